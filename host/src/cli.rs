@@ -1,0 +1,84 @@
+//! The command line as typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{consume, groups, produce, topics};
+use crate::demo;
+use crate::kafka::client::KafkaArgs;
+
+/// Runs sandboxed WebAssembly components as Kafka consumers.
+///
+/// Each plugin names the topic it handles. The host joins its consumer group, gives every message
+/// to the plugin in a sandbox of its own, tries again what failed through retry topics, and puts
+/// what stays failed into a dead-letter topic.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "Try it without Kafka: host demo")]
+pub struct Cli {
+    /// What to do instead of running plugins.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Running plugins.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Everything beside running plugins.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole system in one process, on an embedded broker
+    Demo(demo::Args),
+    /// Create, list, describe and delete topics
+    Topics(topics::Args),
+    /// List and describe consumer groups
+    Groups(groups::Args),
+    /// Publish lines from standard input
+    Produce(produce::Args),
+    /// Print the messages of a topic
+    Consume(consume::Args),
+}
+
+/// Running plugins.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A plugin to run; repeat for more
+    #[arg(long = "plugin", value_name = "FILE", required = true, env = "HOST_PLUGINS", value_delimiter = ',')]
+    pub plugins: Vec<PathBuf>,
+    #[command(flatten)]
+    /// How to reach Kafka.
+    pub kafka: KafkaArgs,
+    /// Where a group without committed offsets starts
+    #[arg(long, value_enum, default_value_t = OffsetReset::Earliest, env = "KAFKA_AUTO_OFFSET_RESET")]
+    pub auto_offset_reset: OffsetReset,
+    /// Create the topics that are missing
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_CREATE_TOPICS")]
+    pub create_topics: bool,
+    /// Where health checks are answered
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", env = "HOST_LISTEN")]
+    pub listen: SocketAddr,
+    /// Where e-mail goes, e.g. smtp://localhost:1025; without it e-mail is only logged
+    #[arg(long, value_name = "URL", env = "HOST_MAIL_URL")]
+    pub mail_url: Option<String>,
+}
+
+/// Where a group without committed offsets starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OffsetReset {
+    /// At the first message that is still there.
+    Earliest,
+    /// At what comes from now on.
+    Latest,
+}
+
+impl OffsetReset {
+    /// The value of `auto.offset.reset`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+        }
+    }
+}

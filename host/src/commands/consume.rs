@@ -1,0 +1,5 @@
+//! `host consume`.
+
+/// Arguments of `host consume`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}

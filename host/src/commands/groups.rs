@@ -1,0 +1,5 @@
+//! `host groups`.
+
+/// Arguments of `host groups`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}

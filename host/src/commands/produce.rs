@@ -1,0 +1,5 @@
+//! `host produce`.
+
+/// Arguments of `host produce`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}

@@ -1,0 +1,5 @@
+//! `host topics`.
+
+/// Arguments of `host topics`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}

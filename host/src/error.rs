@@ -1,0 +1,49 @@
+//! Errors a person reads: what went wrong, and what to do next.
+
+use std::fmt;
+
+/// An error with the next step beside it, and the exit code it ends the process with.
+#[derive(Debug)]
+pub struct Failure {
+    what: String,
+    help: Vec<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// Something given was wrong: exit code 2.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self { what: what.into(), help: Vec::new(), code: 2 }
+    }
+
+    /// Something needed was not there: exit code 1.
+    pub fn unavailable(what: impl Into<String>) -> Self {
+        Self { what: what.into(), help: Vec::new(), code: 1 }
+    }
+
+    /// Adds a next step.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// The process's exit code: 1 or 2.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The exit code that an error ends the process with: its own where it is a [`Failure`], else 1.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<Failure>().map_or(1, Failure::code)
+}

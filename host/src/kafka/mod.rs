@@ -1,0 +1,3 @@
+//! Kafka: settings, consumer, offsets, publishing, topics.
+
+pub mod client;

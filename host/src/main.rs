@@ -1,0 +1,3 @@
+//! `host`: parse, run, turn an error into an exit code.
+
+fn main() {}
