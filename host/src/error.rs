@@ -28,6 +28,13 @@ impl Failure {
         self
     }
 
+    /// Names what it is about, in front.
+    #[must_use]
+    pub fn within(mut self, place: &str) -> Self {
+        self.what = format!("{place}: {}", self.what);
+        self
+    }
+
     /// The process's exit code: 1 or 2.
     pub fn code(&self) -> u8 {
         self.code

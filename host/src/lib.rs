@@ -1,7 +1,44 @@
 //! A Kafka consumer runtime whose message handlers are sandboxed WebAssembly components.
+//!
+//! # The life of one message
+//!
+//! A [`kafka::group::Group`] joins the consumer group and opens a [`kafka::partition::Partition`]
+//! for each partition it is given. A partition with something to read is put on its plugin's
+//! ready list. A [`pipeline::worker`] takes it off, reads a few messages (from a retry topic: those
+//! that are due) and runs each of them, many side by side, through [`pipeline::Pipeline::run`]:
+//! the plugin is called in a sandbox of its own, the outcome is made durable (a retry or
+//! dead-letter record is acknowledged by the broker), and the delivery is finished. The
+//! [`kafka::tracker::Tracker`] moves the commit position to the first unfinished message, and the
+//! group commits it.
 
+pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod demo;
 pub mod error;
 pub mod kafka;
+pub mod mail;
+pub mod pipeline;
+pub mod plugin;
+pub mod telemetry;
+pub mod web;
+
+use cli::{Cli, Command};
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// An [`error::Failure`] where something given was wrong or something needed was not there.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(async {
+        match cli.command {
+            None => app::run(cli.run).await,
+            Some(Command::Demo(_) | Command::Topics(_) | Command::Groups(_) | Command::Produce(_) | Command::Consume(_)) => Ok(()),
+        }
+    });
+    // Whatever still waits has been told to stop, or was given up.
+    runtime.shutdown_background();
+    result
+}

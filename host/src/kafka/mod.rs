@@ -1,3 +1,11 @@
-//! Kafka: settings, consumer, offsets, publishing, topics.
+//! Kafka: settings, group membership, partitions, headers, publishing, topics.
 
 pub mod client;
+pub mod delivery;
+pub mod group;
+pub mod headers;
+pub mod partition;
+pub mod publisher;
+pub mod raw;
+pub mod topics;
+pub mod tracker;

@@ -1,0 +1,277 @@
+//! Running plugins: build everything, run, drain.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::RunArgs;
+use crate::error::Failure;
+use crate::kafka::client::{self, KafkaArgs};
+use crate::kafka::group::{Group, Health};
+use crate::kafka::partition::{Lane, Partition};
+use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
+use crate::kafka::topics::Topics;
+use crate::mail::Mailer;
+use crate::pipeline::Pipeline;
+use crate::pipeline::worker;
+use crate::plugin::Plugin;
+use crate::plugin::call::{CALL_TIMEOUT, Services};
+use crate::plugin::engine::{Engines, MAX_MEMORY};
+use crate::web;
+
+/// How long Kafka may be away at start.
+const START_UP: Duration = Duration::from_secs(30);
+/// How long a partition that is given back may drain.
+const DRAIN: Duration = Duration::from_secs(20);
+/// How long the process takes to stop at most.
+const SHUTDOWN: Duration = Duration::from_secs(30);
+/// librdkafka's default, unless `-X session.timeout.ms` says otherwise.
+const SESSION_TIMEOUT_MS: u64 = 45_000;
+
+/// Runs plugins until SIGTERM or Ctrl-C, then drains.
+///
+/// # Errors
+/// What is wrong with what was given, or Kafka stays away.
+pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let listener = bind(args.listen).await?;
+    let app = App::start(&args).await?;
+    eprint!("{}", app.summary(&args, listener.local_addr()?));
+    let stop = Arc::new(tokio::sync::Notify::new());
+    let stopped = Arc::clone(&stop);
+    let health = app.health();
+    let server =
+        tokio::spawn(web::serve(listener, web::router(health.clone()), async move { stopped.notified().await }));
+    let ready = tokio::spawn(announce(health, started));
+    shutdown_signal().await?;
+    ready.abort();
+    eprintln!("Draining; a second signal stops at once.");
+    app.stop().await?;
+    stop.notify_one();
+    server.await??;
+    Ok(())
+}
+
+/// The plugins under way.
+pub struct App {
+    running: Vec<Running>,
+    mailer: Option<Arc<Mailer>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// One plugin with its threads.
+struct Running {
+    pipeline: Arc<Pipeline>,
+    groups: Vec<Group>,
+    ready: async_channel::Sender<Weak<Partition>>,
+    workers: Vec<thread::JoinHandle<()>>,
+}
+
+impl App {
+    /// Loads the plugins, makes sure of their topics, joins their groups.
+    ///
+    /// # Errors
+    /// What is wrong with what was given, or Kafka stays away.
+    pub async fn start(args: &RunArgs) -> anyhow::Result<Self> {
+        check_bounds(&args.kafka)?;
+        let mailer = args.mail_url.as_deref().map(Mailer::from_url).transpose()?.map(Arc::new);
+        let services = Arc::new(Services { mailer: mailer.clone(), runtime: Handle::current() });
+        let plugins = load(args, &services).await?;
+        let topics = Topics::new(&args.kafka, args.create_topics)?;
+        client::wait(&args.kafka, START_UP).await?;
+        let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| client::refused(&error))?);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut running = Vec::with_capacity(plugins.len());
+        for plugin in plugins {
+            let pipeline = Arc::new(pipeline(plugin, &topics, &publisher).await?);
+            running.push(Running::start(pipeline, args, &stop)?);
+        }
+        Ok(Self { running, mailer, stop })
+    }
+
+    /// How the members of all groups fare.
+    pub fn health(&self) -> Vec<Arc<Health>> {
+        self.running.iter().flat_map(|running| &running.groups).map(|group| Arc::clone(group.health())).collect()
+    }
+
+    /// Gives every partition back, drained and committed, and ends the threads.
+    ///
+    /// # Errors
+    /// That took longer than the bound.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        let stopping = tokio::task::spawn_blocking(move || self.running.into_iter().for_each(Running::stop));
+        tokio::select! {
+            result = tokio::time::timeout(SHUTDOWN, stopping) => match result {
+                Ok(result) => Ok(result?),
+                Err(_) => Err(Failure::unavailable(format!("not drained within {} s; what was under way will be repeated", SHUTDOWN.as_secs())).into()),
+            },
+            signal = shutdown_signal() => {
+                signal?;
+                Err(Failure::unavailable("stopped at once; what was under way will be repeated").into())
+            }
+        }
+    }
+
+    /// What is in use.
+    fn summary(&self, args: &RunArgs, address: SocketAddr) -> String {
+        let mut lines = vec![format!("host {}", env!("CARGO_PKG_VERSION"))];
+        let mail = self.mailer.as_ref().map_or_else(
+            || "e-mail is only logged, not sent (no --mail-url)".to_owned(),
+            |mailer| format!("may reach {mailer}"),
+        );
+        for Running { pipeline, .. } in &self.running {
+            let plugin = &pipeline.plugin;
+            let (memory, time) = (MAX_MEMORY >> 20, CALL_TIMEOUT.as_secs());
+            lines.push(format!("  plugin   {}  {memory} MiB, {time} s  {mail}", plugin.label));
+            lines.push(format!("  kafka    {}  group {}", args.kafka.bootstrap_servers, plugin.group));
+            let tiers: Vec<String> =
+                plugin.policy.tiers_ms().iter().map(|delay| format!("-retry-{delay}")).collect();
+            let chain: Vec<&str> = [plugin.topic.as_str()]
+                .into_iter()
+                .chain(tiers.iter().map(String::as_str))
+                .chain([plugin.dead_letter_topic.as_str()])
+                .collect();
+            lines.push(format!("  topics   {}", chain.join(" -> ")));
+        }
+        lines.push(format!("  health   http://{address}/readyz"));
+        lines.join("\n") + "\n"
+    }
+}
+
+impl Running {
+    fn start(pipeline: Arc<Pipeline>, args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Self> {
+        let (ready, listed) = async_channel::unbounded();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let workers = (0..cores)
+            .map(|number| {
+                let name = format!("{} {number}", pipeline.plugin.name);
+                worker::spawn(name, Arc::clone(&pipeline), listed.clone())
+            })
+            .collect::<Result<_, _>>()?;
+        let plugin = &pipeline.plugin;
+        let config = consumer_config(args);
+        let join = |group: &str, topics: &[&str], retries: bool| {
+            let lane =
+                Lane { group: plugin.group.clone(), retries, ready: ready.clone(), runtime: Handle::current() };
+            Group::join(&config, group, topics, Arc::new(lane), DRAIN, Arc::clone(stop))
+        };
+        let mut groups = vec![join(&plugin.group, &[&plugin.topic], false)?];
+        let retry_topics = plugin.retry_topics();
+        if !retry_topics.is_empty() {
+            let names: Vec<&str> = retry_topics.iter().map(String::as_str).collect();
+            groups.push(join(&plugin.retry_group(), &names, true)?);
+        }
+        Ok(Self { pipeline, groups, ready, workers })
+    }
+
+    fn stop(self) {
+        self.groups.into_iter().for_each(Group::join_thread);
+        self.ready.close();
+        for worker in self.workers {
+            if worker.join().is_err() {
+                tracing::error!(plugin = self.pipeline.plugin.label, "a worker panicked");
+            }
+        }
+    }
+}
+
+async fn load(args: &RunArgs, services: &Arc<Services>) -> anyhow::Result<Vec<Plugin>> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let calls = u32::try_from(args.plugins.len() * cores * worker::CALLS).unwrap_or(u32::MAX);
+    let engines = Engines::new(calls).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    let mut plugins: Vec<Plugin> = Vec::with_capacity(args.plugins.len());
+    for path in &args.plugins {
+        let plugin = Plugin::load(path, &engines, Arc::clone(services)).await?;
+        if let Some(other) = plugins.iter().find(|other| other.group == plugin.group) {
+            let what = format!("{} and {} both use group {}", other.label, plugin.label, plugin.group);
+            return Err(Failure::usage(what).help("give each plugin a group of its own, or leave one out").into());
+        }
+        plugins.push(plugin);
+    }
+    Ok(plugins)
+}
+
+async fn pipeline(plugin: Plugin, topics: &Topics, publisher: &Arc<Publisher>) -> Result<Pipeline, Failure> {
+    let mut names = plugin.retry_topics();
+    names.push(plugin.dead_letter_topic.clone());
+    let partitions = topics.ensure(&plugin.topic, &names).await?;
+    let destinations = names.iter().zip(partitions).map(|(name, count)| Destination::new(name, count));
+    let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
+    let dead_letter = retry.pop().ok_or_else(|| Failure::usage("a topic name holds a NUL"))?;
+    Ok(Pipeline { plugin, publisher: Arc::clone(publisher), retry, dead_letter })
+}
+
+fn consumer_config(args: &RunArgs) -> ClientConfig {
+    args.kafka.config(&[
+        ("auto.offset.reset", args.auto_offset_reset.as_str()),
+        // The host commits by itself what is finished.
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+        // Per partition; what waits in the client is memory, not speed.
+        ("queued.max.messages.kbytes", "1024"),
+        // How long a partition rests when its queue is full; the default of 1 s halves the rate.
+        ("fetch.queue.backoff.ms", "5"),
+        ("reconnect.backoff.max.ms", "2000"),
+    ])
+}
+
+/// A drained partition must be committed before its session ends.
+fn check_bounds(kafka: &KafkaArgs) -> Result<(), Failure> {
+    let given = kafka.properties.iter().rev().find(|(key, _)| key == "session.timeout.ms");
+    let session = match given {
+        Some((_, value)) => value
+            .parse()
+            .map(Duration::from_millis)
+            .map_err(|_| Failure::usage(format!("session.timeout.ms={value}: not a number of milliseconds")))?,
+        None => Duration::from_millis(SESSION_TIMEOUT_MS),
+    };
+    if CALL_TIMEOUT + PUBLISH_BOUND < DRAIN && DRAIN < session {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "session.timeout.ms is {} ms, but a revoked partition may take {} ms to drain",
+        session.as_millis(),
+        DRAIN.as_millis()
+    ))
+    .help("raise session.timeout.ms, or leave it at its default of 45000"))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let failure = Failure::usage(format!("cannot listen on {address}: {error}"));
+        match error.kind() {
+            ErrorKind::AddrInUse => failure.help("stop what listens there, or choose another: --listen 127.0.0.1:0"),
+            _ => failure.help("choose an address of this machine: --listen 127.0.0.1:8081"),
+        }
+    })
+}
+
+/// Says when every group has been joined.
+async fn announce(health: Vec<Arc<Health>>, started: Instant) {
+    while !health.iter().all(|member| member.is_joined()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    eprintln!("Ready in {:.1} s. Ctrl-C drains and stops.", started.elapsed().as_secs_f64());
+}
+
+/// Completes on SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// The handlers cannot be installed.
+pub async fn shutdown_signal() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        result = tokio::signal::ctrl_c() => result,
+    }
+}

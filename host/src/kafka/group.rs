@@ -1,0 +1,244 @@
+//! Membership of a consumer group: assignment, commits, and giving partitions back drained.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::partition::{Lane, Partition};
+use crate::clock;
+
+/// How often positions are committed while messages flow.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
+/// A round takes this long at most: a rebalance may drain before it returns.
+const LONGEST_ROUND: Duration = Duration::from_secs(60);
+/// How long one look for events waits; bounds how late a stop is noticed.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A member of a consumer group, on a thread of its own.
+pub struct Group {
+    name: String,
+    health: Arc<Health>,
+    thread: thread::JoinHandle<()>,
+}
+
+/// How a member fares.
+#[derive(Debug, Default)]
+pub struct Health {
+    joined: AtomicBool,
+    polled_ms: AtomicI64,
+}
+
+impl Health {
+    /// Whether it has been given its partitions (possibly none) at least once.
+    pub fn is_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    /// Whether its thread does its rounds; without it nothing is committed any more.
+    pub fn is_alive(&self) -> bool {
+        let silent = clock::now_ms().saturating_sub(self.polled_ms.load(Ordering::Relaxed));
+        silent < LONGEST_ROUND.as_millis() as i64
+    }
+
+    fn beat(&self) {
+        self.polled_ms.store(clock::now_ms(), Ordering::Relaxed);
+    }
+}
+
+impl Group {
+    /// Joins `group` and reads `topics` into `lane` until `stop` is set; then gives every
+    /// partition back, drained and committed within `drain`, and leaves.
+    ///
+    /// # Errors
+    /// What librdkafka has against the configuration.
+    pub fn join(
+        config: &ClientConfig,
+        group: &str,
+        topics: &[&str],
+        lane: Arc<Lane>,
+        drain: Duration,
+        stop: Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
+        let health = Arc::new(Health::default());
+        health.beat();
+        let context = GroupContext {
+            group: group.to_owned(),
+            lane,
+            drain,
+            health: Arc::clone(&health),
+            consumer: OnceLock::new(),
+            partitions: Mutex::default(),
+        };
+        let mut config = config.clone();
+        config.set("group.id", group);
+        let consumer: Arc<BaseConsumer<GroupContext>> = Arc::new(config.create_with_context(context)?);
+        let _ = consumer.context().consumer.set(Arc::downgrade(&consumer));
+        consumer.subscribe(topics)?;
+        let thread = thread::Builder::new()
+            .name(format!("group {group}"))
+            .spawn(move || run(&consumer, &stop))?;
+        Ok(Self { name: group.to_owned(), health, thread })
+    }
+
+    /// How it fares.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Waits until the member has left.
+    pub fn join_thread(self) {
+        if self.thread.join().is_err() {
+            tracing::error!(group = self.name, "the group's thread panicked");
+        }
+    }
+}
+
+/// The life of a member: serve rebalances, commit now and then, leave.
+fn run(consumer: &BaseConsumer<GroupContext>, stop: &AtomicBool) {
+    let context = consumer.context();
+    let mut next_commit = Instant::now() + COMMIT_INTERVAL;
+    while !stop.load(Ordering::Relaxed) {
+        context.report(consumer.poll(POLL));
+        context.health.beat();
+        if Instant::now() >= next_commit {
+            context.commit(consumer, CommitMode::Async);
+            next_commit = Instant::now() + COMMIT_INTERVAL;
+        }
+    }
+    // Leaving is a rebalance like any other: the partitions come back through `revoke`.
+    consumer.unsubscribe();
+    let until = Instant::now() + context.drain;
+    while !context.partitions.lock().is_empty() && Instant::now() < until {
+        context.report(consumer.poll(POLL));
+    }
+}
+
+struct GroupContext {
+    group: String,
+    lane: Arc<Lane>,
+    drain: Duration,
+    health: Arc<Health>,
+    consumer: OnceLock<Weak<BaseConsumer<Self>>>,
+    partitions: Mutex<HashMap<(String, i32), Arc<Partition>>>,
+}
+
+impl GroupContext {
+    fn assign(&self, list: &TopicPartitionList) {
+        self.health.joined.store(true, Ordering::Relaxed);
+        let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
+        for element in list.elements() {
+            let (topic, index) = (element.topic(), element.partition());
+            match Partition::open(Arc::clone(&consumer), topic, index, Arc::clone(&self.lane)) {
+                Some(partition) => {
+                    self.partitions.lock().insert((topic.to_owned(), index), partition);
+                }
+                None => tracing::error!(topic, partition = index, "assigned, but unknown to the client"),
+            }
+        }
+        tracing::info!(group = self.group, partitions = list.count(), "assigned");
+    }
+
+    /// Gives partitions back: nothing more is taken, what is under way may end within the drain
+    /// bound, and what finished is committed before somebody else reads on.
+    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let revoked: Vec<Arc<Partition>> = {
+            let mut partitions = self.partitions.lock();
+            let keys = list.elements().into_iter().map(|element| (element.topic().to_owned(), element.partition()));
+            keys.filter_map(|key| partitions.remove(&key)).collect()
+        };
+        revoked.iter().for_each(|partition| partition.close());
+        if consumer.assignment_lost() {
+            let repeated: usize = revoked.iter().map(|partition| partition.cut_off()).sum();
+            tracing::warn!(group = self.group, partitions = revoked.len(), repeated, "lost without notice");
+            return;
+        }
+        let until = Instant::now() + self.drain;
+        let repeated: usize = revoked
+            .iter()
+            .filter(|partition| !partition.wait_idle(until))
+            .map(|partition| partition.cut_off())
+            .sum();
+        if repeated > 0 {
+            tracing::warn!(group = self.group, repeated, "calls cut off by the drain bound");
+        }
+        self.commit_all(consumer, &revoked, CommitMode::Sync);
+        tracing::info!(group = self.group, partitions = revoked.len(), "given back");
+    }
+
+    fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
+        let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
+        self.commit_all(consumer, &partitions, mode);
+    }
+
+    fn commit_all(&self, consumer: &BaseConsumer<Self>, partitions: &[Arc<Partition>], mode: CommitMode) {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            let Some(position) = partition.uncommitted() else { continue };
+            if list.add_partition_offset(partition.topic(), partition.index(), Offset::Offset(position)).is_ok() {
+                partition.set_committed(Some(position));
+            }
+        }
+        if list.count() == 0 {
+            return;
+        }
+        if let Err(error) = consumer.commit(&list, mode) {
+            self.commit_failed(&list, &error);
+        }
+    }
+
+    /// What was not taken is handed in again at the next turn.
+    fn commit_failed(&self, list: &TopicPartitionList, error: &KafkaError) {
+        let partitions = self.partitions.lock();
+        for element in list.elements() {
+            if let Some(partition) = partitions.get(&(element.topic().to_owned(), element.partition())) {
+                partition.set_committed(None);
+            }
+        }
+        tracing::warn!(group = self.group, %error, "commit not taken, will be tried again");
+    }
+
+    /// What a poll brings beside callbacks: errors; messages come through the partitions' queues.
+    fn report(&self, event: Option<KafkaResult<rdkafka::message::BorrowedMessage<'_>>>) {
+        match event {
+            None => {}
+            Some(Ok(_)) => tracing::error!(group = self.group, "a message outside its partition's queue"),
+            Some(Err(error)) => tracing::warn!(group = self.group, %error, "consumer"),
+        }
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => self.assign(list),
+            Rebalance::Revoke(list) => self.revoke(consumer, list),
+            Rebalance::Error(error) => tracing::warn!(group = self.group, %error, "rebalance"),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        match result {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => self.commit_failed(offsets, &error),
+        }
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(group = self.group, %error, reason, "client");
+    }
+}

@@ -1,0 +1,171 @@
+use proptest::prelude::*;
+
+use super::*;
+
+type Owned = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+fn stamp(origin: Origin<'_>) -> Stamp<'_> {
+    Stamp {
+        origin,
+        group: "email-send-group",
+        exception: "consumer.plugin.Retry",
+        code: "smtp-transient",
+        detail: "421 later",
+        backtrace: "",
+        attempts: 1,
+        next_attempt: 2,
+        due_ms: 0x01a2_084a_3438,
+        first_failed_ms: 1_792_000_000_123,
+        plugin: "email@0.1.0",
+        digest: "00ff",
+        value_cut: None,
+    }
+}
+
+fn written(stamp: &Stamp<'_>) -> Owned {
+    let mut headers = Vec::new();
+    stamp.write_to(|name, value| headers.push((name.to_vec(), Some(value.to_vec()))));
+    headers
+}
+
+fn read(headers: &Owned) -> Trail {
+    Trail::read_from(headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref())))
+}
+
+fn value<'a>(headers: &'a Owned, name: &[u8]) -> Option<&'a [u8]> {
+    headers.iter().rev().find(|(known, _)| known == name).and_then(|(_, value)| value.as_deref())
+}
+
+const HERE: Origin<'static> = Origin { topic: "retry", partition: 9, offset: 9, timestamp: None };
+
+/// The bytes that Spring Kafka 3.3 wrote for the same record.
+#[test]
+fn bytes_are_spring_kafkas() {
+    let origin = Origin {
+        topic: "email.send",
+        partition: 3,
+        offset: 1,
+        timestamp: Some((0x01a2_084a_267e, TimestampType::CreateTime)),
+    };
+    let headers = written(&stamp(origin));
+    assert_eq!(value(&headers, b"kafka_original-topic"), Some(&b"email.send"[..]));
+    assert_eq!(value(&headers, b"kafka_original-partition"), Some(&[0, 0, 0, 3][..]));
+    assert_eq!(value(&headers, b"kafka_original-offset"), Some(&[0, 0, 0, 0, 0, 0, 0, 1][..]));
+    assert_eq!(
+        value(&headers, b"kafka_original-timestamp"),
+        Some(&[0, 0, 0x01, 0xa2, 0x08, 0x4a, 0x26, 0x7e][..])
+    );
+    assert_eq!(value(&headers, b"kafka_original-timestamp-type"), Some(&b"CreateTime"[..]));
+    assert_eq!(
+        value(&headers, b"retry_topic-original-timestamp"),
+        Some(&[0x01, 0xa2, 0x08, 0x4a, 0x26, 0x7e][..])
+    );
+    assert_eq!(value(&headers, b"retry_topic-attempts"), Some(&[0, 0, 0, 2][..]));
+    assert_eq!(
+        value(&headers, b"retry_topic-backoff-timestamp"),
+        Some(&[0x01, 0xa2, 0x08, 0x4a, 0x34, 0x38][..])
+    );
+}
+
+#[test]
+fn attempts_are_read_as_spring_reads_them() {
+    for (bytes, expected) in [
+        (&[0, 0, 0, 3][..], 3),
+        (&[7], 7),
+        (&[0], 1),
+        (&[0, 0, 0, 0], 1),
+        (&[0, 0, 0x80, 0], 1),
+        (&[0, 0, 0x7f, 0xff], 32767),
+        (&[0xff; 4], 1),
+        (&[0, 0, 3], 1),
+        (&[], 1),
+    ] {
+        assert_eq!(attempt(Some(bytes)), expected, "{bytes:?}");
+    }
+    assert_eq!(attempt(None), 1);
+}
+
+#[test]
+fn big_integers_beyond_64_bits_are_refused() {
+    assert_eq!(big_integer(&[]), None);
+    assert_eq!(big_integer(&[0, 0x80, 0, 0, 0, 0, 0, 0, 0]), None);
+    assert_eq!(big_integer(&[0, 0x7f, 0, 0, 0, 0, 0, 0, 0]), Some(0x7f00_0000_0000_0000));
+    assert_eq!(big_integer(&[0xff]), Some(-1));
+}
+
+#[test]
+fn what_a_sender_forged_stays_and_counts_for_nothing() {
+    let mut headers: Owned = vec![
+        (b"retry_topic-attempts".to_vec(), Some(vec![0, 0, 0, 9])),
+        (b"kafka_original-topic".to_vec(), None),
+        (b"kafka_dlt-original-consumer-group".to_vec(), Some(b"other".to_vec())),
+    ];
+    let origin = Origin { topic: "t", partition: 0, offset: 5, timestamp: None };
+    headers.extend(written(&stamp(origin.clone())));
+    let trail = read(&headers);
+    assert_eq!((trail.attempt, trail.group.as_deref()), (2, Some(&b"email-send-group"[..])));
+    assert_eq!(trail.origin(&HERE), origin);
+    assert!((0..3).all(|index| !trail.owns(index)));
+    assert!((3..headers.len()).all(|index| trail.owns(index)));
+}
+
+#[test]
+fn a_record_without_headers_is_its_own_origin() {
+    let trail = read(&Vec::new());
+    assert_eq!((trail.attempt, trail.due_ms), (1, None));
+    assert_eq!(trail.origin(&HERE), HERE);
+}
+
+fn foreign_headers() -> impl Strategy<Value = Owned> {
+    let name = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..12),
+        prop::sample::select(BLOCK.to_vec()).prop_map(<[u8]>::to_vec),
+    ];
+    prop::collection::vec((name, prop::option::of(prop::collection::vec(any::<u8>(), 0..12))), 0..12)
+}
+
+proptest! {
+    #[test]
+    fn big_integers_come_back(value: i64) {
+        prop_assert_eq!(big_integer(minimal(&value.to_be_bytes())), Some(value));
+    }
+
+    #[test]
+    fn big_integers_are_of_the_least_length(value: i64) {
+        let bytes = value.to_be_bytes();
+        let short = minimal(&bytes);
+        if let [first, second, ..] = short {
+            prop_assert!(!(*first == 0 && second & 0x80 == 0) && !(*first == 0xff && second & 0x80 != 0));
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_a_reason_to_panic(headers in foreign_headers()) {
+        let trail = read(&headers);
+        prop_assert!((1..=32767).contains(&trail.attempt));
+        let _ = trail.origin(&HERE);
+    }
+
+    /// Whatever a sender put before it, the block reads back as it was written.
+    #[test]
+    fn the_block_comes_back(
+        sender in foreign_headers(),
+        topic in "[a-zA-Z0-9._-]{1,20}",
+        partition in 0..i32::MAX,
+        offset in 0..i64::MAX,
+        millis in 0..i64::MAX,
+        attempt in 1..32767u32,
+        due_ms: i64,
+    ) {
+        let timestamp = Some((millis, TimestampType::LogAppendTime));
+        let origin = Origin { topic: &topic, partition, offset, timestamp };
+        let stamp = Stamp { next_attempt: attempt, due_ms, ..stamp(origin.clone()) };
+        let mut headers = sender.clone();
+        headers.extend(written(&stamp));
+        let trail = read(&headers);
+        prop_assert_eq!(trail.attempt, attempt);
+        prop_assert_eq!(trail.due_ms, Some(due_ms));
+        prop_assert_eq!(trail.first_failed_ms, Some(stamp.first_failed_ms));
+        prop_assert_eq!(trail.origin(&HERE), origin);
+    }
+}

@@ -1,0 +1,153 @@
+//! Publishing to retry and dead-letter topics: durable when it returns.
+
+use std::borrow::Cow;
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use tokio::sync::oneshot;
+
+use super::client::KafkaArgs;
+use super::raw::{self, HeaderList, Record};
+
+/// How long a publish may take before its partition waits for it.
+pub const PUBLISH_BOUND: Duration = Duration::from_secs(5);
+
+const SETTINGS: [(&str, &str); 8] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // Java's and Spring's choice of partition for a key.
+    ("partitioner", "murmur2_random"),
+    ("linger.ms", "1"),
+    // Below the room that retry topics have beyond the source's largest record, so that no batch
+    // of small records is refused for its size; a single record may be as large as it was.
+    ("batch.size", "32768"),
+    ("message.max.bytes", "100000000"),
+    ("queue.buffering.max.kbytes", "131072"),
+    ("reconnect.backoff.max.ms", "2000"),
+];
+
+/// A topic to publish to.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    name: CString,
+    partitions: i32,
+}
+
+impl Destination {
+    /// A topic with this many partitions. None where the name holds a NUL.
+    pub fn new(name: &str, partitions: usize) -> Option<Self> {
+        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
+        Some(Self { name: CString::new(name).ok()?, partitions })
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> Cow<'_, str> {
+        self.name.to_string_lossy()
+    }
+}
+
+/// Publishes with the broker's acknowledgement (`acks=all`, idempotent).
+pub struct Publisher {
+    config: ClientConfig,
+    producer: RwLock<Arc<ThreadedProducer<Reports>>>,
+}
+
+impl Publisher {
+    /// # Errors
+    /// What librdkafka has against the configuration.
+    pub fn new(kafka: &KafkaArgs) -> KafkaResult<Self> {
+        let config = kafka.config(&SETTINGS);
+        let producer = RwLock::new(Arc::new(config.create_with_context(Reports)?));
+        Ok(Self { config, producer })
+    }
+
+    /// Publishes one record and waits until the broker has it. `partition` is the record's own
+    /// number; where the destination has no such partition, its key decides.
+    ///
+    /// # Errors
+    /// Why the broker does not have it, or may not have it.
+    pub async fn publish(
+        &self,
+        to: &Destination,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &HeaderList,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let own = Some(partition).filter(|number| *number < to.partitions);
+        match self.publish_to(to, own, key, value, headers).await {
+            // The topic was made again with fewer partitions.
+            Err(RDKafkaErrorCode::UnknownPartition) if own.is_some() => {
+                self.publish_to(to, None, key, value, headers).await
+            }
+            result => result,
+        }
+    }
+
+    async fn publish_to(
+        &self,
+        to: &Destination,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &HeaderList,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let producer = Arc::clone(&self.producer.read());
+        let (report, reported) = oneshot::channel();
+        let record = Record { topic: &to.name, partition, key, value, headers: headers.clone() };
+        raw::produce(&producer, record, Box::new(report))?;
+        let result = reported.await.unwrap_or(Err(RDKafkaErrorCode::Fail));
+        if producer.client().fatal_error().is_some() {
+            self.replace(&producer);
+        }
+        result
+    }
+
+    /// A fatal error of the idempotent producer ends it for good: whoever notices first puts a
+    /// new one in its place. What the old one had under way is published again by its callers.
+    fn replace(&self, broken: &Arc<ThreadedProducer<Reports>>) {
+        let mut current = self.producer.write();
+        if !Arc::ptr_eq(&current, broken) {
+            return;
+        }
+        tracing::warn!(error = ?broken.client().fatal_error(), "producer failed for good, making a new one");
+        match self.config.create_with_context(Reports) {
+            Ok(producer) => *current = Arc::new(producer),
+            Err(error) => tracing::error!(%error, "cannot make a new producer"),
+        }
+    }
+}
+
+/// Passes each delivery report on to whoever waits for it.
+struct Reports;
+
+type Report = oneshot::Sender<Result<(), RDKafkaErrorCode>>;
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<Report>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, report: Box<Report>) {
+        let result = match result {
+            Ok(_) => Ok(()),
+            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
+        };
+        // Nobody waits any more where the call was cut off.
+        let _ = report.send(result);
+    }
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "producer");
+    }
+}

@@ -1,0 +1,418 @@
+//! The one module that calls librdkafka directly.
+//!
+//! The safe crate cannot be used for three things the message path needs:
+//! - header names as bytes: its accessors panic on a name that is not UTF-8, and cut one at a NUL;
+//! - batches from a partition's own queue, without an allocation per message;
+//! - publishing header lists that hold such names.
+//!
+//! Everything unsafe stays behind the four types here, each of which keeps alive what it points to.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::{Arc, LazyLock};
+
+use rdkafka::IntoOpaque;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use rdkafka_sys as sys;
+use rdkafka_sys::rd_kafka_vtype_t as vtype;
+
+/// `RD_KAFKA_PARTITION_UA`: the partitioner decides.
+const PARTITION_UA: i32 = -1;
+
+/// Called when a queue turns from empty to nonempty, on one of librdkafka's threads and under the
+/// queue's lock: it must be quick and must not call librdkafka.
+type OnReady = Box<dyn Fn() + Send + Sync>;
+
+/// The messages of one assigned partition.
+pub struct Queue {
+    ptr: NonNull<sys::rd_kafka_queue_t>,
+    on_ready: *mut OnReady,
+    /// The consumer must outlive its queues.
+    _consumer: Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: librdkafka's queues are thread-safe, and `on_ready` is Send + Sync.
+unsafe impl Send for Queue {}
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Queue {
+    /// Takes the partition's messages out of the consumer's common queue. Call it before the
+    /// partition is assigned, else messages may still arrive there.
+    ///
+    /// None where librdkafka does not know the partition.
+    pub fn of_partition<C: ConsumerContext + 'static>(
+        consumer: Arc<BaseConsumer<C>>,
+        topic: &str,
+        partition: i32,
+        on_ready: OnReady,
+    ) -> Option<Arc<Self>> {
+        let name = CString::new(topic).ok()?;
+        let client = consumer.client().native_ptr();
+        // SAFETY: the client lives as long as `consumer`, the name for the call.
+        let queue = unsafe { sys::rd_kafka_queue_get_partition(client, name.as_ptr(), partition) };
+        let ptr = NonNull::new(queue)?;
+        let on_ready = Box::into_raw(Box::new(on_ready));
+        // SAFETY: the queue is ours; `on_ready` is freed in `drop`, after the callback is off.
+        unsafe {
+            sys::rd_kafka_queue_forward(ptr.as_ptr(), ptr::null_mut());
+            sys::rd_kafka_queue_cb_event_enable(ptr.as_ptr(), Some(call_on_ready), on_ready.cast());
+        }
+        Some(Arc::new(Self { ptr, on_ready, _consumer: consumer }))
+    }
+
+    /// Moves up to `max` messages that are here already into `into`, without waiting. Returns how
+    /// many librdkafka gave, so that fewer than `max` means that the queue was empty. Errors that
+    /// librdkafka reports in place of messages go to `on_error`.
+    pub fn read(
+        self: &Arc<Self>,
+        max: usize,
+        into: &mut Vec<Message>,
+        mut on_error: impl FnMut(KafkaError),
+    ) -> usize {
+        const MOST: usize = 64;
+        let mut pointers = [ptr::null_mut(); MOST];
+        let max = max.min(MOST);
+        // SAFETY: `pointers` has room for `max`.
+        let count =
+            unsafe { sys::rd_kafka_consume_batch_queue(self.ptr.as_ptr(), 0, pointers.as_mut_ptr(), max) };
+        let count = usize::try_from(count).unwrap_or(0);
+        for pointer in pointers.into_iter().take(count).filter_map(NonNull::new) {
+            // SAFETY: librdkafka hands each message over to us; `Message` destroys it.
+            let code = unsafe { pointer.as_ref().err };
+            let message = Message { ptr: pointer, _queue: Arc::clone(self) };
+            if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                into.push(message);
+            } else {
+                on_error(KafkaError::MessageConsumption(code.into()));
+            }
+        }
+        count
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: switching the callback off takes the queue's lock, under which it runs, so
+        // nobody is inside it when the box is freed; then our reference to the queue goes.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.ptr.as_ptr(), None, ptr::null_mut());
+            drop(Box::from_raw(self.on_ready));
+            sys::rd_kafka_queue_destroy(self.ptr.as_ptr());
+        }
+    }
+}
+
+unsafe extern "C" fn call_on_ready(_: *mut sys::rd_kafka_t, opaque: *mut c_void) {
+    // SAFETY: `opaque` is the box made in `of_partition`, freed only after this callback is off.
+    let on_ready = unsafe { &*opaque.cast::<OnReady>() };
+    on_ready();
+}
+
+/// A consumed message, in librdkafka's memory.
+pub struct Message {
+    ptr: NonNull<sys::rd_kafka_message_t>,
+    _queue: Arc<Queue>,
+}
+
+// SAFETY: a message is owned by whoever holds it. It is not Sync: headers are parsed on first use.
+unsafe impl Send for Message {}
+
+/// What a record's timestamp stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampType {
+    /// Set by the sender.
+    CreateTime,
+    /// Set by the broker.
+    LogAppendTime,
+}
+
+impl Message {
+    /// Its offset in the partition it was read from.
+    pub fn offset(&self) -> i64 {
+        self.raw().offset
+    }
+
+    /// None is a null key; it may be empty.
+    pub fn key(&self) -> Option<&[u8]> {
+        // SAFETY: librdkafka keeps the key as long as the message.
+        unsafe { bytes(self.raw().key, self.raw().key_len) }
+    }
+
+    /// None is a tombstone; it may be empty.
+    pub fn value(&self) -> Option<&[u8]> {
+        // SAFETY: librdkafka keeps the payload as long as the message.
+        unsafe { bytes(self.raw().payload, self.raw().len) }
+    }
+
+    /// Milliseconds since the Unix epoch, where the record carries a timestamp.
+    pub fn timestamp(&self) -> Option<(i64, TimestampType)> {
+        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: both pointers are valid for the call.
+        let millis = unsafe { sys::rd_kafka_message_timestamp(self.ptr.as_ptr(), &mut kind) };
+        match kind {
+            sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME => {
+                Some((millis, TimestampType::CreateTime))
+            }
+            sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => {
+                Some((millis, TimestampType::LogAppendTime))
+            }
+            _ => None,
+        }
+    }
+
+    /// The headers, in the record's order.
+    pub fn headers(&self) -> Headers<'_> {
+        let mut list = ptr::null_mut();
+        // SAFETY: the list belongs to the message, which the result borrows.
+        let code = unsafe { sys::rd_kafka_message_headers(self.ptr.as_ptr(), &mut list) };
+        let ok = code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        Headers { list: if ok { list } else { ptr::null_mut() }, next: 0, _message: self }
+    }
+
+    fn raw(&self) -> &sys::rd_kafka_message_t {
+        // SAFETY: valid until `drop`.
+        unsafe { self.ptr.as_ref() }
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        // SAFETY: owned, destroyed once; the queue and so the consumer are still alive.
+        unsafe { sys::rd_kafka_message_destroy(self.ptr.as_ptr()) }
+    }
+}
+
+/// An iterator over a message's headers: names and values as bytes.
+#[derive(Clone)]
+pub struct Headers<'a> {
+    list: *const sys::rd_kafka_headers_t,
+    next: usize,
+    _message: &'a Message,
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.list.is_null() {
+            return None;
+        }
+        // SAFETY: the list lives as long as the message, which is borrowed for 'a.
+        let header = unsafe { header_at(self.list, self.next) }?;
+        self.next += 1;
+        Some(header)
+    }
+}
+
+/// A header list to publish.
+pub struct HeaderList {
+    ptr: NonNull<sys::rd_kafka_headers_t>,
+}
+
+// SAFETY: a plain list, owned by whoever holds it.
+unsafe impl Send for HeaderList {}
+
+impl HeaderList {
+    /// An empty list with room for `capacity` headers.
+    pub fn with_capacity(capacity: usize) -> Self {
+        // SAFETY: librdkafka aborts the process rather than return null when memory is gone.
+        let ptr = unsafe { NonNull::new_unchecked(sys::rd_kafka_headers_new(capacity)) };
+        Self { ptr }
+    }
+
+    /// Appends a header; nothing about the name or value is assumed.
+    pub fn push(&mut self, name: &[u8], value: Option<&[u8]>) {
+        let (data, len) = parts(value);
+        // SAFETY: librdkafka copies both; the lengths are those of live slices.
+        unsafe {
+            sys::rd_kafka_header_add(
+                self.ptr.as_ptr(),
+                name.as_ptr().cast(),
+                name.len().cast_signed(),
+                data,
+                len.cast_signed(),
+            );
+        }
+    }
+
+    #[cfg(test)]
+    fn get(&self, index: usize) -> Option<(&[u8], Option<&[u8]>)> {
+        // SAFETY: the list is ours.
+        unsafe { header_at(self.ptr.as_ptr(), index) }
+    }
+}
+
+impl Clone for HeaderList {
+    fn clone(&self) -> Self {
+        // SAFETY: as in `with_capacity`.
+        Self { ptr: unsafe { NonNull::new_unchecked(sys::rd_kafka_headers_copy(self.ptr.as_ptr())) } }
+    }
+}
+
+impl Drop for HeaderList {
+    fn drop(&mut self) {
+        // SAFETY: owned; forgotten where librdkafka takes it over.
+        unsafe { sys::rd_kafka_headers_destroy(self.ptr.as_ptr()) }
+    }
+}
+
+/// A record to publish. `partition` None leaves the choice to the partitioner.
+pub struct Record<'a> {
+    /// The topic to publish to.
+    pub topic: &'a CStr,
+    /// The partition to publish to.
+    pub partition: Option<i32>,
+    /// Null or bytes.
+    pub key: Option<&'a [u8]>,
+    /// Null or bytes.
+    pub value: Option<&'a [u8]>,
+    /// Taken over as they are.
+    pub headers: HeaderList,
+}
+
+/// Hands a record to the producer, which reports its fate through its context with `opaque`.
+///
+/// # Errors
+/// What librdkafka refuses at once: a full queue, a record too large, an unknown partition. Then
+/// `opaque` is dropped and the context hears nothing.
+pub fn produce<C>(
+    producer: &ThreadedProducer<C>,
+    record: Record<'_>,
+    opaque: C::DeliveryOpaque,
+) -> Result<(), RDKafkaErrorCode>
+where
+    C: ProducerContext + 'static,
+{
+    let (key, key_len) = parts(record.key);
+    let (value, value_len) = parts(record.value);
+    let opaque = opaque.into_ptr();
+    // SAFETY: the arguments follow the vtypes that librdkafka documents for each tag; key and
+    // value are copied; the opaque is what this producer's context expects.
+    let code = unsafe {
+        sys::rd_kafka_producev(
+            producer.client().native_ptr(),
+            vtype::RD_KAFKA_VTYPE_TOPIC,
+            record.topic.as_ptr(),
+            vtype::RD_KAFKA_VTYPE_PARTITION,
+            record.partition.unwrap_or(PARTITION_UA),
+            vtype::RD_KAFKA_VTYPE_MSGFLAGS,
+            sys::RD_KAFKA_MSG_F_COPY,
+            vtype::RD_KAFKA_VTYPE_VALUE,
+            value,
+            value_len,
+            vtype::RD_KAFKA_VTYPE_KEY,
+            key,
+            key_len,
+            vtype::RD_KAFKA_VTYPE_OPAQUE,
+            opaque,
+            vtype::RD_KAFKA_VTYPE_HEADERS,
+            record.headers.ptr.as_ptr(),
+            vtype::RD_KAFKA_VTYPE_END,
+        )
+    };
+    if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        // The producer owns the headers now.
+        std::mem::forget(record.headers);
+        return Ok(());
+    }
+    // SAFETY: made by `into_ptr` above, and not taken over by the producer.
+    drop(unsafe { C::DeliveryOpaque::from_ptr(opaque) });
+    Err(code.into())
+}
+
+/// A slice as librdkafka takes it: null pointer for None, never null for an empty one.
+fn parts(bytes: Option<&[u8]>) -> (*const c_void, usize) {
+    bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()))
+}
+
+/// # Safety
+/// `data` is null or points to `len` bytes that live for 'a.
+unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    (!data.is_null()).then(|| unsafe { slice::from_raw_parts(data.cast::<u8>(), len) })
+}
+
+/// # Safety
+/// `list` is a live header list that is not changed during 'a.
+unsafe fn header_at<'a>(
+    list: *const sys::rd_kafka_headers_t,
+    index: usize,
+) -> Option<(&'a [u8], Option<&'a [u8]>)> {
+    let mut name = ptr::null();
+    let mut value = ptr::null();
+    let mut len = 0;
+    // SAFETY: the caller's promise; the out-pointers are valid for the call.
+    let code = unsafe { sys::rd_kafka_header_get_all(list, index, &mut name, &mut value, &mut len) };
+    if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return None;
+    }
+    // SAFETY: librdkafka's name is NUL-terminated and, where LENGTH_IS_STORED, preceded by its
+    // length; the value has `len` bytes.
+    unsafe {
+        let name_len = if *LENGTH_IS_STORED { stored_length(name) } else { CStr::from_ptr(name).count_bytes() };
+        Some((slice::from_raw_parts(name.cast(), name_len), bytes(value, len)))
+    }
+}
+
+/// The API gives a name without its length, so one that holds a NUL would come back cut. The
+/// length stands before the name in librdkafka's header (`rkhdr_name_size`, then the value's
+/// pointer, then the name).
+///
+/// # Safety
+/// `name` comes from a header list of a librdkafka for which `LENGTH_IS_STORED` holds.
+unsafe fn stored_length(name: *const c_char) -> usize {
+    // SAFETY: inside the header's one allocation, see above.
+    unsafe { name.byte_sub(2 * size_of::<usize>()).cast::<usize>().read_unaligned() }
+}
+
+/// Whether this librdkafka lays its headers out as `stored_length` takes them to be, tried once on
+/// known names. Reading two words before a name stays inside its allocation in every 2.x release.
+static LENGTH_IS_STORED: LazyLock<bool> = LazyLock::new(|| {
+    [(&b"a\0bc"[..], Some(&b"value"[..])), (b"", None), (b"n\0", None)].into_iter().all(|(expected, value)| {
+        let mut list = HeaderList::with_capacity(1);
+        list.push(expected, value);
+        let (mut name, mut data, mut len) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: a live list with one header.
+        unsafe {
+            sys::rd_kafka_header_get_all(list.ptr.as_ptr(), 0, &mut name, &mut data, &mut len);
+            stored_length(name) == expected.len()
+        }
+    })
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_names_and_values_come_back_byte_for_byte() {
+        let headers: [(&[u8], Option<&[u8]>); 7] = [
+            (b"plain", Some(b"value")),
+            (b"\xff\xfe", Some(b"\x00\x01")),
+            (b"nul\0inside", Some(b"x")),
+            (b"nul\0and null", None),
+            (b"", Some(b"")),
+            (b"plain", None),
+            (b"plain", Some(b"value")),
+        ];
+        let mut list = HeaderList::with_capacity(2);
+        headers.iter().for_each(|(name, value)| list.push(name, *value));
+        let copy = list.clone();
+        for (index, header) in headers.iter().enumerate() {
+            assert_eq!(list.get(index), Some(*header));
+            assert_eq!(copy.get(index), Some(*header));
+        }
+        assert_eq!(list.get(headers.len()), None);
+    }
+
+    #[test]
+    fn the_linked_librdkafka_stores_name_lengths() {
+        assert!(*LENGTH_IS_STORED);
+    }
+}

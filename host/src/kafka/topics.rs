@@ -1,0 +1,156 @@
+//! The topics a plugin needs: found, or created after the source topic's pattern.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataTopic;
+
+use super::client::KafkaArgs;
+use crate::error::Failure;
+
+/// What retry and dead-letter topics take more than the source topic: the host's headers.
+const HEADER_ROOM: u64 = 64 << 10;
+/// The broker's default for `max.message.bytes`.
+const DEFAULT_MAX_MESSAGE_BYTES: u64 = 1_048_588;
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Looks topics up and creates them.
+pub struct Topics {
+    admin: AdminClient<DefaultClientContext>,
+    address: String,
+    create: bool,
+}
+
+impl Topics {
+    /// With `create` false, what is missing is an error.
+    ///
+    /// # Errors
+    /// What librdkafka has against the configuration.
+    pub fn new(kafka: &KafkaArgs, create: bool) -> Result<Self, Failure> {
+        let admin = kafka.config(&[]).create().map_err(|error| super::client::refused(&error))?;
+        Ok(Self { admin, address: kafka.bootstrap_servers.clone(), create })
+    }
+
+    /// Makes sure that `source` and the topics derived from it exist. Returns the number of
+    /// partitions of each derived topic.
+    ///
+    /// # Errors
+    /// A topic is missing and may not or cannot be created, or Kafka does not answer.
+    pub async fn ensure(&self, source: &str, derived: &[String]) -> Result<Vec<usize>, Failure> {
+        if self.partitions(source)?.is_none() {
+            self.create(vec![NewTopic::new(source, -1, TopicReplication::Fixed(-1))]).await?;
+        }
+        let shape = self.shape(source).await?;
+        let missing: Vec<&String> =
+            derived.iter().filter(|name| !matches!(self.partitions(name), Ok(Some(_)))).collect();
+        if !missing.is_empty() {
+            let limit = (shape.max_message_bytes + HEADER_ROOM).to_string();
+            let topics = missing.iter().map(|name| {
+                NewTopic::new(name, shape.partitions, TopicReplication::Fixed(shape.replication))
+                    .set("cleanup.policy", "delete")
+                    .set("max.message.bytes", &limit)
+            });
+            self.create(topics.collect()).await?;
+        }
+        derived.iter().map(|name| self.found(name)).collect()
+    }
+
+    fn found(&self, name: &str) -> Result<usize, Failure> {
+        self.partitions(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    fn missing(&self, name: &str) -> Failure {
+        Failure::unavailable(format!("topic {name} does not exist"))
+            .help(format!("create it: host topics create {name} --bootstrap-servers {}", self.address))
+            .help("or leave it to the host: --create-topics=true")
+    }
+
+    async fn create(&self, topics: Vec<NewTopic<'_>>) -> Result<(), Failure> {
+        let names: Vec<String> = topics.iter().map(|topic| topic.name.to_owned()).collect();
+        if !self.create {
+            return Err(self.missing(names.first().map_or("", String::as_str)));
+        }
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let results = self.admin.create_topics(&topics, &options).await;
+        for result in results.map_err(|error| self.away(&error.to_string()))? {
+            match result {
+                Ok(name) => tracing::info!(topic = name, "created"),
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, code)) => {
+                    return Err(Failure::unavailable(format!("cannot create topic {name}: {code}"))
+                        .help("create it by hand, or grant this client CREATE on it"));
+                }
+            }
+        }
+        self.appear(&names).await
+    }
+
+    /// A created topic takes a moment until every broker knows it.
+    async fn appear(&self, names: &[String]) -> Result<(), Failure> {
+        let until = tokio::time::Instant::now() + TIMEOUT;
+        for name in names {
+            while self.partitions(name)?.is_none() {
+                if tokio::time::Instant::now() >= until {
+                    return Err(Failure::unavailable(format!("topic {name} was created but does not appear")));
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many partitions a topic has; None where there is no such topic.
+    fn partitions(&self, name: &str) -> Result<Option<usize>, Failure> {
+        self.look_up(name, |topic| topic.partitions().len())
+    }
+
+    fn look_up<T>(&self, name: &str, read: impl FnOnce(&MetadataTopic) -> T) -> Result<Option<T>, Failure> {
+        let metadata = self.admin.inner().fetch_metadata(Some(name), TIMEOUT);
+        let metadata = metadata.map_err(|error| self.away(&error.to_string()))?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
+        Ok(topic.filter(|topic| !topic.partitions().is_empty()).map(read))
+    }
+
+    /// What derived topics take over from the source.
+    async fn shape(&self, source: &str) -> Result<Shape, Failure> {
+        let shape = self.look_up(source, |topic| {
+            let replicas = topic.partitions().first().map_or(1, |partition| partition.replicas().len());
+            (topic.partitions().len(), replicas)
+        })?;
+        let (partitions, replicas) = shape.ok_or_else(|| self.missing(source))?;
+        Ok(Shape {
+            partitions: i32::try_from(partitions).unwrap_or(1),
+            replication: i32::try_from(replicas.max(1)).unwrap_or(1),
+            max_message_bytes: self.max_message_bytes(source).await,
+        })
+    }
+
+    /// The source's own limit; the broker's default where it does not say (the embedded broker,
+    /// or no right to ask).
+    async fn max_message_bytes(&self, source: &str) -> u64 {
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        let described = self.admin.describe_configs(&[ResourceSpecifier::Topic(source)], &options).await;
+        let entries: HashMap<String, Option<String>> = described
+            .into_iter()
+            .flatten()
+            .flatten()
+            .flat_map(|resource| resource.entries)
+            .map(|entry| (entry.name, entry.value))
+            .collect();
+        let limit = entries.get("max.message.bytes").and_then(Option::as_deref);
+        limit.and_then(|limit| limit.parse().ok()).unwrap_or(DEFAULT_MAX_MESSAGE_BYTES)
+    }
+
+    fn away(&self, reason: &str) -> Failure {
+        super::client::away(&self.address, reason)
+    }
+}
+
+struct Shape {
+    partitions: i32,
+    replication: i32,
+    max_message_bytes: u64,
+}

@@ -1,0 +1,70 @@
+//! The threads that run a plugin's messages.
+
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::thread;
+
+use tokio::sync::Semaphore;
+use tokio::task::LocalSet;
+
+use super::Pipeline;
+use crate::kafka::partition::Partition;
+
+/// How many calls one worker has under way: they share its thread, and wait for I/O side by side.
+pub const CALLS: usize = 32;
+/// How many messages a worker takes from a partition at a time; the rest is left to the others.
+const BATCH: usize = 16;
+
+/// Starts a worker. It ends when `ready` is closed and everything it took has ended.
+///
+/// # Errors
+/// The thread or its runtime cannot be started.
+pub fn spawn(
+    name: String,
+    pipeline: Arc<Pipeline>,
+    ready: async_channel::Receiver<Weak<Partition>>,
+) -> std::io::Result<thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    thread::Builder::new().name(name).spawn(move || {
+        let tasks = LocalSet::new();
+        tasks.block_on(&runtime, work(Rc::new(pipeline), ready));
+        // What is still under way ends, or is cut off with its partition.
+        runtime.block_on(tasks);
+    })
+}
+
+async fn work(pipeline: Rc<Arc<Pipeline>>, ready: async_channel::Receiver<Weak<Partition>>) {
+    let slots = Rc::new(Semaphore::new(CALLS));
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        // One slot at least is free before a partition is taken off the list.
+        let Ok(first) = slots.acquire().await else { return };
+        drop(first);
+        let Ok(partition) = ready.recv().await else { return };
+        if let Some(partition) = partition.upgrade() {
+            partition.take(slots.available_permits().clamp(1, BATCH), &mut batch);
+        }
+        for delivery in batch.drain(..) {
+            let slot = Slot::take(&slots);
+            let pipeline = Rc::clone(&pipeline);
+            tokio::task::spawn_local(async move { pipeline.run(delivery, slot).await });
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What a call occupies on its worker.
+struct Slot(Rc<Semaphore>);
+
+impl Slot {
+    fn take(slots: &Rc<Semaphore>) -> Self {
+        slots.forget_permits(1);
+        Self(Rc::clone(slots))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a delivery failed: what goes into the headers of its next record.
+
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::bindings::consumer::plugin::types::Failure;
+use super::call::{Call, GUEST_TIME};
+
+/// The longest failure code.
+const MAX_CODE: usize = 64;
+/// The longest detail.
+const MAX_DETAIL: usize = 2 << 10;
+/// The longest backtrace.
+const MAX_BACKTRACE: usize = 4 << 10;
+
+/// Why a delivery failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The kind of failure, in the form that Spring's `kafka_exception-fqcn` has.
+    pub exception: &'static str,
+    /// Short and stable: the name failures are grouped by.
+    pub code: String,
+    /// For a person.
+    pub detail: String,
+    /// Where in the guest, or empty.
+    pub backtrace: String,
+}
+
+impl Cause {
+    /// The plugin asked for another try.
+    pub fn retry(failure: Failure) -> Self {
+        Self::told("consumer.plugin.Retry", failure)
+    }
+
+    /// The plugin gave the message up.
+    pub fn reject(failure: Failure) -> Self {
+        Self::told("consumer.plugin.Reject", failure)
+    }
+
+    /// A call that took too long.
+    pub(super) fn timeout(detail: &str) -> Self {
+        Self::own("consumer.plugin.Timeout", "timeout", detail)
+    }
+
+    /// Not one outcome for one message.
+    pub(super) fn outcomes(count: usize) -> Self {
+        let detail = format!("{count} outcomes for 1 message");
+        Self::own("consumer.plugin.Outcome", "wrong-outcome-count", &detail)
+    }
+
+    /// What ended a call that gave no outcome.
+    pub(super) fn from_error(error: &wasmtime::Error, call: &Call) -> Self {
+        let said = call.output.last_error();
+        let mut cause = if let Some(I32Exit(status)) = error.downcast_ref() {
+            let detail = format!("the plugin ended itself with status {status}");
+            Self::own("consumer.plugin.Exit", "exit", &detail)
+        } else if call.ran_out_of_memory() {
+            Self::own("consumer.plugin.OutOfMemory", "out-of-memory", "the plugin asked for more memory than it may have")
+        } else {
+            match error.downcast_ref::<Trap>() {
+                Some(Trap::Interrupt) => {
+                    Self::timeout(&format!("the plugin computed for more than {} s", GUEST_TIME.as_secs()))
+                }
+                Some(Trap::StackOverflow) => {
+                    Self::own("consumer.plugin.StackOverflow", "stack-overflow", "call stack exhausted")
+                }
+                Some(trap) => Self::own("consumer.plugin.Trap", "trap", &trap.to_string()),
+                None => Self::own("consumer.plugin.Trap", "trap", &error.root_cause().to_string()),
+            }
+        };
+        if !said.is_empty() {
+            cause.detail = cut(format!("{}: {said}", cause.detail), MAX_DETAIL);
+        }
+        if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+            cause.backtrace = cut(backtrace.to_string(), MAX_BACKTRACE);
+        }
+        cause
+    }
+
+    fn told(exception: &'static str, failure: Failure) -> Self {
+        let code = if failure.code.is_empty() { "unspecified".to_owned() } else { cut(failure.code, MAX_CODE) };
+        Self { exception, code, detail: cut(failure.detail, MAX_DETAIL), backtrace: String::new() }
+    }
+
+    fn own(exception: &'static str, code: &str, detail: &str) -> Self {
+        Self { exception, code: code.to_owned(), detail: detail.to_owned(), backtrace: String::new() }
+    }
+}
+
+fn cut(mut text: String, max: usize) -> String {
+    text.truncate(text.floor_char_boundary(max));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_says_is_bounded() {
+        let failure = Failure { code: "가".repeat(100), detail: "x".repeat(10_000) };
+        let cause = Cause::retry(failure);
+        assert_eq!((cause.code.len(), cause.detail.len()), (63, MAX_DETAIL));
+        assert_eq!(Cause::reject(Failure { code: String::new(), detail: String::new() }).code, "unspecified");
+    }
+}

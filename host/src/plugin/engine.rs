@@ -1,0 +1,113 @@
+//! The engines that compile and run plugins.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
+
+/// How often a guest can be interrupted.
+pub const TICK: Duration = Duration::from_millis(10);
+/// What a plugin may hold in its memories and tables together.
+pub const MAX_MEMORY: usize = 64 << 20;
+
+/// What one instance may take from the pool; Rust components come with two or three shim
+/// instances and as many small tables.
+const CORE_INSTANCES_PER_CALL: u32 = 8;
+const TABLES_PER_CALL: u32 = 8;
+const MEMORIES_PER_CALL: u32 = 2;
+
+/// One engine with pooled instances, and one on demand for components that do not fit the pool.
+/// A thread advances both engines' epochs for as long as they live.
+pub struct Engines {
+    /// Instances come from a pool and go back to it.
+    pub pooled: Engine,
+    /// Every instance is mapped anew.
+    pub on_demand: Engine,
+}
+
+impl Engines {
+    /// Engines for up to `calls` calls at a time.
+    ///
+    /// # Errors
+    /// The pool's address space cannot be reserved, or the cache directory is not usable.
+    pub fn new(calls: u32) -> wasmtime::Result<Self> {
+        let cache = cache()?;
+        let pooled = Engine::new(base(cache.clone()).allocation_strategy(pool(calls)))?;
+        let on_demand = Engine::new(base(cache).allocation_strategy(InstanceAllocationStrategy::OnDemand))?;
+        let weak = [pooled.weak(), on_demand.weak()];
+        thread::Builder::new().name("epochs".to_owned()).spawn(move || tick(&weak))?;
+        Ok(Self { pooled, on_demand })
+    }
+}
+
+fn base(cache: Option<Cache>) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .cache(cache);
+    config
+}
+
+/// Measured: clearing what a call touched by hand is cheaper than giving the pages back to the
+/// kernel, as long as guests are linked with small stacks and a small memory.
+fn pool(calls: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(calls)
+        .total_core_instances(calls.saturating_mul(CORE_INSTANCES_PER_CALL))
+        .total_memories(calls.saturating_mul(MEMORIES_PER_CALL))
+        .total_tables(calls.saturating_mul(TABLES_PER_CALL))
+        .total_stacks(calls)
+        .max_memory_size(MAX_MEMORY)
+        .linear_memory_keep_resident(256 << 10)
+        .table_keep_resident(64 << 10);
+    pool
+}
+
+/// Compiled components are kept, because a JavaScript or Python one takes many seconds to compile.
+/// The directory is the user's own: whoever can write there can run code as the host.
+fn cache() -> wasmtime::Result<Option<Cache>> {
+    let Some(directory) = cache_directory() else { return Ok(None) };
+    let mut config = CacheConfig::new();
+    config.with_directory(directory);
+    Cache::new(config).map(Some)
+}
+
+fn cache_directory() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    let directory = base.join("consumer-host");
+    match private_directory(&directory) {
+        Ok(()) => Some(directory),
+        Err(error) => {
+            tracing::warn!(directory = %directory.display(), %error, "no cache: plugins are compiled at every start");
+            None
+        }
+    }
+}
+
+/// Makes the directory, or checks that it is ours alone.
+fn private_directory(directory: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let metadata = std::fs::symlink_metadata(directory)?;
+    let own = std::fs::metadata("/proc/self").map_or(metadata.uid(), |own| own.uid());
+    if !metadata.is_dir() || metadata.uid() != own || metadata.permissions().mode() & 0o022 != 0 {
+        return Err(std::io::Error::other("it is not a directory that only this user can write to"));
+    }
+    Ok(())
+}
+
+fn tick(engines: &[EngineWeak]) {
+    loop {
+        thread::sleep(TICK);
+        let alive = engines.iter().filter_map(EngineWeak::upgrade).map(|engine| engine.increment_epoch()).count();
+        if alive == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! From a file to a plugin: checked before Kafka is ever asked.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use super::Plugin;
+use super::bindings::PluginPre;
+use super::bindings::exports::consumer::plugin::lifecycle::{Description, RetryPolicy};
+use super::call::{CALL_TIMEOUT, Call, Services};
+use super::engine::Engines;
+use super::imports;
+use super::output::Place;
+use crate::error::Failure;
+use crate::pipeline::policy::Policy;
+
+/// The contract this host speaks; the version's first two numbers must match.
+const CONTRACT: &str = "consumer:plugin";
+const CONTRACT_VERSION: &str = "0.1";
+/// Packages a plugin may import beside the contract.
+const WASI: [&str; 6] = ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
+/// Kafka's longest topic name, less what a tier's suffix takes.
+const MAX_TOPIC: usize = 249 - "-retry-86400000".len();
+
+impl Plugin {
+    /// Reads, compiles (or takes from the cache) and asks the plugin what it subscribes to.
+    ///
+    /// # Errors
+    /// What is wrong with the file, and what to do about it.
+    pub async fn load(path: &Path, engines: &Engines, services: Arc<Services>) -> Result<Self, Failure> {
+        let at = |what: String| Failure::usage(format!("{}: {what}", path.display()));
+        let bytes = std::fs::read(path).map_err(|error| {
+            at(error.to_string()).help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
+        })?;
+        check_kind(&bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
+        let (engine, component) = compile(&bytes, engines)
+            .map_err(|error| at(format!("not a valid component: {}", error.root_cause())))?;
+        check_contract(&engine, &component).map_err(|failure| failure.within(&path.display().to_string()))?;
+        let component = link(&engine, &component).map_err(|error| at(format!("cannot be linked: {error:#}")))?;
+        let description = describe(&engine, &component, path).await.map_err(&at)?;
+        let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        build(description, digest, engine, component, services).map_err(|what| {
+            at(what).help("this is what the plugin's `describe` returns; ask whoever wrote it")
+        })
+    }
+}
+
+fn check_kind(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
+    const BUILD: &str = "build a component: cargo build --release --target wasm32-wasip2, or cargo component build --release";
+    match bytes {
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(("a core WebAssembly module, not a component", BUILD)),
+        [0, b'a', b's', b'm', ..] => Err(("WebAssembly of a version this host does not know", BUILD)),
+        _ => Err(("not a WebAssembly component", BUILD)),
+    }
+}
+
+/// A component that does not fit the pool's sizes runs on demand.
+fn compile(bytes: &[u8], engines: &Engines) -> wasmtime::Result<(Engine, Component)> {
+    match Component::from_binary(&engines.pooled, bytes) {
+        Ok(component) => Ok((engines.pooled.clone(), component)),
+        Err(_) => Ok((engines.on_demand.clone(), Component::from_binary(&engines.on_demand, bytes)?)),
+    }
+}
+
+fn link(engine: &Engine, component: &Component) -> wasmtime::Result<PluginPre<Call>> {
+    let mut linker = Linker::new(engine);
+    imports::link(&mut linker)?;
+    PluginPre::new(linker.instantiate_pre(component)?)
+}
+
+/// Whether the component speaks this host's contract and imports nothing it does not know.
+fn check_contract(engine: &Engine, component: &Component) -> Result<(), Failure> {
+    let kind = component.component_type();
+    let exports: Vec<&str> = kind.exports(engine).map(|(name, _)| name).collect();
+    let imports: Vec<&str> = kind.imports(engine).map(|(name, _)| name).collect();
+    let other = exports.iter().chain(&imports).filter_map(|name| package(name));
+    let other: BTreeSet<&str> = other
+        .filter(|(package, version)| *package == CONTRACT && !matches_contract(version))
+        .map(|(_, version)| version)
+        .collect();
+    if let Some(version) = other.first() {
+        return Err(Failure::usage(format!("contract {version}, but this host speaks {CONTRACT_VERSION}"))
+            .help("build it against this host's wit/, or run it with the host it was built for"));
+    }
+    for wanted in ["handler", "lifecycle"] {
+        let exported = exports.iter().any(|name| name.starts_with(&format!("{CONTRACT}/{wanted}@")));
+        if !exported {
+            return Err(Failure::usage(format!("not a plugin: it does not export {CONTRACT}/{wanted}"))
+                .help("implement world `plugin` of wit/plugin.wit"));
+        }
+    }
+    let unknown: Vec<&str> = imports.into_iter().filter(|name| !is_known(name)).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("imports what this host does not have:\n    {}", unknown.join("\n    ")))
+        .help("a plugin may import consumer:plugin and WASI 0.2 (cli, clocks, filesystem, io, random, sockets)"))
+}
+
+fn is_known(import: &str) -> bool {
+    package(import).is_some_and(|(package, version)| {
+        (package == CONTRACT && matches_contract(version))
+            || (WASI.contains(&package) && version.starts_with("0.2."))
+    })
+}
+
+/// `a:b/c@1.2.3` is package `a:b`, version `1.2.3`.
+fn package(name: &str) -> Option<(&str, &str)> {
+    let (path, version) = name.split_once('@')?;
+    Some((path.split_once('/')?.0, version))
+}
+
+fn matches_contract(version: &str) -> bool {
+    version.strip_prefix(CONTRACT_VERSION).is_some_and(|rest| rest.starts_with('.'))
+}
+
+async fn describe(engine: &Engine, component: &PluginPre<Call>, path: &Path) -> Result<Description, String> {
+    let name = path.file_stem().map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy());
+    let place = Place { plugin: name.into(), message: None };
+    let mut store = Call::store(engine, place, None);
+    let call = async {
+        let instance = component.instantiate_async(&mut store).await?;
+        instance.consumer_plugin_lifecycle().call_describe(&mut store).await
+    };
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Err(_) => Err(format!("does not describe itself within {} s", CALL_TIMEOUT.as_secs())),
+        Ok(Err(error)) => Err(format!("fails to describe itself: {}", error.root_cause())),
+        Ok(Ok(description)) => Ok(description),
+    }
+}
+
+fn build(
+    description: Description,
+    digest: String,
+    engine: Engine,
+    component: PluginPre<Call>,
+    services: Arc<Services>,
+) -> Result<Plugin, String> {
+    let Description { name, version, subscription, .. } = description;
+    for (what, text) in [("name", &name), ("version", &version), ("group", &subscription.group)] {
+        if text.is_empty() || text.len() > 200 || text.contains(char::is_control) {
+            return Err(format!("its {what} is empty, too long or holds control characters"));
+        }
+    }
+    for (what, topic) in [("topic", &subscription.topic), ("dead-letter topic", &subscription.dead_letter_topic)] {
+        if !is_topic(topic) {
+            return Err(format!("its {what} {topic:?} is not a topic name (1 to {MAX_TOPIC} of a-z A-Z 0-9 . _ -)"));
+        }
+    }
+    if subscription.topic == subscription.dead_letter_topic {
+        return Err("its dead-letter topic is the topic it reads".to_owned());
+    }
+    let RetryPolicy { retries, delay_ms, multiplier, max_delay_ms } = subscription.retry;
+    let policy = Policy::new(retries, delay_ms, multiplier, max_delay_ms)
+        .map_err(|what| format!("its retry policy is not possible: {what}"))?;
+    Ok(Plugin {
+        label: format!("{name}@{version}"),
+        name: name.into(),
+        digest,
+        topic: subscription.topic,
+        group: subscription.group,
+        dead_letter_topic: subscription.dead_letter_topic,
+        policy,
+        engine,
+        component,
+        services,
+    })
+}
+
+fn is_topic(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=MAX_TOPIC).contains(&name.len()) && name.bytes().all(legal) && !matches!(name, "." | "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_apart() {
+        assert_eq!(package("wasi:io/poll@0.2.6"), Some(("wasi:io", "0.2.6")));
+        assert_eq!(package("plain"), None);
+        assert!(is_known("consumer:plugin/mail@0.1.7"));
+        assert!(!is_known("consumer:plugin/mail@0.10.0"));
+        assert!(!is_known("wasi:http/types@0.2.6"));
+        assert!(!is_known("wasi:io/poll@0.3.0"));
+    }
+
+    #[test]
+    fn topic_names_are_kafkas() {
+        assert!(is_topic("email.send") && is_topic("a_b-c.9"));
+        assert!(!is_topic("") && !is_topic("..") && !is_topic("a b") && !is_topic(&"x".repeat(249)));
+    }
+}
