@@ -1,0 +1,175 @@
+//! A guest that does what each message asks for, the failures that a sandbox must contain above all.
+//!
+//! The body is `{"id": "…", "do": "…", "until": N, "ms": N, "after-ms": N}`; see [`Request`].
+//! `faulty` and `faulty-fast` are this one source: topic, group and dead letters carry the
+//! package's name, and the second retries after milliseconds.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use contract::consumer::plugin::log::{self, Level};
+use contract::consumer::plugin::types::{Failure, RetryLater};
+use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
+use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use serde::Deserialize;
+
+mod harm;
+
+#[allow(
+    unsafe_code,
+    missing_docs,
+    unused_qualifications,
+    clippy::all,
+    reason = "generated, and values cross the component's boundary as raw pointers"
+)]
+mod contract {
+    wit_bindgen::generate!({ path: "../../../../wit", world: "plugin" });
+
+    use super::Faulty;
+    export!(Faulty);
+}
+
+const NAME: &str = env!("CARGO_PKG_NAME");
+
+/// Messages that this instance has seen: 1 in a fresh one.
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+struct Faulty;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Request {
+    id: String,
+    #[serde(rename = "do", default)]
+    action: Action,
+    /// The last attempt on which the action is taken; later ones are done.
+    #[serde(default = "always")]
+    until: u32,
+    /// How long `sleep` blocks in the host; milliseconds.
+    #[serde(default)]
+    ms: u64,
+    /// What `retry` asks for; milliseconds.
+    after_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    #[default]
+    Done,
+    Skip,
+    Retry,
+    Reject,
+    /// An abort.
+    Trap,
+    Panic,
+    /// An endless loop in the guest.
+    Loop,
+    /// A stack overflow.
+    Recurse,
+    /// Allocates and touches memory until there is no more.
+    Memory,
+    /// Blocks in a host call.
+    Sleep,
+    /// Logs `count=N` and is done with N, this instance's messages so far.
+    Count,
+    /// Ends the process.
+    Exit,
+    /// Many megabytes to standard output.
+    Flood,
+    /// Answers with an empty list.
+    Outcomes,
+    /// A line at every level, and one that is made to look like two.
+    Log,
+}
+
+fn always() -> u32 {
+    u32::MAX
+}
+
+impl handler::Guest for Faulty {
+    fn handle(batch: Vec<Message>) -> Vec<Outcome> {
+        // An action without an outcome takes the whole answer with it.
+        batch.iter().map(handle_one).collect::<Option<_>>().unwrap_or_default()
+    }
+}
+
+impl lifecycle::Guest for Faulty {
+    fn describe() -> Description {
+        let delay_ms = if NAME == "faulty-fast" { 10 } else { 1000 };
+        Description {
+            name: NAME.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: "Fails as its messages ask it to".into(),
+            subscription: Subscription {
+                topic: NAME.into(),
+                group: format!("{NAME}-group"),
+                dead_letter_topic: format!("{NAME}.dlt"),
+                retry: RetryPolicy { retries: 5, delay_ms, multiplier: 2.0, max_delay_ms: 3_600_000 },
+            },
+            attributes: vec![],
+        }
+    }
+}
+
+/// None: no outcome for this message.
+fn handle_one(message: &Message) -> Option<Outcome> {
+    let count = HANDLED.fetch_add(1, Ordering::Relaxed) + 1;
+    let request = message.value.as_deref().map(serde_json::from_slice::<Request>);
+    let id = match &request {
+        Some(Ok(request)) => &request.id,
+        _ => "-",
+    };
+    write_log(Level::Info, &format!("handled id={id} attempt={} message={}", message.attempt, message.id));
+    match request {
+        None => Some(done()),
+        Some(Err(error)) => Some(Outcome::Reject(failure("invalid-message", &error.to_string()))),
+        Some(Ok(request)) if message.attempt > request.until => Some(done()),
+        Some(Ok(request)) => act(&request, count),
+    }
+}
+
+fn act(request: &Request, count: u64) -> Option<Outcome> {
+    match request.action {
+        Action::Done => {}
+        Action::Skip => return Some(Outcome::Skipped("asked to skip".into())),
+        Action::Retry => {
+            let failure = failure("asked-retry", "asked to retry");
+            return Some(Outcome::Retry(RetryLater { failure, after_ms: request.after_ms }));
+        }
+        Action::Reject => return Some(Outcome::Reject(failure("asked-reject", "asked to reject"))),
+        Action::Trap => std::process::abort(),
+        Action::Panic => panic!("asked to panic"),
+        Action::Loop => harm::run_forever(),
+        Action::Recurse => harm::overflow_the_stack(),
+        Action::Memory => harm::exhaust_memory(),
+        Action::Sleep => std::thread::sleep(std::time::Duration::from_millis(request.ms)),
+        Action::Count => {
+            write_log(Level::Info, &format!("count={count}"));
+            return Some(Outcome::Done(count.to_string()));
+        }
+        Action::Exit => std::process::exit(3),
+        Action::Flood => harm::flood_stdout(),
+        Action::Outcomes => return None,
+        Action::Log => log_at_every_level(),
+    }
+    Some(done())
+}
+
+fn log_at_every_level() {
+    for level in [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error] {
+        write_log(level, &format!("log level={level:?}"));
+    }
+    write_log(Level::Info, "log first\nlog second \u{1b}[31mred");
+}
+
+fn write_log(level: Level, text: &str) {
+    log::write(level, text, &[]);
+}
+
+fn done() -> Outcome {
+    Outcome::Done(String::new())
+}
+
+fn failure(code: &str, detail: &str) -> Failure {
+    Failure { code: code.into(), detail: detail.into() }
+}

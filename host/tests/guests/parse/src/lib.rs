@@ -1,0 +1,56 @@
+//! Reads an e-mail as the `email` plugin does, and does nothing with it: the guest of the benchmarks.
+
+use contract::consumer::plugin::types::Failure;
+use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
+use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use messages::EmailSendMessage;
+
+#[allow(
+    unsafe_code,
+    missing_docs,
+    unused_qualifications,
+    clippy::all,
+    reason = "generated, and values cross the component's boundary as raw pointers"
+)]
+mod contract {
+    wit_bindgen::generate!({ path: "../../../../wit", world: "plugin" });
+
+    use super::Parse;
+    export!(Parse);
+}
+
+struct Parse;
+
+impl handler::Guest for Parse {
+    fn handle(batch: Vec<Message>) -> Vec<Outcome> {
+        batch.iter().map(|message| parse(message.value.as_deref().unwrap_or_default())).collect()
+    }
+}
+
+impl lifecycle::Guest for Parse {
+    fn describe() -> Description {
+        Description {
+            name: "parse".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: "Reads a message and is done".into(),
+            subscription: Subscription {
+                topic: "parse".into(),
+                group: "parse-group".into(),
+                dead_letter_topic: "parse.dlt".into(),
+                retry: RetryPolicy { retries: 5, delay_ms: 1000, multiplier: 2.0, max_delay_ms: 3_600_000 },
+            },
+            attributes: vec![],
+        }
+    }
+}
+
+fn parse(value: &[u8]) -> Outcome {
+    match EmailSendMessage::from_json(value) {
+        // Looked at, so that the reading is not optimised away.
+        Ok(message) => {
+            std::hint::black_box(&message);
+            Outcome::Done(String::new())
+        }
+        Err(invalid) => Outcome::Reject(Failure { code: invalid.code().into(), detail: invalid.to_string() }),
+    }
+}
