@@ -156,9 +156,11 @@ fn act(request: &Request, count: u64) -> Option<Outcome> {
 }
 
 fn log_at_every_level() {
-    for level in [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error] {
-        write_log(level, &format!("log level={level:?}"));
-    }
+    write_log(Level::Trace, "log level=trace");
+    write_log(Level::Debug, "log level=debug");
+    write_log(Level::Info, "log level=info");
+    write_log(Level::Warn, "log level=warn");
+    write_log(Level::Error, "log level=error");
     write_log(Level::Info, "log first\nlog second \u{1b}[31mred");
 }
 
