@@ -7,10 +7,12 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use rdkafka::ClientConfig;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::cli::RunArgs;
 use crate::error::Failure;
@@ -42,22 +44,13 @@ const SESSION_TIMEOUT_MS: u64 = 45_000;
 /// What is wrong with what was given, or Kafka stays away.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let started = Instant::now();
-    let listener = bind(args.listen).await?;
+    let listener = bind(args.listen, "--listen").await?;
     let app = App::start(&args).await?;
     eprint!("{}", app.summary(&args, listener.local_addr()?));
-    let stop = Arc::new(tokio::sync::Notify::new());
-    let stopped = Arc::clone(&stop);
-    let health = app.health();
-    let server =
-        tokio::spawn(web::serve(listener, web::router(health.clone()), async move { stopped.notified().await }));
-    let ready = tokio::spawn(announce(health, started));
-    shutdown_signal().await?;
-    ready.abort();
-    eprintln!("Draining; a second signal stops at once.");
-    app.stop().await?;
-    stop.notify_one();
-    server.await??;
-    Ok(())
+    app.serve(listener, Router::new(), move || {
+        eprintln!("Ready in {:.1} s. Ctrl-C drains and stops.", started.elapsed().as_secs_f64());
+    })
+    .await
 }
 
 /// The plugins under way.
@@ -97,16 +90,32 @@ impl App {
         Ok(Self { running, mailer, stop })
     }
 
-    /// How the members of all groups fare.
-    pub fn health(&self) -> Vec<Arc<Health>> {
+    /// Answers health checks and what `more` adds, until SIGTERM or Ctrl-C; then drains. Calls
+    /// `ready` once every group has been joined.
+    ///
+    /// # Errors
+    /// The listener fails, or draining takes longer than its bound.
+    pub async fn serve(self, listener: TcpListener, more: Router, ready: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+        let stop = Arc::new(Notify::new());
+        let stopped = Arc::clone(&stop);
+        let router = web::router(self.health()).merge(more);
+        let server = tokio::spawn(web::serve(listener, router, async move { stopped.notified().await }));
+        let announcement = tokio::spawn(announce(self.health(), ready));
+        shutdown_signal().await?;
+        announcement.abort();
+        eprintln!("Draining; a second signal stops at once.");
+        self.stop().await?;
+        stop.notify_one();
+        server.await??;
+        Ok(())
+    }
+
+    fn health(&self) -> Vec<Arc<Health>> {
         self.running.iter().flat_map(|running| &running.groups).map(|group| Arc::clone(group.health())).collect()
     }
 
     /// Gives every partition back, drained and committed, and ends the threads.
-    ///
-    /// # Errors
-    /// That took longer than the bound.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    async fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         let stopping = tokio::task::spawn_blocking(move || self.running.into_iter().for_each(Running::stop));
         tokio::select! {
@@ -122,7 +131,7 @@ impl App {
     }
 
     /// What is in use.
-    fn summary(&self, args: &RunArgs, address: SocketAddr) -> String {
+    pub fn summary(&self, args: &RunArgs, address: SocketAddr) -> String {
         let mut lines = vec![format!("host {}", env!("CARGO_PKG_VERSION"))];
         let mail = self.mailer.as_ref().map_or_else(
             || "e-mail is only logged, not sent (no --mail-url)".to_owned(),
@@ -246,29 +255,31 @@ fn check_bounds(kafka: &KafkaArgs) -> Result<(), Failure> {
     .help("raise session.timeout.ms, or leave it at its default of 45000"))
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+/// Listens on the address that `flag` gave.
+///
+/// # Errors
+/// The address is taken, or not of this machine.
+pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         let failure = Failure::usage(format!("cannot listen on {address}: {error}"));
         match error.kind() {
-            ErrorKind::AddrInUse => failure.help("stop what listens there, or choose another: --listen 127.0.0.1:0"),
-            _ => failure.help("choose an address of this machine: --listen 127.0.0.1:8081"),
+            ErrorKind::AddrInUse => {
+                failure.help(format!("stop what listens there, or choose another port: {flag} 127.0.0.1:0"))
+            }
+            _ => failure.help(format!("choose an address of this machine: {flag} 127.0.0.1:{}", address.port())),
         }
     })
 }
 
-/// Says when every group has been joined.
-async fn announce(health: Vec<Arc<Health>>, started: Instant) {
+async fn announce(health: Vec<Arc<Health>>, ready: impl FnOnce()) {
     while !health.iter().all(|member| member.is_joined()) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    eprintln!("Ready in {:.1} s. Ctrl-C drains and stops.", started.elapsed().as_secs_f64());
+    ready();
 }
 
 /// Completes on SIGTERM or Ctrl-C.
-///
-/// # Errors
-/// The handlers cannot be installed.
-pub async fn shutdown_signal() -> std::io::Result<()> {
+async fn shutdown_signal() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),

@@ -31,13 +31,21 @@ use cli::{Cli, Command};
 /// # Errors
 /// An [`error::Failure`] where something given was wrong or something needed was not there.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        None => serve(app::run(cli.run)),
+        Some(Command::Demo(args)) => serve(demo::run(args)),
+        Some(Command::Topics(args)) => commands::topics::run(args),
+        Some(Command::Groups(args)) => commands::groups::run(args),
+        Some(Command::Produce(args)) => commands::produce::run(args),
+        Some(Command::Consume(args)) => commands::consume::run(args),
+    }
+}
+
+/// Runs a service on the runtime that serves HTTP, delivers and keeps timers; plugins run on
+/// workers of their own.
+fn serve(service: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(async {
-        match cli.command {
-            None => app::run(cli.run).await,
-            Some(Command::Demo(_) | Command::Topics(_) | Command::Groups(_) | Command::Produce(_) | Command::Consume(_)) => Ok(()),
-        }
-    });
+    let result = runtime.block_on(service);
     // Whatever still waits has been told to stop, or was given up.
     runtime.shutdown_background();
     result
