@@ -5,3 +5,4 @@ pub mod commands;
 pub mod demo;
 pub mod error;
 pub mod kafka;
+pub mod mail;
