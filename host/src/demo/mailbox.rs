@@ -51,7 +51,7 @@ struct Kept {
 }
 
 /// A caught e-mail.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Mail {
     /// 1 for the first e-mail of this run.
     pub id: u64,
@@ -194,28 +194,31 @@ impl Handler for Session {
 
 /// Takes an e-mail apart. Whatever the bytes are, an e-mail comes out.
 fn read(envelope: &Envelope) -> Mail {
-    let message = MessageParser::default().parse(&envelope.data).unwrap_or_default();
+    let mail = Mail {
+        from: envelope.from.clone(),
+        recipients: envelope.to.clone(),
+        received: DateTime::from_timestamp((now_ms() / 1000).try_into().unwrap_or(0)).to_rfc3339(),
+        size: envelope.data.len(),
+        ..Mail::default()
+    };
+    let Some(message) = MessageParser::default().parse(&envelope.data) else { return mail };
     let list = |addresses: Option<&mail_parser::Address<'_>>| -> Vec<String> {
         addresses.into_iter().flat_map(|addresses| addresses.iter()).map(shown).collect()
     };
     // The parser also offers the text body as HTML; only a part that is HTML counts.
     let has_html = message.html_bodies().any(|part| part.is_text_html());
     let html = if has_html { message.body_html(0).map(|html| html.into_owned()) } else { None };
-    // `headers_raw` of a message without parts, which empty data makes, panics.
-    let headers = message.parts.first().into_iter().flat_map(|_| message.headers_raw());
+    let headers = message.headers_raw();
     Mail {
-        id: 0,
-        from: list(message.from()).pop().unwrap_or_else(|| envelope.from.clone()),
+        from: list(message.from()).into_iter().next().unwrap_or(mail.from),
         to: list(message.to()),
         cc: list(message.cc()),
-        recipients: envelope.to.clone(),
         subject: message.subject().unwrap_or_default().to_owned(),
         text: message.body_text(0).unwrap_or_default().trim_end().to_owned(),
         html,
         attachments: message.attachments().map(file).collect(),
-        received: DateTime::from_timestamp((now_ms() / 1000).try_into().unwrap_or(0)).to_rfc3339(),
         headers: headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect(),
-        size: envelope.data.len(),
+        ..mail
     }
 }
 
