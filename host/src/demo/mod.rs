@@ -1,5 +1,116 @@
-//! `host demo`: the whole system in one process.
+//! `host demo`: the whole system in one process, without Kafka.
+
+pub mod mailbox;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use rdkafka::mocking::MockCluster;
+use tokio::sync::oneshot;
+
+use self::mailbox::Mailbox;
+use crate::app::{self, App};
+use crate::cli::{OffsetReset, RunArgs};
+use crate::error::Failure;
+use crate::kafka::client::KafkaArgs;
+
+/// The plugins that the demo runs.
+const PLUGINS: [&str; 2] = ["email.wasm", "sms.wasm"];
 
 /// Arguments of `host demo`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Where email.wasm and sms.wasm are [default: where `make build` leaves them]
+    #[arg(long, value_name = "DIR", env = "HOST_DEMO_PLUGINS")]
+    pub plugins: Option<PathBuf>,
+    /// Where the producer's API answers
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub producer_listen: SocketAddr,
+    /// Where health checks and the mailbox answer
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    pub listen: SocketAddr,
+}
+
+/// Runs broker, producer, plugins and mail catcher until Ctrl-C.
+///
+/// # Errors
+/// The plugins are not there, or a port is taken.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let plugins = find_plugins(args.plugins)?;
+    let api = app::bind(args.producer_listen, "--producer-listen").await?;
+    let listener = app::bind(args.listen, "--listen").await?;
+    let (producer, address) = (api.local_addr()?, listener.local_addr()?);
+    let broker = MockCluster::new(1).context("cannot start the embedded broker")?;
+    let kafka = embedded(&broker);
+    let (mailbox, smtp) = Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
+
+    let settings = producer::Settings::new(kafka.bootstrap_servers.clone());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        let stopped = async move { _ = stopped.await };
+        producer::serve(api, &settings, stopped).await
+    });
+    let run = RunArgs {
+        plugins,
+        kafka,
+        auto_offset_reset: OffsetReset::Earliest,
+        create_topics: true,
+        listen: address,
+        mail_url: Some(format!("smtp://{smtp}")),
+    };
+    let app = App::start(&run).await?;
+    eprint!("{}", app.summary(&run, address));
+    eprintln!("  broker   embedded, in memory: for trying out, never for production");
+    eprintln!("  producer http://{producer}");
+    eprintln!("  mailbox  http://{address}/demo/mailbox");
+    let router = mailbox::router(mailbox, producer);
+    app.serve(listener, router, move || announce(producer, address, started)).await?;
+    // The producer ends with its own drain; it may have ended already.
+    let _ = stop.send(());
+    serving.await??;
+    Ok(())
+}
+
+fn announce(producer: SocketAddr, address: SocketAddr, started: Instant) {
+    eprintln!(
+        "Ready in {:.1} s. Try it, and then look at http://{address}/demo/mailbox\n\n  \
+         curl http://{producer}/api/emails/send -H 'Content-Type: application/json' \\\n    \
+         -d '{{\"from\":\"me@example.com\",\"to\":\"you@example.com\",\"subject\":\"Hello\",\"body\":\"It works.\"}}'\n\n\
+         Ctrl-C ends it.",
+        started.elapsed().as_secs_f64()
+    );
+}
+
+/// The embedded broker creates topics when they are asked for, and sleeps through every empty
+/// fetch for as long as the client lets it.
+fn embedded(broker: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>) -> KafkaArgs {
+    let properties = [("allow.auto.create.topics", "true"), ("fetch.wait.max.ms", "20")];
+    KafkaArgs {
+        bootstrap_servers: broker.bootstrap_servers(),
+        properties: properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+    }
+}
+
+fn find_plugins(given: Option<PathBuf>) -> Result<Vec<PathBuf>, Failure> {
+    let directory = match given {
+        Some(directory) => directory,
+        None => built().ok_or_else(|| Failure::usage("cannot tell where the plugins are").help("name them: --plugins DIR"))?,
+    };
+    let plugins: Vec<PathBuf> = PLUGINS.iter().map(|name| directory.join(name)).collect();
+    match plugins.iter().find(|path| !path.is_file()) {
+        None => Ok(plugins),
+        Some(missing) => Err(Failure::usage(format!("{} is not there", missing.display()))
+            .help("build the plugins: make build")
+            .help("or say where they are: host demo --plugins DIR")),
+    }
+}
+
+/// `target/wasm32-wasip2/release`, seen from `target/release/host`.
+fn built() -> Option<PathBuf> {
+    let executable = std::env::current_exe().ok()?;
+    let target = executable.parent().and_then(Path::parent)?;
+    Some(target.join("wasm32-wasip2").join("release"))
+}
