@@ -15,7 +15,7 @@ use crate::error::Failure;
 #[derive(Debug, Clone, Args)]
 pub struct KafkaArgs {
     /// Kafka brokers, comma-separated
-    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092", env = "KAFKA_BOOTSTRAP_SERVERS")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092", value_parser = servers, env = "KAFKA_BOOTSTRAP_SERVERS")]
     pub bootstrap_servers: String,
     /// Any librdkafka property, e.g. -X security.protocol=ssl; repeat for more
     #[arg(short = 'X', value_name = "PROPERTY=VALUE", value_parser = property, env = "KAFKA_PROPERTIES", value_delimiter = ';')]
@@ -37,6 +37,26 @@ impl KafkaArgs {
         }
         config
     }
+}
+
+/// Refuses what librdkafka would only find out (or silently take for port 9092) after a long wait.
+fn servers(text: &str) -> Result<String, String> {
+    text.split(',').map(str::trim).try_for_each(server).map(|()| text.to_owned())
+}
+
+fn server(text: &str) -> Result<(), String> {
+    let address = text.split_once("://").map_or(text, |(_, address)| address);
+    // Only brackets tell the colons of an IPv6 address from the one before the port.
+    let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or_default())),
+        None => address.split_once(':').map_or((address, None), |(host, port)| (host, Some(port))),
+    };
+    let port_is_good = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if host.is_empty() || host.contains(char::is_whitespace) || !port_is_good {
+        return Err(format!("'{text}' is not HOST:PORT"));
+    }
+    Ok(())
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
@@ -112,5 +132,22 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "client");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for good in
+            ["localhost:9092", "a:1,b:2", "a", "[::1]:9092", "[::1]", "SASL_SSL://k.example:9093", "a:1, b:2"]
+        {
+            assert_eq!(servers(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "a:", ":9092", "a:x", "a:0", "a:70000", "a:1,", "a b:1", "::1:9092", "[::1]92"] {
+            assert!(servers(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,0 +1,149 @@
+//! A record as text for people and as JSON for programs.
+
+use std::io::{self, Write};
+
+use rdkafka::Timestamp;
+use rdkafka::message::{BorrowedMessage, Message};
+use serde_json::{Value, json};
+
+use super::headers::{self, Header};
+use super::text;
+
+/// Writes what surrounds the value: where the record lies, when it was written, its key and headers.
+pub fn write_headers(out: &mut impl Write, message: &BorrowedMessage<'_>) -> io::Result<()> {
+    let (partition, offset) = (message.partition(), message.offset());
+    let timestamp = message.timestamp().to_millis().map_or_else(|| "-".to_owned(), text::utc);
+    let key = message.key().map_or_else(|| "null".to_owned(), text::line);
+    writeln!(out, "partition={partition} offset={offset} timestamp={timestamp} key={key}")?;
+    for header in headers::read(message) {
+        writeln!(out, "  {}: {}", text::line(header.name), header_text(&header))?;
+    }
+    Ok(())
+}
+
+/// Writes the value and ends the line. On a terminal, control characters are escaped; elsewhere the
+/// bytes are the record's own. A record without a value is `null`, as in Kafka's own tools.
+pub fn write_value(out: &mut impl Write, message: &BorrowedMessage<'_>, terminal: bool) -> io::Result<()> {
+    match message.payload() {
+        None => out.write_all(b"null")?,
+        Some(value) if terminal => out.write_all(text::block(value).as_bytes())?,
+        Some(value) => out.write_all(value)?,
+    }
+    out.write_all(b"\n")
+}
+
+/// The record as one JSON object. Bytes that are not UTF-8 become `{"hex": "…"}`.
+pub fn to_json(message: &BorrowedMessage<'_>) -> Value {
+    let headers: Vec<_> = (headers::read(message).iter())
+        .map(|header| json!({ "name": bytes_json(Some(header.name)), "value": header_json(header) }))
+        .collect();
+    let timestamp_type = match message.timestamp() {
+        Timestamp::NotAvailable => None,
+        Timestamp::CreateTime(_) => Some("CreateTime"),
+        Timestamp::LogAppendTime(_) => Some("LogAppendTime"),
+    };
+    json!({
+        "topic": message.topic(),
+        "partition": message.partition(),
+        "offset": message.offset(),
+        "timestamp": message.timestamp().to_millis(),
+        "timestamp_type": timestamp_type,
+        "key": bytes_json(message.key()),
+        "value": bytes_json(message.payload()),
+        "headers": headers,
+    })
+}
+
+fn bytes_json(bytes: Option<&[u8]>) -> Value {
+    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+        None => Value::Null,
+        Some((_, Ok(text))) => Value::String(text.to_owned()),
+        Some((bytes, Err(_))) => json!({ "hex": text::hex(bytes) }),
+    }
+}
+
+fn header_json(header: &Header<'_>) -> Value {
+    match known_number(header) {
+        Some(Number { value, .. }) => json!(value),
+        None => bytes_json(header.value),
+    }
+}
+
+fn header_text(header: &Header<'_>) -> String {
+    match (known_number(header), header.value) {
+        (Some(Number { value, is_time: true }), _) => format!("{value} ({})", text::utc(value)),
+        (Some(Number { value, .. }), _) => value.to_string(),
+        (None, None) => "null".to_owned(),
+        (None, Some(bytes)) if std::str::from_utf8(bytes).is_err() => format!("0x{}", text::hex(bytes)),
+        (None, Some(bytes)) => text::line(bytes),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Number {
+    value: i64,
+    /// Milliseconds since 1970.
+    is_time: bool,
+}
+
+/// The number in a header that Spring Kafka writes in binary, where it has the length Spring gives it.
+fn known_number(header: &Header<'_>) -> Option<Number> {
+    let bytes = header.value?;
+    let (value, is_time) = match header.name {
+        b"kafka_original-partition" | b"kafka_dlt-original-partition" => (fixed(bytes, &[4])?, false),
+        b"kafka_original-offset" | b"kafka_dlt-original-offset" => (fixed(bytes, &[8])?, false),
+        b"kafka_original-timestamp" | b"kafka_dlt-original-timestamp" => (fixed(bytes, &[8])?, true),
+        b"retry_topic-attempts" => (fixed(bytes, &[1, 4])?, false),
+        b"retry_topic-original-timestamp" | b"retry_topic-backoff-timestamp" => (signed(bytes)?, true),
+        _ => return None,
+    };
+    Some(Number { value, is_time })
+}
+
+fn fixed(bytes: &[u8], lengths: &[usize]) -> Option<i64> {
+    if lengths.contains(&bytes.len()) { signed(bytes) } else { None }
+}
+
+/// A big-endian two's complement number of one to eight bytes.
+fn signed(bytes: &[u8]) -> Option<i64> {
+    let first = *bytes.first()?;
+    if bytes.len() > 8 {
+        return None;
+    }
+    let sign = if first & 0x80 == 0 { 0 } else { -1 };
+    Some(bytes.iter().fold(sign, |value: i64, byte| (value << 8) | i64::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(name: &str, value: Option<&[u8]>) -> String {
+        header_text(&Header { name: name.as_bytes(), value })
+    }
+
+    #[test]
+    fn springs_numbers_are_numbers() {
+        assert_eq!(shown("kafka_original-partition", Some(&[0, 0, 0, 3])), "3");
+        assert_eq!(shown("kafka_original-offset", Some(&[0, 0, 0, 0, 0, 0, 0, 1])), "1");
+        assert_eq!(shown("retry_topic-attempts", Some(&[0, 0, 0, 2])), "2");
+        assert_eq!(shown("retry_topic-attempts", Some(&[5])), "5");
+        let due = [0x01, 0xa2, 0x08, 0x4a, 0x34, 0x38];
+        assert_eq!(
+            shown("retry_topic-backoff-timestamp", Some(&due)),
+            "1795402183736 (2026-11-23T02:49:43.736Z)"
+        );
+        assert_eq!(shown("retry_topic-original-timestamp", Some(&[0xff])), "-1 (1969-12-31T23:59:59.999Z)");
+    }
+
+    #[test]
+    fn other_lengths_and_names_are_text_or_hex() {
+        assert_eq!(shown("kafka_original-partition", Some(b"three")), "three");
+        assert_eq!(shown("retry_topic-backoff-timestamp", Some(&[0xff; 9])), "0xffffffffffffffffff");
+        assert_eq!(shown("retry_topic-attempts", Some(b"")), "");
+        assert_eq!(shown("x", Some(&[0, 0, 0, 3])), "\\u{0}\\u{0}\\u{0}\\u{3}");
+        assert_eq!(shown("x", None), "null");
+        let header = Header { name: b"x", value: Some(&[0xff]) };
+        assert_eq!(header_json(&header), json!({ "hex": "ff" }));
+    }
+}
