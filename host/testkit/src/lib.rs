@@ -1,0 +1,28 @@
+//! Real parts for tests: Apache Kafka, the built binaries and plugins, HTTP, ports, seeds.
+//!
+//! Test support: what goes wrong ends the test with a message that says what, where and the next
+//! command, so these functions panic where a library would return an error.
+
+mod guard;
+mod http;
+mod kafka;
+mod process;
+mod rng;
+mod usage;
+mod wait;
+
+pub use http::{Response, get, post, request};
+pub use kafka::{Kafka, Record};
+pub use process::{Process, binary, plugin};
+pub use rng::Rng;
+pub use usage::Usage;
+pub use wait::{eventually, free_port, long, scale};
+
+/// The value, or a panic that shows the whole chain of causes.
+#[track_caller]
+fn must<T>(result: anyhow::Result<T>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error:#}"),
+    }
+}

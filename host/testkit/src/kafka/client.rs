@@ -1,0 +1,163 @@
+//! Topics, offsets and groups, asked of the broker.
+
+use std::pin::pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::thread::{Thread, current, park};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::FromClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::Kafka;
+use crate::must;
+use crate::wait::eventually;
+
+/// Of one request; a broker that has just started may take seconds.
+const BOUND: Duration = Duration::from_secs(30);
+
+impl Kafka {
+    /// Settings of a client for this broker, with `group.id` where `group` is not empty.
+    pub fn config(&self, group: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.bootstrap()).set("reconnect.backoff.max.ms", "200");
+        if !group.is_empty() {
+            config.set("group.id", group);
+        }
+        config
+    }
+
+    /// Creates a topic with topic settings and waits until it can be used.
+    #[track_caller]
+    pub fn create_topic(&self, name: &str, partitions: usize, settings: &[(&str, &str)]) {
+        must(self.try_create_topic(name, partitions, settings).with_context(|| format!("creating topic {name}")));
+        eventually(BOUND, || self.partitions(name).is_ok_and(|found| found == partitions));
+    }
+
+    fn try_create_topic(&self, name: &str, partitions: usize, settings: &[(&str, &str)]) -> Result<()> {
+        let mut topic = NewTopic::new(name, i32::try_from(partitions)?, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(BOUND));
+        for result in block_on(self.admin()?.create_topics(&[topic], &options))? {
+            result.map_err(|(_, code)| anyhow!("{code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a group without members, its committed offsets with it; one that is not there is fine.
+    #[track_caller]
+    pub fn delete_group(&self, group: &str) {
+        eventually(BOUND, || {
+            let results = self.admin().map(|admin| {
+                block_on(admin.delete_groups(&[group], &AdminOptions::new().request_timeout(Some(BOUND))))
+            });
+            match must(must(results).map_err(Into::into)).pop() {
+                Some(Err((_, rdkafka::types::RDKafkaErrorCode::GroupIdNotFound))) | Some(Ok(_)) => true,
+                // It has members still.
+                Some(Err(_)) | None => false,
+            }
+        });
+    }
+
+    /// The end offset of each partition: that of the next record.
+    #[track_caller]
+    pub fn end_offsets(&self, topic: &str) -> Vec<i64> {
+        must(self.watermarks(topic)).into_iter().map(|(_, end)| end).collect()
+    }
+
+    /// The committed offset of each partition, where there is one.
+    #[track_caller]
+    pub fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
+        must(self.try_committed(group, topic).with_context(|| format!("committed offsets of {group} on {topic}")))
+    }
+
+    /// How many offsets the group has before it; a partition without a committed offset counts whole.
+    #[track_caller]
+    pub fn lag(&self, group: &str, topic: &str) -> i64 {
+        let marks = must(self.watermarks(topic));
+        let committed = self.committed(group, topic);
+        marks.into_iter().zip(committed).map(|((start, end), done)| end - done.unwrap_or(start)).sum()
+    }
+
+    fn watermarks(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
+        let client = self.client("")?;
+        (0..self.partitions(topic)?)
+            .map(|partition| {
+                let marks = client.fetch_watermarks(topic, i32::try_from(partition)?, BOUND);
+                marks.with_context(|| format!("watermarks of {topic}-{partition}"))
+            })
+            .collect()
+    }
+
+    fn try_committed(&self, group: &str, topic: &str) -> Result<Vec<Option<i64>>> {
+        let partitions = self.partitions(topic)?;
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition(topic, i32::try_from(partition)?);
+        }
+        let committed = self.client(group)?.committed_offsets(list, BOUND)?;
+        let mut offsets = vec![None; partitions];
+        for element in committed.elements() {
+            element.error()?;
+            let slot = usize::try_from(element.partition()).ok().and_then(|index| offsets.get_mut(index));
+            if let (Offset::Offset(offset), Some(slot)) = (element.offset(), slot) {
+                *slot = Some(offset);
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// How many partitions the topic has; an error where one has no leader.
+    pub(super) fn partitions(&self, topic: &str) -> Result<usize> {
+        let metadata = self.client("")?.fetch_metadata(Some(topic), BOUND)?;
+        let topic = metadata.topics().first().context("no metadata")?;
+        if let Some(error) = topic.error() {
+            return Err(anyhow!("topic {}: {:?}", topic.name(), error));
+        }
+        for partition in topic.partitions() {
+            anyhow::ensure!(partition.leader() >= 0, "{}-{} has no leader", topic.name(), partition.id());
+        }
+        Ok(topic.partitions().len())
+    }
+
+    fn client(&self, group: &str) -> Result<Arc<BaseConsumer>> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(group) {
+            return Ok(Arc::clone(client));
+        }
+        // A consumer that never subscribes is no member of the group.
+        let id = if group.is_empty() { "testkit" } else { group };
+        let client: Arc<BaseConsumer> = Arc::new(self.config(id).create()?);
+        clients.insert(group.to_owned(), Arc::clone(&client));
+        Ok(client)
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        Ok(AdminClient::from_config(&self.config(""))?)
+    }
+}
+
+/// rdkafka's admin futures are woken by a thread of their own and need no runtime.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(current())));
+    let mut context = TaskContext::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => park(),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The built binaries as processes, and the built plugins as files.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::guard::Guarded;
+use crate::must;
+use crate::usage::Usage;
+
+/// How many lines a message about a failure shows.
+const SHOWN: usize = 60;
+
+/// Standard output and standard error.
+const STREAMS: usize = 2;
+
+/// The binary `name` that the build left beside this test.
+///
+/// # Panics
+/// When it is not there.
+#[track_caller]
+pub fn binary(name: &str) -> PathBuf {
+    built(must(profile_dir()).join(name), "make build")
+}
+
+/// The plugin or test guest `name`.
+///
+/// # Panics
+/// When it is not there.
+#[track_caller]
+pub fn plugin(name: &str) -> PathBuf {
+    let profile = must(profile_dir());
+    let target = profile.parent().unwrap_or(&profile);
+    built(target.join("wasm32-wasip2/release").join(format!("{name}.wasm")), "make build guests")
+}
+
+#[track_caller]
+fn built(path: PathBuf, command: &str) -> PathBuf {
+    assert!(path.is_file(), "{} is missing: run `{command}`", path.display());
+    path
+}
+
+/// Where this executable's profile puts binaries: tests lie in `deps`, examples in `examples`.
+fn profile_dir() -> Result<PathBuf> {
+    let exe = std::env::current_exe().context("the path of this test")?;
+    let dir = exe.parent().context("the directory of this test")?;
+    let inner = ["deps", "examples"].iter().any(|name| dir.file_name() == Some(OsStr::new(name)));
+    Ok(if inner { dir.parent().unwrap_or(dir) } else { dir }.to_owned())
+}
+
+/// A running binary whose output is kept line by line; killed on drop.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Guarded,
+    output: Arc<Output>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Output {
+    lines: Mutex<Lines>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    text: Vec<String>,
+    /// Streams that have ended.
+    ended: usize,
+}
+
+impl Process {
+    /// Starts the binary `name` (`host`, `producer`).
+    #[track_caller]
+    pub fn start(name: &str, args: &[&str]) -> Self {
+        Self::start_with(&binary(name), args, &[])
+    }
+
+    /// Starts any program, with more environment.
+    #[track_caller]
+    pub fn start_with(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut child = must(Guarded::spawn(program.as_os_str(), args, None, |command| {
+            command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        }));
+        let output = Arc::new(Output::default());
+        let (stdout, stderr) = child.outputs();
+        let stdout = stdout.map(|stream| read(stream, &output));
+        let stderr = stderr.map(|stream| read(stream, &output));
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { name, child, output, readers: stdout.into_iter().chain(stderr).collect() }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// What it has used; it must be running.
+    #[track_caller]
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.pid())
+    }
+
+    /// Every line so far, of standard output and standard error, in the order they came.
+    pub fn lines(&self) -> Vec<String> {
+        self.output.lock().text.clone()
+    }
+
+    /// How many lines so far match.
+    pub fn count(&self, matches: impl Fn(&str) -> bool) -> usize {
+        self.output.lock().text.iter().filter(|line| matches(line)).count()
+    }
+
+    /// Waits for a line that matches, past ones included, and returns the first.
+    ///
+    /// # Panics
+    /// When none comes within `timeout`, or the process ends before; shows the last lines.
+    #[track_caller]
+    pub fn wait_for(&self, matches: impl Fn(&str) -> bool, timeout: Duration) -> String {
+        let end = Instant::now() + timeout;
+        let mut seen = 0;
+        let mut lines = self.output.lock();
+        loop {
+            if let Some(line) = lines.text[seen..].iter().find(|line| matches(line)) {
+                return line.clone();
+            }
+            seen = lines.text.len();
+            let left = end.saturating_duration_since(Instant::now());
+            let ended = lines.ended == STREAMS;
+            if left.is_zero() || ended {
+                let why = if ended { "ended" } else { "was waited for in vain" };
+                let shown = tail(&lines.text);
+                drop(lines);
+                panic!("{} {why} before the line came ({timeout:?}). Its last lines:\n{shown}", self.name);
+            }
+            lines = self.output.changed.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// SIGTERM.
+    #[track_caller]
+    pub fn terminate(&mut self) {
+        self.signal("TERM");
+    }
+
+    /// Any signal by its name, e.g. `INT`, `STOP`, `CONT`.
+    #[track_caller]
+    pub fn signal(&mut self, name: &str) {
+        must(self.child.signal(name));
+    }
+
+    /// SIGKILL, and waits for its end.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        must(self.child.kill());
+    }
+
+    /// Whether it has not ended yet.
+    #[track_caller]
+    pub fn is_running(&mut self) -> bool {
+        must(self.child.try_wait()).is_none()
+    }
+
+    /// Waits for its end and for its last line.
+    ///
+    /// # Panics
+    /// When it still runs after `timeout`; shows the last lines.
+    #[track_caller]
+    pub fn wait(&mut self, timeout: Duration) -> ExitStatus {
+        let Some(status) = must(self.child.wait(timeout)) else {
+            panic!("{} still runs after {timeout:?}. Its last lines:\n{}", self.name, tail(&self.lines()));
+        };
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        status
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        if std::thread::panicking() {
+            eprintln!("--- last lines of {} ---\n{}", self.name, tail(&self.lines()));
+        }
+    }
+}
+
+impl Output {
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(stream: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandle<()> {
+    let output = Arc::clone(output);
+    spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        while stream.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
+            line.clear();
+            output.lock().text.push(text);
+            output.changed.notify_all();
+        }
+        output.lock().ended += 1;
+        output.changed.notify_all();
+    })
+}
+
+fn tail(lines: &[String]) -> String {
+    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+}
