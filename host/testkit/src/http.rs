@@ -114,11 +114,15 @@ mod tests {
 
     #[test]
     fn reads_chunked_and_sized_bodies() {
-        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
+        let chunked =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
         assert_eq!(parse(chunked).expect("parsed").text(), "abcde");
         let sized = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nX-A: b\r\n\r\nno";
         let response = parse(sized).expect("parsed");
-        assert_eq!((response.status, response.text().as_str(), response.header("x-a")), (404, "no", Some("b")));
+        assert_eq!(
+            (response.status, response.text().as_str(), response.header("x-a")),
+            (404, "no", Some("b"))
+        );
     }
 
     #[test]

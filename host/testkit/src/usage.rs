@@ -41,7 +41,9 @@ impl Usage {
         let (stat, status) = (file("stat")?, file("status")?);
         let ticks = cpu_ticks(&stat).with_context(|| format!("unexpected /proc/{pid}/stat: {stat}"))?;
         let memory = |name: &str| {
-            kib(&status, name).map(|kib| kib * 1024).with_context(|| format!("no {name} in /proc/{pid}/status"))
+            kib(&status, name)
+                .map(|kib| kib * 1024)
+                .with_context(|| format!("no {name} in /proc/{pid}/status"))
         };
         Ok(Self {
             cpu: Duration::from_millis(ticks * MS_PER_TICK),

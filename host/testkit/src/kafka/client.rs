@@ -34,7 +34,10 @@ impl Kafka {
     /// Creates a topic with topic settings and waits until it can be used.
     #[track_caller]
     pub fn create_topic(&self, name: &str, partitions: usize, settings: &[(&str, &str)]) {
-        must(self.try_create_topic(name, partitions, settings).with_context(|| format!("creating topic {name}")));
+        must(
+            self.try_create_topic(name, partitions, settings)
+                .with_context(|| format!("creating topic {name}")),
+        );
         eventually(BOUND, || self.partitions(name).is_ok_and(|found| found == partitions));
     }
 
@@ -74,7 +77,10 @@ impl Kafka {
     /// The committed offset of each partition, where there is one.
     #[track_caller]
     pub fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
-        must(self.try_committed(group, topic).with_context(|| format!("committed offsets of {group} on {topic}")))
+        must(
+            self.try_committed(group, topic)
+                .with_context(|| format!("committed offsets of {group} on {topic}")),
+        )
     }
 
     /// How many offsets the group has before it; a partition without a committed offset counts whole.

@@ -57,7 +57,9 @@ fn location() -> Result<PathBuf> {
         return Ok(dir);
     }
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    Ok(cache.context("neither KAFKA_LIBS nor HOME is set: no place for Kafka's jars")?.join("apache-kafka-4.1.1"))
+    Ok(cache
+        .context("neither KAFKA_LIBS nor HOME is set: no place for Kafka's jars")?
+        .join("apache-kafka-4.1.1"))
 }
 
 fn fetch(dir: &Path) -> Result<()> {

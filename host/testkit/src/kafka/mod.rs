@@ -37,7 +37,6 @@ const STARTED: &str = "Kafka Server started";
 
 /// A broker of its own: killed on drop and when this process ends, its data removed. After a
 /// panic the data stays, and its path is printed.
-#[derive(Debug)]
 pub struct Kafka {
     dir: PathBuf,
     jars: PathBuf,
@@ -140,7 +139,11 @@ impl Kafka {
         let end = Instant::now() + START_BOUND;
         while self.log().matches(STARTED).count() == before {
             if let Some(status) = server.try_wait()? {
-                bail!("Kafka ended at its start ({status}); {}:\n{}", self.log_file().display(), self.log_tail());
+                bail!(
+                    "Kafka ended at its start ({status}); {}:\n{}",
+                    self.log_file().display(),
+                    self.log_tail()
+                );
             }
             if Instant::now() > end {
                 let log = self.log_tail();

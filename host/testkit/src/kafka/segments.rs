@@ -132,7 +132,8 @@ fn read_segment(mut bytes: &[u8], partition: i32, records: &mut Vec<Record>) -> 
         let mut prefix = Reader(prefix);
         let base = prefix.i64()?;
         let length = usize::try_from(prefix.i32()?).unwrap_or(0);
-        let Some(batch) = bytes.get(BATCH_PREFIX..BATCH_PREFIX + length).filter(|batch| !batch.is_empty()) else {
+        let Some(batch) = bytes.get(BATCH_PREFIX..BATCH_PREFIX + length).filter(|batch| !batch.is_empty())
+        else {
             break;
         };
         read_batch(batch, base, partition, records).with_context(|| format!("the batch at offset {base}"))?;
@@ -149,7 +150,10 @@ fn read_batch(batch: &[u8], base: i64, partition: i32, records: &mut Vec<Record>
     ensure!(magic == [2], "its format is version {magic:?}, not 2");
     let _checksum = batch.i32()?;
     let attributes = batch.i16()?;
-    ensure!(attributes & COMPRESSION == 0, "it is compressed; set compression.type=uncompressed on the topic");
+    ensure!(
+        attributes & COMPRESSION == 0,
+        "it is compressed; set compression.type=uncompressed on the topic"
+    );
     let _last_offset_delta = batch.i32()?;
     let first_timestamp = batch.i64()?;
     let _largest_timestamp_and_producer = batch.take(8 + 8 + 2 + 4)?;

@@ -1,0 +1,197 @@
+//! `bench run`: the host and the bare consumer in turns, measured from outside.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use testkit::{Kafka, Process, Usage, binary, free_port, plugin};
+
+use crate::load;
+
+const POLL: Duration = Duration::from_millis(20);
+const RUN_BOUND: Duration = Duration::from_secs(600);
+const STOP_BOUND: Duration = Duration::from_secs(60);
+const MEASURED: &str = "\
+Measured from outside. host: the group's committed offsets, asked of the broker every 20 ms. The
+clock runs from the first answer that shows a commit to the first with lag 0; the rate counts the
+messages committed between the two, so the host's commit interval counts against it. bare: its own
+clock, from the first batch to the last message; it commits nothing. Ready: from exec to the first
+commit (host). CPU: user + system of the process from exec to the end. Memory: VmHWM at the end.
+The broker runs on the same machine. Both start with the whole topic waiting; the group is deleted
+before each run.";
+
+/// Arguments of `bench run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How many messages
+    #[arg(long, default_value_t = 1_000_000)]
+    messages: u64,
+    /// How many partitions
+    #[arg(long, default_value_t = 4)]
+    partitions: usize,
+    /// How many runs of each
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// The plugin, by name; its topic bears its name, its group is NAME-group
+    #[arg(long, default_value = "parse")]
+    plugin: String,
+    /// The host to measure instead of the one that was built
+    #[arg(long, value_name = "FILE")]
+    host: Option<PathBuf>,
+    /// Leave out the `host-id` header
+    #[arg(long)]
+    no_headers: bool,
+    /// Further arguments of the host, after --
+    #[arg(last = true)]
+    host_args: Vec<String>,
+}
+
+/// What one run gave.
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    rate: f64,
+    cpu: f64,
+    peak_mib: f64,
+    ready: f64,
+}
+
+/// Runs the whole and prints its table.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!(args.runs > 0 && args.messages > 0, "nothing to measure: --runs and --messages start at 1");
+    let host = args.host.clone().unwrap_or_else(|| binary("host"));
+    let plugin_file = plugin(&args.plugin);
+    let kafka = Kafka::start_for_speed();
+    kafka.create_topic(&args.plugin, args.partitions, &[]);
+    load::run(&load::Args {
+        bootstrap_servers: kafka.bootstrap().to_owned(),
+        topic: args.plugin.clone(),
+        messages: args.messages,
+        no_headers: args.no_headers,
+    })?;
+    let plugin_file = plugin_file.to_str().context("the plugin's path is not UTF-8")?;
+    let (mut hosts, mut bares) = (Vec::new(), Vec::new());
+    for number in 1..=args.runs {
+        let figures =
+            run_host(args, &kafka, &host, plugin_file).with_context(|| format!("host, run {number}"))?;
+        println!("run {number} host {}", line(&figures));
+        hosts.push(figures);
+        let figures = run_bare(args, &kafka).with_context(|| format!("bare, run {number}"))?;
+        println!("run {number} bare {}", line(&figures));
+        bares.push(figures);
+    }
+    table(args, &hosts, &bares);
+    Ok(())
+}
+
+fn run_host(args: &Args, kafka: &Kafka, host: &PathBuf, plugin_file: &str) -> Result<Figures> {
+    let (topic, group) = (&args.plugin, format!("{}-group", args.plugin));
+    kafka.delete_group(&group);
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut arguments =
+        vec!["--plugin", plugin_file, "--bootstrap-servers", kafka.bootstrap(), "--listen", &listen];
+    arguments.extend(args.host_args.iter().map(String::as_str));
+    let total: i64 = kafka.end_offsets(topic).iter().sum();
+    let start = Instant::now();
+    let mut process = Process::start_with(host, &arguments, &[]);
+    let mut first = None;
+    let (begun, from, end, usage) = loop {
+        let committed: i64 = kafka.committed(&group, topic).into_iter().flatten().sum();
+        let now = Instant::now();
+        if first.is_none() && committed > 0 {
+            first = Some((now, committed));
+        }
+        if let (true, Some((begun, from))) = (committed >= total, first) {
+            break (begun, from, now, process.usage());
+        }
+        if !process.is_running() || start.elapsed() > RUN_BOUND {
+            bail!("{committed} of {total} messages committed, then:\n{}", process.lines().join("\n"));
+        }
+        sleep(POLL);
+    };
+    process.terminate();
+    let status = process.wait(STOP_BOUND);
+    ensure!(status.success(), "after SIGTERM the host ended with {status}:\n{}", process.lines().join("\n"));
+    ensure!(from < total, "the first commit seen held all {total} messages: use more --messages");
+    let ready = (begun - start).as_secs_f64();
+    Ok(figures((total - from) as f64 / (end - begun).as_secs_f64(), usage, ready))
+}
+
+fn run_bare(args: &Args, kafka: &Kafka) -> Result<Figures> {
+    let exe = std::env::current_exe().context("the path of this program")?;
+    let mut command = Command::new(exe);
+    command.args(["bare", "--bootstrap-servers", kafka.bootstrap(), "--topic", &args.plugin]);
+    command.arg("--messages").arg(args.messages.to_string());
+    command.arg("--partitions").arg(args.partitions.to_string());
+    let output = command.output().context("starting the bare consumer")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    let value = |name: &str| -> Result<f64> {
+        let found = text.split_whitespace().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        found.with_context(|| format!("no {name} in: {text}"))?.parse().context("a number")
+    };
+    Ok(Figures {
+        rate: value("rate")?,
+        cpu: value("cpu")?,
+        peak_mib: mib(value("peak_rss")?),
+        ready: f64::NAN,
+    })
+}
+
+fn figures(rate: f64, usage: Usage, ready: f64) -> Figures {
+    Figures { rate, cpu: usage.cpu.as_secs_f64(), peak_mib: mib(usage.peak_rss as f64), ready }
+}
+
+fn mib(bytes: f64) -> f64 {
+    bytes / 1024.0 / 1024.0
+}
+
+fn line(figures: &Figures) -> String {
+    let Figures { rate, cpu, peak_mib, ready } = figures;
+    format!("{rate:>9.0}/s  CPU {cpu:.2} s  peak {peak_mib:.0} MiB  ready {ready:.2} s")
+}
+
+fn table(args: &Args, hosts: &[Figures], bares: &[Figures]) {
+    println!(
+        "\n{} messages, {} partitions, {} runs each: median (min–max)\n",
+        args.messages, args.partitions, args.runs
+    );
+    println!("| | messages/s | CPU s | µs CPU a message | peak memory MiB | exec to first commit s |");
+    println!("|---|---|---|---|---|---|");
+    for (name, runs) in [("host", hosts), ("bare", bares)] {
+        let per_message = |run: &Figures| run.cpu * 1e6 / args.messages as f64;
+        println!(
+            "| {name} | {} | {} | {} | {} | {} |",
+            spread(runs, |run| run.rate, 0),
+            spread(runs, |run| run.cpu, 2),
+            spread(runs, per_message, 2),
+            spread(runs, |run| run.peak_mib, 0),
+            spread(runs, |run| run.ready, 2),
+        );
+    }
+    let share = median(hosts, |run| run.rate) / median(bares, |run| run.rate);
+    println!("\nhost / bare: {share:.2}\n\n{MEASURED}");
+}
+
+fn spread(runs: &[Figures], of: impl Fn(&Figures) -> f64, digits: usize) -> String {
+    let values = sorted(runs, &of);
+    match (values.first(), values.last()) {
+        (Some(min), Some(max)) if min.is_finite() => {
+            format!("{:.digits$} ({min:.digits$}–{max:.digits$})", median(runs, of))
+        }
+        _ => "-".to_owned(),
+    }
+}
+
+fn median(runs: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
+    let values = sorted(runs, of);
+    let (low, high) = (values.get((values.len() - 1) / 2), values.get(values.len() / 2));
+    low.zip(high).map_or(f64::NAN, |(low, high)| (low + high) / 2.0)
+}
+
+fn sorted(runs: &[Figures], of: impl Fn(&Figures) -> f64) -> Vec<f64> {
+    let mut values: Vec<f64> = runs.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
