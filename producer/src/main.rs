@@ -1,1 +1,101 @@
-fn main(){}
+//! `producer`: parse, run, turn an error into an exit code.
+
+use std::io::{ErrorKind, IsTerminal};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use producer::{EMAIL_TOPIC, Failure, SMS_TOPIC, Settings, exit_code, serve};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Takes e-mail and SMS requests over HTTP and publishes them to Kafka.
+///
+/// POST /api/emails/send publishes to email.send, POST /api/sms/send to sms.send. A request is
+/// answered with 200 once Kafka has confirmed the message. Kafka may be away at start and later:
+/// requests get 503 until it is back.
+#[derive(Debug, Parser)]
+#[command(name = "producer", version, after_help = AFTER_HELP)]
+struct Cli {
+    /// How to reach Kafka.
+    #[command(flatten)]
+    settings: Settings,
+    /// Where HTTP requests are answered
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "PRODUCER_LISTEN", value_parser = address)]
+    listen: SocketAddr,
+}
+
+const AFTER_HELP: &str = r#"RUST_LOG sets what is logged to stderr (default: info).
+
+Try it:
+  curl http://127.0.0.1:8080/api/emails/send -H 'Content-Type: application/json' \
+    -d '{"from":"a@example.com","to":"b@example.com","subject":"Hello","body":"Hi"}'"#;
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected IP:PORT, as in 127.0.0.1:8080 or 0.0.0.0:8080".to_owned())
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let stop = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let listener = listen(cli.listen).await?;
+        eprintln!(
+            "producer {}\n  http   http://{}\n  kafka  {} ({EMAIL_TOPIC}, {SMS_TOPIC}; answers within {} s)",
+            env!("CARGO_PKG_VERSION"),
+            listener.local_addr()?,
+            cli.settings.bootstrap_servers,
+            cli.settings.timeout.as_secs(),
+        );
+        serve(listener, &cli.settings, stopped(stop)).await
+    });
+    // What is still in a blocking call ends with the process.
+    runtime.shutdown_background();
+    result
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(Failure::new(
+            format!("--listen {address}: another process listens there"),
+            "end it, or choose another port, as in --listen 127.0.0.1:8090",
+        )
+        .into()),
+        Err(error) if matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::PermissionDenied) => {
+            Err(Failure::new(
+                format!("--listen {address}: {error}"),
+                "choose an address of this machine and a port from 1024, as in --listen 0.0.0.0:8080",
+            )
+            .into())
+        }
+        Err(error) => Err(error).with_context(|| format!("--listen {address}")),
+    }
+}
+
+async fn stopped((mut terminate, mut interrupt): (Signal, Signal)) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("ending: no more connections, finishing what is under way");
+}

@@ -1,0 +1,173 @@
+//! Media types: what a body must be, and what an answer is.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::problem::Problem;
+
+/// Lets a JSON body through: `application/json` or `application/*+json`, in UTF-8, not compressed.
+///
+/// # Errors
+/// 415, which names what is accepted.
+pub(crate) fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = |detail: &'static str| {
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+    };
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        return Err(refused("Content-Type is missing: send application/json"));
+    };
+    if content_type != "application/json" {
+        let content_type =
+            content_type.to_str().map_err(|_| refused("Content-Type must be application/json"))?;
+        let (essence, parameters) = split(content_type);
+        if !is_json(essence) {
+            return Err(refused("Content-Type must be application/json"));
+        }
+        let charset = parameters.clone().find(|(name, _)| name.eq_ignore_ascii_case("charset"));
+        if charset.is_some_and(|(_, charset)| !charset.eq_ignore_ascii_case("utf-8")) {
+            return Err(refused("JSON is UTF-8: send it as such, without another charset"));
+        }
+    }
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(refused("send the body without Content-Encoding")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the client would rather have JSON than plain text.
+///
+/// The higher quality wins, then the range named more exactly, then the one named first; so a
+/// client that does not care gets plain text, and one that accepts neither gets it as well.
+pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
+    let accepts = || headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (mut json, mut text) = (Match::default(), Match::default());
+    let ranges = accepts().flat_map(|accept| accept.split(','));
+    for (position, range) in ranges.enumerate() {
+        let (range, mut parameters) = split(range);
+        let quality = parameters.find(|(name, _)| name.eq_ignore_ascii_case("q"));
+        let quality = quality.map_or(Some(1000), |(_, value)| thousandths(value)).unwrap_or(0);
+        json.consider(range, "application", "json", quality, position);
+        text.consider(range, "text", "plain", quality, position);
+    }
+    json.quality > 0 && json.rank() > text.rank()
+}
+
+/// The most exact range of an `Accept` header that takes a media type.
+#[derive(Default)]
+struct Match {
+    exactness: u8,
+    quality: u16,
+    position: usize,
+}
+
+impl Match {
+    fn consider(&mut self, range: &str, kind: &str, subtype: &str, quality: u16, position: usize) {
+        let exactness = match range.split_once('/') {
+            Some(("*", "*")) => 1,
+            Some((k, "*")) if k.eq_ignore_ascii_case(kind) => 2,
+            Some((k, s)) if k.eq_ignore_ascii_case(kind) && s.eq_ignore_ascii_case(subtype) => 3,
+            _ => 0,
+        };
+        if exactness > self.exactness {
+            *self = Self { exactness, quality, position };
+        }
+    }
+
+    fn rank(&self) -> (u16, u8, std::cmp::Reverse<usize>) {
+        (self.quality, self.exactness, std::cmp::Reverse(self.position))
+    }
+}
+
+/// A media type or range, and its parameters.
+fn split(value: &str) -> (&str, impl Iterator<Item = (&str, &str)> + Clone) {
+    let mut parts = value.split(';');
+    let essence = parts.next().unwrap_or_default().trim();
+    let parameters = parts.filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        Some((name.trim(), value.trim().trim_matches('"')))
+    });
+    (essence, parameters)
+}
+
+fn is_json(essence: &str) -> bool {
+    let Some((kind, subtype)) = essence.split_once('/') else { return false };
+    let suffix = subtype.len().checked_sub("+json".len()).and_then(|at| subtype.get(at..));
+    kind.eq_ignore_ascii_case("application")
+        && (subtype.eq_ignore_ascii_case("json")
+            || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json")))
+}
+
+/// A quality of 0 to 1 as 0 to 1000; `None` where it is no such number.
+fn thousandths(quality: &str) -> Option<u16> {
+    let quality: f32 = quality.parse().ok()?;
+    (0.0..=1.0).contains(&quality).then_some((quality * 1000.0).round() as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).expect("header value"))])
+    }
+
+    #[test]
+    fn bodies_are_json() {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+            "application/vnd.mail+json",
+        ] {
+            assert!(check_body(&headers(header::CONTENT_TYPE, good)).is_ok(), "{good}");
+        }
+        for bad in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "json",
+            "application/json; charset=euc-kr",
+            "text/json",
+            "",
+        ] {
+            assert!(check_body(&headers(header::CONTENT_TYPE, bad)).is_err(), "{bad}");
+        }
+        assert!(check_body(&HeaderMap::new()).is_err(), "no Content-Type");
+        let mut zipped = headers(header::CONTENT_TYPE, "application/json");
+        zipped.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert!(check_body(&zipped).is_err(), "gzip");
+    }
+
+    #[test]
+    fn json_is_for_who_asks_for_it() {
+        for json in [
+            "application/json",
+            "APPLICATION/JSON",
+            "application/*",
+            "application/json, text/plain, */*",
+            "text/plain;q=0.5, application/json",
+            "text/plain;q=0, */*",
+            "*/*;q=0.1, application/json;q=0.2",
+            "application/problem+json, application/json;charset=utf-8",
+        ] {
+            assert!(prefers_json(&headers(header::ACCEPT, json)), "{json}");
+        }
+        for text in [
+            "*/*",
+            "text/plain",
+            "text/*",
+            "text/plain, application/json",
+            "application/json;q=0.5, text/plain",
+            "application/json;q=0",
+            "application/json;q=0, */*",
+            "application/json;q=high",
+            "application/json;q=0.5, */*",
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+            "application/xml",
+            "",
+            ",;,",
+        ] {
+            assert!(!prefers_json(&headers(header::ACCEPT, text)), "{text}");
+        }
+        assert!(!prefers_json(&HeaderMap::new()), "no Accept");
+    }
+}

@@ -1,0 +1,210 @@
+//! The binary on a real Kafka: the promise behind its answers, and its life from start to end.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use producer::{EMAIL_TOPIC, SMS_TOPIC};
+use serde_json::Value;
+use testkit::{Kafka, Process, Rng, eventually, scale};
+
+const WAIT: Duration = Duration::from_secs(60);
+/// The bound of an answer, and what a busy machine may add to it on the client's side.
+const ANSWER_BOUND: Duration = Duration::from_millis(5000 + 500);
+const VALID: &str = r#"{"from":"a@example.com","to":"b@example.com","subject":"제목","body":"내용"}"#;
+
+struct Service {
+    process: Process,
+    port: u16,
+}
+
+impl Service {
+    fn start(bootstrap: &str) -> Self {
+        let args = ["--bootstrap-servers", bootstrap, "--listen", "127.0.0.1:0"];
+        let process = Process::start_with(Path::new(env!("CARGO_BIN_EXE_producer")), &args, &[]);
+        let line = process.wait_for(|line| line.contains("http://127.0.0.1:"), WAIT);
+        let port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        Self { process, port }
+    }
+
+    fn send(&self, path: &str, id: &str) -> Answer {
+        let headers = [("content-type", "application/json"), ("idempotency-key", id)];
+        let started = Instant::now();
+        let response = testkit::request(self.port, "POST", path, &headers, VALID.as_bytes()).expect("an answer");
+        assert!(started.elapsed() <= ANSWER_BOUND, "{} after {:?}", response.status, started.elapsed());
+        match response.status {
+            200 => Answer::Sent,
+            503 => {
+                let problem: Value = serde_json::from_slice(&response.body).expect("a problem document");
+                assert!(response.header("retry-after").is_some());
+                match problem["delivery"].as_str() {
+                    Some("not-sent") => Answer::NotSent,
+                    Some("unknown") => Answer::Unknown,
+                    _ => panic!("{problem}"),
+                }
+            }
+            _ => panic!("{}: {}", response.status, response.text()),
+        }
+    }
+
+    fn end(mut self) {
+        self.process.terminate();
+        assert!(self.process.wait(Duration::from_secs(30)).success(), "{:?}", self.process.lines());
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Sent,
+    NotSent,
+    Unknown,
+}
+
+/// Requests from many connections until it is told to stop.
+#[derive(Default)]
+struct Load {
+    answers: Mutex<HashMap<String, Answer>>,
+    sent: AtomicUsize,
+    failed: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl Load {
+    fn run(&self, service: &Service, sender: usize) {
+        for number in 0.. {
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let id = format!("{sender}-{number}");
+            let answer = service.send("/api/emails/send", &id);
+            let counter = if answer == Answer::Sent { &self.sent } else { &self.failed };
+            self.answers.lock().expect("no panic").insert(id, answer);
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn wait_for(counter: &AtomicUsize, more: usize) {
+        let goal = counter.load(Ordering::Relaxed) + more;
+        eventually(WAIT, || counter.load(Ordering::Relaxed) >= goal);
+    }
+}
+
+/// Ends the load whatever happens, so that a failure is not waited for.
+struct Stop<'a>(&'a Load);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What was answered against what lies in the topic.
+#[track_caller]
+fn assert_promise_kept(kafka: &Kafka, answers: &HashMap<String, Answer>) {
+    let ids: Vec<_> =
+        kafka.read_all(EMAIL_TOPIC).iter().map(|record| record.header_text("host-id").expect("an id")).collect();
+    let stored: HashSet<&str> = ids.iter().map(String::as_str).collect();
+    assert_eq!(ids.len(), stored.len(), "nothing is stored twice");
+    let of = |wanted| answers.iter().filter(move |(_, answer)| **answer == wanted).map(|(id, _)| id.as_str());
+    let lost: Vec<_> = of(Answer::Sent).filter(|id| !stored.contains(id)).collect();
+    let leaked: Vec<_> = of(Answer::NotSent).filter(|id| stored.contains(id)).collect();
+    eprintln!(
+        "{} sent, {} not-sent, {} unknown of which {} stored",
+        of(Answer::Sent).count(),
+        of(Answer::NotSent).count(),
+        of(Answer::Unknown).count(),
+        of(Answer::Unknown).filter(|id| stored.contains(id)).count(),
+    );
+    assert!(lost.is_empty(), "answered 200 and not in the topic: {lost:?}");
+    assert!(leaked.is_empty(), "answered not-sent and in the topic: {leaked:?}");
+}
+
+#[test]
+fn the_promise_holds_when_the_broker_is_killed_under_load() {
+    let kafka = Kafka::start();
+    let service = Service::start(kafka.bootstrap());
+    let load = Load::default();
+    let mut rng = Rng::seeded();
+    std::thread::scope(|scope| {
+        let _stop = Stop(&load);
+        for sender in 0..64 {
+            let (load, service) = (&load, &service);
+            scope.spawn(move || load.run(service, sender));
+        }
+        for _ in 0..scale(3, 20) {
+            let more = 500 + usize::try_from(rng.below(1500)).expect("small");
+            Load::wait_for(&load.sent, more);
+            kafka.kill();
+            Load::wait_for(&load.failed, 1);
+            kafka.start_again();
+        }
+        Load::wait_for(&load.sent, 1000);
+    });
+    service.end();
+    assert_promise_kept(&kafka, &load.answers.lock().expect("no panic"));
+}
+
+#[test]
+fn the_promise_holds_when_the_broker_stands_still() {
+    let kafka = Kafka::start();
+    let service = Service::start(kafka.bootstrap());
+    let load = Load::default();
+    std::thread::scope(|scope| {
+        let _stop = Stop(&load);
+        for sender in 0..64 {
+            let (load, service) = (&load, &service);
+            scope.spawn(move || load.run(service, sender));
+        }
+        for _ in 0..scale(1, 5) {
+            Load::wait_for(&load.sent, 1000);
+            kafka.suspend();
+            // Each sender meets it twice: in flight, and in the queue.
+            Load::wait_for(&load.failed, 128);
+            kafka.resume();
+        }
+        Load::wait_for(&load.sent, 1000);
+    });
+    service.end();
+    assert_promise_kept(&kafka, &load.answers.lock().expect("no panic"));
+}
+
+#[test]
+fn a_start_without_kafka_waits_for_it_and_creates_the_topics() {
+    let kafka = Kafka::start_with(&[("auto.create.topics.enable", "false"), ("num.partitions", "3")]);
+    kafka.kill();
+    let service = Service::start(kafka.bootstrap());
+    assert_eq!(service.send("/api/emails/send", "early"), Answer::NotSent);
+    assert_eq!(testkit::get(service.port, "/readyz").expect("an answer").status, 503);
+    kafka.start_again();
+    eventually(WAIT, || testkit::get(service.port, "/readyz").expect("an answer").status == 200);
+    eventually(WAIT, || service.send("/api/emails/send", "late") == Answer::Sent);
+    eventually(WAIT, || service.send("/api/sms/send", "late") == Answer::Sent);
+    assert_eq!(kafka.end_offsets(SMS_TOPIC).len(), 3, "the broker's default");
+    service.end();
+    assert!(kafka.read_all(EMAIL_TOPIC).iter().all(|record| record.header_text("host-id").as_deref() == Some("late")));
+}
+
+#[test]
+fn the_first_request_on_a_fresh_broker_works() {
+    let kafka = Kafka::start();
+    let service = Service::start(kafka.bootstrap());
+    assert_eq!(service.send("/api/sms/send", "first"), Answer::Sent);
+    assert_eq!(kafka.read_all(SMS_TOPIC).len(), 1);
+    service.end();
+}
+
+#[test]
+fn a_message_larger_than_its_topic_takes_is_413() {
+    let kafka = Kafka::start();
+    kafka.create_topic(EMAIL_TOPIC, 1, &[("max.message.bytes", "10000")]);
+    let service = Service::start(kafka.bootstrap());
+    let large = format!(r#"{{"from":"a","to":"b","body":"{}"}}"#, "x".repeat(20_000));
+    let answer = testkit::post(service.port, "/api/emails/send", &large).expect("an answer");
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    assert!(answer.text().contains(r#""delivery":"not-sent""#), "{}", answer.text());
+    assert_eq!(service.send("/api/emails/send", "small"), Answer::Sent);
+    service.end();
+    assert_eq!(kafka.read_all(EMAIL_TOPIC).len(), 1);
+}
