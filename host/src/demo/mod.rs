@@ -47,12 +47,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let kafka = embedded(&broker);
     let (mailbox, smtp) = Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
 
-    let settings = producer::Settings::new(kafka.bootstrap_servers.clone());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(async move {
-        let stopped = async move { _ = stopped.await };
-        producer::serve(api, &settings, stopped).await
-    });
     let run = RunArgs {
         plugins,
         kafka,
@@ -61,7 +55,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         listen: address,
         mail_url: Some(format!("smtp://{smtp}")),
     };
+    // First of all: the producer then finds the topics it needs.
     let app = App::start(&run).await?;
+    let settings = producer::Settings::new(&run.kafka.bootstrap_servers);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        let stopped = async move { _ = stopped.await };
+        producer::serve(api, &settings, stopped).await
+    });
     eprint!("{}", app.summary(&run, address));
     eprintln!("  broker   embedded, in memory: for trying out, never for production");
     eprintln!("  producer http://{producer}");

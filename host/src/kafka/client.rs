@@ -70,6 +70,10 @@ fn property(text: &str) -> Result<(String, String), String> {
 /// goes on by itself; the rest is for those who look for it.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        // A property of consumers given to a producer, or the other way: `-X` goes to all clients.
+        _ if message.contains("Configuration property") => {
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+        }
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(target: "librdkafka", facility, "{message}");
         }

@@ -43,10 +43,14 @@ impl Topics {
         if self.partitions(source)?.is_none() {
             self.create(vec![NewTopic::new(source, -1, TopicReplication::Fixed(-1))]).await?;
         }
-        let shape = self.shape(source).await?;
-        let missing: Vec<&String> =
-            derived.iter().filter(|name| !matches!(self.partitions(name), Ok(Some(_)))).collect();
+        let mut missing = Vec::new();
+        for name in derived {
+            if self.partitions(name)?.is_none() {
+                missing.push(name);
+            }
+        }
         if !missing.is_empty() {
+            let shape = self.shape(source).await?;
             let limit = (shape.max_message_bytes + HEADER_ROOM).to_string();
             let topics = missing.iter().map(|name| {
                 NewTopic::new(name, shape.partitions, TopicReplication::Fixed(shape.replication))
