@@ -50,4 +50,5 @@ lint: ## Check format and lints
 	@scripts/setup build
 	cargo fmt --all --check
 	cargo clippy --release $(NATIVE) --all-targets -- -D warnings
+	cargo clippy --release $(PLUGINS) --all-targets -- -D warnings
 	cargo clippy --release --target wasm32-wasip2 $(PLUGINS) $(GUESTS) -- -D warnings
