@@ -35,8 +35,8 @@ const START_UP: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long the process takes to stop at most.
 const SHUTDOWN: Duration = Duration::from_secs(30);
-/// librdkafka's default, unless `-X session.timeout.ms` says otherwise.
-const SESSION_TIMEOUT_MS: u64 = 45_000;
+/// librdkafka's default, unless `-X max.poll.interval.ms` says otherwise.
+const MAX_POLL_INTERVAL_MS: u64 = 300_000;
 
 /// Runs plugins until SIGTERM or Ctrl-C, then drains.
 ///
@@ -95,7 +95,12 @@ impl App {
     ///
     /// # Errors
     /// The listener fails, or draining takes longer than its bound.
-    pub async fn serve(self, listener: TcpListener, more: Router, ready: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        more: Router,
+        ready: impl FnOnce() + Send + 'static,
+    ) -> anyhow::Result<()> {
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
         let router = web::router(self.health()).merge(more);
@@ -111,7 +116,11 @@ impl App {
     }
 
     fn health(&self) -> Vec<Arc<Health>> {
-        self.running.iter().flat_map(|running| &running.groups).map(|group| Arc::clone(group.health())).collect()
+        self.running
+            .iter()
+            .flat_map(|running| &running.groups)
+            .map(|group| Arc::clone(group.health()))
+            .collect()
     }
 
     /// Gives every partition back, drained and committed, and ends the threads.
@@ -169,8 +178,12 @@ impl Running {
         let plugin = &pipeline.plugin;
         let config = consumer_config(args);
         let join = |group: &str, topics: &[&str], retries: bool| {
-            let lane =
-                Lane { group: plugin.group.clone(), retries, ready: ready.clone(), runtime: Handle::current() };
+            let lane = Lane {
+                group: plugin.group.clone(),
+                retries,
+                ready: ready.clone(),
+                runtime: Handle::current(),
+            };
             Group::join(&config, group, topics, Arc::new(lane), DRAIN, Arc::clone(stop))
         };
         let mut groups = vec![join(&plugin.group, &[&plugin.topic], false)?];
@@ -202,7 +215,9 @@ async fn load(args: &RunArgs, services: &Arc<Services>) -> anyhow::Result<Vec<Pl
         let plugin = Plugin::load(path, &engines, Arc::clone(services)).await?;
         if let Some(other) = plugins.iter().find(|other| other.group == plugin.group) {
             let what = format!("{} and {} both use group {}", other.label, plugin.label, plugin.group);
-            return Err(Failure::usage(what).help("give each plugin a group of its own, or leave one out").into());
+            return Err(Failure::usage(what)
+                .help("give each plugin a group of its own, or leave one out")
+                .into());
         }
         plugins.push(plugin);
     }
@@ -234,25 +249,26 @@ fn consumer_config(args: &RunArgs) -> ClientConfig {
     ])
 }
 
-/// A drained partition must be committed before its session ends.
+/// A drained partition must be committed before the group stops waiting for it. That is after
+/// `max.poll.interval.ms`: librdkafka goes on sending heartbeats while a rebalance callback drains,
+/// so `session.timeout.ms` does not bound it.
 fn check_bounds(kafka: &KafkaArgs) -> Result<(), Failure> {
-    let given = kafka.properties.iter().rev().find(|(key, _)| key == "session.timeout.ms");
-    let session = match given {
-        Some((_, value)) => value
-            .parse()
-            .map(Duration::from_millis)
-            .map_err(|_| Failure::usage(format!("session.timeout.ms={value}: not a number of milliseconds")))?,
-        None => Duration::from_millis(SESSION_TIMEOUT_MS),
+    let given = kafka.properties.iter().rev().find(|(key, _)| key == "max.poll.interval.ms");
+    let interval = match given {
+        Some((_, value)) => value.parse().map(Duration::from_millis).map_err(|_| {
+            Failure::usage(format!("max.poll.interval.ms={value}: not a number of milliseconds"))
+        })?,
+        None => Duration::from_millis(MAX_POLL_INTERVAL_MS),
     };
-    if CALL_TIMEOUT + PUBLISH_BOUND < DRAIN && DRAIN < session {
+    if CALL_TIMEOUT + PUBLISH_BOUND < DRAIN && DRAIN < interval {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "session.timeout.ms is {} ms, but a revoked partition may take {} ms to drain",
-        session.as_millis(),
+        "max.poll.interval.ms is {} ms, but a revoked partition may take {} ms to drain",
+        interval.as_millis(),
         DRAIN.as_millis()
     ))
-    .help("raise session.timeout.ms, or leave it at its default of 45000"))
+    .help("raise max.poll.interval.ms, or leave it at its default of 300000"))
 }
 
 /// Listens on the address that `flag` gave.
@@ -266,7 +282,8 @@ pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failur
             ErrorKind::AddrInUse => {
                 failure.help(format!("stop what listens there, or choose another port: {flag} 127.0.0.1:0"))
             }
-            _ => failure.help(format!("choose an address of this machine: {flag} 127.0.0.1:{}", address.port())),
+            _ => failure
+                .help(format!("choose an address of this machine: {flag} 127.0.0.1:{}", address.port())),
         }
     })
 }

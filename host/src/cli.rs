@@ -45,7 +45,13 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// A plugin to run; repeat for more
-    #[arg(long = "plugin", value_name = "FILE", required = true, env = "HOST_PLUGINS", value_delimiter = ',')]
+    #[arg(
+        long = "plugin",
+        value_name = "FILE",
+        required = true,
+        env = "HOST_PLUGINS",
+        value_delimiter = ','
+    )]
     pub plugins: Vec<PathBuf>,
     #[command(flatten)]
     /// How to reach Kafka.

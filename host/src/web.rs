@@ -16,10 +16,7 @@ type Members = Arc<Vec<Arc<Health>>>;
 
 /// Answers `/livez` (its threads do their rounds) and `/readyz` (every group has been joined).
 pub fn router(members: Vec<Arc<Health>>) -> Router {
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .with_state(Arc::new(members))
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(Arc::new(members))
 }
 
 /// Serves until `stop` completes.

@@ -241,13 +241,17 @@ fn a_full_queue_is_answered_at_once() {
 #[test]
 fn kafka_away_is_answered_in_time_and_recovered_from() {
     let service = Service::start();
-    eventually(Duration::from_secs(20), || testkit::get(service.port, "/readyz").is_ok_and(|r| r.status == 200));
+    eventually(Duration::from_secs(20), || {
+        testkit::get(service.port, "/readyz").is_ok_and(|r| r.status == 200)
+    });
     service.broker.broker_down(1).expect("down");
     let started = Instant::now();
     let answer = service.post(EMAILS, &[JSON], VALID.as_bytes());
     assert!(started.elapsed() <= Duration::from_secs(3), "{:?}", started.elapsed());
     assert_eq!(problem(&answer, 503)["delivery"], "not-sent");
-    eventually(Duration::from_secs(20), || testkit::get(service.port, "/readyz").is_ok_and(|r| r.status == 503));
+    eventually(Duration::from_secs(20), || {
+        testkit::get(service.port, "/readyz").is_ok_and(|r| r.status == 503)
+    });
     assert_eq!(testkit::get(service.port, "/livez").expect("alive").status, 200);
     service.broker.broker_up(1).expect("up");
     eventually(Duration::from_secs(20), || service.post(EMAILS, &[JSON], VALID.as_bytes()).status == 200);

@@ -45,7 +45,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (producer, address) = (api.local_addr()?, listener.local_addr()?);
     let broker = MockCluster::new(1).context("cannot start the embedded broker")?;
     let kafka = embedded(&broker);
-    let (mailbox, smtp) = Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
+    let (mailbox, smtp) =
+        Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
 
     let run = RunArgs {
         plugins,
@@ -98,7 +99,9 @@ fn embedded(broker: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>)
 fn find_plugins(given: Option<PathBuf>) -> Result<Vec<PathBuf>, Failure> {
     let directory = match given {
         Some(directory) => directory,
-        None => built().ok_or_else(|| Failure::usage("cannot tell where the plugins are").help("name them: --plugins DIR"))?,
+        None => built().ok_or_else(|| {
+            Failure::usage("cannot tell where the plugins are").help("name them: --plugins DIR")
+        })?,
     };
     let plugins: Vec<PathBuf> = PLUGINS.iter().map(|name| directory.join(name)).collect();
     match plugins.iter().find(|path| !path.is_file()) {

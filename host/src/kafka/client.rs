@@ -114,7 +114,9 @@ pub async fn wait(kafka: &KafkaArgs, bound: Duration) -> Result<(), Failure> {
         let answer = tokio::task::block_in_place(|| client.fetch_metadata(None, Duration::from_secs(2)));
         match answer {
             Ok(_) => return Ok(()),
-            Err(error) if Instant::now() >= until => return Err(away(&kafka.bootstrap_servers, &error.to_string())),
+            Err(error) if Instant::now() >= until => {
+                return Err(away(&kafka.bootstrap_servers, &error.to_string()));
+            }
             Err(_) if !told => {
                 told = true;
                 eprintln!("Waiting up to {} s for Kafka at {}", bound.as_secs(), kafka.bootstrap_servers);

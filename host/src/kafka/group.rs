@@ -83,9 +83,8 @@ impl Group {
         let consumer: Arc<BaseConsumer<GroupContext>> = Arc::new(config.create_with_context(context)?);
         let _ = consumer.context().consumer.set(Arc::downgrade(&consumer));
         consumer.subscribe(topics)?;
-        let thread = thread::Builder::new()
-            .name(format!("group {group}"))
-            .spawn(move || run(&consumer, &stop))?;
+        let thread =
+            thread::Builder::new().name(format!("group {group}")).spawn(move || run(&consumer, &stop))?;
         Ok(Self { name: group.to_owned(), health, thread })
     }
 
@@ -152,7 +151,8 @@ impl GroupContext {
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let revoked: Vec<Arc<Partition>> = {
             let mut partitions = self.partitions.lock();
-            let keys = list.elements().into_iter().map(|element| (element.topic().to_owned(), element.partition()));
+            let keys =
+                list.elements().into_iter().map(|element| (element.topic().to_owned(), element.partition()));
             keys.filter_map(|key| partitions.remove(&key)).collect()
         };
         revoked.iter().for_each(|partition| partition.close());
@@ -183,7 +183,10 @@ impl GroupContext {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             let Some(position) = partition.uncommitted() else { continue };
-            if list.add_partition_offset(partition.topic(), partition.index(), Offset::Offset(position)).is_ok() {
+            if list
+                .add_partition_offset(partition.topic(), partition.index(), Offset::Offset(position))
+                .is_ok()
+            {
                 partition.set_committed(Some(position));
             }
         }

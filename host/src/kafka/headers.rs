@@ -131,7 +131,8 @@ impl Trail {
         let (Some(topic), Some(partition), Some(offset)) = (&self.topic, self.partition, self.offset) else {
             return here.clone();
         };
-        let kind = if self.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+        let kind =
+            if self.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
         let timestamp = self.timestamp.filter(|millis| *millis >= 0).map(|millis| (millis, kind));
         Origin { topic, partition, offset, timestamp }
     }
@@ -229,7 +230,8 @@ fn attempt(value: Option<&[u8]>) -> u32 {
 /// Java's `BigInteger.toByteArray`: signed, big-endian, of the least length.
 fn minimal(bytes: &[u8; 8]) -> &[u8] {
     let sign = if bytes[0] & 0x80 == 0 { 0x00 } else { 0xff };
-    let redundant = bytes.windows(2).take_while(|pair| pair[0] == sign && (pair[1] ^ sign) & 0x80 == 0).count();
+    let redundant =
+        bytes.windows(2).take_while(|pair| pair[0] == sign && (pair[1] ^ sign) & 0x80 == 0).count();
     bytes.get(redundant..).unwrap_or(bytes)
 }
 

@@ -355,7 +355,8 @@ unsafe fn header_at<'a>(
     // SAFETY: librdkafka's name is NUL-terminated and, where LENGTH_IS_STORED, preceded by its
     // length; the value has `len` bytes.
     unsafe {
-        let name_len = if *LENGTH_IS_STORED { stored_length(name) } else { CStr::from_ptr(name).count_bytes() };
+        let name_len =
+            if *LENGTH_IS_STORED { stored_length(name) } else { CStr::from_ptr(name).count_bytes() };
         Some((slice::from_raw_parts(name.cast(), name_len), bytes(value, len)))
     }
 }
@@ -374,16 +375,18 @@ unsafe fn stored_length(name: *const c_char) -> usize {
 /// Whether this librdkafka lays its headers out as `stored_length` takes them to be, tried once on
 /// known names. Reading two words before a name stays inside its allocation in every 2.x release.
 static LENGTH_IS_STORED: LazyLock<bool> = LazyLock::new(|| {
-    [(&b"a\0bc"[..], Some(&b"value"[..])), (b"", None), (b"n\0", None)].into_iter().all(|(expected, value)| {
-        let mut list = HeaderList::with_capacity(1);
-        list.push(expected, value);
-        let (mut name, mut data, mut len) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: a live list with one header.
-        unsafe {
-            sys::rd_kafka_header_get_all(list.ptr.as_ptr(), 0, &mut name, &mut data, &mut len);
-            stored_length(name) == expected.len()
-        }
-    })
+    [(&b"a\0bc"[..], Some(&b"value"[..])), (b"", None), (b"n\0", None)].into_iter().all(
+        |(expected, value)| {
+            let mut list = HeaderList::with_capacity(1);
+            list.push(expected, value);
+            let (mut name, mut data, mut len) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: a live list with one header.
+            unsafe {
+                sys::rd_kafka_header_get_all(list.ptr.as_ptr(), 0, &mut name, &mut data, &mut len);
+                stored_length(name) == expected.len()
+            }
+        },
+    )
 });
 
 #[cfg(test)]

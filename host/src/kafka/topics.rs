@@ -98,7 +98,9 @@ impl Topics {
         for name in names {
             while self.partitions(name)?.is_none() {
                 if tokio::time::Instant::now() >= until {
-                    return Err(Failure::unavailable(format!("topic {name} was created but does not appear")));
+                    return Err(Failure::unavailable(format!(
+                        "topic {name} was created but does not appear"
+                    )));
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

@@ -55,7 +55,11 @@ impl Cause {
             let detail = format!("the plugin ended itself with status {status}");
             Self::own("consumer.plugin.Exit", "exit", &detail)
         } else if call.ran_out_of_memory() {
-            Self::own("consumer.plugin.OutOfMemory", "out-of-memory", "the plugin asked for more memory than it may have")
+            Self::own(
+                "consumer.plugin.OutOfMemory",
+                "out-of-memory",
+                "the plugin asked for more memory than it may have",
+            )
         } else {
             match error.downcast_ref::<Trap>() {
                 Some(Trap::Interrupt) => {
@@ -78,7 +82,8 @@ impl Cause {
     }
 
     fn told(exception: &'static str, failure: Failure) -> Self {
-        let code = if failure.code.is_empty() { "unspecified".to_owned() } else { cut(failure.code, MAX_CODE) };
+        let code =
+            if failure.code.is_empty() { "unspecified".to_owned() } else { cut(failure.code, MAX_CODE) };
         Self { exception, code, detail: cut(failure.detail, MAX_DETAIL), backtrace: String::new() }
     }
 

@@ -22,7 +22,8 @@ use crate::pipeline::policy::Policy;
 const CONTRACT: &str = "consumer:plugin";
 const CONTRACT_VERSION: &str = "0.1";
 /// Packages a plugin may import beside the contract.
-const WASI: [&str; 6] = ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
+const WASI: [&str; 6] =
+    ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
 /// Kafka's longest topic name, less what a tier's suffix takes.
 const MAX_TOPIC: usize = 249 - "-retry-86400000".len();
 
@@ -34,14 +35,16 @@ impl Plugin {
     pub async fn load(path: &Path, engines: &Engines, services: Arc<Services>) -> Result<Self, Failure> {
         let at = |what: String| Failure::usage(format!("{}: {what}", path.display()));
         let bytes = std::fs::read(path).map_err(|error| {
-            at(error.to_string()).help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
+            at(error.to_string())
+                .help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
         })?;
         check_kind(&bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
         let (engine, component) = compile(&bytes, engines)
             .map_err(|error| at(format!("not a valid component: {}", error.root_cause())))?;
         check_contract(&engine, &component).map_err(|failure| failure.within(&path.display().to_string()))?;
-        let component = link(&engine, &component).map_err(|error| at(format!("cannot be linked: {error:#}")))?;
-        let description = describe(&engine, &component, path).await.map_err(&at)?;
+        let component =
+            link(&engine, &component).map_err(|error| at(format!("cannot be linked: {error:#}")))?;
+        let description = describe(&engine, &component, path).await.map_err(at)?;
         let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         build(description, digest, engine, component, services).map_err(|what| {
             at(what).help("this is what the plugin's `describe` returns; ask whoever wrote it")
@@ -50,7 +53,8 @@ impl Plugin {
 }
 
 fn check_kind(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
-    const BUILD: &str = "build a component: cargo build --release --target wasm32-wasip2, or cargo component build --release";
+    const BUILD: &str =
+        "build a component: cargo build --release --target wasm32-wasip2, or cargo component build --release";
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(("a core WebAssembly module, not a component", BUILD)),
@@ -99,7 +103,9 @@ fn check_contract(engine: &Engine, component: &Component) -> Result<(), Failure>
         return Ok(());
     }
     Err(Failure::usage(format!("imports what this host does not have:\n    {}", unknown.join("\n    ")))
-        .help("a plugin may import consumer:plugin and WASI 0.2 (cli, clocks, filesystem, io, random, sockets)"))
+        .help(
+            "a plugin may import consumer:plugin and WASI 0.2 (cli, clocks, filesystem, io, random, sockets)",
+        ))
 }
 
 fn is_known(import: &str) -> bool {
@@ -147,9 +153,13 @@ fn build(
             return Err(format!("its {what} is empty, too long or holds control characters"));
         }
     }
-    for (what, topic) in [("topic", &subscription.topic), ("dead-letter topic", &subscription.dead_letter_topic)] {
+    for (what, topic) in
+        [("topic", &subscription.topic), ("dead-letter topic", &subscription.dead_letter_topic)]
+    {
         if !is_topic(topic) {
-            return Err(format!("its {what} {topic:?} is not a topic name (1 to {MAX_TOPIC} of a-z A-Z 0-9 . _ -)"));
+            return Err(format!(
+                "its {what} {topic:?} is not a topic name (1 to {MAX_TOPIC} of a-z A-Z 0-9 . _ -)"
+            ));
         }
     }
     if subscription.topic == subscription.dead_letter_topic {
