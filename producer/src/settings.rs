@@ -61,6 +61,14 @@ impl Settings {
         }
     }
 
+    /// Looks whether librdkafka knows the properties and takes their values.
+    ///
+    /// # Errors
+    /// A [`Failure`] that names the property.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.client_config()?.create_native_config().map(drop).map_err(|error| refused_config(&error))
+    }
+
     /// How long a request waits for Kafka's confirmation.
     pub(crate) fn report_timeout(&self) -> Duration {
         self.timeout.saturating_sub(ANSWER_MARGIN)
