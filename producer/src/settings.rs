@@ -99,7 +99,7 @@ impl Settings {
             .set("socket.nagle.disable", "true")
             .set("socket.connection.setup.timeout.ms", "3000")
             .set("reconnect.backoff.max.ms", "1000");
-        for (key, value) in &self.properties {
+        for (key, value) in self.properties.iter().filter(|(key, _)| !key.is_empty()) {
             if let Some((_, why)) = RESERVED.iter().find(|(reserved, _)| reserved == key) {
                 return Err(Failure::new(
                     format!("-X {key}={value}: the producer sets {key} itself: {why}"),
@@ -128,6 +128,8 @@ pub(crate) fn refused_config(error: &KafkaError) -> Failure {
 
 fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
+        // An environment variable that is set but empty.
+        None if text.is_empty() => Ok(Default::default()),
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err("expected PROPERTY=VALUE, as in -X security.protocol=ssl".to_owned()),
     }
