@@ -184,6 +184,11 @@ impl Running {
                 ready: ready.clone(),
                 runtime: Handle::current(),
             };
+            let mut config = config.clone();
+            if retries && config.get("fetch.wait.max.ms").is_none() {
+                // A partition that is given to it joins the fetches of the others after this.
+                config.set("fetch.wait.max.ms", "100");
+            }
             Group::join(&config, group, topics, Arc::new(lane), DRAIN, Arc::clone(stop))
         };
         let mut groups = vec![join(&plugin.group, &[&plugin.topic], false)?];

@@ -61,6 +61,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         ("auto.offset.reset", reset),
         ("enable.auto.commit", if args.group.is_some() { "true" } else { "false" }),
         ("enable.auto.offset.store", "false"),
+        ("auto.commit.interval.ms", "1000"),
         ("queued.max.messages.kbytes", "16384"),
         ("fetch.wait.max.ms", "100"),
     ];
@@ -190,7 +191,7 @@ impl<'s> Printer<'s> {
     fn print(&mut self, message: &BorrowedMessage<'_>) -> Result<bool, Failure> {
         let written = match self.format {
             Format::Json => {
-                let json = output::json(serde_json::to_string(&record::to_json(message)))?;
+                let json = output::json(serde_json::to_string(&record::Json::of(message)))?;
                 writeln!(self.out, "{json}")
             }
             Format::Text => self.print_text(message),

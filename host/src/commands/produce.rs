@@ -37,7 +37,7 @@ pub struct Args {
 /// Runs `host produce`: every line of stdin becomes a message, without its line feed.
 pub fn run(args: Args) -> anyhow::Result<()> {
     Session::open(&args.kafka, &[])?.topic(&args.topic)?;
-    let config = settings(&args.kafka);
+    let config = settings(&args.kafka, &batch_bytes(&args)?);
     let limit = config.get("message.max.bytes").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_BYTES);
     let producer: BaseProducer<Deliveries> =
         config.create_with_context(Deliveries::default()).map_err(|error| session::refused(&error))?;
@@ -59,11 +59,21 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 /// (`max.message.bytes`, 1 MiB unless changed) is the broker's to apply.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-fn settings(kafka: &KafkaArgs) -> ClientConfig {
+/// The broker refuses a whole batch that is larger than the topic's limit on messages, so batches
+/// stay below it, and a message that is too large by itself fails alone.
+fn batch_bytes(args: &Args) -> Result<String, Failure> {
+    let settings = session::settings(&args.kafka, &args.topic)?.unwrap_or_default();
+    let limit = settings.into_iter().find(|setting| setting.name == "max.message.bytes");
+    let limit = limit.and_then(|setting| setting.value?.parse::<u32>().ok());
+    Ok(limit.unwrap_or(1_000_000).clamp(1, 1_000_000).to_string())
+}
+
+fn settings(kafka: &KafkaArgs, batch_bytes: &str) -> ClientConfig {
     kafka.config(&[
         ("acks", "all"),
         ("enable.idempotence", "true"),
         ("linger.ms", "5"),
+        ("batch.size", batch_bytes),
         ("message.timeout.ms", "30000"),
         ("message.max.bytes", &MAX_BYTES.to_string()),
         // What waits is bounded, whatever stdin brings.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Message};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::headers::{self, Header};
@@ -32,26 +33,47 @@ pub fn write_value(out: &mut impl Write, message: &BorrowedMessage<'_>, terminal
     out.write_all(b"\n")
 }
 
-/// The record as one JSON object. Bytes that are not UTF-8 become `{"hex": "…"}`.
-pub fn to_json(message: &BorrowedMessage<'_>) -> Value {
-    let headers: Vec<_> = (headers::read(message).iter())
-        .map(|header| json!({ "name": bytes_json(Some(header.name)), "value": header_json(header) }))
-        .collect();
-    let timestamp_type = match message.timestamp() {
-        Timestamp::NotAvailable => None,
-        Timestamp::CreateTime(_) => Some("CreateTime"),
-        Timestamp::LogAppendTime(_) => Some("LogAppendTime"),
-    };
-    json!({
-        "topic": message.topic(),
-        "partition": message.partition(),
-        "offset": message.offset(),
-        "timestamp": message.timestamp().to_millis(),
-        "timestamp_type": timestamp_type,
-        "key": bytes_json(message.key()),
-        "value": bytes_json(message.payload()),
-        "headers": headers,
-    })
+/// The record as an object for JSON. Bytes that are not UTF-8 become `{"hex": "…"}`.
+#[derive(Serialize)]
+pub struct Json<'m> {
+    topic: &'m str,
+    partition: i32,
+    offset: i64,
+    /// Milliseconds since 1970.
+    timestamp: Option<i64>,
+    timestamp_type: Option<&'static str>,
+    key: Value,
+    value: Value,
+    headers: Vec<JsonHeader>,
+}
+
+#[derive(Serialize)]
+struct JsonHeader {
+    name: Value,
+    value: Value,
+}
+
+impl<'m> Json<'m> {
+    /// Takes in a whole record.
+    pub fn of(message: &'m BorrowedMessage<'_>) -> Self {
+        let headers = headers::read(message);
+        Self {
+            topic: message.topic(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis(),
+            timestamp_type: match message.timestamp() {
+                Timestamp::NotAvailable => None,
+                Timestamp::CreateTime(_) => Some("CreateTime"),
+                Timestamp::LogAppendTime(_) => Some("LogAppendTime"),
+            },
+            key: bytes_json(message.key()),
+            value: bytes_json(message.payload()),
+            headers: (headers.iter())
+                .map(|header| JsonHeader { name: bytes_json(Some(header.name)), value: header_json(header) })
+                .collect(),
+        }
+    }
 }
 
 fn bytes_json(bytes: Option<&[u8]>) -> Value {
@@ -131,7 +153,7 @@ mod tests {
         let due = [0x01, 0xa2, 0x08, 0x4a, 0x34, 0x38];
         assert_eq!(
             shown("retry_topic-backoff-timestamp", Some(&due)),
-            "1795402183736 (2026-11-23T02:49:43.736Z)"
+            "1795435410488 (2026-11-23T12:03:30.488Z)"
         );
         assert_eq!(shown("retry_topic-original-timestamp", Some(&[0xff])), "-1 (1969-12-31T23:59:59.999Z)");
     }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, ResourceSpecifier};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -115,19 +115,29 @@ impl Session {
     }
 }
 
-/// Changes something through Kafka's admin interface.
-pub fn change<T>(
+/// Asks for something through Kafka's admin interface.
+pub fn admin<T>(
     kafka: &KafkaArgs,
     doing: &str,
     call: impl AsyncFnOnce(&AdminClient<Context>, &AdminOptions) -> KafkaResult<T>,
 ) -> Result<T, Failure> {
-    let admin: AdminClient<Context> =
+    let client: AdminClient<Context> =
         kafka.config(&[]).create_with_context(Context::default()).map_err(|error| refused(&error))?;
     let options =
         AdminOptions::new().request_timeout(Some(CHANGE_TIMEOUT)).operation_timeout(Some(CHANGE_TIMEOUT));
     let failed = |cause: String| Failure::unavailable(format!("cannot {doing}: {cause}"));
     let runtime = Builder::new_current_thread().build().map_err(|error| failed(error.to_string()))?;
-    runtime.block_on(call(&admin, &options)).map_err(|error| failed(reason(&error)))
+    runtime.block_on(call(&client, &options)).map_err(|error| failed(reason(&error)))
+}
+
+/// Every setting of a topic, its defaults included; none where they may not be read, which needs a
+/// permission of its own.
+pub fn settings(kafka: &KafkaArgs, topic: &str) -> Result<Option<Vec<ConfigEntry>>, Failure> {
+    let resources = admin(kafka, "read topic settings", async |admin, options| {
+        admin.describe_configs(&[ResourceSpecifier::Topic(topic)], options).await
+    })?;
+    let entries = resources.into_iter().flatten().next().map(|resource| resource.entries);
+    Ok(entries.filter(|entries| !entries.is_empty()))
 }
 
 /// Keeps what librdkafka says for the error message instead of logging it.
@@ -204,7 +214,15 @@ fn cause(line: &str) -> String {
     let line = line.split(" (after ").next().unwrap_or(line);
     let line = line.rsplit_once(" failed: ").map_or(line, |(_, cause)| cause);
     let line = line.split_once("/bootstrap: ").map_or(line, |(_, cause)| cause);
-    text::line(line.trim().as_bytes())
+    let line = text::line(line.trim().as_bytes());
+    // "Connection refused" stands in the middle of a sentence here, "SSL" stays.
+    let mut chars = line.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain([second]).chain(chars).collect()
+        }
+        _ => line,
+    }
 }
 
 #[cfg(test)]
@@ -214,9 +232,9 @@ mod tests {
     #[test]
     fn the_cause_is_what_remains() {
         let refused = "localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)";
-        assert_eq!(cause(refused), "Connection refused");
+        assert_eq!(cause(refused), "connection refused");
         let unknown = "nohost:9092/bootstrap: Failed to resolve 'nohost:9092': Name or service not known (after 3ms in state CONNECT)";
-        assert_eq!(cause(unknown), "Failed to resolve 'nohost:9092': Name or service not known");
+        assert_eq!(cause(unknown), "failed to resolve 'nohost:9092': Name or service not known");
         assert_eq!(cause("something else"), "something else");
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Subcommand, value_parser};
-use rdkafka::admin::{ConfigSource, NewTopic, ResourceSpecifier, TopicReplication, TopicResult};
+use rdkafka::admin::{ConfigSource, NewTopic, TopicReplication, TopicResult};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::topic_partition_list::Offset;
@@ -123,7 +123,7 @@ fn create(mut args: Create) -> Result<(), Failure> {
             config: args.configs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         })
         .collect();
-    let results = session::change(&args.kafka, "create topics", async |admin, options| {
+    let results = session::admin(&args.kafka, "create topics", async |admin, options| {
         admin.create_topics(&topics, options).await
     })?;
     let mut created = Vec::new();
@@ -259,15 +259,7 @@ fn partitions(session: &Session, name: &str) -> Result<Vec<Partition>, Failure> 
 }
 
 fn configs(kafka: &KafkaArgs, name: &str) -> Result<Option<Vec<Setting>>, Failure> {
-    let results = session::change(kafka, "read topic settings", async |admin, options| {
-        admin.describe_configs(&[ResourceSpecifier::Topic(name)], options).await
-    });
-    let entries = match results.map(|results| results.into_iter().next()) {
-        Ok(Some(Ok(resource))) if !resource.entries.is_empty() => resource.entries,
-        // Settings need a permission of their own.
-        Ok(_) => return Ok(None),
-        Err(failure) => return Err(failure),
-    };
+    let Some(entries) = session::settings(kafka, name)? else { return Ok(None) };
     let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
     let mut settings: Vec<_> =
         own.map(|e| Setting { name: e.name, value: e.value.filter(|_| !e.is_sensitive) }).collect();
@@ -319,7 +311,7 @@ fn delete(mut args: Delete) -> Result<(), Failure> {
         return Err(Failure::unavailable("nothing was deleted"));
     }
     let names: Vec<_> = args.names.iter().map(String::as_str).collect();
-    let results = session::change(&args.kafka, "delete topics", async |admin, options| {
+    let results = session::admin(&args.kafka, "delete topics", async |admin, options| {
         admin.delete_topics(&names, options).await
     })?;
     let (deleted, failed): (Vec<TopicResult>, Vec<TopicResult>) =

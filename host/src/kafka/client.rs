@@ -32,7 +32,7 @@ impl KafkaArgs {
         for (key, value) in own {
             config.set(*key, *value);
         }
-        for (key, value) in &self.properties {
+        for (key, value) in self.properties.iter().filter(|(key, _)| !key.is_empty()) {
             config.set(key, value);
         }
         config
@@ -61,6 +61,8 @@ fn server(text: &str) -> Result<(), String> {
 
 fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
+        // An environment variable that is set but empty.
+        None if text.is_empty() => Ok(Default::default()),
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err("expected PROPERTY=VALUE, as in -X security.protocol=ssl".to_owned()),
     }
