@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::cli::RunArgs;
 use crate::error::Failure;
 use crate::kafka::client::{self, KafkaArgs};
+use crate::kafka::errors;
 use crate::kafka::group::{Group, Health};
 use crate::kafka::partition::{Lane, Partition};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
@@ -80,7 +81,7 @@ impl App {
         let plugins = load(args, &services).await?;
         let topics = Topics::new(&args.kafka, args.create_topics)?;
         client::wait(&args.kafka, START_UP).await?;
-        let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| client::refused(&error))?);
+        let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
         let stop = Arc::new(AtomicBool::new(false));
         let mut running = Vec::with_capacity(plugins.len());
         for plugin in plugins {

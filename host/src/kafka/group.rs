@@ -241,7 +241,9 @@ impl GroupContext {
                 self.health.failed.store(true, Ordering::Relaxed);
                 tracing::error!(group = self.group, %error, "this member cannot go on; restart the host");
             }
-            Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InconsistentGroupProtocol) => {
+            Some(Err(error))
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InconsistentGroupProtocol) =>
+            {
                 tracing::error!(
                     group = self.group,
                     "its other members share partitions out in another way; \

@@ -10,6 +10,7 @@
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::{Arc, LazyLock};
@@ -17,6 +18,7 @@ use std::sync::{Arc, LazyLock};
 use rdkafka::IntoOpaque;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
@@ -168,11 +170,8 @@ impl Message {
 
     /// The headers, in the record's order.
     pub fn headers(&self) -> Headers<'_> {
-        let mut list = ptr::null_mut();
-        // SAFETY: the list belongs to the message, which the result borrows.
-        let code = unsafe { sys::rd_kafka_message_headers(self.ptr.as_ptr(), &mut list) };
-        let ok = code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
-        Headers { list: if ok { list } else { ptr::null_mut() }, next: 0, _message: self }
+        // SAFETY: the message is ours, and borrowed for as long as its headers.
+        unsafe { headers_of(self.ptr.as_ptr()) }
     }
 
     fn raw(&self) -> &sys::rd_kafka_message_t {
@@ -188,12 +187,28 @@ impl Drop for Message {
     }
 }
 
+/// The headers of a message that the safe crate read.
+pub fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Headers<'a> {
+    // SAFETY: the message is alive, and borrowed for as long as its headers.
+    unsafe { headers_of(message.ptr()) }
+}
+
+/// # Safety
+/// The message lives for 'a and is not used by another thread meanwhile.
+unsafe fn headers_of<'a>(message: *mut sys::rd_kafka_message_t) -> Headers<'a> {
+    let mut list = ptr::null_mut();
+    // SAFETY: the caller's promise; the list belongs to the message.
+    let code = unsafe { sys::rd_kafka_message_headers(message, &mut list) };
+    let ok = code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    Headers { list: if ok { list } else { ptr::null_mut() }, next: 0, message: PhantomData }
+}
+
 /// An iterator over a message's headers: names and values as bytes.
 #[derive(Clone)]
 pub struct Headers<'a> {
     list: *const sys::rd_kafka_headers_t,
     next: usize,
-    _message: &'a Message,
+    message: PhantomData<&'a sys::rd_kafka_message_t>,
 }
 
 impl<'a> Iterator for Headers<'a> {
