@@ -24,8 +24,8 @@ const SETTINGS: [(&str, &str); 8] = [
     // Java's and Spring's choice of partition for a key.
     ("partitioner", "murmur2_random"),
     ("linger.ms", "1"),
-    // Below the room that retry topics have beyond the source's largest record, so that no batch
-    // of small records is refused for its size; a single record may be as large as it was.
+    // Below the room that retry topics have beyond the source's largest record, so that batches of
+    // small records are hardly ever refused for their size; one record may be as large as it was.
     ("batch.size", "32768"),
     ("message.max.bytes", "100000000"),
     ("queue.buffering.max.kbytes", "131072"),
@@ -54,17 +54,19 @@ impl Destination {
 
 /// Publishes with the broker's acknowledgement (`acks=all`, idempotent).
 pub struct Publisher {
-    config: ClientConfig,
-    producer: RwLock<Arc<ThreadedProducer<Reports>>>,
+    batched: Client,
+    /// For records whose batch was too large for its topic: only alone does a record's own size count.
+    alone: Client,
 }
 
 impl Publisher {
     /// # Errors
     /// What librdkafka has against the configuration.
     pub fn new(kafka: &KafkaArgs) -> KafkaResult<Self> {
-        let config = kafka.config(&SETTINGS);
-        let producer = RwLock::new(Arc::new(config.create_with_context(Reports)?));
-        Ok(Self { config, producer })
+        let batched = kafka.config(&SETTINGS);
+        let mut alone = batched.clone();
+        alone.set("batch.num.messages", "1");
+        Ok(Self { batched: Client::new(batched)?, alone: Client::new(alone)? })
     }
 
     /// Publishes one record and waits until the broker has it. `partition` is the record's own
@@ -81,26 +83,33 @@ impl Publisher {
         headers: &HeaderList,
     ) -> Result<(), RDKafkaErrorCode> {
         let own = Some(partition).filter(|number| *number < to.partitions);
-        match self.publish_to(to, own, key, value, headers).await {
+        let record = |partition| Record { topic: &to.name, partition, key, value, headers: headers.clone() };
+        match self.batched.publish(record(own)).await {
+            Err(RDKafkaErrorCode::MessageSizeTooLarge) => self.alone.publish(record(own)).await,
             // The topic was made again with fewer partitions.
             Err(RDKafkaErrorCode::UnknownPartition) if own.is_some() => {
-                self.publish_to(to, None, key, value, headers).await
+                self.batched.publish(record(None)).await
             }
             result => result,
         }
     }
+}
 
-    async fn publish_to(
-        &self,
-        to: &Destination,
-        partition: Option<i32>,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: &HeaderList,
-    ) -> Result<(), RDKafkaErrorCode> {
+/// One idempotent producer, made anew when it has failed for good.
+struct Client {
+    config: ClientConfig,
+    producer: RwLock<Arc<ThreadedProducer<Reports>>>,
+}
+
+impl Client {
+    fn new(config: ClientConfig) -> KafkaResult<Self> {
+        let producer = RwLock::new(Arc::new(config.create_with_context(Reports)?));
+        Ok(Self { config, producer })
+    }
+
+    async fn publish(&self, record: Record<'_>) -> Result<(), RDKafkaErrorCode> {
         let producer = Arc::clone(&self.producer.read());
         let (report, reported) = oneshot::channel();
-        let record = Record { topic: &to.name, partition, key, value, headers: headers.clone() };
         raw::produce(&producer, record, Box::new(report))?;
         let result = reported.await.unwrap_or(Err(RDKafkaErrorCode::Fail));
         if producer.client().fatal_error().is_some() {
