@@ -33,8 +33,9 @@ const PLUGIN: &[u8] = b"host-plugin";
 const PLUGIN_DIGEST: &[u8] = b"host-plugin-digest";
 const VALUE_CUT: &[u8] = b"host-value-cut";
 
-/// Everything the host writes, in the order it writes it.
-const BLOCK: [&[u8]; 19] = [
+/// Everything the host writes on a retry topic, in the order it writes it. `host-value-cut` is for
+/// the dead-letter topic alone: what is read from a retry topic under that name is the sender's.
+const BLOCK: [&[u8]; 18] = [
     ORIGINAL_TOPIC,
     ORIGINAL_PARTITION,
     ORIGINAL_OFFSET,
@@ -53,7 +54,6 @@ const BLOCK: [&[u8]; 19] = [
     FIRST_FAILED,
     PLUGIN,
     PLUGIN_DIGEST,
-    VALUE_CUT,
 ];
 
 /// Where a message was first published.
@@ -211,7 +211,7 @@ impl Stamp<'_> {
 }
 
 /// The room a block needs in a header list.
-pub const BLOCK_LEN: usize = BLOCK.len();
+pub const BLOCK_LEN: usize = BLOCK.len() + 1;
 
 fn text(value: &[u8]) -> Option<&str> {
     str::from_utf8(value).ok()

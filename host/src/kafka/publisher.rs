@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::CString;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -24,8 +24,8 @@ const SETTINGS: [(&str, &str); 8] = [
     // Java's and Spring's choice of partition for a key.
     ("partitioner", "murmur2_random"),
     ("linger.ms", "1"),
-    // Below the room that retry topics have beyond the source's largest record, so that batches of
-    // small records are hardly ever refused for their size; one record may be as large as it was.
+    // Below the room that retry topics have beyond the source's largest record, so that no batch
+    // of small records is refused for its size; a single record may be as large as it was.
     ("batch.size", "32768"),
     ("message.max.bytes", "100000000"),
     ("queue.buffering.max.kbytes", "131072"),
@@ -52,21 +52,27 @@ impl Destination {
     }
 }
 
+/// What makes every batch hold one record.
+const ALONE: [(&str, &str); 2] = [("batch.num.messages", "1"), ("linger.ms", "0")];
+
 /// Publishes with the broker's acknowledgement (`acks=all`, idempotent).
 pub struct Publisher {
     batched: Client,
-    /// For records whose batch was too large for its topic: only alone does a record's own size count.
-    alone: Client,
+    /// For records that were refused for the size of their batch; made when the first one is.
+    alone: OnceLock<Client>,
+}
+
+/// A producer, made anew when it fails for good.
+struct Client {
+    config: ClientConfig,
+    producer: RwLock<Arc<ThreadedProducer<Reports>>>,
 }
 
 impl Publisher {
     /// # Errors
     /// What librdkafka has against the configuration.
     pub fn new(kafka: &KafkaArgs) -> KafkaResult<Self> {
-        let batched = kafka.config(&SETTINGS);
-        let mut alone = batched.clone();
-        alone.set("batch.num.messages", "1");
-        Ok(Self { batched: Client::new(batched)?, alone: Client::new(alone)? })
+        Ok(Self { batched: Client::new(kafka.config(&SETTINGS))?, alone: OnceLock::new() })
     }
 
     /// Publishes one record and waits until the broker has it. `partition` is the record's own
@@ -83,22 +89,45 @@ impl Publisher {
         headers: &HeaderList,
     ) -> Result<(), RDKafkaErrorCode> {
         let own = Some(partition).filter(|number| *number < to.partitions);
-        let record = |partition| Record { topic: &to.name, partition, key, value, headers: headers.clone() };
-        match self.batched.publish(record(own)).await {
-            Err(RDKafkaErrorCode::MessageSizeTooLarge) => self.alone.publish(record(own)).await,
+        match self.publish_to(to, own, key, value, headers).await {
             // The topic was made again with fewer partitions.
             Err(RDKafkaErrorCode::UnknownPartition) if own.is_some() => {
-                self.batched.publish(record(None)).await
+                self.publish_to(to, None, key, value, headers).await
             }
             result => result,
         }
     }
-}
 
-/// One idempotent producer, made anew when it has failed for good.
-struct Client {
-    config: ClientConfig,
-    producer: RwLock<Arc<ThreadedProducer<Reports>>>,
+    async fn publish_to(
+        &self,
+        to: &Destination,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &HeaderList,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let record = || Record { topic: &to.name, partition, key, value, headers: headers.clone() };
+        match self.batched.publish(record()).await {
+            // A batch is refused as a whole: the topic may take this record without the others.
+            Err(RDKafkaErrorCode::MessageSizeTooLarge) => self.alone()?.publish(record()).await,
+            result => result,
+        }
+    }
+
+    fn alone(&self) -> Result<&Client, RDKafkaErrorCode> {
+        if let Some(client) = self.alone.get() {
+            return Ok(client);
+        }
+        let mut config = self.batched.config.clone();
+        for (key, value) in ALONE {
+            config.set(key, value);
+        }
+        let client = Client::new(config).map_err(|error| {
+            tracing::error!(%error, "cannot make a producer");
+            error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
+        })?;
+        Ok(self.alone.get_or_init(|| client))
+    }
 }
 
 impl Client {

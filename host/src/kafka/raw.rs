@@ -70,13 +70,13 @@ impl Queue {
         Some(Arc::new(Self { ptr, on_ready, _consumer: consumer }))
     }
 
-    /// Moves up to `max` messages that are here already into `into`, without waiting. Returns how
+    /// Moves up to `max` events that are here already into `into`, without waiting. Returns how
     /// many librdkafka gave, so that fewer than `max` means that the queue was empty. Errors that
     /// librdkafka reports in place of messages go to `on_error`.
     pub fn read(
         self: &Arc<Self>,
         max: usize,
-        into: &mut Vec<Message>,
+        into: &mut Vec<Event>,
         mut on_error: impl FnMut(KafkaError),
     ) -> usize {
         const MOST: usize = 64;
@@ -90,10 +90,12 @@ impl Queue {
             // SAFETY: librdkafka hands each message over to us; `Message` destroys it.
             let code = unsafe { pointer.as_ref().err };
             let message = Message { ptr: pointer, _queue: Arc::clone(self) };
-            if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                into.push(message);
-            } else {
-                on_error(KafkaError::MessageConsumption(code.into()));
+            match code {
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => into.push(Event::Message(message)),
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+                    into.push(Event::End(message.offset()));
+                }
+                code => on_error(KafkaError::MessageConsumption(code.into())),
             }
         }
         count
@@ -116,6 +118,14 @@ unsafe extern "C" fn call_on_ready(_: *mut sys::rd_kafka_t, opaque: *mut c_void)
     // SAFETY: `opaque` is the box made in `of_partition`, freed only after this callback is off.
     let on_ready = unsafe { &*opaque.cast::<OnReady>() };
     on_ready();
+}
+
+/// What a partition's queue holds, in the partition's order.
+pub enum Event {
+    /// A record.
+    Message(Message),
+    /// The partition's end was reached, which is this offset. Only with `enable.partition.eof`.
+    End(i64),
 }
 
 /// A consumed message, in librdkafka's memory.

@@ -50,7 +50,7 @@ impl Cause {
 
     /// What ended a call that gave no outcome.
     pub(super) fn from_error(error: &wasmtime::Error, call: &Call) -> Self {
-        let said = call.output.last_error();
+        let said = call.output.last_errors();
         let mut cause = if let Some(I32Exit(status)) = error.downcast_ref() {
             let detail = format!("the plugin ended itself with status {status}");
             Self::own("consumer.plugin.Exit", "exit", &detail)

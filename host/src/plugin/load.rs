@@ -27,6 +27,11 @@ const WASI: [&str; 6] =
 /// Kafka's longest topic name, less what a tier's suffix takes.
 const MAX_TOPIC: usize = 249 - "-retry-86400000".len();
 
+/// What helps a plugin of another contract.
+const REBUILD: &str = "build it against this host's wit/, or run it with the host it was built for";
+/// What helps a damaged file.
+const AGAIN: &str = "the file is damaged or cut off: build or copy it again";
+
 impl Plugin {
     /// Reads, compiles (or takes from the cache) and asks the plugin what it subscribes to.
     ///
@@ -40,11 +45,13 @@ impl Plugin {
         })?;
         check_kind(&bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
         let (engine, component) = compile(&bytes, engines)
-            .map_err(|error| at(format!("not a valid component: {}", error.root_cause())))?;
+            .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(AGAIN))?;
         check_contract(&engine, &component).map_err(|failure| failure.within(&path.display().to_string()))?;
-        let component =
-            link(&engine, &component).map_err(|error| at(format!("cannot be linked: {error:#}")))?;
-        let description = describe(&engine, &component, path).await.map_err(at)?;
+        let component = link(&engine, &component)
+            .map_err(|error| at(format!("cannot be linked: {error:#}")).help(REBUILD))?;
+        let description = describe(&engine, &component, path).await.map_err(|what| {
+            at(what).help("`describe` runs with nothing granted; ask whoever wrote the plugin")
+        })?;
         let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         build(description, digest, engine, component, services).map_err(|what| {
             at(what).help("this is what the plugin's `describe` returns; ask whoever wrote it")
@@ -89,7 +96,7 @@ fn check_contract(engine: &Engine, component: &Component) -> Result<(), Failure>
         .collect();
     if let Some(version) = other.first() {
         return Err(Failure::usage(format!("contract {version}, but this host speaks {CONTRACT_VERSION}"))
-            .help("build it against this host's wit/, or run it with the host it was built for"));
+            .help(REBUILD));
     }
     for wanted in ["handler", "lifecycle"] {
         let exported = exports.iter().any(|name| name.starts_with(&format!("{CONTRACT}/{wanted}@")));

@@ -7,7 +7,9 @@ use crate::support::{BOUND, Guest, Host, attempts, body, deliveries};
 
 /// JSON, filled up to `size` with blanks.
 fn padded(id: &str, action: &str, size: usize) -> String {
-    format!("{:size$}", body(id, action, ""))
+    let mut text = body(id, action, "");
+    text.extend(std::iter::repeat_n(' ', size - text.len()));
+    text
 }
 
 /// Publishes the largest record of this id that the topic takes, and returns its value.
@@ -15,13 +17,13 @@ fn publish_largest(kafka: &Kafka, topic: &str, limit: usize, id: &str) -> String
     let mut config = kafka.config("");
     config.set("message.max.bytes", "100000000").set("linger.ms", "0");
     let producer: BaseProducer = config.create().expect("a producer");
-    let headers = kafka.end_offsets(topic);
+    let before = kafka.end_offsets(topic);
     // A batch has 61 bytes beside its records, a record a few more.
     for size in (limit - 200..limit).rev() {
         let value = padded(id, "retry", size);
         producer.send(BaseRecord::<(), str>::to(topic).payload(&value).partition(0)).expect("queued");
         producer.flush(BOUND).expect("flushed");
-        if kafka.end_offsets(topic) != headers {
+        if kafka.end_offsets(topic) != before {
             return value;
         }
     }

@@ -35,8 +35,8 @@ fn lines_of_a_guest_are_whole_and_cannot_fake_others() {
     let of_plugin: Vec<&String> = lines.iter().filter(|line| line.contains(" plugin: ")).collect();
     let told = |text: &str| of_plugin.iter().filter(|line| line.contains(text)).count();
     // The default filter shows info and above.
-    assert_eq!((told("level=Trace"), told("level=Debug")), (0, 0));
-    assert_eq!((told("level=Info"), told("level=Warn"), told("level=Error")), (1, 1, 1));
+    assert_eq!((told("level=trace"), told("level=debug")), (0, 0));
+    assert_eq!((told("level=info"), told("level=warn"), told("level=error")), (1, 1, 1));
     assert_eq!(told(r"log first\nlog second \u{1b}[31mred"), 1);
     assert_eq!(told(r"message=x\n2026-01-01T00:00:00.000000Z ERROR host: faked"), 1);
     assert_eq!(

@@ -90,6 +90,9 @@ fn plugins_of_other_contracts_and_hosts_are_refused() {
         "imports what this host does not have:\n    wasi:cli/stdout@0.3.",
         "a plugin may import",
     );
+    let function = [("consumer:plugin/log@", "consumer:plugin/lug@")];
+    let function = patched("faulty_fast", "function", &function);
+    refuses_plugin(&function, "cannot be linked", "wit/");
     let topic = patched("faulty_fast", "topic", &[("faulty-fast", "faulty fast")]);
     refuses_plugin(&topic, r#"its topic "faulty fast" is not a topic name"#, "describe");
 }
@@ -110,9 +113,9 @@ fn arguments_that_are_wrong_are_refused() {
     );
     refuses(&["--plugin", email, "-X", "nothing"], "PROPERTY=VALUE", "--help");
     refuses(
-        &["--plugin", email, "-X", "session.timeout.ms=6000"],
-        "session.timeout.ms",
-        "raise session.timeout.ms",
+        &["--plugin", email, "-X", "max.poll.interval.ms=20000"],
+        "max.poll.interval.ms",
+        "raise max.poll.interval.ms",
     );
     refuses(&["--plugin", email, "--auto-offset-reset", "newest"], "newest", "--help");
     refuses(&["--plugin", email, "--mail-url", "ftp://example.com"], "mail", "smtp://");
