@@ -13,10 +13,12 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::cli::RunArgs;
 use crate::error::Failure;
 use crate::kafka::client::{self, KafkaArgs};
+use crate::kafka::errors;
 use crate::kafka::group::{Group, Health};
 use crate::kafka::partition::{Lane, Partition};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
@@ -35,6 +37,8 @@ const START_UP: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long the process takes to stop at most.
 const SHUTDOWN: Duration = Duration::from_secs(30);
+/// How long open HTTP connections may take to end.
+const HANG_UP: Duration = Duration::from_secs(2);
 /// librdkafka's default, unless `-X max.poll.interval.ms` says otherwise.
 const MAX_POLL_INTERVAL_MS: u64 = 300_000;
 
@@ -45,12 +49,41 @@ const MAX_POLL_INTERVAL_MS: u64 = 300_000;
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let listener = bind(args.listen, "--listen").await?;
+    let address = listener.local_addr()?;
+    let server = Server::start(listener, Router::new());
     let app = App::start(&args).await?;
-    eprint!("{}", app.summary(&args, listener.local_addr()?));
-    app.serve(listener, Router::new(), move || {
+    eprint!("{}", app.summary(&args, address));
+    let ready = move || {
         eprintln!("Ready in {:.1} s. Ctrl-C drains and stops.", started.elapsed().as_secs_f64());
-    })
-    .await
+    };
+    app.run(server, ready).await
+}
+
+/// Health checks, and what else is served beside the plugins; from before they are loaded.
+pub struct Server {
+    status: web::Status,
+    stop: Arc<Notify>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Serves health checks and `more` in the background.
+    pub fn start(listener: TcpListener, more: Router) -> Self {
+        let (status, stop) = (web::Status::default(), Arc::new(Notify::new()));
+        let stopped = Arc::clone(&stop);
+        let router = web::router(status.clone()).merge(more);
+        let task = tokio::spawn(web::serve(listener, router, async move { stopped.notified().await }));
+        Self { status, stop, task }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.notify_one();
+        // A client that keeps its connection open does not keep the process.
+        match tokio::time::timeout(HANG_UP, self.task).await {
+            Ok(result) => Ok(result??),
+            Err(_) => Ok(()),
+        }
+    }
 }
 
 /// The plugins under way.
@@ -80,7 +113,7 @@ impl App {
         let plugins = load(args, &services).await?;
         let topics = Topics::new(&args.kafka, args.create_topics)?;
         client::wait(&args.kafka, START_UP).await?;
-        let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| client::refused(&error))?);
+        let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
         let stop = Arc::new(AtomicBool::new(false));
         let mut running = Vec::with_capacity(plugins.len());
         for plugin in plugins {
@@ -90,29 +123,18 @@ impl App {
         Ok(Self { running, mailer, stop })
     }
 
-    /// Answers health checks and what `more` adds, until SIGTERM or Ctrl-C; then drains. Calls
-    /// `ready` once every group has been joined.
+    /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.
     ///
     /// # Errors
-    /// The listener fails, or draining takes longer than its bound.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        more: Router,
-        ready: impl FnOnce() + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let stop = Arc::new(Notify::new());
-        let stopped = Arc::clone(&stop);
-        let router = web::router(self.health()).merge(more);
-        let server = tokio::spawn(web::serve(listener, router, async move { stopped.notified().await }));
+    /// Draining takes longer than its bound.
+    pub async fn run(self, server: Server, ready: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+        server.status.started(self.health());
         let announcement = tokio::spawn(announce(self.health(), ready));
         shutdown_signal().await?;
         announcement.abort();
         eprintln!("Draining; a second signal stops at once.");
         self.stop().await?;
-        stop.notify_one();
-        server.await??;
-        Ok(())
+        server.stop().await
     }
 
     fn health(&self) -> Vec<Arc<Health>> {
@@ -183,6 +205,7 @@ impl Running {
                 retries,
                 ready: ready.clone(),
                 runtime: Handle::current(),
+                health: Arc::default(),
             };
             let mut config = config.clone();
             if retries && config.get("fetch.wait.max.ms").is_none() {

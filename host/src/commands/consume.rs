@@ -13,9 +13,10 @@ use rdkafka::topic_partition_list::Offset;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use super::record;
-use super::session::{self, Session};
+use super::session::Session;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::kafka::errors;
 
 /// Arguments of `host consume`.
 #[derive(Debug, clap::Args)]
@@ -147,7 +148,7 @@ fn judge(session: &Session, args: &Args, error: &KafkaError, lost: bool) -> Resu
         _ if fatal => Err(session.failure("read the topic", error)),
         _ => {
             if !lost {
-                note(format!("warning: {}; trying again", session::reason(error)));
+                note(format!("warning: {}; trying again", errors::reason(error)));
             }
             Ok(true)
         }

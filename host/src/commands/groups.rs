@@ -15,9 +15,9 @@ use serde::Serialize;
 use super::assignment;
 use super::output::{self, Format, note};
 use super::session::{Session, TIMEOUT};
-use super::text;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::text;
 
 /// Arguments of `host groups`.
 #[derive(Debug, clap::Args)]

@@ -14,9 +14,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::output::note;
 use super::session::{self, Session};
-use super::text;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::kafka::errors;
+use crate::text;
 
 /// Arguments of `host produce`.
 #[derive(Debug, clap::Args)]
@@ -40,7 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let config = settings(&args.kafka, &batch_bytes(&args)?);
     let limit = config.get("message.max.bytes").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_BYTES);
     let producer: BaseProducer<Deliveries> =
-        config.create_with_context(Deliveries::default()).map_err(|error| session::refused(&error))?;
+        config.create_with_context(Deliveries::default()).map_err(|error| errors::refused(&error))?;
     let stdin = io::stdin().lock();
     if stdin.is_terminal() {
         note(format!("a line is a message to {}; Ctrl-D ends", args.topic));
@@ -113,7 +114,7 @@ fn publish(
         let record =
             BaseRecord { headers: headers.clone(), key, ..BaseRecord::to(&args.topic).payload(value) };
         if let Err(error) = send(producer, record) {
-            producer.context().failed(session::reason(&error));
+            producer.context().failed(errors::reason(&error));
             if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
                 break;
             }
@@ -236,7 +237,7 @@ impl Tally {
             "{failed} of {all} messages were not published ({})",
             reasons.join("; ")
         ));
-        let too_large = session::short(RDKafkaErrorCode::MessageSizeTooLarge);
+        let too_large = errors::short(RDKafkaErrorCode::MessageSizeTooLarge);
         Err(if self.failed.contains_key(&too_large) {
             failure.help("the topic's limit is its setting max.message.bytes: host topics describe TOPIC")
         } else {
@@ -263,7 +264,7 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
         match delivered {
             Ok(_) => self.tally.lock().delivered += 1,
-            Err((error, _)) => self.failed(session::reason(error)),
+            Err((error, _)) => self.failed(errors::reason(error)),
         }
     }
 }

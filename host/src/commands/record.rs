@@ -7,8 +7,9 @@ use rdkafka::message::{BorrowedMessage, Message};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::headers::{self, Header};
-use super::text;
+use crate::kafka::headers::big_integer;
+use crate::kafka::raw;
+use crate::text;
 
 /// Writes what surrounds the value: where the record lies, when it was written, its key and headers.
 pub fn write_headers(out: &mut impl Write, message: &BorrowedMessage<'_>) -> io::Result<()> {
@@ -16,7 +17,7 @@ pub fn write_headers(out: &mut impl Write, message: &BorrowedMessage<'_>) -> io:
     let timestamp = message.timestamp().to_millis().map_or_else(|| "-".to_owned(), text::utc);
     let key = message.key().map_or_else(|| "null".to_owned(), text::line);
     writeln!(out, "partition={partition} offset={offset} timestamp={timestamp} key={key}")?;
-    for header in headers::read(message) {
+    for header in headers(message) {
         writeln!(out, "  {}: {}", text::line(header.name), header_text(&header))?;
     }
     Ok(())
@@ -31,6 +32,15 @@ pub fn write_value(out: &mut impl Write, message: &BorrowedMessage<'_>, terminal
         Some(value) => out.write_all(value)?,
     }
     out.write_all(b"\n")
+}
+
+struct Header<'m> {
+    name: &'m [u8],
+    value: Option<&'m [u8]>,
+}
+
+fn headers<'m>(message: &'m BorrowedMessage<'_>) -> impl Iterator<Item = Header<'m>> {
+    raw::headers(message).map(|(name, value)| Header { name, value })
 }
 
 /// The record as an object for JSON. Bytes that are not UTF-8 become `{"hex": "…"}`.
@@ -56,7 +66,6 @@ struct JsonHeader {
 impl<'m> Json<'m> {
     /// Takes in a whole record.
     pub fn of(message: &'m BorrowedMessage<'_>) -> Self {
-        let headers = headers::read(message);
         Self {
             topic: message.topic(),
             partition: message.partition(),
@@ -69,8 +78,8 @@ impl<'m> Json<'m> {
             },
             key: bytes_json(message.key()),
             value: bytes_json(message.payload()),
-            headers: (headers.iter())
-                .map(|header| JsonHeader { name: bytes_json(Some(header.name)), value: header_json(header) })
+            headers: headers(message)
+                .map(|header| JsonHeader { name: bytes_json(Some(header.name)), value: header_json(&header) })
                 .collect(),
         }
     }
@@ -116,24 +125,14 @@ fn known_number(header: &Header<'_>) -> Option<Number> {
         b"kafka_original-offset" | b"kafka_dlt-original-offset" => (fixed(bytes, &[8])?, false),
         b"kafka_original-timestamp" | b"kafka_dlt-original-timestamp" => (fixed(bytes, &[8])?, true),
         b"retry_topic-attempts" => (fixed(bytes, &[1, 4])?, false),
-        b"retry_topic-original-timestamp" | b"retry_topic-backoff-timestamp" => (signed(bytes)?, true),
+        b"retry_topic-original-timestamp" | b"retry_topic-backoff-timestamp" => (big_integer(bytes)?, true),
         _ => return None,
     };
     Some(Number { value, is_time })
 }
 
 fn fixed(bytes: &[u8], lengths: &[usize]) -> Option<i64> {
-    if lengths.contains(&bytes.len()) { signed(bytes) } else { None }
-}
-
-/// A big-endian two's complement number of one to eight bytes.
-fn signed(bytes: &[u8]) -> Option<i64> {
-    let first = *bytes.first()?;
-    if bytes.len() > 8 {
-        return None;
-    }
-    let sign = if first & 0x80 == 0 { 0 } else { -1 };
-    Some(bytes.iter().fold(sign, |value: i64, byte| (value << 8) | i64::from(*byte)))
+    if lengths.contains(&bytes.len()) { big_integer(bytes) } else { None }
 }
 
 #[cfg(test)]
@@ -161,7 +160,7 @@ mod tests {
     #[test]
     fn other_lengths_and_names_are_text_or_hex() {
         assert_eq!(shown("kafka_original-partition", Some(b"three")), "three");
-        assert_eq!(shown("retry_topic-backoff-timestamp", Some(&[0xff; 9])), "0xffffffffffffffffff");
+        assert_eq!(shown("retry_topic-backoff-timestamp", Some(&[0xf1; 9])), "0xf1f1f1f1f1f1f1f1f1");
         assert_eq!(shown("retry_topic-attempts", Some(b"")), "");
         assert_eq!(shown("x", Some(&[0, 0, 0, 3])), "\\u{0}\\u{0}\\u{0}\\u{3}");
         assert_eq!(shown("x", None), "null");

@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use super::output::{self, Format, note};
 use super::session::{self, Session};
-use super::text;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::kafka::errors;
+use crate::text;
 
 /// Arguments of `host topics`.
 #[derive(Debug, clap::Args)]
@@ -162,7 +163,7 @@ fn not_created(name: &str, code: RDKafkaErrorCode, args: &Create, brokers: usize
             Failure::usage(format!("cannot create topic {shown}: Kafka refuses {}", configs.join(", ")))
                 .help("see names and values: https://kafka.apache.org/documentation/#topicconfigs")
         }
-        code => Failure::unavailable(format!("cannot create topic {shown}: {}", session::short(code))),
+        code => Failure::unavailable(format!("cannot create topic {shown}: {}", errors::short(code))),
     }
 }
 
@@ -323,7 +324,7 @@ fn delete(mut args: Delete) -> Result<(), Failure> {
     report(
         failed
             .map(|(name, code)| {
-                Failure::unavailable(format!("cannot delete topic {name}: {}", session::short(code)))
+                Failure::unavailable(format!("cannot delete topic {name}: {}", errors::short(code)))
             })
             .collect(),
     )

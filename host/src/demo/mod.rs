@@ -11,7 +11,7 @@ use rdkafka::mocking::MockCluster;
 use tokio::sync::oneshot;
 
 use self::mailbox::Mailbox;
-use crate::app::{self, App};
+use crate::app::{self, App, Server};
 use crate::cli::{OffsetReset, RunArgs};
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
@@ -48,6 +48,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (mailbox, smtp) =
         Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
 
+    let server = Server::start(listener, mailbox::router(mailbox, producer));
     let run = RunArgs {
         plugins,
         kafka,
@@ -68,8 +69,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     eprintln!("  broker   embedded, in memory: for trying out, never for production");
     eprintln!("  producer http://{producer}");
     eprintln!("  mailbox  http://{address}/demo/mailbox");
-    let router = mailbox::router(mailbox, producer);
-    app.serve(listener, router, move || announce(producer, address, started)).await?;
+    app.run(server, move || announce(producer, address, started)).await?;
     // The producer ends with its own drain; it may have ended already.
     let _ = stop.send(());
     serving.await??;

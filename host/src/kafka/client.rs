@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use super::errors::{self, Context};
 use crate::error::Failure;
 
 /// How to reach Kafka.
@@ -86,30 +85,13 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// Kafka does not answer.
-pub fn away(address: &str, reason: &str) -> Failure {
-    Failure::unavailable(format!("cannot reach Kafka at {address} ({reason})"))
-        .help("start it, or name another with --bootstrap-servers HOST:PORT")
-        .help("or try without Kafka: host demo")
-}
-
-/// librdkafka refuses a setting.
-pub fn refused(error: &KafkaError) -> Failure {
-    let reason = match error {
-        KafkaError::ClientConfig(_, reason, key, value) => format!("{key}={value}: {reason}"),
-        other => other.to_string(),
-    };
-    Failure::usage(format!("Kafka client: {reason}"))
-        .help("properties: https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md")
-}
-
 /// Waits until a broker answers.
 ///
 /// # Errors
 /// None did within `bound`.
 pub async fn wait(kafka: &KafkaArgs, bound: Duration) -> Result<(), Failure> {
-    let client: BaseConsumer<Quiet> =
-        kafka.config(&[]).create_with_context(Quiet).map_err(|error| refused(&error))?;
+    let client: BaseConsumer<Context> =
+        kafka.config(&[]).create_with_context(Context::default()).map_err(|error| errors::refused(&error))?;
     let until = Instant::now() + bound;
     let mut told = false;
     loop {
@@ -117,7 +99,7 @@ pub async fn wait(kafka: &KafkaArgs, bound: Duration) -> Result<(), Failure> {
         match answer {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() >= until => {
-                return Err(away(&kafka.bootstrap_servers, &error.to_string()));
+                return Err(errors::away(&kafka.bootstrap_servers, &client, &error));
             }
             Err(_) if !told => {
                 told = true;
@@ -125,21 +107,6 @@ pub async fn wait(kafka: &KafkaArgs, bound: Duration) -> Result<(), Failure> {
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
-    }
-}
-
-/// A client whose connection errors are reported by whoever asked, not by the library.
-struct Quiet;
-
-impl ConsumerContext for Quiet {}
-
-impl ClientContext for Quiet {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", facility, "{message}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "client");
     }
 }
 

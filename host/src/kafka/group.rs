@@ -52,6 +52,11 @@ impl Health {
         !self.failed.load(Ordering::Relaxed) && silent < LONGEST_ROUND.as_millis() as i64
     }
 
+    /// Nothing but a restart helps.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
     fn beat(&self) {
         self.polled_ms.store(clock::now_ms(), Ordering::Relaxed);
     }
@@ -71,7 +76,7 @@ impl Group {
         drain: Duration,
         stop: Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
-        let health = Arc::new(Health::default());
+        let health = Arc::clone(&lane.health);
         health.beat();
         let context = GroupContext {
             group: group.to_owned(),
@@ -238,10 +243,12 @@ impl GroupContext {
             None => {}
             Some(Ok(_)) => tracing::error!(group = self.group, "a message outside its partition's queue"),
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
-                self.health.failed.store(true, Ordering::Relaxed);
+                self.health.fail();
                 tracing::error!(group = self.group, %error, "this member cannot go on; restart the host");
             }
-            Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InconsistentGroupProtocol) => {
+            Some(Err(error))
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InconsistentGroupProtocol) =>
+            {
                 tracing::error!(
                     group = self.group,
                     "its other members share partitions out in another way; \

@@ -236,7 +236,7 @@ fn minimal(bytes: &[u8; 8]) -> &[u8] {
 }
 
 /// Java's `new BigInteger(bytes)`, where it fits 64 bits.
-fn big_integer(bytes: &[u8]) -> Option<i64> {
+pub fn big_integer(bytes: &[u8]) -> Option<i64> {
     let negative = bytes.first()? & 0x80 != 0;
     let fill = if negative { 0xff } else { 0x00 };
     let (extra, low) = bytes.split_at(bytes.len().saturating_sub(8));

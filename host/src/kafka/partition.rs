@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::Delivery;
+use super::group::Health;
 use super::headers::Trail;
 use super::raw::{Event, Message, Queue};
 use super::tracker::Tracker;
@@ -39,6 +40,8 @@ pub struct Lane {
     pub ready: async_channel::Sender<Weak<Partition>>,
     /// Where timers run.
     pub runtime: tokio::runtime::Handle,
+    /// How the consumer fares.
+    pub health: Arc<Health>,
 }
 
 /// One assigned partition. A partition that comes back after a rebalance is a new one.
@@ -243,6 +246,15 @@ impl Partition {
         state.running_bytes -= size;
         if finished {
             state.tracker.finish(number);
+        } else if !self.cut_off.is_cancelled() {
+            // A bug: nothing else drops a delivery. It must be seen, since nothing behind this
+            // message is committed until somebody reads the partition anew.
+            self.lane.health.fail();
+            tracing::error!(
+                topic = self.topic,
+                partition = self.index,
+                "a message ended without an outcome; its partition stands still until the host is restarted"
+            );
         }
         let wake = !had_room && state.has_room() && !state.closed;
         let idle = state.running == 0;

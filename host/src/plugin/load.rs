@@ -172,6 +172,10 @@ fn build(
     if subscription.topic == subscription.dead_letter_topic {
         return Err("its dead-letter topic is the topic it reads".to_owned());
     }
+    let retries_of_it = format!("{}-retry-", subscription.topic);
+    if subscription.dead_letter_topic.starts_with(&retries_of_it) {
+        return Err(format!("its dead-letter topic begins like its retry topics, {retries_of_it}"));
+    }
     let RetryPolicy { retries, delay_ms, multiplier, max_delay_ms } = subscription.retry;
     let policy = Policy::new(retries, delay_ms, multiplier, max_delay_ms)
         .map_err(|what| format!("its retry policy is not possible: {what}"))?;

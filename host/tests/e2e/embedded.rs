@@ -1,0 +1,106 @@
+//! On the embedded broker: the demo, and the retry path on a broker that is not Kafka.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use testkit::{Process, eventually, get, post, request};
+
+use crate::support::{BOUND, Guest, SHUTDOWN, between};
+
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// The port in the first line that starts like this.
+fn port(process: &Process, start: &str, after: &str) -> u16 {
+    let line = process.wait_for(|line| line.starts_with(start), BOUND);
+    let port =
+        between(&line, "http://127.0.0.1:", after).or_else(|| line.rsplit_once(':').map(|(_, port)| port));
+    port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {line}"))
+}
+
+#[test]
+fn the_demo_catches_the_mail_it_was_asked_for() {
+    let mut demo = Process::start("host", &["demo", "--listen", ANY_PORT, "--producer-listen", ANY_PORT]);
+    demo.wait_for(|line| line.starts_with("Ready in"), BOUND);
+    let producer = port(&demo, "  producer", "/none");
+    let mailbox = port(&demo, "  mailbox", "/demo");
+    let body = r#"{"from":"me@example.com","to":"you@example.com","subject":"안녕 <b>","body":"It works."}"#;
+    let answer = post(producer, "/api/emails/send", body).expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "이메일 발송 요청 완료"));
+    let sms = post(producer, "/api/sms/send", r#"{"from":"1","to":"2"}"#).expect("an answer");
+    assert_eq!((sms.status, sms.text().as_str()), (200, "SMS 발송 요청 완료"));
+    eventually(BOUND, || {
+        get(mailbox, "/demo/mailbox").is_ok_and(|answer| answer.text().contains("It works."))
+    });
+    let mails = get(mailbox, "/demo/mailbox").expect("an answer").text();
+    assert_eq!(mails.matches("\"id\":").count(), 1, "one mail: {mails}");
+    let page = request(mailbox, "GET", "/demo/mailbox", &[("accept", "text/html")], b"").expect("a page");
+    assert!(
+        page.text().contains("안녕 &#60;b&#62;") || page.text().contains("안녕 &lt;b&gt;"),
+        "{}",
+        page.text()
+    );
+    demo.wait_for(|line| line.contains("SMS 발송: from=1, to=2"), BOUND);
+    assert_eq!(demo.count(|line| line.contains("이메일 발송: from=me@example.com")), 1);
+    demo.terminate();
+    assert!(demo.wait(SHUTDOWN).success());
+}
+
+#[test]
+fn retries_and_dead_letters_work_on_the_embedded_broker() {
+    let broker = MockCluster::new(1).expect("an embedded broker");
+    let servers = broker.bootstrap_servers();
+    let guest = Guest::fast("embedded");
+    let path = guest.path.to_str().expect("a path in UTF-8");
+    let mut host = Process::start(
+        "host",
+        &[
+            "--plugin",
+            path,
+            "--bootstrap-servers",
+            &servers,
+            "--listen",
+            ANY_PORT,
+            "-X",
+            "allow.auto.create.topics=true",
+            "-X",
+            "fetch.wait.max.ms=20",
+        ],
+    );
+    host.wait_for(|line| line.starts_with("Ready in"), BOUND);
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &servers).set("group.id", "reader").set("auto.offset.reset", "earliest");
+    let producer: BaseProducer = config.create().expect("a producer");
+    for body in [
+        r#"{"id":"late","do":"retry","until":2}"#,
+        r#"{"id":"dead","do":"retry"}"#,
+        r#"{"id":"now","do":"reject"}"#,
+    ] {
+        producer.send(BaseRecord::<(), str>::to(&guest.topic).payload(body)).expect("taken");
+    }
+    producer.flush(Duration::from_secs(10)).expect("published");
+    let dead = read(&config, &guest.dead, 2);
+    assert!(dead.iter().any(|value| value.contains("\"dead\"")), "{dead:?}");
+    assert!(dead.iter().any(|value| value.contains("\"now\"")), "{dead:?}");
+    let deliveries = |id: &str| host.count(|line| line.contains(&format!("handled id={id} ")));
+    eventually(BOUND, || deliveries("late") == 3);
+    assert_eq!((deliveries("late"), deliveries("dead"), deliveries("now")), (3, 6, 1));
+    host.terminate();
+    assert!(host.wait(SHUTDOWN).success());
+}
+
+fn read(config: &ClientConfig, topic: &str, count: usize) -> Vec<String> {
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    consumer.subscribe(&[topic]).expect("subscribed");
+    let (mut values, end) = (Vec::new(), Instant::now() + BOUND);
+    while values.len() < count && Instant::now() < end {
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+            values.push(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned());
+        }
+    }
+    assert_eq!(values.len(), count, "letters in {topic}");
+    values
+}
