@@ -52,7 +52,10 @@ fn harm_costs_its_own_message_only() {
     let began = |id: &str| all[id][0].at_us;
     for (action, ..) in HARM {
         let before = |number| began(action) - began(&format!("beside{number}"));
-        assert!((0..BESIDE).any(|number| (0..500_000).contains(&before(number))), "{action}: nothing in flight");
+        assert!(
+            (0..BESIDE).any(|number| (0..500_000).contains(&before(number))),
+            "{action}: nothing in flight"
+        );
     }
 
     let retried: HashMap<String, (String, String)> =
