@@ -19,6 +19,7 @@ use testkit::Usage;
 /// Those of the host's consumer that change speed.
 const SETTINGS: &[(&str, &str)] = &[
     ("fetch.queue.backoff.ms", "5"),
+    ("queued.max.messages.kbytes", "1024"),
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "earliest"),
