@@ -13,10 +13,12 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::cli::RunArgs;
 use crate::error::Failure;
 use crate::kafka::client::{self, KafkaArgs};
+use crate::kafka::errors;
 use crate::kafka::group::{Group, Health};
 use crate::kafka::partition::{Lane, Partition};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
@@ -35,8 +37,10 @@ const START_UP: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long the process takes to stop at most.
 const SHUTDOWN: Duration = Duration::from_secs(30);
-/// librdkafka's default, unless `-X session.timeout.ms` says otherwise.
-const SESSION_TIMEOUT_MS: u64 = 45_000;
+/// How long open HTTP connections may take to end.
+const HANG_UP: Duration = Duration::from_secs(2);
+/// librdkafka's default, unless `-X max.poll.interval.ms` says otherwise.
+const MAX_POLL_INTERVAL_MS: u64 = 300_000;
 
 /// Runs plugins until SIGTERM or Ctrl-C, then drains.
 ///
@@ -45,12 +49,41 @@ const SESSION_TIMEOUT_MS: u64 = 45_000;
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let listener = bind(args.listen, "--listen").await?;
+    let address = listener.local_addr()?;
+    let server = Server::start(listener, Router::new());
     let app = App::start(&args).await?;
-    eprint!("{}", app.summary(&args, listener.local_addr()?));
-    app.serve(listener, Router::new(), move || {
+    eprint!("{}", app.summary(&args, address));
+    let ready = move || {
         eprintln!("Ready in {:.1} s. Ctrl-C drains and stops.", started.elapsed().as_secs_f64());
-    })
-    .await
+    };
+    app.run(server, ready).await
+}
+
+/// Health checks, and what else is served beside the plugins; from before they are loaded.
+pub struct Server {
+    status: web::Status,
+    stop: Arc<Notify>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Serves health checks and `more` in the background.
+    pub fn start(listener: TcpListener, more: Router) -> Self {
+        let (status, stop) = (web::Status::default(), Arc::new(Notify::new()));
+        let stopped = Arc::clone(&stop);
+        let router = web::router(status.clone()).merge(more);
+        let task = tokio::spawn(web::serve(listener, router, async move { stopped.notified().await }));
+        Self { status, stop, task }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.notify_one();
+        // A client that keeps its connection open does not keep the process.
+        match tokio::time::timeout(HANG_UP, self.task).await {
+            Ok(result) => Ok(result??),
+            Err(_) => Ok(()),
+        }
+    }
 }
 
 /// The plugins under way.
@@ -80,7 +113,7 @@ impl App {
         let plugins = load(args, &services).await?;
         let topics = Topics::new(&args.kafka, args.create_topics)?;
         client::wait(&args.kafka, START_UP).await?;
-        let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| client::refused(&error))?);
+        let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
         let stop = Arc::new(AtomicBool::new(false));
         let mut running = Vec::with_capacity(plugins.len());
         for plugin in plugins {
@@ -90,28 +123,26 @@ impl App {
         Ok(Self { running, mailer, stop })
     }
 
-    /// Answers health checks and what `more` adds, until SIGTERM or Ctrl-C; then drains. Calls
-    /// `ready` once every group has been joined.
+    /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.
     ///
     /// # Errors
-    /// The listener fails, or draining takes longer than its bound.
-    pub async fn serve(self, listener: TcpListener, more: Router, ready: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-        let stop = Arc::new(Notify::new());
-        let stopped = Arc::clone(&stop);
-        let router = web::router(self.health()).merge(more);
-        let server = tokio::spawn(web::serve(listener, router, async move { stopped.notified().await }));
+    /// Draining takes longer than its bound.
+    pub async fn run(self, server: Server, ready: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+        server.status.started(self.health());
         let announcement = tokio::spawn(announce(self.health(), ready));
         shutdown_signal().await?;
         announcement.abort();
         eprintln!("Draining; a second signal stops at once.");
         self.stop().await?;
-        stop.notify_one();
-        server.await??;
-        Ok(())
+        server.stop().await
     }
 
     fn health(&self) -> Vec<Arc<Health>> {
-        self.running.iter().flat_map(|running| &running.groups).map(|group| Arc::clone(group.health())).collect()
+        self.running
+            .iter()
+            .flat_map(|running| &running.groups)
+            .map(|group| Arc::clone(group.health()))
+            .collect()
     }
 
     /// Gives every partition back, drained and committed, and ends the threads.
@@ -169,8 +200,18 @@ impl Running {
         let plugin = &pipeline.plugin;
         let config = consumer_config(args);
         let join = |group: &str, topics: &[&str], retries: bool| {
-            let lane =
-                Lane { group: plugin.group.clone(), retries, ready: ready.clone(), runtime: Handle::current() };
+            let lane = Lane {
+                group: plugin.group.clone(),
+                retries,
+                ready: ready.clone(),
+                runtime: Handle::current(),
+                health: Arc::default(),
+            };
+            let mut config = config.clone();
+            if retries && config.get("fetch.wait.max.ms").is_none() {
+                // A partition that is given to it joins the fetches of the others after this.
+                config.set("fetch.wait.max.ms", "100");
+            }
             Group::join(&config, group, topics, Arc::new(lane), DRAIN, Arc::clone(stop))
         };
         let mut groups = vec![join(&plugin.group, &[&plugin.topic], false)?];
@@ -202,7 +243,9 @@ async fn load(args: &RunArgs, services: &Arc<Services>) -> anyhow::Result<Vec<Pl
         let plugin = Plugin::load(path, &engines, Arc::clone(services)).await?;
         if let Some(other) = plugins.iter().find(|other| other.group == plugin.group) {
             let what = format!("{} and {} both use group {}", other.label, plugin.label, plugin.group);
-            return Err(Failure::usage(what).help("give each plugin a group of its own, or leave one out").into());
+            return Err(Failure::usage(what)
+                .help("give each plugin a group of its own, or leave one out")
+                .into());
         }
         plugins.push(plugin);
     }
@@ -226,6 +269,8 @@ fn consumer_config(args: &RunArgs) -> ClientConfig {
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("partition.assignment.strategy", "cooperative-sticky"),
+        // Moves the commit position over transaction markers and aborted messages at the end.
+        ("enable.partition.eof", "true"),
         // Per partition; what waits in the client is memory, not speed.
         ("queued.max.messages.kbytes", "1024"),
         // How long a partition rests when its queue is full; the default of 1 s halves the rate.
@@ -234,25 +279,26 @@ fn consumer_config(args: &RunArgs) -> ClientConfig {
     ])
 }
 
-/// A drained partition must be committed before its session ends.
+/// A drained partition must be committed before the group stops waiting for it. That is after
+/// `max.poll.interval.ms`: librdkafka goes on sending heartbeats while a rebalance callback drains,
+/// so `session.timeout.ms` does not bound it.
 fn check_bounds(kafka: &KafkaArgs) -> Result<(), Failure> {
-    let given = kafka.properties.iter().rev().find(|(key, _)| key == "session.timeout.ms");
-    let session = match given {
-        Some((_, value)) => value
-            .parse()
-            .map(Duration::from_millis)
-            .map_err(|_| Failure::usage(format!("session.timeout.ms={value}: not a number of milliseconds")))?,
-        None => Duration::from_millis(SESSION_TIMEOUT_MS),
+    let given = kafka.properties.iter().rev().find(|(key, _)| key == "max.poll.interval.ms");
+    let interval = match given {
+        Some((_, value)) => value.parse().map(Duration::from_millis).map_err(|_| {
+            Failure::usage(format!("max.poll.interval.ms={value}: not a number of milliseconds"))
+        })?,
+        None => Duration::from_millis(MAX_POLL_INTERVAL_MS),
     };
-    if CALL_TIMEOUT + PUBLISH_BOUND < DRAIN && DRAIN < session {
+    if CALL_TIMEOUT + PUBLISH_BOUND < DRAIN && DRAIN < interval {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "session.timeout.ms is {} ms, but a revoked partition may take {} ms to drain",
-        session.as_millis(),
+        "max.poll.interval.ms is {} ms, but a revoked partition may take {} ms to drain",
+        interval.as_millis(),
         DRAIN.as_millis()
     ))
-    .help("raise session.timeout.ms, or leave it at its default of 45000"))
+    .help("raise max.poll.interval.ms, or leave it at its default of 300000"))
 }
 
 /// Listens on the address that `flag` gave.
@@ -266,7 +312,8 @@ pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failur
             ErrorKind::AddrInUse => {
                 failure.help(format!("stop what listens there, or choose another port: {flag} 127.0.0.1:0"))
             }
-            _ => failure.help(format!("choose an address of this machine: {flag} 127.0.0.1:{}", address.port())),
+            _ => failure
+                .help(format!("choose an address of this machine: {flag} 127.0.0.1:{}", address.port())),
         }
     })
 }

@@ -22,6 +22,7 @@ pub mod mail;
 pub mod pipeline;
 pub mod plugin;
 pub mod telemetry;
+pub mod text;
 pub mod web;
 
 use cli::{Cli, Command};

@@ -29,7 +29,8 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Bound on asking a kept connection whether it still lives, and on saying goodbye.
 const COURTESY: Duration = Duration::from_secs(2);
 /// Bound on one e-mail: waiting for a connection, connecting, login, sending, the server's answer.
-const SEND_BOUND: Duration = Duration::from_secs(10);
+/// Below the bound on a call, so that the plugin hears of it.
+const SEND_BOUND: Duration = Duration::from_secs(8);
 /// Characters kept of a server's words.
 const ANSWER_CHARS: usize = 300;
 
@@ -131,7 +132,7 @@ impl Mailer {
         })
     }
 
-    /// Replaces the bound on one e-mail, from waiting for a connection to the server's answer; 10 s.
+    /// Replaces the bound on one e-mail, from waiting for a connection to the server's answer; 8 s.
     #[must_use]
     pub fn with_bound(mut self, bound: Duration) -> Self {
         self.bound = bound;

@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 /// What is logged unless `RUST_LOG` says otherwise: the plugins' lines, and what an operator
 /// should know of the host.
-const DEFAULT_FILTER: &str = "info";
+const DEFAULT_FILTER: &str = "info,mailin_embedded=warn";
 
 /// Starts logging; a second call changes nothing.
 pub fn start() {

@@ -1,7 +1,7 @@
 //! Health checks over HTTP.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
@@ -11,15 +11,20 @@ use tokio::net::TcpListener;
 
 use crate::kafka::group::Health;
 
-/// The members whose health is asked for.
-type Members = Arc<Vec<Arc<Health>>>;
+/// The members whose health is asked for, once there are any.
+#[derive(Debug, Clone, Default)]
+pub struct Status(Arc<OnceLock<Vec<Arc<Health>>>>);
+
+impl Status {
+    /// From now on these members count; only the first call has an effect.
+    pub fn started(&self, members: Vec<Arc<Health>>) {
+        let _ = self.0.set(members);
+    }
+}
 
 /// Answers `/livez` (its threads do their rounds) and `/readyz` (every group has been joined).
-pub fn router(members: Vec<Arc<Health>>) -> Router {
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .with_state(Arc::new(members))
+pub fn router(status: Status) -> Router {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(status)
 }
 
 /// Serves until `stop` completes.
@@ -34,16 +39,16 @@ pub async fn serve(
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
-async fn livez(State(members): State<Members>) -> (StatusCode, &'static str) {
-    if members.iter().all(|member| member.is_alive()) {
+async fn livez(State(Status(members)): State<Status>) -> (StatusCode, &'static str) {
+    if members.get().is_none_or(|members| members.iter().all(|member| member.is_alive())) {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "a consumer group's thread does not answer\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "a consumer group's member cannot go on; see the log\n")
     }
 }
 
-async fn readyz(State(members): State<Members>) -> (StatusCode, &'static str) {
-    if members.iter().all(|member| member.is_joined()) {
+async fn readyz(State(Status(members)): State<Status>) -> (StatusCode, &'static str) {
+    if members.get().is_some_and(|members| members.iter().all(|member| member.is_joined())) {
         (StatusCode::OK, "ok\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not every consumer group has been joined\n")

@@ -13,9 +13,10 @@ use rdkafka::topic_partition_list::Offset;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use super::record;
-use super::session::{self, Session};
+use super::session::Session;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::kafka::errors;
 
 /// Arguments of `host consume`.
 #[derive(Debug, clap::Args)]
@@ -61,6 +62,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         ("auto.offset.reset", reset),
         ("enable.auto.commit", if args.group.is_some() { "true" } else { "false" }),
         ("enable.auto.offset.store", "false"),
+        ("auto.commit.interval.ms", "1000"),
         ("queued.max.messages.kbytes", "16384"),
         ("fetch.wait.max.ms", "100"),
     ];
@@ -146,7 +148,7 @@ fn judge(session: &Session, args: &Args, error: &KafkaError, lost: bool) -> Resu
         _ if fatal => Err(session.failure("read the topic", error)),
         _ => {
             if !lost {
-                note(format!("warning: {}; trying again", session::reason(error)));
+                note(format!("warning: {}; trying again", errors::reason(error)));
             }
             Ok(true)
         }
@@ -190,7 +192,7 @@ impl<'s> Printer<'s> {
     fn print(&mut self, message: &BorrowedMessage<'_>) -> Result<bool, Failure> {
         let written = match self.format {
             Format::Json => {
-                let json = output::json(serde_json::to_string(&record::to_json(message)))?;
+                let json = output::json(serde_json::to_string(&record::Json::of(message)))?;
                 writeln!(self.out, "{json}")
             }
             Format::Text => self.print_text(message),

@@ -1,6 +1,6 @@
 //! `host groups`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use serde::Serialize;
 use super::assignment;
 use super::output::{self, Format, note};
 use super::session::{Session, TIMEOUT};
-use super::text;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::text;
 
 /// Arguments of `host groups`.
 #[derive(Debug, clap::Args)]
@@ -221,17 +221,14 @@ fn member(group: &GroupInfo, member: &GroupMemberInfo) -> Member {
 
 /// Every partition that a member owns or that has a committed offset.
 fn partitions(session: &Session, metadata: &Metadata, members: &[Member]) -> Result<Vec<Partition>, Failure> {
-    let mut rows: BTreeMap<(String, i32), (Option<i64>, Option<&Member>)> = BTreeMap::new();
-    for (key, offset) in committed(session, metadata)? {
-        rows.entry(key).or_default().0 = Some(offset);
-    }
+    let committed = committed(session, metadata)?;
+    let mut owners = BTreeMap::new();
     for member in members {
-        for key in member.partitions.iter().flatten() {
-            rows.entry(key.clone()).or_default().1 = Some(member);
-        }
+        owners.extend(member.partitions.iter().flatten().map(|key| (key.clone(), member)));
     }
+    let rows: BTreeSet<_> = committed.keys().chain(owners.keys()).cloned().collect();
     let led = leaders(metadata);
-    let asked: Vec<_> = rows.keys().filter(|key| led.contains(key)).cloned().collect();
+    let asked: Vec<_> = rows.iter().filter(|key| led.contains(key)).cloned().collect();
     let ends = session.offsets(Offset::End, &asked)?;
     let end = |topic: &str, partition| {
         let found = ends.find_partition(topic, partition)?;
@@ -239,7 +236,9 @@ fn partitions(session: &Session, metadata: &Metadata, members: &[Member]) -> Res
     };
     Ok(rows
         .into_iter()
-        .map(|((topic, partition), (committed, member))| {
+        .map(|key| {
+            let (committed, member) = (committed.get(&key).copied(), owners.get(&key));
+            let (topic, partition) = key;
             let end_offset = end(&topic, partition);
             Partition {
                 lag: committed.zip(end_offset).map(|(committed, end)| end.saturating_sub(committed)),
@@ -277,7 +276,7 @@ fn committed(session: &Session, metadata: &Metadata) -> Result<BTreeMap<(String,
         .collect())
 }
 
-fn leaders(metadata: &Metadata) -> std::collections::HashSet<(String, i32)> {
+fn leaders(metadata: &Metadata) -> HashSet<(String, i32)> {
     let all = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(move |p| (topic, p)));
     all.filter(|(_, p)| p.leader() >= 0).map(|(topic, p)| (topic.name().to_owned(), p.id())).collect()
 }

@@ -1,15 +1,20 @@
-//! Ctrl-C and SIGTERM as a flag for a loop that polls.
+//! Ctrl-C, SIGTERM and a closed stdout as a flag for a loop that polls.
 
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::Failure;
 
 /// Turns the first signal into a flag. The second one ends the process: the loop may be stuck in a
-/// write that nobody reads.
+/// write that nobody reads. A pipe whose reader has gone (`| head`) sets the flag as well, so that
+/// the end does not have to wait for the next write.
 pub struct Interrupt {
     seen: Arc<AtomicBool>,
     _runtime: Runtime,
@@ -26,9 +31,9 @@ impl Interrupt {
         self.seen.load(Ordering::Relaxed)
     }
 
-    fn start() -> std::io::Result<Self> {
+    fn start() -> io::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let _context = runtime.enter();
+        let context = runtime.enter();
         let mut interrupts = signal(SignalKind::interrupt())?;
         let mut terminations = signal(SignalKind::terminate())?;
         let seen = Arc::new(AtomicBool::new(false));
@@ -41,7 +46,20 @@ impl Interrupt {
                 }
             }
         });
-        drop(_context);
+        if let Some(stdout) = stdout_pipe() {
+            let flag = seen.clone();
+            runtime.spawn(async move {
+                if stdout.ready(Interest::ERROR).await.is_ok() {
+                    flag.store(true, Ordering::Relaxed);
+                }
+            });
+        }
+        drop(context);
         Ok(Self { seen, _runtime: runtime })
     }
+}
+
+/// stdout where it can be watched, as pipes can and files cannot.
+fn stdout_pipe() -> Option<Sender> {
+    Sender::from_owned_fd_unchecked(io::stdout().as_fd().try_clone_to_owned().ok()?).ok()
 }

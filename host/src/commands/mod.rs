@@ -9,9 +9,7 @@ pub mod produce;
 pub mod topics;
 
 mod assignment;
-mod headers;
 mod interrupt;
 mod output;
 mod record;
 mod session;
-mod text;

@@ -14,9 +14,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::output::note;
 use super::session::{self, Session};
-use super::text;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::kafka::errors;
+use crate::text;
 
 /// Arguments of `host produce`.
 #[derive(Debug, clap::Args)]
@@ -37,10 +38,10 @@ pub struct Args {
 /// Runs `host produce`: every line of stdin becomes a message, without its line feed.
 pub fn run(args: Args) -> anyhow::Result<()> {
     Session::open(&args.kafka, &[])?.topic(&args.topic)?;
-    let config = settings(&args.kafka);
+    let config = settings(&args.kafka, &batch_bytes(&args)?);
     let limit = config.get("message.max.bytes").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_BYTES);
     let producer: BaseProducer<Deliveries> =
-        config.create_with_context(Deliveries::default()).map_err(|error| session::refused(&error))?;
+        config.create_with_context(Deliveries::default()).map_err(|error| errors::refused(&error))?;
     let stdin = io::stdin().lock();
     if stdin.is_terminal() {
         note(format!("a line is a message to {}; Ctrl-D ends", args.topic));
@@ -59,11 +60,21 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 /// (`max.message.bytes`, 1 MiB unless changed) is the broker's to apply.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-fn settings(kafka: &KafkaArgs) -> ClientConfig {
+/// The broker refuses a whole batch that is larger than the topic's limit on messages, so batches
+/// stay below it, and a message that is too large by itself fails alone.
+fn batch_bytes(args: &Args) -> Result<String, Failure> {
+    let settings = session::settings(&args.kafka, &args.topic)?.unwrap_or_default();
+    let limit = settings.into_iter().find(|setting| setting.name == "max.message.bytes");
+    let limit = limit.and_then(|setting| setting.value?.parse::<u32>().ok());
+    Ok(limit.unwrap_or(1_000_000).clamp(1, 1_000_000).to_string())
+}
+
+fn settings(kafka: &KafkaArgs, batch_bytes: &str) -> ClientConfig {
     kafka.config(&[
         ("acks", "all"),
         ("enable.idempotence", "true"),
         ("linger.ms", "5"),
+        ("batch.size", batch_bytes),
         ("message.timeout.ms", "30000"),
         ("message.max.bytes", &MAX_BYTES.to_string()),
         // What waits is bounded, whatever stdin brings.
@@ -103,7 +114,7 @@ fn publish(
         let record =
             BaseRecord { headers: headers.clone(), key, ..BaseRecord::to(&args.topic).payload(value) };
         if let Err(error) = send(producer, record) {
-            producer.context().failed(session::reason(&error));
+            producer.context().failed(errors::reason(&error));
             if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
                 break;
             }
@@ -226,7 +237,7 @@ impl Tally {
             "{failed} of {all} messages were not published ({})",
             reasons.join("; ")
         ));
-        let too_large = session::short(RDKafkaErrorCode::MessageSizeTooLarge);
+        let too_large = errors::short(RDKafkaErrorCode::MessageSizeTooLarge);
         Err(if self.failed.contains_key(&too_large) {
             failure.help("the topic's limit is its setting max.message.bytes: host topics describe TOPIC")
         } else {
@@ -253,7 +264,7 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
         match delivered {
             Ok(_) => self.tally.lock().delivered += 1,
-            Err((error, _)) => self.failed(session::reason(error)),
+            Err((error, _)) => self.failed(errors::reason(error)),
         }
     }
 }

@@ -4,10 +4,12 @@ use std::io::{self, Write};
 
 use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Message};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::headers::{self, Header};
-use super::text;
+use crate::kafka::headers::big_integer;
+use crate::kafka::raw;
+use crate::text;
 
 /// Writes what surrounds the value: where the record lies, when it was written, its key and headers.
 pub fn write_headers(out: &mut impl Write, message: &BorrowedMessage<'_>) -> io::Result<()> {
@@ -15,7 +17,7 @@ pub fn write_headers(out: &mut impl Write, message: &BorrowedMessage<'_>) -> io:
     let timestamp = message.timestamp().to_millis().map_or_else(|| "-".to_owned(), text::utc);
     let key = message.key().map_or_else(|| "null".to_owned(), text::line);
     writeln!(out, "partition={partition} offset={offset} timestamp={timestamp} key={key}")?;
-    for header in headers::read(message) {
+    for header in headers(message) {
         writeln!(out, "  {}: {}", text::line(header.name), header_text(&header))?;
     }
     Ok(())
@@ -32,26 +34,55 @@ pub fn write_value(out: &mut impl Write, message: &BorrowedMessage<'_>, terminal
     out.write_all(b"\n")
 }
 
-/// The record as one JSON object. Bytes that are not UTF-8 become `{"hex": "…"}`.
-pub fn to_json(message: &BorrowedMessage<'_>) -> Value {
-    let headers: Vec<_> = (headers::read(message).iter())
-        .map(|header| json!({ "name": bytes_json(Some(header.name)), "value": header_json(header) }))
-        .collect();
-    let timestamp_type = match message.timestamp() {
-        Timestamp::NotAvailable => None,
-        Timestamp::CreateTime(_) => Some("CreateTime"),
-        Timestamp::LogAppendTime(_) => Some("LogAppendTime"),
-    };
-    json!({
-        "topic": message.topic(),
-        "partition": message.partition(),
-        "offset": message.offset(),
-        "timestamp": message.timestamp().to_millis(),
-        "timestamp_type": timestamp_type,
-        "key": bytes_json(message.key()),
-        "value": bytes_json(message.payload()),
-        "headers": headers,
-    })
+struct Header<'m> {
+    name: &'m [u8],
+    value: Option<&'m [u8]>,
+}
+
+fn headers<'m>(message: &'m BorrowedMessage<'_>) -> impl Iterator<Item = Header<'m>> {
+    raw::headers(message).map(|(name, value)| Header { name, value })
+}
+
+/// The record as an object for JSON. Bytes that are not UTF-8 become `{"hex": "…"}`.
+#[derive(Serialize)]
+pub struct Json<'m> {
+    topic: &'m str,
+    partition: i32,
+    offset: i64,
+    /// Milliseconds since 1970.
+    timestamp: Option<i64>,
+    timestamp_type: Option<&'static str>,
+    key: Value,
+    value: Value,
+    headers: Vec<JsonHeader>,
+}
+
+#[derive(Serialize)]
+struct JsonHeader {
+    name: Value,
+    value: Value,
+}
+
+impl<'m> Json<'m> {
+    /// Takes in a whole record.
+    pub fn of(message: &'m BorrowedMessage<'_>) -> Self {
+        Self {
+            topic: message.topic(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis(),
+            timestamp_type: match message.timestamp() {
+                Timestamp::NotAvailable => None,
+                Timestamp::CreateTime(_) => Some("CreateTime"),
+                Timestamp::LogAppendTime(_) => Some("LogAppendTime"),
+            },
+            key: bytes_json(message.key()),
+            value: bytes_json(message.payload()),
+            headers: headers(message)
+                .map(|header| JsonHeader { name: bytes_json(Some(header.name)), value: header_json(&header) })
+                .collect(),
+        }
+    }
 }
 
 fn bytes_json(bytes: Option<&[u8]>) -> Value {
@@ -94,24 +125,14 @@ fn known_number(header: &Header<'_>) -> Option<Number> {
         b"kafka_original-offset" | b"kafka_dlt-original-offset" => (fixed(bytes, &[8])?, false),
         b"kafka_original-timestamp" | b"kafka_dlt-original-timestamp" => (fixed(bytes, &[8])?, true),
         b"retry_topic-attempts" => (fixed(bytes, &[1, 4])?, false),
-        b"retry_topic-original-timestamp" | b"retry_topic-backoff-timestamp" => (signed(bytes)?, true),
+        b"retry_topic-original-timestamp" | b"retry_topic-backoff-timestamp" => (big_integer(bytes)?, true),
         _ => return None,
     };
     Some(Number { value, is_time })
 }
 
 fn fixed(bytes: &[u8], lengths: &[usize]) -> Option<i64> {
-    if lengths.contains(&bytes.len()) { signed(bytes) } else { None }
-}
-
-/// A big-endian two's complement number of one to eight bytes.
-fn signed(bytes: &[u8]) -> Option<i64> {
-    let first = *bytes.first()?;
-    if bytes.len() > 8 {
-        return None;
-    }
-    let sign = if first & 0x80 == 0 { 0 } else { -1 };
-    Some(bytes.iter().fold(sign, |value: i64, byte| (value << 8) | i64::from(*byte)))
+    if lengths.contains(&bytes.len()) { big_integer(bytes) } else { None }
 }
 
 #[cfg(test)]
@@ -131,7 +152,7 @@ mod tests {
         let due = [0x01, 0xa2, 0x08, 0x4a, 0x34, 0x38];
         assert_eq!(
             shown("retry_topic-backoff-timestamp", Some(&due)),
-            "1795402183736 (2026-11-23T02:49:43.736Z)"
+            "1795435410488 (2026-11-23T12:03:30.488Z)"
         );
         assert_eq!(shown("retry_topic-original-timestamp", Some(&[0xff])), "-1 (1969-12-31T23:59:59.999Z)");
     }
@@ -139,7 +160,7 @@ mod tests {
     #[test]
     fn other_lengths_and_names_are_text_or_hex() {
         assert_eq!(shown("kafka_original-partition", Some(b"three")), "three");
-        assert_eq!(shown("retry_topic-backoff-timestamp", Some(&[0xff; 9])), "0xffffffffffffffffff");
+        assert_eq!(shown("retry_topic-backoff-timestamp", Some(&[0xf1; 9])), "0xf1f1f1f1f1f1f1f1f1");
         assert_eq!(shown("retry_topic-attempts", Some(b"")), "");
         assert_eq!(shown("x", Some(&[0, 0, 0, 3])), "\\u{0}\\u{0}\\u{0}\\u{3}");
         assert_eq!(shown("x", None), "null");

@@ -3,19 +3,17 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, ResourceSpecifier};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Builder;
 
-use super::text;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::kafka::errors::{self, Context, is_connection, reason, refused, short};
+use crate::text;
 
 /// How long Kafka may take to answer a question.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,123 +104,37 @@ impl Session {
     }
 
     fn unreachable(&self, error: &KafkaError) -> Failure {
-        // Errors wait as events: the last one says more than "timed out".
-        while let Some(Err(_)) = self.consumer.poll(Duration::from_millis(50)) {}
-        let cause = self.consumer.context().last_error.lock().take().unwrap_or_else(|| reason(error));
-        Failure::unavailable(format!("cannot reach Kafka at {} ({cause})", self.servers))
-            .help("name another: --bootstrap-servers HOST:PORT, or KAFKA_BOOTSTRAP_SERVERS")
-            .help("or try without Kafka: host demo")
+        errors::away(&self.servers, &self.consumer, error)
     }
 }
 
-/// Changes something through Kafka's admin interface.
-pub fn change<T>(
+/// Asks for something through Kafka's admin interface.
+pub fn admin<T>(
     kafka: &KafkaArgs,
     doing: &str,
     call: impl AsyncFnOnce(&AdminClient<Context>, &AdminOptions) -> KafkaResult<T>,
 ) -> Result<T, Failure> {
-    let admin: AdminClient<Context> =
+    let client: AdminClient<Context> =
         kafka.config(&[]).create_with_context(Context::default()).map_err(|error| refused(&error))?;
     let options =
         AdminOptions::new().request_timeout(Some(CHANGE_TIMEOUT)).operation_timeout(Some(CHANGE_TIMEOUT));
     let failed = |cause: String| Failure::unavailable(format!("cannot {doing}: {cause}"));
     let runtime = Builder::new_current_thread().build().map_err(|error| failed(error.to_string()))?;
-    runtime.block_on(call(&admin, &options)).map_err(|error| failed(reason(&error)))
+    runtime.block_on(call(&client, &options)).map_err(|error| failed(reason(&error)))
 }
 
-/// Keeps what librdkafka says for the error message instead of logging it.
-#[derive(Debug, Default)]
-pub struct Context {
-    last_error: Mutex<Option<String>>,
-}
-
-impl ClientContext for Context {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", "{facility} {message}");
-    }
-
-    fn stats_raw(&self, _: &[u8]) {}
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // "1/1 brokers are down" comes after the error that says why.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last_error.lock() = Some(cause(reason));
-        }
-    }
-}
-
-impl ConsumerContext for Context {}
-
-/// A setting that librdkafka does not take. Its value stays out of the message: it may be a secret.
-pub fn refused(error: &KafkaError) -> Failure {
-    match error {
-        KafkaError::ClientConfig(_, description, key, _) => {
-            Failure::usage(format!("bad Kafka property {key}: {}", description.trim()))
-                .help("properties are librdkafka's, given as -X PROPERTY=VALUE")
-        }
-        KafkaError::ClientCreation(cause) => Failure::usage(format!("bad Kafka settings: {}", cause.trim())),
-        other => Failure::usage(format!("bad Kafka settings: {}", reason(other))),
-    }
+/// Every setting of a topic, its defaults included; none where they may not be read, which needs a
+/// permission of its own.
+pub fn settings(kafka: &KafkaArgs, topic: &str) -> Result<Option<Vec<ConfigEntry>>, Failure> {
+    let resources = admin(kafka, "read topic settings", async |admin, options| {
+        admin.describe_configs(&[ResourceSpecifier::Topic(topic)], options).await
+    })?;
+    let entries = resources.into_iter().flatten().next().map(|resource| resource.entries);
+    Ok(entries.filter(|entries| !entries.is_empty()))
 }
 
 /// A name that Kafka takes for no topic.
 pub fn invalid_topic(name: &str) -> Failure {
     Failure::usage(format!("'{}' is no topic name", text::line(name.as_bytes())))
         .help("a name has letters, digits, '.', '_' and '-', and at most 249 of them")
-}
-
-/// Whether the error is about reaching Kafka at all; such errors may pass.
-pub fn is_connection(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        code,
-        Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::Resolve
-            | Code::OperationTimedOut
-            | Code::Authentication
-            | Code::SSL
-    )
-}
-
-/// Why, in Kafka's words.
-pub fn reason(error: &KafkaError) -> String {
-    error.rdkafka_error_code().map_or_else(|| error.to_string(), short)
-}
-
-/// An error code in Kafka's words, without who said it.
-pub fn short(code: RDKafkaErrorCode) -> String {
-    let text = code.to_string();
-    let text = text.split_once('(').and_then(|(_, text)| text.strip_suffix(')')).unwrap_or(&text);
-    let text = ["Broker: ", "Local: "].iter().find_map(|who| text.strip_prefix(who)).unwrap_or(text);
-    text::line(text.as_bytes())
-}
-
-/// The cause in one of librdkafka's error lines, such as
-/// `localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)`.
-fn cause(line: &str) -> String {
-    let line = line.split(" (after ").next().unwrap_or(line);
-    let line = line.rsplit_once(" failed: ").map_or(line, |(_, cause)| cause);
-    let line = line.split_once("/bootstrap: ").map_or(line, |(_, cause)| cause);
-    text::line(line.trim().as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cause_is_what_remains() {
-        let refused = "localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)";
-        assert_eq!(cause(refused), "Connection refused");
-        let unknown = "nohost:9092/bootstrap: Failed to resolve 'nohost:9092': Name or service not known (after 3ms in state CONNECT)";
-        assert_eq!(cause(unknown), "Failed to resolve 'nohost:9092': Name or service not known");
-        assert_eq!(cause("something else"), "something else");
-    }
-
-    #[test]
-    fn codes_read_as_words() {
-        assert_eq!(short(RDKafkaErrorCode::UnknownTopicOrPartition), "Unknown topic or partition");
-        assert_eq!(short(RDKafkaErrorCode::OperationTimedOut), "Timed out");
-    }
 }

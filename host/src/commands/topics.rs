@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Subcommand, value_parser};
-use rdkafka::admin::{ConfigSource, NewTopic, ResourceSpecifier, TopicReplication, TopicResult};
+use rdkafka::admin::{ConfigSource, NewTopic, TopicReplication, TopicResult};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::topic_partition_list::Offset;
@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use super::output::{self, Format, note};
 use super::session::{self, Session};
-use super::text;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::kafka::errors;
+use crate::text;
 
 /// Arguments of `host topics`.
 #[derive(Debug, clap::Args)]
@@ -123,7 +124,7 @@ fn create(mut args: Create) -> Result<(), Failure> {
             config: args.configs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         })
         .collect();
-    let results = session::change(&args.kafka, "create topics", async |admin, options| {
+    let results = session::admin(&args.kafka, "create topics", async |admin, options| {
         admin.create_topics(&topics, options).await
     })?;
     let mut created = Vec::new();
@@ -162,7 +163,7 @@ fn not_created(name: &str, code: RDKafkaErrorCode, args: &Create, brokers: usize
             Failure::usage(format!("cannot create topic {shown}: Kafka refuses {}", configs.join(", ")))
                 .help("see names and values: https://kafka.apache.org/documentation/#topicconfigs")
         }
-        code => Failure::unavailable(format!("cannot create topic {shown}: {}", session::short(code))),
+        code => Failure::unavailable(format!("cannot create topic {shown}: {}", errors::short(code))),
     }
 }
 
@@ -259,15 +260,7 @@ fn partitions(session: &Session, name: &str) -> Result<Vec<Partition>, Failure> 
 }
 
 fn configs(kafka: &KafkaArgs, name: &str) -> Result<Option<Vec<Setting>>, Failure> {
-    let results = session::change(kafka, "read topic settings", async |admin, options| {
-        admin.describe_configs(&[ResourceSpecifier::Topic(name)], options).await
-    });
-    let entries = match results.map(|results| results.into_iter().next()) {
-        Ok(Some(Ok(resource))) if !resource.entries.is_empty() => resource.entries,
-        // Settings need a permission of their own.
-        Ok(_) => return Ok(None),
-        Err(failure) => return Err(failure),
-    };
+    let Some(entries) = session::settings(kafka, name)? else { return Ok(None) };
     let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
     let mut settings: Vec<_> =
         own.map(|e| Setting { name: e.name, value: e.value.filter(|_| !e.is_sensitive) }).collect();
@@ -319,7 +312,7 @@ fn delete(mut args: Delete) -> Result<(), Failure> {
         return Err(Failure::unavailable("nothing was deleted"));
     }
     let names: Vec<_> = args.names.iter().map(String::as_str).collect();
-    let results = session::change(&args.kafka, "delete topics", async |admin, options| {
+    let results = session::admin(&args.kafka, "delete topics", async |admin, options| {
         admin.delete_topics(&names, options).await
     })?;
     let (deleted, failed): (Vec<TopicResult>, Vec<TopicResult>) =
@@ -331,7 +324,7 @@ fn delete(mut args: Delete) -> Result<(), Failure> {
     report(
         failed
             .map(|(name, code)| {
-                Failure::unavailable(format!("cannot delete topic {name}: {}", session::short(code)))
+                Failure::unavailable(format!("cannot delete topic {name}: {}", errors::short(code)))
             })
             .collect(),
     )

@@ -11,7 +11,7 @@ use rdkafka::mocking::MockCluster;
 use tokio::sync::oneshot;
 
 use self::mailbox::Mailbox;
-use crate::app::{self, App};
+use crate::app::{self, App, Server};
 use crate::cli::{OffsetReset, RunArgs};
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
@@ -45,14 +45,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (producer, address) = (api.local_addr()?, listener.local_addr()?);
     let broker = MockCluster::new(1).context("cannot start the embedded broker")?;
     let kafka = embedded(&broker);
-    let (mailbox, smtp) = Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
+    let (mailbox, smtp) =
+        Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
 
-    let settings = producer::Settings::new(kafka.bootstrap_servers.clone());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(async move {
-        let stopped = async move { _ = stopped.await };
-        producer::serve(api, &settings, stopped).await
-    });
+    let server = Server::start(listener, mailbox::router(mailbox, producer));
     let run = RunArgs {
         plugins,
         kafka,
@@ -61,13 +57,19 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         listen: address,
         mail_url: Some(format!("smtp://{smtp}")),
     };
+    // First of all: the producer then finds the topics it needs.
     let app = App::start(&run).await?;
+    let settings = producer::Settings::new(&run.kafka.bootstrap_servers);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        let stopped = async move { _ = stopped.await };
+        producer::serve(api, &settings, stopped).await
+    });
     eprint!("{}", app.summary(&run, address));
     eprintln!("  broker   embedded, in memory: for trying out, never for production");
     eprintln!("  producer http://{producer}");
     eprintln!("  mailbox  http://{address}/demo/mailbox");
-    let router = mailbox::router(mailbox, producer);
-    app.serve(listener, router, move || announce(producer, address, started)).await?;
+    app.run(server, move || announce(producer, address, started)).await?;
     // The producer ends with its own drain; it may have ended already.
     let _ = stop.send(());
     serving.await??;
@@ -97,7 +99,9 @@ fn embedded(broker: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>)
 fn find_plugins(given: Option<PathBuf>) -> Result<Vec<PathBuf>, Failure> {
     let directory = match given {
         Some(directory) => directory,
-        None => built().ok_or_else(|| Failure::usage("cannot tell where the plugins are").help("name them: --plugins DIR"))?,
+        None => built().ok_or_else(|| {
+            Failure::usage("cannot tell where the plugins are").help("name them: --plugins DIR")
+        })?,
     };
     let plugins: Vec<PathBuf> = PLUGINS.iter().map(|name| directory.join(name)).collect();
     match plugins.iter().find(|path| !path.is_file()) {

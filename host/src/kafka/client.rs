@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use super::errors::{self, Context};
 use crate::error::Failure;
 
 /// How to reach Kafka.
@@ -32,7 +31,7 @@ impl KafkaArgs {
         for (key, value) in own {
             config.set(*key, *value);
         }
-        for (key, value) in &self.properties {
+        for (key, value) in self.properties.iter().filter(|(key, _)| !key.is_empty()) {
             config.set(key, value);
         }
         config
@@ -61,6 +60,8 @@ fn server(text: &str) -> Result<(), String> {
 
 fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
+        // An environment variable that is set but empty.
+        None if text.is_empty() => Ok(Default::default()),
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err("expected PROPERTY=VALUE, as in -X security.protocol=ssl".to_owned()),
     }
@@ -70,6 +71,10 @@ fn property(text: &str) -> Result<(String, String), String> {
 /// goes on by itself; the rest is for those who look for it.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        // A property of consumers given to a producer, or the other way: `-X` goes to all clients.
+        _ if message.contains("Configuration property") => {
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+        }
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(target: "librdkafka", facility, "{message}");
         }
@@ -80,58 +85,28 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// Kafka does not answer.
-pub fn away(address: &str, reason: &str) -> Failure {
-    Failure::unavailable(format!("cannot reach Kafka at {address} ({reason})"))
-        .help("start it, or name another with --bootstrap-servers HOST:PORT")
-        .help("or try without Kafka: host demo")
-}
-
-/// librdkafka refuses a setting.
-pub fn refused(error: &KafkaError) -> Failure {
-    let reason = match error {
-        KafkaError::ClientConfig(_, reason, key, value) => format!("{key}={value}: {reason}"),
-        other => other.to_string(),
-    };
-    Failure::usage(format!("Kafka client: {reason}"))
-        .help("properties: https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md")
-}
-
 /// Waits until a broker answers.
 ///
 /// # Errors
 /// None did within `bound`.
 pub async fn wait(kafka: &KafkaArgs, bound: Duration) -> Result<(), Failure> {
-    let client: BaseConsumer<Quiet> =
-        kafka.config(&[]).create_with_context(Quiet).map_err(|error| refused(&error))?;
+    let client: BaseConsumer<Context> =
+        kafka.config(&[]).create_with_context(Context::default()).map_err(|error| errors::refused(&error))?;
     let until = Instant::now() + bound;
     let mut told = false;
     loop {
         let answer = tokio::task::block_in_place(|| client.fetch_metadata(None, Duration::from_secs(2)));
         match answer {
             Ok(_) => return Ok(()),
-            Err(error) if Instant::now() >= until => return Err(away(&kafka.bootstrap_servers, &error.to_string())),
+            Err(error) if Instant::now() >= until => {
+                return Err(errors::away(&kafka.bootstrap_servers, &client, &error));
+            }
             Err(_) if !told => {
                 told = true;
                 eprintln!("Waiting up to {} s for Kafka at {}", bound.as_secs(), kafka.bootstrap_servers);
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
-    }
-}
-
-/// A client whose connection errors are reported by whoever asked, not by the library.
-struct Quiet;
-
-impl ConsumerContext for Quiet {}
-
-impl ClientContext for Quiet {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", facility, "{message}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "client");
     }
 }
 

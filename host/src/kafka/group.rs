@@ -20,6 +20,8 @@ use crate::clock;
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 /// A round takes this long at most: a rebalance may drain before it returns.
 const LONGEST_ROUND: Duration = Duration::from_secs(60);
+/// The pause before a commit that was not taken is tried again, when it is the last chance.
+const COMMIT_RETRY: Duration = Duration::from_millis(200);
 /// How long one look for events waits; bounds how late a stop is noticed.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -34,6 +36,7 @@ pub struct Group {
 #[derive(Debug, Default)]
 pub struct Health {
     joined: AtomicBool,
+    failed: AtomicBool,
     polled_ms: AtomicI64,
 }
 
@@ -46,7 +49,12 @@ impl Health {
     /// Whether its thread does its rounds; without it nothing is committed any more.
     pub fn is_alive(&self) -> bool {
         let silent = clock::now_ms().saturating_sub(self.polled_ms.load(Ordering::Relaxed));
-        silent < LONGEST_ROUND.as_millis() as i64
+        !self.failed.load(Ordering::Relaxed) && silent < LONGEST_ROUND.as_millis() as i64
+    }
+
+    /// Nothing but a restart helps.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
     }
 
     fn beat(&self) {
@@ -68,7 +76,7 @@ impl Group {
         drain: Duration,
         stop: Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
-        let health = Arc::new(Health::default());
+        let health = Arc::clone(&lane.health);
         health.beat();
         let context = GroupContext {
             group: group.to_owned(),
@@ -83,9 +91,8 @@ impl Group {
         let consumer: Arc<BaseConsumer<GroupContext>> = Arc::new(config.create_with_context(context)?);
         let _ = consumer.context().consumer.set(Arc::downgrade(&consumer));
         consumer.subscribe(topics)?;
-        let thread = thread::Builder::new()
-            .name(format!("group {group}"))
-            .spawn(move || run(&consumer, &stop))?;
+        let thread =
+            thread::Builder::new().name(format!("group {group}")).spawn(move || run(&consumer, &stop))?;
         Ok(Self { name: group.to_owned(), health, thread })
     }
 
@@ -110,7 +117,7 @@ fn run(consumer: &BaseConsumer<GroupContext>, stop: &AtomicBool) {
         context.report(consumer.poll(POLL));
         context.health.beat();
         if Instant::now() >= next_commit {
-            context.commit(consumer, CommitMode::Async);
+            context.commit(consumer);
             next_commit = Instant::now() + COMMIT_INTERVAL;
         }
     }
@@ -152,7 +159,8 @@ impl GroupContext {
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let revoked: Vec<Arc<Partition>> = {
             let mut partitions = self.partitions.lock();
-            let keys = list.elements().into_iter().map(|element| (element.topic().to_owned(), element.partition()));
+            let keys =
+                list.elements().into_iter().map(|element| (element.topic().to_owned(), element.partition()));
             keys.filter_map(|key| partitions.remove(&key)).collect()
         };
         revoked.iter().for_each(|partition| partition.close());
@@ -170,29 +178,52 @@ impl GroupContext {
         if repeated > 0 {
             tracing::warn!(group = self.group, repeated, "calls cut off by the drain bound");
         }
-        self.commit_all(consumer, &revoked, CommitMode::Sync);
+        self.commit_before(until, consumer, &revoked);
         tracing::info!(group = self.group, partitions = revoked.len(), "given back");
     }
 
-    fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
-        let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
-        self.commit_all(consumer, &partitions, mode);
+    /// The last chance to commit: what is not taken now is repeated by the next owner.
+    fn commit_before(&self, until: Instant, consumer: &BaseConsumer<Self>, revoked: &[Arc<Partition>]) {
+        while let Err(error) = self.commit_all(consumer, revoked, CommitMode::Sync) {
+            if is_fenced(&error) || Instant::now() >= until {
+                tracing::warn!(group = self.group, %error, "given back uncommitted");
+                return;
+            }
+            thread::sleep(COMMIT_RETRY);
+        }
     }
 
-    fn commit_all(&self, consumer: &BaseConsumer<Self>, partitions: &[Arc<Partition>], mode: CommitMode) {
+    fn commit(&self, consumer: &BaseConsumer<Self>) {
+        let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
+        if let Err(error) = self.commit_all(consumer, &partitions, CommitMode::Async) {
+            tracing::warn!(group = self.group, %error, "commit not taken, will be tried again");
+        }
+    }
+
+    fn commit_all(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &[Arc<Partition>],
+        mode: CommitMode,
+    ) -> KafkaResult<()> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             let Some(position) = partition.uncommitted() else { continue };
-            if list.add_partition_offset(partition.topic(), partition.index(), Offset::Offset(position)).is_ok() {
+            if list
+                .add_partition_offset(partition.topic(), partition.index(), Offset::Offset(position))
+                .is_ok()
+            {
                 partition.set_committed(Some(position));
             }
         }
         if list.count() == 0 {
-            return;
+            return Ok(());
         }
-        if let Err(error) = consumer.commit(&list, mode) {
-            self.commit_failed(&list, &error);
+        let result = consumer.commit(&list, mode);
+        if result.is_err() {
+            partitions.iter().for_each(|partition| partition.set_committed(None));
         }
+        result
     }
 
     /// What was not taken is handed in again at the next turn.
@@ -211,9 +242,34 @@ impl GroupContext {
         match event {
             None => {}
             Some(Ok(_)) => tracing::error!(group = self.group, "a message outside its partition's queue"),
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                self.health.fail();
+                tracing::error!(group = self.group, %error, "this member cannot go on; restart the host");
+            }
+            Some(Err(error))
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InconsistentGroupProtocol) =>
+            {
+                tracing::error!(
+                    group = self.group,
+                    "its other members share partitions out in another way; \
+                     take theirs: -X partition.assignment.strategy=range"
+                );
+            }
             Some(Err(error)) => tracing::warn!(group = self.group, %error, "consumer"),
         }
     }
+}
+
+/// Whether somebody else has the partition already.
+fn is_fenced(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::FencedInstanceId
+        )
+    )
 }
 
 impl ConsumerContext for GroupContext {

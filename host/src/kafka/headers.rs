@@ -33,8 +33,9 @@ const PLUGIN: &[u8] = b"host-plugin";
 const PLUGIN_DIGEST: &[u8] = b"host-plugin-digest";
 const VALUE_CUT: &[u8] = b"host-value-cut";
 
-/// Everything the host writes, in the order it writes it.
-const BLOCK: [&[u8]; 19] = [
+/// Everything the host writes on a retry topic, in the order it writes it. `host-value-cut` is for
+/// the dead-letter topic alone: what is read from a retry topic under that name is the sender's.
+const BLOCK: [&[u8]; 18] = [
     ORIGINAL_TOPIC,
     ORIGINAL_PARTITION,
     ORIGINAL_OFFSET,
@@ -53,7 +54,6 @@ const BLOCK: [&[u8]; 19] = [
     FIRST_FAILED,
     PLUGIN,
     PLUGIN_DIGEST,
-    VALUE_CUT,
 ];
 
 /// Where a message was first published.
@@ -131,7 +131,8 @@ impl Trail {
         let (Some(topic), Some(partition), Some(offset)) = (&self.topic, self.partition, self.offset) else {
             return here.clone();
         };
-        let kind = if self.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+        let kind =
+            if self.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
         let timestamp = self.timestamp.filter(|millis| *millis >= 0).map(|millis| (millis, kind));
         Origin { topic, partition, offset, timestamp }
     }
@@ -210,7 +211,7 @@ impl Stamp<'_> {
 }
 
 /// The room a block needs in a header list.
-pub const BLOCK_LEN: usize = BLOCK.len();
+pub const BLOCK_LEN: usize = BLOCK.len() + 1;
 
 fn text(value: &[u8]) -> Option<&str> {
     str::from_utf8(value).ok()
@@ -229,12 +230,13 @@ fn attempt(value: Option<&[u8]>) -> u32 {
 /// Java's `BigInteger.toByteArray`: signed, big-endian, of the least length.
 fn minimal(bytes: &[u8; 8]) -> &[u8] {
     let sign = if bytes[0] & 0x80 == 0 { 0x00 } else { 0xff };
-    let redundant = bytes.windows(2).take_while(|pair| pair[0] == sign && (pair[1] ^ sign) & 0x80 == 0).count();
+    let redundant =
+        bytes.windows(2).take_while(|pair| pair[0] == sign && (pair[1] ^ sign) & 0x80 == 0).count();
     bytes.get(redundant..).unwrap_or(bytes)
 }
 
 /// Java's `new BigInteger(bytes)`, where it fits 64 bits.
-fn big_integer(bytes: &[u8]) -> Option<i64> {
+pub fn big_integer(bytes: &[u8]) -> Option<i64> {
     let negative = bytes.first()? & 0x80 != 0;
     let fill = if negative { 0xff } else { 0x00 };
     let (extra, low) = bytes.split_at(bytes.len().saturating_sub(8));

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod delivery;
+pub mod errors;
 pub mod group;
 pub mod headers;
 pub mod partition;

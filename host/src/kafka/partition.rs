@@ -11,8 +11,9 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::Delivery;
+use super::group::Health;
 use super::headers::Trail;
-use super::raw::{Message, Queue};
+use super::raw::{Event, Message, Queue};
 use super::tracker::Tracker;
 use crate::clock;
 
@@ -39,6 +40,8 @@ pub struct Lane {
     pub ready: async_channel::Sender<Weak<Partition>>,
     /// Where timers run.
     pub runtime: tokio::runtime::Handle,
+    /// How the consumer fares.
+    pub health: Arc<Health>,
 }
 
 /// One assigned partition. A partition that comes back after a rebalance is a new one.
@@ -134,11 +137,16 @@ impl Partition {
     }
 
     fn take_next(self: &Arc<Self>, state: &mut State, max: usize, batch: &mut Vec<Delivery>) {
-        let mut messages = Vec::with_capacity(max);
-        let count = self.read(max, &mut messages);
-        for message in messages {
-            let number = state.tracker.deliver(message.offset());
-            batch.push(self.start(state, number, message, None));
+        let mut events = Vec::with_capacity(max);
+        let count = self.read(max, &mut events);
+        for event in events {
+            match event {
+                Event::Message(message) => {
+                    let number = state.tracker.deliver(message.offset());
+                    batch.push(self.start(state, number, message, None));
+                }
+                Event::End(offset) => state.tracker.reach(offset),
+            }
         }
         if count == max {
             self.waker.wake();
@@ -167,14 +175,21 @@ impl Partition {
 
     /// Fills the look-ahead; what belongs to another group is finished unprocessed.
     fn look_ahead(self: &Arc<Self>, state: &mut State) {
-        let mut messages = Vec::new();
+        let mut events = Vec::new();
         while state.held.len() < LOOK_AHEAD && state.tracker.window() < WINDOW {
             let room = LOOK_AHEAD - state.held.len();
-            if self.read(room, &mut messages) == 0 {
+            if self.read(room, &mut events) == 0 {
                 break;
             }
             let now = clock::now_ms();
-            for message in messages.drain(..) {
+            for event in events.drain(..) {
+                let message = match event {
+                    Event::Message(message) => message,
+                    Event::End(offset) => {
+                        state.tracker.reach(offset);
+                        continue;
+                    }
+                };
                 let number = state.tracker.deliver(message.offset());
                 let trail = Box::new(Trail::read(message.headers()));
                 if trail.group.as_deref().is_some_and(|group| group != self.lane.group.as_bytes()) {
@@ -188,8 +203,8 @@ impl Partition {
         }
     }
 
-    fn read(&self, max: usize, messages: &mut Vec<Message>) -> usize {
-        self.queue.read(max, messages, |error| {
+    fn read(&self, max: usize, events: &mut Vec<Event>) -> usize {
+        self.queue.read(max, events, |error| {
             tracing::warn!(topic = self.topic, partition = self.index, %error, "cannot read");
         })
     }
@@ -231,6 +246,15 @@ impl Partition {
         state.running_bytes -= size;
         if finished {
             state.tracker.finish(number);
+        } else if !self.cut_off.is_cancelled() {
+            // A bug: nothing else drops a delivery. It must be seen, since nothing behind this
+            // message is committed until somebody reads the partition anew.
+            self.lane.health.fail();
+            tracing::error!(
+                topic = self.topic,
+                partition = self.index,
+                "a message ended without an outcome; its partition stands still until the host is restarted"
+            );
         }
         let wake = !had_room && state.has_room() && !state.closed;
         let idle = state.running == 0;

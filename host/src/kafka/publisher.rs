@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::CString;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -52,8 +52,18 @@ impl Destination {
     }
 }
 
+/// What makes every batch hold one record.
+const ALONE: [(&str, &str); 2] = [("batch.num.messages", "1"), ("linger.ms", "0")];
+
 /// Publishes with the broker's acknowledgement (`acks=all`, idempotent).
 pub struct Publisher {
+    batched: Client,
+    /// For records that were refused for the size of their batch; made when the first one is.
+    alone: OnceLock<Client>,
+}
+
+/// A producer, made anew when it fails for good.
+struct Client {
     config: ClientConfig,
     producer: RwLock<Arc<ThreadedProducer<Reports>>>,
 }
@@ -62,9 +72,7 @@ impl Publisher {
     /// # Errors
     /// What librdkafka has against the configuration.
     pub fn new(kafka: &KafkaArgs) -> KafkaResult<Self> {
-        let config = kafka.config(&SETTINGS);
-        let producer = RwLock::new(Arc::new(config.create_with_context(Reports)?));
-        Ok(Self { config, producer })
+        Ok(Self { batched: Client::new(kafka.config(&SETTINGS))?, alone: OnceLock::new() })
     }
 
     /// Publishes one record and waits until the broker has it. `partition` is the record's own
@@ -98,9 +106,39 @@ impl Publisher {
         value: Option<&[u8]>,
         headers: &HeaderList,
     ) -> Result<(), RDKafkaErrorCode> {
+        let record = || Record { topic: &to.name, partition, key, value, headers: headers.clone() };
+        match self.batched.publish(record()).await {
+            // A batch is refused as a whole: the topic may take this record without the others.
+            Err(RDKafkaErrorCode::MessageSizeTooLarge) => self.alone()?.publish(record()).await,
+            result => result,
+        }
+    }
+
+    fn alone(&self) -> Result<&Client, RDKafkaErrorCode> {
+        if let Some(client) = self.alone.get() {
+            return Ok(client);
+        }
+        let mut config = self.batched.config.clone();
+        for (key, value) in ALONE {
+            config.set(key, value);
+        }
+        let client = Client::new(config).map_err(|error| {
+            tracing::error!(%error, "cannot make a producer");
+            error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
+        })?;
+        Ok(self.alone.get_or_init(|| client))
+    }
+}
+
+impl Client {
+    fn new(config: ClientConfig) -> KafkaResult<Self> {
+        let producer = RwLock::new(Arc::new(config.create_with_context(Reports)?));
+        Ok(Self { config, producer })
+    }
+
+    async fn publish(&self, record: Record<'_>) -> Result<(), RDKafkaErrorCode> {
         let producer = Arc::clone(&self.producer.read());
         let (report, reported) = oneshot::channel();
-        let record = Record { topic: &to.name, partition, key, value, headers: headers.clone() };
         raw::produce(&producer, record, Box::new(report))?;
         let result = reported.await.unwrap_or(Err(RDKafkaErrorCode::Fail));
         if producer.client().fatal_error().is_some() {

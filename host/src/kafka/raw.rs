@@ -8,11 +8,13 @@
 //! Everything unsafe stays behind the four types here, each of which keeps alive what it points to.
 #![allow(unsafe_code)]
 
+mod headers;
+
 use std::any::Any;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use rdkafka::IntoOpaque;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -20,6 +22,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
+
+pub use self::headers::{HeaderList, Headers, headers};
 
 /// `RD_KAFKA_PARTITION_UA`: the partitioner decides.
 const PARTITION_UA: i32 = -1;
@@ -66,13 +70,13 @@ impl Queue {
         Some(Arc::new(Self { ptr, on_ready, _consumer: consumer }))
     }
 
-    /// Moves up to `max` messages that are here already into `into`, without waiting. Returns how
+    /// Moves up to `max` events that are here already into `into`, without waiting. Returns how
     /// many librdkafka gave, so that fewer than `max` means that the queue was empty. Errors that
     /// librdkafka reports in place of messages go to `on_error`.
     pub fn read(
         self: &Arc<Self>,
         max: usize,
-        into: &mut Vec<Message>,
+        into: &mut Vec<Event>,
         mut on_error: impl FnMut(KafkaError),
     ) -> usize {
         const MOST: usize = 64;
@@ -86,10 +90,12 @@ impl Queue {
             // SAFETY: librdkafka hands each message over to us; `Message` destroys it.
             let code = unsafe { pointer.as_ref().err };
             let message = Message { ptr: pointer, _queue: Arc::clone(self) };
-            if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                into.push(message);
-            } else {
-                on_error(KafkaError::MessageConsumption(code.into()));
+            match code {
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => into.push(Event::Message(message)),
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+                    into.push(Event::End(message.offset()));
+                }
+                code => on_error(KafkaError::MessageConsumption(code.into())),
             }
         }
         count
@@ -112,6 +118,14 @@ unsafe extern "C" fn call_on_ready(_: *mut sys::rd_kafka_t, opaque: *mut c_void)
     // SAFETY: `opaque` is the box made in `of_partition`, freed only after this callback is off.
     let on_ready = unsafe { &*opaque.cast::<OnReady>() };
     on_ready();
+}
+
+/// What a partition's queue holds, in the partition's order.
+pub enum Event {
+    /// A record.
+    Message(Message),
+    /// The partition's end was reached, which is this offset. Only with `enable.partition.eof`.
+    End(i64),
 }
 
 /// A consumed message, in librdkafka's memory.
@@ -168,11 +182,8 @@ impl Message {
 
     /// The headers, in the record's order.
     pub fn headers(&self) -> Headers<'_> {
-        let mut list = ptr::null_mut();
-        // SAFETY: the list belongs to the message, which the result borrows.
-        let code = unsafe { sys::rd_kafka_message_headers(self.ptr.as_ptr(), &mut list) };
-        let ok = code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
-        Headers { list: if ok { list } else { ptr::null_mut() }, next: 0, _message: self }
+        // SAFETY: the message is ours, and borrowed for as long as its headers.
+        unsafe { headers::headers_of(self.ptr.as_ptr()) }
     }
 
     fn raw(&self) -> &sys::rd_kafka_message_t {
@@ -185,80 +196,6 @@ impl Drop for Message {
     fn drop(&mut self) {
         // SAFETY: owned, destroyed once; the queue and so the consumer are still alive.
         unsafe { sys::rd_kafka_message_destroy(self.ptr.as_ptr()) }
-    }
-}
-
-/// An iterator over a message's headers: names and values as bytes.
-#[derive(Clone)]
-pub struct Headers<'a> {
-    list: *const sys::rd_kafka_headers_t,
-    next: usize,
-    _message: &'a Message,
-}
-
-impl<'a> Iterator for Headers<'a> {
-    type Item = (&'a [u8], Option<&'a [u8]>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.list.is_null() {
-            return None;
-        }
-        // SAFETY: the list lives as long as the message, which is borrowed for 'a.
-        let header = unsafe { header_at(self.list, self.next) }?;
-        self.next += 1;
-        Some(header)
-    }
-}
-
-/// A header list to publish.
-pub struct HeaderList {
-    ptr: NonNull<sys::rd_kafka_headers_t>,
-}
-
-// SAFETY: a plain list, owned by whoever holds it.
-unsafe impl Send for HeaderList {}
-
-impl HeaderList {
-    /// An empty list with room for `capacity` headers.
-    pub fn with_capacity(capacity: usize) -> Self {
-        // SAFETY: librdkafka aborts the process rather than return null when memory is gone.
-        let ptr = unsafe { NonNull::new_unchecked(sys::rd_kafka_headers_new(capacity)) };
-        Self { ptr }
-    }
-
-    /// Appends a header; nothing about the name or value is assumed.
-    pub fn push(&mut self, name: &[u8], value: Option<&[u8]>) {
-        let (data, len) = parts(value);
-        // SAFETY: librdkafka copies both; the lengths are those of live slices.
-        unsafe {
-            sys::rd_kafka_header_add(
-                self.ptr.as_ptr(),
-                name.as_ptr().cast(),
-                name.len().cast_signed(),
-                data,
-                len.cast_signed(),
-            );
-        }
-    }
-
-    #[cfg(test)]
-    fn get(&self, index: usize) -> Option<(&[u8], Option<&[u8]>)> {
-        // SAFETY: the list is ours.
-        unsafe { header_at(self.ptr.as_ptr(), index) }
-    }
-}
-
-impl Clone for HeaderList {
-    fn clone(&self) -> Self {
-        // SAFETY: as in `with_capacity`.
-        Self { ptr: unsafe { NonNull::new_unchecked(sys::rd_kafka_headers_copy(self.ptr.as_ptr())) } }
-    }
-}
-
-impl Drop for HeaderList {
-    fn drop(&mut self) {
-        // SAFETY: owned; forgotten where librdkafka takes it over.
-        unsafe { sys::rd_kafka_headers_destroy(self.ptr.as_ptr()) }
     }
 }
 
@@ -312,7 +249,7 @@ where
             vtype::RD_KAFKA_VTYPE_OPAQUE,
             opaque,
             vtype::RD_KAFKA_VTYPE_HEADERS,
-            record.headers.ptr.as_ptr(),
+            record.headers.as_ptr(),
             vtype::RD_KAFKA_VTYPE_END,
         )
     };
@@ -336,83 +273,4 @@ fn parts(bytes: Option<&[u8]>) -> (*const c_void, usize) {
 unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: the caller's promise.
     (!data.is_null()).then(|| unsafe { slice::from_raw_parts(data.cast::<u8>(), len) })
-}
-
-/// # Safety
-/// `list` is a live header list that is not changed during 'a.
-unsafe fn header_at<'a>(
-    list: *const sys::rd_kafka_headers_t,
-    index: usize,
-) -> Option<(&'a [u8], Option<&'a [u8]>)> {
-    let mut name = ptr::null();
-    let mut value = ptr::null();
-    let mut len = 0;
-    // SAFETY: the caller's promise; the out-pointers are valid for the call.
-    let code = unsafe { sys::rd_kafka_header_get_all(list, index, &mut name, &mut value, &mut len) };
-    if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return None;
-    }
-    // SAFETY: librdkafka's name is NUL-terminated and, where LENGTH_IS_STORED, preceded by its
-    // length; the value has `len` bytes.
-    unsafe {
-        let name_len = if *LENGTH_IS_STORED { stored_length(name) } else { CStr::from_ptr(name).count_bytes() };
-        Some((slice::from_raw_parts(name.cast(), name_len), bytes(value, len)))
-    }
-}
-
-/// The API gives a name without its length, so one that holds a NUL would come back cut. The
-/// length stands before the name in librdkafka's header (`rkhdr_name_size`, then the value's
-/// pointer, then the name).
-///
-/// # Safety
-/// `name` comes from a header list of a librdkafka for which `LENGTH_IS_STORED` holds.
-unsafe fn stored_length(name: *const c_char) -> usize {
-    // SAFETY: inside the header's one allocation, see above.
-    unsafe { name.byte_sub(2 * size_of::<usize>()).cast::<usize>().read_unaligned() }
-}
-
-/// Whether this librdkafka lays its headers out as `stored_length` takes them to be, tried once on
-/// known names. Reading two words before a name stays inside its allocation in every 2.x release.
-static LENGTH_IS_STORED: LazyLock<bool> = LazyLock::new(|| {
-    [(&b"a\0bc"[..], Some(&b"value"[..])), (b"", None), (b"n\0", None)].into_iter().all(|(expected, value)| {
-        let mut list = HeaderList::with_capacity(1);
-        list.push(expected, value);
-        let (mut name, mut data, mut len) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: a live list with one header.
-        unsafe {
-            sys::rd_kafka_header_get_all(list.ptr.as_ptr(), 0, &mut name, &mut data, &mut len);
-            stored_length(name) == expected.len()
-        }
-    })
-});
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn header_names_and_values_come_back_byte_for_byte() {
-        let headers: [(&[u8], Option<&[u8]>); 7] = [
-            (b"plain", Some(b"value")),
-            (b"\xff\xfe", Some(b"\x00\x01")),
-            (b"nul\0inside", Some(b"x")),
-            (b"nul\0and null", None),
-            (b"", Some(b"")),
-            (b"plain", None),
-            (b"plain", Some(b"value")),
-        ];
-        let mut list = HeaderList::with_capacity(2);
-        headers.iter().for_each(|(name, value)| list.push(name, *value));
-        let copy = list.clone();
-        for (index, header) in headers.iter().enumerate() {
-            assert_eq!(list.get(index), Some(*header));
-            assert_eq!(copy.get(index), Some(*header));
-        }
-        assert_eq!(list.get(headers.len()), None);
-    }
-
-    #[test]
-    fn the_linked_librdkafka_stores_name_lengths() {
-        assert!(*LENGTH_IS_STORED);
-    }
 }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 
 use super::client::KafkaArgs;
+use super::errors::{self, Context};
 use crate::error::Failure;
 
 /// What retry and dead-letter topics take more than the source topic: the host's headers.
@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Looks topics up and creates them.
 pub struct Topics {
-    admin: AdminClient<DefaultClientContext>,
+    admin: AdminClient<Context>,
     address: String,
     create: bool,
 }
@@ -30,7 +30,10 @@ impl Topics {
     /// # Errors
     /// What librdkafka has against the configuration.
     pub fn new(kafka: &KafkaArgs, create: bool) -> Result<Self, Failure> {
-        let admin = kafka.config(&[]).create().map_err(|error| super::client::refused(&error))?;
+        let admin = kafka
+            .config(&[])
+            .create_with_context(Context::default())
+            .map_err(|error| errors::refused(&error))?;
         Ok(Self { admin, address: kafka.bootstrap_servers.clone(), create })
     }
 
@@ -43,10 +46,14 @@ impl Topics {
         if self.partitions(source)?.is_none() {
             self.create(vec![NewTopic::new(source, -1, TopicReplication::Fixed(-1))]).await?;
         }
-        let shape = self.shape(source).await?;
-        let missing: Vec<&String> =
-            derived.iter().filter(|name| !matches!(self.partitions(name), Ok(Some(_)))).collect();
+        let mut missing = Vec::new();
+        for name in derived {
+            if self.partitions(name)?.is_none() {
+                missing.push(name);
+            }
+        }
         if !missing.is_empty() {
+            let shape = self.shape(source).await?;
             let limit = (shape.max_message_bytes + HEADER_ROOM).to_string();
             let topics = missing.iter().map(|name| {
                 NewTopic::new(name, shape.partitions, TopicReplication::Fixed(shape.replication))
@@ -75,7 +82,7 @@ impl Topics {
         }
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
         let results = self.admin.create_topics(&topics, &options).await;
-        for result in results.map_err(|error| self.away(&error.to_string()))? {
+        for result in results.map_err(|error| self.away(&error))? {
             match result {
                 Ok(name) => tracing::info!(topic = name, "created"),
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -94,7 +101,9 @@ impl Topics {
         for name in names {
             while self.partitions(name)?.is_none() {
                 if tokio::time::Instant::now() >= until {
-                    return Err(Failure::unavailable(format!("topic {name} was created but does not appear")));
+                    return Err(Failure::unavailable(format!(
+                        "topic {name} was created but does not appear"
+                    )));
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -109,7 +118,7 @@ impl Topics {
 
     fn look_up<T>(&self, name: &str, read: impl FnOnce(&MetadataTopic) -> T) -> Result<Option<T>, Failure> {
         let metadata = self.admin.inner().fetch_metadata(Some(name), TIMEOUT);
-        let metadata = metadata.map_err(|error| self.away(&error.to_string()))?;
+        let metadata = metadata.map_err(|error| self.away(&error))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
         Ok(topic.filter(|topic| !topic.partitions().is_empty()).map(read))
     }
@@ -144,8 +153,8 @@ impl Topics {
         limit.and_then(|limit| limit.parse().ok()).unwrap_or(DEFAULT_MAX_MESSAGE_BYTES)
     }
 
-    fn away(&self, reason: &str) -> Failure {
-        super::client::away(&self.address, reason)
+    fn away(&self, error: &KafkaError) -> Failure {
+        errors::no_answer(&self.address, self.admin.inner().context(), error)
     }
 }
 

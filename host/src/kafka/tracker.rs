@@ -32,6 +32,16 @@ impl Tracker {
         number
     }
 
+    /// The end of the partition was reached at `offset`: what lies between it and the last message
+    /// is transaction markers and aborted messages, which nobody delivers.
+    pub fn reach(&mut self, offset: i64) {
+        let next = self.window.back().map(|last| last.offset + 1).or(self.position);
+        if next.is_none_or(|next| next < offset) {
+            let number = self.deliver(offset - 1);
+            self.finish(number);
+        }
+    }
+
     /// The outcome of a delivery is durable. A second call for the same number changes nothing.
     pub fn finish(&mut self, number: u64) {
         let Some(index) = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok()) else {
@@ -90,6 +100,30 @@ mod tests {
         tracker.finish(numbers[0]);
         assert_eq!(tracker.position(), Some(16));
         assert_eq!((tracker.unfinished(), tracker.window()), (0, 0));
+    }
+
+    #[test]
+    fn the_end_is_committed_once_everything_before_it_has_finished() {
+        let mut tracker = Tracker::default();
+        let first = tracker.deliver(3);
+        tracker.reach(7);
+        assert_eq!((tracker.position(), tracker.unfinished()), (None, 1));
+        tracker.finish(first);
+        assert_eq!((tracker.position(), tracker.window()), (Some(7), 0));
+        tracker.reach(7);
+        assert_eq!((tracker.position(), tracker.window()), (Some(7), 0));
+        let second = tracker.deliver(7);
+        tracker.reach(8);
+        assert_eq!((tracker.position(), tracker.window()), (Some(7), 1));
+        tracker.finish(second);
+        assert_eq!(tracker.position(), Some(8));
+    }
+
+    #[test]
+    fn a_partition_without_messages_is_committed_at_its_end() {
+        let mut tracker = Tracker::default();
+        tracker.reach(4);
+        assert_eq!((tracker.position(), tracker.unfinished(), tracker.window()), (Some(4), 0, 0));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! From an [`Email`] to the bytes and the envelope that SMTP carries.
 
+#[cfg(test)]
+mod tests;
+
 use lettre::address::{Address as Mailbox, Envelope};
 use lettre::message::header::{self, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment as Part, Mailbox as Named, Mailboxes, MessageBuilder};

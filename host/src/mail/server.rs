@@ -138,3 +138,56 @@ impl fmt::Display for Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_and_shown_without_secrets() {
+        for (url, shown) in [
+            ("smtp://localhost", "smtp://localhost:25"),
+            ("smtp://127.0.0.1:1025", "smtp://127.0.0.1:1025"),
+            ("smtp://[::1]:1025", "smtp://[::1]:1025"),
+            ("smtp://u:p%40ss@mail.example.com?tls=required", "smtp://mail.example.com:587"),
+            (
+                "smtp://mail.example.com:2525/client.example.com?tls=opportunistic",
+                "smtp://mail.example.com:2525",
+            ),
+            ("smtps://u:p@mail.example.com", "smtps://mail.example.com:465"),
+        ] {
+            assert_eq!(Server::from_url(url).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn wrong_urls_say_what_to_write_and_repeat_nothing() {
+        for url in [
+            "",
+            "hunter2",
+            "localhost:1025",
+            "http://u:hunter2@host",
+            "smtp://",
+            "smtp://:hunter2@host",
+            "smtp://hunter2@host",
+            "smtp://u:hunter2/x@host",
+            "smtp://u:1/hunter2@host",
+            "smtp://u:1#hunter2@host",
+            "smtp://u:1?hunter2@host",
+            "smtp://u:hunter2@host:0",
+            "smtp://host:99999",
+            "smtp://host?tls=hunter2",
+            "smtp://host?tls=required&x=hunter2",
+            "smtps://host?tls=required",
+            "smtp://host/a%20b",
+        ] {
+            let Err(failure) = Server::from_url(url) else { panic!("accepted: {url}") };
+            assert_eq!(failure.code(), 2);
+            let text = failure.to_string();
+            assert!(
+                text.contains("help: write smtp://HOST:PORT") && !text.contains("hunter2"),
+                "{url}: {text}"
+            );
+        }
+    }
+}

@@ -70,8 +70,7 @@ impl Pipeline {
         let origin = delivery.origin();
         let names: Vec<_> =
             delivery.sender_headers().map(|(name, value)| (String::from_utf8_lossy(name), value)).collect();
-        let headers: Vec<_> =
-            names.iter().map(|(name, value)| Header { key: name, value: *value }).collect();
+        let headers: Vec<_> = names.iter().map(|(name, value)| Header { key: name, value: *value }).collect();
         let id = delivery.id();
         let message = Message {
             id: &id,

@@ -170,7 +170,10 @@ mod tests {
             (5, 1000, 2.0, u64::MAX),
             (100, 1, 1.1, 86_400_000),
         ] {
-            assert!(Policy::new(retries, delay, multiplier, max).is_err(), "{retries} {delay} {multiplier} {max}");
+            assert!(
+                Policy::new(retries, delay, multiplier, max).is_err(),
+                "{retries} {delay} {multiplier} {max}"
+            );
         }
     }
 }

@@ -26,45 +26,50 @@ pub fn spawn(
 ) -> std::io::Result<thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     thread::Builder::new().name(name).spawn(move || {
+        let worker = Rc::new(Worker { pipeline, slots: Semaphore::new(CALLS) });
         let tasks = LocalSet::new();
-        tasks.block_on(&runtime, work(Rc::new(pipeline), ready));
+        tasks.block_on(&runtime, work(worker, ready));
         // What is still under way ends, or is cut off with its partition.
         runtime.block_on(tasks);
     })
 }
 
-async fn work(pipeline: Rc<Arc<Pipeline>>, ready: async_channel::Receiver<Weak<Partition>>) {
-    let slots = Rc::new(Semaphore::new(CALLS));
+struct Worker {
+    pipeline: Arc<Pipeline>,
+    slots: Semaphore,
+}
+
+async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>>) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         // One slot at least is free before a partition is taken off the list.
-        let Ok(first) = slots.acquire().await else { return };
+        let Ok(first) = worker.slots.acquire().await else { return };
         drop(first);
         let Ok(partition) = ready.recv().await else { return };
         if let Some(partition) = partition.upgrade() {
-            partition.take(slots.available_permits().clamp(1, BATCH), &mut batch);
+            partition.take(worker.slots.available_permits().clamp(1, BATCH), &mut batch);
         }
         for delivery in batch.drain(..) {
-            let slot = Slot::take(&slots);
-            let pipeline = Rc::clone(&pipeline);
-            tokio::task::spawn_local(async move { pipeline.run(delivery, slot).await });
+            let slot = Slot::take(&worker);
+            let worker = Rc::clone(&worker);
+            tokio::task::spawn_local(async move { worker.pipeline.run(delivery, slot).await });
         }
         tokio::task::yield_now().await;
     }
 }
 
 /// What a call occupies on its worker.
-struct Slot(Rc<Semaphore>);
+struct Slot(Rc<Worker>);
 
 impl Slot {
-    fn take(slots: &Rc<Semaphore>) -> Self {
-        slots.forget_permits(1);
-        Self(Rc::clone(slots))
+    fn take(worker: &Rc<Worker>) -> Self {
+        worker.slots.forget_permits(1);
+        Self(Rc::clone(worker))
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.add_permits(1);
+        self.0.slots.add_permits(1);
     }
 }

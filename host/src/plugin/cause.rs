@@ -50,12 +50,16 @@ impl Cause {
 
     /// What ended a call that gave no outcome.
     pub(super) fn from_error(error: &wasmtime::Error, call: &Call) -> Self {
-        let said = call.output.last_error();
+        let said = call.output.last_errors();
         let mut cause = if let Some(I32Exit(status)) = error.downcast_ref() {
             let detail = format!("the plugin ended itself with status {status}");
             Self::own("consumer.plugin.Exit", "exit", &detail)
         } else if call.ran_out_of_memory() {
-            Self::own("consumer.plugin.OutOfMemory", "out-of-memory", "the plugin asked for more memory than it may have")
+            Self::own(
+                "consumer.plugin.OutOfMemory",
+                "out-of-memory",
+                "the plugin asked for more memory than it may have",
+            )
         } else {
             match error.downcast_ref::<Trap>() {
                 Some(Trap::Interrupt) => {
@@ -78,7 +82,8 @@ impl Cause {
     }
 
     fn told(exception: &'static str, failure: Failure) -> Self {
-        let code = if failure.code.is_empty() { "unspecified".to_owned() } else { cut(failure.code, MAX_CODE) };
+        let code =
+            if failure.code.is_empty() { "unspecified".to_owned() } else { cut(failure.code, MAX_CODE) };
         Self { exception, code, detail: cut(failure.detail, MAX_DETAIL), backtrace: String::new() }
     }
 

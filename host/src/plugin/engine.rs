@@ -45,11 +45,7 @@ impl Engines {
 
 fn base(cache: Option<Cache>) -> Config {
     let mut config = Config::new();
-    config
-        .wasm_component_model(true)
-        .concurrency_support(false)
-        .epoch_interruption(true)
-        .cache(cache);
+    config.wasm_component_model(true).concurrency_support(false).epoch_interruption(true).cache(cache);
     config
 }
 
@@ -105,7 +101,8 @@ fn private_directory(directory: &std::path::Path) -> std::io::Result<()> {
 fn tick(engines: &[EngineWeak]) {
     loop {
         thread::sleep(TICK);
-        let alive = engines.iter().filter_map(EngineWeak::upgrade).map(|engine| engine.increment_epoch()).count();
+        let alive =
+            engines.iter().filter_map(EngineWeak::upgrade).map(|engine| engine.increment_epoch()).count();
         if alive == 0 {
             return;
         }

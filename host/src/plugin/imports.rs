@@ -49,7 +49,8 @@ impl log::Host for Call {
 impl mail::Host for Call {
     async fn send(&mut self, emails: Vec<mail::Email>) -> Vec<Result<mail::Receipt, mail::Error>> {
         let Some(services) = self.services.clone() else {
-            let denied = || Err(mail::Error::Denied("no e-mail while the plugin describes itself".to_owned()));
+            let denied =
+                || Err(mail::Error::Denied("no e-mail while the plugin describes itself".to_owned()));
             return emails.iter().map(|_| denied()).collect();
         };
         let mut results = Vec::with_capacity(emails.len());
@@ -64,7 +65,9 @@ impl mail::Host for Call {
                         Ok(Ok(receipt)) => Ok(mail::Receipt { id: receipt.id, response: receipt.response }),
                         Ok(Err(host_mail::MailError::Transient(text))) => Err(mail::Error::Transient(text)),
                         Ok(Err(host_mail::MailError::Permanent(text))) => Err(mail::Error::Permanent(text)),
-                        Err(error) => Err(mail::Error::Transient(format!("sending was interrupted: {error}"))),
+                        Err(error) => {
+                            Err(mail::Error::Transient(format!("sending was interrupted: {error}")))
+                        }
                     }
                 }
             });

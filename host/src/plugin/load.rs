@@ -22,9 +22,15 @@ use crate::pipeline::policy::Policy;
 const CONTRACT: &str = "consumer:plugin";
 const CONTRACT_VERSION: &str = "0.1";
 /// Packages a plugin may import beside the contract.
-const WASI: [&str; 6] = ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
+const WASI: [&str; 6] =
+    ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
 /// Kafka's longest topic name, less what a tier's suffix takes.
 const MAX_TOPIC: usize = 249 - "-retry-86400000".len();
+
+/// What helps a plugin of another contract.
+const REBUILD: &str = "build it against this host's wit/, or run it with the host it was built for";
+/// What helps a damaged file.
+const AGAIN: &str = "the file is damaged or cut off: build or copy it again";
 
 impl Plugin {
     /// Reads, compiles (or takes from the cache) and asks the plugin what it subscribes to.
@@ -34,14 +40,18 @@ impl Plugin {
     pub async fn load(path: &Path, engines: &Engines, services: Arc<Services>) -> Result<Self, Failure> {
         let at = |what: String| Failure::usage(format!("{}: {what}", path.display()));
         let bytes = std::fs::read(path).map_err(|error| {
-            at(error.to_string()).help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
+            at(error.to_string())
+                .help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
         })?;
         check_kind(&bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
         let (engine, component) = compile(&bytes, engines)
-            .map_err(|error| at(format!("not a valid component: {}", error.root_cause())))?;
+            .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(AGAIN))?;
         check_contract(&engine, &component).map_err(|failure| failure.within(&path.display().to_string()))?;
-        let component = link(&engine, &component).map_err(|error| at(format!("cannot be linked: {error:#}")))?;
-        let description = describe(&engine, &component, path).await.map_err(&at)?;
+        let component = link(&engine, &component)
+            .map_err(|error| at(format!("cannot be linked: {error:#}")).help(REBUILD))?;
+        let description = describe(&engine, &component, path).await.map_err(|what| {
+            at(what).help("`describe` runs with nothing granted; ask whoever wrote the plugin")
+        })?;
         let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         build(description, digest, engine, component, services).map_err(|what| {
             at(what).help("this is what the plugin's `describe` returns; ask whoever wrote it")
@@ -50,7 +60,8 @@ impl Plugin {
 }
 
 fn check_kind(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
-    const BUILD: &str = "build a component: cargo build --release --target wasm32-wasip2, or cargo component build --release";
+    const BUILD: &str =
+        "build a component: cargo build --release --target wasm32-wasip2, or cargo component build --release";
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(("a core WebAssembly module, not a component", BUILD)),
@@ -85,7 +96,7 @@ fn check_contract(engine: &Engine, component: &Component) -> Result<(), Failure>
         .collect();
     if let Some(version) = other.first() {
         return Err(Failure::usage(format!("contract {version}, but this host speaks {CONTRACT_VERSION}"))
-            .help("build it against this host's wit/, or run it with the host it was built for"));
+            .help(REBUILD));
     }
     for wanted in ["handler", "lifecycle"] {
         let exported = exports.iter().any(|name| name.starts_with(&format!("{CONTRACT}/{wanted}@")));
@@ -99,7 +110,9 @@ fn check_contract(engine: &Engine, component: &Component) -> Result<(), Failure>
         return Ok(());
     }
     Err(Failure::usage(format!("imports what this host does not have:\n    {}", unknown.join("\n    ")))
-        .help("a plugin may import consumer:plugin and WASI 0.2 (cli, clocks, filesystem, io, random, sockets)"))
+        .help(
+            "a plugin may import consumer:plugin and WASI 0.2 (cli, clocks, filesystem, io, random, sockets)",
+        ))
 }
 
 fn is_known(import: &str) -> bool {
@@ -147,13 +160,21 @@ fn build(
             return Err(format!("its {what} is empty, too long or holds control characters"));
         }
     }
-    for (what, topic) in [("topic", &subscription.topic), ("dead-letter topic", &subscription.dead_letter_topic)] {
+    for (what, topic) in
+        [("topic", &subscription.topic), ("dead-letter topic", &subscription.dead_letter_topic)]
+    {
         if !is_topic(topic) {
-            return Err(format!("its {what} {topic:?} is not a topic name (1 to {MAX_TOPIC} of a-z A-Z 0-9 . _ -)"));
+            return Err(format!(
+                "its {what} {topic:?} is not a topic name (1 to {MAX_TOPIC} of a-z A-Z 0-9 . _ -)"
+            ));
         }
     }
     if subscription.topic == subscription.dead_letter_topic {
         return Err("its dead-letter topic is the topic it reads".to_owned());
+    }
+    let retries_of_it = format!("{}-retry-", subscription.topic);
+    if subscription.dead_letter_topic.starts_with(&retries_of_it) {
+        return Err(format!("its dead-letter topic begins like its retry topics, {retries_of_it}"));
     }
     let RetryPolicy { retries, delay_ms, multiplier, max_delay_ms } = subscription.retry;
     let policy = Policy::new(retries, delay_ms, multiplier, max_delay_ms)

@@ -1,13 +1,14 @@
 //! What a plugin logs and prints, as log lines with the message's place beside them.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tracing::Level;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::kafka::partition::Partition;
@@ -16,6 +17,10 @@ use crate::kafka::partition::Partition;
 const MAX_LINE: usize = 8 << 10;
 /// How many bytes one call may log and print; the rest is dropped.
 const MAX_PER_CALL: usize = 256 << 10;
+
+/// How many warnings and errors a failure's detail tells: a panic in Rust prints three lines, the
+/// second of which says why.
+const KEPT: usize = 3;
 
 /// Which message a line is about.
 #[derive(Clone)]
@@ -37,7 +42,8 @@ pub struct Output {
 struct State {
     written: usize,
     full: bool,
-    last_error: String,
+    /// The last warnings and errors.
+    said: VecDeque<String>,
 }
 
 impl Output {
@@ -60,14 +66,16 @@ impl Output {
         }
         emit(&self.place, level, &text);
         if level <= Level::WARN {
-            state.last_error.clear();
-            state.last_error.push_str(&text);
+            if state.said.len() == KEPT {
+                state.said.pop_front();
+            }
+            state.said.push_back(text.into_owned());
         }
     }
 
-    /// The last warning or error line of this call, or an empty text.
-    pub fn last_error(&self) -> String {
-        self.state.lock().last_error.clone()
+    /// The last warning and error lines of this call, or an empty text.
+    pub fn last_errors(&self) -> String {
+        self.state.lock().said.make_contiguous().join(" | ")
     }
 
     /// A stream whose lines go to the log.

@@ -37,7 +37,9 @@ pub fn binary(name: &str) -> PathBuf {
 pub fn plugin(name: &str) -> PathBuf {
     let profile = must(profile_dir());
     let target = profile.parent().unwrap_or(&profile);
-    built(target.join("wasm32-wasip2/release").join(format!("{name}.wasm")), "make build guests")
+    // Cargo names the file after the crate.
+    let file = format!("{}.wasm", name.replace('-', "_"));
+    built(target.join("wasm32-wasip2/release").join(file), "make build guests")
 }
 
 #[track_caller]

@@ -19,7 +19,7 @@ pub fn eventually(timeout: Duration, mut condition: impl FnMut() -> bool) {
 
 /// Whether this is the full-size run: `LONG=1`, as in `make test-long`.
 pub fn long() -> bool {
-    std::env::var_os("LONG").is_some_and(|value| value != "" && value != "0")
+    std::env::var_os("LONG").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
 /// `short` in `make test`, `full` in `make test-long`.

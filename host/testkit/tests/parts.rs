@@ -126,26 +126,50 @@ fn output_signals_and_exit_codes_of_a_process() {
     assert_eq!(process.lines().len(), 4);
 }
 
-/// The other side of this test: run by it as a process of its own, which dies with a child running.
+/// Set where this executable runs one of its tests once more, as a process of its own that fails.
+const INNER: &str = "TESTKIT_INNER";
+
+fn inner(test: &str) -> String {
+    let exe = std::env::current_exe().expect("this executable");
+    let output = Command::new(exe).args(["--exact", test, "--nocapture"]).env(INNER, "1").output();
+    let output = output.expect("running this executable");
+    assert!(!output.status.success(), "it was to fail");
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+fn is_inner() -> bool {
+    std::env::var_os(INNER).is_some()
+}
+
+fn ended(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
 #[test]
 fn a_child_dies_with_the_process_that_started_it() {
-    const PARENT: &str = "TESTKIT_PARENT";
-    if std::env::var_os(PARENT).is_some() {
+    if is_inner() {
         let child = Process::start_with(Path::new("/bin/sh"), &["-c", "echo here; exec sleep 600"], &[]);
         child.wait_for(|line| line == "here", BOUND);
         println!("child={}", child.pid());
         Command::new("sh").args(["-c", "kill -KILL $PPID"]).status().expect("sh");
         unreachable!("killed");
     }
-    let exe = std::env::current_exe().expect("this executable");
-    let output = Command::new(exe)
-        .args(["--exact", "a_child_dies_with_the_process_that_started_it", "--nocapture"])
-        .env(PARENT, "1")
-        .output()
-        .expect("running this executable");
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = inner("a_child_dies_with_the_process_that_started_it");
     let pid =
         text.lines().find_map(|line| line.split("child=").nth(1)).unwrap_or_else(|| panic!("no pid: {text}"));
-    let stat = format!("/proc/{}/stat", pid.trim());
-    eventually(BOUND, || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
+    eventually(BOUND, || ended(pid.trim()));
+}
+
+#[test]
+fn a_failing_test_leaves_the_data_of_its_broker() {
+    if is_inner() {
+        let kafka = Kafka::shared();
+        kafka.create_topic("evidence", 1, &[]);
+        panic!("as planned");
+    }
+    let text = inner("a_failing_test_leaves_the_data_of_its_broker");
+    let dir = text.lines().find_map(|line| line.split("are kept in ").nth(1));
+    let dir = Path::new(dir.unwrap_or_else(|| panic!("no directory: {text}")).trim());
+    assert!(dir.join("data/evidence-0").is_dir(), "{} is gone", dir.display());
+    std::fs::remove_dir_all(dir).expect("removing the kept directory");
 }

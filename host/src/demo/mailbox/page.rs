@@ -23,7 +23,7 @@ pub(super) const SCRIPT: &str = include_str!("../../../templates/mailbox.js");
 /// `STYLE` and `SCRIPT`; a test says the new one when a file changes.
 pub(super) const POLICY: &str = concat!(
     "default-src 'none'; ",
-    "style-src 'sha256-P0mVC8HuE5SdnLrAT5vFnIjYNXNoCaq2pFMNZleadaE='; ",
+    "style-src 'sha256-RL1vRc+bfysD/XgeLcJcBuS4pKKcy9TuMTGN8zlnlyY='; ",
     "script-src 'sha256-PXXrCbOIHkBmGLgNAAUPp7az21oKwqrqbbdxruf+NPU='; ",
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 );
@@ -182,7 +182,10 @@ const KOREAN: Words = Words {
 impl Words {
     fn example(&self, producer: SocketAddr) -> String {
         format!(
-            "curl http://{producer}/api/emails/send \\\n  -H 'Content-Type: application/json' \\\n  -d '{{\"from\":\"me@example.com\",\"to\":\"you@example.com\",\"subject\":\"{}\",\"body\":\"{}\"}}'",
+            r#"curl http://{producer}/api/emails/send \
+  -H 'Content-Type: application/json' \
+  -d '{{"from":"me@example.com","to":"you@example.com",
+       "subject":"{}","body":"{}"}}'"#,
             self.example_subject, self.example_body
         )
     }

@@ -72,7 +72,7 @@ fn send(producer: &BaseProducer, args: &Args, partition: i32, number: u64) -> Re
             Err((error, _)) => return Err(error).context("publishing"),
         }
     }
-    if number % 1024 == 0 {
+    if number.is_multiple_of(1024) {
         producer.poll(Duration::ZERO);
     }
     Ok(())

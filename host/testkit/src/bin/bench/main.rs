@@ -4,7 +4,8 @@ mod bare;
 mod load;
 mod run;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Measures the host beside a bare rdkafka consumer.
@@ -25,10 +26,15 @@ enum Command {
     Bare(bare::Args),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Bare(args) => bare::run(&args),
+    };
+    if let Err(error) = result {
+        eprintln!("bench: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }

@@ -1,6 +1,6 @@
 //! `bench run`: the host and the bare consumer in turns, measured from outside.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ const MEASURED: &str = "\
 Measured from outside. host: the group's committed offsets, asked of the broker every 20 ms. The
 clock runs from the first answer that shows a commit to the first with lag 0; the rate counts the
 messages committed between the two, so the host's commit interval counts against it. bare: its own
-clock, from the first batch to the last message; it commits nothing. Ready: from exec to the first
-commit (host). CPU: user + system of the process from exec to the end. Memory: VmHWM at the end.
-The broker runs on the same machine. Both start with the whole topic waiting; the group is deleted
-before each run.";
+clock, from the first batch to the last message, headers read; it commits nothing. CPU: user and
+system time of the process from exec to the end. Memory: VmHWM at the end. The broker runs on the
+same machine. Both start with the whole topic waiting, the host without committed offsets: its
+group is deleted before each run.";
 
 /// Arguments of `bench run`.
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,8 @@ struct Figures {
     rate: f64,
     cpu: f64,
     peak_mib: f64,
-    ready: f64,
+    /// Exec to first commit, where there is one.
+    ready: Option<f64>,
 }
 
 /// Runs the whole and prints its table.
@@ -85,7 +86,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn run_host(args: &Args, kafka: &Kafka, host: &PathBuf, plugin_file: &str) -> Result<Figures> {
+fn run_host(args: &Args, kafka: &Kafka, host: &Path, plugin_file: &str) -> Result<Figures> {
     let (topic, group) = (&args.plugin, format!("{}-group", args.plugin));
     kafka.delete_group(&group);
     let listen = format!("127.0.0.1:{}", free_port());
@@ -115,7 +116,7 @@ fn run_host(args: &Args, kafka: &Kafka, host: &PathBuf, plugin_file: &str) -> Re
     ensure!(status.success(), "after SIGTERM the host ended with {status}:\n{}", process.lines().join("\n"));
     ensure!(from < total, "the first commit seen held all {total} messages: use more --messages");
     let ready = (begun - start).as_secs_f64();
-    Ok(figures((total - from) as f64 / (end - begun).as_secs_f64(), usage, ready))
+    Ok(figures((total - from) as f64 / (end - begun).as_secs_f64(), usage, Some(ready)))
 }
 
 fn run_bare(args: &Args, kafka: &Kafka) -> Result<Figures> {
@@ -127,19 +128,17 @@ fn run_bare(args: &Args, kafka: &Kafka) -> Result<Figures> {
     let output = command.output().context("starting the bare consumer")?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    ensure!(text.contains(&format!("messages={} ", args.messages)), "not all messages were read: {text}");
+    let headers = if args.no_headers { 0 } else { args.messages };
+    ensure!(text.contains(&format!("headers={headers} ")), "not all headers were read: {text}");
     let value = |name: &str| -> Result<f64> {
         let found = text.split_whitespace().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         found.with_context(|| format!("no {name} in: {text}"))?.parse().context("a number")
     };
-    Ok(Figures {
-        rate: value("rate")?,
-        cpu: value("cpu")?,
-        peak_mib: mib(value("peak_rss")?),
-        ready: f64::NAN,
-    })
+    Ok(Figures { rate: value("rate")?, cpu: value("cpu")?, peak_mib: mib(value("peak_rss")?), ready: None })
 }
 
-fn figures(rate: f64, usage: Usage, ready: f64) -> Figures {
+fn figures(rate: f64, usage: Usage, ready: Option<f64>) -> Figures {
     Figures { rate, cpu: usage.cpu.as_secs_f64(), peak_mib: mib(usage.peak_rss as f64), ready }
 }
 
@@ -149,7 +148,8 @@ fn mib(bytes: f64) -> f64 {
 
 fn line(figures: &Figures) -> String {
     let Figures { rate, cpu, peak_mib, ready } = figures;
-    format!("{rate:>9.0}/s  CPU {cpu:.2} s  peak {peak_mib:.0} MiB  ready {ready:.2} s")
+    let ready = ready.map(|seconds| format!("  first commit after {seconds:.2} s")).unwrap_or_default();
+    format!("{rate:>9.0}/s  CPU {cpu:.2} s  peak {peak_mib:.0} MiB{ready}")
 }
 
 fn table(args: &Args, hosts: &[Figures], bares: &[Figures]) {
@@ -167,7 +167,7 @@ fn table(args: &Args, hosts: &[Figures], bares: &[Figures]) {
             spread(runs, |run| run.cpu, 2),
             spread(runs, per_message, 2),
             spread(runs, |run| run.peak_mib, 0),
-            spread(runs, |run| run.ready, 2),
+            spread(runs, |run| run.ready.unwrap_or(f64::NAN), 2),
         );
     }
     let share = median(hosts, |run| run.rate) / median(bares, |run| run.rate);

@@ -1,0 +1,74 @@
+//! What one message costs: its call in a fresh instance, and its place in the tracker.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use host::kafka::tracker::Tracker;
+use host::plugin::Plugin;
+use host::plugin::bindings::consumer::plugin::types::Message;
+use host::plugin::call::Services;
+use host::plugin::engine::Engines;
+use host::plugin::output::Place;
+use tokio::runtime::{Builder, Runtime};
+
+const JSON: &[u8] = r#"{"from":"sender0000001@example.com","to":"receiver0000001@example.org","subject":"테스트 제목 0000001","body":"okay 테스트 내용 번호 0000001 lorem ipsum dolor sit amet"}"#.as_bytes();
+
+fn load(runtime: &Runtime) -> Plugin {
+    let services = Arc::new(Services { mailer: None, runtime: runtime.handle().clone() });
+    runtime.block_on(async {
+        let engines = Engines::new(1).expect("engines");
+        let path = testkit::plugin("parse");
+        Plugin::load(Path::new(&path), &engines, services).await.expect("parse.wasm loads")
+    })
+}
+
+fn message() -> Message<'static> {
+    Message {
+        id: "0199f0c4-0000-7000-8000-000000000000",
+        topic: "parse",
+        partition: 0,
+        offset: 1,
+        timestamp_ms: 1_792_000_000_000,
+        key: None,
+        value: Some(JSON),
+        headers: &[],
+        attempt: 1,
+        max_attempts: 6,
+        attributes: &[],
+    }
+}
+
+fn call(criterion: &mut Criterion) {
+    let runtime = Builder::new_current_thread().enable_time().build().expect("runtime");
+    let plugin = load(&runtime);
+    criterion.bench_function("call, fresh instance, 200 bytes of JSON", |bencher| {
+        bencher.iter_custom(|count| {
+            runtime.block_on(async {
+                let started = Instant::now();
+                for _ in 0..count {
+                    let place = Place { plugin: Arc::clone(&plugin.name), message: None };
+                    plugin.handle(message(), place).await.expect("an outcome");
+                }
+                started.elapsed()
+            })
+        });
+    });
+}
+
+fn tracker(criterion: &mut Criterion) {
+    criterion.bench_function("tracker, 1000 deliveries finished in reverse", |bencher| {
+        bencher.iter_batched_ref(
+            Tracker::default,
+            |tracker| {
+                let numbers: Vec<u64> = (0..1000).map(|offset| tracker.deliver(offset)).collect();
+                numbers.into_iter().rev().for_each(|number| tracker.finish(number));
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(benches, call, tracker);
+criterion_main!(benches);

@@ -1,0 +1,94 @@
+//! Records as large as their topics take.
+
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use testkit::{Kafka, Record};
+
+use crate::support::{BOUND, Guest, Host, attempts, body, deliveries};
+
+/// JSON, filled up to `size` with blanks.
+fn padded(id: &str, action: &str, size: usize) -> String {
+    let mut text = body(id, action, "");
+    text.extend(std::iter::repeat_n(' ', size - text.len()));
+    text
+}
+
+/// Publishes the largest record of this id that the topic takes, and returns its value.
+fn publish_largest(kafka: &Kafka, topic: &str, limit: usize, id: &str) -> String {
+    let mut config = kafka.config("");
+    config.set("message.max.bytes", "100000000").set("linger.ms", "0");
+    let producer: BaseProducer = config.create().expect("a producer");
+    let before = kafka.end_offsets(topic);
+    // A batch has 61 bytes beside its records, a record a few more.
+    for size in (limit - 200..limit).rev() {
+        let value = padded(id, "retry", size);
+        producer.send(BaseRecord::<(), str>::to(topic).payload(&value).partition(0)).expect("queued");
+        producer.flush(BOUND).expect("flushed");
+        if kafka.end_offsets(topic) != before {
+            return value;
+        }
+    }
+    panic!("{topic} takes nothing of {limit} bytes");
+}
+
+#[test]
+fn a_record_at_the_source_topics_limit_reaches_the_dead_letter_topic_whole() {
+    let kafka = Kafka::shared();
+    // The broker's default limit, which is above librdkafka's, and one that an operator set.
+    for (name, limit, settings) in
+        [("default-max", 1_048_588, &[][..]), ("small-max", 20_000, &[("max.message.bytes", "20000")][..])]
+    {
+        let guest = Guest::fast(name);
+        kafka.create_topic(&guest.topic, 1, settings);
+        let value = publish_largest(kafka, &guest.topic, limit, "big");
+        println!("{name}: a value of {} bytes", value.len());
+        let host = Host::start(kafka, &[&guest.path]);
+        guest.settle(kafka);
+        assert_eq!(attempts(&deliveries(&host.stop()), "big"), [1, 2, 3, 4, 5, 6]);
+        let dead = kafka.read_all(&guest.dead);
+        assert_eq!(dead.len(), 1);
+        assert!(dead[0].text() == value, "{} bytes instead of {}", dead[0].text().len(), value.len());
+        assert_eq!(dead[0].header("host-value-cut"), None);
+    }
+}
+
+#[test]
+fn a_record_too_large_for_the_operators_topics_is_dead_without_its_value() {
+    const SMALL: &[(&str, &str)] = &[("max.message.bytes", "3000")];
+    let kafka = Kafka::shared();
+    let guest = Guest::fast("cut");
+    kafka.create_topic(&guest.dead, 1, SMALL);
+    kafka.create_topic(&guest.retry_topics[0], 1, SMALL);
+    let host = Host::start(kafka, &[&guest.path]);
+    let headers = |record: Record| record.with_key("key").with_header("trace", "1").with_null_header("none");
+    kafka.produce(
+        &guest.topic,
+        [
+            headers(Record::new(padded("small", "reject", 300))),
+            headers(Record::new(padded("rejected", "reject", 10_000))),
+            // Too large for the first retry topic already.
+            headers(Record::new(padded("retried", "retry", 10_001))),
+        ],
+    );
+    guest.settle(kafka);
+    let all = deliveries(&host.stop());
+    for id in ["small", "rejected", "retried"] {
+        assert_eq!(attempts(&all, id), [1], "{id}");
+    }
+    let mut dead = kafka.read_all(&guest.dead);
+    dead.sort_by_key(|record| record.header("kafka_original-offset").map(<[u8]>::to_vec));
+    assert_eq!(dead.len(), 3);
+    for (offset, (record, cut, code)) in dead
+        .iter()
+        .zip([(None, "asked-reject"), (Some("10000"), "asked-reject"), (Some("10001"), "asked-retry")])
+        .map(|(record, (cut, code))| (record, cut, code))
+        .enumerate()
+    {
+        assert_eq!(record.header_text("host-value-cut").as_deref(), cut);
+        assert_eq!(record.value.is_none(), cut.is_some());
+        assert_eq!(record.header_text("host-failure-code").as_deref(), Some(code));
+        assert_eq!(record.header_text("kafka_original-topic").as_ref(), Some(&guest.topic));
+        assert_eq!(record.header("kafka_original-offset"), Some(&(offset as i64).to_be_bytes()[..]));
+        assert_eq!(record.key.as_deref(), Some(&b"key"[..]));
+        assert_eq!(record.headers[..2], [(b"trace".to_vec(), Some(b"1".to_vec())), (b"none".to_vec(), None)]);
+    }
+}

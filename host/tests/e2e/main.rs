@@ -1,0 +1,15 @@
+//! The `host` binary from end to end, on Apache Kafka.
+//!
+//! Needs what `make build guests` leaves. The tests share one broker; each runs its messages
+//! through a guest that was renamed for it, so topics and groups are its own.
+
+mod hostile;
+mod limits;
+mod logs;
+mod main_path;
+mod mixed;
+mod offsets;
+mod retry;
+mod sandbox;
+mod start_up;
+mod support;

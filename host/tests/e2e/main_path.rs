@@ -1,0 +1,135 @@
+//! The main job: requests in, log lines out, everything committed.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use testkit::{Kafka, Process, Record, eventually, plugin, post};
+
+use crate::support::{BOUND, Guest, Host, SHUTDOWN, attempts, between, body, deliveries};
+
+const POSTS: usize = 1000;
+const CLIENTS: usize = 8;
+
+fn producer(kafka: &Kafka) -> (Process, u16) {
+    let process =
+        Process::start("producer", &["--bootstrap-servers", kafka.bootstrap(), "--listen", "127.0.0.1:0"]);
+    let line = process.wait_for(|line| line.contains("http://127.0.0.1:"), BOUND);
+    let port = line.rsplit(':').next().and_then(|port| port.trim().parse().ok());
+    (process, port.unwrap_or_else(|| panic!("no port in {line}")))
+}
+
+fn email(number: usize) -> String {
+    format!(
+        r#"{{"from":"a{number}@example.com","to":"b@example.com","subject":"제목 {number}","body":"본문"}}"#
+    )
+}
+
+#[test]
+fn a_thousand_posts_are_a_thousand_emails_and_none_is_left() {
+    let kafka = Kafka::shared();
+    let host = Host::start(kafka, &[&plugin("email"), &plugin("sms")]);
+    let (_producer, port) = producer(kafka);
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            scope.spawn(move || {
+                for number in (client..POSTS).step_by(CLIENTS) {
+                    let answer = post(port, "/api/emails/send", &email(number)).expect("an answer");
+                    assert_eq!((answer.status, answer.text().as_str()), (200, "이메일 발송 요청 완료"));
+                }
+            });
+        }
+        for number in 0..10 {
+            let sms = format!(r#"{{"from":"0{number}","to":"02","body":"본문"}}"#);
+            assert_eq!(post(port, "/api/sms/send", &sms).expect("an answer").status, 200);
+        }
+    });
+    eventually(BOUND, || {
+        kafka.lag("email-send-group", "email.send") == 0 && kafka.lag("sms-send-group", "sms.send") == 0
+    });
+    let ends = kafka.end_offsets("email.send");
+    assert_eq!(ends.iter().sum::<i64>(), POSTS as i64);
+    let committed = kafka.committed("email-send-group", "email.send");
+    assert_eq!(committed.iter().map(|offset| offset.unwrap_or(0)).collect::<Vec<_>>(), ends);
+    let lines = host.stop();
+
+    let emails: Vec<&str> =
+        lines.iter().filter_map(|line| between(line, "이메일 발송: from=", " plugin=")).collect();
+    assert_eq!(emails.len(), POSTS);
+    let expected: BTreeSet<String> = (0..POSTS)
+        .map(|number| format!("a{number}@example.com, to=b@example.com, subject=제목 {number}"))
+        .collect();
+    assert_eq!(emails.iter().map(|line| line.to_string()).collect::<BTreeSet<_>>(), expected);
+    let sms: BTreeSet<&str> =
+        lines.iter().filter_map(|line| between(line, "SMS 발송: from=", " plugin=")).collect();
+    assert_eq!(sms.len(), 10);
+    assert!(sms.contains("07, to=02"), "{sms:?}");
+    assert_eq!(kafka.read_all("email.send.dlt"), []);
+
+    what_is_no_email_is_rejected(kafka);
+}
+
+/// On the same topics, so after the other.
+fn what_is_no_email_is_rejected(kafka: &Kafka) {
+    let host = Host::start(kafka, &[&plugin("email")]);
+    let blank = r#"{"from":" ","to":"b@example.com"}"#;
+    let records = [
+        Record::new("no JSON").with_key("a"),
+        Record::new(blank).with_key("b"),
+        Record::tombstone().with_key("c"),
+    ];
+    kafka.produce("email.send", records);
+    eventually(BOUND, || kafka.lag("email-send-group", "email.send") == 0);
+    host.stop();
+    let mut dead = kafka.read_all("email.send.dlt");
+    dead.sort_by(|one, other| one.key.cmp(&other.key));
+    let codes: Vec<_> =
+        dead.iter().map(|record| record.header_text("host-failure-code").unwrap_or_default()).collect();
+    assert_eq!(codes, ["invalid-message", "missing-from", "tombstone"]);
+    let values: Vec<_> = dead.iter().map(|record| record.value.as_deref()).collect();
+    assert_eq!(values, [Some(&b"no JSON"[..]), Some(blank.as_bytes()), None]);
+}
+
+#[test]
+fn sigterm_finishes_the_call_under_way_and_commits_it() {
+    let kafka = Kafka::shared();
+    let guest = Guest::fast("terminate");
+    let mut host = Host::start(kafka, &[&guest.path]);
+    kafka.produce(&guest.topic, [Record::new(body("slow", "sleep", r#","ms":1000"#))]);
+    host.process.wait_for(|line| line.contains("handled id=slow"), BOUND);
+    assert_eq!(kafka.lag(&guest.group, &guest.topic), 1);
+    let told = Instant::now();
+    host.process.terminate();
+    let status = host.process.wait(SHUTDOWN);
+    let lines = host.process.lines();
+    assert_eq!(status.code(), Some(0), "{}", lines.join("\n"));
+    println!("ended {:?} after SIGTERM", told.elapsed());
+    assert!(told.elapsed() < Duration::from_secs(30));
+    assert_eq!(kafka.committed(&guest.group, &guest.topic), [Some(1)]);
+    assert_eq!(attempts(&deliveries(&lines), "slow"), [1]);
+
+    let again = Host::start(kafka, &[&guest.path]);
+    kafka.produce(&guest.topic, [Record::new(body("next", "done", ""))]);
+    guest.settle(kafka);
+    let all = deliveries(&again.stop());
+    assert_eq!(all.keys().collect::<Vec<_>>(), ["next"], "what was finished is not repeated");
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let kafka = Kafka::shared();
+    let guest = Guest::fast("impatient");
+    let mut host = Host::start(kafka, &[&guest.path]);
+    kafka.produce(&guest.topic, [Record::new(body("slow", "sleep", r#","ms":9000"#))]);
+    host.process.wait_for(|line| line.contains("handled id=slow"), BOUND);
+    host.process.terminate();
+    host.process.wait_for(|line| line.starts_with("Draining"), BOUND);
+    let told = Instant::now();
+    host.process.terminate();
+    assert_eq!(host.process.wait(SHUTDOWN).code(), Some(1));
+    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    assert_eq!(kafka.lag(&guest.group, &guest.topic), 1, "what was cut off is not committed");
+
+    let again = Host::start(kafka, &[&guest.path]);
+    guest.settle(kafka);
+    assert_eq!(attempts(&deliveries(&again.stop()), "slow"), [1], "what was cut off is repeated");
+}
