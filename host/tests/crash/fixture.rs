@@ -61,10 +61,6 @@ impl Host {
         self.process.count(matches)
     }
 
-    pub fn is_running(&mut self) -> bool {
-        self.process.is_running()
-    }
-
     pub fn terminate(&mut self) {
         self.process.terminate();
     }
@@ -76,12 +72,18 @@ impl Host {
         self.lines()
     }
 
+    /// Waits for its end; its exit code and every line it has written.
+    pub fn ended(mut self, bound: Duration) -> (Option<i32>, Vec<String>) {
+        let status = self.process.wait(bound);
+        (status.code(), self.lines())
+    }
+
     /// SIGTERM, which must end it with exit code 0 within its bound; every line it has written.
     pub fn stop(mut self) -> Vec<String> {
         self.process.terminate();
-        let status = self.process.wait(SHUTDOWN);
-        assert_eq!(status.code(), Some(0), "{status}; {:?}", self.process.lines().last());
-        self.process.lines()
+        let (code, lines) = self.ended(SHUTDOWN);
+        assert_eq!(code, Some(0), "{:?}", lines.last());
+        lines
     }
 }
 
