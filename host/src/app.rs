@@ -269,6 +269,8 @@ fn consumer_config(args: &RunArgs) -> ClientConfig {
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("partition.assignment.strategy", "cooperative-sticky"),
+        // Moves the commit position over transaction markers and aborted messages at the end.
+        ("enable.partition.eof", "true"),
         // Per partition; what waits in the client is memory, not speed.
         ("queued.max.messages.kbytes", "1024"),
         // How long a partition rests when its queue is full; the default of 1 s halves the rate.

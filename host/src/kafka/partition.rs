@@ -145,7 +145,7 @@ impl Partition {
                     let number = state.tracker.deliver(message.offset());
                     batch.push(self.start(state, number, message, None));
                 }
-                Event::Reached(offset) => state.tracker.reach(offset),
+                Event::End(offset) => state.tracker.reach(offset),
             }
         }
         if count == max {
@@ -185,7 +185,7 @@ impl Partition {
             for event in events.drain(..) {
                 let message = match event {
                     Event::Message(message) => message,
-                    Event::Reached(offset) => {
+                    Event::End(offset) => {
                         state.tracker.reach(offset);
                         continue;
                     }

@@ -15,7 +15,6 @@ use std::ffi::{CStr, CString, c_void};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use rdkafka::IntoOpaque;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -36,11 +35,6 @@ type OnReady = Box<dyn Fn() + Send + Sync>;
 /// The messages of one assigned partition.
 pub struct Queue {
     ptr: NonNull<sys::rd_kafka_queue_t>,
-    client: *mut sys::rd_kafka_t,
-    topic: CString,
-    partition: i32,
-    /// librdkafka's position after the last read.
-    position: AtomicI64,
     on_ready: *mut OnReady,
     /// The consumer must outlive its queues.
     _consumer: Arc<dyn Any + Send + Sync>,
@@ -73,10 +67,7 @@ impl Queue {
             sys::rd_kafka_queue_forward(ptr.as_ptr(), ptr::null_mut());
             sys::rd_kafka_queue_cb_event_enable(ptr.as_ptr(), Some(call_on_ready), on_ready.cast());
         }
-        let queue =
-            Self { ptr, client, topic: name, partition, position: AtomicI64::new(0), on_ready, _consumer: consumer };
-        queue.position.store(queue.position(), Ordering::Relaxed);
-        Some(Arc::new(queue))
+        Some(Arc::new(Self { ptr, on_ready, _consumer: consumer }))
     }
 
     /// Moves up to `max` events that are here already into `into`, without waiting. Returns how
@@ -95,44 +86,19 @@ impl Queue {
         let count =
             unsafe { sys::rd_kafka_consume_batch_queue(self.ptr.as_ptr(), 0, pointers.as_mut_ptr(), max) };
         let count = usize::try_from(count).unwrap_or(0);
-        let (mut next, mut failed) = (0, false);
         for pointer in pointers.into_iter().take(count).filter_map(NonNull::new) {
             // SAFETY: librdkafka hands each message over to us; `Message` destroys it.
             let code = unsafe { pointer.as_ref().err };
             let message = Message { ptr: pointer, _queue: Arc::clone(self) };
-            if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                next = message.offset() + 1;
-                into.push(Event::Message(message));
-            } else {
-                failed = true;
-                on_error(KafkaError::MessageConsumption(code.into()));
+            match code {
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => into.push(Event::Message(message)),
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+                    into.push(Event::End(message.offset()));
+                }
+                code => on_error(KafkaError::MessageConsumption(code.into())),
             }
         }
-        // Transaction markers move the position without a message. Only a move counts: it stays
-        // where it was when a partition is read again from an earlier offset. A batch read takes
-        // an error for a message and moves the position past one that was not read. Therefore no
-        // partition-EOF events either: after the next pause, and every rebalance is one, the
-        // partition would go on an offset too far, and lose a message or start over.
-        let position = self.position();
-        let moved = position > self.position.swap(position, Ordering::Relaxed);
-        if moved && position > next && !failed {
-            into.push(Event::Reached(position));
-        }
         count
-    }
-
-    /// The offset after the last one that was read, messages or not; negative before the first.
-    fn position(&self) -> i64 {
-        // SAFETY: the client lives as long as `_consumer`; the list is ours, and the element that
-        // `add` returns lives as long as the list.
-        unsafe {
-            let list = sys::rd_kafka_topic_partition_list_new(1);
-            let element = sys::rd_kafka_topic_partition_list_add(list, self.topic.as_ptr(), self.partition);
-            sys::rd_kafka_position(self.client, list);
-            let offset = (*element).offset;
-            sys::rd_kafka_topic_partition_list_destroy(list);
-            offset
-        }
     }
 }
 
@@ -158,9 +124,8 @@ unsafe extern "C" fn call_on_ready(_: *mut sys::rd_kafka_t, opaque: *mut c_void)
 pub enum Event {
     /// A record.
     Message(Message),
-    /// Everything before this offset was read; what lies between it and the last message is
-    /// transaction markers and aborted messages.
-    Reached(i64),
+    /// The partition's end was reached, which is this offset. Only with `enable.partition.eof`.
+    End(i64),
 }
 
 /// A consumed message, in librdkafka's memory.

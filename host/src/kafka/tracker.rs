@@ -32,8 +32,8 @@ impl Tracker {
         number
     }
 
-    /// Everything before `offset` was read: what lies between it and the last message is
-    /// transaction markers and aborted messages, which nobody delivers.
+    /// The end of the partition was reached at `offset`: what lies between it and the last message
+    /// is transaction markers and aborted messages, which nobody delivers.
     pub fn reach(&mut self, offset: i64) {
         let next = self.window.back().map(|last| last.offset + 1).or(self.position);
         if next.is_none_or(|next| next < offset) {
