@@ -97,7 +97,13 @@ impl Chain {
     /// Every message is done or dead, never both, and as it should be; nothing is left to do.
     /// `letters` are dead letters that were copied off. Says what was repeated.
     #[track_caller]
-    pub fn check_ends(&self, kafka: &Kafka, work: &Workload, deliveries: &Deliveries, letters: &[usize]) -> Report {
+    pub fn check_ends(
+        &self,
+        kafka: &Kafka,
+        work: &Workload,
+        deliveries: &Deliveries,
+        letters: &[usize],
+    ) -> Report {
         self.check_commits(kafka, work, Some(deliveries));
         let delivered = |id| (1..=work.last_attempt(id)).all(|attempt| deliveries.count(id, attempt) > 0);
         let lost: Vec<usize> = work.ids().filter(|id| !delivered(*id)).collect();

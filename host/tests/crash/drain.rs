@@ -19,9 +19,10 @@ const WAITING: u32 = 4;
 #[test]
 fn what_runs_ends_and_what_waits_comes_back_in_time() {
     let retried = (0..10).map(|_| Task::Flaky(WAITING - 1));
-    let work = Workload::new(
-        retried.chain((0..SLOW_CALLS).map(|_| Task::Slow(CALL.as_millis().try_into().expect("a call's length")))),
-    );
+    let work =
+        Workload::new(retried.chain(
+            (0..SLOW_CALLS).map(|_| Task::Slow(CALL.as_millis().try_into().expect("a call's length"))),
+        ));
     let kafka = Kafka::start();
     kafka.create_topic(SLOW.source(), 3, &[]);
     let host = Host::start(&kafka, PLUGINS, &[]);
@@ -46,7 +47,12 @@ fn what_runs_ends_and_what_waits_comes_back_in_time() {
     let after = host.stop();
     for record in kafka.read_all(&SLOW.topic(WAITING)) {
         let early = since_midnight_ms(&after, id_of(&record)) - due_ms(&record).rem_euclid(DAY_MS);
-        assert!((0..DAY_MS / 2).contains(&early.rem_euclid(DAY_MS)), "{} came {} ms early", record.text(), -early);
+        assert!(
+            (0..DAY_MS / 2).contains(&early.rem_euclid(DAY_MS)),
+            "{} came {} ms early",
+            record.text(),
+            -early
+        );
     }
     lines.extend(after);
     SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).check_exactly_once();
@@ -84,7 +90,10 @@ fn since_midnight_ms(lines: &[String], id: usize) -> i64 {
     let handled = format!("handled id={id} attempt={WAITING} ");
     let line = lines.iter().find(|line| line.contains(&handled)).unwrap_or_else(|| panic!("no {handled}"));
     let time = line.split(['T', 'Z']).nth(1).expect("a timestamp");
-    let seconds: f64 = time.split(':').map(|part| part.parse::<f64>().expect("a number")).fold(0.0, |sum, part| sum * 60.0 + part);
+    let seconds: f64 = time
+        .split(':')
+        .map(|part| part.parse::<f64>().expect("a number"))
+        .fold(0.0, |sum, part| sum * 60.0 + part);
     (seconds * 1000.0) as i64
 }
 

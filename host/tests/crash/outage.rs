@@ -60,7 +60,7 @@ fn a_partition_waits_for_its_dead_letter_topic() {
     let host = Host::start(&kafka, &["faulty_fast", "faulty"], &[]);
     host.ready(BOUND);
     // Partition 0 gets what is rejected, partition 1 what is done.
-    let task = |id: usize| if id % 2 == 0 { Task::Rejected } else { Task::Done };
+    let task = |id: usize| if id.is_multiple_of(2) { Task::Rejected } else { Task::Done };
     let work = Workload::new((0..600).map(task));
     let publish = |first: usize, count: usize| {
         let ids = first..first + count;
