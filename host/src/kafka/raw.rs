@@ -73,24 +73,22 @@ impl Queue {
     /// Moves up to `max` events that are here already into `into`, without waiting. Returns how
     /// many librdkafka gave, so that fewer than `max` means that the queue was empty. Errors that
     /// librdkafka reports in place of messages go to `on_error`.
+    ///
+    /// One at a time: `rd_kafka_consume_batch_queue` takes an error or the end of the partition for
+    /// a message and moves the client's position past one that was not read. Every cooperative
+    /// rebalance pauses the partitions that stay and goes on from that position: a message is lost.
     pub fn read(
         self: &Arc<Self>,
         max: usize,
         into: &mut Vec<Event>,
         mut on_error: impl FnMut(KafkaError),
     ) -> usize {
-        const MOST: usize = 64;
-        let mut pointers = [ptr::null_mut(); MOST];
-        let max = max.min(MOST);
-        // SAFETY: `pointers` has room for `max`.
-        let count =
-            unsafe { sys::rd_kafka_consume_batch_queue(self.ptr.as_ptr(), 0, pointers.as_mut_ptr(), max) };
-        let count = usize::try_from(count).unwrap_or(0);
-        for pointer in pointers.into_iter().take(count).filter_map(NonNull::new) {
-            // SAFETY: librdkafka hands each message over to us; `Message` destroys it.
-            let code = unsafe { pointer.as_ref().err };
-            let message = Message { ptr: pointer, _queue: Arc::clone(self) };
-            match code {
+        for count in 0..max {
+            // SAFETY: the queue is alive; a message that it gives is ours, and `Message` destroys it.
+            let pointer = unsafe { sys::rd_kafka_consume_queue(self.ptr.as_ptr(), 0) };
+            let Some(ptr) = NonNull::new(pointer) else { return count };
+            let message = Message { ptr, _queue: Arc::clone(self) };
+            match message.raw().err {
                 sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => into.push(Event::Message(message)),
                 sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
                     into.push(Event::End(message.offset()));
@@ -98,7 +96,7 @@ impl Queue {
                 code => on_error(KafkaError::MessageConsumption(code.into())),
             }
         }
-        count
+        max
     }
 }
 

@@ -1,0 +1,104 @@
+//! SIGTERM while calls take seconds and retries wait.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use testkit::{Kafka, Record, eventually};
+
+use crate::audit::SLOW;
+use crate::fixture::{BOUND, Deliveries, Host, SHUTDOWN};
+use crate::workload::{Task, Workload, id_of};
+
+const PLUGINS: &[&str] = &["faulty"];
+/// Calls that are under way when the signal comes, each this long.
+const SLOW_CALLS: usize = 20;
+const CALL: Duration = Duration::from_secs(4);
+/// The attempt whose retries wait when the signal comes: 4 s each.
+const WAITING: u32 = 4;
+
+#[test]
+fn what_runs_ends_and_what_waits_comes_back_in_time() {
+    let retried = (0..10).map(|_| Task::Flaky(WAITING - 1));
+    let work =
+        Workload::new(retried.chain(
+            (0..SLOW_CALLS).map(|_| Task::Slow(CALL.as_millis().try_into().expect("a call's length"))),
+        ));
+    let kafka = Kafka::start();
+    kafka.create_topic(SLOW.source(), 3, &[]);
+    let host = Host::start(&kafka, PLUGINS, &[]);
+    host.ready(BOUND);
+    kafka.produce(SLOW.source(), work.records(0..10));
+    eventually(BOUND, || kafka.read_all(&SLOW.topic(WAITING)).len() == 10);
+    let begun = host.handled();
+    kafka.produce(SLOW.source(), work.records(10..work.len()));
+    host.wait_handled(begun + SLOW_CALLS, CALL);
+    let signalled = Instant::now();
+    let mut lines = host.stop();
+    let took = signalled.elapsed();
+    println!("drained in {took:?}");
+    assert!(took > CALL / 2 && took < SHUTDOWN, "the calls were not waited for, or too long: {took:?}");
+    assert_eq!(SLOW.lag(&kafka, 1), 0, "the calls' messages are committed");
+    assert_eq!(SLOW.lag(&kafka, WAITING), 10, "what waited is not committed");
+    let before = Deliveries::of(&lines);
+    assert!((0..10).all(|id| before.count(id, WAITING) == 0), "a retry ran before it was due");
+
+    let host = Host::start(&kafka, PLUGINS, &[]);
+    SLOW.settle(&kafka, BOUND);
+    let after = host.stop();
+    for record in kafka.read_all(&SLOW.topic(WAITING)) {
+        let early = since_midnight_ms(&after, id_of(&record)) - due_ms(&record).rem_euclid(DAY_MS);
+        assert!(
+            (0..DAY_MS / 2).contains(&early.rem_euclid(DAY_MS)),
+            "{} came {} ms early",
+            record.text(),
+            -early
+        );
+    }
+    lines.extend(after);
+    SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).check_exactly_once();
+}
+
+/// A call that is cut off is repeated, not lost.
+#[test]
+fn a_second_signal_does_not_wait() {
+    let work = Workload::new([Task::Slow(9_000)]);
+    let kafka = Kafka::start();
+    kafka.create_topic(SLOW.source(), 1, &[]);
+    let mut host = Host::start(&kafka, PLUGINS, &["-X", "group.instance.id=drained"]);
+    kafka.produce(SLOW.source(), work.records(work.ids()));
+    host.wait_handled(1, BOUND);
+    host.terminate();
+    eventually(BOUND, || host.count(|line| line.starts_with("Draining")) == 1);
+    // The handler of the second signal is installed after the line.
+    sleep(Duration::from_millis(300));
+    let signalled = Instant::now();
+    host.terminate();
+    let (code, mut lines) = host.ended(SHUTDOWN);
+    assert_eq!(code, Some(1));
+    assert!(signalled.elapsed() < Duration::from_secs(2), "{:?}", signalled.elapsed());
+    assert_eq!(SLOW.lag(&kafka, 1), 1);
+    let host = Host::start(&kafka, PLUGINS, &["-X", "group.instance.id=drained"]);
+    SLOW.settle(&kafka, BOUND);
+    lines.extend(host.stop());
+    SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).print("stopped at once");
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+/// When it was handled on the waiting attempt, by the log's clock: milliseconds since midnight UTC.
+fn since_midnight_ms(lines: &[String], id: usize) -> i64 {
+    let handled = format!("handled id={id} attempt={WAITING} ");
+    let line = lines.iter().find(|line| line.contains(&handled)).unwrap_or_else(|| panic!("no {handled}"));
+    let time = line.split(['T', 'Z']).nth(1).expect("a timestamp");
+    let seconds: f64 = time
+        .split(':')
+        .map(|part| part.parse::<f64>().expect("a number"))
+        .fold(0.0, |sum, part| sum * 60.0 + part);
+    (seconds * 1000.0) as i64
+}
+
+/// When the record is due: a big-endian two's complement number of milliseconds.
+fn due_ms(record: &Record) -> i64 {
+    let bytes = record.header("retry_topic-backoff-timestamp").expect("a due time");
+    bytes.iter().fold(0, |number, byte| number << 8 | i64::from(*byte))
+}

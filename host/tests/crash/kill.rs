@@ -1,0 +1,69 @@
+//! The host killed with SIGKILL.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use testkit::{Kafka, Rng, scale};
+
+use crate::audit::FAST;
+use crate::fixture::{BOUND, Deliveries, Host};
+use crate::workload::{ATTEMPTS, Workload};
+
+const PLUGINS: &[&str] = &["faulty_fast"];
+/// Every this many kills, one hits a host that is still starting.
+const EARLY: usize = 5;
+
+/// With an instance id, so that the next process takes over at once.
+#[test]
+fn killed_again_and_again_it_loses_nothing() {
+    let mut rng = Rng::seeded();
+    let kills = scale(20, 100);
+    let work = Workload::mixed(&mut rng, kills * 500);
+    let kafka = Kafka::start();
+    kafka.create_topic(FAST.source(), 4, &[]);
+    kafka.produce(FAST.source(), work.records(work.ids()));
+    let mut deliveries = Deliveries::default();
+    let mut left = work.len();
+    for kill in 1..=kills {
+        let host = Host::start(&kafka, PLUGINS, &["-X", "group.instance.id=killed"]);
+        if kill % EARLY == 0 {
+            // A seeded moment between exec and the first messages.
+            sleep(Duration::from_millis(rng.below(400)));
+        } else {
+            // On average this leaves enough to do for the kills to come.
+            let most = 2 * left / (kills - kill + 1);
+            host.wait_handled(1 + rng.below(most as u64) as usize, BOUND);
+        }
+        deliveries.add(&host.kill());
+        FAST.check_commits(&kafka, &work, Some(&deliveries));
+        left = usize::try_from((1..=ATTEMPTS).map(|attempt| FAST.lag(&kafka, attempt)).sum::<i64>())
+            .expect("no negative lag");
+        println!("kill {kill}: {} repeated so far, {left} records left", deliveries.repeats());
+        assert!(left > 0, "kill {kill} came after everything was done");
+    }
+    let host = Host::start(&kafka, PLUGINS, &["-X", "group.instance.id=killed"]);
+    host.ready(BOUND);
+    FAST.settle(&kafka, BOUND);
+    deliveries.add(&host.stop());
+    let report = FAST.check_ends(&kafka, &work, &deliveries, &[]);
+    report.print(&format!("{kills} kills"));
+}
+
+/// Without an instance id, the dead member keeps its partitions until its session ends.
+#[test]
+fn a_killed_member_gives_way_when_its_session_ends() {
+    let work = Workload::mixed(&mut Rng::seeded(), 200);
+    let kafka = Kafka::start();
+    kafka.create_topic(FAST.source(), 2, &[]);
+    kafka.produce(FAST.source(), work.records(work.ids()));
+    let session = ["-X", "session.timeout.ms=21000"];
+    let host = Host::start(&kafka, PLUGINS, &session);
+    host.wait_handled(50, BOUND);
+    let mut deliveries = Deliveries::of(&host.kill());
+    FAST.check_commits(&kafka, &work, Some(&deliveries));
+    let host = Host::start(&kafka, PLUGINS, &session);
+    println!("took over after {:?}", host.ready(BOUND));
+    FAST.settle(&kafka, BOUND);
+    deliveries.add(&host.stop());
+    FAST.check_ends(&kafka, &work, &deliveries, &[]).print("one kill");
+}

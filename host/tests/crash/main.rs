@@ -1,0 +1,13 @@
+//! What kills, outages and rebalances may not break: every message ends in its place, and no
+//! commit passes one that has not.
+//!
+//! Every test has an Apache Kafka of its own. What is random comes from a printed seed:
+//! `TEST_SEED=…` repeats it. `LONG=1` runs the full sizes.
+
+mod audit;
+mod drain;
+mod fixture;
+mod kill;
+mod outage;
+mod rebalance;
+mod workload;

@@ -1,0 +1,106 @@
+//! Members that come, go and die while messages flow.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
+use std::time::Duration;
+
+use testkit::{Kafka, Rng, eventually, scale};
+
+use crate::audit::FAST;
+use crate::fixture::{BOUND, Deliveries, Host};
+use crate::workload::Workload;
+
+const PLUGINS: &[&str] = &["faulty_fast"];
+const PARTITIONS: usize = 6;
+/// As short as the host allows: how long a killed member keeps its partitions.
+const SESSION: &[&str] = &["-X", "session.timeout.ms=21000"];
+/// Messages are published so many at a time; each time takes about half a second.
+const CHUNK: usize = 400;
+
+#[test]
+fn members_come_and_go_without_a_repeat() {
+    let work = Workload::mixed(&mut Rng::seeded(), scale(8_000, 80_000));
+    let kafka = Kafka::start();
+    kafka.create_topic(FAST.source(), PARTITIONS, &[]);
+    let mut deliveries = Deliveries::default();
+    let rounds = scale(2, 20);
+    let mut hosts: Vec<Host> = (0..3).map(|_| join(&kafka)).collect();
+    let hosts = flow(&kafka, &work, || {
+        for _ in 0..rounds {
+            hosts.iter().for_each(takes_part);
+            deliveries.add(&hosts.remove(0).stop());
+            hosts.iter().for_each(takes_part);
+            hosts.push(join(&kafka));
+        }
+        hosts.iter().for_each(takes_part);
+        hosts
+    });
+    hosts.into_iter().for_each(|host| deliveries.add(&host.stop()));
+    let report = FAST.check_ends(&kafka, &work, &deliveries, &[]);
+    report.print(&format!("{rounds} members stopped, {rounds} added"));
+    report.check_exactly_once();
+}
+
+#[test]
+fn a_killed_members_messages_are_repeated_by_the_others() {
+    let mut rng = Rng::seeded();
+    let work = Workload::mixed(&mut rng, scale(8_000, 80_000));
+    let kafka = Kafka::start();
+    kafka.create_topic(FAST.source(), PARTITIONS, &[]);
+    let mut deliveries = Deliveries::default();
+    let mut hosts: Vec<Host> = (0..3).map(|_| join(&kafka)).collect();
+    let hosts = flow(&kafka, &work, || {
+        hosts.iter().for_each(takes_part);
+        sleep(Duration::from_millis(rng.below(1000)));
+        deliveries.add(&hosts.remove(0).kill());
+        hosts
+    });
+    hosts.into_iter().for_each(|host| deliveries.add(&host.stop()));
+    let report = FAST.check_ends(&kafka, &work, &deliveries, &[]);
+    report.print("one of three members killed");
+}
+
+fn join(kafka: &Kafka) -> Host {
+    let host = Host::start(kafka, PLUGINS, SESSION);
+    println!("joined in {:?}", host.ready(BOUND));
+    host
+}
+
+/// Waits until it is given messages from now on.
+fn takes_part(host: &Host) {
+    host.wait_handled(host.handled() + 20, BOUND);
+}
+
+/// Runs `change` while the messages are published bit by bit and every commit is checked, then
+/// waits until all of them have ended.
+fn flow<T>(kafka: &Kafka, work: &Workload, change: impl FnOnce() -> T) -> T {
+    let settled = AtomicBool::new(false);
+    scope(|threads| {
+        threads.spawn(|| {
+            for first in work.ids().step_by(CHUNK) {
+                kafka.produce(FAST.source(), work.records(first..(first + CHUNK).min(work.len())));
+            }
+        });
+        threads.spawn(|| {
+            while !settled.load(Ordering::Relaxed) {
+                FAST.check_commits(kafka, work, None);
+                sleep(Duration::from_millis(200));
+            }
+        });
+        // However this ends, the checks end too.
+        let _stop = Stop(&settled);
+        let result = change();
+        let total = i64::try_from(work.len()).expect("a count");
+        eventually(2 * BOUND, || kafka.end_offsets(FAST.source()).iter().sum::<i64>() == total);
+        FAST.settle(kafka, 2 * BOUND);
+        result
+    })
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

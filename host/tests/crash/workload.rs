@@ -1,0 +1,95 @@
+//! Messages whose fate is known: what a delivery ends in depends on the id and the attempt alone.
+
+use std::ops::Range;
+
+use testkit::{Record, Rng};
+
+/// Deliveries before a message is dead.
+pub const ATTEMPTS: u32 = 6;
+
+/// What a message asks of the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    Done,
+    /// Done after this many milliseconds in a host call.
+    Slow(u64),
+    /// Fails up to and with this attempt.
+    Flaky(u32),
+    Hopeless,
+    Rejected,
+}
+
+/// What a delivery ends in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Done,
+    Retried,
+    Dead,
+}
+
+/// Messages with the ids 0, 1, 2, …
+#[derive(Debug, Clone)]
+pub struct Workload(Vec<Task>);
+
+impl Workload {
+    pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
+        Self(tasks.into_iter().collect())
+    }
+
+    /// A third fails: for a while, for ever, or rejected. A fifth takes up to 300 ms, so that there
+    /// is always something under way, and a run lasts several commit intervals.
+    pub fn mixed(rng: &mut Rng, count: usize) -> Self {
+        Self::new((0..count).map(|_| match rng.below(30) {
+            0..6 => Task::Flaky(1 + rng.below(5) as u32),
+            6..8 => Task::Hopeless,
+            8..10 => Task::Rejected,
+            10..16 => Task::Slow(1 + rng.below(300)),
+            _ => Task::Done,
+        }))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn ids(&self) -> Range<usize> {
+        0..self.0.len()
+    }
+
+    /// What the delivery number `attempt` of a message ends in.
+    pub fn end(&self, id: usize, attempt: u32) -> End {
+        match self.0[id] {
+            Task::Done | Task::Slow(_) => End::Done,
+            Task::Flaky(until) if attempt > until => End::Done,
+            Task::Rejected => End::Dead,
+            Task::Flaky(_) | Task::Hopeless if attempt >= ATTEMPTS => End::Dead,
+            Task::Flaky(_) | Task::Hopeless => End::Retried,
+        }
+    }
+
+    /// The attempt that a message ends with.
+    pub fn last_attempt(&self, id: usize) -> u32 {
+        (1..ATTEMPTS).find(|attempt| self.end(id, *attempt) != End::Retried).unwrap_or(ATTEMPTS)
+    }
+
+    /// To publish.
+    pub fn records(&self, ids: Range<usize>) -> impl Iterator<Item = Record> {
+        ids.map(|id| {
+            let asked = match self.0[id] {
+                Task::Done => r#""done""#.to_owned(),
+                Task::Slow(ms) => format!(r#""sleep","ms":{ms}"#),
+                Task::Flaky(until) => format!(r#""retry","until":{until}"#),
+                Task::Hopeless => r#""retry""#.to_owned(),
+                Task::Rejected => r#""reject""#.to_owned(),
+            };
+            Record::new(format!(r#"{{"id":"{id}","do":{asked}}}"#)).with_key(id.to_string())
+        })
+    }
+}
+
+/// The id of a message as published, retried or dead.
+pub fn id_of(record: &Record) -> usize {
+    let text = record.text();
+    let id = text.strip_prefix(r#"{"id":""#).and_then(|rest| rest.split('"').next());
+    id.and_then(|id| id.parse().ok()).unwrap_or_else(|| panic!("not one of the test's messages: {text}"))
+}
