@@ -3,14 +3,15 @@
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
-use std::thread::{Thread, current, park};
-use std::time::Duration;
+use std::thread::{Thread, current, park, sleep};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::Kafka;
@@ -91,7 +92,20 @@ impl Kafka {
         marks.into_iter().zip(committed).map(|((start, end), done)| end - done.unwrap_or(start)).sum()
     }
 
+    /// A topic that was just created has no leader for a moment, which clients are told as an error.
     fn watermarks(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
+        let end = Instant::now() + BOUND;
+        loop {
+            match self.try_watermarks(topic) {
+                Err(error) if is_leaderless(&error) && Instant::now() < end => {
+                    sleep(Duration::from_millis(20))
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn try_watermarks(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
         let client = self.client("")?;
         (0..self.partitions(topic)?)
             .map(|partition| {
@@ -147,6 +161,12 @@ impl Kafka {
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
         Ok(AdminClient::from_config(&self.config(""))?)
     }
+}
+
+fn is_leaderless(error: &anyhow::Error) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition};
+    let code = error.downcast_ref::<KafkaError>().and_then(KafkaError::rdkafka_error_code);
+    matches!(code, Some(LeaderNotAvailable | NotLeaderForPartition))
 }
 
 /// rdkafka's admin futures are woken by a thread of their own and need no runtime.
