@@ -13,6 +13,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::errors;
 use super::partition::{Lane, Partition};
 use crate::clock;
 
@@ -254,6 +255,10 @@ impl GroupContext {
                     "its other members share partitions out in another way; \
                      take theirs: -X partition.assignment.strategy=range"
                 );
+            }
+            // librdkafka's own lines say so already, and it goes on by itself.
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(errors::is_connection) => {
+                tracing::debug!(group = self.group, %error, "consumer");
             }
             Some(Err(error)) => tracing::warn!(group = self.group, %error, "consumer"),
         }
