@@ -83,7 +83,7 @@ fn flow<T>(kafka: &Kafka, work: &Workload, change: impl FnOnce() -> T) -> T {
         });
         threads.spawn(|| {
             while !settled.load(Ordering::Relaxed) {
-                FAST.check_commits(kafka, work, None);
+                FAST.check_commits(kafka, work, None, &[]);
                 sleep(Duration::from_millis(200));
             }
         });
