@@ -1,9 +1,10 @@
 //! What must hold of the broker's records whatever happened.
 
 use std::collections::{BTreeSet, HashSet};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use testkit::{Kafka, eventually};
+use testkit::Kafka;
 
 use crate::fixture::Deliveries;
 use crate::workload::{ATTEMPTS, End, Workload, id_of};
@@ -52,8 +53,18 @@ impl Chain {
     /// Waits until nothing is left to do: no lag in any topic, first to last, since each feeds
     /// only later ones.
     pub fn settle(&self, kafka: &Kafka, bound: Duration) {
+        let end = Instant::now() + bound;
         for attempt in 1..=ATTEMPTS {
-            eventually(bound, || self.lag(kafka, attempt) == 0);
+            while self.lag(kafka, attempt) > 0 {
+                assert!(
+                    Instant::now() < end,
+                    "{} stands at {:?} of {:?} after {bound:?}",
+                    self.topic(attempt),
+                    self.committed(kafka, attempt),
+                    kafka.end_offsets(&self.topic(attempt)),
+                );
+                sleep(Duration::from_millis(50));
+            }
         }
     }
 

@@ -48,6 +48,13 @@ impl Workload {
         }))
     }
 
+    /// Only the first so many.
+    #[must_use]
+    pub fn first(mut self, count: usize) -> Self {
+        self.0.truncate(count);
+        self
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
