@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use testkit::{Kafka, Record};
+use testkit::{Kafka, Record, eventually};
 
-use crate::support::{Guest, Host, attempts, body, deliveries, id_of};
+use crate::support::{BOUND, Guest, Host, attempts, body, deliveries, id_of};
 
 /// What a message asks for, the exception and the code it fails with.
 const HARM: [(&str, &str, &str); 8] = [
@@ -19,7 +19,9 @@ const HARM: [(&str, &str, &str); 8] = [
     // Beyond the bound on a call, in the host: nothing that epochs could stop.
     ("sleep", "consumer.plugin.Timeout", "timeout"),
 ];
+/// Messages that are in flight while harm is done, and for how long.
 const BESIDE: usize = 20;
+const BESIDE_US: i64 = 5_000_000;
 
 fn code(record: &Record) -> (String, String) {
     let text = |name: &str| record.header_text(name).unwrap_or_default();
@@ -32,30 +34,30 @@ fn harm_costs_its_own_message_only() {
     let guest = Guest::fast("harm");
     kafka.create_topic(&guest.topic, 1, &[]);
     let host = Host::start(kafka, &[&guest.path]);
-    let beside = |number: usize| Record::new(body(&format!("beside{number}"), "sleep", r#","ms":500"#));
+    let beside: Vec<String> = (0..BESIDE).map(|number| format!("beside{number}")).collect();
+    let sleep = format!(r#","ms":{}"#, BESIDE_US / 1000);
+    kafka.produce(&guest.topic, beside.iter().map(|id| Record::new(body(id, "sleep", &sleep))));
+    // All of it fits the calls that one thread has under way.
+    eventually(BOUND, || beside.iter().all(|id| host.handled(id) == 1));
     let harm = HARM.iter().map(|(action, ..)| Record::new(body(action, action, r#","until":1,"ms":60000"#)));
-    let before = (0..BESIDE / 2).map(beside);
-    // All of them fit the calls under way, so each harm is done while others sleep.
-    kafka.produce(&guest.topic, before.chain(harm).chain((BESIDE / 2..BESIDE).map(beside)));
+    kafka.produce(&guest.topic, harm);
     guest.settle(kafka);
     let lines = host.stop();
     let all = deliveries(&lines);
-    for number in 0..BESIDE {
-        assert_eq!(attempts(&all, &format!("beside{number}")), [1], "beside{number}");
+    for id in &beside {
+        assert_eq!(attempts(&all, id), [1], "{id}");
     }
     for (action, ..) in HARM {
         assert_eq!(attempts(&all, action), [1, 2], "{action}");
     }
     let took = all["sleep"][1].at_us - all["sleep"][0].at_us;
     assert!((10_000_000..30_000_000).contains(&took), "a call of {took} us, whose bound is 10 s");
-    // The harm was done while others were in flight: some began less than their time before it.
+    // The harm was done while the others were in flight.
     let began = |id: &str| all[id][0].at_us;
+    let first = beside.iter().map(|id| began(id)).min().expect("some");
     for (action, ..) in HARM {
-        let before = |number| began(action) - began(&format!("beside{number}"));
-        assert!(
-            (0..BESIDE).any(|number| (0..500_000).contains(&before(number))),
-            "{action}: nothing in flight"
-        );
+        let after = began(action) - first;
+        assert!((0..BESIDE_US).contains(&after), "{action} began {after} us after the others");
     }
 
     let retried: HashMap<String, (String, String)> =

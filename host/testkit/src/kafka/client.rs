@@ -62,7 +62,7 @@ impl Kafka {
                 block_on(admin.delete_groups(&[group], &AdminOptions::new().request_timeout(Some(BOUND))))
             });
             match must(must(results).map_err(Into::into)).pop() {
-                Some(Err((_, rdkafka::types::RDKafkaErrorCode::GroupIdNotFound))) | Some(Ok(_)) => true,
+                Some(Err((_, RDKafkaErrorCode::GroupIdNotFound))) | Some(Ok(_)) => true,
                 // It has members still.
                 Some(Err(_)) | None => false,
             }
