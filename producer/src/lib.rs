@@ -11,7 +11,7 @@ mod body;
 mod failure;
 mod id;
 mod media;
-mod persistence;
+mod native;
 mod problem;
 mod publisher;
 mod serve;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
 
 use crate::failure::Failure;
-use crate::persistence;
+use crate::native;
 use crate::settings::{Settings, refused_config};
 use crate::watch::Health;
 
@@ -198,7 +198,7 @@ impl ProducerContext for Reports {
                 offset: Some(message.offset()).filter(|offset| *offset >= 0),
             }),
             Err((error, message)) => {
-                Err(PublishError::new(error.rdkafka_error_code(), persistence::of(message), error))
+                Err(PublishError::new(error.rdkafka_error_code(), native::delivery_of(message), error))
             }
         };
         // A client that left does not wait for it.

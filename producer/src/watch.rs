@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer;
 use rdkafka_sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 
+use crate::native;
 use crate::publisher::Publisher;
 use crate::settings::{EMAIL_TOPIC, SMS_TOPIC};
 
@@ -43,7 +44,12 @@ pub(crate) async fn watch(publisher: Publisher, create_topics: bool) {
             let publisher = publisher.clone();
             tokio::task::spawn_blocking(move || {
                 publisher.replace_if_fatal();
-                missing_topics(&publisher)
+                let missing = missing_topics(&publisher);
+                if missing.is_err() {
+                    let servers = publisher.config().get("bootstrap.servers").unwrap_or_default();
+                    native::bootstrap_again(publisher.client().client(), servers);
+                }
+                missing
             })
         };
         let state = match probe.await {

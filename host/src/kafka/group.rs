@@ -13,14 +13,17 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::errors;
 use super::partition::{Lane, Partition};
+use super::{errors, raw};
 use crate::clock;
 
 /// How often positions are committed while messages flow.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 /// A round takes this long at most: a rebalance may drain before it returns.
 const LONGEST_ROUND: Duration = Duration::from_secs(60);
+/// How often a member asks whether a broker answers, and how long it waits for that.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before a commit that was not taken is tried again, when it is the last chance.
 const COMMIT_RETRY: Duration = Duration::from_millis(200);
 /// How long one look for events waits; bounds how late a stop is noticed.
@@ -92,8 +95,14 @@ impl Group {
         let consumer: Arc<BaseConsumer<GroupContext>> = Arc::new(config.create_with_context(context)?);
         let _ = consumer.context().consumer.set(Arc::downgrade(&consumer));
         consumer.subscribe(topics)?;
-        let thread =
-            thread::Builder::new().name(format!("group {group}")).spawn(move || run(&consumer, &stop))?;
+        let probe = Probe {
+            servers: config.get("bootstrap.servers").unwrap_or_default().to_owned(),
+            topic: topics.first().copied().unwrap_or_default().to_owned(),
+            next: Instant::now() + PROBE_INTERVAL,
+        };
+        let thread = thread::Builder::new()
+            .name(format!("group {group}"))
+            .spawn(move || run(&consumer, probe, &stop))?;
         Ok(Self { name: group.to_owned(), health, thread })
     }
 
@@ -111,7 +120,7 @@ impl Group {
 }
 
 /// The life of a member: serve rebalances, commit now and then, leave.
-fn run(consumer: &BaseConsumer<GroupContext>, stop: &AtomicBool) {
+fn run(consumer: &BaseConsumer<GroupContext>, mut probe: Probe, stop: &AtomicBool) {
     let context = consumer.context();
     let mut next_commit = Instant::now() + COMMIT_INTERVAL;
     while !stop.load(Ordering::Relaxed) {
@@ -121,12 +130,32 @@ fn run(consumer: &BaseConsumer<GroupContext>, stop: &AtomicBool) {
             context.commit(consumer);
             next_commit = Instant::now() + COMMIT_INTERVAL;
         }
+        probe.turn(consumer);
     }
     // Leaving is a rebalance like any other: the partitions come back through `revoke`.
     consumer.unsubscribe();
     let until = Instant::now() + context.drain;
     while !context.partitions.lock().is_empty() && Instant::now() < until {
         context.report(consumer.poll(POLL));
+    }
+}
+
+/// Asks now and then whether a broker answers at all; see [`raw::bootstrap_again`].
+struct Probe {
+    servers: String,
+    topic: String,
+    next: Instant,
+}
+
+impl Probe {
+    fn turn(&mut self, consumer: &BaseConsumer<GroupContext>) {
+        if Instant::now() < self.next {
+            return;
+        }
+        if consumer.client().fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).is_err() {
+            raw::bootstrap_again(consumer.client(), &self.servers);
+        }
+        self.next = Instant::now() + PROBE_INTERVAL;
     }
 }
 

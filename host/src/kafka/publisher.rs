@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 use std::ffi::CString;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::client::KafkaArgs;
 use super::raw::{self, HeaderList, Record};
@@ -18,7 +20,7 @@ use super::raw::{self, HeaderList, Record};
 /// How long a publish may take before its partition waits for it.
 pub const PUBLISH_BOUND: Duration = Duration::from_secs(5);
 
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("enable.idempotence", "true"),
     ("acks", "all"),
     // Java's and Spring's choice of partition for a key.
@@ -29,6 +31,8 @@ const SETTINGS: [(&str, &str); 8] = [
     ("batch.size", "32768"),
     ("message.max.bytes", "100000000"),
     ("queue.buffering.max.kbytes", "131072"),
+    // Longer than a broker takes to restart: until then the producer repeats nothing.
+    ("message.timeout.ms", "30000"),
     ("reconnect.backoff.max.ms", "2000"),
 ];
 
@@ -66,6 +70,8 @@ pub struct Publisher {
 struct Client {
     config: ClientConfig,
     producer: RwLock<Arc<ThreadedProducer<Reports>>>,
+    /// When brokers were looked for last because nothing was acknowledged.
+    looked: Mutex<Option<Instant>>,
 }
 
 impl Publisher {
@@ -133,28 +139,45 @@ impl Publisher {
 impl Client {
     fn new(config: ClientConfig) -> KafkaResult<Self> {
         let producer = RwLock::new(Arc::new(config.create_with_context(Reports)?));
-        Ok(Self { config, producer })
+        Ok(Self { config, producer, looked: Mutex::default() })
     }
 
     async fn publish(&self, record: Record<'_>) -> Result<(), RDKafkaErrorCode> {
         let producer = Arc::clone(&self.producer.read());
         let (report, reported) = oneshot::channel();
         raw::produce(&producer, record, Box::new(report))?;
-        let result = reported.await.unwrap_or(Err(RDKafkaErrorCode::Fail));
-        if producer.client().fatal_error().is_some() {
+        let mut reported = pin!(reported);
+        let result = loop {
+            match timeout(PUBLISH_BOUND, &mut reported).await {
+                Ok(result) => break result.unwrap_or(Err(RDKafkaErrorCode::Fail)),
+                Err(_) => self.look_again(&producer),
+            }
+        };
+        if producer.client().fatal_error().is_some() || result == Err(RDKafkaErrorCode::MessageTimedOut) {
             self.replace(&producer);
         }
         result
     }
 
-    /// A fatal error of the idempotent producer ends it for good: whoever notices first puts a
-    /// new one in its place. What the old one had under way is published again by its callers.
+    /// Nothing was acknowledged for a while; see [`raw::bootstrap_again`].
+    fn look_again(&self, producer: &ThreadedProducer<Reports>) {
+        let mut last = self.looked.lock();
+        if last.is_none_or(|at| at.elapsed() >= PUBLISH_BOUND) {
+            *last = Some(Instant::now());
+            let servers = self.config.get("bootstrap.servers").unwrap_or_default();
+            raw::bootstrap_again(producer.client(), servers);
+        }
+    }
+
+    /// A fatal error of the idempotent producer ends it for good, and one that could not deliver
+    /// for so long may have lost its way to a partition: whoever notices first puts a new one in
+    /// its place. The old one lives on until its last record is reported.
     fn replace(&self, broken: &Arc<ThreadedProducer<Reports>>) {
         let mut current = self.producer.write();
         if !Arc::ptr_eq(&current, broken) {
             return;
         }
-        tracing::warn!(error = ?broken.client().fatal_error(), "producer failed for good, making a new one");
+        tracing::warn!(fatal = ?broken.client().fatal_error(), "making a new producer");
         match self.config.create_with_context(Reports) {
             Ok(producer) => *current = Arc::new(producer),
             Err(error) => tracing::error!(%error, "cannot make a new producer"),

@@ -17,6 +17,7 @@ use std::slice;
 use std::sync::Arc;
 
 use rdkafka::IntoOpaque;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
@@ -259,6 +260,18 @@ where
     // SAFETY: made by `into_ptr` above, and not taken over by the producer.
     drop(unsafe { C::DeliveryOpaque::from_ptr(opaque) });
     Err(code.into())
+}
+
+/// Gives a client that reaches nobody its first brokers back; harmless where it does reach them.
+///
+/// librdkafka drops the brokers that a metadata answer does not list
+/// (`rd_kafka_metadata_decommission_unavailable_brokers`). A single broker that comes back from a
+/// pause lists none for a moment: the client then has nobody left to ask, and stays silent for good.
+pub fn bootstrap_again<C: ClientContext>(client: &Client<C>, servers: &str) {
+    if let Ok(servers) = CString::new(servers) {
+        // SAFETY: client and text live for the call, which copies what it needs.
+        unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), servers.as_ptr()) };
+    }
 }
 
 /// A slice as librdkafka takes it: null pointer for None, never null for an empty one.

@@ -76,7 +76,13 @@ impl Chain {
     /// `deliveries` is given and complete, beyond one that was never delivered. `letters` are dead
     /// letters that were copied off.
     #[track_caller]
-    pub fn check_commits(&self, kafka: &Kafka, work: &Workload, deliveries: Option<&Deliveries>, letters: &[usize]) {
+    pub fn check_commits(
+        &self,
+        kafka: &Kafka,
+        work: &Workload,
+        deliveries: Option<&Deliveries>,
+        letters: &[usize],
+    ) {
         // Positions first: what they promise must be in the topics that are read afterwards.
         let committed: Vec<_> = (1..=ATTEMPTS).map(|attempt| self.committed(kafka, attempt)).collect();
         let mut dead = self.ids(kafka, &self.dead());
@@ -110,7 +116,13 @@ impl Chain {
     /// Every message is done or dead, never both, and as it should be; nothing is left to do.
     /// Says what was repeated.
     #[track_caller]
-    pub fn check_ends(&self, kafka: &Kafka, work: &Workload, deliveries: &Deliveries, letters: &[usize]) -> Report {
+    pub fn check_ends(
+        &self,
+        kafka: &Kafka,
+        work: &Workload,
+        deliveries: &Deliveries,
+        letters: &[usize],
+    ) -> Report {
         self.check_commits(kafka, work, Some(deliveries), letters);
         let delivered = |id| (1..=work.last_attempt(id)).all(|attempt| deliveries.count(id, attempt) > 0);
         let lost: Vec<usize> = work.ids().filter(|id| !delivered(*id)).collect();
