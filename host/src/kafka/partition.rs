@@ -66,6 +66,8 @@ struct State {
     running_bytes: usize,
     /// Publishes that failed and are tried again.
     blocked: usize,
+    /// When it was last said that they fail.
+    reported: Option<Instant>,
     closed: bool,
     /// When the timer that was set last goes off, in milliseconds since the Unix epoch.
     timer_ms: Option<i64>,
@@ -272,9 +274,24 @@ impl Partition {
         self.state.lock().blocked += 1;
     }
 
+    /// Whether it is time to say that publishes fail: at the first that does, and every `interval`.
+    pub fn may_report(&self, interval: Duration) -> bool {
+        let mut state = self.state.lock();
+        let due = state.reported.is_none_or(|at| at.elapsed() >= interval);
+        if due {
+            state.reported = Some(Instant::now());
+        }
+        due
+    }
+
     /// The publish succeeded, or was given up.
     pub fn unblock(&self) {
-        self.state.lock().blocked -= 1;
+        let mut state = self.state.lock();
+        state.blocked -= 1;
+        if state.blocked == 0 {
+            state.reported = None;
+        }
+        drop(state);
         self.waker.wake();
     }
 

@@ -5,7 +5,7 @@ pub mod worker;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::time::timeout;
@@ -189,13 +189,12 @@ impl Pipeline {
 struct Blocked<'a> {
     delivery: &'a Delivery,
     backoff: Duration,
-    reported: Option<Instant>,
 }
 
 impl<'a> Blocked<'a> {
     fn new(delivery: &'a Delivery) -> Self {
         delivery.partition().block();
-        Self { delivery, backoff: BACKOFF.0, reported: None }
+        Self { delivery, backoff: BACKOFF.0 }
     }
 
     async fn wait(&mut self, to: &Destination, code: RDKafkaErrorCode) {
@@ -204,11 +203,10 @@ impl<'a> Blocked<'a> {
         self.backoff = (self.backoff * 2).min(BACKOFF.1);
     }
 
-    /// Once, and then at intervals.
-    fn report(&mut self, to: &Destination, error: &dyn std::fmt::Display) {
-        if self.reported.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL) {
-            self.reported = Some(Instant::now());
-            let partition = self.delivery.partition();
+    /// Once for the partition, however many of its messages wait, and then at intervals.
+    fn report(&self, to: &Destination, error: &dyn std::fmt::Display) {
+        let partition = self.delivery.partition();
+        if partition.may_report(REPORT_INTERVAL) {
             tracing::error!(
                 to = %to.name(), %error,
                 topic = partition.topic(), partition = partition.index(), offset = self.delivery.message().offset(),

@@ -1,9 +1,10 @@
 //! What must hold of the broker's records whatever happened.
 
 use std::collections::{BTreeSet, HashSet};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use testkit::{Kafka, eventually};
+use testkit::Kafka;
 
 use crate::fixture::Deliveries;
 use crate::workload::{ATTEMPTS, End, Workload, id_of};
@@ -52,8 +53,18 @@ impl Chain {
     /// Waits until nothing is left to do: no lag in any topic, first to last, since each feeds
     /// only later ones.
     pub fn settle(&self, kafka: &Kafka, bound: Duration) {
+        let end = Instant::now() + bound;
         for attempt in 1..=ATTEMPTS {
-            eventually(bound, || self.lag(kafka, attempt) == 0);
+            while self.lag(kafka, attempt) > 0 {
+                assert!(
+                    Instant::now() < end,
+                    "{} stands at {:?} of {:?} after {bound:?}",
+                    self.topic(attempt),
+                    self.committed(kafka, attempt),
+                    kafka.end_offsets(&self.topic(attempt)),
+                );
+                sleep(Duration::from_millis(50));
+            }
         }
     }
 
@@ -62,12 +73,14 @@ impl Chain {
     }
 
     /// No committed offset lies beyond a message whose failure is not durable yet, or, where
-    /// `deliveries` is given and complete, beyond one that was never delivered.
+    /// `deliveries` is given and complete, beyond one that was never delivered. `letters` are dead
+    /// letters that were copied off.
     #[track_caller]
-    pub fn check_commits(&self, kafka: &Kafka, work: &Workload, deliveries: Option<&Deliveries>) {
+    pub fn check_commits(&self, kafka: &Kafka, work: &Workload, deliveries: Option<&Deliveries>, letters: &[usize]) {
         // Positions first: what they promise must be in the topics that are read afterwards.
         let committed: Vec<_> = (1..=ATTEMPTS).map(|attempt| self.committed(kafka, attempt)).collect();
-        let dead = self.ids(kafka, &self.dead());
+        let mut dead = self.ids(kafka, &self.dead());
+        dead.extend(letters);
         for (attempt, committed) in (1..=ATTEMPTS).zip(committed) {
             let next =
                 if attempt < ATTEMPTS { self.ids(kafka, &self.topic(attempt + 1)) } else { HashSet::new() };
@@ -95,16 +108,10 @@ impl Chain {
     }
 
     /// Every message is done or dead, never both, and as it should be; nothing is left to do.
-    /// `letters` are dead letters that were copied off. Says what was repeated.
+    /// Says what was repeated.
     #[track_caller]
-    pub fn check_ends(
-        &self,
-        kafka: &Kafka,
-        work: &Workload,
-        deliveries: &Deliveries,
-        letters: &[usize],
-    ) -> Report {
-        self.check_commits(kafka, work, Some(deliveries));
+    pub fn check_ends(&self, kafka: &Kafka, work: &Workload, deliveries: &Deliveries, letters: &[usize]) -> Report {
+        self.check_commits(kafka, work, Some(deliveries), letters);
         let delivered = |id| (1..=work.last_attempt(id)).all(|attempt| deliveries.count(id, attempt) > 0);
         let lost: Vec<usize> = work.ids().filter(|id| !delivered(*id)).collect();
         assert!(lost.is_empty(), "{} messages were not delivered on every attempt: {lost:?}", lost.len());

@@ -27,6 +27,7 @@ fn the_broker_killed_under_load() {
         kafka.kill();
         sleep(Duration::from_millis(rng.below(3000)));
         kafka.start_again();
+        host.wait_handled(host.handled() + 1, BOUND);
     }
     FAST.settle(&kafka, 2 * BOUND);
     let deliveries = Deliveries::of(&host.stop());

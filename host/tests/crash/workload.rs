@@ -36,16 +36,23 @@ impl Workload {
         Self(tasks.into_iter().collect())
     }
 
-    /// A third fails: for a while, for ever, or rejected. A fifth takes up to 300 ms, so that there
+    /// A third fails: for a while, for ever, or rejected. A fifth takes up to 600 ms, so that there
     /// is always something under way, and a run lasts several commit intervals.
     pub fn mixed(rng: &mut Rng, count: usize) -> Self {
         Self::new((0..count).map(|_| match rng.below(30) {
             0..6 => Task::Flaky(1 + rng.below(5) as u32),
             6..8 => Task::Hopeless,
             8..10 => Task::Rejected,
-            10..16 => Task::Slow(1 + rng.below(300)),
+            10..16 => Task::Slow(1 + rng.below(600)),
             _ => Task::Done,
         }))
+    }
+
+    /// Only the first so many.
+    #[must_use]
+    pub fn first(mut self, count: usize) -> Self {
+        self.0.truncate(count);
+        self
     }
 
     pub fn len(&self) -> usize {
