@@ -95,12 +95,14 @@ pub fn patched(built: &str, name: &str, replacements: &[(&str, &str)]) -> PathBu
     file(&format!("{name}.wasm"), &bytes)
 }
 
-/// A file with these bytes.
+/// A file with these bytes, the same for every run: written elsewhere first, since another run may
+/// be reading it.
 pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("e2e-{}", std::process::id()));
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e");
     std::fs::create_dir_all(&dir).expect("a directory for the test's files");
-    let path = dir.join(name);
-    std::fs::write(&path, bytes).expect("the test's file is written");
+    let (path, new) = (dir.join(name), dir.join(format!("{name}.{}", std::process::id())));
+    std::fs::write(&new, bytes).expect("the test's file is written");
+    std::fs::rename(&new, &path).expect("the test's file is put in place");
     path
 }
 
