@@ -24,6 +24,8 @@ const LONGEST_ROUND: Duration = Duration::from_secs(60);
 /// How often a member asks whether a broker answers, and how long it waits for that.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a commit may wait for its answer before the next one is sent all the same.
+const COMMIT_BOUND: Duration = Duration::from_secs(60);
 /// The pause before a commit that was not taken is tried again, when it is the last chance.
 const COMMIT_RETRY: Duration = Duration::from_millis(200);
 /// How long one look for events waits; bounds how late a stop is noticed.
@@ -89,6 +91,7 @@ impl Group {
             health: Arc::clone(&health),
             consumer: OnceLock::new(),
             partitions: Mutex::default(),
+            committing: Mutex::default(),
         };
         let mut config = config.clone();
         config.set("group.id", group);
@@ -166,6 +169,9 @@ struct GroupContext {
     health: Arc<Health>,
     consumer: OnceLock<Weak<BaseConsumer<Self>>>,
     partitions: Mutex<HashMap<(String, i32), Arc<Partition>>>,
+    /// Since when a commit waits for its answer. One at a time: librdkafka sends a commit again when
+    /// the broker or a rebalance refuses it, and an older one could then undo a newer one.
+    committing: Mutex<Option<Instant>>,
 }
 
 impl GroupContext {
@@ -214,7 +220,11 @@ impl GroupContext {
 
     /// The last chance to commit: what is not taken now is repeated by the next owner.
     fn commit_before(&self, until: Instant, consumer: &BaseConsumer<Self>, revoked: &[Arc<Partition>]) {
-        while let Err(error) = self.commit_all(consumer, revoked, CommitMode::Sync) {
+        let list = uncommitted(revoked);
+        if list.count() == 0 {
+            return;
+        }
+        while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
             if is_fenced(&error) || Instant::now() >= until {
                 tracing::warn!(group = self.group, %error, "given back uncommitted");
                 return;
@@ -223,48 +233,34 @@ impl GroupContext {
         }
     }
 
+    /// What the broker does not take is handed in again at a later turn.
     fn commit(&self, consumer: &BaseConsumer<Self>) {
-        let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
-        if let Err(error) = self.commit_all(consumer, &partitions, CommitMode::Async) {
+        let waiting = self.committing.lock().is_some_and(|since| since.elapsed() < COMMIT_BOUND);
+        if waiting {
+            return;
+        }
+        let list = uncommitted(self.partitions.lock().values());
+        if list.count() == 0 {
+            return;
+        }
+        *self.committing.lock() = Some(Instant::now());
+        if let Err(error) = raw::commit(consumer, &list) {
+            *self.committing.lock() = None;
             tracing::warn!(group = self.group, %error, "commit not taken, will be tried again");
         }
     }
 
-    fn commit_all(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        partitions: &[Arc<Partition>],
-        mode: CommitMode,
-    ) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            let Some(position) = partition.uncommitted() else { continue };
-            if list
-                .add_partition_offset(partition.topic(), partition.index(), Offset::Offset(position))
-                .is_ok()
-            {
-                partition.set_committed(Some(position));
-            }
-        }
-        if list.count() == 0 {
-            return Ok(());
-        }
-        let result = consumer.commit(&list, mode);
-        if result.is_err() {
-            partitions.iter().for_each(|partition| partition.set_committed(None));
-        }
-        result
-    }
-
-    /// What was not taken is handed in again at the next turn.
-    fn commit_failed(&self, list: &TopicPartitionList, error: &KafkaError) {
+    /// The broker's answer counts for each partition by itself.
+    fn committed(&self, list: &TopicPartitionList) {
         let partitions = self.partitions.lock();
         for element in list.elements() {
-            if let Some(partition) = partitions.get(&(element.topic().to_owned(), element.partition())) {
-                partition.set_committed(None);
+            let partition = partitions.get(&(element.topic().to_owned(), element.partition()));
+            if let (Some(partition), Offset::Offset(position), Ok(())) =
+                (partition, element.offset(), element.error())
+            {
+                partition.set_committed(position);
             }
         }
-        tracing::warn!(group = self.group, %error, "commit not taken, will be tried again");
     }
 
     /// What a poll brings beside callbacks: errors; messages come through the partitions' queues.
@@ -294,6 +290,18 @@ impl GroupContext {
     }
 }
 
+/// Positions that the broker has not confirmed.
+fn uncommitted<'a>(partitions: impl IntoIterator<Item = &'a Arc<Partition>>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        if let Some(position) = partition.uncommitted() {
+            // Refuses only offsets that are none.
+            let _ = list.add_partition_offset(partition.topic(), partition.index(), Offset::Offset(position));
+        }
+    }
+    list
+}
+
 /// Whether somebody else has the partition already.
 fn is_fenced(error: &KafkaError) -> bool {
     matches!(
@@ -316,9 +324,10 @@ impl ConsumerContext for GroupContext {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        *self.committing.lock() = None;
         match result {
-            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => self.commit_failed(offsets, &error),
+            Ok(()) => self.committed(offsets),
+            Err(error) => tracing::warn!(group = self.group, %error, "commit not taken, will be tried again"),
         }
     }
 }

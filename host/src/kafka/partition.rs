@@ -71,7 +71,7 @@ struct State {
     closed: bool,
     /// When the timer that was set last goes off, in milliseconds since the Unix epoch.
     timer_ms: Option<i64>,
-    /// The position that was handed to the broker last.
+    /// The position that the broker confirmed last.
     committed: Option<i64>,
 }
 
@@ -324,15 +324,15 @@ impl Partition {
         self.cut_off.cancelled().await;
     }
 
-    /// The offset to commit, where it is another than the last one handed out.
+    /// The offset to commit, where it is another than the last one the broker confirmed.
     pub fn uncommitted(&self) -> Option<i64> {
         let state = self.state.lock();
         state.tracker.position().filter(|position| state.committed != Some(*position))
     }
 
-    /// The broker was asked to commit `position`, or, with None, did not take it.
-    pub fn set_committed(&self, position: Option<i64>) {
-        self.state.lock().committed = position;
+    /// The broker has committed `position`.
+    pub fn set_committed(&self, position: i64) {
+        self.state.lock().committed = Some(position);
     }
 }
 

@@ -1,9 +1,10 @@
 //! The one module that calls librdkafka directly.
 //!
-//! The safe crate cannot be used for three things the message path needs:
+//! The safe crate cannot be used for four things the message path needs:
 //! - header names as bytes: its accessors panic on a name that is not UTF-8, and cut one at a NUL;
 //! - batches from a partition's own queue, without an allocation per message;
-//! - publishing header lists that hold such names.
+//! - publishing header lists that hold such names;
+//! - commits that report their outcome: its asynchronous ones never do.
 //!
 //! Everything unsafe stays behind the four types here, each of which keeps alive what it points to.
 #![allow(unsafe_code)]
@@ -16,11 +17,11 @@ use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
 
-use rdkafka::IntoOpaque;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{IntoOpaque, TopicPartitionList};
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
 
@@ -271,6 +272,32 @@ pub fn bootstrap_again<C: ClientContext>(client: &Client<C>, servers: &str) {
     if let Ok(servers) = CString::new(servers) {
         // SAFETY: client and text live for the call, which copies what it needs.
         unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), servers.as_ptr()) };
+    }
+}
+
+/// Hands offsets to the group's coordinator. Unless this fails at once, the outcome comes to the
+/// context's `commit_callback` out of a later poll, with an error for each partition.
+///
+/// # Errors
+/// What librdkafka refuses at once.
+pub fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    offsets: &TopicPartitionList,
+) -> Result<(), RDKafkaErrorCode> {
+    let client = consumer.client().native_ptr();
+    // SAFETY: client and list live for the call, which copies the list; the reply holds a
+    // reference to the queue of its own. Null is no callback: the reply becomes an event.
+    let code = unsafe {
+        let queue = sys::rd_kafka_queue_get_consumer(client);
+        let code = sys::rd_kafka_commit_queue(client, offsets.ptr(), queue, None, ptr::null_mut());
+        if !queue.is_null() {
+            sys::rd_kafka_queue_destroy(queue);
+        }
+        code
+    };
+    match code {
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(code.into()),
     }
 }
 
