@@ -10,6 +10,8 @@ use crate::fixture::{BOUND, Deliveries, Host};
 use crate::workload::{Task, Workload, id_of};
 
 const PLUGINS: &[&str] = &["faulty_fast"];
+/// How many messages come before each outage.
+const ROUND: usize = 1500;
 /// How the host says that it waits.
 const WAITS: &str = "cannot publish a failed message";
 
@@ -17,40 +19,22 @@ const WAITS: &str = "cannot publish a failed message";
 fn the_broker_killed_under_load() {
     let mut rng = Rng::seeded();
     let outages = scale(3, 20);
-    let work = Workload::mixed(&mut rng, outages * 1500);
+    let work = Workload::mixed(&mut rng, outages * ROUND);
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), 4, &[]);
-    kafka.produce(FAST.source(), work.records(work.ids()));
     let host = Host::start(&kafka, PLUGINS, &[]);
-    for _ in 0..outages {
-        host.wait_handled(host.handled() + 200 + rng.below(1000) as usize, BOUND);
+    for outage in 0..outages {
+        let before = host.handled();
+        kafka.produce(FAST.source(), work.records(outage * ROUND..(outage + 1) * ROUND));
+        host.wait_handled(before + 200 + rng.below(800) as usize, BOUND);
         kafka.kill();
         sleep(Duration::from_millis(rng.below(3000)));
         kafka.start_again();
-        host.wait_handled(host.handled() + 1, BOUND);
     }
     FAST.settle(&kafka, 2 * BOUND);
     let deliveries = Deliveries::of(&host.stop());
     let report = FAST.check_ends(&kafka, &work, &deliveries, &[]);
     report.print(&format!("the broker killed {outages} times"));
-}
-
-/// Longer than the session in the full size, so that the member is put out of its group.
-#[test]
-fn the_broker_suspended_under_load() {
-    let mut rng = Rng::seeded();
-    let work = Workload::mixed(&mut rng, 4_000);
-    let kafka = Kafka::start();
-    kafka.create_topic(FAST.source(), 4, &[]);
-    kafka.produce(FAST.source(), work.records(work.ids()));
-    let host = Host::start(&kafka, PLUGINS, &["-X", "session.timeout.ms=21000"]);
-    host.wait_handled(200 + rng.below(1000) as usize, BOUND);
-    kafka.suspend();
-    sleep(scale(Duration::from_secs(8), Duration::from_secs(30)));
-    kafka.resume();
-    FAST.settle(&kafka, 2 * BOUND);
-    let deliveries = Deliveries::of(&host.stop());
-    FAST.check_ends(&kafka, &work, &deliveries, &[]).print("the broker suspended");
 }
 
 #[test]
