@@ -55,6 +55,7 @@ fn a_killed_members_messages_are_repeated_by_the_others() {
         hosts.iter().for_each(takes_part);
         sleep(Duration::from_millis(rng.below(1000)));
         deliveries.add(&hosts.remove(0).kill());
+        hosts.iter().for_each(takes_part);
         hosts
     });
     hosts.into_iter().for_each(|host| deliveries.add(&host.stop()));
