@@ -92,7 +92,7 @@ impl Kafka {
         marks.into_iter().zip(committed).map(|((start, end), done)| end - done.unwrap_or(start)).sum()
     }
 
-    /// A topic that was just created has no leader for a moment, which clients are told as an error.
+    /// A topic that was just created, or whose broker was away, has no leader for a moment.
     fn watermarks(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
         let end = Instant::now() + BOUND;
         loop {
@@ -141,7 +141,11 @@ impl Kafka {
             return Err(anyhow!("topic {}: {:?}", topic.name(), error));
         }
         for partition in topic.partitions() {
-            anyhow::ensure!(partition.leader() >= 0, "{}-{} has no leader", topic.name(), partition.id());
+            if partition.leader() < 0 {
+                let error = KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable);
+                return Err(error)
+                    .with_context(|| format!("{}-{} has no leader", topic.name(), partition.id()));
+            }
         }
         Ok(topic.partitions().len())
     }
