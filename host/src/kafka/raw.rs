@@ -2,11 +2,11 @@
 //!
 //! The safe crate cannot be used for four things the message path needs:
 //! - header names as bytes: its accessors panic on a name that is not UTF-8, and cut one at a NUL;
-//! - batches from a partition's own queue, without an allocation per message;
+//! - messages from a partition's own queue that may outlive the call that read them, uncopied;
 //! - publishing header lists that hold such names;
 //! - commits that report their outcome: its asynchronous ones never do.
 //!
-//! Everything unsafe stays behind the four types here, each of which keeps alive what it points to.
+//! Everything unsafe stays behind the types here, each of which keeps alive what it points to.
 #![allow(unsafe_code)]
 
 mod headers;
