@@ -39,8 +39,8 @@ const DRAIN: Duration = Duration::from_secs(20);
 const SHUTDOWN: Duration = Duration::from_secs(30);
 /// How long open HTTP connections may take to end.
 const HANG_UP: Duration = Duration::from_secs(2);
-/// What must be longer than the drain bound, with librdkafka's defaults in milliseconds.
-const GROUP_BOUNDS: [(&str, u64); 2] = [("session.timeout.ms", 45_000), ("max.poll.interval.ms", 300_000)];
+/// What must be longer than the drain bound, with librdkafka's default.
+const LONGEST_REBALANCE: (&str, Duration) = ("max.poll.interval.ms", Duration::from_secs(300));
 
 /// Runs plugins until SIGTERM or Ctrl-C, then drains.
 ///
@@ -279,26 +279,26 @@ fn consumer_config(args: &RunArgs) -> ClientConfig {
     ])
 }
 
-/// A drained partition must be committed before the group gives it to somebody else: after
-/// `max.poll.interval.ms` in a rebalance, and after `session.timeout.ms` when the host stops, since
-/// librdkafka sends heartbeats while a rebalance callback drains, but none once it has unsubscribed.
+/// A drained partition must be committed before the group gives it to somebody else, which it does
+/// after `max.poll.interval.ms`. The session does not bound it: librdkafka sends heartbeats while a
+/// rebalance callback drains.
 fn check_bounds(kafka: &KafkaArgs) -> Result<(), Failure> {
-    for (name, default) in GROUP_BOUNDS {
-        let given = kafka.properties.iter().rev().find(|(key, _)| key == name);
-        let bound = match given {
-            Some((_, value)) => value
-                .parse()
-                .map(Duration::from_millis)
-                .map_err(|_| Failure::usage(format!("{name}={value}: not a number of milliseconds")))?,
-            None => Duration::from_millis(default),
-        };
-        if CALL_TIMEOUT + PUBLISH_BOUND >= DRAIN || DRAIN >= bound {
-            let (bound, drain) = (bound.as_millis(), DRAIN.as_millis());
-            let what = format!("{name} is {bound} ms, but a partition may take {drain} ms to drain");
-            return Err(
-                Failure::usage(what).help(format!("raise {name}, or leave it at its default of {default}"))
-            );
-        }
+    let (name, default) = LONGEST_REBALANCE;
+    let given = kafka.properties.iter().rev().find(|(key, _)| key == name);
+    let bound = match given {
+        Some((_, value)) => value
+            .parse()
+            .map(Duration::from_millis)
+            .map_err(|_| Failure::usage(format!("{name}={value}: not a number of milliseconds")))?,
+        None => default,
+    };
+    if CALL_TIMEOUT + PUBLISH_BOUND >= DRAIN || DRAIN >= bound {
+        let (bound, drain) = (bound.as_millis(), DRAIN.as_millis());
+        let what = format!("{name} is {bound} ms, but a partition may take {drain} ms to drain");
+        let default = default.as_millis();
+        return Err(
+            Failure::usage(what).help(format!("raise {name}, or leave it at its default of {default}"))
+        );
     }
     Ok(())
 }

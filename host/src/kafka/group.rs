@@ -89,6 +89,8 @@ impl Group {
             lane,
             drain,
             health: Arc::clone(&health),
+            stop,
+            leave_by: OnceLock::new(),
             consumer: OnceLock::new(),
             partitions: Mutex::default(),
             committing: Mutex::default(),
@@ -103,9 +105,8 @@ impl Group {
             topic: topics.first().copied().unwrap_or_default().to_owned(),
             next: Instant::now() + PROBE_INTERVAL,
         };
-        let thread = thread::Builder::new()
-            .name(format!("group {group}"))
-            .spawn(move || run(&consumer, probe, &stop))?;
+        let thread =
+            thread::Builder::new().name(format!("group {group}")).spawn(move || run(&consumer, probe))?;
         Ok(Self { name: group.to_owned(), health, thread })
     }
 
@@ -123,10 +124,10 @@ impl Group {
 }
 
 /// The life of a member: serve rebalances, commit now and then, leave.
-fn run(consumer: &BaseConsumer<GroupContext>, mut probe: Probe, stop: &AtomicBool) {
+fn run(consumer: &BaseConsumer<GroupContext>, mut probe: Probe) {
     let context = consumer.context();
     let mut next_commit = Instant::now() + COMMIT_INTERVAL;
-    while !stop.load(Ordering::Relaxed) {
+    let mut turn = || {
         context.report(consumer.poll(POLL));
         context.health.beat();
         if Instant::now() >= next_commit {
@@ -134,11 +135,17 @@ fn run(consumer: &BaseConsumer<GroupContext>, mut probe: Probe, stop: &AtomicBoo
             next_commit = Instant::now() + COMMIT_INTERVAL;
         }
         probe.turn(consumer);
+    };
+    while !context.stop.load(Ordering::Relaxed) {
+        turn();
+    }
+    let until = context.begin_to_leave();
+    while Instant::now() < until && !context.may_leave(consumer) {
+        turn();
     }
     // Leaving is a rebalance like any other: the partitions come back through `revoke`.
     consumer.unsubscribe();
-    let until = Instant::now() + context.drain;
-    while !context.partitions.lock().is_empty() && Instant::now() < until {
+    while Instant::now() < until && !context.partitions.lock().is_empty() {
         context.report(consumer.poll(POLL));
     }
 }
@@ -167,6 +174,9 @@ struct GroupContext {
     lane: Arc<Lane>,
     drain: Duration,
     health: Arc<Health>,
+    stop: Arc<AtomicBool>,
+    /// Set once the member is about to leave: when the drain bound ends.
+    leave_by: OnceLock<Instant>,
     consumer: OnceLock<Weak<BaseConsumer<Self>>>,
     partitions: Mutex<HashMap<(String, i32), Arc<Partition>>>,
     /// Since when a commit waits for its answer. One at a time: librdkafka sends a commit again when
@@ -175,6 +185,25 @@ struct GroupContext {
 }
 
 impl GroupContext {
+    /// Takes nothing more; returns when the drain bound ends. The member stays one meanwhile:
+    /// librdkafka sends no heartbeat after `unsubscribe`, and what runs may outlast the session.
+    fn begin_to_leave(&self) -> Instant {
+        let until = *self.leave_by.get_or_init(|| Instant::now() + self.drain);
+        self.partitions.lock().values().for_each(|partition| partition.close());
+        until
+    }
+
+    /// Whether nothing is under way any more, in the group neither: a LeaveGroup behind a JoinGroup
+    /// that the broker holds back is lost, and the others would wait for the session to end. A
+    /// broker that does not answer is not waited for.
+    fn may_leave(&self, consumer: &BaseConsumer<Self>) -> bool {
+        let idle = self.partitions.lock().values().all(|partition| partition.is_idle());
+        idle && consumer.fetch_group_list(Some(&self.group), PROBE_TIMEOUT).map_or(true, |list| {
+            let mut groups = list.groups().iter();
+            !groups.any(|group| matches!(group.state(), "PreparingRebalance" | "CompletingRebalance"))
+        })
+    }
+
     fn assign(&self, list: &TopicPartitionList) {
         self.health.joined.store(true, Ordering::Relaxed);
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
@@ -182,6 +211,9 @@ impl GroupContext {
             let (topic, index) = (element.topic(), element.partition());
             match Partition::open(Arc::clone(&consumer), topic, index, Arc::clone(&self.lane)) {
                 Some(partition) => {
+                    if self.leave_by.get().is_some() {
+                        partition.close();
+                    }
                     self.partitions.lock().insert((topic.to_owned(), index), partition);
                 }
                 None => tracing::error!(topic, partition = index, "assigned, but unknown to the client"),
@@ -205,7 +237,7 @@ impl GroupContext {
             tracing::warn!(group = self.group, partitions = revoked.len(), repeated, "lost without notice");
             return;
         }
-        let until = Instant::now() + self.drain;
+        let until = self.leave_by.get().copied().unwrap_or_else(|| Instant::now() + self.drain);
         let repeated: usize = revoked
             .iter()
             .filter(|partition| !partition.wait_idle(until))

@@ -32,9 +32,12 @@ const FIRST_FAILED: &[u8] = b"host-first-failed";
 const PLUGIN: &[u8] = b"host-plugin";
 const PLUGIN_DIGEST: &[u8] = b"host-plugin-digest";
 const VALUE_CUT: &[u8] = b"host-value-cut";
+const KEY_CUT: &[u8] = b"host-key-cut";
+const HEADERS_CUT: &[u8] = b"host-headers-cut";
 
-/// Everything the host writes on a retry topic, in the order it writes it. `host-value-cut` is for
-/// the dead-letter topic alone: what is read from a retry topic under that name is the sender's.
+/// Everything the host writes on a retry topic, in the order it writes it. The
+/// `host-…-cut` headers are for the dead-letter topic alone: what is read from a retry topic under
+/// those names is the sender's.
 const BLOCK: [&[u8]; 18] = [
     ORIGINAL_TOPIC,
     ORIGINAL_PARTITION,
@@ -172,6 +175,10 @@ pub struct Stamp<'a> {
     pub digest: &'a str,
     /// The value's length in bytes, where the record goes without it.
     pub value_cut: Option<usize>,
+    /// The key's length in bytes, where the record goes without it.
+    pub key_cut: Option<usize>,
+    /// How many headers the sender's record has, where this one goes without them.
+    pub headers_cut: Option<usize>,
 }
 
 impl Stamp<'_> {
@@ -204,14 +211,18 @@ impl Stamp<'_> {
         push(FIRST_FAILED, self.first_failed_ms.to_string().as_bytes());
         push(PLUGIN, self.plugin.as_bytes());
         push(PLUGIN_DIGEST, self.digest.as_bytes());
-        if let Some(length) = self.value_cut {
-            push(VALUE_CUT, length.to_string().as_bytes());
+        for (name, size) in
+            [(VALUE_CUT, self.value_cut), (KEY_CUT, self.key_cut), (HEADERS_CUT, self.headers_cut)]
+        {
+            if let Some(size) = size {
+                push(name, size.to_string().as_bytes());
+            }
         }
     }
 }
 
 /// The room a block needs in a header list.
-pub const BLOCK_LEN: usize = BLOCK.len() + 1;
+pub const BLOCK_LEN: usize = BLOCK.len() + 3;
 
 fn text(value: &[u8]) -> Option<&str> {
     str::from_utf8(value).ok()

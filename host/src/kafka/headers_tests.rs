@@ -19,6 +19,8 @@ fn stamp(origin: Origin<'_>) -> Stamp<'_> {
         plugin: "email@0.1.0",
         digest: "00ff",
         value_cut: None,
+        key_cut: None,
+        headers_cut: None,
     }
 }
 

@@ -302,6 +302,11 @@ impl Partition {
         state.held.clear();
     }
 
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.state.lock().running == 0
+    }
+
     /// Waits until nothing is under way. False where that took longer than `until`.
     pub fn wait_idle(&self, until: Instant) -> bool {
         let mut state = self.state.lock();

@@ -38,6 +38,15 @@ pub struct Pipeline {
     pub dead_letter: Destination,
 }
 
+/// What a dead letter goes without, because its topic refused more for its size.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Nothing,
+    Value,
+    /// Value, key and the sender's headers; the origin says where they can be read.
+    Everything,
+}
+
 /// What a failed delivery leads to.
 struct Next<'a> {
     to: &'a Destination,
@@ -113,7 +122,7 @@ impl Pipeline {
         };
         let Some(to) = self.retry.get(tier) else { return self.dead(delivery, cause).await };
         let next = Next { to, attempt, due_ms, first_failed_ms };
-        if !self.publish(delivery, cause, &next, false).await {
+        if !self.publish(delivery, cause, &next, Cut::Nothing).await {
             // No retry topic takes a record of this size; what failed is kept all the same.
             self.dead(delivery, cause).await;
         }
@@ -127,23 +136,25 @@ impl Pipeline {
             due_ms: now_ms,
             first_failed_ms: delivery.first_failed_ms().unwrap_or(now_ms),
         };
-        if !self.publish(delivery, cause, &next, false).await {
-            self.publish(delivery, cause, &next, true).await;
+        for cut in [Cut::Nothing, Cut::Value, Cut::Everything] {
+            if self.publish(delivery, cause, &next, cut).await {
+                return;
+            }
         }
     }
 
     /// Publishes until the broker has the record; meanwhile nothing more is taken from its
-    /// partition. False where the topic does not take a record of this size, unless its value was
+    /// partition. False where the topic does not take a record of this size, unless everything was
     /// cut out already.
-    async fn publish(&self, delivery: &Delivery, cause: &Cause, next: &Next<'_>, cut: bool) -> bool {
+    async fn publish(&self, delivery: &Delivery, cause: &Cause, next: &Next<'_>, cut: Cut) -> bool {
         let headers = self.headers(delivery, cause, next, cut);
         let message = delivery.message();
-        let value = message.value().filter(|_| !cut);
+        let value = message.value().filter(|_| cut == Cut::Nothing);
+        let key = message.key().filter(|_| cut != Cut::Everything);
         let partition = delivery.origin().partition;
         let mut blocked = None;
         loop {
-            let mut publishing =
-                pin!(self.publisher.publish(next.to, partition, message.key(), value, &headers));
+            let mut publishing = pin!(self.publisher.publish(next.to, partition, key, value, &headers));
             let published = loop {
                 // The record is not given up: published anew, it could be there twice.
                 match timeout(PUBLISH_BOUND, &mut publishing).await {
@@ -155,16 +166,19 @@ impl Pipeline {
             };
             match published {
                 Ok(()) => return true,
-                Err(RDKafkaErrorCode::MessageSizeTooLarge) if !cut => return false,
+                Err(RDKafkaErrorCode::MessageSizeTooLarge) if cut != Cut::Everything => return false,
                 Err(code) => blocked.get_or_insert_with(|| Blocked::new(delivery)).wait(next.to, code).await,
             }
         }
     }
 
-    fn headers(&self, delivery: &Delivery, cause: &Cause, next: &Next<'_>, cut: bool) -> HeaderList {
-        let sender = delivery.sender_headers();
-        let mut list = HeaderList::with_capacity(delivery.sender_headers().count() + BLOCK_LEN);
-        sender.for_each(|(name, value)| list.push(name, value));
+    fn headers(&self, delivery: &Delivery, cause: &Cause, next: &Next<'_>, cut: Cut) -> HeaderList {
+        let message = delivery.message();
+        let senders = delivery.sender_headers().count();
+        let mut list = HeaderList::with_capacity(senders + BLOCK_LEN);
+        if cut != Cut::Everything {
+            delivery.sender_headers().for_each(|(name, value)| list.push(name, value));
+        }
         Stamp {
             origin: delivery.origin(),
             group: &self.plugin.group,
@@ -178,7 +192,9 @@ impl Pipeline {
             first_failed_ms: next.first_failed_ms,
             plugin: &self.plugin.label,
             digest: &self.plugin.digest,
-            value_cut: cut.then(|| delivery.message().value().map_or(0, <[u8]>::len)),
+            value_cut: message.value().map(<[u8]>::len).filter(|_| cut != Cut::Nothing),
+            key_cut: message.key().map(<[u8]>::len).filter(|_| cut == Cut::Everything),
+            headers_cut: (cut == Cut::Everything).then_some(senders),
         }
         .write(&mut list);
         list

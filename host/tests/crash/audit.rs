@@ -38,7 +38,8 @@ impl Chain {
         }
     }
 
-    fn group(&self, attempt: u32) -> String {
+    /// The consumer group of the delivery number `attempt`.
+    pub fn group(&self, attempt: u32) -> String {
         if attempt == 1 { self.group.to_owned() } else { format!("{}-retry", self.group) }
     }
 

@@ -83,6 +83,56 @@ fn a_second_signal_does_not_wait() {
     SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).print("stopped at once");
 }
 
+/// The member that drains stays one until it is done, however short its session.
+#[test]
+fn a_call_may_outlast_the_session() {
+    let work = Workload::new([Task::Slow(9_000)]);
+    let kafka = Kafka::start();
+    kafka.create_topic(SLOW.source(), 1, &[]);
+    let session = ["-X", "session.timeout.ms=6000"];
+    let host = Host::start(&kafka, PLUGINS, &session);
+    host.ready(BOUND);
+    kafka.produce(SLOW.source(), work.records(work.ids()));
+    host.wait_handled(1, BOUND);
+    let other = Host::start(&kafka, PLUGINS, &session);
+    other.ready(BOUND);
+    let mut lines = host.stop();
+    SLOW.settle(&kafka, BOUND);
+    lines.extend(other.stop());
+    SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).check_exactly_once();
+}
+
+/// Its JoinGroup is held back at the broker until every member has drained: a LeaveGroup sent
+/// meanwhile would end with the process, and the others would wait for the session.
+#[test]
+fn a_member_stopped_in_a_rebalance_leaves_its_group() {
+    let work = Workload::new([Task::Slow(6_000)]);
+    let kafka = Kafka::start();
+    kafka.create_topic(SLOW.source(), 1, &[]);
+    // Every member gives its partitions back and joins again, whatever the others do.
+    let join = || Host::start(&kafka, PLUGINS, &["-X", "partition.assignment.strategy=range"]);
+    let busy = join();
+    busy.ready(BOUND);
+    let leaver = join();
+    leaver.ready(BOUND);
+    kafka.produce(SLOW.source(), work.records(work.ids()));
+    eventually(BOUND, || busy.handled() + leaver.handled() == 1);
+    // Whoever has no call under way has joined again when it says so.
+    let (busy, leaver) = if busy.handled() == 1 { (busy, leaver) } else { (leaver, busy) };
+    let given_back = || leaver.count(|line| line.contains("given back group=\"faulty-group\""));
+    let before = given_back();
+    let newcomer = join();
+    eventually(BOUND, || given_back() > before);
+    sleep(Duration::from_millis(300));
+    let mut lines = leaver.stop();
+    let members = kafka.members(&SLOW.group(1));
+    assert_eq!(members.len(), 2, "{members:?}");
+    newcomer.ready(BOUND);
+    SLOW.settle(&kafka, BOUND);
+    [busy, newcomer].into_iter().for_each(|host| lines.extend(host.stop()));
+    SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).check_exactly_once();
+}
+
 const DAY_MS: i64 = 86_400_000;
 
 /// When it was handled on the waiting attempt, by the log's clock: milliseconds since midnight UTC.

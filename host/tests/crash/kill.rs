@@ -54,7 +54,7 @@ fn a_killed_member_gives_way_when_its_session_ends() {
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), 2, &[]);
     kafka.produce(FAST.source(), work.records(work.ids()));
-    let session = ["-X", "session.timeout.ms=21000"];
+    let session = ["-X", "session.timeout.ms=6000"];
     let host = Host::start(&kafka, PLUGINS, &session);
     host.wait_handled(50, BOUND);
     let mut deliveries = Deliveries::of(&host.kill());

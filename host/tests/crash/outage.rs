@@ -37,6 +37,24 @@ fn the_broker_killed_under_load() {
     report.print(&format!("the broker killed {outages} times"));
 }
 
+/// Longer than the session, so that the member is put out of its group.
+#[test]
+fn the_broker_suspended_under_load() {
+    let mut rng = Rng::seeded();
+    let work = Workload::mixed(&mut rng, 4_000);
+    let kafka = Kafka::start();
+    kafka.create_topic(FAST.source(), 4, &[]);
+    kafka.produce(FAST.source(), work.records(work.ids()));
+    let host = Host::start(&kafka, PLUGINS, &["-X", "session.timeout.ms=6000"]);
+    host.wait_handled(200 + rng.below(1000) as usize, BOUND);
+    kafka.suspend();
+    sleep(scale(Duration::from_secs(8), Duration::from_secs(30)));
+    kafka.resume();
+    FAST.settle(&kafka, 2 * BOUND);
+    let deliveries = Deliveries::of(&host.stop());
+    FAST.check_ends(&kafka, &work, &deliveries, &[]).print("the broker suspended");
+}
+
 #[test]
 fn a_partition_waits_for_its_dead_letter_topic() {
     let kafka = Kafka::start();

@@ -92,3 +92,29 @@ fn a_record_too_large_for_the_operators_topics_is_dead_without_its_value() {
         assert_eq!(record.headers[..2], [(b"trace".to_vec(), Some(b"1".to_vec())), (b"none".to_vec(), None)]);
     }
 }
+
+#[test]
+fn a_key_too_large_for_the_dead_letter_topic_does_not_hold_up_its_partition() {
+    let kafka = Kafka::shared();
+    let guest = Guest::fast("cut-key");
+    kafka.create_topic(&guest.dead, 1, &[("max.message.bytes", "3000")]);
+    let host = Host::start(kafka, &[&guest.path]);
+    let reject = |id: &str| Record::new(body(id, "reject", "")).with_header("trace", "1");
+    let key = vec![b'k'; 4_000];
+    kafka.produce(&guest.topic, [reject("large").with_key(key), reject("next").with_key("key")]);
+    guest.settle(kafka);
+    host.stop();
+    let dead = kafka.read_all(&guest.dead);
+    let id = |id: &str| {
+        let offset: i64 = if id == "large" { 0 } else { 1 };
+        let origin = Some(&offset.to_be_bytes()[..]);
+        dead.iter().find(|record| record.header("kafka_original-offset") == origin).expect("a dead letter")
+    };
+    let (large, next) = (id("large"), id("next"));
+    assert_eq!((&large.key, &large.value, large.header("trace")), (&None, &None, None));
+    assert_eq!(large.header_text("host-key-cut").as_deref(), Some("4000"));
+    assert_eq!(large.header_text("host-headers-cut").as_deref(), Some("1"));
+    assert_eq!(large.header_text("kafka_original-topic").as_ref(), Some(&guest.topic));
+    assert_eq!(next.text(), body("next", "reject", ""));
+    assert_eq!(next.header_text("host-key-cut"), None);
+}

@@ -69,17 +69,25 @@ impl Kafka {
         });
     }
 
+    /// The ids of the members of a group, as the broker has them.
+    #[track_caller]
+    pub fn members(&self, group: &str) -> Vec<String> {
+        let list = must(self.client("").and_then(|client| Ok(client.fetch_group_list(Some(group), BOUND)?)));
+        let members = list.groups().iter().flat_map(|group| group.members());
+        members.map(|member| member.id().to_owned()).collect()
+    }
+
     /// The end offset of each partition: that of the next record.
     #[track_caller]
     pub fn end_offsets(&self, topic: &str) -> Vec<i64> {
-        must(self.watermarks(topic)).into_iter().map(|(_, end)| end).collect()
+        self.watermarks(topic).into_iter().map(|(_, end)| end).collect()
     }
 
     /// The committed offset of each partition, where there is one.
     #[track_caller]
     pub fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
         must(
-            self.try_committed(group, topic)
+            with_leaders(|| self.try_committed(group, topic))
                 .with_context(|| format!("committed offsets of {group} on {topic}")),
         )
     }
@@ -87,22 +95,14 @@ impl Kafka {
     /// How many offsets the group has before it; a partition without a committed offset counts whole.
     #[track_caller]
     pub fn lag(&self, group: &str, topic: &str) -> i64 {
-        let marks = must(self.watermarks(topic));
+        let marks = self.watermarks(topic);
         let committed = self.committed(group, topic);
         marks.into_iter().zip(committed).map(|((start, end), done)| end - done.unwrap_or(start)).sum()
     }
 
-    /// A topic that was just created, or whose broker was away, has no leader for a moment.
-    fn watermarks(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
-        let end = Instant::now() + BOUND;
-        loop {
-            match self.try_watermarks(topic) {
-                Err(error) if is_leaderless(&error) && Instant::now() < end => {
-                    sleep(Duration::from_millis(20))
-                }
-                result => return result,
-            }
-        }
+    #[track_caller]
+    fn watermarks(&self, topic: &str) -> Vec<(i64, i64)> {
+        must(with_leaders(|| self.try_watermarks(topic)))
     }
 
     fn try_watermarks(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
@@ -164,6 +164,17 @@ impl Kafka {
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
         Ok(AdminClient::from_config(&self.config(""))?)
+    }
+}
+
+/// A topic that was just created, or whose broker was away, has no leader for a moment.
+fn with_leaders<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
+    let end = Instant::now() + BOUND;
+    loop {
+        match ask() {
+            Err(error) if is_leaderless(&error) && Instant::now() < end => sleep(Duration::from_millis(20)),
+            result => return result,
+        }
     }
 }
 
