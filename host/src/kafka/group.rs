@@ -30,6 +30,9 @@ const COMMIT_BOUND: Duration = Duration::from_secs(60);
 const COMMIT_RETRY: Duration = Duration::from_millis(200);
 /// How long one look for events waits; bounds how late a stop is noticed.
 const POLL: Duration = Duration::from_millis(50);
+/// How long the client may take to leave its group once it is drained, and how often it is asked.
+const LEAVE: Duration = Duration::from_secs(2);
+const LEAVE_POLL: Duration = Duration::from_millis(5);
 
 /// A member of a consumer group, on a thread of its own.
 pub struct Group {
@@ -140,13 +143,16 @@ fn run(consumer: &BaseConsumer<GroupContext>, mut probe: Probe) {
         turn();
     }
     let until = context.begin_to_leave();
-    while Instant::now() < until && !context.may_leave(consumer) {
+    while Instant::now() < until && !context.is_idle() {
         turn();
     }
     // Leaving is a rebalance like any other: the partitions come back through `revoke`.
     consumer.unsubscribe();
-    while Instant::now() < until && !context.partitions.lock().is_empty() {
-        context.report(consumer.poll(POLL));
+    // librdkafka leaves the group once they have come to rest, which is after `revoke`. A client
+    // that is dropped in between forgets to (`rd_kafka_cgrp_incr_unassign_done`, terminating), and
+    // the others wait for its session to end.
+    while Instant::now() < until + LEAVE && raw::is_member(consumer) {
+        context.report(consumer.poll(LEAVE_POLL));
     }
 }
 
@@ -193,15 +199,8 @@ impl GroupContext {
         until
     }
 
-    /// Whether nothing is under way any more, in the group neither: a LeaveGroup behind a JoinGroup
-    /// that the broker holds back is lost, and the others would wait for the session to end. A
-    /// broker that does not answer is not waited for.
-    fn may_leave(&self, consumer: &BaseConsumer<Self>) -> bool {
-        let idle = self.partitions.lock().values().all(|partition| partition.is_idle());
-        idle && consumer.fetch_group_list(Some(&self.group), PROBE_TIMEOUT).map_or(true, |list| {
-            let mut groups = list.groups().iter();
-            !groups.any(|group| matches!(group.state(), "PreparingRebalance" | "CompletingRebalance"))
-        })
+    fn is_idle(&self) -> bool {
+        self.partitions.lock().values().all(|partition| partition.is_idle())
     }
 
     fn assign(&self, list: &TopicPartitionList) {

@@ -275,6 +275,18 @@ pub fn bootstrap_again<C: ClientContext>(client: &Client<C>, servers: &str) {
     }
 }
 
+/// Whether a consumer is a member of its group still: its LeaveGroup has not been sent.
+pub fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    let client = consumer.client().native_ptr();
+    // SAFETY: the client lives for the call; the text is a C string, or null, and ours to free.
+    unsafe {
+        let id = sys::rd_kafka_memberid(client);
+        let is_member = !id.is_null() && *id != 0;
+        sys::rd_kafka_mem_free(client, id.cast());
+        is_member
+    }
+}
+
 /// Hands offsets to the group's coordinator. Unless this fails at once, the outcome comes to the
 /// context's `commit_callback` out of a later poll, with an error for each partition.
 ///

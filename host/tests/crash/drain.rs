@@ -102,8 +102,7 @@ fn a_call_may_outlast_the_session() {
     SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).check_exactly_once();
 }
 
-/// Its JoinGroup is held back at the broker until every member has drained: a LeaveGroup sent
-/// meanwhile would end with the process, and the others would wait for the session.
+/// Its JoinGroup is held back at the broker until every member has drained.
 #[test]
 fn a_member_stopped_in_a_rebalance_leaves_its_group() {
     let work = Workload::new([Task::Slow(6_000)]);

@@ -31,6 +31,9 @@ fn members_come_and_go_without_a_repeat() {
         for _ in 0..rounds {
             hosts.iter().for_each(takes_part);
             deliveries.add(&hosts.remove(0).stop());
+            for group in [FAST.group(1), FAST.group(2)] {
+                assert_eq!(kafka.members(&group).len(), hosts.len(), "one left {group} without a word");
+            }
             hosts.iter().for_each(takes_part);
             hosts.push(join(&kafka));
         }
