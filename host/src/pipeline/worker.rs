@@ -1,13 +1,16 @@
 //! The threads that run a plugin's messages.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
 use super::Pipeline;
+use crate::kafka::delivery::Delivery;
 use crate::kafka::partition::Partition;
 
 /// How many calls one worker has under way: they share its thread, and wait for I/O side by side.
@@ -49,12 +52,21 @@ async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>
         if let Some(partition) = partition.upgrade() {
             partition.take(worker.slots.available_permits().clamp(1, BATCH), &mut batch);
         }
-        for delivery in batch.drain(..) {
-            let slot = Slot::take(&worker);
-            let worker = Rc::clone(&worker);
-            tokio::task::spawn_local(async move { worker.pipeline.run(delivery, slot).await });
-        }
+        batch.drain(..).for_each(|delivery| begin(&worker, delivery));
         tokio::task::yield_now().await;
+    }
+}
+
+/// Most calls end without waiting for anything: only those that wait become tasks.
+fn begin(worker: &Rc<Worker>, delivery: Delivery) {
+    let slot = Slot::take(worker);
+    let owner = Rc::clone(worker);
+    let mut run = Box::pin(async move { owner.pipeline.run(delivery, slot).await });
+    let mut context = Context::from_waker(Waker::noop());
+    // A panic costs its own message, as it does in a task.
+    let first = catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut context)));
+    if matches!(first, Ok(Poll::Pending)) {
+        tokio::task::spawn_local(run);
     }
 }
 
