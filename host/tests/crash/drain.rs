@@ -10,6 +10,8 @@ use crate::fixture::{BOUND, Deliveries, Host, SHUTDOWN};
 use crate::workload::{Task, Workload, id_of};
 
 const PLUGINS: &[&str] = &["faulty"];
+/// As short as the broker allows.
+const SESSION: &[&str] = &["-X", "session.timeout.ms=6000"];
 /// Calls that are under way when the signal comes, each this long.
 const SLOW_CALLS: usize = 20;
 const CALL: Duration = Duration::from_secs(4);
@@ -89,12 +91,11 @@ fn a_call_may_outlast_the_session() {
     let work = Workload::new([Task::Slow(9_000)]);
     let kafka = Kafka::start();
     kafka.create_topic(SLOW.source(), 1, &[]);
-    let session = ["-X", "session.timeout.ms=6000"];
-    let host = Host::start(&kafka, PLUGINS, &session);
+    let host = Host::start(&kafka, PLUGINS, SESSION);
     host.ready(BOUND);
     kafka.produce(SLOW.source(), work.records(work.ids()));
     host.wait_handled(1, BOUND);
-    let other = Host::start(&kafka, PLUGINS, &session);
+    let other = Host::start(&kafka, PLUGINS, SESSION);
     other.ready(BOUND);
     let mut lines = host.stop();
     SLOW.settle(&kafka, BOUND);
@@ -102,14 +103,16 @@ fn a_call_may_outlast_the_session() {
     SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).check_exactly_once();
 }
 
-/// Its JoinGroup is held back at the broker until every member has drained.
+/// Its JoinGroup is held back at the broker until every member has drained, which here takes one
+/// of them longer than its session.
 #[test]
 fn a_member_stopped_in_a_rebalance_leaves_its_group() {
-    let work = Workload::new([Task::Slow(6_000)]);
+    let work = Workload::new([Task::Slow(9_000)]);
     let kafka = Kafka::start();
     kafka.create_topic(SLOW.source(), 1, &[]);
     // Every member gives its partitions back and joins again, whatever the others do.
-    let join = || Host::start(&kafka, PLUGINS, &["-X", "partition.assignment.strategy=range"]);
+    let range = [SESSION[0], SESSION[1], "-X", "partition.assignment.strategy=range"];
+    let join = || Host::start(&kafka, PLUGINS, &range);
     let busy = join();
     busy.ready(BOUND);
     let leaver = join();
