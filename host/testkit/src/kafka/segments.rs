@@ -4,7 +4,9 @@
 //! seen whole, and it works on a broker that is down.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -13,6 +15,8 @@ use crate::must;
 
 /// Base offset and length, which precede what the length counts.
 const BATCH_PREFIX: usize = 12;
+/// How long files may come and go under a reader.
+const BOUND: Duration = Duration::from_secs(5);
 const COMPRESSION: i16 = 0b111;
 const CONTROL: i16 = 0b10_0000;
 
@@ -94,8 +98,21 @@ impl Kafka {
     /// and aborted transactions too, transaction markers not. Empty for a topic that is not there.
     #[track_caller]
     pub fn read_all(&self, topic: &str) -> Vec<Record> {
-        must(read_topic(&self.dir().join("data"), topic).with_context(|| format!("reading {topic}")))
+        let data = self.dir().join("data");
+        let end = Instant::now() + BOUND;
+        let result = loop {
+            match read_topic(&data, topic) {
+                // The cleaner, or a deletion, took a file away in between.
+                Err(error) if is_gone(&error) && Instant::now() < end => {}
+                result => break result,
+            }
+        };
+        must(result.with_context(|| format!("reading {topic}")))
     }
+}
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 fn read_topic(data: &Path, topic: &str) -> Result<Vec<Record>> {
