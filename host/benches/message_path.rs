@@ -20,7 +20,7 @@ fn load(runtime: &Runtime) -> Plugin {
     runtime.block_on(async {
         let engines = Engines::new(1).expect("engines");
         let path = testkit::plugin("parse");
-        Plugin::load(Path::new(&path), &engines, services).await.expect("parse.wasm loads")
+        Plugin::load(Path::new(&path), None, &engines, services).await.expect("parse.wasm loads")
     })
 }
 

@@ -107,10 +107,7 @@ impl App {
     /// # Errors
     /// What is wrong with what was given, or Kafka stays away.
     pub async fn start(args: &RunArgs) -> anyhow::Result<Self> {
-        check_bounds(&args.kafka)?;
-        let mailer = args.mail_url.as_deref().map(Mailer::from_url).transpose()?.map(Arc::new);
-        let services = Arc::new(Services { mailer: mailer.clone(), runtime: Handle::current() });
-        let plugins = load(args, &services).await?;
+        let (plugins, mailer) = prepare(args).await?;
         let topics = Topics::new(&args.kafka, args.create_topics)?;
         client::wait(&args.kafka, START_UP).await?;
         let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
@@ -172,13 +169,16 @@ impl App {
             let plugin = &pipeline.plugin;
             let (memory, time) = (MAX_MEMORY >> 20, CALL_TIMEOUT.as_secs());
             lines.push(format!("  plugin   {}  {memory} MiB, {time} s  {mail}", plugin.label));
-            lines.push(format!("  kafka    {}  group {}", args.kafka.bootstrap_servers, plugin.group));
+            lines.push(format!(
+                "  kafka    {}  group {}",
+                args.kafka.bootstrap_servers, plugin.subscription.group
+            ));
             let tiers: Vec<String> =
-                plugin.policy.tiers_ms().iter().map(|delay| format!("-retry-{delay}")).collect();
-            let chain: Vec<&str> = [plugin.topic.as_str()]
+                plugin.subscription.policy.tiers_ms().iter().map(|delay| format!("-retry-{delay}")).collect();
+            let chain: Vec<&str> = [plugin.subscription.topic.as_str()]
                 .into_iter()
                 .chain(tiers.iter().map(String::as_str))
-                .chain([plugin.dead_letter_topic.as_str()])
+                .chain([plugin.subscription.dead_letter_topic.as_str()])
                 .collect();
             lines.push(format!("  topics   {}", chain.join(" -> ")));
         }
@@ -201,7 +201,7 @@ impl Running {
         let config = consumer_config(args);
         let join = |group: &str, topics: &[&str], retries: bool| {
             let lane = Lane {
-                group: plugin.group.clone(),
+                group: plugin.subscription.group.clone(),
                 retries,
                 ready: ready.clone(),
                 runtime: Handle::current(),
@@ -214,11 +214,11 @@ impl Running {
             }
             Group::join(&config, group, topics, Arc::new(lane), DRAIN, Arc::clone(stop))
         };
-        let mut groups = vec![join(&plugin.group, &[&plugin.topic], false)?];
-        let retry_topics = plugin.retry_topics();
+        let mut groups = vec![join(&plugin.subscription.group, &[&plugin.subscription.topic], false)?];
+        let retry_topics = plugin.subscription.retry_topics();
         if !retry_topics.is_empty() {
             let names: Vec<&str> = retry_topics.iter().map(String::as_str).collect();
-            groups.push(join(&plugin.retry_group(), &names, true)?);
+            groups.push(join(&plugin.subscription.retry_group(), &names, true)?);
         }
         Ok(Self { pipeline, groups, ready, workers })
     }
@@ -234,18 +234,36 @@ impl Running {
     }
 }
 
-async fn load(args: &RunArgs, services: &Arc<Services>) -> anyhow::Result<Vec<Plugin>> {
+/// Everything that can be found out without Kafka: settings, mail server's URL, plugins.
+///
+/// # Errors
+/// What is wrong with what was given.
+pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Option<Arc<Mailer>>), Failure> {
+    check_bounds(&args.kafka)?;
+    let mailer = args.mail_url.as_deref().map(Mailer::from_url).transpose()?.map(Arc::new);
+    let services = Arc::new(Services { mailer: mailer.clone(), runtime: Handle::current() });
+    Ok((load(args, &services).await?, mailer))
+}
+
+/// Engines for so many plugins.
+///
+/// # Errors
+/// The machine has no room for them.
+pub fn engines(plugins: usize) -> Result<Engines, Failure> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let calls = u32::try_from(args.plugins.len() * cores * worker::CALLS).unwrap_or(u32::MAX);
-    let engines = Engines::new(calls).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    let calls = u32::try_from(plugins * cores * worker::CALLS).unwrap_or(u32::MAX);
+    Engines::new(calls).map_err(|error| Failure::unavailable(format!("cannot set up WebAssembly: {error:#}")))
+}
+
+async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Plugin>, Failure> {
+    let engines = engines(args.plugins.len())?;
     let mut plugins: Vec<Plugin> = Vec::with_capacity(args.plugins.len());
     for path in &args.plugins {
-        let plugin = Plugin::load(path, &engines, Arc::clone(services)).await?;
-        if let Some(other) = plugins.iter().find(|other| other.group == plugin.group) {
-            let what = format!("{} and {} both use group {}", other.label, plugin.label, plugin.group);
-            return Err(Failure::usage(what)
-                .help("give each plugin a group of its own, or leave one out")
-                .into());
+        let plugin = Plugin::load(path, args.settings_of(path)?, &engines, Arc::clone(services)).await?;
+        let group = &plugin.subscription.group;
+        if let Some(other) = plugins.iter().find(|other| other.subscription.group == *group) {
+            let what = format!("{} and {} both use group {group}", other.label, plugin.label);
+            return Err(Failure::usage(what).help("give each plugin a group of its own, or leave one out"));
         }
         plugins.push(plugin);
     }
@@ -253,9 +271,9 @@ async fn load(args: &RunArgs, services: &Arc<Services>) -> anyhow::Result<Vec<Pl
 }
 
 async fn pipeline(plugin: Plugin, topics: &Topics, publisher: &Arc<Publisher>) -> Result<Pipeline, Failure> {
-    let mut names = plugin.retry_topics();
-    names.push(plugin.dead_letter_topic.clone());
-    let partitions = topics.ensure(&plugin.topic, &names).await?;
+    let mut names = plugin.subscription.retry_topics();
+    names.push(plugin.subscription.dead_letter_topic.clone());
+    let partitions = topics.ensure(&plugin.subscription.topic, &names).await?;
     let destinations = names.iter().zip(partitions).map(|(name, count)| Destination::new(name, count));
     let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
     let dead_letter = retry.pop().ok_or_else(|| Failure::usage("a topic name holds a NUL"))?;
@@ -284,7 +302,7 @@ fn consumer_config(args: &RunArgs) -> ClientConfig {
 /// rebalance callback drains.
 fn check_bounds(kafka: &KafkaArgs) -> Result<(), Failure> {
     let (name, default) = LONGEST_REBALANCE;
-    let given = kafka.properties.iter().rev().find(|(key, _)| key == name);
+    let given = kafka.given().rev().find(|(key, _)| key == name);
     let bound = match given {
         Some((_, value)) => value
             .parse()

@@ -1,12 +1,16 @@
 //! The command line as typed.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 
-use crate::commands::{consume, groups, produce, topics};
+use crate::commands::{config, consume, groups, produce, topics};
+use crate::config::layers::Origins;
+use crate::config::{Found, PluginSettings};
 use crate::demo;
+use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
 
 /// Runs sandboxed WebAssembly components as Kafka consumers.
@@ -24,6 +28,23 @@ pub struct Cli {
     /// Running plugins.
     #[command(flatten)]
     pub run: RunArgs,
+    /// Read this file instead of host.toml in the working directory
+    #[arg(long, value_name = "FILE", global = true, env = "HOST_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where the values came from.
+    #[arg(skip)]
+    pub origins: Origins,
+}
+
+impl Cli {
+    /// The arguments of whatever runs or loads plugins.
+    pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
+        match &mut self.command {
+            None => Some(&mut self.run),
+            Some(Command::Config(args)) => args.run_args_mut(),
+            Some(_) => None,
+        }
+    }
 }
 
 /// Everything beside running plugins.
@@ -39,6 +60,8 @@ pub enum Command {
     Produce(produce::Args),
     /// Print the messages of a topic
     Consume(consume::Args),
+    /// Check, show and begin a configuration file
+    Config(config::Args),
 }
 
 /// Running plugins.
@@ -68,10 +91,35 @@ pub struct RunArgs {
     /// Where e-mail goes, e.g. smtp://localhost:1025; without it e-mail is only logged
     #[arg(long, value_name = "URL", env = "HOST_MAIL_URL")]
     pub mail_url: Option<String>,
+    /// The configuration file, which limits what may run.
+    #[arg(skip)]
+    pub found: Option<Found>,
+}
+
+impl RunArgs {
+    /// What the file says of a plugin; None where there is no file, or it lists no plugin at all.
+    ///
+    /// # Errors
+    /// The file lists plugins, and not this one.
+    pub fn settings_of(&self, path: &Path) -> Result<Option<&PluginSettings>, Failure> {
+        let Some(found) = self.found.as_ref().filter(|found| !found.file.plugins.is_empty()) else {
+            return Ok(None);
+        };
+        let same = |other: &Path| match (path.canonicalize(), other.canonicalize()) {
+            (Ok(path), Ok(other)) => path == other,
+            _ => path == other,
+        };
+        let settings = found.file.plugins.iter().find(|plugin| same(&plugin.path));
+        settings.map(Some).ok_or_else(|| {
+            Failure::usage(format!("{} is not listed in {}", path.display(), found.path.display()))
+                .help("add a [[plugin]] with its path and its topic")
+        })
+    }
 }
 
 /// Where a group without committed offsets starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OffsetReset {
     /// At the first message that is still there.
     Earliest,

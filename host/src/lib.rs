@@ -15,6 +15,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod config;
 pub mod demo;
 pub mod error;
 pub mod kafka;
@@ -39,6 +40,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Groups(args)) => commands::groups::run(args),
         Some(Command::Produce(args)) => commands::produce::run(args),
         Some(Command::Consume(args)) => commands::consume::run(args),
+        Some(Command::Config(args)) => serve(commands::config::run(args, cli.origins)),
     }
 }
 

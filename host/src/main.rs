@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use host::cli::Cli;
+use host::config::layers;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let args = std::env::args_os().collect();
     host::telemetry::start();
-    match host::run(cli) {
+    match layers::parse(args).map_err(Into::into).and_then(host::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

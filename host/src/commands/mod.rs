@@ -3,6 +3,7 @@
 //! Each command is synchronous and owns the thread it runs on: call its `run` outside of any async
 //! runtime. stdout carries data alone, stderr everything said to a person.
 
+pub mod config;
 pub mod consume;
 pub mod groups;
 pub mod produce;

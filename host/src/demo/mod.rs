@@ -56,6 +56,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         create_topics: true,
         listen: address,
         mail_url: Some(format!("smtp://{smtp}")),
+        found: None,
     };
     // First of all: the producer then finds the topics it needs.
     let app = App::start(&run).await?;
@@ -93,6 +94,8 @@ fn embedded(broker: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>)
     KafkaArgs {
         bootstrap_servers: broker.bootstrap_servers(),
         properties: properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+        environment_properties: Vec::new(),
+        file_properties: Vec::new(),
     }
 }
 

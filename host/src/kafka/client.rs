@@ -16,9 +16,16 @@ pub struct KafkaArgs {
     /// Kafka brokers, comma-separated
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092", value_parser = servers, env = "KAFKA_BOOTSTRAP_SERVERS")]
     pub bootstrap_servers: String,
-    /// Any librdkafka property, e.g. -X security.protocol=ssl; repeat for more
-    #[arg(short = 'X', value_name = "PROPERTY=VALUE", value_parser = property, env = "KAFKA_PROPERTIES", value_delimiter = ';')]
+    /// Any librdkafka property, e.g. -X security.protocol=ssl; repeat for more, or set
+    /// KAFKA_PROPERTIES="a=b;c=d", which counts less
+    #[arg(short = 'X', value_name = "PROPERTY=VALUE", value_parser = property)]
     pub properties: Vec<(String, String)>,
+    /// The environment's properties: below `-X`.
+    #[arg(long = "environment-property", hide = true, value_parser = property, env = "KAFKA_PROPERTIES", value_delimiter = ';')]
+    pub environment_properties: Vec<(String, String)>,
+    /// The configuration file's properties: below the environment's, above what the host sets.
+    #[arg(long = "file-property", hide = true, value_parser = property)]
+    pub file_properties: Vec<(String, String)>,
 }
 
 impl KafkaArgs {
@@ -31,15 +38,21 @@ impl KafkaArgs {
         for (key, value) in own {
             config.set(*key, *value);
         }
-        for (key, value) in self.properties.iter().filter(|(key, _)| !key.is_empty()) {
+        for (key, value) in self.given() {
             config.set(key, value);
         }
         config
     }
+
+    /// The properties that were given, those that count more later.
+    pub fn given(&self) -> impl DoubleEndedIterator<Item = &(String, String)> {
+        let layers = [&self.file_properties, &self.environment_properties, &self.properties];
+        layers.into_iter().flatten().filter(|(key, _)| !key.is_empty())
+    }
 }
 
 /// Refuses what librdkafka would only find out (or silently take for port 9092) after a long wait.
-fn servers(text: &str) -> Result<String, String> {
+pub fn servers(text: &str) -> Result<String, String> {
     text.split(',').map(str::trim).try_for_each(server).map(|()| text.to_owned())
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::time::timeout;
 
-use self::policy::Step;
+use self::policy::{Failed, Step};
 use crate::clock;
 use crate::kafka::delivery::Delivery;
 use crate::kafka::headers::{BLOCK_LEN, Stamp};
@@ -91,7 +91,7 @@ impl Pipeline {
             value: message.value(),
             headers: &headers,
             attempt: delivery.attempt(),
-            max_attempts: self.plugin.policy.max_attempts(),
+            max_attempts: self.plugin.subscription.policy.max_attempts(),
             attributes: &[],
         };
         let place = Place {
@@ -116,7 +116,9 @@ impl Pipeline {
     async fn retry(&self, delivery: &Delivery, cause: &Cause, after_ms: Option<u64>) {
         let now_ms = clock::now_ms_ceil();
         let first_failed_ms = delivery.first_failed_ms().unwrap_or(now_ms);
-        let step = self.plugin.policy.next(delivery.attempt(), after_ms, now_ms, first_failed_ms);
+        let random = fastrand::f64();
+        let failed = Failed { attempt: delivery.attempt(), after_ms, now_ms, first_failed_ms, random };
+        let step = self.plugin.subscription.policy.next(&failed);
         let Step::Retry { tier, attempt, due_ms } = step else {
             return self.dead(delivery, cause).await;
         };
@@ -181,7 +183,7 @@ impl Pipeline {
         }
         Stamp {
             origin: delivery.origin(),
-            group: &self.plugin.group,
+            group: &self.plugin.subscription.group,
             exception: cause.exception,
             code: &cause.code,
             detail: &cause.detail,

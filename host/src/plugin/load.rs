@@ -10,13 +10,14 @@ use wasmtime::component::{Component, Linker};
 
 use super::Plugin;
 use super::bindings::PluginPre;
-use super::bindings::exports::consumer::plugin::lifecycle::{Description, RetryPolicy};
+use super::bindings::exports::consumer::plugin::lifecycle::Description;
 use super::call::{CALL_TIMEOUT, Call, Services};
 use super::engine::Engines;
 use super::imports;
 use super::output::Place;
+use super::subscription::Subscription;
+use crate::config::PluginSettings;
 use crate::error::Failure;
-use crate::pipeline::policy::Policy;
 
 /// The contract this host speaks; the version's first two numbers must match.
 const CONTRACT: &str = "consumer:plugin";
@@ -24,8 +25,6 @@ const CONTRACT_VERSION: &str = "0.1";
 /// Packages a plugin may import beside the contract.
 const WASI: [&str; 6] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
-/// Kafka's longest topic name, less what a tier's suffix takes.
-const MAX_TOPIC: usize = 249 - "-retry-86400000".len();
 
 /// What helps a plugin of another contract.
 const REBUILD: &str = "build it against this host's wit/, or run it with the host it was built for";
@@ -33,11 +32,17 @@ const REBUILD: &str = "build it against this host's wit/, or run it with the hos
 const AGAIN: &str = "the file is damaged or cut off: build or copy it again";
 
 impl Plugin {
-    /// Reads, compiles (or takes from the cache) and asks the plugin what it subscribes to.
+    /// Reads, compiles (or takes from the cache) and asks the plugin what it subscribes to;
+    /// `settings` count more.
     ///
     /// # Errors
     /// What is wrong with the file, and what to do about it.
-    pub async fn load(path: &Path, engines: &Engines, services: Arc<Services>) -> Result<Self, Failure> {
+    pub async fn load(
+        path: &Path,
+        settings: Option<&PluginSettings>,
+        engines: &Engines,
+        services: Arc<Services>,
+    ) -> Result<Self, Failure> {
         let at = |what: String| Failure::usage(format!("{}: {what}", path.display()));
         let bytes = std::fs::read(path).map_err(|error| {
             at(error.to_string())
@@ -53,9 +58,15 @@ impl Plugin {
             at(what).help("`describe` runs with nothing granted; ask whoever wrote the plugin")
         })?;
         let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        build(description, digest, engine, component, services).map_err(|what| {
-            at(what).help("this is what the plugin's `describe` returns; ask whoever wrote it")
-        })
+        let help = match settings {
+            Some(_) => "this is what the plugin's `describe` returns, below what its [[plugin]] says",
+            None => "this is what the plugin's `describe` returns; ask whoever wrote it",
+        };
+        let Description { name, version, subscription, .. } = description;
+        check_names(&name, &version).map_err(|what| at(what).help(help))?;
+        let subscription = Subscription::new(subscription, settings).map_err(|what| at(what).help(help))?;
+        let label = format!("{name}@{version}");
+        Ok(Self { name: name.into(), label, digest, subscription, engine, component, services })
     }
 }
 
@@ -147,55 +158,13 @@ async fn describe(engine: &Engine, component: &PluginPre<Call>, path: &Path) -> 
     }
 }
 
-fn build(
-    description: Description,
-    digest: String,
-    engine: Engine,
-    component: PluginPre<Call>,
-    services: Arc<Services>,
-) -> Result<Plugin, String> {
-    let Description { name, version, subscription, .. } = description;
-    for (what, text) in [("name", &name), ("version", &version), ("group", &subscription.group)] {
+fn check_names(name: &str, version: &str) -> Result<(), String> {
+    for (what, text) in [("name", name), ("version", version)] {
         if text.is_empty() || text.len() > 200 || text.contains(char::is_control) {
             return Err(format!("its {what} is empty, too long or holds control characters"));
         }
     }
-    for (what, topic) in
-        [("topic", &subscription.topic), ("dead-letter topic", &subscription.dead_letter_topic)]
-    {
-        if !is_topic(topic) {
-            return Err(format!(
-                "its {what} {topic:?} is not a topic name (1 to {MAX_TOPIC} of a-z A-Z 0-9 . _ -)"
-            ));
-        }
-    }
-    if subscription.topic == subscription.dead_letter_topic {
-        return Err("its dead-letter topic is the topic it reads".to_owned());
-    }
-    let retries_of_it = format!("{}-retry-", subscription.topic);
-    if subscription.dead_letter_topic.starts_with(&retries_of_it) {
-        return Err(format!("its dead-letter topic begins like its retry topics, {retries_of_it}"));
-    }
-    let RetryPolicy { retries, delay_ms, multiplier, max_delay_ms } = subscription.retry;
-    let policy = Policy::new(retries, delay_ms, multiplier, max_delay_ms)
-        .map_err(|what| format!("its retry policy is not possible: {what}"))?;
-    Ok(Plugin {
-        label: format!("{name}@{version}"),
-        name: name.into(),
-        digest,
-        topic: subscription.topic,
-        group: subscription.group,
-        dead_letter_topic: subscription.dead_letter_topic,
-        policy,
-        engine,
-        component,
-        services,
-    })
-}
-
-fn is_topic(name: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=MAX_TOPIC).contains(&name.len()) && name.bytes().all(legal) && !matches!(name, "." | "..")
+    Ok(())
 }
 
 #[cfg(test)]
@@ -210,11 +179,5 @@ mod tests {
         assert!(!is_known("consumer:plugin/mail@0.10.0"));
         assert!(!is_known("wasi:http/types@0.2.6"));
         assert!(!is_known("wasi:io/poll@0.3.0"));
-    }
-
-    #[test]
-    fn topic_names_are_kafkas() {
-        assert!(is_topic("email.send") && is_topic("a_b-c.9"));
-        assert!(!is_topic("") && !is_topic("..") && !is_topic("a b") && !is_topic(&"x".repeat(249)));
     }
 }

@@ -7,6 +7,7 @@ pub mod engine;
 mod imports;
 pub mod load;
 pub mod output;
+pub mod subscription;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use self::bindings::{Plugin as World, PluginPre};
 use self::call::{CALL_TIMEOUT, Call, Services};
 use self::cause::Cause;
 use self::output::Place;
-use crate::pipeline::policy::Policy;
+use self::subscription::Subscription;
 
 /// How long a call waits before it asks a full pool again.
 const POOL_WAIT: Duration = Duration::from_millis(1);
@@ -31,30 +32,14 @@ pub struct Plugin {
     pub label: String,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
-    /// The topic it handles.
-    pub topic: String,
-    /// The consumer group it handles it in.
-    pub group: String,
-    /// Where its dead letters go.
-    pub dead_letter_topic: String,
-    /// When failed messages are tried again.
-    pub policy: Policy,
+    /// What it reads, and what becomes of failures.
+    pub subscription: Subscription,
     engine: Engine,
     component: PluginPre<Call>,
     services: Arc<Services>,
 }
 
 impl Plugin {
-    /// The retry topics, one per tier, shortest delay first.
-    pub fn retry_topics(&self) -> Vec<String> {
-        self.policy.tiers_ms().iter().map(|delay| format!("{}-retry-{delay}", self.topic)).collect()
-    }
-
-    /// The consumer group of the retry topics.
-    pub fn retry_group(&self) -> String {
-        format!("{}-retry", self.group)
-    }
-
     /// Gives one message to a fresh instance.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Needs what `make build guests` leaves. The tests share one broker; each runs its messages
 //! through a guest that was renamed for it, so topics and groups are its own.
 
+mod configuration;
 mod embedded;
 mod hostile;
 mod limits;

@@ -43,7 +43,14 @@ impl lifecycle::Guest for Plugin {
                 topic: "email.send".into(),
                 group: "email-send-group".into(),
                 dead_letter_topic: "email.send.dlt".into(),
-                retry: RetryPolicy { retries: 5, delay_ms: 1000, multiplier: 2.0, max_delay_ms: 3_600_000 },
+                retry: RetryPolicy {
+                    retries: 5,
+                    delay_ms: 1000,
+                    multiplier: 2.0,
+                    max_delay_ms: 3_600_000,
+                    jitter: 0.0,
+                    max_age_ms: 86_400_000,
+                },
             },
             attributes: vec![],
         }

@@ -104,7 +104,14 @@ impl lifecycle::Guest for Faulty {
                 topic: NAME.into(),
                 group: format!("{NAME}-group"),
                 dead_letter_topic: format!("{NAME}.dlt"),
-                retry: RetryPolicy { retries: 5, delay_ms, multiplier: 2.0, max_delay_ms: 3_600_000 },
+                retry: RetryPolicy {
+                    retries: 5,
+                    delay_ms,
+                    multiplier: 2.0,
+                    max_delay_ms: 3_600_000,
+                    jitter: 0.0,
+                    max_age_ms: 86_400_000,
+                },
             },
             attributes: vec![],
         }

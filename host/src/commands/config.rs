@@ -1,0 +1,206 @@
+//! `host config check|show|init|reference`: nothing of it needs Kafka.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaResult;
+use tokio::runtime::Handle;
+
+use super::output::{note, print};
+use crate::app;
+use crate::cli::RunArgs;
+use crate::config::layers::Origins;
+use crate::config::{self, PluginSettings, Properties, reference};
+use crate::error::Failure;
+use crate::kafka::errors::{self, Context};
+use crate::plugin::Plugin;
+use crate::plugin::call::Services;
+
+/// Arguments of `host config`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Check the configuration and load the plugins, without Kafka
+    Check(RunArgs),
+    /// Print what holds, and which layer it comes from
+    Show(RunArgs),
+    /// Write a new file with every key explained
+    Init(InitArgs),
+    /// Print the reference of all keys as Markdown
+    Reference,
+}
+
+#[derive(Debug, clap::Args)]
+struct InitArgs {
+    /// A plugin to list; repeat for more
+    #[arg(long = "plugin", value_name = "FILE")]
+    list: Vec<PathBuf>,
+    /// Where to write; - is stdout
+    #[arg(short, long, value_name = "FILE", default_value = config::NAME)]
+    output: PathBuf,
+}
+
+impl Args {
+    /// The arguments that are those of running plugins.
+    pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
+        match &mut self.command {
+            Command::Check(args) | Command::Show(args) => Some(args),
+            Command::Init(_) | Command::Reference => None,
+        }
+    }
+}
+
+/// # Errors
+/// What is wrong with the configuration, or the file is there already.
+pub async fn run(args: Args, origins: Origins) -> anyhow::Result<()> {
+    match args.command {
+        Command::Check(args) => Ok(check(&args).await?),
+        Command::Show(args) => Ok(show(&args, &origins).await?),
+        Command::Init(args) => Ok(init(&args).await?),
+        Command::Reference => Ok(print(reference::markdown().trim_end())?),
+    }
+}
+
+async fn check(args: &RunArgs) -> Result<(), Failure> {
+    let plugins = load(args).await?;
+    for Plugin { label, subscription, .. } in &plugins {
+        note(format_args!("{label}: topic {}, group {}", subscription.topic, subscription.group));
+    }
+    let place =
+        args.found.as_ref().map_or("the command line".to_owned(), |found| found.path.display().to_string());
+    note(format_args!("{place} is good"));
+    Ok(())
+}
+
+/// The plugins as they would run. A client finds out whether librdkafka knows the properties; it
+/// connects to nobody before it is asked something.
+async fn load(args: &RunArgs) -> Result<Vec<Plugin>, Failure> {
+    let client: KafkaResult<BaseConsumer<Context>> =
+        args.kafka.config(&[]).create_with_context(Context::default());
+    client.map_err(|error| errors::refused(&error))?;
+    Ok(app::prepare(args).await?.0)
+}
+
+async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
+    let plugins = load(args).await?;
+    let mut text = String::new();
+    let from = |key: &str| origins.get(key).copied().unwrap_or("default");
+    line(&mut text, "listen", &args.listen.to_string().into(), from("listen"));
+    let mail = args.mail_url.as_deref().map(without_password);
+    if let Some(url) = mail {
+        line(&mut text, "mail-url", &url.into(), from("mail-url"));
+    }
+    line(&mut text, "create-topics", &args.create_topics.into(), from("create-topics"));
+    line(&mut text, "auto-offset-reset", &args.auto_offset_reset.as_str().into(), from("auto-offset-reset"));
+    text.push_str("\n[kafka]\n");
+    let servers = args.kafka.bootstrap_servers.as_str();
+    line(&mut text, "bootstrap-servers", &servers.into(), from("bootstrap-servers"));
+    let kafka = &args.kafka;
+    let layers = [(&kafka.properties, "-X"), (&kafka.environment_properties, "environment")];
+    let layers = layers.into_iter().chain([(&kafka.file_properties, "file")]);
+    let mut told = BTreeSet::new();
+    for (properties, from) in layers {
+        // The last one of a name counts.
+        for (name, value) in properties.iter().rev().filter(|(name, _)| !name.is_empty()) {
+            if told.insert(name) {
+                line(
+                    &mut text,
+                    &format!("properties.{name:?}"),
+                    &Properties::shown(name, value).into(),
+                    from,
+                );
+            }
+        }
+    }
+    for (plugin, path) in plugins.iter().zip(&args.plugins) {
+        let settings = args.settings_of(path)?;
+        text.push_str(&shown(plugin, path, settings, from("plugin")));
+    }
+    print(text.trim_end())
+}
+
+fn shown(plugin: &Plugin, path: &Path, settings: Option<&PluginSettings>, from: &str) -> String {
+    let mut text = format!("\n# {}\n[[plugin]]\n", plugin.label);
+    let subscription = &plugin.subscription;
+    let origin = |is_set: bool| if is_set { "file" } else { "plugin" };
+    line(&mut text, "path", &path.display().to_string().into(), from);
+    line(&mut text, "topic", &subscription.topic.as_str().into(), origin(settings.is_some()));
+    let group = settings.is_some_and(|settings| settings.group.is_some());
+    line(&mut text, "group", &subscription.group.as_str().into(), origin(group));
+    let dead = settings.is_some_and(|settings| settings.dead_letter_topic.is_some());
+    line(&mut text, "dead-letter-topic", &subscription.dead_letter_topic.as_str().into(), origin(dead));
+    text.push_str("[plugin.retry]\n");
+    let (retry, set) = (subscription.policy.retry(), settings.map(|settings| &settings.retry));
+    let time = |ms| {
+        toml::Value::from(
+            humantime_serde::re::humantime::format_duration(Duration::from_millis(ms)).to_string(),
+        )
+    };
+    for (key, value, is_set) in [
+        ("retries", i64::from(retry.retries).into(), set.is_some_and(|set| set.retries.is_some())),
+        ("delay", time(retry.delay_ms), set.is_some_and(|set| set.delay.is_some())),
+        ("multiplier", retry.multiplier.into(), set.is_some_and(|set| set.multiplier.is_some())),
+        ("max-delay", time(retry.max_delay_ms), set.is_some_and(|set| set.max_delay.is_some())),
+        ("jitter", retry.jitter.into(), set.is_some_and(|set| set.jitter.is_some())),
+        ("max-age", time(retry.max_age_ms), set.is_some_and(|set| set.max_age.is_some())),
+    ] {
+        line(&mut text, key, &value, origin(is_set));
+    }
+    text
+}
+
+fn line(text: &mut String, key: &str, value: &toml::Value, from: &str) {
+    let pair = format!("{key} = {value}");
+    let _ = writeln!(text, "{pair:<50} # {from}");
+}
+
+fn without_password(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut url) if url.password().is_some() => {
+            let _ = url.set_password(Some("***"));
+            url.to_string()
+        }
+        _ => url.to_owned(),
+    }
+}
+
+async fn init(args: &InitArgs) -> Result<(), Failure> {
+    let mut plugins = String::new();
+    let engines = app::engines(args.list.len())?;
+    let services = Arc::new(Services { mailer: None, runtime: Handle::current() });
+    for path in &args.list {
+        let plugin = Plugin::load(path, None, &engines, Arc::clone(&services)).await?;
+        let text = |text: &str| toml::Value::from(text);
+        let _ = write!(
+            plugins,
+            "# {}\n[[plugin]]\npath = {}\ntopic = {}\ngroup = {}\n",
+            plugin.label,
+            text(&path.display().to_string()),
+            text(&plugin.subscription.topic),
+            text(&plugin.subscription.group),
+        );
+    }
+    let text = reference::template(&plugins);
+    if args.output == Path::new("-") {
+        return print(text.trim_end());
+    }
+    let place = args.output.display();
+    let file = OpenOptions::new().write(true).create_new(true).open(&args.output);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
+        Failure::usage(format!("cannot write {place}: {error}"))
+            .help("choose another place: host config init -o FILE, or -o - for stdout")
+    })?;
+    note(format_args!("wrote {place}; check it with: host config check"));
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! `host.toml`: what it sets, what it refuses, and the commands around it.
+
+use std::path::{Path, PathBuf};
+
+use testkit::{Kafka, Process, Record, binary, plugin};
+
+use crate::support::{BOUND, Guest, attempts, body, deliveries, file};
+
+/// Runs a command of the host that ends by itself: exit code and lines.
+fn host(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut process = Process::start_with(&binary("host"), args, env);
+    let status = process.wait(BOUND);
+    (status.code(), process.lines().join("\n"))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// A file beside the guest's.
+fn config(name: &str, lines: &str) -> PathBuf {
+    file(&format!("{name}.toml"), lines.as_bytes())
+}
+
+#[test]
+fn a_file_says_where_a_plugin_reads_and_how_it_retries() {
+    let kafka = Kafka::shared();
+    let guest = Guest::fast("configured");
+    let (topic, dead) = ("configured-elsewhere", "configured-elsewhere.dlt");
+    kafka.create_topic(topic, 2, &[]);
+    let name = guest.path.file_name().expect("a file's name").to_str().expect("UTF-8");
+    let lines = format!(
+        "listen = \"127.0.0.1:0\"\n[kafka]\nbootstrap-servers = \"{}\"\n\
+         [kafka.properties]\nclient.rack = \"here\"\n\
+         [[plugin]]\npath = \"{name}\"\ntopic = \"{topic}\"\ngroup = \"configured-elsewhere-group\"\n\
+         retry = {{ retries = 2, delay = \"30ms\", multiplier = 1.0, jitter = 0.5 }}\n",
+        kafka.bootstrap()
+    );
+    let path = config("configured", &lines);
+    kafka.produce(topic, [Record::new(body("never", "retry", "")), Record::new(body("fine", "done", ""))]);
+    let mut process = Process::start("host", &["--config", text(&path)]);
+    process.wait_for(|line| line.starts_with("Ready in"), BOUND);
+    testkit::eventually(BOUND, || kafka.read_all(dead).len() == 1);
+    process.terminate();
+    assert_eq!(process.wait(BOUND).code(), Some(0));
+    let all = deliveries(&process.lines());
+    assert_eq!(attempts(&all, "never"), [1, 2, 3]);
+    assert_eq!(attempts(&all, "fine"), [1]);
+    for pair in all["never"].windows(2) {
+        let waited = pair[1].at_us - pair[0].at_us;
+        assert!(waited >= 30_000, "came back after {waited} us");
+    }
+    // One topic for two equal delays, and nothing of what the plugin itself asks for.
+    assert_eq!(kafka.read_all("configured-elsewhere-retry-30").len(), 2);
+    assert_eq!(kafka.committed("configured-elsewhere-group", topic).iter().flatten().sum::<i64>(), 2);
+    assert!(kafka.read_all(&guest.topic).is_empty() && kafka.read_all(&guest.dead).is_empty());
+}
+
+#[test]
+fn a_file_that_is_wrong_is_refused_before_anything_else() {
+    let email = plugin("email");
+    let entry = format!("[[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\n", text(&email));
+    for (name, lines, what, next) in [
+        (
+            "unknown",
+            "[kafka]\nbootstrap-server = \"a:1\"\n".to_owned(),
+            "line 2",
+            "did you mean bootstrap-servers?",
+        ),
+        ("value", "listen = 8081\n".to_owned(), "line 1", "host config init"),
+        ("retry", format!("{entry}retry = {{ multiplier = 0.5 }}\n"), "multiplier is 0.5", "[[plugin]]"),
+        ("topic", entry.replace("email.send", "a b"), "\"a b\" is not a topic name", "[[plugin]]"),
+        (
+            "property",
+            format!("{entry}[kafka.properties]\nnosuch.property = 1\n"),
+            "nosuch.property",
+            "librdkafka",
+        ),
+    ] {
+        let path = config(&format!("wrong-{name}"), &lines);
+        let (code, told) = host(&["config", "check", "--config", text(&path)], &[]);
+        assert_eq!(code, Some(2), "{name}: {told}");
+        assert!(told.contains(what) && told.contains("help: ") && told.contains(next), "{name}: {told}");
+    }
+    let (code, told) = host(&["--config", "/nowhere/host.toml", "topics", "list"], &[]);
+    assert!(code == Some(2) && told.contains("cannot read /nowhere/host.toml"), "{told}");
+    // Only what the file lists may run.
+    let path = config("listed", &entry);
+    let sms = plugin("sms");
+    let (code, told) = host(&["--config", text(&path), "--plugin", text(&sms)], &[]);
+    assert!(code == Some(2) && told.contains("is not listed in"), "{told}");
+}
+
+#[test]
+fn a_new_file_holds_what_the_plugin_asks_for_and_is_good() {
+    let email = plugin("email");
+    let (code, written) = host(&["config", "init", "--plugin", text(&email), "-o", "-"], &[]);
+    assert_eq!(code, Some(0), "{written}");
+    assert!(written.contains("topic = \"email.send\"\ngroup = \"email-send-group\"\n"), "{written}");
+    let path = config("new", &written);
+    let (code, told) = host(&["config", "check", "--config", text(&path)], &[]);
+    assert!(code == Some(0) && told.contains("email@") && told.contains("is good"), "{told}");
+    // It does not write over a file.
+    let (code, told) = host(&["config", "init", "-o", text(&path)], &[]);
+    assert!(code == Some(2) && told.contains("cannot write"), "{told}");
+    assert_eq!(std::fs::read_to_string(&path).expect("the file"), written);
+}
+
+#[test]
+fn what_holds_is_shown_with_its_layer_and_without_secrets() {
+    let email = plugin("email");
+    let lines = format!(
+        "mail-url = \"smtp://me:hush@mail.example:25\"\n[kafka.properties]\nlinger.ms = 1\nclient.id = \"file\"\n\
+         [[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\nretry.delay = \"5s\"\n",
+        text(&email)
+    );
+    let path = config("shown", &lines);
+    let args = ["config", "show", "--config", text(&path), "--listen", "127.0.0.1:1", "-X", "client.id=flag"];
+    let env = [("KAFKA_PROPERTIES", "sasl.password=hush"), ("HOST_CREATE_TOPICS", "false")];
+    let (code, shown) = host(&args, &env);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(!shown.contains("hush"), "{shown}");
+    for (key, layer) in [
+        ("listen = \"127.0.0.1:1\"", "flag"),
+        ("mail-url = \"smtp://me:***@mail.example:25\"", "file"),
+        ("create-topics = false", "environment"),
+        ("auto-offset-reset = \"earliest\"", "default"),
+        ("properties.\"client.id\" = \"flag\"", "-X"),
+        ("properties.\"sasl.password\" = \"***\"", "environment"),
+        ("properties.\"linger.ms\" = \"1\"", "file"),
+        ("topic = \"email.send\"", "file"),
+        ("group = \"email-send-group\"", "plugin"),
+        ("delay = \"5s\"", "file"),
+        ("retries = 5", "plugin"),
+    ] {
+        let line = shown.lines().find(|line| line.starts_with(key));
+        assert!(
+            line.is_some_and(|line| line.ends_with(&format!("# {layer}"))),
+            "{key} # {layer} in\n{shown}"
+        );
+    }
+}
