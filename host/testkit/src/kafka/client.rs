@@ -87,7 +87,7 @@ impl Kafka {
     #[track_caller]
     pub fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
         must(
-            with_leaders(|| self.try_committed(group, topic))
+            answered(|| self.try_committed(group, topic))
                 .with_context(|| format!("committed offsets of {group} on {topic}")),
         )
     }
@@ -102,7 +102,7 @@ impl Kafka {
 
     #[track_caller]
     fn watermarks(&self, topic: &str) -> Vec<(i64, i64)> {
-        must(with_leaders(|| self.try_watermarks(topic)))
+        must(answered(|| self.try_watermarks(topic)))
     }
 
     fn try_watermarks(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
@@ -167,21 +167,34 @@ impl Kafka {
     }
 }
 
-/// A topic that was just created, or whose broker was away, has no leader for a moment.
-fn with_leaders<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
+/// Asks until the broker can answer: a topic that was just created has no leader for a moment, and a
+/// broker that was away has neither leaders nor groups.
+fn answered<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
     let end = Instant::now() + BOUND;
     loop {
         match ask() {
-            Err(error) if is_leaderless(&error) && Instant::now() < end => sleep(Duration::from_millis(20)),
+            Err(error) if passes(&error) && Instant::now() < end => sleep(Duration::from_millis(20)),
             result => return result,
         }
     }
 }
 
-fn is_leaderless(error: &anyhow::Error) -> bool {
-    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition};
+fn passes(error: &anyhow::Error) -> bool {
+    use RDKafkaErrorCode as Code;
     let code = error.downcast_ref::<KafkaError>().and_then(KafkaError::rdkafka_error_code);
-    matches!(code, Some(LeaderNotAvailable | NotLeaderForPartition))
+    matches!(
+        code,
+        Some(
+            Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::NotCoordinator
+                | Code::CoordinatorNotAvailable
+                | Code::CoordinatorLoadInProgress
+                | Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::WaitingForCoordinator
+        )
+    )
 }
 
 /// rdkafka's admin futures are woken by a thread of their own and need no runtime.
