@@ -87,7 +87,7 @@ impl Kafka {
     #[track_caller]
     pub fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
         must(
-            answered(|| self.try_committed(group, topic))
+            self.answered(|| self.try_committed(group, topic))
                 .with_context(|| format!("committed offsets of {group} on {topic}")),
         )
     }
@@ -102,7 +102,7 @@ impl Kafka {
 
     #[track_caller]
     fn watermarks(&self, topic: &str) -> Vec<(i64, i64)> {
-        must(answered(|| self.try_watermarks(topic)))
+        must(self.answered(|| self.try_watermarks(topic)))
     }
 
     fn try_watermarks(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
@@ -150,6 +150,22 @@ impl Kafka {
         Ok(topic.partitions().len())
     }
 
+    /// Asks until the broker can answer: a topic that was just created has no leader for a moment, and
+    /// a broker that was away has neither leaders nor groups.
+    fn answered<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
+        let end = Instant::now() + BOUND;
+        loop {
+            match ask() {
+                Err(error) if passes(&error) && Instant::now() < end => {
+                    // A client that was told of no brokers at all never finds them again.
+                    self.clients.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    sleep(Duration::from_millis(20));
+                }
+                result => return result,
+            }
+        }
+    }
+
     fn client(&self, group: &str) -> Result<Arc<BaseConsumer>> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(group) {
@@ -164,18 +180,6 @@ impl Kafka {
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
         Ok(AdminClient::from_config(&self.config(""))?)
-    }
-}
-
-/// Asks until the broker can answer: a topic that was just created has no leader for a moment, and a
-/// broker that was away has neither leaders nor groups.
-fn answered<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
-    let end = Instant::now() + BOUND;
-    loop {
-        match ask() {
-            Err(error) if passes(&error) && Instant::now() < end => sleep(Duration::from_millis(20)),
-            result => return result,
-        }
     }
 }
 
