@@ -19,7 +19,8 @@ use crate::cli::RunArgs;
 use crate::error::Failure;
 use crate::kafka::client::{self, KafkaArgs};
 use crate::kafka::errors;
-use crate::kafka::group::{Group, Health};
+use crate::kafka::group::Group;
+use crate::kafka::health::Health;
 use crate::kafka::partition::{Lane, Partition};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::topics::Topics;
@@ -206,6 +207,7 @@ impl Running {
                 ready: ready.clone(),
                 runtime: Handle::current(),
                 health: Arc::default(),
+                held_back: AtomicBool::new(false),
             };
             let mut config = config.clone();
             if retries && config.get("fetch.wait.max.ms").is_none() {

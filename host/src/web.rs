@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::kafka::group::Health;
+use crate::kafka::health::Health;
 
 /// The members whose health is asked for, once there are any.
 #[derive(Debug, Clone, Default)]

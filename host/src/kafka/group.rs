@@ -1,7 +1,7 @@
 //! Membership of a consumer group: assignment, commits, and giving partitions back drained.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,19 +13,19 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::health::Health;
 use super::partition::{Lane, Partition};
 use super::{errors, raw};
-use crate::clock;
 
 /// How often positions are committed while messages flow.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
-/// A round takes this long at most: a rebalance may drain before it returns.
-const LONGEST_ROUND: Duration = Duration::from_secs(60);
 /// How often a member asks whether a broker answers, and how long it waits for that.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a commit may wait for its answer before the next one is sent all the same.
 const COMMIT_BOUND: Duration = Duration::from_secs(60);
+/// How long nothing may be confirmed before nothing more is taken: what a lost session repeats.
+const UNCONFIRMED_BOUND: Duration = Duration::from_millis(500);
 /// The pause before a commit that was not taken is tried again, when it is the last chance.
 const COMMIT_RETRY: Duration = Duration::from_millis(200);
 /// How long one look for events waits; bounds how late a stop is noticed.
@@ -39,36 +39,6 @@ pub struct Group {
     name: String,
     health: Arc<Health>,
     thread: thread::JoinHandle<()>,
-}
-
-/// How a member fares.
-#[derive(Debug, Default)]
-pub struct Health {
-    joined: AtomicBool,
-    failed: AtomicBool,
-    polled_ms: AtomicI64,
-}
-
-impl Health {
-    /// Whether it has been given its partitions (possibly none) at least once.
-    pub fn is_joined(&self) -> bool {
-        self.joined.load(Ordering::Relaxed)
-    }
-
-    /// Whether its thread does its rounds; without it nothing is committed any more.
-    pub fn is_alive(&self) -> bool {
-        let silent = clock::now_ms().saturating_sub(self.polled_ms.load(Ordering::Relaxed));
-        !self.failed.load(Ordering::Relaxed) && silent < LONGEST_ROUND.as_millis() as i64
-    }
-
-    /// Nothing but a restart helps.
-    pub(super) fn fail(&self) {
-        self.failed.store(true, Ordering::Relaxed);
-    }
-
-    fn beat(&self) {
-        self.polled_ms.store(clock::now_ms(), Ordering::Relaxed);
-    }
 }
 
 impl Group {
@@ -137,6 +107,7 @@ fn run(consumer: &BaseConsumer<GroupContext>, mut probe: Probe) {
             context.commit(consumer);
             next_commit = Instant::now() + COMMIT_INTERVAL;
         }
+        context.hold_back();
         probe.turn(consumer);
     };
     while !context.stop.load(Ordering::Relaxed) {
@@ -185,9 +156,16 @@ struct GroupContext {
     leave_by: OnceLock<Instant>,
     consumer: OnceLock<Weak<BaseConsumer<Self>>>,
     partitions: Mutex<HashMap<(String, i32), Arc<Partition>>>,
+    committing: Mutex<Committing>,
+}
+
+#[derive(Default)]
+struct Committing {
     /// Since when a commit waits for its answer. One at a time: librdkafka sends a commit again when
     /// the broker or a rebalance refuses it, and an older one could then undo a newer one.
-    committing: Mutex<Option<Instant>>,
+    asked: Option<Instant>,
+    /// When the first commit was asked for after the last one that was confirmed.
+    unconfirmed: Option<Instant>,
 }
 
 impl GroupContext {
@@ -204,7 +182,7 @@ impl GroupContext {
     }
 
     fn assign(&self, list: &TopicPartitionList) {
-        self.health.joined.store(true, Ordering::Relaxed);
+        self.health.join();
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
         for element in list.elements() {
             let (topic, index) = (element.topic(), element.partition());
@@ -231,6 +209,9 @@ impl GroupContext {
             keys.filter_map(|key| partitions.remove(&key)).collect()
         };
         revoked.iter().for_each(|partition| partition.close());
+        if self.partitions.lock().is_empty() {
+            *self.committing.lock() = Committing::default();
+        }
         if consumer.assignment_lost() {
             let repeated: usize = revoked.iter().map(|partition| partition.cut_off()).sum();
             tracing::warn!(group = self.group, partitions = revoked.len(), repeated, "lost without notice");
@@ -266,18 +247,32 @@ impl GroupContext {
 
     /// What the broker does not take is handed in again at a later turn.
     fn commit(&self, consumer: &BaseConsumer<Self>) {
-        let waiting = self.committing.lock().is_some_and(|since| since.elapsed() < COMMIT_BOUND);
-        if waiting {
+        if self.committing.lock().asked.is_some_and(|since| since.elapsed() < COMMIT_BOUND) {
             return;
         }
         let list = uncommitted(self.partitions.lock().values());
         if list.count() == 0 {
+            self.committing.lock().unconfirmed = None;
             return;
         }
-        *self.committing.lock() = Some(Instant::now());
+        {
+            let mut committing = self.committing.lock();
+            committing.asked = Some(Instant::now());
+            committing.unconfirmed = committing.unconfirmed.or(committing.asked);
+        }
         if let Err(error) = raw::commit(consumer, &list) {
-            *self.committing.lock() = None;
+            self.committing.lock().asked = None;
             tracing::warn!(group = self.group, %error, "commit not taken, will be tried again");
+        }
+    }
+
+    /// Takes nothing more while commits are not confirmed: a broker that is away may cost the session,
+    /// and then everything since the last commit is repeated.
+    fn hold_back(&self) {
+        let unconfirmed = self.committing.lock().unconfirmed;
+        let hold = unconfirmed.is_some_and(|since| since.elapsed() > UNCONFIRMED_BOUND);
+        if self.lane.held_back.swap(hold, Ordering::Relaxed) && !hold {
+            self.partitions.lock().values().for_each(|partition| partition.wake());
         }
     }
 
@@ -355,9 +350,12 @@ impl ConsumerContext for GroupContext {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        *self.committing.lock() = None;
+        self.committing.lock().asked = None;
         match result {
-            Ok(()) => self.committed(offsets),
+            Ok(()) => {
+                self.committing.lock().unconfirmed = None;
+                self.committed(offsets);
+            }
             Err(error) => tracing::warn!(group = self.group, %error, "commit not taken, will be tried again"),
         }
     }

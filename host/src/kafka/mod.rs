@@ -5,6 +5,7 @@ pub mod delivery;
 pub mod errors;
 pub mod group;
 pub mod headers;
+pub mod health;
 pub mod partition;
 pub mod publisher;
 pub mod raw;
