@@ -25,6 +25,7 @@ use crate::kafka::partition::{Lane, Partition};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::topics::Topics;
 use crate::mail::Mailer;
+use crate::metrics::Messages;
 use crate::pipeline::Pipeline;
 use crate::pipeline::worker;
 use crate::plugin::Plugin;
@@ -279,7 +280,8 @@ async fn pipeline(plugin: Plugin, topics: &Topics, publisher: &Arc<Publisher>) -
     let destinations = names.iter().zip(partitions).map(|(name, count)| Destination::new(name, count));
     let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
     let dead_letter = retry.pop().ok_or_else(|| Failure::usage("a topic name holds a NUL"))?;
-    Ok(Pipeline { plugin, publisher: Arc::clone(publisher), retry, dead_letter })
+    let counted = Messages::of(&plugin.name);
+    Ok(Pipeline { plugin, counted, publisher: Arc::clone(publisher), retry, dead_letter })
 }
 
 fn consumer_config(args: &RunArgs) -> ClientConfig {

@@ -29,7 +29,7 @@ pub struct Cli {
     #[command(flatten)]
     pub run: RunArgs,
     /// Read this file instead of host.toml in the working directory
-    #[arg(long, value_name = "FILE", global = true, env = "HOST_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "HOST_CONFIG")]
     pub config: Option<PathBuf>,
     /// Where the values came from.
     #[arg(skip)]

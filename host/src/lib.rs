@@ -20,6 +20,7 @@ pub mod demo;
 pub mod error;
 pub mod kafka;
 pub mod mail;
+pub mod metrics;
 pub mod pipeline;
 pub mod plugin;
 pub mod telemetry;

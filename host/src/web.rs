@@ -5,11 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::kafka::health::Health;
+use crate::metrics;
 
 /// The members whose health is asked for, once there are any.
 #[derive(Debug, Clone, Default)]
@@ -22,9 +24,19 @@ impl Status {
     }
 }
 
-/// Answers `/livez` (its threads do their rounds) and `/readyz` (every group has been joined).
+/// Answers `/livez` (its threads do their rounds), `/readyz` (every group has been joined) and
+/// `/metrics` (Prometheus).
 pub fn router(status: Status) -> Router {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(status)
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(prometheus))
+        .with_state(status)
+}
+
+async fn prometheus() -> ([(HeaderName, &'static str); 1], String) {
+    let text = metrics::start().map(|handle| handle.render()).unwrap_or_default();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 
 /// Serves until `stop` completes.
@@ -36,6 +48,7 @@ pub async fn serve(
     router: Router,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    tokio::spawn(metrics::upkeep());
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 

@@ -56,9 +56,9 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Cli, Failure> {
 }
 
 /// The file that `--config` or its environment variable names. The flag is taken out, so that it may
-/// stand before a command and after it.
+/// stand before a command and after it; but behind `topics` it is Kafka's flag for topic settings.
 fn take_named(args: &mut Vec<OsString>) -> Option<PathBuf> {
-    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    let end = args.iter().position(|arg| arg == "--" || arg == "topics").unwrap_or(args.len());
     let flag =
         |arg: &OsString| arg.to_str().is_some_and(|arg| arg == "--config" || arg.starts_with("--config="));
     let at = args.iter().take(end).position(flag);
@@ -177,5 +177,7 @@ mod tests {
         assert_eq!(take("host produce t --config=x.toml"), (file, args("host produce t")));
         assert_eq!(take("host produce t -- --config y"), (None, args("host produce t -- --config y")));
         assert_eq!(take("host --config"), (None, args("host --config")));
+        let create = "host topics create t --config retention.ms=1";
+        assert_eq!(take(create), (None, args(create)));
     }
 }

@@ -55,6 +55,11 @@ impl Delivery {
         self.trail.as_ref().map_or(1, |trail| trail.attempt)
     }
 
+    /// When it is due, in milliseconds since the Unix epoch; None on a source topic.
+    pub fn due_ms(&self) -> Option<i64> {
+        self.trail.as_ref()?.due_ms
+    }
+
     /// When the message failed first, in milliseconds since the Unix epoch.
     pub fn first_failed_ms(&self) -> Option<i64> {
         self.trail.as_ref()?.first_failed_ms

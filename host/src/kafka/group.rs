@@ -16,9 +16,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::health::Health;
 use super::partition::{Lane, Partition};
 use super::{errors, raw};
+use crate::metrics;
 
 /// How often positions are committed while messages flow.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
+/// How often the member's standing is measured.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a member asks whether a broker answers, and how long it waits for that.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,6 +64,7 @@ impl Group {
             group: group.to_owned(),
             lane,
             drain,
+            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
             health: Arc::clone(&health),
             stop,
             leave_by: OnceLock::new(),
@@ -100,12 +104,17 @@ impl Group {
 fn run(consumer: &BaseConsumer<GroupContext>, mut probe: Probe) {
     let context = consumer.context();
     let mut next_commit = Instant::now() + COMMIT_INTERVAL;
+    let mut next_measure = Instant::now();
     let mut turn = || {
         context.report(consumer.poll(POLL));
         context.health.beat();
         if Instant::now() >= next_commit {
             context.commit(consumer);
             next_commit = Instant::now() + COMMIT_INTERVAL;
+        }
+        if Instant::now() >= next_measure {
+            context.measure(consumer);
+            next_measure = Instant::now() + MEASURE_INTERVAL;
         }
         context.hold_back();
         probe.turn(consumer);
@@ -150,6 +159,7 @@ struct GroupContext {
     group: String,
     lane: Arc<Lane>,
     drain: Duration,
+    topics: Vec<String>,
     health: Arc<Health>,
     stop: Arc<AtomicBool>,
     /// Set once the member is about to leave: when the drain bound ends.
@@ -213,7 +223,11 @@ impl GroupContext {
             *self.committing.lock() = Committing::default();
         }
         if consumer.assignment_lost() {
-            let repeated: usize = revoked.iter().map(|partition| partition.cut_off()).sum();
+            let repeated: usize = revoked.iter().map(|partition| partition.at_stake()).sum();
+            for partition in &revoked {
+                partition.cut_off();
+            }
+            metrics::given_up(&self.group, "lost", repeated);
             tracing::warn!(group = self.group, partitions = revoked.len(), repeated, "lost without notice");
             return;
         }
@@ -224,6 +238,7 @@ impl GroupContext {
             .map(|partition| partition.cut_off())
             .sum();
         if repeated > 0 {
+            metrics::given_up(&self.group, "cut-off", repeated);
             tracing::warn!(group = self.group, repeated, "calls cut off by the drain bound");
         }
         self.commit_before(until, consumer, &revoked);
@@ -274,6 +289,23 @@ impl GroupContext {
         if self.lane.held_back.swap(hold, Ordering::Relaxed) && !hold {
             self.partitions.lock().values().for_each(|partition| partition.wake());
         }
+    }
+
+    /// How this member stands with each of its topics, for whoever asks.
+    fn measure(&self, consumer: &BaseConsumer<Self>) {
+        let mut topics: HashMap<&str, (i64, usize)> =
+            self.topics.iter().map(|topic| (topic.as_str(), (0, 0))).collect();
+        let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
+        for partition in &partitions {
+            let Some((next, running)) = partition.standing() else { continue };
+            let end = raw::known_end(consumer, partition.topic(), partition.index()).unwrap_or(next);
+            let (lag, in_flight) = topics.entry(partition.topic()).or_default();
+            *lag += end.saturating_sub(next).max(0);
+            *in_flight += running;
+        }
+        topics
+            .iter()
+            .for_each(|(topic, (lag, running))| metrics::standing(&self.group, topic, *lag, *running));
     }
 
     /// The broker's answer counts for each partition by itself.

@@ -342,6 +342,22 @@ impl Partition {
         state.tracker.position().filter(|position| state.committed != Some(*position))
     }
 
+    /// The offset of the first message that is not finished, and how many are under way. None
+    /// before anything was read.
+    pub fn standing(&self) -> Option<(i64, usize)> {
+        let state = self.state.lock();
+        Some((state.tracker.next()?, state.running))
+    }
+
+    /// How many deliveries somebody else repeats if this partition is lost now, at most.
+    pub fn at_stake(&self) -> usize {
+        let state = self.state.lock();
+        let unconfirmed = state.tracker.position().zip(state.committed).map_or(0, |(position, committed)| {
+            usize::try_from(position.saturating_sub(committed)).unwrap_or(0)
+        });
+        state.tracker.window() + unconfirmed
+    }
+
     /// The broker has committed `position`.
     pub fn set_committed(&self, position: i64) {
         self.state.lock().committed = Some(position);

@@ -287,6 +287,18 @@ pub fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
     }
 }
 
+/// The end of a partition as the last fetch has told it, without asking anybody.
+pub fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<i64> {
+    let name = CString::new(topic).ok()?;
+    let (mut low, mut high) = (0, -1);
+    // SAFETY: client, name and both numbers live for the call.
+    let code = unsafe {
+        let client = consumer.client().native_ptr();
+        sys::rd_kafka_get_watermark_offsets(client, name.as_ptr(), partition, &raw mut low, &raw mut high)
+    };
+    (code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
 /// Hands offsets to the group's coordinator. Unless this fails at once, the outcome comes to the
 /// context's `commit_callback` out of a later poll, with an error for each partition.
 ///

@@ -64,6 +64,11 @@ impl Tracker {
         self.position
     }
 
+    /// The offset of the first message that is not finished, or the one after the last.
+    pub fn next(&self) -> Option<i64> {
+        self.window.front().map(|delivery| delivery.offset).or(self.position)
+    }
+
     /// How many deliveries are not finished.
     pub fn unfinished(&self) -> usize {
         self.unfinished

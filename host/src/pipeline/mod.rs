@@ -16,6 +16,7 @@ use crate::kafka::delivery::Delivery;
 use crate::kafka::headers::{BLOCK_LEN, Stamp};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::raw::HeaderList;
+use crate::metrics::{self, Messages};
 use crate::plugin::Plugin;
 use crate::plugin::bindings::consumer::plugin::types::{Header, Message, Outcome, RetryLater};
 use crate::plugin::cause::Cause;
@@ -30,6 +31,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 pub struct Pipeline {
     /// What handles them.
     pub plugin: Plugin,
+    /// What becomes of them, counted.
+    pub counted: Messages,
     /// Where failed ones go.
     pub publisher: Arc<Publisher>,
     /// The retry topics, one per tier.
@@ -75,6 +78,10 @@ impl Pipeline {
     }
 
     async fn call(&self, delivery: &Delivery) -> Result<Outcome, Cause> {
+        if let Some(due_ms) = delivery.due_ms() {
+            let late_ms = clock::now_ms().saturating_sub(due_ms);
+            metrics::late(delivery.partition().topic(), Duration::from_millis(late_ms.max(0).unsigned_abs()));
+        }
         let message = delivery.message();
         let origin = delivery.origin();
         let names: Vec<_> =
@@ -104,8 +111,13 @@ impl Pipeline {
     /// Makes an outcome durable.
     async fn settle(&self, delivery: &Delivery, outcome: Result<Outcome, Cause>) {
         match outcome {
-            Ok(Outcome::Done(_) | Outcome::Skipped(_)) => {}
-            Ok(Outcome::Reject(failure)) => self.dead(delivery, &Cause::reject(failure)).await,
+            Ok(Outcome::Done(_)) => self.counted.done(),
+            Ok(Outcome::Skipped(_)) => self.counted.skipped(),
+            Ok(Outcome::Reject(failure)) => {
+                let cause = Cause::reject(failure);
+                self.counted.failed(&cause.code);
+                self.dead(delivery, &cause).await;
+            }
             Ok(Outcome::Retry(RetryLater { failure, after_ms })) => {
                 self.retry(delivery, &Cause::retry(failure), after_ms).await;
             }
@@ -114,6 +126,7 @@ impl Pipeline {
     }
 
     async fn retry(&self, delivery: &Delivery, cause: &Cause, after_ms: Option<u64>) {
+        self.counted.failed(&cause.code);
         let now_ms = clock::now_ms_ceil();
         let first_failed_ms = delivery.first_failed_ms().unwrap_or(now_ms);
         let random = fastrand::f64();
@@ -124,7 +137,9 @@ impl Pipeline {
         };
         let Some(to) = self.retry.get(tier) else { return self.dead(delivery, cause).await };
         let next = Next { to, attempt, due_ms, first_failed_ms };
-        if !self.publish(delivery, cause, &next, Cut::Nothing).await {
+        if self.publish(delivery, cause, &next, Cut::Nothing).await {
+            self.counted.retried(&next.to.name());
+        } else {
             // No retry topic takes a record of this size; what failed is kept all the same.
             self.dead(delivery, cause).await;
         }
@@ -140,7 +155,7 @@ impl Pipeline {
         };
         for cut in [Cut::Nothing, Cut::Value, Cut::Everything] {
             if self.publish(delivery, cause, &next, cut).await {
-                return;
+                return self.counted.dead();
             }
         }
     }
@@ -222,7 +237,8 @@ impl<'a> Blocked<'a> {
     }
 
     /// Once for the partition, however many of its messages wait, and then at intervals.
-    fn report(&self, to: &Destination, error: &dyn std::fmt::Display) {
+    fn report(&self, to: &Destination, error: &impl std::fmt::Display) {
+        metrics::publish_failed(&to.name(), error);
         let partition = self.delivery.partition();
         if partition.may_report(REPORT_INTERVAL) {
             tracing::error!(

@@ -9,6 +9,7 @@ mod hostile;
 mod limits;
 mod logs;
 mod main_path;
+mod metrics;
 mod mixed;
 mod offsets;
 mod retry;

@@ -1,0 +1,135 @@
+//! What is counted, for Prometheus: every name in one place.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics::{
+    Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::Mutex;
+
+const MESSAGES: &str = "host_messages_total";
+const RETRIES: &str = "host_retries_total";
+const FAILURES: &str = "host_failures_total";
+const REDELIVERIES: &str = "host_redeliveries_total";
+const PUBLISH_FAILURES: &str = "host_publish_failures_total";
+const LATENESS: &str = "host_lateness_seconds";
+const LAG: &str = "host_lag";
+const IN_FLIGHT: &str = "host_in_flight";
+
+/// Upper bounds of the lateness buckets, in seconds.
+const LATE: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 60.0];
+/// How many failure codes of one plugin are told apart; a plugin chooses them, so it could choose
+/// a new one for every message.
+const MOST_CODES: usize = 100;
+
+/// Starts counting, once in a process. None where another recorder was installed before.
+pub fn start() -> Option<&'static PrometheusHandle> {
+    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    HANDLE.get_or_init(install).as_ref()
+}
+
+fn install() -> Option<PrometheusHandle> {
+    let lateness = Matcher::Full(LATENESS.to_owned());
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(lateness, &LATE).ok()?;
+    let handle = builder.install_recorder().ok()?;
+    describe_counter!(MESSAGES, "Deliveries whose outcome is durable, by outcome.");
+    describe_counter!(RETRIES, "Messages put into a retry topic.");
+    describe_counter!(FAILURES, "Failed deliveries, by failure code.");
+    describe_counter!(REDELIVERIES, "Deliveries that somebody has to repeat at most, by cause.");
+    describe_counter!(
+        PUBLISH_FAILURES,
+        "Retry and dead-letter records that were not acknowledged, by reason."
+    );
+    describe_histogram!(LATENESS, Unit::Seconds, "How long after its due time a retry was begun.");
+    describe_gauge!(LAG, "Messages before the committable position; in a retry topic, those that wait.");
+    describe_gauge!(IN_FLIGHT, "Messages under way.");
+    Some(handle)
+}
+
+/// Folds what was recorded into buckets now and then, whether anybody scrapes or not: else it is
+/// kept one by one.
+pub async fn upkeep() {
+    let mut turn = tokio::time::interval(Duration::from_secs(5));
+    while let Some(handle) = start() {
+        turn.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+/// What becomes of one plugin's messages.
+pub struct Messages {
+    plugin: Arc<str>,
+    done: Counter,
+    skipped: Counter,
+    dead: Counter,
+    codes: Mutex<HashSet<String>>,
+}
+
+impl Messages {
+    /// Those of this plugin. Looked up once: this is the message path.
+    pub fn of(plugin: &Arc<str>) -> Self {
+        start();
+        let outcome =
+            |outcome: &'static str| counter!(MESSAGES, "plugin" => plugin.to_string(), "outcome" => outcome);
+        Self {
+            plugin: Arc::clone(plugin),
+            done: outcome("done"),
+            skipped: outcome("skipped"),
+            dead: outcome("dead"),
+            codes: Mutex::default(),
+        }
+    }
+
+    /// It was handled.
+    pub fn done(&self) {
+        self.done.increment(1);
+    }
+
+    /// There was nothing to do.
+    pub fn skipped(&self) {
+        self.skipped.increment(1);
+    }
+
+    /// It lies in the dead-letter topic.
+    pub fn dead(&self) {
+        self.dead.increment(1);
+    }
+
+    /// It lies in this retry topic.
+    pub fn retried(&self, topic: &str) {
+        counter!(RETRIES, "plugin" => self.plugin.to_string(), "topic" => topic.to_owned()).increment(1);
+    }
+
+    /// A delivery failed.
+    pub fn failed(&self, code: &str) {
+        let mut codes = self.codes.lock();
+        let known = codes.contains(code) || (codes.len() < MOST_CODES && codes.insert(code.to_owned()));
+        let code = if known { code } else { "other" };
+        counter!(FAILURES, "plugin" => self.plugin.to_string(), "code" => code.to_owned()).increment(1);
+    }
+}
+
+/// A record was not acknowledged.
+pub fn publish_failed(topic: &str, reason: &impl Display) {
+    counter!(PUBLISH_FAILURES, "topic" => topic.to_owned(), "reason" => reason.to_string()).increment(1);
+}
+
+/// A retry was begun so long after its due time.
+pub fn late(topic: &str, late: Duration) {
+    histogram!(LATENESS, "topic" => topic.to_owned()).record(late);
+}
+
+/// Deliveries were given up: `cause` is `lost` or `cut-off`.
+pub fn given_up(group: &str, cause: &'static str, count: usize) {
+    counter!(REDELIVERIES, "group" => group.to_owned(), "cause" => cause).increment(count as u64);
+}
+
+/// How a member stands with one of its topics.
+pub fn standing(group: &str, topic: &str, lag: i64, in_flight: usize) {
+    gauge!(LAG, "group" => group.to_owned(), "topic" => topic.to_owned()).set(lag as f64);
+    gauge!(IN_FLIGHT, "group" => group.to_owned(), "topic" => topic.to_owned()).set(in_flight as f64);
+}
