@@ -208,7 +208,6 @@ impl Running {
                 ready: ready.clone(),
                 runtime: Handle::current(),
                 health: Arc::default(),
-                held_back: AtomicBool::new(false),
             };
             let mut config = config.clone();
             if retries && config.get("fetch.wait.max.ms").is_none() {

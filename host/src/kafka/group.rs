@@ -27,8 +27,6 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a commit may wait for its answer before the next one is sent all the same.
 const COMMIT_BOUND: Duration = Duration::from_secs(60);
-/// How long nothing may be confirmed before nothing more is taken: what a lost session repeats.
-const UNCONFIRMED_BOUND: Duration = Duration::from_millis(500);
 /// The pause before a commit that was not taken is tried again, when it is the last chance.
 const COMMIT_RETRY: Duration = Duration::from_millis(200);
 /// How long one look for events waits; bounds how late a stop is noticed.
@@ -116,7 +114,6 @@ fn run(consumer: &BaseConsumer<GroupContext>, mut probe: Probe) {
             context.measure(consumer);
             next_measure = Instant::now() + MEASURE_INTERVAL;
         }
-        context.hold_back();
         probe.turn(consumer);
     };
     while !context.stop.load(Ordering::Relaxed) {
@@ -166,16 +163,9 @@ struct GroupContext {
     leave_by: OnceLock<Instant>,
     consumer: OnceLock<Weak<BaseConsumer<Self>>>,
     partitions: Mutex<HashMap<(String, i32), Arc<Partition>>>,
-    committing: Mutex<Committing>,
-}
-
-#[derive(Default)]
-struct Committing {
     /// Since when a commit waits for its answer. One at a time: librdkafka sends a commit again when
     /// the broker or a rebalance refuses it, and an older one could then undo a newer one.
-    asked: Option<Instant>,
-    /// When the first commit was asked for after the last one that was confirmed.
-    unconfirmed: Option<Instant>,
+    committing: Mutex<Option<Instant>>,
 }
 
 impl GroupContext {
@@ -219,9 +209,6 @@ impl GroupContext {
             keys.filter_map(|key| partitions.remove(&key)).collect()
         };
         revoked.iter().for_each(|partition| partition.close());
-        if self.partitions.lock().is_empty() {
-            *self.committing.lock() = Committing::default();
-        }
         if consumer.assignment_lost() {
             let repeated: usize = revoked.iter().map(|partition| partition.at_stake()).sum();
             for partition in &revoked {
@@ -262,32 +249,17 @@ impl GroupContext {
 
     /// What the broker does not take is handed in again at a later turn.
     fn commit(&self, consumer: &BaseConsumer<Self>) {
-        if self.committing.lock().asked.is_some_and(|since| since.elapsed() < COMMIT_BOUND) {
+        if self.committing.lock().is_some_and(|since| since.elapsed() < COMMIT_BOUND) {
             return;
         }
         let list = uncommitted(self.partitions.lock().values());
         if list.count() == 0 {
-            self.committing.lock().unconfirmed = None;
             return;
         }
-        {
-            let mut committing = self.committing.lock();
-            committing.asked = Some(Instant::now());
-            committing.unconfirmed = committing.unconfirmed.or(committing.asked);
-        }
+        *self.committing.lock() = Some(Instant::now());
         if let Err(error) = raw::commit(consumer, &list) {
-            self.committing.lock().asked = None;
+            *self.committing.lock() = None;
             tracing::warn!(group = self.group, %error, "commit not taken, will be tried again");
-        }
-    }
-
-    /// Takes nothing more while commits are not confirmed: a broker that is away may cost the session,
-    /// and then everything since the last commit is repeated.
-    fn hold_back(&self) {
-        let unconfirmed = self.committing.lock().unconfirmed;
-        let hold = unconfirmed.is_some_and(|since| since.elapsed() > UNCONFIRMED_BOUND);
-        if self.lane.held_back.swap(hold, Ordering::Relaxed) && !hold {
-            self.partitions.lock().values().for_each(|partition| partition.wake());
         }
     }
 
@@ -382,12 +354,9 @@ impl ConsumerContext for GroupContext {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        self.committing.lock().asked = None;
+        *self.committing.lock() = None;
         match result {
-            Ok(()) => {
-                self.committing.lock().unconfirmed = None;
-                self.committed(offsets);
-            }
+            Ok(()) => self.committed(offsets),
             Err(error) => tracing::warn!(group = self.group, %error, "commit not taken, will be tried again"),
         }
     }

@@ -42,8 +42,6 @@ pub struct Lane {
     pub runtime: tokio::runtime::Handle,
     /// How the consumer fares.
     pub health: Arc<Health>,
-    /// Set while nothing more may be taken.
-    pub held_back: AtomicBool,
 }
 
 /// One assigned partition. A partition that comes back after a rebalance is a new one.
@@ -130,7 +128,7 @@ impl Partition {
     pub fn take(self: &Arc<Self>, max: usize, batch: &mut Vec<Delivery>) {
         self.waker.rest();
         let mut state = self.state.lock();
-        if state.closed || !state.has_room() || self.lane.held_back.load(Ordering::Relaxed) {
+        if state.closed || !state.has_room() {
             return;
         }
         if self.lane.retries {
@@ -138,11 +136,6 @@ impl Partition {
         } else {
             self.take_next(&mut state, max, batch);
         }
-    }
-
-    /// Has it looked at by a worker again.
-    pub fn wake(&self) {
-        self.waker.wake();
     }
 
     fn take_next(self: &Arc<Self>, state: &mut State, max: usize, batch: &mut Vec<Delivery>) {

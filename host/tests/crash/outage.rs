@@ -55,29 +55,6 @@ fn the_broker_suspended_under_load() {
     FAST.check_ends(&kafka, &work, &deliveries, &[]).print("the broker suspended");
 }
 
-/// What finishes while the broker is silent would be repeated if the session ended.
-#[test]
-fn nothing_is_taken_while_commits_are_not_confirmed() {
-    let work = Workload::new((0..4_000).map(|_| Task::Slow(100)));
-    let kafka = Kafka::start();
-    kafka.create_topic(FAST.source(), 4, &[]);
-    kafka.produce(FAST.source(), work.records(work.ids()));
-    let host = Host::start(&kafka, PLUGINS, &[]);
-    host.wait_handled(200, BOUND);
-    kafka.suspend();
-    // The commit that is asked for next, the bound on its answer, and the calls under way.
-    sleep(Duration::from_secs(3));
-    let handled = host.handled();
-    sleep(Duration::from_secs(2));
-    assert_eq!(host.handled(), handled, "taken though nothing is confirmed");
-    assert!(handled < work.len(), "nothing was left to take");
-    kafka.resume();
-    FAST.settle(&kafka, BOUND);
-    let report = FAST.check_ends(&kafka, &work, &Deliveries::of(&host.stop()), &[]);
-    report.print(&format!("the broker silent after {handled} deliveries"));
-    report.check_exactly_once();
-}
-
 #[test]
 fn a_partition_waits_for_its_dead_letter_topic() {
     let kafka = Kafka::start();
