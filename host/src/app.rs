@@ -260,8 +260,8 @@ pub fn engines(plugins: usize) -> Result<Engines, Failure> {
 async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Plugin>, Failure> {
     let engines = engines(args.plugins.len())?;
     let mut plugins: Vec<Plugin> = Vec::with_capacity(args.plugins.len());
-    for path in &args.plugins {
-        let plugin = Plugin::load(path, args.settings_of(path)?, &engines, Arc::clone(services)).await?;
+    for (index, path) in args.plugins.iter().enumerate() {
+        let plugin = Plugin::load(path, args.settings_of(index)?, &engines, Arc::clone(services)).await?;
         let group = &plugin.subscription.group;
         if let Some(other) = plugins.iter().find(|other| other.subscription.group == *group) {
             let what = format!("{} and {} both use group {group}", other.label, plugin.label);

@@ -29,6 +29,7 @@ pub struct Cli {
     #[command(flatten)]
     pub run: RunArgs,
     /// Read this file instead of host.toml in the working directory
+    // For help alone: `layers` takes it out before the rest is parsed.
     #[arg(long, value_name = "FILE", env = "HOST_CONFIG")]
     pub config: Option<PathBuf>,
     /// Where the values came from.
@@ -89,7 +90,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", env = "HOST_LISTEN")]
     pub listen: SocketAddr,
     /// Where e-mail goes, e.g. smtp://localhost:1025; without it e-mail is only logged
-    #[arg(long, value_name = "URL", env = "HOST_MAIL_URL")]
+    // It may hold a password, which help must not show.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOST_MAIL_URL",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
     pub mail_url: Option<String>,
     /// The configuration file, which limits what may run.
     #[arg(skip)]
@@ -97,19 +105,22 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// What the file says of a plugin; None where there is no file, or it lists no plugin at all.
+    /// What the file says of the plugin with this index; None where there is no file, or it lists no
+    /// plugin at all. A file may list the same component twice, for two topics.
     ///
     /// # Errors
     /// The file lists plugins, and not this one.
-    pub fn settings_of(&self, path: &Path) -> Result<Option<&PluginSettings>, Failure> {
+    pub fn settings_of(&self, index: usize) -> Result<Option<&PluginSettings>, Failure> {
         let Some(found) = self.found.as_ref().filter(|found| !found.file.plugins.is_empty()) else {
             return Ok(None);
         };
-        let same = |other: &Path| match (path.canonicalize(), other.canonicalize()) {
+        let (listed, path) =
+            (&found.file.plugins, self.plugins.get(index).map_or(Path::new(""), PathBuf::as_path));
+        let same = |other: &&PluginSettings| match (path.canonicalize(), other.path.canonicalize()) {
             (Ok(path), Ok(other)) => path == other,
-            _ => path == other,
+            _ => path == other.path,
         };
-        let settings = found.file.plugins.iter().find(|plugin| same(&plugin.path));
+        let settings = listed.get(index).filter(same).or_else(|| listed.iter().find(same));
         settings.map(Some).ok_or_else(|| {
             Failure::usage(format!("{} is not listed in {}", path.display(), found.path.display()))
                 .help("add a [[plugin]] with its path and its topic")

@@ -123,8 +123,8 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
             }
         }
     }
-    for (plugin, path) in plugins.iter().zip(&args.plugins) {
-        let settings = args.settings_of(path)?;
+    for (index, (plugin, path)) in plugins.iter().zip(&args.plugins).enumerate() {
+        let settings = args.settings_of(index)?;
         text.push_str(&shown(plugin, path, settings, from("plugin")));
     }
     print(text.trim_end())

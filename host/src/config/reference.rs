@@ -124,11 +124,7 @@ fn collect(root: &Value, schema: &Value, path: String, tables: &mut Vec<Table>) 
     }
     // What must be there comes first.
     keys.sort_by_key(|key| !key.required);
-    let (heading, text) = match tables.is_empty() {
-        true => (String::new(), words(schema["description"].as_str())),
-        false => (path.clone(), words(schema["description"].as_str())),
-    };
-    tables.push(Table { heading, text, keys });
+    tables.push(Table { heading: path, text: words(schema["description"].as_str()), keys });
     for (heading, text, target) in inside {
         let first = tables.len();
         collect(root, target, heading, tables);

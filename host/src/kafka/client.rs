@@ -21,10 +21,10 @@ pub struct KafkaArgs {
     #[arg(short = 'X', value_name = "PROPERTY=VALUE", value_parser = property)]
     pub properties: Vec<(String, String)>,
     /// The environment's properties: below `-X`.
-    #[arg(long = "environment-property", hide = true, value_parser = property, env = "KAFKA_PROPERTIES", value_delimiter = ';')]
+    #[arg(long = "environment-property", hide = true, value_name = "KAFKA_PROPERTIES", value_parser = property, env = "KAFKA_PROPERTIES", value_delimiter = ';')]
     pub environment_properties: Vec<(String, String)>,
     /// The configuration file's properties: below the environment's, above what the host sets.
-    #[arg(long = "file-property", hide = true, value_parser = property)]
+    #[arg(long = "file-property", hide = true, value_name = "kafka.properties of host.toml", value_parser = property)]
     pub file_properties: Vec<(String, String)>,
 }
 

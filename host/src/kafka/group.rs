@@ -265,10 +265,10 @@ impl GroupContext {
 
     /// How this member stands with each of its topics, for whoever asks.
     fn measure(&self, consumer: &BaseConsumer<Self>) {
+        let partitions = self.partitions.lock();
         let mut topics: HashMap<&str, (i64, usize)> =
             self.topics.iter().map(|topic| (topic.as_str(), (0, 0))).collect();
-        let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
-        for partition in &partitions {
+        for partition in partitions.values() {
             let Some((next, running)) = partition.standing() else { continue };
             let end = raw::known_end(consumer, partition.topic(), partition.index()).unwrap_or(next);
             let (lag, in_flight) = topics.entry(partition.topic()).or_default();

@@ -11,3 +11,4 @@ pub mod publisher;
 pub mod raw;
 pub mod topics;
 pub mod tracker;
+mod waker;

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use super::headers::Trail;
 use super::health::Health;
 use super::raw::{Event, Message, Queue};
 use super::tracker::Tracker;
+use super::waker::Waker;
 use crate::clock;
 
 /// How many deliveries may lie behind the first unfinished one: what a crash repeats at most.
@@ -103,7 +103,7 @@ impl Partition {
             idle: Condvar::new(),
             cut_off: CancellationToken::new(),
         });
-        let _ = partition.waker.partition.set(Arc::downgrade(&partition));
+        partition.waker.wakes(Arc::downgrade(&partition));
         // What arrived before the waker knew whom to wake.
         partition.waker.wake();
         Some(partition)
@@ -233,7 +233,7 @@ impl Partition {
         let waker = Arc::clone(&self.waker);
         self.lane.runtime.spawn(async move {
             tokio::time::sleep(wait).await;
-            if let Some(partition) = waker.partition.get().and_then(Weak::upgrade) {
+            if let Some(partition) = waker.partition() {
                 partition.state.lock().timer_ms = None;
                 waker.wake();
             }
@@ -363,33 +363,6 @@ impl State {
             && self.tracker.window() < WINDOW
             && self.running < MAX_UNFINISHED
             && self.running_bytes < MAX_UNFINISHED_BYTES
-    }
-}
-
-/// Puts the partition on the ready list, once at a time.
-struct Waker {
-    queued: AtomicBool,
-    ready: async_channel::Sender<Weak<Partition>>,
-    /// Weak, so that librdkafka's callback never drops the last reference to a queue.
-    partition: std::sync::OnceLock<Weak<Partition>>,
-}
-
-impl Waker {
-    fn new(ready: async_channel::Sender<Weak<Partition>>) -> Self {
-        Self { queued: AtomicBool::new(false), ready, partition: std::sync::OnceLock::new() }
-    }
-
-    fn wake(&self) {
-        let Some(partition) = self.partition.get() else { return };
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            // The list is unbounded, but holds each partition once; closed means shutting down.
-            let _ = self.ready.try_send(partition.clone());
-        }
-    }
-
-    /// The partition is off the list: whatever arrives from now on puts it there again.
-    fn rest(&self) {
-        self.queued.store(false, Ordering::Release);
     }
 }
 

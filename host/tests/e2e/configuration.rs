@@ -140,3 +140,29 @@ fn what_holds_is_shown_with_its_layer_and_without_secrets() {
         );
     }
 }
+
+#[test]
+fn one_component_may_run_for_two_topics() {
+    let sms = plugin("sms");
+    let entry = |topic: &str| {
+        format!("[[plugin]]\npath = \"{}\"\ntopic = \"{topic}\"\ngroup = \"{topic}-group\"\n", text(&sms))
+    };
+    let path = config("twice", &(entry("sms.one") + &entry("sms.two")));
+    let (code, told) = host(&["config", "check", "--config", text(&path)], &[]);
+    assert_eq!(code, Some(0), "{told}");
+    for topic in ["sms.one", "sms.two"] {
+        assert!(told.contains(&format!("topic {topic}, group {topic}-group")), "{told}");
+    }
+}
+
+#[test]
+fn help_shows_no_secrets_and_errors_name_the_layer() {
+    let path = config("secret", "mail-url = \"smtp://me:hush@mail.example:25\"\n");
+    let secrets = [("KAFKA_PROPERTIES", "sasl.password=hush")];
+    let (code, help) = host(&["--config", text(&path), "--help"], &secrets);
+    assert!(code == Some(0) && help.contains("--mail-url") && !help.contains("hush"), "{help}");
+    let (_, help) = host(&["--help"], &[("HOST_MAIL_URL", "smtp://me:hush@mail.example:25")]);
+    assert!(help.contains("HOST_MAIL_URL") && !help.contains("hush"), "{help}");
+    let (code, told) = host(&["topics", "list"], &[("KAFKA_PROPERTIES", "nothing")]);
+    assert!(code == Some(2) && told.contains("KAFKA_PROPERTIES"), "{told}");
+}
