@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ use crate::kafka::client::{self, KafkaArgs};
 use crate::kafka::errors;
 use crate::kafka::group::Group;
 use crate::kafka::health::Health;
+use crate::kafka::order::Ordering;
 use crate::kafka::partition::{Lane, Partition};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::topics::Topics;
@@ -146,7 +147,7 @@ impl App {
 
     /// Gives every partition back, drained and committed, and ends the threads.
     async fn stop(self) -> anyhow::Result<()> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.store(true, atomic::Ordering::Relaxed);
         let stopping = tokio::task::spawn_blocking(move || self.running.into_iter().for_each(Running::stop));
         tokio::select! {
             result = tokio::time::timeout(SHUTDOWN, stopping) => match result {
@@ -205,6 +206,7 @@ impl Running {
             let lane = Lane {
                 group: plugin.subscription.group.clone(),
                 retries,
+                ordering: if retries { Ordering::Unordered } else { plugin.subscription.ordering },
                 ready: ready.clone(),
                 runtime: Handle::current(),
                 health: Arc::default(),

@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::cli::OffsetReset;
 use crate::error::Failure;
+use crate::kafka::order::Ordering;
 
 /// The file that is read where none is named.
 pub const NAME: &str = "host.toml";
@@ -77,9 +78,31 @@ pub struct PluginSettings {
     /// Where its dead letters go. A topic other than the plugin's own has `<topic>.dlt`.
     #[schemars(example = "email.send.dlt")]
     pub dead_letter_topic: Option<String>,
+    /// Which messages wait for which: `unordered`, where what failed comes back through retry topics;
+    /// `key`, where those of a key are handled one after the other, or `partition`, where all of a
+    /// partition are. In the last two what failed is tried again in its place: what comes after it
+    /// waits, and there are no retry topics.
+    #[schemars(with = "Option<String>", example = &"key")]
+    pub ordering: Option<Ordering>,
+    /// Where messages are ordered by key, what becomes of those after a dead letter of the same key:
+    /// `continue`, or `hold`, where they follow it into the dead-letter topic unhandled, with the code
+    /// `follows-dead-letter`, until the key is released by `host groups release`.
+    #[schemars(with = "Option<String>", example = &"hold")]
+    pub on_dead: Option<OnDead>,
     /// When its failed messages are tried again.
     #[serde(default)]
     pub retry: RetrySettings,
+}
+
+/// What becomes of the messages after a dead letter of the same key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDead {
+    /// They are handled.
+    #[default]
+    Continue,
+    /// They follow it into the dead-letter topic.
+    Hold,
 }
 
 /// When failed messages are tried again. Each different delay is a topic, `<topic>-retry-<ms>`.

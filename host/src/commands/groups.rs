@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::assignment;
 use super::output::{self, Format, note};
+use super::release;
 use super::session::{Session, TIMEOUT};
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
@@ -32,6 +33,8 @@ enum Command {
     List(List),
     /// Show a group's members, offsets and lag
     Describe(Describe),
+    /// Handle the messages of keys again that follow a dead letter
+    Release(release::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +63,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::List(args) => list(&args)?,
         Command::Describe(args) => describe(&args)?,
+        Command::Release(args) => release::run(&args)?,
     }
     Ok(())
 }

@@ -13,4 +13,5 @@ mod assignment;
 mod interrupt;
 mod output;
 mod record;
+mod release;
 mod session;

@@ -7,32 +7,88 @@ use std::sync::Arc;
 use super::headers::{self, Origin, Trail};
 use super::partition::Partition;
 use super::raw::Message;
+use super::window::Past;
 
-/// A message under way. It counts as under way until it is finished or dropped; only `finish`
-/// lets the partition's commit position pass it.
+/// A message under way. Only `finish` and `finish_held` let the partition's commit position pass
+/// it; dropped in another way, it stays unfinished.
 pub struct Delivery {
     message: Message,
     trail: Option<Box<Trail>>,
-    number: u64,
-    size: usize,
-    partition: Arc<Partition>,
-    finished: bool,
+    follows: bool,
+    claim: Claim,
 }
 
-impl Delivery {
+/// What a message under way occupies in its partition, until it is dropped.
+pub struct Claim {
+    partition: Arc<Partition>,
+    /// The number of its delivery in the partition.
+    pub(super) number: u64,
+    /// Its offset.
+    pub(super) offset: i64,
+    /// Bytes of key and value.
+    pub(super) size: usize,
+    /// What it shares its turn with, where messages are ordered.
+    pub(super) key: Option<u64>,
+    /// How it ended.
+    pub(super) end: End,
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Without an outcome.
+    Dropped,
+    /// The outcome is durable.
+    Finished,
+    /// Likewise, and what follows of its key is held.
+    Held,
+    /// It is to be tried again in its place.
+    Postponed,
+}
+
+impl Claim {
     pub(super) fn new(
         partition: Arc<Partition>,
         number: u64,
-        message: Message,
-        trail: Option<Box<Trail>>,
+        offset: i64,
+        size: usize,
+        key: Option<u64>,
     ) -> Self {
-        let size = message.value().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
-        Self { message, trail, number, size, partition, finished: false }
+        Self { partition, number, offset, size, key, end: End::Dropped }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.partition.end(self);
+    }
+}
+
+impl Delivery {
+    pub(super) fn new(message: Message, trail: Option<Box<Trail>>, follows: bool, claim: Claim) -> Self {
+        Self { message, trail, follows, claim }
     }
 
     /// The outcome is durable.
     pub fn finish(mut self) {
-        self.finished = true;
+        self.claim.end = End::Finished;
+    }
+
+    /// It is a dead letter, and so will be what follows it in its key.
+    pub fn finish_held(mut self) {
+        self.claim.end = End::Held;
+    }
+
+    /// It is to be tried again in its place.
+    pub fn postpone(self, past: Past) {
+        let Self { message, mut claim, .. } = self;
+        claim.partition.postpone(&claim, message, past);
+        claim.end = End::Postponed;
+    }
+
+    /// Whether it follows a dead letter of its key.
+    pub fn follows_dead_letter(&self) -> bool {
+        self.follows
     }
 
     /// The record.
@@ -42,12 +98,7 @@ impl Delivery {
 
     /// The partition it was read from.
     pub fn partition(&self) -> &Arc<Partition> {
-        &self.partition
-    }
-
-    /// Bytes of key and value.
-    pub fn size(&self) -> usize {
-        self.size
+        &self.claim.partition
     }
 
     /// The number of this delivery, from 1. On a source topic it is 1, whatever the headers say.
@@ -68,8 +119,8 @@ impl Delivery {
     /// Where the message was first published.
     pub fn origin(&self) -> Origin<'_> {
         let here = Origin {
-            topic: self.partition.topic(),
-            partition: self.partition.index(),
+            topic: self.claim.partition.topic(),
+            partition: self.claim.partition.index(),
             offset: self.message.offset(),
             timestamp: self.message.timestamp(),
         };
@@ -99,11 +150,5 @@ impl Delivery {
         let Origin { topic, partition, offset, timestamp } = self.origin();
         let millis = timestamp.map_or(0, |(millis, _)| millis);
         format!("{topic}/{partition}/{offset}/{millis}")
-    }
-}
-
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        self.partition.end(self.number, self.size, self.finished);
     }
 }

@@ -14,7 +14,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::health::Health;
-use super::partition::{Lane, Partition};
+use super::partition::{Lane, Partition, Standing};
+use super::window::Window;
 use super::{errors, raw};
 use crate::metrics;
 
@@ -29,6 +30,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const COMMIT_BOUND: Duration = Duration::from_secs(60);
 /// The pause before a commit that was not taken is tried again, when it is the last chance.
 const COMMIT_RETRY: Duration = Duration::from_millis(200);
+/// How long the look for what was committed before may take, and one try of it.
+const LOOK_UP: Duration = Duration::from_secs(30);
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one look for events waits; bounds how late a stop is noticed.
 const POLL: Duration = Duration::from_millis(50);
 /// How long the client may take to leave its group once it is drained, and how often it is asked.
@@ -184,9 +188,11 @@ impl GroupContext {
     fn assign(&self, list: &TopicPartitionList) {
         self.health.join();
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
+        let committed = self.committed_before(&consumer, list);
         for element in list.elements() {
             let (topic, index) = (element.topic(), element.partition());
-            match Partition::open(Arc::clone(&consumer), topic, index, Arc::clone(&self.lane)) {
+            let before = committed.as_ref().and_then(|committed| window(committed, topic, index));
+            match Partition::open(Arc::clone(&consumer), topic, index, before, Arc::clone(&self.lane)) {
                 Some(partition) => {
                     if self.leave_by.get().is_some() {
                         partition.close();
@@ -197,6 +203,37 @@ impl GroupContext {
             }
         }
         tracing::info!(group = self.group, partitions = list.count(), "assigned");
+    }
+
+    /// What was committed for partitions that are about to be read. None where nobody says so in
+    /// time: then some of what is finished already is repeated.
+    fn committed_before(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        list: &TopicPartitionList,
+    ) -> Option<TopicPartitionList> {
+        let until = Instant::now() + LOOK_UP;
+        loop {
+            let mut asked = TopicPartitionList::with_capacity(list.count());
+            for element in list.elements() {
+                asked.add_partition(element.topic(), element.partition());
+            }
+            let answer = consumer.committed_offsets(asked, COMMITTED_TIMEOUT).and_then(|committed| {
+                committed.elements().iter().try_for_each(|element| element.error())?;
+                Ok(committed)
+            });
+            match answer {
+                Ok(committed) => return Some(committed),
+                Err(error) if Instant::now() >= until || self.stop.load(Ordering::Relaxed) => {
+                    tracing::warn!(
+                        group = self.group, %error,
+                        "cannot find out what is finished behind the committed offsets; some of it may be repeated"
+                    );
+                    return None;
+                }
+                Err(_) => thread::sleep(COMMIT_RETRY),
+            }
+        }
     }
 
     /// Gives partitions back: nothing more is taken, what is under way may end within the drain
@@ -234,16 +271,20 @@ impl GroupContext {
 
     /// The last chance to commit: what is not taken now is repeated by the next owner.
     fn commit_before(&self, until: Instant, consumer: &BaseConsumer<Self>, revoked: &[Arc<Partition>]) {
-        let list = uncommitted(revoked);
+        let mut list = uncommitted(revoked);
         if list.count() == 0 {
             return;
         }
         while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
+            if is_too_large(&error) {
+                revoked.iter().for_each(|partition| partition.commit_plainly());
+            }
             if is_fenced(&error) || Instant::now() >= until {
                 tracing::warn!(group = self.group, %error, "given back uncommitted");
                 return;
             }
             thread::sleep(COMMIT_RETRY);
+            list = uncommitted(revoked);
         }
     }
 
@@ -269,7 +310,7 @@ impl GroupContext {
         let mut topics: HashMap<&str, (i64, usize)> =
             self.topics.iter().map(|topic| (topic.as_str(), (0, 0))).collect();
         for partition in partitions.values() {
-            let Some((next, running)) = partition.standing() else { continue };
+            let Some(Standing { next, running, .. }) = partition.standing() else { continue };
             let end = raw::known_end(consumer, partition.topic(), partition.index()).unwrap_or(next);
             let (lag, in_flight) = topics.entry(partition.topic()).or_default();
             *lag += end.saturating_sub(next).max(0);
@@ -284,11 +325,21 @@ impl GroupContext {
     fn committed(&self, list: &TopicPartitionList) {
         let partitions = self.partitions.lock();
         for element in list.elements() {
-            let partition = partitions.get(&(element.topic().to_owned(), element.partition()));
-            if let (Some(partition), Offset::Offset(position), Ok(())) =
-                (partition, element.offset(), element.error())
-            {
-                partition.set_committed(position);
+            let Some(partition) = partitions.get(&(element.topic().to_owned(), element.partition())) else {
+                continue;
+            };
+            match (element.offset(), element.error()) {
+                (Offset::Offset(position), Ok(())) => partition.set_committed(position),
+                (_, Err(error)) if is_too_large(&error) => {
+                    partition.commit_plainly();
+                    tracing::warn!(
+                        topic = partition.topic(),
+                        partition = partition.index(),
+                        "the broker takes no metadata of 3500 bytes with a commit, so offsets alone are \
+                         committed: raise its offset.metadata.max.bytes"
+                    );
+                }
+                _ => {}
             }
         }
     }
@@ -324,12 +375,25 @@ impl GroupContext {
 fn uncommitted<'a>(partitions: impl IntoIterator<Item = &'a Arc<Partition>>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for partition in partitions {
-        if let Some(position) = partition.uncommitted() {
-            // Refuses only offsets that are none.
-            let _ = list.add_partition_offset(partition.topic(), partition.index(), Offset::Offset(position));
+        let Some((position, window)) = partition.uncommitted() else { continue };
+        let mut element = list.add_partition(partition.topic(), partition.index());
+        // Refuses only offsets that are none.
+        if element.set_offset(Offset::Offset(position)).is_ok() && !window.is_empty() {
+            element.set_metadata(window);
         }
     }
     list
+}
+
+/// What was committed beside a partition's offset, by a host.
+fn window(committed: &TopicPartitionList, topic: &str, index: i32) -> Option<Window> {
+    let element = committed.find_partition(topic, index)?;
+    let Offset::Offset(base) = element.offset() else { return None };
+    Window::decode(base, &raw::metadata(committed, topic, index)?)
+}
+
+fn is_too_large(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::OffsetMetadataTooLarge)
 }
 
 /// Whether somebody else has the partition already.
@@ -357,6 +421,7 @@ impl ConsumerContext for GroupContext {
         *self.committing.lock() = None;
         match result {
             Ok(()) => self.committed(offsets),
+            Err(error) if is_too_large(&error) => self.committed(offsets),
             Err(error) => tracing::warn!(group = self.group, %error, "commit not taken, will be tried again"),
         }
     }

@@ -9,6 +9,7 @@
 use std::str;
 
 use super::raw::{HeaderList, Headers, TimestampType};
+use super::window::Past;
 
 /// The sender's message id, kept over every hop.
 pub const ID: &[u8] = b"host-id";
@@ -96,6 +97,13 @@ impl Trail {
     /// Reads the last block.
     pub fn read(headers: Headers<'_>) -> Self {
         Self::read_from(headers)
+    }
+
+    /// That of a message that is tried again in its place: nothing of it is in the headers.
+    pub fn in_place(past: Past) -> Box<Self> {
+        let Past { attempt, due_ms, first_failed_ms } = past;
+        let (due_ms, first_failed_ms) = (Some(due_ms), Some(first_failed_ms));
+        Box::new(Self { attempt, due_ms, first_failed_ms, ..Self::default() })
     }
 
     fn read_from<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Self {

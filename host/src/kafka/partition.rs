@@ -1,31 +1,33 @@
 //! One assigned partition: what is read from it, what is under way, and how far it may be committed.
 
+mod state;
+
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use tokio_util::sync::CancellationToken;
 
-use super::delivery::Delivery;
+use super::delivery::{Claim, Delivery, End};
 use super::headers::Trail;
 use super::health::Health;
+use super::order::Ordering;
 use super::raw::{Event, Message, Queue};
-use super::tracker::Tracker;
+use super::waiting::Waiting;
 use super::waker::Waker;
+use super::window::{Past, Window};
 use crate::clock;
 
-/// How many deliveries may lie behind the first unfinished one: what a crash repeats at most.
-const WINDOW: usize = 10_000;
-/// How many messages may be under way, calls and publishes together.
-const MAX_UNFINISHED: usize = 1_000;
-/// How many bytes the messages under way may hold.
-const MAX_UNFINISHED_BYTES: usize = 16 << 20;
+pub use self::state::Standing;
+use self::state::State;
+
 /// How many messages of a retry topic are held while they are not due, so that one that is due
 /// later does not hold back those behind it.
 const LOOK_AHEAD: usize = 256;
+/// How many of them are read at a time, between looks at the bytes they hold.
+const READ_AHEAD: usize = 32;
 /// A due time further ahead than this is not ours, and is ignored as Spring Kafka ignores it.
 const FARTHEST_DUE: Duration = Duration::from_secs(24 * 3600);
 
@@ -36,6 +38,8 @@ pub struct Lane {
     /// Whether its topics are the group's retry topics: only there do retry headers count, and
     /// messages wait until they are due.
     pub retries: bool,
+    /// Which messages wait for which.
+    pub ordering: Ordering,
     /// Partitions that have something to read.
     pub ready: async_channel::Sender<Weak<Partition>>,
     /// Where timers run.
@@ -56,38 +60,14 @@ pub struct Partition {
     cut_off: CancellationToken,
 }
 
-#[derive(Default)]
-struct State {
-    tracker: Tracker,
-    /// Not due yet; the next one on top.
-    held: BinaryHeap<Reverse<Held>>,
-    /// Deliveries that somebody works on.
-    running: usize,
-    running_bytes: usize,
-    /// Publishes that failed and are tried again.
-    blocked: usize,
-    /// When it was last said that they fail.
-    reported: Option<Instant>,
-    closed: bool,
-    /// When the timer that was set last goes off, in milliseconds since the Unix epoch.
-    timer_ms: Option<i64>,
-    /// The position that the broker confirmed last.
-    committed: Option<i64>,
-}
-
-struct Held {
-    due_ms: i64,
-    number: u64,
-    message: Message,
-    trail: Box<Trail>,
-}
-
 impl Partition {
-    /// Opens a partition that is about to be assigned. None where librdkafka does not know it.
+    /// Opens a partition that is about to be assigned; `before` is what was committed beside its
+    /// offset. None where librdkafka does not know it.
     pub fn open<C: ConsumerContext + 'static>(
         consumer: Arc<BaseConsumer<C>>,
         topic: &str,
         index: i32,
+        before: Option<Window>,
         lane: Arc<Lane>,
     ) -> Option<Arc<Self>> {
         let waker = Arc::new(Waker::new(lane.ready.clone()));
@@ -96,10 +76,10 @@ impl Partition {
         let partition = Arc::new(Self {
             topic: topic.to_owned(),
             index,
-            lane,
             queue,
             waker,
-            state: Mutex::default(),
+            state: Mutex::new(State::new(before, lane.ordering)),
+            lane,
             idle: Condvar::new(),
             cut_off: CancellationToken::new(),
         });
@@ -128,37 +108,53 @@ impl Partition {
     pub fn take(self: &Arc<Self>, max: usize, batch: &mut Vec<Delivery>) {
         self.waker.rest();
         let mut state = self.state.lock();
-        if state.closed || !state.has_room() {
+        if state.closed || !state.may_start() {
             return;
         }
         if self.lane.retries {
-            self.take_due(&mut state, max, batch);
+            self.look_ahead(&mut state);
+        }
+        self.take_due(&mut state, max, batch);
+        let more = if self.lane.retries {
+            // More may be due, and what was taken made room in the look-ahead.
+            !batch.is_empty()
         } else {
-            self.take_next(&mut state, max, batch);
-        }
-    }
-
-    fn take_next(self: &Arc<Self>, state: &mut State, max: usize, batch: &mut Vec<Delivery>) {
-        let mut events = Vec::with_capacity(max);
-        let count = self.read(max, &mut events);
-        for event in events {
-            match event {
-                Event::Message(message) => {
-                    let number = state.tracker.deliver(message.offset());
-                    batch.push(self.start(state, number, message, None));
-                }
-                Event::End(offset) => state.tracker.reach(offset),
-            }
-        }
-        if count == max {
+            self.take_next(&mut state, max, batch)
+        };
+        if more {
             self.waker.wake();
         }
     }
 
+    /// Those whose turn has come, and then new ones. Whether there may be more.
+    fn take_next(self: &Arc<Self>, state: &mut State, max: usize, batch: &mut Vec<Delivery>) -> bool {
+        while batch.len() < max {
+            let Some(next) = state.turns.pop() else { break };
+            self.start_or_hold(state, next, batch);
+        }
+        let (free, room) = (max - batch.len(), state.room());
+        let wanted = free.min(room);
+        let mut events = Vec::with_capacity(wanted);
+        let count = self.read(wanted, &mut events);
+        for event in events {
+            let Some((number, message)) = state.note(event) else { continue };
+            let key = self.lane.ordering.key(message.key());
+            let past = state.past(message.offset());
+            let (due_ms, trail) = (past.map_or(0, |past| past.due_ms), past.map(Trail::in_place));
+            if let Some(first) = state.turns.admit(key, Waiting { due_ms, number, message, trail, key }) {
+                self.start_or_hold(state, first, batch);
+            }
+        }
+        // What is read less than it could be is read on when there is room.
+        free == 0 || (count > 0 && count == wanted)
+    }
+
     fn take_due(self: &Arc<Self>, state: &mut State, max: usize, batch: &mut Vec<Delivery>) {
-        self.look_ahead(state);
+        if state.held.is_empty() {
+            return;
+        }
         let now = clock::now_ms();
-        while batch.len() < max && state.has_room() {
+        while batch.len() < max && state.may_start() {
             let Some(Reverse(held)) = state.held.peek() else { break };
             if held.due_ms > now {
                 let due_ms = held.due_ms;
@@ -166,41 +162,30 @@ impl Partition {
                 break;
             }
             if let Some(Reverse(held)) = state.held.pop() {
-                batch.push(self.start(state, held.number, held.message, Some(held.trail)));
+                batch.push(self.start(state, held));
             }
-        }
-        if !batch.is_empty() {
-            // More may be due, and what was taken made room in the look-ahead.
-            self.waker.wake();
         }
     }
 
     /// Fills the look-ahead; what belongs to another group is finished unprocessed.
     fn look_ahead(self: &Arc<Self>, state: &mut State) {
         let mut events = Vec::new();
-        while state.held.len() < LOOK_AHEAD && state.tracker.window() < WINDOW {
-            let room = LOOK_AHEAD - state.held.len();
+        while state.held.len() < LOOK_AHEAD && state.room() > 0 {
+            let room = (LOOK_AHEAD - state.held.len()).min(READ_AHEAD);
             if self.read(room, &mut events) == 0 {
                 break;
             }
             let now = clock::now_ms();
+            let farthest = now.saturating_add_unsigned(FARTHEST_DUE.as_millis() as u64);
             for event in events.drain(..) {
-                let message = match event {
-                    Event::Message(message) => message,
-                    Event::End(offset) => {
-                        state.tracker.reach(offset);
-                        continue;
-                    }
-                };
-                let number = state.tracker.deliver(message.offset());
+                let Some((number, message)) = state.note(event) else { continue };
                 let trail = Box::new(Trail::read(message.headers()));
                 if trail.group.as_deref().is_some_and(|group| group != self.lane.group.as_bytes()) {
-                    state.tracker.finish(number);
+                    state.pass_over(number, &message);
                     continue;
                 }
-                let farthest = now.saturating_add_unsigned(FARTHEST_DUE.as_millis() as u64);
                 let due_ms = trail.due_ms.filter(|due| *due <= farthest).unwrap_or(now);
-                state.held.push(Reverse(Held { due_ms, number, message, trail }));
+                state.held.push(Reverse(Waiting { due_ms, number, message, trail: Some(trail), key: None }));
             }
         }
     }
@@ -211,17 +196,21 @@ impl Partition {
         })
     }
 
-    fn start(
-        self: &Arc<Self>,
-        state: &mut State,
-        number: u64,
-        message: Message,
-        trail: Option<Box<Trail>>,
-    ) -> Delivery {
-        let delivery = Delivery::new(Arc::clone(self), number, message, trail);
+    fn start_or_hold(self: &Arc<Self>, state: &mut State, waiting: Waiting, batch: &mut Vec<Delivery>) {
+        if waiting.due_ms > 0 && waiting.due_ms > clock::now_ms() {
+            self.wake_at(state, waiting.due_ms);
+            state.held.push(Reverse(waiting));
+        } else {
+            batch.push(self.start(state, waiting));
+        }
+    }
+
+    fn start(self: &Arc<Self>, state: &mut State, waiting: Waiting) -> Delivery {
+        let Waiting { number, message, trail, key, .. } = waiting;
         state.running += 1;
-        state.running_bytes += delivery.size();
-        delivery
+        let follows = key.is_some_and(|key| state.turns.held().contains(&key));
+        let claim = Claim::new(Arc::clone(self), number, message.offset(), message.size(), key);
+        Delivery::new(message, trail, follows, claim)
     }
 
     fn wake_at(&self, state: &mut State, due_ms: i64) {
@@ -240,25 +229,51 @@ impl Partition {
         });
     }
 
-    /// A delivery ended; `finished` says that its outcome is durable.
-    pub(super) fn end(&self, number: u64, size: usize, finished: bool) {
+    /// A message that is under way is to be tried again here, later.
+    pub(super) fn postpone(&self, claim: &Claim, message: Message, past: Past) {
         let mut state = self.state.lock();
-        let had_room = state.has_room();
+        state.pasts.insert(claim.offset, past);
+        // A partition that is given back leaves the rest to its next owner.
+        if !state.closed {
+            let (due_ms, trail) = (past.due_ms, Some(Trail::in_place(past)));
+            state.held.push(Reverse(Waiting {
+                due_ms,
+                number: claim.number,
+                message,
+                trail,
+                key: claim.key,
+            }));
+        }
+    }
+
+    /// A delivery ended.
+    pub(super) fn end(&self, claim: &Claim) {
+        let mut state = self.state.lock();
+        let room = (state.may_start(), state.room() > 0);
         state.running -= 1;
-        state.running_bytes -= size;
-        if finished {
-            state.tracker.finish(number);
-        } else if !self.cut_off.is_cancelled() {
+        match claim.end {
+            End::Finished => state.finish(claim),
+            End::Held => {
+                state.turns.hold(claim.key);
+                state.finish(claim);
+            }
+            End::Postponed => state.commits.changes += 1,
             // A bug: nothing else drops a delivery. It must be seen, since nothing behind this
             // message is committed until somebody reads the partition anew.
-            self.lane.health.fail();
-            tracing::error!(
-                topic = self.topic,
-                partition = self.index,
-                "a message ended without an outcome; its partition stands still until the host is restarted"
-            );
+            End::Dropped if !self.cut_off.is_cancelled() => {
+                self.lane.health.fail();
+                tracing::error!(
+                    topic = self.topic,
+                    partition = self.index,
+                    "a message ended without an outcome; its partition stands still until the host is restarted"
+                );
+            }
+            End::Dropped => {}
         }
-        let wake = !had_room && state.has_room() && !state.closed;
+        let wake = !state.closed
+            && (room != (state.may_start(), state.room() > 0)
+                || claim.end == End::Postponed
+                || state.turns.has_next());
         let idle = state.running == 0;
         drop(state);
         if wake {
@@ -295,11 +310,12 @@ impl Partition {
         self.waker.wake();
     }
 
-    /// Takes nothing more; what is not due yet is given up.
+    /// Takes nothing more; what waits is given up.
     pub fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
         state.held.clear();
+        state.turns.clear();
     }
 
     /// Whether nothing is under way.
@@ -309,7 +325,7 @@ impl Partition {
 
     /// Waits until nothing is under way. False where that took longer than `until`.
     pub fn wait_idle(&self, until: Instant) -> bool {
-        let mut state = self.state.lock();
+        let mut state: MutexGuard<'_, State> = self.state.lock();
         while state.running > 0 {
             if self.idle.wait_until(&mut state, until).timed_out() {
                 return state.running == 0;
@@ -329,59 +345,31 @@ impl Partition {
         self.cut_off.cancelled().await;
     }
 
-    /// The offset to commit, where it is another than the last one the broker confirmed.
-    pub fn uncommitted(&self) -> Option<i64> {
-        let state = self.state.lock();
-        state.tracker.position().filter(|position| state.committed != Some(*position))
+    /// The offset to commit and what to commit beside it, where the broker has not confirmed that
+    /// yet. One such commit is on its way at a time.
+    pub fn uncommitted(&self) -> Option<(i64, String)> {
+        let mut state = self.state.lock();
+        state.uncommitted()
     }
 
-    /// The offset of the first message that is not finished, and how many are under way. None
-    /// before anything was read.
-    pub fn standing(&self) -> Option<(i64, usize)> {
-        let state = self.state.lock();
-        Some((state.tracker.next()?, state.running))
+    /// The broker has committed `position`.
+    pub fn set_committed(&self, position: i64) {
+        self.state.lock().commits.confirm(position);
+    }
+
+    /// The broker takes no metadata as long as ours: from now on offsets alone are committed.
+    pub fn commit_plainly(&self) {
+        self.state.lock().commits.plain = true;
+    }
+
+    /// How far it is. None before anything was read.
+    pub fn standing(&self) -> Option<Standing> {
+        self.state.lock().standing()
     }
 
     /// How many deliveries somebody else repeats if this partition is lost now, at most.
     pub fn at_stake(&self) -> usize {
         let state = self.state.lock();
-        let unconfirmed = state.tracker.position().zip(state.committed).map_or(0, |(position, committed)| {
-            usize::try_from(position.saturating_sub(committed)).unwrap_or(0)
-        });
-        state.tracker.window() + unconfirmed
-    }
-
-    /// The broker has committed `position`.
-    pub fn set_committed(&self, position: i64) {
-        self.state.lock().committed = Some(position);
-    }
-}
-
-impl State {
-    fn has_room(&self) -> bool {
-        self.blocked == 0
-            && self.tracker.window() < WINDOW
-            && self.running < MAX_UNFINISHED
-            && self.running_bytes < MAX_UNFINISHED_BYTES
-    }
-}
-
-impl PartialEq for Held {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Held {}
-
-impl PartialOrd for Held {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Held {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.due_ms, self.number).cmp(&(other.due_ms, other.number))
+        state.running.saturating_add(state.commits.unconfirmed())
     }
 }

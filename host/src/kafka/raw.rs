@@ -164,6 +164,11 @@ impl Message {
         unsafe { bytes(self.raw().payload, self.raw().len) }
     }
 
+    /// Bytes of key and value.
+    pub fn size(&self) -> usize {
+        self.value().map_or(0, <[u8]>::len) + self.key().map_or(0, <[u8]>::len)
+    }
+
     /// Milliseconds since the Unix epoch, where the record carries a timestamp.
     pub fn timestamp(&self) -> Option<(i64, TimestampType)> {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
@@ -322,6 +327,19 @@ pub fn commit<C: ConsumerContext>(
     match code {
         sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
         code => Err(code.into()),
+    }
+}
+
+/// What was committed beside an offset. The safe crate's accessor panics on what is not UTF-8, and
+/// anybody may have written it.
+pub fn metadata(offsets: &TopicPartitionList, topic: &str, partition: i32) -> Option<Vec<u8>> {
+    let name = CString::new(topic).ok()?;
+    // SAFETY: list and name live for the call; the element belongs to the list, and its bytes are
+    // copied before anything else can touch it.
+    unsafe {
+        let element = sys::rd_kafka_topic_partition_list_find(offsets.ptr(), name.as_ptr(), partition);
+        let element = element.as_ref()?;
+        bytes(element.metadata, element.metadata_size).map(<[u8]>::to_vec)
     }
 }
 

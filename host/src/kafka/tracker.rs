@@ -33,13 +33,15 @@ impl Tracker {
     }
 
     /// The end of the partition was reached at `offset`: what lies between it and the last message
-    /// is transaction markers and aborted messages, which nobody delivers.
-    pub fn reach(&mut self, offset: i64) {
-        let next = self.window.back().map(|last| last.offset + 1).or(self.position);
-        if next.is_none_or(|next| next < offset) {
+    /// is transaction markers and aborted messages, which nobody delivers. Whether there was
+    /// something.
+    pub fn reach(&mut self, offset: i64) -> bool {
+        let moves = self.end().is_none_or(|end| end < offset);
+        if moves {
             let number = self.deliver(offset - 1);
             self.finish(number);
         }
+        moves
     }
 
     /// The outcome of a delivery is durable. A second call for the same number changes nothing.
@@ -67,6 +69,16 @@ impl Tracker {
     /// The offset of the first message that is not finished, or the one after the last.
     pub fn next(&self) -> Option<i64> {
         self.window.front().map(|delivery| delivery.offset).or(self.position)
+    }
+
+    /// The offset after the last delivery. None before the first one.
+    pub fn end(&self) -> Option<i64> {
+        self.window.back().map(|last| last.offset + 1).or(self.position)
+    }
+
+    /// The offsets of those that are not finished, rising.
+    pub fn unfinished_offsets(&self) -> impl Iterator<Item = i64> {
+        self.window.iter().filter(|delivery| !delivery.finished).map(|delivery| delivery.offset)
     }
 
     /// How many deliveries are not finished.

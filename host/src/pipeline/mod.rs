@@ -12,10 +12,12 @@ use tokio::time::timeout;
 
 use self::policy::{Failed, Step};
 use crate::clock;
+use crate::config::OnDead;
 use crate::kafka::delivery::Delivery;
 use crate::kafka::headers::{BLOCK_LEN, Stamp};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::raw::HeaderList;
+use crate::kafka::window::Past;
 use crate::metrics::{self, Messages};
 use crate::plugin::Plugin;
 use crate::plugin::bindings::consumer::plugin::types::{Header, Message, Outcome, RetryLater};
@@ -50,6 +52,16 @@ enum Cut {
     Everything,
 }
 
+/// What became of a delivery.
+enum Settled {
+    /// Its outcome is durable.
+    Durable,
+    /// Likewise: it is a dead letter.
+    Dead,
+    /// It is to be tried again in its place.
+    InPlace(Past),
+}
+
 /// What a failed delivery leads to.
 struct Next<'a> {
     to: &'a Destination,
@@ -65,14 +77,23 @@ impl Pipeline {
     /// A delivery that is cut off stays unfinished: the partition's next owner repeats it.
     pub async fn run<S>(&self, delivery: Delivery, slot: S) {
         let partition = Arc::clone(delivery.partition());
-        let durable = async {
-            let outcome = self.call(&delivery).await;
+        let settled = async {
+            let outcome = if delivery.follows_dead_letter() {
+                Err(Cause::follows_dead_letter())
+            } else {
+                self.call(&delivery).await
+            };
             drop(slot);
-            self.settle(&delivery, outcome).await;
+            self.settle(&delivery, outcome).await
         };
         tokio::select! {
             biased;
-            () = durable => delivery.finish(),
+            settled = settled => match settled {
+                Settled::Durable => delivery.finish(),
+                Settled::Dead if self.plugin.subscription.on_dead == OnDead::Hold => delivery.finish_held(),
+                Settled::Dead => delivery.finish(),
+                Settled::InPlace(past) => delivery.postpone(past),
+            },
             () = partition.until_cut_off() => {}
         }
     }
@@ -108,24 +129,26 @@ impl Pipeline {
         self.plugin.handle(message, place).await
     }
 
-    /// Makes an outcome durable.
-    async fn settle(&self, delivery: &Delivery, outcome: Result<Outcome, Cause>) {
+    /// Makes an outcome durable, or says when to try again.
+    async fn settle(&self, delivery: &Delivery, outcome: Result<Outcome, Cause>) -> Settled {
         match outcome {
             Ok(Outcome::Done(_)) => self.counted.done(),
             Ok(Outcome::Skipped(_)) => self.counted.skipped(),
             Ok(Outcome::Reject(failure)) => {
                 let cause = Cause::reject(failure);
                 self.counted.failed(&cause.code);
-                self.dead(delivery, &cause).await;
+                return self.dead(delivery, &cause).await;
             }
             Ok(Outcome::Retry(RetryLater { failure, after_ms })) => {
-                self.retry(delivery, &Cause::retry(failure), after_ms).await;
+                return self.retry(delivery, &Cause::retry(failure), after_ms).await;
             }
-            Err(cause) => self.retry(delivery, &cause, None).await,
+            Err(cause) if delivery.follows_dead_letter() => return self.dead(delivery, &cause).await,
+            Err(cause) => return self.retry(delivery, &cause, None).await,
         }
+        Settled::Durable
     }
 
-    async fn retry(&self, delivery: &Delivery, cause: &Cause, after_ms: Option<u64>) {
+    async fn retry(&self, delivery: &Delivery, cause: &Cause, after_ms: Option<u64>) -> Settled {
         self.counted.failed(&cause.code);
         let now_ms = clock::now_ms_ceil();
         let first_failed_ms = delivery.first_failed_ms().unwrap_or(now_ms);
@@ -135,17 +158,21 @@ impl Pipeline {
         let Step::Retry { tier, attempt, due_ms } = step else {
             return self.dead(delivery, cause).await;
         };
+        if self.plugin.subscription.ordering.is_in_place() {
+            self.counted.retried(delivery.partition().topic());
+            return Settled::InPlace(Past { attempt, due_ms, first_failed_ms });
+        }
         let Some(to) = self.retry.get(tier) else { return self.dead(delivery, cause).await };
         let next = Next { to, attempt, due_ms, first_failed_ms };
         if self.publish(delivery, cause, &next, Cut::Nothing).await {
             self.counted.retried(&next.to.name());
-        } else {
-            // No retry topic takes a record of this size; what failed is kept all the same.
-            self.dead(delivery, cause).await;
+            return Settled::Durable;
         }
+        // No retry topic takes a record of this size; what failed is kept all the same.
+        self.dead(delivery, cause).await
     }
 
-    async fn dead(&self, delivery: &Delivery, cause: &Cause) {
+    async fn dead(&self, delivery: &Delivery, cause: &Cause) -> Settled {
         let now_ms = clock::now_ms_ceil();
         let next = Next {
             to: &self.dead_letter,
@@ -155,9 +182,11 @@ impl Pipeline {
         };
         for cut in [Cut::Nothing, Cut::Value, Cut::Everything] {
             if self.publish(delivery, cause, &next, cut).await {
-                return self.counted.dead();
+                break;
             }
         }
+        self.counted.dead();
+        Settled::Dead
     }
 
     /// Publishes until the broker has the record; meanwhile nothing more is taken from its

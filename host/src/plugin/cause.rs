@@ -37,6 +37,12 @@ impl Cause {
         Self::told("consumer.plugin.Reject", failure)
     }
 
+    /// A dead letter of its key came before it, and its key is held.
+    pub fn follows_dead_letter() -> Self {
+        let detail = "a message of the same key before it is a dead letter, and the key is held";
+        Self::own("consumer.plugin.Held", "follows-dead-letter", detail)
+    }
+
     /// A call that took too long.
     pub(super) fn timeout(detail: &str) -> Self {
         Self::own("consumer.plugin.Timeout", "timeout", detail)

@@ -1,7 +1,8 @@
 //! What a plugin subscribes to: as it describes itself, below what the configuration says.
 
 use super::bindings::exports::consumer::plugin::lifecycle::{RetryPolicy, Subscription as Described};
-use crate::config::{PluginSettings, RetrySettings};
+use crate::config::{OnDead, PluginSettings, RetrySettings};
+use crate::kafka::order::Ordering;
 use crate::pipeline::policy::{Policy, Retry};
 
 /// Kafka's longest topic name, less what a tier's suffix takes.
@@ -18,6 +19,10 @@ pub struct Subscription {
     pub dead_letter_topic: String,
     /// When failed messages are tried again.
     pub policy: Policy,
+    /// Which messages wait for which.
+    pub ordering: Ordering,
+    /// What becomes of the messages after a dead letter of the same key.
+    pub on_dead: OnDead,
 }
 
 impl Subscription {
@@ -35,14 +40,24 @@ impl Subscription {
         };
         let group = settings.and_then(|settings| settings.group.clone()).unwrap_or(group);
         check(&topic, &group, &dead_letter_topic)?;
+        let ordering = settings.and_then(|settings| settings.ordering).unwrap_or_default();
+        let on_dead = settings.and_then(|settings| settings.on_dead).unwrap_or_default();
+        if on_dead == OnDead::Hold && ordering != Ordering::Key {
+            return Err("on-dead = \"hold\" needs ordering = \"key\": without it no message follows another"
+                .to_owned());
+        }
         let settings = settings.map(|settings| settings.retry.clone()).unwrap_or_default();
         let policy = Policy::new(merged(&retry, &settings))
             .map_err(|what| format!("its retry policy is not possible: {what}"))?;
-        Ok(Self { topic, group, dead_letter_topic, policy })
+        Ok(Self { topic, group, dead_letter_topic, policy, ordering, on_dead })
     }
 
-    /// The retry topics, one per tier, shortest delay first.
+    /// The retry topics, one per tier, shortest delay first; none where failed messages are tried
+    /// again in their place.
     pub fn retry_topics(&self) -> Vec<String> {
+        if self.ordering.is_in_place() {
+            return Vec::new();
+        }
         self.policy.tiers_ms().iter().map(|delay| format!("{}-retry-{delay}", self.topic)).collect()
     }
 

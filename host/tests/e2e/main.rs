@@ -12,6 +12,7 @@ mod main_path;
 mod metrics;
 mod mixed;
 mod offsets;
+mod order;
 mod retry;
 mod sandbox;
 mod start_up;

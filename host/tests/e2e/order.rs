@@ -1,0 +1,227 @@
+//! Messages that are handled in order, and what is committed beside the offsets.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use testkit::{Kafka, Process, Record, eventually};
+
+use crate::support::{BOUND, Delivery, Guest, attempts, body, deliveries, file, id_of};
+
+/// A host of one guest, with these lines in its `[[plugin]]`.
+struct Ordered {
+    guest: Guest,
+    config: PathBuf,
+}
+
+impl Ordered {
+    fn new(kafka: &Kafka, name: &str, lines: &str) -> Self {
+        let guest = Guest::fast(name);
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\n[kafka]\nbootstrap-servers = \"{}\"\n\
+             [[plugin]]\npath = \"{}\"\ntopic = \"{}\"\n{lines}\n",
+            kafka.bootstrap(),
+            guest.path.display(),
+            guest.topic
+        );
+        let config = file(&format!("{}.toml", guest.topic), text.as_bytes());
+        kafka.create_topic(&guest.topic, 1, &[]);
+        Self { guest, config }
+    }
+
+    fn start(&self) -> Process {
+        let config = self.config.to_str().expect("a path in UTF-8");
+        let process = Process::start("host", &["--config", config, "-X", "group.instance.id=one"]);
+        process.wait_for(|line| line.starts_with("Ready in"), BOUND);
+        process
+    }
+
+    fn committed(&self, kafka: &Kafka) -> Option<i64> {
+        kafka.committed(&self.guest.group, &self.guest.topic)[0]
+    }
+
+    fn settle(&self, kafka: &Kafka) {
+        eventually(BOUND, || kafka.lag(&self.guest.group, &self.guest.topic) == 0);
+    }
+}
+
+fn stop(mut process: Process) -> Vec<String> {
+    process.terminate();
+    assert_eq!(process.wait(BOUND).code(), Some(0), "{}", process.lines().join("\n"));
+    process.lines()
+}
+
+fn kill(mut process: Process) -> Vec<String> {
+    process.kill();
+    process.wait(BOUND);
+    process.lines()
+}
+
+fn handled(process: &Process, id: &str) -> usize {
+    process.count(|line| line.contains(&format!("handled id={id} ")))
+}
+
+fn of_key(id: &str, action: &str, more: &str) -> Record {
+    let key = id.split('-').next().unwrap_or_default();
+    Record::new(body(id, action, more)).with_key(key)
+}
+
+#[test]
+fn what_follows_a_failed_message_of_its_key_waits_and_other_keys_do_not() {
+    let kafka = Kafka::shared();
+    let ordered = Ordered::new(kafka, "in-order", "ordering = \"key\"\nretry = { delay = \"200ms\" }");
+    let host = ordered.start();
+    let records = [
+        of_key("a-1", "retry", r#","until":2"#),
+        of_key("a-2", "done", ""),
+        of_key("b-1", "done", ""),
+        of_key("a-3", "reject", ""),
+        of_key("a-4", "done", ""),
+        Record::new(body("none-1", "retry", r#","until":1"#)),
+        Record::new(body("none-2", "done", "")),
+    ];
+    kafka.produce(&ordered.guest.topic, records);
+    ordered.settle(kafka);
+    let all = deliveries(&stop(host));
+    assert_eq!(attempts(&all, "a-1"), [1, 2, 3]);
+    let last = |id: &str| all[id].last().map(|delivery: &Delivery| delivery.at_us).expect("delivered");
+    assert!(last("a-1") < last("a-2") && last("a-2") < last("a-3") && last("a-3") < last("a-4"));
+    for (quick, slow) in [("b-1", "a-1"), ("none-2", "none-1")] {
+        assert!(last(quick) < last(slow), "{quick} waited for {slow}");
+    }
+    let waits: Vec<i64> = all["a-1"].windows(2).map(|pair| pair[1].at_us - pair[0].at_us).collect();
+    assert!(waits[0] >= 200_000 && waits[1] >= 400_000, "tried again after {waits:?} us");
+    let dead = kafka.read_all(&ordered.guest.dead);
+    assert_eq!(dead.iter().map(id_of).collect::<Vec<_>>(), ["a-3"]);
+    assert!(
+        !kafka.cli("topics", &["--bootstrap-server", kafka.bootstrap(), "--list"]).contains("in-order-retry")
+    );
+}
+
+#[test]
+fn a_partition_in_order_has_one_message_under_way() {
+    let kafka = Kafka::shared();
+    let ordered = Ordered::new(kafka, "one-by-one", "ordering = \"partition\"\nretry = { delay = \"50ms\" }");
+    let host = ordered.start();
+    let tasks = ["retry", "done", "reject", "retry", "done"];
+    let records =
+        tasks.iter().enumerate().map(|(id, task)| Record::new(body(&id.to_string(), task, r#","until":2"#)));
+    kafka.produce(&ordered.guest.topic, records.collect::<Vec<_>>());
+    ordered.settle(kafka);
+    let lines = stop(host);
+    let order: Vec<String> = lines.iter().filter_map(|line| id_in(line)).collect();
+    assert_eq!(order, ["0", "0", "0", "1", "2", "3", "3", "3", "4"]);
+}
+
+fn id_in(line: &str) -> Option<String> {
+    let rest = line.split_once("plugin: handled id=")?.1;
+    rest.split(' ').next().map(str::to_owned)
+}
+
+/// Attempts, their times and what is done behind them stay with the group, whoever reads on.
+#[test]
+fn a_restart_goes_on_where_a_failed_message_was() {
+    let kafka = Kafka::shared();
+    let retry = "ordering = \"key\"\nretry = { delay = \"2s\", multiplier = 1.0, retries = 3 }";
+    let ordered = Ordered::new(kafka, "resumes", retry);
+    let host = ordered.start();
+    let records = [
+        of_key("a-1", "retry", ""),
+        of_key("a-2", "done", ""),
+        of_key("b-1", "done", ""),
+        of_key("c-1", "done", ""),
+    ];
+    kafka.produce(&ordered.guest.topic, records);
+    eventually(BOUND, || handled(&host, "a-1") == 2 && handled(&host, "c-1") == 1);
+    let mut lines = stop(host);
+    assert_eq!(ordered.committed(kafka), Some(0));
+    let host = ordered.start();
+    ordered.settle(kafka);
+    lines.extend(stop(host));
+    let all = deliveries(&lines);
+    assert_eq!(attempts(&all, "a-1"), [1, 2, 3, 4]);
+    for pair in all["a-1"].windows(2) {
+        assert!(pair[1].at_us - pair[0].at_us >= 2_000_000, "tried again before its time");
+    }
+    for id in ["a-2", "b-1", "c-1"] {
+        assert_eq!(attempts(&all, id), [1], "{id}");
+    }
+    assert_eq!(kafka.read_all(&ordered.guest.dead).len(), 1);
+}
+
+#[test]
+fn what_follows_a_dead_letter_is_held_until_it_is_released() {
+    let kafka = Kafka::shared();
+    let ordered = Ordered::new(kafka, "holds", "ordering = \"key\"\non-dead = \"hold\"");
+    let Guest { topic, group, dead, .. } = &ordered.guest;
+    let host = ordered.start();
+    kafka.produce(topic, [of_key("a-1", "reject", ""), of_key("a-2", "done", ""), of_key("b-1", "done", "")]);
+    ordered.settle(kafka);
+    let release = |key: &str| {
+        let args = [
+            "groups",
+            "release",
+            group,
+            "--topic",
+            topic,
+            "--key",
+            key,
+            "--bootstrap-servers",
+            kafka.bootstrap(),
+        ];
+        let mut process = Process::start("host", &args);
+        let code = process.wait(BOUND).code();
+        (code, process.lines().join("\n"))
+    };
+    let (code, told) = release("a");
+    assert!(code == Some(1) && told.contains("has members"), "{told}");
+    let mut lines = stop(host);
+    let host = ordered.start();
+    kafka.produce(topic, [of_key("a-3", "done", "")]);
+    ordered.settle(kafka);
+    lines.extend(stop(host));
+    let codes = || -> Vec<(String, String)> {
+        let code = |record: &Record| record.header_text("host-failure-code").expect("a code");
+        kafka.read_all(dead).iter().map(|record| (id_of(record), code(record))).collect()
+    };
+    let expected = [("a-1", "asked-reject"), ("a-2", "follows-dead-letter"), ("a-3", "follows-dead-letter")];
+    assert_eq!(codes(), expected.map(|(id, code)| (id.to_owned(), code.to_owned())));
+    let (code, told) = release("b");
+    assert!(code == Some(1) && told.contains("holds no such key"), "{told}");
+    let (code, told) = release("a");
+    assert!(code == Some(0) && told.contains("released 1 key of"), "{told}");
+    let host = ordered.start();
+    kafka.produce(topic, [of_key("a-4", "done", "")]);
+    ordered.settle(kafka);
+    lines.extend(stop(host));
+    assert_eq!(codes().len(), 3);
+    let all = deliveries(&lines);
+    for (id, times) in [("a-1", 1), ("a-2", 0), ("a-3", 0), ("a-4", 1), ("b-1", 1)] {
+        assert_eq!(attempts(&all, id).len(), times, "{id}");
+    }
+}
+
+/// Without any order, too: what is finished behind a message that is not is known to whoever comes
+/// after a crash.
+#[test]
+fn a_kill_repeats_only_what_was_under_way() {
+    let kafka = Kafka::shared();
+    let ordered = Ordered::new(kafka, "no-repeat", "");
+    let topic = &ordered.guest.topic;
+    let host = ordered.start();
+    kafka.produce(topic, [Record::new(body("slow", "sleep", r#","ms":8000"#))]);
+    kafka.produce(topic, (0..500).map(|id| Record::new(body(&format!("quick-{id}"), "done", ""))));
+    let quick = || host.count(|line| line.contains("handled id=quick-"));
+    eventually(BOUND, || quick() == 500);
+    // Two commit intervals and more; the slow one still runs.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(ordered.committed(kafka), Some(0));
+    let mut lines = kill(host);
+    let host = ordered.start();
+    ordered.settle(kafka);
+    lines.extend(stop(host));
+    let all = deliveries(&lines);
+    let repeated: Vec<&String> =
+        all.iter().filter(|(_, deliveries)| deliveries.len() > 1).map(|(id, _)| id).collect();
+    assert_eq!(repeated, ["slow"]);
+    assert_eq!(all.len(), 501);
+}
