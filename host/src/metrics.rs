@@ -1,6 +1,6 @@
 //! What is counted, for Prometheus: every name in one place.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn install() -> Option<PrometheusHandle> {
     let handle = builder.install_recorder().ok()?;
     describe_counter!(MESSAGES, "Deliveries whose outcome is durable, by outcome.");
     describe_counter!(RETRIES, "Messages put into a retry topic.");
-    describe_counter!(FAILURES, "Failed deliveries, by failure code.");
+    describe_counter!(FAILURES, "Failed calls, by failure code.");
     describe_counter!(REDELIVERIES, "Deliveries that somebody has to repeat at most, by cause.");
     describe_counter!(
         PUBLISH_FAILURES,
@@ -66,20 +66,27 @@ pub struct Messages {
     done: Counter,
     skipped: Counter,
     dead: Counter,
-    codes: Mutex<HashSet<String>>,
+    discarded: Counter,
+    /// One per tier.
+    retried: Vec<Counter>,
+    codes: Mutex<HashMap<String, Counter>>,
 }
 
 impl Messages {
     /// Those of this plugin. Looked up once: this is the message path.
-    pub fn of(plugin: &Arc<str>) -> Self {
+    pub fn of(plugin: &Arc<str>, retry_topics: &[String]) -> Self {
         start();
         let outcome =
             |outcome: &'static str| counter!(MESSAGES, "plugin" => plugin.to_string(), "outcome" => outcome);
+        let retried =
+            |topic: &String| counter!(RETRIES, "plugin" => plugin.to_string(), "topic" => topic.clone());
         Self {
             plugin: Arc::clone(plugin),
             done: outcome("done"),
             skipped: outcome("skipped"),
             dead: outcome("dead"),
+            discarded: outcome("discarded"),
+            retried: retry_topics.iter().map(retried).collect(),
             codes: Mutex::default(),
         }
     }
@@ -99,17 +106,28 @@ impl Messages {
         self.dead.increment(1);
     }
 
-    /// It lies in this retry topic.
-    pub fn retried(&self, topic: &str) {
-        counter!(RETRIES, "plugin" => self.plugin.to_string(), "topic" => topic.to_owned()).increment(1);
+    /// A rule let it go.
+    pub fn discarded(&self) {
+        self.discarded.increment(1);
     }
 
-    /// A delivery failed.
+    /// It lies in the retry topic of this tier.
+    pub fn retried(&self, tier: usize) {
+        if let Some(counter) = self.retried.get(tier) {
+            counter.increment(1);
+        }
+    }
+
+    /// A call failed.
     pub fn failed(&self, code: &str) {
         let mut codes = self.codes.lock();
-        let known = codes.contains(code) || (codes.len() < MOST_CODES && codes.insert(code.to_owned()));
-        let code = if known { code } else { "other" };
-        counter!(FAILURES, "plugin" => self.plugin.to_string(), "code" => code.to_owned()).increment(1);
+        if let Some(counter) = codes.get(code) {
+            return counter.increment(1);
+        }
+        let code = if codes.len() < MOST_CODES { code } else { "other" };
+        let plugin = self.plugin.to_string();
+        let new = || counter!(FAILURES, "plugin" => plugin, "code" => code.to_owned());
+        codes.entry(code.to_owned()).or_insert_with(new).increment(1);
     }
 }
 

@@ -302,6 +302,11 @@ impl Partition {
         state.held.clear();
     }
 
+    /// Whether it takes nothing more.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.state.lock().running == 0
