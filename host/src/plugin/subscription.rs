@@ -148,7 +148,7 @@ fn is_topic(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RuleSettings;
+    use crate::config::{File, RuleSettings};
 
     fn described() -> Described {
         Described {
@@ -295,5 +295,20 @@ mod tests {
         given = settings("email.send");
         given.concurrency = NonZeroU32::new(1001);
         assert!(Subscription::new(described(), Some(&given)).is_err_and(|what| what.contains("concurrency")));
+    }
+
+    #[test]
+    fn the_example_of_the_guide_is_possible() {
+        let guide = include_str!("../../../docs/failures.md");
+        let example = guide.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```"));
+        let file = File::parse(example.expect("an example").0).expect("a file");
+        let listed = Subscription::new(described(), file.plugins.first()).expect("possible");
+        assert_eq!(listed.policy.rules().len(), 4);
+        let smtp = listed.policy.ruling("smtp-421", false);
+        assert_eq!((smtp.retries, smtp.blocking_tries), (10, 2));
+        // What the guide says of it.
+        let delays = [1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000];
+        assert_eq!(listed.policy.tiers_ms(), delays);
+        assert_eq!(listed.concurrency, NonZeroU32::new(16));
     }
 }

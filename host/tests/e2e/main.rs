@@ -13,6 +13,7 @@ mod metrics;
 mod mixed;
 mod offsets;
 mod retry;
+mod rules;
 mod sandbox;
 mod start_up;
 mod support;
