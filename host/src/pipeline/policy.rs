@@ -67,6 +67,7 @@ pub struct Failed {
 pub struct Policy {
     retry: Retry,
     rules: Rules,
+    tries_in_place: bool,
     delays_ms: Vec<u64>,
     tiers_ms: Vec<u64>,
 }
@@ -102,7 +103,8 @@ impl Policy {
                 tiers_ms.len()
             ));
         }
-        Ok(Self { retry, rules, delays_ms, tiers_ms })
+        let tries_in_place = rules.try_in_place(&retry);
+        Ok(Self { retry, rules, tries_in_place, delays_ms, tiers_ms })
     }
 
     /// Its numbers.
@@ -132,7 +134,7 @@ impl Policy {
 
     /// Whether there is a failure that is tried again in place.
     pub fn tries_in_place(&self) -> bool {
-        self.rules.try_in_place(&self.retry)
+        self.tries_in_place
     }
 
     /// The pause before a call in place.
