@@ -153,3 +153,24 @@ fn suffixes_name_the_topics() {
     let chain = format!("{} -> .again-20 -> .again-30 -> {}", guest.topic, guest.dead);
     assert!(lines.iter().any(|line| line.ends_with(&chain)), "{chain} in\n{}", lines.join("\n"));
 }
+
+#[test]
+fn a_stop_does_not_wait_for_tries_in_place() {
+    let kafka = Kafka::shared();
+    let guest = Guest::fast("stopped");
+    let host = start(
+        kafka,
+        &guest,
+        "retry = { retries = 1, delay = \"1h\", blocking-tries = 10, blocking-delay = \"250ms\" }\n",
+    );
+    kafka.produce(&guest.topic, [Record::new(body("stuck", "retry", ""))]);
+    eventually(BOUND, || host.handled("stuck") > 0);
+    let lines = host.stop();
+    let draining = lines.iter().position(|line| line.starts_with("Draining")).expect("it drains");
+    let after = lines[draining..].iter().filter(|line| line.contains("handled id=stuck")).count();
+    // One may have begun before the partition was closed.
+    assert!(after <= 2, "{after} calls after the stop");
+    // What was given up in place is not lost.
+    assert_eq!(ids(kafka, &format!("{}-retry", guest.topic)), ["stuck"]);
+    assert_eq!(kafka.lag(&guest.group, &guest.topic), 0);
+}
