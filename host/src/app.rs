@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -28,6 +29,7 @@ use crate::kafka::topics::Topics;
 use crate::mail::Mailer;
 use crate::metrics::Messages;
 use crate::pipeline::Pipeline;
+use crate::pipeline::policy::BLOCKING_BOUND;
 use crate::pipeline::worker;
 use crate::plugin::Plugin;
 use crate::plugin::call::{CALL_TIMEOUT, Services};
@@ -176,11 +178,11 @@ impl App {
                 "  kafka    {}  group {}",
                 args.kafka.bootstrap_servers, plugin.subscription.group
             ));
-            let tiers: Vec<String> =
-                plugin.subscription.policy.tiers_ms().iter().map(|delay| format!("-retry-{delay}")).collect();
+            let tiers = plugin.subscription.retry_topics();
+            let tiers = tiers.iter().filter_map(|tier| tier.strip_prefix(&plugin.subscription.topic));
             let chain: Vec<&str> = [plugin.subscription.topic.as_str()]
                 .into_iter()
-                .chain(tiers.iter().map(String::as_str))
+                .chain(tiers)
                 .chain([plugin.subscription.dead_letter_topic.as_str()])
                 .collect();
             lines.push(format!("  topics   {}", chain.join(" -> ")));
@@ -193,11 +195,12 @@ impl App {
 impl Running {
     fn start(pipeline: Arc<Pipeline>, args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Self> {
         let (ready, listed) = async_channel::unbounded();
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let workers = (0..cores)
-            .map(|number| {
+        let workers = worker::shares(pipeline.plugin.subscription.concurrency)
+            .into_iter()
+            .enumerate()
+            .map(|(number, calls)| {
                 let name = format!("{} {number}", pipeline.plugin.name);
-                worker::spawn(name, Arc::clone(&pipeline), listed.clone())
+                worker::spawn(name, calls, Arc::clone(&pipeline), listed.clone())
             })
             .collect::<Result<_, _>>()?;
         let plugin = &pipeline.plugin;
@@ -249,21 +252,24 @@ pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Option<Arc<Mailer>>
     Ok((load(args, &services).await?, mailer))
 }
 
-/// Engines for so many plugins.
+/// Engines for plugins with so many calls at a time each.
 ///
 /// # Errors
 /// The machine has no room for them.
-pub fn engines(plugins: usize) -> Result<Engines, Failure> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let calls = u32::try_from(plugins * cores * worker::CALLS).unwrap_or(u32::MAX);
+pub fn engines(concurrency: impl Iterator<Item = Option<NonZeroU32>>) -> Result<Engines, Failure> {
+    let calls = concurrency.flat_map(worker::shares).sum::<usize>();
+    let calls = u32::try_from(calls).unwrap_or(u32::MAX);
     Engines::new(calls).map_err(|error| Failure::unavailable(format!("cannot set up WebAssembly: {error:#}")))
 }
 
 async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Plugin>, Failure> {
-    let engines = engines(args.plugins.len())?;
+    let settings =
+        (0..args.plugins.len()).map(|index| args.settings_of(index)).collect::<Result<Vec<_>, _>>()?;
+    let engines =
+        engines(settings.iter().map(|settings| settings.and_then(|settings| settings.concurrency)))?;
     let mut plugins: Vec<Plugin> = Vec::with_capacity(args.plugins.len());
-    for (index, path) in args.plugins.iter().enumerate() {
-        let plugin = Plugin::load(path, args.settings_of(index)?, &engines, Arc::clone(services)).await?;
+    for (path, settings) in args.plugins.iter().zip(settings) {
+        let plugin = Plugin::load(path, settings, &engines, Arc::clone(services)).await?;
         let group = &plugin.subscription.group;
         if let Some(other) = plugins.iter().find(|other| other.subscription.group == *group) {
             let what = format!("{} and {} both use group {group}", other.label, plugin.label);
@@ -276,12 +282,14 @@ async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Plugin>, F
 
 async fn pipeline(plugin: Plugin, topics: &Topics, publisher: &Arc<Publisher>) -> Result<Pipeline, Failure> {
     let mut names = plugin.subscription.retry_topics();
+    let in_place = [plugin.subscription.topic.clone()];
+    let is_in_place = plugin.subscription.ordering.is_in_place();
+    let counted = Messages::of(&plugin.name, if is_in_place { &in_place } else { &names });
     names.push(plugin.subscription.dead_letter_topic.clone());
     let partitions = topics.ensure(&plugin.subscription.topic, &names).await?;
     let destinations = names.iter().zip(partitions).map(|(name, count)| Destination::new(name, count));
     let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
     let dead_letter = retry.pop().ok_or_else(|| Failure::usage("a topic name holds a NUL"))?;
-    let counted = Messages::of(&plugin.name);
     Ok(Pipeline { plugin, counted, publisher: Arc::clone(publisher), retry, dead_letter })
 }
 
@@ -315,7 +323,7 @@ fn check_bounds(kafka: &KafkaArgs) -> Result<(), Failure> {
             .map_err(|_| Failure::usage(format!("{name}={value}: not a number of milliseconds")))?,
         None => default,
     };
-    if CALL_TIMEOUT + PUBLISH_BOUND >= DRAIN || DRAIN >= bound {
+    if BLOCKING_BOUND + CALL_TIMEOUT + PUBLISH_BOUND >= DRAIN || DRAIN >= bound {
         let (bound, drain) = (bound.as_millis(), DRAIN.as_millis());
         let what = format!("{name} is {bound} ms, but a partition may take {drain} ms to drain");
         let default = default.as_millis();

@@ -9,6 +9,7 @@ pub mod reference;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 use crate::cli::OffsetReset;
 use crate::error::Failure;
 use crate::kafka::order::Ordering;
+use crate::pipeline::rules::Action;
 
 /// The file that is read where none is named.
 pub const NAME: &str = "host.toml";
@@ -78,6 +80,18 @@ pub struct PluginSettings {
     /// Where its dead letters go. A topic other than the plugin's own has `<topic>.dlt`.
     #[schemars(example = "email.send.dlt")]
     pub dead_letter_topic: Option<String>,
+    /// What the name of its dead-letter topic has behind the topic's, where `dead-letter-topic` does
+    /// not name one.
+    #[schemars(example = ".dlt")]
+    pub dead_letter_suffix: Option<String>,
+    /// What the names of its retry topics have behind the topic's: `<topic>-retry` where all delays
+    /// are equal, else `<topic>-retry-<ms>` for each different one, as Spring Kafka names them.
+    #[schemars(example = "-retry")]
+    pub retry_suffix: Option<String>,
+    /// How many of its messages may be called at the same time in this process, 1 to 1000; without
+    /// it 32 for each core.
+    #[schemars(with = "Option<u32>", example = 64)]
+    pub concurrency: Option<NonZeroU32>,
     /// Which messages wait for which: `unordered`, where what failed comes back through retry topics;
     /// `key`, where those of a key are handled one after the other, or `partition`, where all of a
     /// partition are. In the last two what failed is tried again in its place: what comes after it
@@ -92,6 +106,9 @@ pub struct PluginSettings {
     /// When its failed messages are tried again.
     #[serde(default)]
     pub retry: RetrySettings,
+    /// What holds for some failures.
+    #[serde(rename = "rule", default)]
+    pub rules: Vec<RuleSettings>,
 }
 
 /// What becomes of the messages after a dead letter of the same key.
@@ -105,7 +122,7 @@ pub enum OnDead {
     Hold,
 }
 
-/// When failed messages are tried again. Each different delay is a topic, `<topic>-retry-<ms>`.
+/// When failed messages are tried again. Each different delay is a topic.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RetrySettings {
@@ -131,6 +148,35 @@ pub struct RetrySettings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", example = "24h")]
     pub max_age: Option<Duration>,
+    /// How often a message that failed is called again in place, with the same attempt, before it
+    /// goes to a retry topic; at most 10. None of these calls begins more than 3 s after the first.
+    #[schemars(example = 0)]
+    pub blocking_tries: Option<u32>,
+    /// The pause before each of them; at most 1 s.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", example = "100ms")]
+    pub blocking_delay: Option<Duration>,
+}
+
+/// What holds for failures with some codes; repeat the table for more. The first one that matches
+/// counts. Give it one at least of `retries`, `action` and `blocking-tries`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RuleSettings {
+    /// The failure codes it is for, those of the host among them (`timeout`, `trap`, `out-of-memory`,
+    /// `exit`, `stack-overflow`, `wrong-outcome-count`); `*` stands for any characters.
+    #[schemars(example = "smtp-*")]
+    pub code: String,
+    /// Deliveries after the first one, in place of the policy's; 0 makes a dead letter at once.
+    #[schemars(example = 10)]
+    pub retries: Option<u32>,
+    /// `retry`: tried again, also where the plugin rejects it. `reject`: a dead letter at once.
+    /// `discard`: finished with a line in the log. Without it the plugin's own outcome counts.
+    #[schemars(with = "Option<String>", example = &"retry")]
+    pub action: Option<Action>,
+    /// As under `plugin.retry`, for these codes.
+    #[schemars(example = 2)]
+    pub blocking_tries: Option<u32>,
 }
 
 /// A file with the place it was found at.
@@ -179,9 +225,10 @@ impl File {
 }
 
 /// The known name that looks most like the unknown one, out of serde's "unknown field `x`,
-/// expected one of `a`, `b`".
+/// expected one of `a`, `b`", or "unknown variant".
 fn nearest(message: &str) -> Option<String> {
-    let (unknown, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
+    let unknown = message.strip_prefix("unknown field `").or(message.strip_prefix("unknown variant `"));
+    let (unknown, known) = unknown?.split_once('`')?;
     let known = known.split('`').skip(1).step_by(2);
     let likeness = |name: &str| strsim::jaro_winkler(unknown, name);
     let best = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;

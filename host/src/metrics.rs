@@ -1,12 +1,12 @@
 //! What is counted, for Prometheus: every name in one place.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics::{
-    Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
@@ -38,7 +38,7 @@ fn install() -> Option<PrometheusHandle> {
     let handle = builder.install_recorder().ok()?;
     describe_counter!(MESSAGES, "Deliveries whose outcome is durable, by outcome.");
     describe_counter!(RETRIES, "Messages put into a retry topic.");
-    describe_counter!(FAILURES, "Failed deliveries, by failure code.");
+    describe_counter!(FAILURES, "Failed calls, by failure code.");
     describe_counter!(REDELIVERIES, "Deliveries that somebody has to repeat at most, by cause.");
     describe_counter!(
         PUBLISH_FAILURES,
@@ -66,20 +66,27 @@ pub struct Messages {
     done: Counter,
     skipped: Counter,
     dead: Counter,
-    codes: Mutex<HashSet<String>>,
+    discarded: Counter,
+    /// One per tier.
+    retried: Vec<Counter>,
+    codes: Mutex<HashMap<String, Counter>>,
 }
 
 impl Messages {
     /// Those of this plugin. Looked up once: this is the message path.
-    pub fn of(plugin: &Arc<str>) -> Self {
+    pub fn of(plugin: &Arc<str>, retry_topics: &[String]) -> Self {
         start();
         let outcome =
             |outcome: &'static str| counter!(MESSAGES, "plugin" => plugin.to_string(), "outcome" => outcome);
+        let retried =
+            |topic: &String| counter!(RETRIES, "plugin" => plugin.to_string(), "topic" => topic.clone());
         Self {
             plugin: Arc::clone(plugin),
             done: outcome("done"),
             skipped: outcome("skipped"),
             dead: outcome("dead"),
+            discarded: outcome("discarded"),
+            retried: retry_topics.iter().map(retried).collect(),
             codes: Mutex::default(),
         }
     }
@@ -99,17 +106,28 @@ impl Messages {
         self.dead.increment(1);
     }
 
-    /// It lies in this retry topic.
-    pub fn retried(&self, topic: &str) {
-        counter!(RETRIES, "plugin" => self.plugin.to_string(), "topic" => topic.to_owned()).increment(1);
+    /// A rule let it go.
+    pub fn discarded(&self) {
+        self.discarded.increment(1);
     }
 
-    /// A delivery failed.
+    /// It lies in the retry topic of this tier; tier 0 where it is tried again in its place.
+    pub fn retried(&self, tier: usize) {
+        if let Some(counter) = self.retried.get(tier) {
+            counter.increment(1);
+        }
+    }
+
+    /// A call failed.
     pub fn failed(&self, code: &str) {
         let mut codes = self.codes.lock();
-        let known = codes.contains(code) || (codes.len() < MOST_CODES && codes.insert(code.to_owned()));
-        let code = if known { code } else { "other" };
-        counter!(FAILURES, "plugin" => self.plugin.to_string(), "code" => code.to_owned()).increment(1);
+        if let Some(counter) = codes.get(code) {
+            return counter.increment(1);
+        }
+        let code = if codes.len() < MOST_CODES { code } else { "other" };
+        let plugin = self.plugin.to_string();
+        let new = || counter!(FAILURES, "plugin" => plugin, "code" => code.to_owned());
+        codes.entry(code.to_owned()).or_insert_with(new).increment(1);
     }
 }
 
@@ -128,8 +146,99 @@ pub fn given_up(group: &str, cause: &'static str, count: usize) {
     counter!(REDELIVERIES, "group" => group.to_owned(), "cause" => cause).increment(count as u64);
 }
 
-/// How a member stands with one of its topics.
-pub fn standing(group: &str, topic: &str, lag: i64, in_flight: usize) {
-    gauge!(LAG, "group" => group.to_owned(), "topic" => topic.to_owned()).set(lag as f64);
-    gauge!(IN_FLIGHT, "group" => group.to_owned(), "topic" => topic.to_owned()).set(in_flight as f64);
+/// How a member stands with each of its partitions.
+pub struct Standings {
+    group: String,
+    /// By topic and partition.
+    known: HashMap<(String, i32), Standing>,
+    turn: u64,
+}
+
+struct Standing {
+    lag: Gauge,
+    in_flight: Gauge,
+    /// The last turn in which the partition was the member's.
+    turn: u64,
+}
+
+impl Standings {
+    /// Those of a member of `group`.
+    pub fn of(group: &str) -> Self {
+        Self { group: group.to_owned(), known: HashMap::new(), turn: 0 }
+    }
+
+    /// Takes all of the member's partitions: topic, number, lag and messages under way. One that it
+    /// had before counts as 0 here: it is another member's now.
+    pub fn set<'a>(&mut self, partitions: impl IntoIterator<Item = (&'a str, i32, i64, usize)>) {
+        self.turn += 1;
+        for (topic, partition, lag, in_flight) in partitions {
+            let new = || Standing::new(&self.group, topic, partition);
+            let standing = self.known.entry((topic.to_owned(), partition)).or_insert_with(new);
+            standing.turn = self.turn;
+            standing.lag.set(lag as f64);
+            standing.in_flight.set(in_flight as f64);
+        }
+        for gone in self.known.values().filter(|standing| standing.turn != self.turn) {
+            gone.lag.set(0.0);
+            gone.in_flight.set(0.0);
+        }
+    }
+}
+
+impl Standing {
+    fn new(group: &str, topic: &str, partition: i32) -> Self {
+        let gauge = |name: &'static str| {
+            let (group, topic) = (group.to_owned(), topic.to_owned());
+            gauge!(name, "group" => group, "topic" => topic, "partition" => partition.to_string())
+        };
+        Self { lag: gauge(LAG), in_flight: gauge(IN_FLIGHT), turn: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_that_is_gone_stands_at_zero() {
+        let handle = start().expect("the only recorder");
+        let shown = |name: &str, partition: i32| {
+            let text = handle.render();
+            let label = format!("partition=\"{partition}\"");
+            let mine = |line: &&str| {
+                line.starts_with(name) && line.contains("standing-test") && line.contains(&label)
+            };
+            text.lines().find(mine).and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
+        };
+        let mut standings = Standings::of("standing-test");
+        standings.set([("t", 0, 5, 1), ("t", 1, 7, 2)]);
+        assert_eq!(shown(LAG, 1).as_deref(), Some("7"));
+        standings.set([("t", 0, 4, 0)]);
+        assert_eq!((shown(LAG, 0).as_deref(), shown(IN_FLIGHT, 0).as_deref()), (Some("4"), Some("0")));
+        assert_eq!((shown(LAG, 1).as_deref(), shown(IN_FLIGHT, 1).as_deref()), (Some("0"), Some("0")));
+    }
+
+    #[test]
+    fn codes_are_told_apart_up_to_a_bound() {
+        let handle = start().expect("the only recorder");
+        let messages = Messages::of(&"codes-test".into(), &["t-retry".to_owned()]);
+        for number in 0..MOST_CODES + 50 {
+            messages.failed(&format!("code-{number}"));
+            messages.failed("code-0");
+        }
+        messages.retried(0);
+        messages.retried(1);
+        let text = handle.render();
+        let series = |name: &str| -> Vec<&str> {
+            text.lines().filter(|line| line.starts_with(name) && line.contains("codes-test")).collect()
+        };
+        let failures = series(FAILURES);
+        assert_eq!(failures.len(), MOST_CODES + 1);
+        assert!(
+            failures.iter().any(|line| line.contains("\"other\"") && line.ends_with(" 50")),
+            "{failures:?}"
+        );
+        assert!(failures.iter().any(|line| line.contains("\"code-0\"") && line.ends_with(" 151")));
+        assert!(series(RETRIES).iter().all(|line| line.ends_with(" 1")), "{:?}", series(RETRIES));
+    }
 }

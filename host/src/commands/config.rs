@@ -16,9 +16,10 @@ use super::output::{note, print};
 use crate::app;
 use crate::cli::RunArgs;
 use crate::config::layers::Origins;
-use crate::config::{self, PluginSettings, Properties, reference};
+use crate::config::{self, PluginSettings, Properties, RuleSettings, reference};
 use crate::error::Failure;
 use crate::kafka::errors::{self, Context};
+use crate::pipeline::worker;
 use crate::plugin::Plugin;
 use crate::plugin::call::Services;
 
@@ -133,31 +134,60 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
 fn shown(plugin: &Plugin, path: &Path, settings: Option<&PluginSettings>, from: &str) -> String {
     let mut text = format!("\n# {}\n[[plugin]]\n", plugin.label);
     let subscription = &plugin.subscription;
+    let none = PluginSettings::default();
+    let (listed, set) = (settings.is_some(), settings.unwrap_or(&none));
     let origin = |is_set: bool| if is_set { "file" } else { "plugin" };
+    let or_default = |is_set: bool| if is_set { "file" } else { "default" };
     line(&mut text, "path", &path.display().to_string().into(), from);
-    line(&mut text, "topic", &subscription.topic.as_str().into(), origin(settings.is_some()));
-    let group = settings.is_some_and(|settings| settings.group.is_some());
-    line(&mut text, "group", &subscription.group.as_str().into(), origin(group));
-    let dead = settings.is_some_and(|settings| settings.dead_letter_topic.is_some());
+    line(&mut text, "topic", &subscription.topic.as_str().into(), origin(listed));
+    line(&mut text, "group", &subscription.group.as_str().into(), origin(set.group.is_some()));
+    let dead = set.dead_letter_topic.is_some() || set.dead_letter_suffix.is_some();
     line(&mut text, "dead-letter-topic", &subscription.dead_letter_topic.as_str().into(), origin(dead));
-    text.push_str("[plugin.retry]\n");
-    let (retry, set) = (subscription.policy.retry(), settings.map(|settings| &settings.retry));
-    let time = |ms| {
-        toml::Value::from(
-            humantime_serde::re::humantime::format_duration(Duration::from_millis(ms)).to_string(),
-        )
-    };
     for (key, value, is_set) in [
-        ("retries", i64::from(retry.retries).into(), set.is_some_and(|set| set.retries.is_some())),
-        ("delay", time(retry.delay_ms), set.is_some_and(|set| set.delay.is_some())),
-        ("multiplier", retry.multiplier.into(), set.is_some_and(|set| set.multiplier.is_some())),
-        ("max-delay", time(retry.max_delay_ms), set.is_some_and(|set| set.max_delay.is_some())),
-        ("jitter", retry.jitter.into(), set.is_some_and(|set| set.jitter.is_some())),
-        ("max-age", time(retry.max_age_ms), set.is_some_and(|set| set.max_age.is_some())),
+        ("dead-letter-suffix", &subscription.dead_letter_suffix, set.dead_letter_suffix.is_some()),
+        ("retry-suffix", &subscription.retry_suffix, set.retry_suffix.is_some()),
     ] {
-        line(&mut text, key, &value, origin(is_set));
+        line(&mut text, key, &value.as_str().into(), or_default(is_set));
     }
+    let calls = worker::shares(subscription.concurrency).iter().sum::<usize>();
+    let calls = i64::try_from(calls).unwrap_or(i64::MAX);
+    line(&mut text, "concurrency", &calls.into(), or_default(set.concurrency.is_some()));
+    text.push_str("[plugin.retry]\n");
+    let (retry, set) = (subscription.policy.retry(), &set.retry);
+    for (key, value, from) in [
+        ("retries", i64::from(retry.retries).into(), origin(set.retries.is_some())),
+        ("delay", time(retry.delay_ms), origin(set.delay.is_some())),
+        ("multiplier", retry.multiplier.into(), origin(set.multiplier.is_some())),
+        ("max-delay", time(retry.max_delay_ms), origin(set.max_delay.is_some())),
+        ("jitter", retry.jitter.into(), origin(set.jitter.is_some())),
+        ("max-age", time(retry.max_age_ms), origin(set.max_age.is_some())),
+        ("blocking-tries", i64::from(retry.blocking_tries).into(), or_default(set.blocking_tries.is_some())),
+        ("blocking-delay", time(retry.blocking_delay_ms), or_default(set.blocking_delay.is_some())),
+    ] {
+        line(&mut text, key, &value, from);
+    }
+    subscription.policy.rules().iter().for_each(|rule| shown_rule(&mut text, rule));
     text
+}
+
+/// What a rule leaves out is not the same for all of its failures.
+fn shown_rule(text: &mut String, rule: &RuleSettings) {
+    text.push_str("[[plugin.rule]]\n");
+    let number = |number: u32| toml::Value::from(i64::from(number));
+    for (key, value) in [
+        ("code", Some(rule.code.as_str().into())),
+        ("retries", rule.retries.map(number)),
+        ("action", rule.action.map(|action| action.as_str().into())),
+        ("blocking-tries", rule.blocking_tries.map(number)),
+    ] {
+        if let Some(value) = value {
+            line(text, key, &value, "file");
+        }
+    }
+}
+
+fn time(millis: u64) -> toml::Value {
+    humantime_serde::re::humantime::format_duration(Duration::from_millis(millis)).to_string().into()
 }
 
 fn line(text: &mut String, key: &str, value: &toml::Value, from: &str) {
@@ -177,7 +207,7 @@ fn without_password(url: &str) -> String {
 
 async fn init(args: &InitArgs) -> Result<(), Failure> {
     let mut plugins = String::new();
-    let engines = app::engines(args.list.len())?;
+    let engines = app::engines(args.list.iter().map(|_| None))?;
     let services = Arc::new(Services { mailer: None, runtime: Handle::current() });
     for path in &args.list {
         let plugin = Plugin::load(path, None, &engines, Arc::clone(&services)).await?;

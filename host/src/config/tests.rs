@@ -48,6 +48,13 @@ fn an_unknown_name_is_refused_with_its_line_and_the_nearest_one() {
     assert!(text.contains("line 2") && text.contains("did you mean bootstrap-servers?"), "{text}");
     let text = refused("[[plugin]]\npath = \"a\"\ntopic = \"a\"\nretry = { retires = 5 }\n");
     assert!(text.contains("line 4") && text.contains("did you mean retries?"), "{text}");
+    let plugin = "[[plugin]]\npath = \"a\"\ntopic = \"a\"\n";
+    let text = refused(&format!("{plugin}[[plugin.rule]]\ncode = \"a\"\nblocking-try = 1\n"));
+    assert!(text.contains("line 6") && text.contains("did you mean blocking-tries?"), "{text}");
+    let text = refused(&format!("{plugin}[[plugin.rule]]\ncode = \"a\"\naction = \"retyr\"\n"));
+    assert!(text.contains("line 6") && text.contains("did you mean retry?"), "{text}");
+    let text = refused(&format!("{plugin}retry-sufix = \"x\"\n"));
+    assert!(text.contains("line 4") && text.contains("did you mean retry-suffix?"), "{text}");
     let text = refused("[[plugin]]\npath = \"a\"\ntopic = \"a\"\nxyzzy = 1\n");
     assert!(text.contains("xyzzy") && !text.contains("did you mean"), "{text}");
 }
@@ -60,6 +67,8 @@ fn a_value_that_is_not_possible_is_refused_with_its_line() {
         ("[[plugin]]\npath = \"a\"", "line 1", "topic"),
         ("[[plugin]]\npath = \"a\"\ntopic = \"a\"\n[plugin.retry]\ndelay = \"soon\"", "line 5", "soon"),
         ("[[plugin]]\npath = \"a\"\ntopic = \"a\"\n[plugin.retry]\ndelay = 1000", "line 5", "1000"),
+        ("[[plugin]]\npath = \"a\"\ntopic = \"a\"\nconcurrency = 0", "line 4", "nonzero"),
+        ("[[plugin]]\npath = \"a\"\ntopic = \"a\"\n[[plugin.rule]]\nretries = 1", "line 4", "code"),
         ("auto-offset-reset = \"newest\"", "line 1", "newest"),
         ("[kafka.properties]\nx = [1]", "line 1", "x must be"),
         ("listen = ", "line 1", ""),

@@ -17,7 +17,7 @@ use super::health::Health;
 use super::partition::{Lane, Partition, Standing};
 use super::window::Window;
 use super::{errors, raw};
-use crate::metrics;
+use crate::metrics::{self, Standings};
 
 /// How often positions are committed while messages flow.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
@@ -66,12 +66,12 @@ impl Group {
             group: group.to_owned(),
             lane,
             drain,
-            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
             health: Arc::clone(&health),
             stop,
             leave_by: OnceLock::new(),
             consumer: OnceLock::new(),
             partitions: Mutex::default(),
+            standings: Mutex::new(Standings::of(group)),
             committing: Mutex::default(),
         };
         let mut config = config.clone();
@@ -160,13 +160,13 @@ struct GroupContext {
     group: String,
     lane: Arc<Lane>,
     drain: Duration,
-    topics: Vec<String>,
     health: Arc<Health>,
     stop: Arc<AtomicBool>,
     /// Set once the member is about to leave: when the drain bound ends.
     leave_by: OnceLock<Instant>,
     consumer: OnceLock<Weak<BaseConsumer<Self>>>,
     partitions: Mutex<HashMap<(String, i32), Arc<Partition>>>,
+    standings: Mutex<Standings>,
     /// Since when a commit waits for its answer. One at a time: librdkafka sends a commit again when
     /// the broker or a rebalance refuses it, and an older one could then undo a newer one.
     committing: Mutex<Option<Instant>>,
@@ -304,21 +304,16 @@ impl GroupContext {
         }
     }
 
-    /// How this member stands with each of its topics, for whoever asks.
+    /// How this member stands with each of its partitions, for whoever asks.
     fn measure(&self, consumer: &BaseConsumer<Self>) {
         let partitions = self.partitions.lock();
-        let mut topics: HashMap<&str, (i64, usize)> =
-            self.topics.iter().map(|topic| (topic.as_str(), (0, 0))).collect();
-        for partition in partitions.values() {
-            let Some(Standing { next, running, .. }) = partition.standing() else { continue };
-            let end = raw::known_end(consumer, partition.topic(), partition.index()).unwrap_or(next);
-            let (lag, in_flight) = topics.entry(partition.topic()).or_default();
-            *lag += end.saturating_sub(next).max(0);
-            *in_flight += running;
-        }
-        topics
-            .iter()
-            .for_each(|(topic, (lag, running))| metrics::standing(&self.group, topic, *lag, *running));
+        let standing = partitions.values().filter_map(|partition| {
+            let (topic, index) = (partition.topic(), partition.index());
+            let Standing { next, running, .. } = partition.standing()?;
+            let end = raw::known_end(consumer, topic, index).unwrap_or(next);
+            Some((topic, index, end.saturating_sub(next).max(0), running))
+        });
+        self.standings.lock().set(standing);
     }
 
     /// The broker's answer counts for each partition by itself.

@@ -318,6 +318,11 @@ impl Partition {
         state.turns.clear();
     }
 
+    /// Whether it takes nothing more.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.state.lock().running == 0

@@ -1,16 +1,18 @@
 //! The life of one message.
 
 pub mod policy;
+pub mod rules;
 pub mod worker;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::time::timeout;
 
-use self::policy::{Failed, Step};
+use self::policy::{BLOCKING_BOUND, Failed, Policy, Step};
+use self::rules::{Action, Ruling};
 use crate::clock;
 use crate::config::OnDead;
 use crate::kafka::delivery::Delivery;
@@ -23,6 +25,7 @@ use crate::plugin::Plugin;
 use crate::plugin::bindings::consumer::plugin::types::{Header, Message, Outcome, RetryLater};
 use crate::plugin::cause::Cause;
 use crate::plugin::output::Place;
+use crate::text;
 
 /// The first and the longest wait before a publish is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -62,6 +65,14 @@ enum Settled {
     InPlace(Past),
 }
 
+/// A failed call, and what its failure leads to.
+struct Failing {
+    cause: Cause,
+    /// The delay the plugin asked for.
+    after_ms: Option<u64>,
+    ruling: Ruling,
+}
+
 /// What a failed delivery leads to.
 struct Next<'a> {
     to: &'a Destination,
@@ -78,11 +89,7 @@ impl Pipeline {
     pub async fn run<S>(&self, delivery: Delivery, slot: S) {
         let partition = Arc::clone(delivery.partition());
         let settled = async {
-            let outcome = if delivery.follows_dead_letter() {
-                Err(Cause::follows_dead_letter())
-            } else {
-                self.call(&delivery).await
-            };
+            let outcome = self.handle(&delivery).await;
             drop(slot);
             self.settle(&delivery, outcome).await
         };
@@ -98,11 +105,51 @@ impl Pipeline {
         }
     }
 
-    async fn call(&self, delivery: &Delivery) -> Result<Outcome, Cause> {
+    fn policy(&self) -> &Policy {
+        &self.plugin.subscription.policy
+    }
+
+    /// Calls the plugin, and calls it again in place as often as the failure allows. All of these
+    /// calls are one attempt.
+    async fn handle(&self, delivery: &Delivery) -> Result<Outcome, Failing> {
+        if delivery.follows_dead_letter() {
+            let ruling = Ruling { action: Action::Reject, retries: 0, blocking_tries: 0 };
+            return Err(Failing { cause: Cause::follows_dead_letter(), after_ms: None, ruling });
+        }
         if let Some(due_ms) = delivery.due_ms() {
             let late_ms = clock::now_ms().saturating_sub(due_ms);
             metrics::late(delivery.partition().topic(), Duration::from_millis(late_ms.max(0).unsigned_abs()));
         }
+        let began = self.policy().tries_in_place().then(Instant::now);
+        let mut again = 0;
+        loop {
+            let failing = match self.judge(self.call(delivery).await) {
+                Ok(outcome) => return Ok(outcome),
+                Err(failing) => failing,
+            };
+            let allowed = failing.after_ms.is_none() && again < failing.ruling.blocking_tries;
+            let Some(began) = began.filter(|_| allowed) else { return Err(failing) };
+            if !self.pause(delivery, began).await {
+                return Err(failing);
+            }
+            again += 1;
+        }
+    }
+
+    /// The pause before a call in place. False where there is no time for one: a partition that is
+    /// given back has to drain.
+    async fn pause(&self, delivery: &Delivery, began: Instant) -> bool {
+        let delay = self.policy().blocking_delay();
+        let may_go_on =
+            |after| began.elapsed() + after <= BLOCKING_BOUND && !delivery.partition().is_closed();
+        if !may_go_on(delay) {
+            return false;
+        }
+        tokio::time::sleep(delay).await;
+        may_go_on(Duration::ZERO)
+    }
+
+    async fn call(&self, delivery: &Delivery) -> Result<Outcome, Cause> {
         let message = delivery.message();
         let origin = delivery.origin();
         let names: Vec<_> =
@@ -119,7 +166,8 @@ impl Pipeline {
             value: message.value(),
             headers: &headers,
             attempt: delivery.attempt(),
-            max_attempts: self.plugin.subscription.policy.max_attempts(),
+            // A rule may have given it more.
+            max_attempts: self.policy().max_attempts().max(delivery.attempt()),
             attributes: &[],
         };
         let place = Place {
@@ -129,43 +177,66 @@ impl Pipeline {
         self.plugin.handle(message, place).await
     }
 
+    /// Tells failures from what is done or skipped.
+    fn judge(&self, outcome: Result<Outcome, Cause>) -> Result<Outcome, Failing> {
+        let (cause, rejected, after_ms) = match outcome {
+            Ok(Outcome::Reject(failure)) => (Cause::reject(failure), true, None),
+            Ok(Outcome::Retry(RetryLater { failure, after_ms })) => (Cause::retry(failure), false, after_ms),
+            Ok(outcome) => return Ok(outcome),
+            Err(cause) => (cause, false, None),
+        };
+        self.counted.failed(&cause.code);
+        let ruling = self.policy().ruling(&cause.code, rejected);
+        Err(Failing { cause, after_ms, ruling })
+    }
+
     /// Makes an outcome durable, or says when to try again.
-    async fn settle(&self, delivery: &Delivery, outcome: Result<Outcome, Cause>) -> Settled {
+    async fn settle(&self, delivery: &Delivery, outcome: Result<Outcome, Failing>) -> Settled {
         match outcome {
-            Ok(Outcome::Done(_)) => self.counted.done(),
             Ok(Outcome::Skipped(_)) => self.counted.skipped(),
-            Ok(Outcome::Reject(failure)) => {
-                let cause = Cause::reject(failure);
-                self.counted.failed(&cause.code);
-                return self.dead(delivery, &cause).await;
-            }
-            Ok(Outcome::Retry(RetryLater { failure, after_ms })) => {
-                return self.retry(delivery, &Cause::retry(failure), after_ms).await;
-            }
-            Err(cause) if delivery.follows_dead_letter() => return self.dead(delivery, &cause).await,
-            Err(cause) => return self.retry(delivery, &cause, None).await,
+            Ok(_) => self.counted.done(),
+            Err(failing) => match failing.ruling.action {
+                Action::Retry => return self.retry(delivery, &failing).await,
+                Action::Reject => return self.dead(delivery, &failing.cause).await,
+                Action::Discard => self.discard(delivery, &failing.cause),
+            },
         }
         Settled::Durable
     }
 
-    async fn retry(&self, delivery: &Delivery, cause: &Cause, after_ms: Option<u64>) -> Settled {
-        self.counted.failed(&cause.code);
+    fn discard(&self, delivery: &Delivery, cause: &Cause) {
+        let origin = delivery.origin();
+        tracing::warn!(
+            plugin = %self.plugin.name, topic = origin.topic, partition = origin.partition,
+            offset = origin.offset, code = text::line(cause.code.as_bytes()),
+            "a failed message was discarded, as its rule says"
+        );
+        self.counted.discarded();
+    }
+
+    async fn retry(&self, delivery: &Delivery, failing: &Failing) -> Settled {
+        let Failing { cause, after_ms, ruling } = failing;
         let now_ms = clock::now_ms_ceil();
         let first_failed_ms = delivery.first_failed_ms().unwrap_or(now_ms);
-        let random = fastrand::f64();
-        let failed = Failed { attempt: delivery.attempt(), after_ms, now_ms, first_failed_ms, random };
-        let step = self.plugin.subscription.policy.next(&failed);
+        let step = self.policy().next(&Failed {
+            attempt: delivery.attempt(),
+            retries: ruling.retries,
+            after_ms: *after_ms,
+            now_ms,
+            first_failed_ms,
+            random: fastrand::f64(),
+        });
         let Step::Retry { tier, attempt, due_ms } = step else {
             return self.dead(delivery, cause).await;
         };
         if self.plugin.subscription.ordering.is_in_place() {
-            self.counted.retried(delivery.partition().topic());
+            self.counted.retried(0);
             return Settled::InPlace(Past { attempt, due_ms, first_failed_ms });
         }
         let Some(to) = self.retry.get(tier) else { return self.dead(delivery, cause).await };
         let next = Next { to, attempt, due_ms, first_failed_ms };
         if self.publish(delivery, cause, &next, Cut::Nothing).await {
-            self.counted.retried(&next.to.name());
+            self.counted.retried(tier);
             return Settled::Durable;
         }
         // No retry topic takes a record of this size; what failed is kept all the same.

@@ -1,13 +1,26 @@
 //! What follows a failed delivery: which retry topic, when, or the dead-letter topic.
 
+use std::iter;
 use std::time::Duration;
+
+use super::rules::{Rules, Ruling};
+use crate::config::RuleSettings;
 
 /// The longest delay a plugin may choose for one message.
 pub const MAX_CHOSEN_DELAY: Duration = Duration::from_secs(3600);
+/// The shortest one: it spends no attempt, so only the largest age would end a loop without a pause.
+const MIN_CHOSEN_DELAY: Duration = Duration::from_millis(100);
 /// How long after its first failure a message may be tried again at most.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Attempts are written as 1 to 32767; far fewer retries than that make sense.
-const MAX_RETRIES: u32 = 1000;
+pub const MAX_RETRIES: u32 = 1000;
+/// How many further calls in place are possible.
+pub const MAX_BLOCKING_TRIES: u32 = 10;
+/// How long a message may be called again in place: no call begins later than this after the first
+/// one began. It is a part of how long a partition takes to drain.
+pub const BLOCKING_BOUND: Duration = Duration::from_secs(3);
+/// The longest pause between two calls in place.
+const MAX_BLOCKING_DELAY: Duration = Duration::from_secs(1);
 /// Each tier is a topic.
 const MAX_TIERS: usize = 32;
 
@@ -26,6 +39,10 @@ pub struct Retry {
     pub jitter: f64,
     /// How long after its first failure a message may still be tried again.
     pub max_age_ms: u64,
+    /// Further calls in place, before a delivery counts as failed.
+    pub blocking_tries: u32,
+    /// Before each of them.
+    pub blocking_delay_ms: u64,
 }
 
 /// A failed delivery, for the policy.
@@ -33,6 +50,8 @@ pub struct Retry {
 pub struct Failed {
     /// Its number, from 1.
     pub attempt: u32,
+    /// How many retries its failure has; see [`Policy::ruling`].
+    pub retries: u32,
     /// The delay the plugin asked for, which spends no attempt.
     pub after_ms: Option<u64>,
     /// Now, in milliseconds since the Unix epoch.
@@ -47,6 +66,8 @@ pub struct Failed {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     retry: Retry,
+    rules: Rules,
+    tries_in_place: bool,
     delays_ms: Vec<u64>,
     tiers_ms: Vec<u64>,
 }
@@ -69,38 +90,21 @@ pub enum Step {
 
 impl Policy {
     /// # Errors
-    /// A sentence that says which value is out of its range.
-    pub fn new(retry: Retry) -> Result<Self, String> {
-        let Retry { retries, delay_ms, multiplier, max_delay_ms, jitter, max_age_ms } = retry;
-        let longest = millis(MAX_AGE);
-        if retries > MAX_RETRIES {
-            return Err(format!("retries is {retries}; at most {MAX_RETRIES} are possible"));
-        }
-        if !(multiplier.is_finite() && multiplier >= 1.0) {
-            return Err(format!("multiplier is {multiplier}; it must be 1 or more"));
-        }
-        if !(1..=longest).contains(&delay_ms) || !(delay_ms..=longest).contains(&max_delay_ms) {
-            return Err(format!(
-                "delay is {delay_ms} ms and the largest delay {max_delay_ms} ms; \
-                 1 <= delay <= largest delay <= {longest} (24 h) must hold"
-            ));
-        }
-        if !(0.0..=1.0).contains(&jitter) {
-            return Err(format!("jitter is {jitter}; it is a share of the delay, 0 to 1"));
-        }
-        if !(1..=longest).contains(&max_age_ms) {
-            return Err(format!("the largest age is {max_age_ms} ms; it must be 1 to {longest} (24 h)"));
-        }
-        let delays_ms: Vec<u64> = (0..retries)
-            .map(|retry| delay_ms as f64 * multiplier.powi(retry.cast_signed()))
-            .map(|delay| (delay.round() as u64).min(max_delay_ms))
-            .collect();
+    /// A sentence that says which value is out of its range, or which rule is not possible.
+    pub fn new(retry: Retry, rules: Vec<RuleSettings>) -> Result<Self, String> {
+        check(&retry)?;
+        let rules = Rules::new(rules, &retry)?;
+        let delays_ms = delays(&retry, rules.most_retries(&retry));
         let mut tiers_ms = delays_ms.clone();
         tiers_ms.dedup();
         if tiers_ms.len() > MAX_TIERS {
-            return Err(format!("{} different delays; at most {MAX_TIERS} are possible", tiers_ms.len()));
+            return Err(format!(
+                "{} different delays, the rules' retries included; at most {MAX_TIERS} are possible",
+                tiers_ms.len()
+            ));
         }
-        Ok(Self { retry, delays_ms, tiers_ms })
+        let tries_in_place = rules.try_in_place(&retry);
+        Ok(Self { retry, rules, tries_in_place, delays_ms, tiers_ms })
     }
 
     /// Its numbers.
@@ -108,23 +112,47 @@ impl Policy {
         &self.retry
     }
 
+    /// Its rules, in the order in which they are asked.
+    pub fn rules(&self) -> &[RuleSettings] {
+        self.rules.settings()
+    }
+
     /// The distinct delays in milliseconds, rising: one retry topic each.
     pub fn tiers_ms(&self) -> &[u64] {
         &self.tiers_ms
     }
 
-    /// The number of the last delivery.
+    /// The number of the last delivery, where no rule says otherwise.
     pub fn max_attempts(&self) -> u32 {
-        u32::try_from(self.delays_ms.len()).unwrap_or(u32::MAX).saturating_add(1)
+        self.retry.retries.saturating_add(1)
     }
 
-    /// What follows a failed delivery.
+    /// What holds for a failure, where `rejected` says that the plugin gave the message up.
+    pub fn ruling(&self, code: &str, rejected: bool) -> Ruling {
+        self.rules.ruling(code, rejected, &self.retry)
+    }
+
+    /// Whether there is a failure that is tried again in place.
+    pub fn tries_in_place(&self) -> bool {
+        self.tries_in_place
+    }
+
+    /// The pause before a call in place.
+    pub fn blocking_delay(&self) -> Duration {
+        Duration::from_millis(self.retry.blocking_delay_ms)
+    }
+
+    /// What follows a failed delivery. Without retries there is nowhere to wait, also for what the
+    /// plugin chose.
     pub fn next(&self, failed: &Failed) -> Step {
-        let planned = failed.attempt.checked_sub(1).and_then(|index| self.delays_ms.get(index as usize));
+        let planned = failed.attempt.checked_sub(1).filter(|spent| *spent < failed.retries);
+        let planned = planned.and_then(|spent| self.delays_ms.get(spent as usize));
         let (delay_ms, attempt) = match (failed.after_ms, planned) {
-            (Some(after), _) => (after.min(millis(MAX_CHOSEN_DELAY)), failed.attempt),
+            (Some(chosen), _) if failed.retries > 0 => {
+                (chosen.clamp(millis(MIN_CHOSEN_DELAY), millis(MAX_CHOSEN_DELAY)), failed.attempt)
+            }
             (None, Some(delay)) => (*delay, failed.attempt.saturating_add(1)),
-            (None, None) => return Step::Dead,
+            _ => return Step::Dead,
         };
         // What the plugin chose is kept to.
         let share = if failed.after_ms.is_some() { 0.0 } else { self.retry.jitter * failed.random };
@@ -142,12 +170,57 @@ impl Policy {
     }
 }
 
+fn check(retry: &Retry) -> Result<(), String> {
+    let &Retry { retries, delay_ms, multiplier, max_delay_ms, jitter, max_age_ms, .. } = retry;
+    let longest = millis(MAX_AGE);
+    if retries > MAX_RETRIES {
+        return Err(format!("retries is {retries}; at most {MAX_RETRIES} are possible"));
+    }
+    if !(multiplier.is_finite() && multiplier >= 1.0) {
+        return Err(format!("multiplier is {multiplier}; it must be 1 or more"));
+    }
+    if !(1..=longest).contains(&delay_ms) || !(delay_ms..=longest).contains(&max_delay_ms) {
+        return Err(format!(
+            "delay is {delay_ms} ms and the largest delay {max_delay_ms} ms; \
+             1 <= delay <= largest delay <= {longest} (24 h) must hold"
+        ));
+    }
+    if !(0.0..=1.0).contains(&jitter) {
+        return Err(format!("jitter is {jitter}; it is a share of the delay, 0 to 1"));
+    }
+    if !(1..=longest).contains(&max_age_ms) {
+        return Err(format!("the largest age is {max_age_ms} ms; it must be 1 to {longest} (24 h)"));
+    }
+    check_blocking(retry)
+}
+
+fn check_blocking(retry: &Retry) -> Result<(), String> {
+    let &Retry { blocking_tries, blocking_delay_ms, .. } = retry;
+    if blocking_tries > MAX_BLOCKING_TRIES {
+        return Err(format!("blocking-tries is {blocking_tries}; at most {MAX_BLOCKING_TRIES} are possible"));
+    }
+    let longest = millis(MAX_BLOCKING_DELAY);
+    if blocking_delay_ms > longest {
+        return Err(format!("blocking-delay is {blocking_delay_ms} ms; at most {longest} ms are possible"));
+    }
+    Ok(())
+}
+
+/// The delays before each retry, as spring-retry's `ExponentialBackOffPolicy` counts them, since they
+/// are a part of the topics' names: each is the one before times the multiplier, its fraction cut off.
+fn delays(retry: &Retry, count: u32) -> Vec<u64> {
+    let next = |delay: &u64| Some(((*delay as f64 * retry.multiplier) as u64).min(retry.max_delay_ms));
+    iter::successors(Some(retry.delay_ms), next).take(count as usize).collect()
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const NOW: i64 = 1_792_000_000_000;
@@ -155,7 +228,19 @@ mod tests {
     const DAY: u64 = 86_400_000;
 
     fn policy(retries: u32, delay_ms: u64, multiplier: f64, max_delay_ms: u64) -> Result<Policy, String> {
-        Policy::new(Retry { retries, delay_ms, multiplier, max_delay_ms, jitter: 0.0, max_age_ms: DAY })
+        let (blocking_tries, blocking_delay_ms) = (0, 100);
+        let (jitter, max_age_ms) = (0.0, DAY);
+        let retry = Retry {
+            retries,
+            delay_ms,
+            multiplier,
+            max_delay_ms,
+            jitter,
+            max_age_ms,
+            blocking_tries,
+            blocking_delay_ms,
+        };
+        Policy::new(retry, Vec::new())
     }
 
     fn doubling() -> Policy {
@@ -163,7 +248,7 @@ mod tests {
     }
 
     fn failed(attempt: u32, after_ms: Option<u64>, first_failed_ms: i64) -> Failed {
-        Failed { attempt, after_ms, now_ms: NOW, first_failed_ms, random: 0.5 }
+        Failed { attempt, retries: 5, after_ms, now_ms: NOW, first_failed_ms, random: 0.5 }
     }
 
     #[test]
@@ -186,7 +271,53 @@ mod tests {
         let policy = policy(6, 1000, 2.0, 4000).unwrap();
         assert_eq!(policy.tiers_ms(), [1000, 2000, 4000]);
         let step = Step::Retry { tier: 2, attempt: 7, due_ms: NOW + 4000 };
-        assert_eq!(policy.next(&failed(6, None, NOW)), step);
+        assert_eq!(policy.next(&Failed { retries: 6, ..failed(6, None, NOW) }), step);
+    }
+
+    #[test]
+    fn fractions_of_a_delay_are_cut_off_as_springs_are() {
+        assert_eq!(policy(5, 1000, 1.5, 60_000).unwrap().tiers_ms(), [1000, 1500, 2250, 3375, 5062]);
+        // 1.1 of a millisecond is one for good.
+        assert_eq!(policy(5, 1, 1.1, 60_000).unwrap().tiers_ms(), [1]);
+    }
+
+    #[test]
+    fn rules_have_retries_of_their_own_and_tiers_for_them() {
+        let rule = |code: &str, retries| RuleSettings {
+            code: code.to_owned(),
+            retries: Some(retries),
+            ..RuleSettings::default()
+        };
+        let retry = Retry { retries: 1, max_delay_ms: 4000, ..*doubling().retry() };
+        let policy = Policy::new(retry, vec![rule("more", 5), rule("none", 0)]).unwrap();
+        assert_eq!(policy.tiers_ms(), [1000, 2000, 4000]);
+        assert_eq!(policy.max_attempts(), 2);
+        let next = |code, attempt, after_ms| {
+            let retries = policy.ruling(code, false).retries;
+            policy.next(&Failed { retries, ..failed(attempt, after_ms, NOW) })
+        };
+        assert_eq!(next("more", 5, None), Step::Retry { tier: 2, attempt: 6, due_ms: NOW + 4000 });
+        assert_eq!(next("more", 6, None), Step::Dead);
+        assert_eq!(next("other", 1, None), Step::Retry { tier: 0, attempt: 2, due_ms: NOW + 1000 });
+        assert_eq!(next("other", 2, None), Step::Dead);
+        assert_eq!(next("none", 1, None), Step::Dead);
+        assert_eq!(next("none", 1, Some(1000)), Step::Dead);
+        // Too many topics count also where a rule asks for them.
+        assert!(Policy::new(*doubling().retry(), vec![rule("more", 40)]).is_ok());
+        let slow = Retry { multiplier: 1.01, ..*doubling().retry() };
+        let told = Policy::new(slow, vec![rule("more", 40)]).unwrap_err();
+        assert!(told.contains("40 different delays"), "{told}");
+    }
+
+    #[test]
+    fn blocking_tries_are_bounded() {
+        let retry = *doubling().retry();
+        for (blocking_tries, blocking_delay_ms) in [(11, 100), (1, 1001)] {
+            let retry = Retry { blocking_tries, blocking_delay_ms, ..retry };
+            assert!(Policy::new(retry, Vec::new()).unwrap_err().contains("blocking-"), "{retry:?}");
+        }
+        let policy = Policy::new(Retry { blocking_tries: 10, blocking_delay_ms: 0, ..retry }, Vec::new());
+        assert!(policy.unwrap().tries_in_place() && !doubling().tries_in_place());
     }
 
     #[test]
@@ -196,6 +327,8 @@ mod tests {
         assert_eq!(policy.next(&failed(1, Some(2500), NOW)), step);
         let longest = Step::Retry { tier: 4, attempt: 6, due_ms: NOW + 3_600_000 };
         assert_eq!(policy.next(&failed(6, Some(u64::MAX), NOW)), longest);
+        let shortest = Step::Retry { tier: 0, attempt: 1, due_ms: NOW + 100 };
+        assert_eq!(policy.next(&failed(1, Some(0), NOW)), shortest);
     }
 
     #[test]
@@ -209,8 +342,9 @@ mod tests {
     #[test]
     fn no_retries_means_dead_at_once() {
         let policy = policy(0, 1000, 2.0, 1000).unwrap();
-        assert_eq!(policy.next(&failed(1, None, NOW)), Step::Dead);
-        assert_eq!(policy.next(&failed(1, Some(10), NOW)), Step::Dead);
+        for after_ms in [None, Some(1000)] {
+            assert_eq!(policy.next(&Failed { retries: 0, ..failed(1, after_ms, NOW) }), Step::Dead);
+        }
     }
 
     #[test]
@@ -223,7 +357,7 @@ mod tests {
             (5, 1000, f64::INFINITY, 1000),
             (5, 1000, 2.0, 999),
             (5, 1000, 2.0, u64::MAX),
-            (100, 1, 1.1, 86_400_000),
+            (100, 10, 1.1, 86_400_000),
         ] {
             assert!(policy(retries, delay, multiplier, max).is_err(), "{retries} {delay} {multiplier} {max}");
         }
@@ -232,7 +366,7 @@ mod tests {
     #[test]
     fn jitter_makes_a_delay_longer_and_leaves_its_tier() {
         let jitter = |random| {
-            let policy = Policy::new(Retry { jitter: 0.2, ..*doubling().retry() }).unwrap();
+            let policy = Policy::new(Retry { jitter: 0.2, ..*doubling().retry() }, Vec::new()).unwrap();
             let step = policy.next(&Failed { random, ..failed(1, None, NOW) });
             let chosen = policy.next(&Failed { random, ..failed(1, Some(1000), NOW) });
             assert_eq!(chosen, Step::Retry { tier: 0, attempt: 1, due_ms: NOW + 1000 });
@@ -244,12 +378,54 @@ mod tests {
 
     #[test]
     fn a_shorter_age_is_kept_to() {
-        let policy = Policy::new(Retry { max_age_ms: 5000, ..*doubling().retry() }).unwrap();
+        let policy = Policy::new(Retry { max_age_ms: 5000, ..*doubling().retry() }, Vec::new()).unwrap();
         assert!(matches!(policy.next(&failed(3, None, NOW - 1000)), Step::Retry { .. }));
         assert_eq!(policy.next(&failed(3, None, NOW - 1001)), Step::Dead);
         for (jitter, max_age_ms) in [(-0.1, DAY), (1.1, DAY), (f64::NAN, DAY), (0.0, 0), (0.0, DAY + 1)] {
             let retry = Retry { jitter, max_age_ms, ..*doubling().retry() };
-            assert!(Policy::new(retry).is_err(), "{jitter} {max_age_ms}");
+            assert!(Policy::new(retry, Vec::new()).is_err(), "{jitter} {max_age_ms}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_retry_is_never_early_and_rises_to_its_end(
+            retries in 0_u32..12, delay_ms in 1_u64..10_000, multiplier in 1.0_f64..4.0, cap in 0_u64..100_000,
+            jitter in 0.0_f64..=1.0, random in 0.0_f64..=1.0,
+        ) {
+            let max_delay_ms = delay_ms + cap;
+            let policy = policy(retries, delay_ms, multiplier, max_delay_ms).unwrap();
+            let policy = Policy::new(Retry { jitter, ..*policy.retry() }, Vec::new()).unwrap();
+            let mut before = 0;
+            for attempt in 1..=retries {
+                let step = policy.next(&Failed { retries, random, ..failed(attempt, None, NOW) });
+                let Step::Retry { tier, attempt: next, due_ms } = step else { panic!("dead at {attempt}") };
+                let tier_ms = policy.tiers_ms()[tier];
+                let waits_ms = (due_ms - NOW).unsigned_abs();
+                prop_assert_eq!(next, attempt + 1);
+                prop_assert!(tier_ms >= before && tier_ms <= max_delay_ms);
+                prop_assert!((tier_ms..=tier_ms * 2).contains(&waits_ms), "{} of {}", waits_ms, tier_ms);
+                before = tier_ms;
+            }
+            prop_assert_eq!(policy.next(&Failed { retries, ..failed(retries + 1, None, NOW) }), Step::Dead);
+        }
+
+        #[test]
+        fn a_chosen_delay_is_kept_to_in_the_next_longer_tier(
+            attempt in 1_u32..20, chosen in 0_u64..4_000_000, age_ms in 0_i64..100_000_000,
+        ) {
+            let policy = doubling();
+            let waits_ms = chosen.clamp(100, 3_600_000);
+            match policy.next(&failed(attempt, Some(chosen), NOW - age_ms)) {
+                Step::Retry { tier, attempt: next, due_ms } => {
+                    prop_assert_eq!((next, due_ms), (attempt, NOW + waits_ms.cast_signed()));
+                    let tiers = policy.tiers_ms();
+                    prop_assert!(tiers[tier] >= waits_ms || tier == tiers.len() - 1);
+                    prop_assert!(tier == 0 || tiers[tier - 1] < waits_ms);
+                    prop_assert!(age_ms + waits_ms.cast_signed() <= DAY.cast_signed());
+                }
+                Step::Dead => prop_assert!(age_ms + waits_ms.cast_signed() > DAY.cast_signed()),
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use wasmtime_wasi::I32Exit;
 use super::bindings::consumer::plugin::types::Failure;
 use super::call::{Call, GUEST_TIME};
 
-/// The longest failure code.
-const MAX_CODE: usize = 64;
+/// The longest failure code, in bytes.
+pub const MAX_CODE: usize = 64;
 /// The longest detail.
 const MAX_DETAIL: usize = 2 << 10;
 /// The longest backtrace.

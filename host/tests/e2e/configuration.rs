@@ -51,7 +51,7 @@ fn a_file_says_where_a_plugin_reads_and_how_it_retries() {
         assert!(waited >= 30_000, "came back after {waited} us");
     }
     // One topic for two equal delays, and nothing of what the plugin itself asks for.
-    assert_eq!(kafka.read_all("configured-elsewhere-retry-30").len(), 2);
+    assert_eq!(kafka.read_all("configured-elsewhere-retry").len(), 2);
     assert_eq!(kafka.committed("configured-elsewhere-group", topic).iter().flatten().sum::<i64>(), 2);
     assert!(kafka.read_all(&guest.topic).is_empty() && kafka.read_all(&guest.dead).is_empty());
 }
@@ -69,6 +69,20 @@ fn a_file_that_is_wrong_is_refused_before_anything_else() {
         ),
         ("value", "listen = 8081\n".to_owned(), "line 1", "host config init"),
         ("retry", format!("{entry}retry = {{ multiplier = 0.5 }}\n"), "multiplier is 0.5", "[[plugin]]"),
+        (
+            "rule",
+            format!(
+                "{entry}[[plugin.rule]]\ncode = \"*\"\nretries = 1\n[[plugin.rule]]\ncode = \"a\"\nretries = 2\n"
+            ),
+            "\"a\" can never count",
+            "[[plugin]]",
+        ),
+        (
+            "action",
+            format!("{entry}[[plugin.rule]]\ncode = \"a\"\naction = \"discrad\"\n"),
+            "line 6",
+            "did you mean discard?",
+        ),
         ("topic", entry.replace("email.send", "a b"), "\"a b\" is not a topic name", "[[plugin]]"),
         (
             "property",
@@ -111,7 +125,9 @@ fn what_holds_is_shown_with_its_layer_and_without_secrets() {
     let email = plugin("email");
     let lines = format!(
         "mail-url = \"smtp://me:hush@mail.example:25\"\n[kafka.properties]\nlinger.ms = 1\nclient.id = \"file\"\n\
-         [[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\nretry.delay = \"5s\"\n",
+         [[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\nretry.delay = \"5s\"\n\
+         retry.blocking-tries = 2\nconcurrency = 3\ndead-letter-suffix = \"-dlt\"\n\
+         [[plugin.rule]]\ncode = \"smtp-*\"\nretries = 7\naction = \"retry\"\n",
         text(&email)
     );
     let path = config("shown", &lines);
@@ -130,8 +146,17 @@ fn what_holds_is_shown_with_its_layer_and_without_secrets() {
         ("properties.\"linger.ms\" = \"1\"", "file"),
         ("topic = \"email.send\"", "file"),
         ("group = \"email-send-group\"", "plugin"),
+        ("dead-letter-topic = \"email.send-dlt\"", "file"),
+        ("dead-letter-suffix = \"-dlt\"", "file"),
+        ("retry-suffix = \"-retry\"", "default"),
+        ("concurrency = 3", "file"),
         ("delay = \"5s\"", "file"),
         ("retries = 5", "plugin"),
+        ("blocking-tries = 2", "file"),
+        ("blocking-delay = \"100ms\"", "default"),
+        ("code = \"smtp-*\"", "file"),
+        ("retries = 7", "file"),
+        ("action = \"retry\"", "file"),
     ] {
         let line = shown.lines().find(|line| line.starts_with(key));
         assert!(

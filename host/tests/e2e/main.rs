@@ -14,6 +14,7 @@ mod mixed;
 mod offsets;
 mod order;
 mod retry;
+mod rules;
 mod sandbox;
 mod start_up;
 mod support;

@@ -4,13 +4,14 @@ use testkit::{Kafka, Record, eventually, get};
 
 use crate::support::{BOUND, Guest, Host, body};
 
-/// The value of the series that has all of these labels.
+/// The sum of the series that have all of these labels. None where there is none.
 fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
-    let line = text
+    let values = text
         .lines()
         .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')))
-        .find(|line| labels.iter().all(|label| line.contains(label)))?;
-    line.rsplit_once(' ')?.1.parse().ok()
+        .filter(|line| labels.iter().all(|label| line.contains(label)))
+        .map(|line| line.rsplit_once(' ')?.1.parse().ok());
+    values.reduce(|sum: Option<f64>, value: Option<f64>| Some(sum? + value?))?
 }
 
 #[test]
