@@ -12,3 +12,4 @@ pub mod raw;
 pub mod topics;
 pub mod tracker;
 mod waker;
+pub mod watch;

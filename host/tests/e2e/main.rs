@@ -5,6 +5,7 @@
 
 mod configuration;
 mod embedded;
+mod groups;
 mod hostile;
 mod limits;
 mod logs;
@@ -14,5 +15,7 @@ mod mixed;
 mod offsets;
 mod retry;
 mod sandbox;
+mod secured;
 mod start_up;
 mod support;
+mod topics;
