@@ -28,10 +28,8 @@ fn authority(kafka: &Secured) -> String {
 fn grant_all(kafka: &Secured, guest: &Guest) {
     let prefixed = ["--resource-pattern-type", "prefixed"];
     let topics = ["--topic", &guest.topic, prefixed[0], prefixed[1]];
-    for operation in ["Read", "Write", "Create", "DescribeConfigs", "Alter"] {
-        kafka.grant(operation, &topics);
-    }
-    kafka.grant("Read", &["--group", &guest.group, prefixed[0], prefixed[1]]);
+    kafka.grant(&["Read", "Write", "Create", "DescribeConfigs", "Alter"], &topics);
+    kafka.grant(&["Read"], &["--group", &guest.group, prefixed[0], prefixed[1]]);
 }
 
 /// Runs a command of the host that ends by itself: exit code and lines.
@@ -56,14 +54,10 @@ fn messages_go_their_way_over_tls_with_a_password() {
         kafka.kafka().produce(&guest.topic, [Record::new(body("failing", "retry", ""))]);
         kafka.kafka().produce(&guest.topic, [Record::new(body("fine", "done", ""))]);
         guest.settle(kafka.kafka());
-        let lines = host.stop();
-        let all = deliveries(&lines);
+        let all = deliveries(&host.stop());
         assert_eq!(attempts(&all, "failing"), [1, 2, 3, 4, 5, 6], "{mechanism}");
         assert_eq!(attempts(&all, "fine"), [1], "{mechanism}");
         assert_eq!(kafka.kafka().read_all(&guest.dead).len(), round + 1);
-        let warnings: Vec<&String> =
-            lines.iter().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect();
-        assert!(warnings.iter().all(|line| line.contains("plugin=")), "{warnings:?}");
     }
     let config = config(&kafka, &guest, "PLAIN", &authority(&kafka));
     let (code, shown) = run(&config, &["config", "show"], &secret);
@@ -75,13 +69,14 @@ fn messages_go_their_way_over_tls_with_a_password() {
 /// With the cause, and never with the password.
 fn what_is_wrong_ends_the_start(kafka: &Secured, guest: &Guest) {
     let wrong = [("KAFKA_PROPERTIES", "sasl.password=hush-hush")];
-    for mechanism in ["SCRAM-SHA-512", "PLAIN"] {
+    for (mechanism, cause) in
+        [("SCRAM-SHA-512", "invalid credentials"), ("PLAIN", "invalid username or password")]
+    {
         let config = config(kafka, guest, mechanism, &authority(kafka));
         let (code, told) = run(&config, &["--listen", "127.0.0.1:0"], &wrong);
         assert_eq!(code, Some(1), "{told}");
         println!("{told}");
-        let cause = "does not let this client in (";
-        assert!(told.contains(cause) && told.to_lowercase().contains("authentication failed"), "{told}");
+        assert!(told.contains("does not let this client in (") && told.contains(cause), "{told}");
         assert!(
             told.contains("help: ") && told.contains("sasl.username") && !told.contains("hush"),
             "{told}"
@@ -107,10 +102,9 @@ fn a_partition_waits_while_its_dead_letter_topic_may_not_be_written() {
     }
     // Only this topic loses it later, so it must not come through the prefix.
     let prefix = ["--topic", &blocked.topic, "--resource-pattern-type", "prefixed"];
-    kafka.revoke("Write", &prefix);
-    for topic in blocked.retry_topics.iter().chain([&blocked.dead]) {
-        kafka.grant("Write", &["--topic", topic]);
-    }
+    kafka.revoke(&["Write"], &prefix);
+    let derived = blocked.retry_topics.iter().chain([&blocked.dead]);
+    kafka.grant(&["Write"], &derived.flat_map(|topic| ["--topic", topic]).collect::<Vec<_>>());
     let lines = format!(
         "[kafka]\nbootstrap-servers = \"{}\"\n[kafka.properties]\nsecurity.protocol = \"sasl_ssl\"\n\
          sasl.mechanism = \"PLAIN\"\nsasl.username = \"{USER}\"\n{}\n",
@@ -128,7 +122,7 @@ fn a_partition_waits_while_its_dead_letter_topic_may_not_be_written() {
     publish("before", "reject", 0);
     blocked.settle(kafka.kafka());
 
-    kafka.revoke("Write", &["--topic", &blocked.dead]);
+    kafka.revoke(&["Write"], &["--topic", &blocked.dead]);
     publish("refused", "reject", 0);
     let line = host.process.wait_for(|line| line.contains(WAITS), BOUND);
     println!("{line}");
@@ -145,7 +139,7 @@ fn a_partition_waits_while_its_dead_letter_topic_may_not_be_written() {
     eventually(BOUND, || kafka.kafka().committed(&blocked.group, &blocked.topic) == [Some(1), Some(1)]);
     assert_eq!(kafka.kafka().read_all(&blocked.dead).len(), 1);
 
-    kafka.grant("Write", &["--topic", &blocked.dead]);
+    kafka.grant(&["Write"], &["--topic", &blocked.dead]);
     blocked.settle(kafka.kafka());
     let lines = host.stop();
     let told = lines.iter().filter(|line| line.contains(WAITS)).count();

@@ -61,22 +61,23 @@ impl Secured {
         &self.certificate
     }
 
-    /// Lets [`USER`] do `operation` on what `resource` names: `["--topic", "a"]`, with
+    /// Lets [`USER`] do these operations on what `resource` names: `["--topic", "a"]`, with
     /// `--resource-pattern-type prefixed` for more than one.
     #[track_caller]
-    pub fn grant(&self, operation: &str, resource: &[&str]) {
-        self.acl("--add", operation, resource);
+    pub fn grant(&self, operations: &[&str], resource: &[&str]) {
+        self.acl("--add", operations, resource);
     }
 
     /// Takes it away again.
     #[track_caller]
-    pub fn revoke(&self, operation: &str, resource: &[&str]) {
-        self.acl("--remove", operation, resource);
+    pub fn revoke(&self, operations: &[&str], resource: &[&str]) {
+        self.acl("--remove", operations, resource);
     }
 
-    fn acl(&self, change: &str, operation: &str, resource: &[&str]) {
+    fn acl(&self, change: &str, operations: &[&str], resource: &[&str]) {
         let user = format!("User:{USER}");
-        let mut args = vec![change, "--allow-principal", &user, "--operation", operation];
+        let mut args = vec![change, "--allow-principal", &user];
+        operations.iter().for_each(|operation| args.extend(["--operation", operation]));
         args.extend(resource);
         if change == "--remove" {
             args.push("--force");
