@@ -128,7 +128,7 @@ pub fn publish_help(code: Option<RDKafkaErrorCode>, topic: &str) -> String {
         }
         Some(Code::PolicyViolation) => "ask who set the broker's policy".to_owned(),
         _ => format!(
-            "see that the brokers run, and that topic {topic} has a leader: host topics describe {topic}"
+            "see that the brokers run and let this client in, and that topic {topic} has a leader: host topics describe {topic}"
         ),
     }
 }

@@ -35,7 +35,7 @@ fn grant_all(kafka: &Secured, guest: &Guest) {
 /// Runs a command of the host that ends by itself: exit code and lines.
 fn run(config: &Path, args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut all = vec!["--config", config.to_str().expect("a path in UTF-8")];
-    all.splice(0..0, args.iter().copied());
+    all.extend(args);
     let mut process = Process::start_with(&binary("host"), &all, env);
     let status = process.wait(BOUND);
     (status.code(), process.lines().join("\n"))
@@ -87,7 +87,7 @@ fn what_is_wrong_ends_the_start(kafka: &Secured, guest: &Guest) {
     let (code, told) = run(&config, &["topics", "list"], &wrong);
     assert_eq!(code, Some(1), "{told}");
     println!("{told}");
-    assert!(told.contains("over TLS (") && told.contains("certificate verify failed"), "{told}");
+    assert!(told.contains("over TLS (") && told.contains("certificate could not be verified"), "{told}");
     assert!(told.contains("ssl.ca.location") && !told.contains("hush"), "{told}");
 }
 
@@ -150,4 +150,30 @@ fn a_partition_waits_while_its_dead_letter_topic_may_not_be_written() {
     }
     assert_eq!(attempts(&all, "other"), [1, 2, 3, 4, 5, 6]);
     assert_eq!(kafka.kafka().read_all(&blocked.dead).len(), 3);
+}
+
+#[test]
+fn a_password_that_is_gone_for_a_while_loses_and_repeats_nothing() {
+    const WAITS: &str = "cannot publish a failed message";
+    // The broker asks each connection for its password again.
+    let kafka = Secured::start_with(&[("connections.max.reauth.ms", "2000")]);
+    let guest = Guest::fast("expired");
+    grant_all(&kafka, &guest);
+    let config = config(&kafka, &guest, "SCRAM-SHA-512", &authority(&kafka));
+    let password = format!("sasl.password={PASSWORD}");
+    let args = ["--config", config.to_str().expect("a path in UTF-8")];
+    let host = Host::run(&args, &[("KAFKA_PROPERTIES", password.as_str())]);
+    // It waits in the client for its due time, and cannot be published when that has come.
+    kafka.kafka().produce(&guest.topic, [Record::new(body("late", "retry", r#","after-ms":15000"#))]);
+    eventually(BOUND, || host.handled("late") == 1);
+    kafka.forget_password();
+    let line = host.process.wait_for(|line| line.contains(WAITS), BOUND);
+    println!("{line}");
+    assert!(line.contains("said=") && line.to_lowercase().contains("authentication"), "{line}");
+    kafka.set_password();
+    let longest = guest.retry_topics.last().expect("a retry topic");
+    eventually(BOUND, || kafka.kafka().read_all(longest).len() == 2);
+    let lines = host.stop();
+    assert_eq!(attempts(&deliveries(&lines), "late")[..2], [1, 1]);
+    assert_eq!(attempts(&deliveries(&lines), "late").len(), 2, "repeated");
 }

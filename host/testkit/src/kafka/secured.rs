@@ -27,19 +27,40 @@ impl Secured {
     /// Starts it.
     #[track_caller]
     pub fn start() -> Self {
-        let secured = must(Self::try_start());
-        let scram = format!("SCRAM-SHA-512=[password={PASSWORD}]");
-        secured.admin(
-            "configs",
-            &["--alter", "--entity-type", "users", "--entity-name", USER, "--add-config", &scram],
-        );
+        Self::start_with(&[])
+    }
+
+    /// With more broker settings.
+    #[track_caller]
+    pub fn start_with(more: &[(&str, &str)]) -> Self {
+        let secured = must(Self::try_start(more));
+        secured.set_password();
         secured
     }
 
-    fn try_start() -> Result<Self> {
+    /// Makes [`PASSWORD`] good for SCRAM-SHA-512, as it is from the start.
+    #[track_caller]
+    pub fn set_password(&self) {
+        self.alter_user(&["--add-config", &format!("SCRAM-SHA-512=[password={PASSWORD}]")]);
+    }
+
+    /// No password is good for SCRAM-SHA-512 any more.
+    #[track_caller]
+    pub fn forget_password(&self) {
+        self.alter_user(&["--delete-config", "SCRAM-SHA-512"]);
+    }
+
+    #[track_caller]
+    fn alter_user(&self, change: &[&str]) {
+        let user = ["--alter", "--entity-type", "users", "--entity-name", USER];
+        self.admin("configs", &[&user, change].concat());
+    }
+
+    fn try_start(more: &[(&str, &str)]) -> Result<Self> {
         let kafka = Kafka::try_start_with(QUICK_START, |dir, port, controller, secured| {
             make_certificate(dir)?;
-            Ok(settings(dir, port, controller, secured))
+            let more = more.iter().map(|(key, value)| format!("{key}={value}\n"));
+            Ok(settings(dir, port, controller, secured) + &more.collect::<String>())
         })?;
         let address = format!("127.0.0.1:{}", kafka.secured_port);
         let certificate = kafka.dir.join("broker.pem");
