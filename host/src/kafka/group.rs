@@ -332,7 +332,8 @@ fn uncommitted<'a>(partitions: impl IntoIterator<Item = &'a Arc<Partition>>) -> 
     list
 }
 
-/// Whether somebody else has the partition already.
+/// Whether somebody else has the partition already, or its topic is gone: made again, it must not
+/// inherit the position.
 fn is_fenced(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -340,6 +341,7 @@ fn is_fenced(error: &KafkaError) -> bool {
             RDKafkaErrorCode::IllegalGeneration
                 | RDKafkaErrorCode::UnknownMemberId
                 | RDKafkaErrorCode::FencedInstanceId
+                | RDKafkaErrorCode::UnknownTopicOrPartition
         )
     )
 }

@@ -76,6 +76,16 @@ impl Topics {
         Ok(found)
     }
 
+    /// Whether topics that are missing are created.
+    pub fn creates(&self) -> bool {
+        self.create
+    }
+
+    /// Whether Kafka says that there is no such topic.
+    pub fn is_missing(&self, name: &str) -> bool {
+        matches!(self.partitions(name), Ok(None))
+    }
+
     /// Whether Kafka answers at all.
     pub fn answers(&self, topic: &str) -> bool {
         self.partitions(topic).is_ok()

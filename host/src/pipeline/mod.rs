@@ -63,8 +63,11 @@ struct Next<'a> {
 impl Pipeline {
     /// The topics of its messages.
     pub fn chain(&self) -> Chain {
-        let derived = self.retry.iter().chain([&self.dead_letter]).cloned().collect();
-        Chain { source: self.plugin.subscription.topic.clone(), derived }
+        Chain {
+            source: self.plugin.subscription.topic.clone(),
+            retry: self.retry.clone(),
+            dead_letter: self.dead_letter.clone(),
+        }
     }
 
     /// Calls the plugin, makes the outcome durable, and lets the commit position pass. `slot` is
