@@ -26,6 +26,7 @@ use crate::kafka::order::Ordering;
 use crate::kafka::partition::{Lane, Partition};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::topics::Topics;
+use crate::kafka::watch;
 use crate::mail::Mailer;
 use crate::metrics::Messages;
 use crate::pipeline::Pipeline;
@@ -44,6 +45,8 @@ const DRAIN: Duration = Duration::from_secs(20);
 const SHUTDOWN: Duration = Duration::from_secs(30);
 /// How long open HTTP connections may take to end.
 const HANG_UP: Duration = Duration::from_secs(2);
+/// How often a client looks for new partitions; milliseconds.
+const REFRESH: &str = "topic.metadata.refresh.interval.ms";
 /// What must be longer than the drain bound, with librdkafka's default.
 const LONGEST_REBALANCE: (&str, Duration) = ("max.poll.interval.ms", Duration::from_secs(300));
 
@@ -96,6 +99,7 @@ pub struct App {
     running: Vec<Running>,
     mailer: Option<Arc<Mailer>>,
     stop: Arc<AtomicBool>,
+    watch: JoinHandle<()>,
 }
 
 /// One plugin with its threads.
@@ -122,7 +126,9 @@ impl App {
             let pipeline = Arc::new(pipeline(plugin, &topics, &publisher).await?);
             running.push(Running::start(pipeline, args, &stop)?);
         }
-        Ok(Self { running, mailer, stop })
+        let chains = running.iter().map(|running| running.pipeline.chain()).collect();
+        let watch = tokio::spawn(watch::run(topics, publisher, chains, watch_interval(&args.kafka)));
+        Ok(Self { running, mailer, stop, watch })
     }
 
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.
@@ -150,7 +156,11 @@ impl App {
     /// Gives every partition back, drained and committed, and ends the threads.
     async fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, atomic::Ordering::Relaxed);
-        let stopping = tokio::task::spawn_blocking(move || self.running.into_iter().for_each(Running::stop));
+        let (running, watch) = (self.running, self.watch);
+        let stopping = tokio::task::spawn_blocking(move || {
+            running.into_iter().for_each(Running::stop);
+            watch.abort();
+        });
         tokio::select! {
             result = tokio::time::timeout(SHUTDOWN, stopping) => match result {
                 Ok(result) => Ok(result?),
@@ -215,6 +225,10 @@ impl Running {
                 health: Arc::default(),
             };
             let mut config = config.clone();
+            if retries {
+                // What failed before this group's first look is for it too.
+                config.set("auto.offset.reset", "earliest");
+            }
             if retries && config.get("fetch.wait.max.ms").is_none() {
                 // A partition that is given to it joins the fetches of the others after this.
                 config.set("fetch.wait.max.ms", "100");
@@ -286,8 +300,9 @@ async fn pipeline(plugin: Plugin, topics: &Topics, publisher: &Arc<Publisher>) -
     let is_in_place = plugin.subscription.ordering.is_in_place();
     let counted = Messages::of(&plugin.name, if is_in_place { &in_place } else { &names });
     names.push(plugin.subscription.dead_letter_topic.clone());
-    let partitions = topics.ensure(&plugin.subscription.topic, &names).await?;
-    let destinations = names.iter().zip(partitions).map(|(name, count)| Destination::new(name, count));
+    let found = topics.ensure(&plugin.subscription.topic, &names).await?;
+    found.refused.iter().for_each(|failure| tracing::warn!("{failure}"));
+    let destinations = names.iter().zip(found.partitions).map(|(name, count)| Destination::new(name, count));
     let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
     let dead_letter = retry.pop().ok_or_else(|| Failure::usage("a topic name holds a NUL"))?;
     Ok(Pipeline { plugin, counted, publisher: Arc::clone(publisher), retry, dead_letter })
@@ -307,7 +322,16 @@ fn consumer_config(args: &RunArgs) -> ClientConfig {
         // How long a partition rests when its queue is full; the default of 1 s halves the rate.
         ("fetch.queue.backoff.ms", "5"),
         ("reconnect.backoff.max.ms", "2000"),
+        // How soon new partitions are read.
+        (REFRESH, &watch::INTERVAL.as_millis().to_string()),
     ])
+}
+
+/// Topics are looked at as often as consumers look for new partitions.
+fn watch_interval(kafka: &KafkaArgs) -> Duration {
+    let given = kafka.given().rev().find(|(key, _)| key == REFRESH);
+    let millis = given.and_then(|(_, value)| value.parse().ok()).filter(|millis| *millis > 0);
+    millis.map_or(watch::INTERVAL, Duration::from_millis)
 }
 
 /// A drained partition must be committed before the group gives it to somebody else, which it does

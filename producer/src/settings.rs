@@ -85,6 +85,8 @@ impl Settings {
             .set("acks", "all")
             .set("message.timeout.ms", message_timeout.to_string())
             .set("allow.auto.create.topics", "false")
+            // The system's certificates: those that the linked OpenSSL looks for are nowhere.
+            .set("ssl.ca.location", "probe")
             // The topic's own limit decides, not the client's default below the broker's.
             .set("message.max.bytes", (MAX_BODY + 64 * 1024).to_string())
             .set("queue.buffering.max.messages", "20000")
@@ -115,8 +117,9 @@ impl Settings {
 /// What librdkafka says of a client that it cannot make, with the next step.
 pub(crate) fn refused_config(error: &KafkaError) -> Failure {
     match error {
-        KafkaError::ClientConfig(_, description, key, value) => Failure::new(
-            format!("-X {key}={value}: {description}"),
+        // Without its value, which may be a secret.
+        KafkaError::ClientConfig(_, description, key, _) => Failure::new(
+            format!("-X {key}: {description}"),
             "the properties are listed in https://github.com/confluentinc/librdkafka/blob/v2.12.1/CONFIGURATION.md",
         ),
         other => Failure::new(

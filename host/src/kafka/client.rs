@@ -35,6 +35,8 @@ impl KafkaArgs {
         config.set("bootstrap.servers", &self.bootstrap_servers);
         config.set("client.id", "host");
         config.set("allow.auto.create.topics", "false");
+        // The system's certificates: those that the linked OpenSSL looks for are nowhere.
+        config.set("ssl.ca.location", "probe");
         for (key, value) in own {
             config.set(*key, *value);
         }
@@ -111,7 +113,7 @@ pub async fn wait(kafka: &KafkaArgs, bound: Duration) -> Result<(), Failure> {
         let answer = tokio::task::block_in_place(|| client.fetch_metadata(None, Duration::from_secs(2)));
         match answer {
             Ok(_) => return Ok(()),
-            Err(error) if Instant::now() >= until => {
+            Err(error) if Instant::now() >= until || is_refused(&client) => {
                 return Err(errors::away(&kafka.bootstrap_servers, &client, &error));
             }
             Err(_) if !told => {
@@ -121,6 +123,12 @@ pub async fn wait(kafka: &KafkaArgs, bound: Duration) -> Result<(), Failure> {
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
+}
+
+fn is_refused(client: &BaseConsumer<Context>) -> bool {
+    // Errors wait as events.
+    while let Some(Err(_)) = client.poll(Duration::ZERO) {}
+    client.context().is_refused()
 }
 
 #[cfg(test)]

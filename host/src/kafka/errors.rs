@@ -32,7 +32,21 @@ pub fn away(address: &str, consumer: &BaseConsumer<Context>, error: &KafkaError)
 
 /// Kafka does not answer. The client's last error says more than "timed out".
 pub fn no_answer(address: &str, context: &Context, error: &KafkaError) -> Failure {
-    let cause = context.last_error.lock().take().unwrap_or_else(|| reason(error));
+    let (code, cause) = context
+        .last_error
+        .lock()
+        .take()
+        .unwrap_or_else(|| (error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), reason(error)));
+    if is_refusal(code) {
+        return Failure::unavailable(format!("Kafka at {address} does not let this client in ({cause})"))
+            .help("set sasl.mechanism and sasl.username as the broker has them: -X, or [kafka.properties] in host.toml")
+            .help("and the password in the environment: KAFKA_PROPERTIES=\"sasl.password=…\"");
+    }
+    if code == RDKafkaErrorCode::SSL {
+        return Failure::unavailable(format!("cannot reach Kafka at {address} over TLS ({cause})"))
+            .help("name the certificate that signed the broker's: -X ssl.ca.location=FILE.pem")
+            .help("a broker without TLS needs security.protocol=plaintext or sasl_plaintext");
+    }
     Failure::unavailable(format!("cannot reach Kafka at {address} ({cause})"))
         .help("start it, or name another: --bootstrap-servers HOST:PORT, or KAFKA_BOOTSTRAP_SERVERS")
         .help("or try without Kafka: host demo")
@@ -41,7 +55,14 @@ pub fn no_answer(address: &str, context: &Context, error: &KafkaError) -> Failur
 /// Keeps what librdkafka says for the error message instead of logging it.
 #[derive(Debug, Default)]
 pub struct Context {
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
+}
+
+impl Context {
+    /// Whether the broker answered, and refused who this client says it is: waiting does not help.
+    pub fn is_refused(&self) -> bool {
+        self.last_error.lock().as_ref().is_some_and(|(code, _)| is_refusal(*code))
+    }
 }
 
 impl ClientContext for Context {
@@ -53,8 +74,9 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         // "1/1 brokers are down" comes after the error that says why.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last_error.lock() = Some(cause(reason));
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        if code != RDKafkaErrorCode::AllBrokersDown {
+            *self.last_error.lock() = Some((code, cause(reason)));
         }
     }
 }
@@ -75,6 +97,42 @@ pub fn is_connection(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
+}
+
+/// Whether the code only says that nothing came back in time.
+pub fn is_silence(code: RDKafkaErrorCode) -> bool {
+    code == RDKafkaErrorCode::MessageTimedOut || is_connection(code)
+}
+
+/// What helps where a record cannot be published to `topic`.
+pub fn publish_help(code: Option<RDKafkaErrorCode>, topic: &str) -> String {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Some(Code::TopicAuthorizationFailed) => {
+            format!("grant WRITE and DESCRIBE on topic {topic} to this client")
+        }
+        Some(Code::ClusterAuthorizationFailed) => {
+            "grant IDEMPOTENT_WRITE on the cluster to this client".to_owned()
+        }
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => {
+            format!("create it: host topics create {topic}; with --create-topics=true the host does")
+        }
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => {
+            format!("raise max.message.bytes of topic {topic}")
+        }
+        Some(Code::KafkaStorageError) => "make room on the broker's disk".to_owned(),
+        Some(Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend) => {
+            format!("bring brokers back, or lower min.insync.replicas of topic {topic}")
+        }
+        Some(Code::PolicyViolation) => "ask who set the broker's policy".to_owned(),
+        _ => format!(
+            "see that the brokers run and let this client in, and that topic {topic} has a leader: host topics describe {topic}"
+        ),
+    }
+}
+
 /// Why, in Kafka's words.
 pub fn reason(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| error.to_string(), short)
@@ -90,7 +148,7 @@ pub fn short(code: RDKafkaErrorCode) -> String {
 
 /// The cause in one of librdkafka's error lines, such as
 /// `localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)`.
-fn cause(line: &str) -> String {
+pub fn cause(line: &str) -> String {
     let line = line.split(" (after ").next().unwrap_or(line);
     let line = line.rsplit_once(" failed: ").map_or(line, |(_, cause)| cause);
     let line = line.split_once("/bootstrap: ").map_or(line, |(_, cause)| cause);

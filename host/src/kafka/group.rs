@@ -391,7 +391,8 @@ fn is_too_large(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::OffsetMetadataTooLarge)
 }
 
-/// Whether somebody else has the partition already.
+/// Whether somebody else has the partition already, or its topic is gone: made again, it must not
+/// inherit the position.
 fn is_fenced(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -399,6 +400,7 @@ fn is_fenced(error: &KafkaError) -> bool {
             RDKafkaErrorCode::IllegalGeneration
                 | RDKafkaErrorCode::UnknownMemberId
                 | RDKafkaErrorCode::FencedInstanceId
+                | RDKafkaErrorCode::UnknownTopicOrPartition
         )
     )
 }

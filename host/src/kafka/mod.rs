@@ -14,4 +14,5 @@ pub mod topics;
 pub mod tracker;
 mod waiting;
 mod waker;
+pub mod watch;
 pub mod window;

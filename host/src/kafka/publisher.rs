@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::CString;
 use std::pin::pin;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,11 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::client::KafkaArgs;
+use super::errors;
 use super::raw::{self, HeaderList, Record};
 
 /// How long a publish may take before its partition waits for it.
@@ -36,18 +38,33 @@ const SETTINGS: [(&str, &str); 9] = [
     ("reconnect.backoff.max.ms", "2000"),
 ];
 
-/// A topic to publish to.
+/// How long what a producer said last may explain that nothing is acknowledged.
+const RECENT: Duration = Duration::from_secs(60);
+/// How long a producer may take to look a topic up.
+const LOOK_UP: Duration = Duration::from_secs(5);
+
+/// A topic to publish to. Clones are the same destination.
 #[derive(Debug, Clone)]
 pub struct Destination {
     name: CString,
-    partitions: i32,
+    partitions: Arc<AtomicI32>,
 }
 
 impl Destination {
     /// A topic with this many partitions. None where the name holds a NUL.
     pub fn new(name: &str, partitions: usize) -> Option<Self> {
-        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
-        Some(Self { name: CString::new(name).ok()?, partitions })
+        let to = Self { name: CString::new(name).ok()?, partitions: Arc::default() };
+        to.set_partitions(partitions);
+        Some(to)
+    }
+
+    /// It has this many partitions now.
+    pub fn set_partitions(&self, partitions: usize) {
+        self.partitions.store(i32::try_from(partitions).unwrap_or(i32::MAX), Ordering::Relaxed);
+    }
+
+    fn has(&self, partition: i32) -> bool {
+        partition < self.partitions.load(Ordering::Relaxed)
     }
 
     /// Its name, for people.
@@ -64,6 +81,8 @@ pub struct Publisher {
     batched: Client,
     /// For records that were refused for the size of their batch; made when the first one is.
     alone: OnceLock<Client>,
+    /// Told when a topic does not seem to be as it was.
+    doubt: Notify,
 }
 
 /// A producer, made anew when it fails for good.
@@ -72,13 +91,44 @@ struct Client {
     producer: RwLock<Arc<ThreadedProducer<Reports>>>,
     /// When brokers were looked for last because nothing was acknowledged.
     looked: Mutex<Option<Instant>>,
+    said: Said,
 }
+
+/// What a producer said last, and when.
+type Said = Arc<Mutex<Option<(Instant, String)>>>;
 
 impl Publisher {
     /// # Errors
     /// What librdkafka has against the configuration.
     pub fn new(kafka: &KafkaArgs) -> KafkaResult<Self> {
-        Ok(Self { batched: Client::new(kafka.config(&SETTINGS))?, alone: OnceLock::new() })
+        let batched = Client::new(kafka.config(&SETTINGS))?;
+        Ok(Self { batched, alone: OnceLock::new(), doubt: Notify::new() })
+    }
+
+    /// A record could not be published: somebody should look at the topics.
+    pub fn doubt(&self) {
+        self.doubt.notify_one();
+    }
+
+    /// Completes once somebody should look at the topics.
+    pub async fn in_doubt(&self) {
+        self.doubt.notified().await;
+    }
+
+    /// What went wrong with the connection in the last minute, for people.
+    pub fn last_said(&self) -> Option<String> {
+        let said = self.batched.said.lock();
+        said.as_ref().filter(|(at, _)| at.elapsed() < RECENT).map(|(_, what)| what.clone())
+    }
+
+    /// Lets the producers look a topic up again, which they do by themselves only every few
+    /// minutes. Blocks for up to 10 s.
+    pub fn look_up(&self, topic: &str) {
+        for client in [Some(&self.batched), self.alone.get()].into_iter().flatten() {
+            let producer = Arc::clone(&client.producer.read());
+            // Where nobody answers, it is asked again later.
+            let _ = producer.client().fetch_metadata(Some(topic), LOOK_UP);
+        }
     }
 
     /// Publishes one record and waits until the broker has it. `partition` is the record's own
@@ -94,10 +144,14 @@ impl Publisher {
         value: Option<&[u8]>,
         headers: &HeaderList,
     ) -> Result<(), RDKafkaErrorCode> {
-        let own = Some(partition).filter(|number| *number < to.partitions);
+        let own = Some(partition).filter(|number| to.has(*number));
+        if own.is_none() {
+            self.doubt();
+        }
         match self.publish_to(to, own, key, value, headers).await {
             // The topic was made again with fewer partitions.
             Err(RDKafkaErrorCode::UnknownPartition) if own.is_some() => {
+                self.doubt();
                 self.publish_to(to, None, key, value, headers).await
             }
             result => result,
@@ -138,8 +192,9 @@ impl Publisher {
 
 impl Client {
     fn new(config: ClientConfig) -> KafkaResult<Self> {
-        let producer = RwLock::new(Arc::new(config.create_with_context(Reports)?));
-        Ok(Self { config, producer, looked: Mutex::default() })
+        let said = Said::default();
+        let producer = config.create_with_context(Reports { said: Arc::clone(&said) })?;
+        Ok(Self { config, producer: RwLock::new(Arc::new(producer)), looked: Mutex::default(), said })
     }
 
     async fn publish(&self, record: Record<'_>) -> Result<(), RDKafkaErrorCode> {
@@ -178,7 +233,7 @@ impl Client {
             return;
         }
         tracing::warn!(fatal = ?broken.client().fatal_error(), "making a new producer");
-        match self.config.create_with_context(Reports) {
+        match self.config.create_with_context(Reports { said: Arc::clone(&self.said) }) {
             Ok(producer) => *current = Arc::new(producer),
             Err(error) => tracing::error!(%error, "cannot make a new producer"),
         }
@@ -186,7 +241,9 @@ impl Client {
 }
 
 /// Passes each delivery report on to whoever waits for it.
-struct Reports;
+struct Reports {
+    said: Said,
+}
 
 type Report = oneshot::Sender<Result<(), RDKafkaErrorCode>>;
 
@@ -210,5 +267,9 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "producer");
+        // "All brokers are down" comes after the error that says why.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.said.lock() = Some((Instant::now(), errors::cause(reason)));
+        }
     }
 }

@@ -1,14 +1,17 @@
-//! The topics a plugin needs: found, or created after the source topic's pattern.
+//! The topics a plugin needs: found, created after the source topic's pattern, grown with it.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 
 use super::client::KafkaArgs;
 use super::errors::{self, Context};
+use super::raw;
 use crate::error::Failure;
 
 /// What retry and dead-letter topics take more than the source topic: the host's headers.
@@ -16,6 +19,8 @@ const HEADER_ROOM: u64 = 64 << 10;
 /// The broker's default for `max.message.bytes`.
 const DEFAULT_MAX_MESSAGE_BYTES: u64 = 1_048_588;
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a topic that was created or grown is looked for until it appears.
+const APPEAR_POLL: Duration = Duration::from_millis(50);
 
 /// Looks topics up and creates them.
 pub struct Topics {
@@ -37,15 +42,56 @@ impl Topics {
         Ok(Self { admin, address: kafka.bootstrap_servers.clone(), create })
     }
 
-    /// Makes sure that `source` and the topics derived from it exist. Returns the number of
-    /// partitions of each derived topic.
+    /// Makes sure that `source` and the topics derived from it exist.
     ///
     /// # Errors
     /// A topic is missing and may not or cannot be created, or Kafka does not answer.
-    pub async fn ensure(&self, source: &str, derived: &[String]) -> Result<Vec<usize>, Failure> {
+    pub async fn ensure(&self, source: &str, derived: &[String]) -> Result<Derived, Failure> {
         if self.partitions(source)?.is_none() {
             self.create(vec![NewTopic::new(source, -1, TopicReplication::Fixed(-1))]).await?;
         }
+        self.follow(source, derived).await
+    }
+
+    /// Makes sure of the topics derived from `source`: creates those that are missing, and gives
+    /// those that have fewer partitions than it as many. The source itself is never touched, and
+    /// without the right to create topics none is.
+    ///
+    /// # Errors
+    /// A topic is missing and may not or cannot be created, or Kafka does not answer.
+    pub async fn follow(&self, source: &str, derived: &[String]) -> Result<Derived, Failure> {
+        self.create_missing(source, derived).await?;
+        let wanted = self.found(source)?;
+        let mut found = Derived { partitions: Vec::with_capacity(derived.len()), refused: Vec::new() };
+        for name in derived {
+            let mut count = self.found(name)?;
+            if count < wanted && self.create {
+                match self.grow(name, count, wanted).await {
+                    Ok(grown) => count = grown,
+                    Err(failure) => found.refused.push(failure),
+                }
+            }
+            found.partitions.push(count);
+        }
+        Ok(found)
+    }
+
+    /// Whether topics that are missing are created.
+    pub fn creates(&self) -> bool {
+        self.create
+    }
+
+    /// Whether Kafka says that there is no such topic.
+    pub fn is_missing(&self, name: &str) -> bool {
+        matches!(self.partitions(name), Ok(None))
+    }
+
+    /// Whether Kafka answers at all.
+    pub fn answers(&self, topic: &str) -> bool {
+        self.partitions(topic).is_ok()
+    }
+
+    async fn create_missing(&self, source: &str, derived: &[String]) -> Result<(), Failure> {
         let mut missing = Vec::new();
         for name in derived {
             if self.partitions(name)?.is_none() {
@@ -62,7 +108,36 @@ impl Topics {
             });
             self.create(topics.collect()).await?;
         }
-        derived.iter().map(|name| self.found(name)).collect()
+        Ok(())
+    }
+
+    /// Gives a topic `to` partitions. Returns how many it has then: another host may have been
+    /// quicker.
+    async fn grow(&self, name: &str, from: usize, to: usize) -> Result<usize, Failure> {
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let wanted = NewPartitions::new(name, to);
+        let results = self.admin.create_partitions([&wanted], &options).await;
+        for result in results.map_err(|error| self.away(&error))? {
+            if let Err((_, code)) = result
+                && self.found(name)? < to
+            {
+                let what = format!(
+                    "cannot give topic {name} {to} partitions, as many as its source has: {}",
+                    errors::short(code)
+                );
+                return Err(Failure::unavailable(what).help(format!("grant this client ALTER on topic {name}"))
+                    .help(format!("until then what has no partition of its number among the {from} there is placed by its key")));
+            }
+        }
+        let until = tokio::time::Instant::now() + TIMEOUT;
+        loop {
+            let count = self.found(name)?;
+            if count >= to || tokio::time::Instant::now() >= until {
+                tracing::info!(topic = name, from, to = count, "grown with its source");
+                return Ok(count);
+            }
+            tokio::time::sleep(APPEAR_POLL).await;
+        }
     }
 
     fn found(&self, name: &str) -> Result<usize, Failure> {
@@ -105,7 +180,7 @@ impl Topics {
                         "topic {name} was created but does not appear"
                     )));
                 }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(APPEAR_POLL).await;
             }
         }
         Ok(())
@@ -117,10 +192,23 @@ impl Topics {
     }
 
     fn look_up<T>(&self, name: &str, read: impl FnOnce(&MetadataTopic) -> T) -> Result<Option<T>, Failure> {
-        let metadata = self.admin.inner().fetch_metadata(Some(name), TIMEOUT);
-        let metadata = metadata.map_err(|error| self.away(&error))?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
-        Ok(topic.filter(|topic| !topic.partitions().is_empty()).map(read))
+        let client = self.admin.inner();
+        let metadata = tokio::task::block_in_place(|| client.fetch_metadata(Some(name), TIMEOUT));
+        let metadata = metadata.map_err(|error| {
+            raw::bootstrap_again(client, &self.address);
+            self.away(&error)
+        })?;
+        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
+            return Ok(None);
+        };
+        match topic.error().map(RDKafkaErrorCode::from) {
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                Err(Failure::unavailable(format!("this client may not see topic {name}"))
+                    .help(format!("grant it DESCRIBE on topic {name}, or see whether the topic exists")))
+            }
+            Some(_) => Ok(None),
+            None => Ok(Some(topic).filter(|topic| !topic.partitions().is_empty()).map(read)),
+        }
     }
 
     /// What derived topics take over from the source.
@@ -156,6 +244,15 @@ impl Topics {
     fn away(&self, error: &KafkaError) -> Failure {
         errors::no_answer(&self.address, self.admin.inner().context(), error)
     }
+}
+
+/// The topics derived from a source.
+#[derive(Debug)]
+pub struct Derived {
+    /// How many partitions each has, in the order they were asked for.
+    pub partitions: Vec<usize>,
+    /// Why some could not be grown.
+    pub refused: Vec<Failure>,
 }
 
 struct Shape {

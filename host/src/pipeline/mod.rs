@@ -16,9 +16,11 @@ use self::rules::{Action, Ruling};
 use crate::clock;
 use crate::config::OnDead;
 use crate::kafka::delivery::Delivery;
+use crate::kafka::errors;
 use crate::kafka::headers::{BLOCK_LEN, Stamp};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::raw::HeaderList;
+use crate::kafka::watch::Chain;
 use crate::kafka::window::Past;
 use crate::metrics::{self, Messages};
 use crate::plugin::Plugin;
@@ -82,6 +84,15 @@ struct Next<'a> {
 }
 
 impl Pipeline {
+    /// The topics of its messages.
+    pub fn chain(&self) -> Chain {
+        Chain {
+            source: self.plugin.subscription.topic.clone(),
+            retry: self.retry.clone(),
+            dead_letter: self.dead_letter.clone(),
+        }
+    }
+
     /// Calls the plugin, makes the outcome durable, and lets the commit position pass. `slot` is
     /// what the call occupies; it is free again before anything is published.
     ///
@@ -277,14 +288,17 @@ impl Pipeline {
                 match timeout(PUBLISH_BOUND, &mut publishing).await {
                     Ok(published) => break published,
                     Err(_) => blocked
-                        .get_or_insert_with(|| Blocked::new(delivery))
-                        .report(next.to, &"no acknowledgement"),
+                        .get_or_insert_with(|| Blocked::new(delivery, &self.publisher))
+                        .report(next.to, None),
                 }
             };
             match published {
                 Ok(()) => return true,
                 Err(RDKafkaErrorCode::MessageSizeTooLarge) if cut != Cut::Everything => return false,
-                Err(code) => blocked.get_or_insert_with(|| Blocked::new(delivery)).wait(next.to, code).await,
+                Err(code) => {
+                    let blocked = blocked.get_or_insert_with(|| Blocked::new(delivery, &self.publisher));
+                    blocked.wait(next.to, code).await;
+                }
             }
         }
     }
@@ -321,28 +335,37 @@ impl Pipeline {
 /// A publish that failed and is tried again: its partition waits.
 struct Blocked<'a> {
     delivery: &'a Delivery,
+    publisher: &'a Publisher,
     backoff: Duration,
 }
 
 impl<'a> Blocked<'a> {
-    fn new(delivery: &'a Delivery) -> Self {
+    fn new(delivery: &'a Delivery, publisher: &'a Publisher) -> Self {
         delivery.partition().block();
-        Self { delivery, backoff: BACKOFF.0 }
+        Self { delivery, publisher, backoff: BACKOFF.0 }
     }
 
     async fn wait(&mut self, to: &Destination, code: RDKafkaErrorCode) {
-        self.report(to, &code);
+        self.report(to, Some(code));
         tokio::time::sleep(self.backoff).await;
         self.backoff = (self.backoff * 2).min(BACKOFF.1);
     }
 
     /// Once for the partition, however many of its messages wait, and then at intervals.
-    fn report(&self, to: &Destination, error: &impl std::fmt::Display) {
-        metrics::publish_failed(&to.name(), error);
+    /// Without a code nothing came back yet.
+    fn report(&self, to: &Destination, code: Option<RDKafkaErrorCode>) {
+        const NOTHING: &str = "no acknowledgement";
+        self.publisher.doubt();
+        match &code {
+            Some(code) => metrics::publish_failed(&to.name(), code),
+            None => metrics::publish_failed(&to.name(), &NOTHING),
+        }
         let partition = self.delivery.partition();
         if partition.may_report(REPORT_INTERVAL) {
+            let error = code.map_or_else(|| NOTHING.to_owned(), errors::short);
+            let said = self.publisher.last_said().filter(|_| code.is_none_or(errors::is_silence));
             tracing::error!(
-                to = %to.name(), %error,
+                to = %to.name(), error, said, help = errors::publish_help(code, &to.name()),
                 topic = partition.topic(), partition = partition.index(), offset = self.delivery.message().offset(),
                 "cannot publish a failed message; its partition waits until it can"
             );

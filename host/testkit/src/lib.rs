@@ -12,6 +12,7 @@ mod usage;
 mod wait;
 
 pub use http::{Response, get, post, request};
+pub use kafka::secured::{PASSWORD, Secured, USER};
 pub use kafka::{Kafka, Record};
 pub use process::{Process, binary, plugin};
 pub use rng::Rng;

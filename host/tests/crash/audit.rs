@@ -30,6 +30,12 @@ impl Chain {
         format!("{}.dlt", self.source)
     }
 
+    /// Creates its retry topics and its dead-letter topic.
+    pub fn create_derived(&self, kafka: &Kafka, partitions: usize) {
+        let retries = (2..=ATTEMPTS).map(|attempt| self.topic(attempt));
+        retries.chain([self.dead()]).for_each(|topic| kafka.create_topic(&topic, partitions, &[]));
+    }
+
     /// Where the delivery number `attempt` is read.
     pub fn topic(&self, attempt: u32) -> String {
         match attempt {

@@ -39,6 +39,11 @@ impl Host {
         self.started.elapsed()
     }
 
+    /// Waits for a line.
+    pub fn wait(&self, matches: impl Fn(&str) -> bool, bound: Duration) -> String {
+        self.process.wait_for(matches, bound)
+    }
+
     /// How many deliveries it has begun.
     pub fn handled(&self) -> usize {
         self.process.count(is_delivery)

@@ -60,7 +60,10 @@ fn a_partition_waits_for_its_dead_letter_topic() {
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), 2, &[]);
     kafka.create_topic(SLOW.source(), 1, &[]);
-    let host = Host::start(&kafka, &["faulty_fast", "faulty"], &[]);
+    FAST.create_derived(&kafka, 2);
+    SLOW.create_derived(&kafka, 1);
+    // Here the operator keeps the topics.
+    let host = Host::start(&kafka, &["faulty_fast", "faulty"], &["--create-topics=false"]);
     host.ready(BOUND);
     // Partition 0 gets what is rejected, partition 1 what is done.
     let task = |id: usize| if id.is_multiple_of(2) { Task::Rejected } else { Task::Done };
@@ -91,6 +94,7 @@ fn a_partition_waits_for_its_dead_letter_topic() {
         sleep(Duration::from_millis(500));
     }
     println!("said {WAITS:?} {told} times at first, {} times in all", waits());
+    host.wait(|line| line.contains(&format!("topic {} does not exist", FAST.dead())), BOUND);
     let handled = host.handled();
     kafka.create_topic(&FAST.dead(), 2, &[]);
     FAST.settle(&kafka, 2 * BOUND);
@@ -101,4 +105,57 @@ fn a_partition_waits_for_its_dead_letter_topic() {
     report.print("the dead-letter topic deleted");
     report.check_exactly_once();
     assert!(told <= 2, "the waiting partition said so {told} times at once");
+}
+
+#[test]
+fn a_deleted_dead_letter_topic_comes_back_by_itself() {
+    let kafka = Kafka::start();
+    kafka.create_topic(FAST.source(), 3, &[("max.message.bytes", "200000")]);
+    let host = Host::start(&kafka, PLUGINS, &[]);
+    host.ready(BOUND);
+    let work = Workload::new((0..600).map(|_| Task::Rejected));
+    kafka.produce(FAST.source(), work.records(0..300));
+    FAST.settle(&kafka, BOUND);
+    let letters: Vec<usize> = kafka.read_all(&FAST.dead()).iter().map(id_of).collect();
+    kafka.cli("topics", &["--bootstrap-server", kafka.bootstrap(), "--delete", "--topic", &FAST.dead()]);
+    let since = Instant::now();
+    kafka.produce(FAST.source(), work.records(300..600));
+    FAST.settle(&kafka, 2 * BOUND);
+    println!("made again, and all letters written, after {:.1} s", since.elapsed().as_secs_f64());
+    let report = FAST.check_ends(&kafka, &work, &Deliveries::of(&host.stop()), &letters);
+    report.print("the dead-letter topic deleted, and made again by the host");
+    report.check_exactly_once();
+    assert_eq!(kafka.end_offsets(&FAST.dead()).len(), 3);
+    let topic = ["--entity-type", "topics", "--entity-name", &FAST.dead()];
+    let describe = ["--bootstrap-server", kafka.bootstrap(), "--describe"];
+    let settings = kafka.cli("configs", &[&describe[..], &topic[..]].concat());
+    assert!(settings.contains("max.message.bytes=265536"), "{settings}");
+}
+
+/// The broker ends when it cannot write, and comes back with room.
+#[test]
+fn the_brokers_disk_is_full() {
+    const MESSAGES: usize = 20_000;
+    // Above the 10 MiB that Kafka reserves for an index, below what the dead letters take.
+    const LIMIT_KIB: u64 = 11 << 10;
+    let work = Workload::new((0..MESSAGES).map(|_| Task::Rejected));
+    let kafka = Kafka::start();
+    kafka.create_topic(FAST.source(), 1, &[]);
+    kafka.produce(FAST.source(), work.records(work.ids()));
+    kafka.stop();
+    kafka.limit_files(Some(LIMIT_KIB));
+    kafka.start_again();
+    let host = Host::start(&kafka, PLUGINS, &[]);
+    eventually(2 * BOUND, || !kafka.is_running());
+    let said = std::fs::read_to_string(kafka.dir().join("server.log")).expect("the broker's log");
+    assert!(said.contains("File too large"), "the broker ended for another reason");
+    let handled = host.handled();
+    assert!(handled < MESSAGES, "the disk was never full");
+    // Longer than a publish may take before its partition waits.
+    eventually(BOUND, || host.count(|line| line.contains(WAITS)) > 0);
+    kafka.limit_files(None);
+    kafka.start_again();
+    FAST.settle(&kafka, 2 * BOUND);
+    let report = FAST.check_ends(&kafka, &work, &Deliveries::of(&host.stop()), &[]);
+    report.print(&format!("the disk full after {handled} messages"));
 }

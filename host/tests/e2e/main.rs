@@ -5,6 +5,7 @@
 
 mod configuration;
 mod embedded;
+mod groups;
 mod hostile;
 mod limits;
 mod logs;
@@ -16,5 +17,7 @@ mod order;
 mod retry;
 mod rules;
 mod sandbox;
+mod secured;
 mod start_up;
 mod support;
+mod topics;

@@ -118,11 +118,25 @@ impl Host {
     /// Starts the host on some plugins and waits until it has joined their groups.
     #[track_caller]
     pub fn start(kafka: &Kafka, plugins: &[&Path]) -> Self {
-        let mut args = vec!["--bootstrap-servers", kafka.bootstrap(), "--listen", "127.0.0.1:0"];
+        Self::start_with(kafka, plugins, &[])
+    }
+
+    /// With more arguments.
+    #[track_caller]
+    pub fn start_with(kafka: &Kafka, plugins: &[&Path], more: &[&str]) -> Self {
+        let mut args = vec!["--bootstrap-servers", kafka.bootstrap()];
         for path in plugins {
             args.extend(["--plugin", path.to_str().expect("a path in UTF-8")]);
         }
-        let process = Process::start("host", &args);
+        args.extend(more);
+        Self::run(&args, &[])
+    }
+
+    /// With these arguments and this environment alone.
+    #[track_caller]
+    pub fn run(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let args: Vec<&str> = args.iter().copied().chain(["--listen", "127.0.0.1:0"]).collect();
+        let process = Process::start_with(&testkit::binary("host"), &args, env);
         process.wait_for(|line| line.starts_with("Ready in"), BOUND);
         let line = process.wait_for(|line| line.starts_with("  health"), BOUND);
         let port = between(&line, "http://127.0.0.1:", "/readyz").and_then(|port| port.parse().ok());

@@ -3,6 +3,7 @@
 mod client;
 mod jars;
 mod produce;
+pub(crate) mod secured;
 mod segments;
 
 use std::collections::HashMap;
@@ -41,6 +42,10 @@ pub struct Kafka {
     dir: PathBuf,
     jars: PathBuf,
     bootstrap: String,
+    /// For a listener that the settings may add.
+    secured_port: u16,
+    /// How large a file of the broker may become, where it has a bound; KiB.
+    file_limit: Mutex<Option<u64>>,
     jvm: Vec<String>,
     server: Mutex<Option<Guarded>>,
     /// Clients that look at offsets, by group.
@@ -84,10 +89,19 @@ impl Kafka {
     }
 
     fn try_start(settings: &[(&str, &str)], jvm: &[&str]) -> Result<Self> {
+        let text: String = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        Self::try_start_with(jvm, |_, _, _, _| Ok(text.clone()))
+    }
+
+    /// `settings` is given the broker's directory and its ports: plain, controller, one to spare.
+    fn try_start_with(
+        jvm: &[&str],
+        settings: impl Fn(&Path, u16, u16, u16) -> Result<String>,
+    ) -> Result<Self> {
         let jars = jars::resolve()?;
         let mut failure = None;
         for _ in 0..STARTS {
-            let kafka = Self::prepare(jars.clone(), settings, jvm)?;
+            let kafka = Self::prepare(jars.clone(), &settings, jvm)?;
             match kafka.launch() {
                 Ok(()) => return Ok(kafka),
                 Err(error) if kafka.log().contains("Address already in use") => failure = Some(error),
@@ -101,7 +115,11 @@ impl Kafka {
     }
 
     /// A directory with settings and a formatted log directory.
-    fn prepare(jars: PathBuf, settings: &[(&str, &str)], jvm: &[&str]) -> Result<Self> {
+    fn prepare(
+        jars: PathBuf,
+        settings: impl Fn(&Path, u16, u16, u16) -> Result<String>,
+        jvm: &[&str],
+    ) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("testkit-kafka-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
@@ -113,18 +131,18 @@ impl Kafka {
             let from = jars.join("formatted").join(file);
             fs::copy(&from, data.join(file)).with_context(|| format!("copying {}", from.display()))?;
         }
-        let (port, controller) = (free_port(), free_port());
+        let (port, controller, secured_port) = (free_port(), free_port(), free_port());
         let mut text = SETTINGS.to_owned();
         text.push_str(&listeners(port, controller));
         text.push_str(&format!("log.dirs={}\n", data.display()));
-        for (key, value) in settings {
-            text.push_str(&format!("{key}={value}\n"));
-        }
+        text.push_str(&settings(&dir, port, controller, secured_port)?);
         fs::write(dir.join("server.properties"), text)?;
         Ok(Self {
             dir,
             jars,
             bootstrap: format!("127.0.0.1:{port}"),
+            secured_port,
+            file_limit: Mutex::new(None),
             jvm: jvm.iter().map(|&flag| flag.to_owned()).collect(),
             server: Mutex::new(None),
             clients: Mutex::new(HashMap::new()),
@@ -162,7 +180,14 @@ impl Kafka {
         args.extend(jars::java_options(&self.jars, "info"));
         args.push("kafka.Kafka".to_owned());
         args.push(self.dir.join("server.properties").display().to_string());
-        Guarded::spawn(OsStr::new(&jars::java()), args, Some(&self.dir), |command| {
+        let mut program = jars::java();
+        if let Some(limit) = *self.file_limit.lock().unwrap_or_else(PoisonError::into_inner) {
+            // The shell counts blocks of 512 bytes.
+            let limited = format!("ulimit -f {}; exec \"$0\" \"$@\"", limit * 2);
+            args.splice(0..0, ["-c".to_owned(), limited, program]);
+            program = "sh".to_owned();
+        }
+        Guarded::spawn(OsStr::new(&program), args, Some(&self.dir), |command| {
             command.current_dir(&self.dir).stdout(log).stderr(errors);
         })
     }
@@ -223,6 +248,23 @@ impl Kafka {
         self.signal("CONT");
     }
 
+    /// From its next start on, no file of the broker's becomes larger than so many KiB: writing
+    /// fails as on a full disk. None lifts the bound.
+    pub fn limit_files(&self, kib: Option<u64>) {
+        *self.file_limit.lock().unwrap_or_else(PoisonError::into_inner) = kib;
+    }
+
+    /// Whether the broker runs.
+    #[track_caller]
+    pub fn is_running(&self) -> bool {
+        let mut server = self.server();
+        let running = server.as_mut().is_some_and(|server| must(server.try_wait()).is_none());
+        if !running {
+            *server = None;
+        }
+        running
+    }
+
     /// What the running broker has used.
     #[track_caller]
     pub fn usage(&self) -> Usage {
@@ -231,7 +273,7 @@ impl Kafka {
 
     /// Runs one of Kafka's own command line classes and returns its standard output. `name` is
     /// `topics`, `groups`, `configs`, `console-producer`, `console-consumer`, `dump-log`,
-    /// `delete-records`, `transactions`, or a class; `--bootstrap-server` is for the caller to give.
+    /// `delete-records`, `transactions`, `acls`, or a class; `--bootstrap-server` is for the caller to give.
     ///
     /// # Panics
     /// When it fails; shows what it printed.
@@ -303,6 +345,7 @@ fn class(name: &str) -> &str {
     match name {
         "topics" => "org.apache.kafka.tools.TopicCommand",
         "groups" => "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        "acls" => "org.apache.kafka.tools.AclCommand",
         "configs" => "kafka.admin.ConfigCommand",
         "console-producer" => "org.apache.kafka.tools.ConsoleProducer",
         "console-consumer" => "org.apache.kafka.tools.consumer.ConsoleConsumer",

@@ -1,0 +1,179 @@
+//! Kafka with TLS and passwords.
+
+use std::path::{Path, PathBuf};
+
+use testkit::{PASSWORD, Process, Record, Secured, USER, binary, eventually};
+
+use crate::support::{BOUND, Guest, Host, attempts, body, deliveries, file};
+
+/// A file with everything but the password.
+fn config(kafka: &Secured, guest: &Guest, mechanism: &str, more: &str) -> PathBuf {
+    let lines = format!(
+        "[kafka]\nbootstrap-servers = \"{}\"\n\
+         [kafka.properties]\nsecurity.protocol = \"sasl_ssl\"\nsasl.mechanism = \"{mechanism}\"\n\
+         sasl.username = \"{USER}\"\n{more}\n\
+         [[plugin]]\npath = \"{}\"\ntopic = \"{}\"\n",
+        kafka.bootstrap(),
+        guest.path.display(),
+        guest.topic,
+    );
+    file(&format!("{}-{mechanism}.toml", guest.topic), lines.as_bytes())
+}
+
+fn authority(kafka: &Secured) -> String {
+    format!("ssl.ca.location = \"{}\"", kafka.certificate().display())
+}
+
+/// What the host needs: its topics and its groups, nothing of the cluster.
+fn grant_all(kafka: &Secured, guest: &Guest) {
+    let prefixed = ["--resource-pattern-type", "prefixed"];
+    let topics = ["--topic", &guest.topic, prefixed[0], prefixed[1]];
+    kafka.grant(&["Read", "Write", "Create", "DescribeConfigs", "Alter"], &topics);
+    kafka.grant(&["Read"], &["--group", &guest.group, prefixed[0], prefixed[1]]);
+}
+
+/// Runs a command of the host that ends by itself: exit code and lines.
+fn run(config: &Path, args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut all = vec!["--config", config.to_str().expect("a path in UTF-8")];
+    all.extend(args);
+    let mut process = Process::start_with(&binary("host"), &all, env);
+    let status = process.wait(BOUND);
+    (status.code(), process.lines().join("\n"))
+}
+
+#[test]
+fn messages_go_their_way_over_tls_with_a_password() {
+    let kafka = Secured::start();
+    let guest = Guest::fast("secured");
+    grant_all(&kafka, &guest);
+    let password = format!("sasl.password={PASSWORD}");
+    let secret = [("KAFKA_PROPERTIES", password.as_str())];
+    for (round, mechanism) in ["SCRAM-SHA-512", "PLAIN"].into_iter().enumerate() {
+        let config = config(&kafka, &guest, mechanism, &authority(&kafka));
+        let host = Host::run(&["--config", config.to_str().expect("a path in UTF-8")], &secret);
+        kafka.kafka().produce(&guest.topic, [Record::new(body("failing", "retry", ""))]);
+        kafka.kafka().produce(&guest.topic, [Record::new(body("fine", "done", ""))]);
+        guest.settle(kafka.kafka());
+        let all = deliveries(&host.stop());
+        assert_eq!(attempts(&all, "failing"), [1, 2, 3, 4, 5, 6], "{mechanism}");
+        assert_eq!(attempts(&all, "fine"), [1], "{mechanism}");
+        assert_eq!(kafka.kafka().read_all(&guest.dead).len(), round + 1);
+    }
+    let config = config(&kafka, &guest, "PLAIN", &authority(&kafka));
+    let (code, shown) = run(&config, &["config", "show"], &secret);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("properties.\"sasl.password\" = \"***\"") && !shown.contains(PASSWORD), "{shown}");
+    what_is_wrong_ends_the_start(&kafka, &guest);
+}
+
+/// With the cause, and never with the password.
+fn what_is_wrong_ends_the_start(kafka: &Secured, guest: &Guest) {
+    let wrong = [("KAFKA_PROPERTIES", "sasl.password=hush-hush")];
+    for (mechanism, cause) in
+        [("SCRAM-SHA-512", "invalid credentials"), ("PLAIN", "invalid username or password")]
+    {
+        let config = config(kafka, guest, mechanism, &authority(kafka));
+        let (code, told) = run(&config, &["--listen", "127.0.0.1:0"], &wrong);
+        assert_eq!(code, Some(1), "{told}");
+        println!("{told}");
+        assert!(told.contains("does not let this client in (") && told.contains(cause), "{told}");
+        assert!(
+            told.contains("help: ") && told.contains("sasl.username") && !told.contains("hush"),
+            "{told}"
+        );
+        assert!(!told.contains(" ERROR ") && !told.contains(" WARN "), "{told}");
+    }
+    let config = config(kafka, guest, "PLAIN", "");
+    let (code, told) = run(&config, &["topics", "list"], &wrong);
+    assert_eq!(code, Some(1), "{told}");
+    println!("{told}");
+    assert!(told.contains("over TLS (") && told.contains("certificate could not be verified"), "{told}");
+    assert!(told.contains("ssl.ca.location") && !told.contains("hush"), "{told}");
+}
+
+#[test]
+fn a_partition_waits_while_its_dead_letter_topic_may_not_be_written() {
+    const WAITS: &str = "cannot publish a failed message";
+    let kafka = Secured::start();
+    let (blocked, other) = (Guest::fast("revoked"), Guest::fast("granted"));
+    for guest in [&blocked, &other] {
+        kafka.kafka().create_topic(&guest.topic, 2, &[]);
+        grant_all(&kafka, guest);
+    }
+    // Only this topic loses it later, so it must not come through the prefix.
+    let prefix = ["--topic", &blocked.topic, "--resource-pattern-type", "prefixed"];
+    kafka.revoke(&["Write"], &prefix);
+    let derived = blocked.retry_topics.iter().chain([&blocked.dead]);
+    kafka.grant(&["Write"], &derived.flat_map(|topic| ["--topic", topic]).collect::<Vec<_>>());
+    let lines = format!(
+        "[kafka]\nbootstrap-servers = \"{}\"\n[kafka.properties]\nsecurity.protocol = \"sasl_ssl\"\n\
+         sasl.mechanism = \"PLAIN\"\nsasl.username = \"{USER}\"\n{}\n",
+        kafka.bootstrap(),
+        authority(&kafka)
+    );
+    let config = file("revoked.toml", lines.as_bytes());
+    let password = format!("sasl.password={PASSWORD}");
+    let paths = [&config, &blocked.path, &other.path].map(|path| path.to_str().expect("a path in UTF-8"));
+    let args = ["--config", paths[0], "--plugin", paths[1], "--plugin", paths[2]];
+    let host = Host::run(&args, &[("KAFKA_PROPERTIES", &password)]);
+    let publish = |id: &str, action: &str, partition: i32| {
+        kafka.kafka().produce(&blocked.topic, [Record::new(body(id, action, "")).on(partition)]);
+    };
+    publish("before", "reject", 0);
+    blocked.settle(kafka.kafka());
+
+    kafka.revoke(&["Write"], &["--topic", &blocked.dead]);
+    publish("refused", "reject", 0);
+    let line = host.process.wait_for(|line| line.contains(WAITS), BOUND);
+    println!("{line}");
+    assert!(line.contains("Topic authorization failed"), "{line}");
+    assert!(
+        line.contains(&format!("grant WRITE and DESCRIBE on topic {} to this client", blocked.dead)),
+        "{line}"
+    );
+    // What needs no dead letter goes on: the other partition, the other plugin.
+    publish("elsewhere", "done", 1);
+    publish("behind", "reject", 0);
+    kafka.kafka().produce(&other.topic, [Record::new(body("other", "retry", ""))]);
+    other.settle(kafka.kafka());
+    eventually(BOUND, || kafka.kafka().committed(&blocked.group, &blocked.topic) == [Some(1), Some(1)]);
+    assert_eq!(kafka.kafka().read_all(&blocked.dead).len(), 1);
+
+    kafka.grant(&["Write"], &["--topic", &blocked.dead]);
+    blocked.settle(kafka.kafka());
+    let lines = host.stop();
+    let told = lines.iter().filter(|line| line.contains(WAITS)).count();
+    println!("said so {told} times");
+    let all = deliveries(&lines);
+    for id in ["before", "refused", "behind", "elsewhere"] {
+        assert_eq!(attempts(&all, id), [1], "{id}");
+    }
+    assert_eq!(attempts(&all, "other"), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(kafka.kafka().read_all(&blocked.dead).len(), 3);
+}
+
+#[test]
+fn a_password_that_is_gone_for_a_while_loses_and_repeats_nothing() {
+    const WAITS: &str = "cannot publish a failed message";
+    // The broker asks each connection for its password again.
+    let kafka = Secured::start_with(&[("connections.max.reauth.ms", "2000")]);
+    let guest = Guest::fast("expired");
+    grant_all(&kafka, &guest);
+    let config = config(&kafka, &guest, "SCRAM-SHA-512", &authority(&kafka));
+    let password = format!("sasl.password={PASSWORD}");
+    let args = ["--config", config.to_str().expect("a path in UTF-8")];
+    let host = Host::run(&args, &[("KAFKA_PROPERTIES", password.as_str())]);
+    // It waits in the client for its due time, and cannot be published when that has come.
+    kafka.kafka().produce(&guest.topic, [Record::new(body("late", "retry", r#","after-ms":15000"#))]);
+    eventually(BOUND, || host.handled("late") == 1);
+    kafka.forget_password();
+    let line = host.process.wait_for(|line| line.contains(WAITS), BOUND);
+    println!("{line}");
+    assert!(line.contains("said=") && line.to_lowercase().contains("authentication"), "{line}");
+    kafka.set_password();
+    let longest = guest.retry_topics.last().expect("a retry topic");
+    eventually(BOUND, || kafka.kafka().read_all(longest).len() == 2);
+    let lines = host.stop();
+    assert_eq!(attempts(&deliveries(&lines), "late")[..2], [1, 1]);
+    assert_eq!(attempts(&deliveries(&lines), "late").len(), 2, "repeated");
+}
