@@ -8,6 +8,7 @@ mod audit;
 mod drain;
 mod fixture;
 mod kill;
+// Waits for `ordering` in host.toml: mod order;
 mod outage;
 mod rebalance;
 mod workload;
