@@ -82,7 +82,8 @@ impl Publisher {
     }
 
     /// Publishes one record and waits until the broker has it. `partition` is the record's own
-    /// number; where the destination has no such partition, its key decides.
+    /// number; where the destination has no such partition, its key decides. `headers` is asked
+    /// again where the record is handed to librdkafka again, which keeps what it is given.
     ///
     /// # Errors
     /// Why the broker does not have it, or may not have it.
@@ -92,7 +93,7 @@ impl Publisher {
         partition: i32,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &HeaderList,
+        headers: &impl Fn() -> HeaderList,
     ) -> Result<(), RDKafkaErrorCode> {
         let own = Some(partition).filter(|number| *number < to.partitions);
         match self.publish_to(to, own, key, value, headers).await {
@@ -110,9 +111,9 @@ impl Publisher {
         partition: Option<i32>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &HeaderList,
+        headers: &impl Fn() -> HeaderList,
     ) -> Result<(), RDKafkaErrorCode> {
-        let record = || Record { topic: &to.name, partition, key, value, headers: headers.clone() };
+        let record = || Record { topic: &to.name, partition, key, value, headers: headers() };
         match self.batched.publish(record()).await {
             // A batch is refused as a whole: the topic may take this record without the others.
             Err(RDKafkaErrorCode::MessageSizeTooLarge) => self.alone()?.publish(record()).await,

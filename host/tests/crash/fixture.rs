@@ -104,7 +104,8 @@ impl Drop for Host {
     fn drop(&mut self) {
         let lines = self.process.lines();
         let told: Vec<&String> = lines.iter().filter(|line| !is_delivery(line)).collect();
-        println!("--- host {} said ---", self.process.pid());
+        let state = if self.process.is_running() { "runs" } else { "has ended" };
+        println!("--- host {}, which {state}, said ---", self.process.pid());
         told.iter().take(MOST_TOLD).for_each(|line| println!("{line}"));
     }
 }

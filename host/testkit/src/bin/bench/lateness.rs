@@ -1,6 +1,7 @@
 //! `bench lateness`: how long after its due time a retry is begun, by the host's own clock.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,6 @@ use testkit::{Process, Rng};
 use crate::retries::{Setup, conditions, now_ms, stop, waiting};
 
 const DELAYS_MS: [u64; 3] = [100, 1_000, 10_000];
-const CLOCKS_MS: [i64; 3] = [0, 5_000, -5_000];
 /// How many messages fall due a second, at most.
 const MOST_PER_SECOND: u64 = 5_000;
 /// How long writing the messages may take: they all wait before the first is due.
@@ -23,6 +23,17 @@ const FAKETIME: [&str; 2] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 ];
+/// librdkafka waits with a call that libfaketime leaves alone: against a clock that is behind, each
+/// such wait ends at once and the threads spin. This hands it on to one that libfaketime knows.
+const WAITS: &str = "\
+#include <errno.h>
+#include <pthread.h>
+#include <threads.h>
+int cnd_timedwait(cnd_t *cond, mtx_t *mutex, const struct timespec *until) {
+    int result = pthread_cond_timedwait((pthread_cond_t *)cond, (pthread_mutex_t *)mutex, until);
+    return result == 0 ? thrd_success : result == ETIMEDOUT ? thrd_timedout : thrd_error;
+}
+";
 const MEASURED: &str = "\
 Lateness: from the due time in the record's header to the guest's first line in the host's log, both
 by the host's clock, in milliseconds. All messages are in the retry topic of their delay before the
@@ -37,6 +48,9 @@ pub struct Args {
     /// How many messages wait; several with commas
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000])]
     waiting: Vec<u64>,
+    /// How many seconds the host's clock is off; several with commas
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, default_values_t = [0, 5, -5])]
+    clocks: Vec<i64>,
     /// The host to measure instead of the one that was built
     #[arg(long, value_name = "FILE")]
     host: Option<PathBuf>,
@@ -44,7 +58,7 @@ pub struct Args {
 
 /// One line of the table.
 struct Case {
-    clock_ms: i64,
+    clock_s: i64,
     delay_ms: u64,
     waiting: u64,
     /// Half of them have chosen their delay.
@@ -63,15 +77,15 @@ struct Due {
 /// # Errors
 /// A delivery came early, or not at all.
 pub fn run(args: &Args) -> Result<()> {
-    let faketime = faketime()?;
     let mut rng = Rng::seeded();
     let setup = Setup::new(args.host.as_deref(), DELAYS_MS[0], 10, DELAYS_MS.len() as u32)?;
+    let faketime = faketime(setup.kafka.dir())?;
     println!("| clock | delay | waiting | messages | p50 ms | p99 ms | max ms | early |");
     println!("|---|---|---|---|---|---|---|---|");
     let mut early = 0;
-    for case in cases(&args.waiting) {
-        let (due, late) = measure(&setup, &case, faketime, &mut rng).with_context(|| {
-            format!("{} waiting for {} ms, clock {} ms off", case.waiting, case.delay_ms, case.clock_ms)
+    for case in cases(args) {
+        let (due, late) = measure(&setup, &case, &faketime, &mut rng).with_context(|| {
+            format!("{} waiting for {} ms, clock {} s off", case.waiting, case.delay_ms, case.clock_s)
         })?;
         early += print(&case, &due, &late);
     }
@@ -80,16 +94,16 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn cases(waiting: &[u64]) -> Vec<Case> {
+fn cases(args: &Args) -> Vec<Case> {
     let mut cases = Vec::new();
-    for clock_ms in CLOCKS_MS {
+    for &clock_s in &args.clocks {
         for mixed in [false, true] {
             // What the clock could change does not depend on the mix.
-            if clock_ms != 0 && mixed {
+            if clock_s != 0 && mixed {
                 continue;
             }
             for delay_ms in DELAYS_MS {
-                cases.extend(waiting.iter().map(|&waiting| Case { clock_ms, delay_ms, waiting, mixed }));
+                cases.extend(args.waiting.iter().map(|&waiting| Case { clock_s, delay_ms, waiting, mixed }));
             }
         }
     }
@@ -98,16 +112,16 @@ fn cases(waiting: &[u64]) -> Vec<Case> {
 
 /// The due times, and how late each message was, in milliseconds.
 fn measure(setup: &Setup, case: &Case, faketime: &str, rng: &mut Rng) -> Result<(Vec<Due>, Vec<f64>)> {
-    let shift = format!("{:+}s", case.clock_ms / 1000);
+    let shift = format!("{:+}s", case.clock_s);
     let fake = [("LD_PRELOAD", faketime), ("FAKETIME", shift.as_str()), ("DONT_FAKE_MONOTONIC", "1")];
-    let host = setup.start(if case.clock_ms == 0 { &[] } else { &fake })?;
+    let host = setup.start(if case.clock_s == 0 { &[] } else { &fake })?;
     let writing = WRITING + Duration::from_secs(case.waiting / WRITTEN_PER_SECOND);
     let begin_ms = now_ms() + i64::try_from(writing.as_millis())?;
-    let due = schedule(case, begin_ms + case.clock_ms, rng);
+    let due = schedule(case, begin_ms + case.clock_s * 1000, rng);
     let records = (0..).zip(&due).map(|(number, due)| waiting(number, due.at_ms));
     setup.kafka.produce(&format!("faulty-retry-{}", case.delay_ms), records);
     ensure!(now_ms() < begin_ms, "writing the messages took longer than {writing:?}");
-    let last_ms = due.iter().map(|due| due.at_ms).max().unwrap_or(0) - case.clock_ms;
+    let last_ms = due.iter().map(|due| due.at_ms).max().unwrap_or(0) - case.clock_s * 1000;
     let left = Duration::from_millis((last_ms - now_ms()).max(0).unsigned_abs());
     let begun = deliveries(&host, due.len(), left + PATIENCE)?;
     stop(host)?;
@@ -192,7 +206,7 @@ fn line(case: &Case, kind: &str, mut late: Vec<f64>) -> usize {
     let early = late.iter().filter(|late| **late < 0.0).count();
     println!(
         "| {:+} s | {} ms | {} | {kind} | {:.1} | {:.1} | {:.1} | {early} |",
-        case.clock_ms / 1000,
+        case.clock_s,
         case.delay_ms,
         case.waiting,
         at(0.5),
@@ -202,7 +216,16 @@ fn line(case: &Case, kind: &str, mut late: Vec<f64>) -> usize {
     early
 }
 
-fn faketime() -> Result<&'static str> {
+/// What `LD_PRELOAD` must name so that a process has another clock.
+fn faketime(dir: &Path) -> Result<String> {
     let found = FAKETIME.into_iter().find(|path| Path::new(path).is_file());
-    found.context("libfaketime is missing, which sets the host's clock off: apt-get install -y faketime")
+    let faketime = found
+        .context("libfaketime is missing, which sets the host's clock off: apt-get install -y faketime")?;
+    let (source, library) = (dir.join("waits.c"), dir.join("waits.so"));
+    std::fs::write(&source, WAITS).with_context(|| format!("writing {}", source.display()))?;
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
+    let status = cc.status().context("starting cc: apt-get install -y gcc")?;
+    ensure!(status.success(), "cc: {status}");
+    Ok(format!("{}:{faketime}", library.display()))
 }

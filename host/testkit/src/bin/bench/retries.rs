@@ -60,9 +60,15 @@ impl Setup {
 
     /// Starts a host and waits until it has joined its groups.
     pub fn start(&self, env: &[(&str, &str)]) -> Result<Process> {
+        self.start_with(&[], env)
+    }
+
+    /// As above, with more arguments.
+    pub fn start_with(&self, more: &[String], env: &[(&str, &str)]) -> Result<Process> {
         let config = self.config.to_str().context("the path of host.toml is not UTF-8")?;
         let server = self.kafka.bootstrap();
-        let args = ["--config", config, "--bootstrap-servers", server, "--listen", "127.0.0.1:0"];
+        let mut args = vec!["--config", config, "--bootstrap-servers", server, "--listen", "127.0.0.1:0"];
+        args.extend(more.iter().map(String::as_str));
         let process = Process::start_with(&self.host, &args, env);
         process.wait_for(|line| line.starts_with("Ready in"), READY);
         Ok(process)

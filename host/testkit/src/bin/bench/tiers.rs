@@ -11,7 +11,7 @@ use testkit::{Process, Usage};
 
 use crate::retries::{SOURCE, Setup, conditions, message, stop};
 
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(100);
 const TELL: Duration = Duration::from_secs(1);
 const BOUND: Duration = Duration::from_secs(300);
 
@@ -30,6 +30,9 @@ pub struct Args {
     /// The host to measure instead of the one that was built
     #[arg(long, value_name = "FILE")]
     host: Option<PathBuf>,
+    /// Further arguments of the host, after --
+    #[arg(last = true)]
+    host_args: Vec<String>,
 }
 
 struct Figures {
@@ -71,7 +74,7 @@ fn measure(args: &Args) -> Result<Figures> {
     setup.kafka.produce(SOURCE, (0..args.messages).map(|number| message(number, "retry")));
     let broker = setup.kafka.usage().cpu;
     // A line for each delivery would be measured too.
-    let host = setup.start(&[("RUST_LOG", "warn")])?;
+    let host = setup.start_with(&args.host_args, &[("RUST_LOG", "warn")])?;
     let profile = args.perf.as_ref().map(|file| profile(&host, file)).transpose()?;
     let took = watch(&setup, args.messages)?;
     let (usage, broker_cpu) = (host.usage(), setup.kafka.usage().cpu - broker);
