@@ -132,7 +132,8 @@ impl Publisher {
     }
 
     /// Publishes one record and waits until the broker has it. `partition` is the record's own
-    /// number; where the destination has no such partition, its key decides.
+    /// number; where the destination has no such partition, its key decides. `headers` is asked
+    /// again where the record is handed to librdkafka again, which keeps what it is given.
     ///
     /// # Errors
     /// Why the broker does not have it, or may not have it.
@@ -142,7 +143,7 @@ impl Publisher {
         partition: i32,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &HeaderList,
+        headers: &impl Fn() -> HeaderList,
     ) -> Result<(), RDKafkaErrorCode> {
         let own = Some(partition).filter(|number| to.has(*number));
         if own.is_none() {
@@ -164,9 +165,9 @@ impl Publisher {
         partition: Option<i32>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &HeaderList,
+        headers: &impl Fn() -> HeaderList,
     ) -> Result<(), RDKafkaErrorCode> {
-        let record = || Record { topic: &to.name, partition, key, value, headers: headers.clone() };
+        let record = || Record { topic: &to.name, partition, key, value, headers: headers() };
         match self.batched.publish(record()).await {
             // A batch is refused as a whole: the topic may take this record without the others.
             Err(RDKafkaErrorCode::MessageSizeTooLarge) => self.alone()?.publish(record()).await,

@@ -275,7 +275,7 @@ impl Pipeline {
     /// partition. False where the topic does not take a record of this size, unless everything was
     /// cut out already.
     async fn publish(&self, delivery: &Delivery, cause: &Cause, next: &Next<'_>, cut: Cut) -> bool {
-        let headers = self.headers(delivery, cause, next, cut);
+        let headers = || self.headers(delivery, cause, next, cut);
         let message = delivery.message();
         let value = message.value().filter(|_| cut == Cut::Nothing);
         let key = message.key().filter(|_| cut != Cut::Everything);

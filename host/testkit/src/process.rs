@@ -115,6 +115,11 @@ impl Process {
         self.output.lock().text.clone()
     }
 
+    /// The lines that came after the first `seen`.
+    pub fn lines_after(&self, seen: usize) -> Vec<String> {
+        self.output.lock().text.get(seen..).unwrap_or_default().to_vec()
+    }
+
     /// How many lines so far match.
     pub fn count(&self, matches: impl Fn(&str) -> bool) -> usize {
         self.output.lock().text.iter().filter(|line| matches(line)).count()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use testkit::Kafka;
 
-use crate::fixture::Deliveries;
+use crate::fixture::{Deliveries, GivenUp};
 use crate::workload::{ATTEMPTS, End, Workload, id_of};
 
 /// The topics and groups of a test plugin.
@@ -98,7 +98,9 @@ impl Chain {
             let next =
                 if attempt < ATTEMPTS { self.ids(kafka, &self.topic(attempt + 1)) } else { HashSet::new() };
             for record in kafka.read_all(&self.topic(attempt)) {
-                let position = committed[usize::try_from(record.partition).expect("a partition")];
+                // A partition that was added since has no position here.
+                let partition = usize::try_from(record.partition).expect("a partition");
+                let position = committed.get(partition).copied().flatten();
                 if position.is_none_or(|position| record.offset >= position) {
                     continue;
                 }
@@ -152,6 +154,7 @@ impl Chain {
             dead: dead.len(),
             repeated: deliveries.repeats(),
             repeated_letters: all.len() - dead.len(),
+            given_up: deliveries.given_up(),
         }
     }
 }
@@ -165,14 +168,22 @@ pub struct Report {
     pub repeated: u32,
     /// Dead letters beyond one of each message.
     pub repeated_letters: usize,
+    /// What the hosts that lived on said of it.
+    pub given_up: GivenUp,
 }
 
 impl Report {
     /// Prints what happened, and why it may have.
     pub fn print(&self, cause: &str) {
         println!(
-            "{cause}: {} messages, {} of them dead; repeated: {} deliveries, {} dead letters",
-            self.messages, self.dead, self.repeated, self.repeated_letters
+            "{cause}: {} messages, {} of them dead; repeated: {} deliveries, {} dead letters \
+             (hosts gave up at most {} lost, {} cut off)",
+            self.messages,
+            self.dead,
+            self.repeated,
+            self.repeated_letters,
+            self.given_up.lost,
+            self.given_up.cut_off
         );
     }
 

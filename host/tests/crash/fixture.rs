@@ -1,5 +1,6 @@
 //! A host under test, and what its deliveries were.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ const MOST_TOLD: usize = 400;
 pub struct Host {
     process: Process,
     started: Instant,
+    /// Lines that were looked at, and the deliveries among them.
+    seen: Cell<(usize, usize)>,
 }
 
 impl Host {
@@ -30,7 +33,12 @@ impl Host {
             args.extend(["--plugin", file]);
         }
         args.extend(more);
-        Self { started: Instant::now(), process: Process::start("host", &args) }
+        Self::start_as(&args)
+    }
+
+    /// Starts it with these arguments alone.
+    pub fn start_as(args: &[&str]) -> Self {
+        Self { started: Instant::now(), process: Process::start("host", args), seen: Cell::default() }
     }
 
     /// Waits until it has joined its groups; how long that took from its start.
@@ -46,7 +54,11 @@ impl Host {
 
     /// How many deliveries it has begun.
     pub fn handled(&self) -> usize {
-        self.process.count(is_delivery)
+        let (lines, deliveries) = self.seen.get();
+        let new = self.process.lines_after(lines);
+        let deliveries = deliveries + new.iter().filter(|line| is_delivery(line)).count();
+        self.seen.set((lines + new.len(), deliveries));
+        deliveries
     }
 
     /// Waits until it has begun `count` deliveries.
@@ -97,18 +109,32 @@ impl Drop for Host {
     fn drop(&mut self) {
         let lines = self.process.lines();
         let told: Vec<&String> = lines.iter().filter(|line| !is_delivery(line)).collect();
-        println!("--- host {} said ---", self.process.pid());
+        let state = if self.process.is_running() { "runs" } else { "has ended" };
+        println!("--- host {}, which {state}, said ---", self.process.pid());
         told.iter().take(MOST_TOLD).for_each(|line| println!("{line}"));
     }
 }
 
-fn is_delivery(line: &str) -> bool {
+pub fn is_delivery(line: &str) -> bool {
     line.contains("handled id=")
 }
 
 /// How often each attempt of each message was delivered.
 #[derive(Debug, Clone, Default)]
-pub struct Deliveries(HashMap<(usize, u32), u32>);
+pub struct Deliveries {
+    counts: HashMap<(usize, u32), u32>,
+    /// What the hosts said they gave up, at most.
+    given_up: GivenUp,
+}
+
+/// Deliveries that hosts said may be repeated, by cause. A killed one says nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GivenUp {
+    /// Partitions were lost without notice.
+    pub lost: usize,
+    /// The drain bound cut calls off.
+    pub cut_off: usize,
+}
 
 impl Deliveries {
     pub fn of(lines: &[String]) -> Self {
@@ -118,33 +144,49 @@ impl Deliveries {
     }
 
     pub fn add(&mut self, lines: &[String]) {
-        for line in lines.iter().filter(|line| is_delivery(line)) {
-            *self.0.entry(parse(line)).or_default() += 1;
+        for line in lines {
+            if is_delivery(line) {
+                *self.counts.entry(parse(line)).or_default() += 1;
+            } else if line.contains("lost without notice") {
+                self.given_up.lost += repeated(line);
+            } else if line.contains("cut off by the drain bound") {
+                self.given_up.cut_off += repeated(line);
+            }
         }
+    }
+
+    pub fn given_up(&self) -> GivenUp {
+        self.given_up
     }
 
     /// How often this attempt was delivered.
     pub fn count(&self, id: usize, attempt: u32) -> u32 {
-        self.0.get(&(id, attempt)).copied().unwrap_or(0)
+        self.counts.get(&(id, attempt)).copied().unwrap_or(0)
     }
 
     /// Every delivery that was made, once.
     pub fn distinct(&self) -> impl Iterator<Item = (usize, u32)> {
-        self.0.keys().copied()
+        self.counts.keys().copied()
     }
 
     /// Deliveries beyond one of each attempt.
     pub fn repeats(&self) -> u32 {
-        self.0.values().map(|count| count - 1).sum()
+        self.counts.values().map(|count| count - 1).sum()
     }
 }
 
-fn parse(line: &str) -> (usize, u32) {
-    let field = |name: &str| {
-        let rest = &line[line.find(name)? + name.len()..];
-        rest.split(' ').next()
-    };
-    let id = field("handled id=").and_then(|id| id.parse().ok());
-    let attempt = field(" attempt=").and_then(|attempt| attempt.parse().ok());
+/// The id and the attempt of a delivery.
+pub fn parse(line: &str) -> (usize, u32) {
+    let id = field(line, "handled id=").and_then(|id| id.parse().ok());
+    let attempt = field(line, " attempt=").and_then(|attempt| attempt.parse().ok());
     id.zip(attempt).unwrap_or_else(|| panic!("not a delivery of the test's: {line}"))
+}
+
+fn repeated(line: &str) -> usize {
+    field(line, " repeated=").and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let rest = &line[line.find(name)? + name.len()..];
+    rest.split(' ').next()
 }

@@ -41,7 +41,7 @@ fn killed_again_and_again_it_loses_nothing() {
     }
     let host = Host::start(&kafka, PLUGINS, &["-X", "group.instance.id=killed"]);
     host.ready(BOUND);
-    FAST.settle(&kafka, BOUND);
+    FAST.settle(&kafka, scale(1, 4) * BOUND);
     deliveries.add(&host.stop());
     let report = FAST.check_ends(&kafka, &work, &deliveries, &[]);
     report.print(&format!("{kills} kills"));

@@ -8,6 +8,7 @@ mod audit;
 mod drain;
 mod fixture;
 mod kill;
+mod order;
 mod outage;
 mod rebalance;
 mod workload;

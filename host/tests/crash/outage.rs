@@ -5,43 +5,53 @@ use std::time::{Duration, Instant};
 
 use testkit::{Kafka, Record, Rng, eventually, scale};
 
-use crate::audit::{FAST, SLOW};
+use crate::audit::{FAST, Report, SLOW};
 use crate::fixture::{BOUND, Deliveries, Host};
 use crate::workload::{Task, Workload, id_of};
 
 const PLUGINS: &[&str] = &["faulty_fast"];
-/// How many messages come before each outage.
-const ROUND: usize = 1500;
 /// How the host says that it waits.
 const WAITS: &str = "cannot publish a failed message";
 
 #[test]
 fn the_broker_killed_under_load() {
+    let (report, outages) = outages(Kafka::kill);
+    report.print(&format!("the broker killed {outages} times"));
+}
+
+#[test]
+fn the_broker_stopped_under_load() {
+    let (report, outages) = outages(Kafka::stop);
+    report.print(&format!("the broker stopped {outages} times"));
+    report.check_exactly_once();
+}
+
+/// Ends the broker again and again while messages flow, and starts it a moment later.
+fn outages(end: impl Fn(&Kafka)) -> (Report, usize) {
     let mut rng = Rng::seeded();
-    let outages = scale(3, 20);
-    let work = Workload::mixed(&mut rng, outages * ROUND);
+    let (outages, round) = scale((3, 1_500), (20, 2_500));
+    let work = Workload::mixed(&mut rng, outages * round);
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), 4, &[]);
     let host = Host::start(&kafka, PLUGINS, &[]);
     for outage in 0..outages {
         let before = host.handled();
-        kafka.produce(FAST.source(), work.records(outage * ROUND..(outage + 1) * ROUND));
+        kafka.produce(FAST.source(), work.records(outage * round..(outage + 1) * round));
         host.wait_handled(before + 200 + rng.below(800) as usize, BOUND);
-        kafka.kill();
+        end(&kafka);
         sleep(Duration::from_millis(rng.below(3000)));
         kafka.start_again();
     }
-    FAST.settle(&kafka, 2 * BOUND);
+    FAST.settle(&kafka, scale(2, 4) * BOUND);
     let deliveries = Deliveries::of(&host.stop());
-    let report = FAST.check_ends(&kafka, &work, &deliveries, &[]);
-    report.print(&format!("the broker killed {outages} times"));
+    (FAST.check_ends(&kafka, &work, &deliveries, &[]), outages)
 }
 
 /// Longer than the session, so that the member is put out of its group.
 #[test]
 fn the_broker_suspended_under_load() {
     let mut rng = Rng::seeded();
-    let work = Workload::mixed(&mut rng, 4_000);
+    let work = Workload::mixed(&mut rng, scale(4_000, 50_000));
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), 4, &[]);
     kafka.produce(FAST.source(), work.records(work.ids()));
@@ -50,9 +60,39 @@ fn the_broker_suspended_under_load() {
     kafka.suspend();
     sleep(scale(Duration::from_secs(8), Duration::from_secs(30)));
     kafka.resume();
-    FAST.settle(&kafka, 2 * BOUND);
+    FAST.settle(&kafka, scale(2, 5) * BOUND);
     let deliveries = Deliveries::of(&host.stop());
     FAST.check_ends(&kafka, &work, &deliveries, &[]).print("the broker suspended");
+}
+
+/// Its letters are copied off before each deletion, when nothing is under way.
+#[test]
+fn the_dead_letter_topic_made_again_under_load() {
+    let mut rng = Rng::seeded();
+    let (rounds, round) = scale((2, 1_500), (5, 10_000));
+    let work = Workload::mixed(&mut rng, rounds * round);
+    let kafka = Kafka::start();
+    kafka.create_topic(FAST.source(), 4, &[]);
+    FAST.create_derived(&kafka, 4);
+    // Here the operator makes it again.
+    let host = Host::start(&kafka, PLUGINS, &["--create-topics=false"]);
+    host.ready(BOUND);
+    let mut letters: Vec<usize> = Vec::new();
+    for number in 0..rounds {
+        letters.extend(kafka.read_all(&FAST.dead()).iter().map(id_of));
+        delete(&kafka, &FAST.dead());
+        let waits = || host.count(|line| line.contains(WAITS));
+        let before = waits();
+        kafka.produce(FAST.source(), work.records(number * round..(number + 1) * round));
+        eventually(BOUND, || waits() > before);
+        sleep(Duration::from_millis(rng.below(3000)));
+        FAST.check_commits(&kafka, &work, None, &letters);
+        kafka.create_topic(&FAST.dead(), 4, &[]);
+        FAST.settle(&kafka, scale(2, 4) * BOUND);
+    }
+    let deliveries = Deliveries::of(&host.stop());
+    let report = FAST.check_ends(&kafka, &work, &deliveries, &letters);
+    report.print(&format!("the dead-letter topic made again {rounds} times"));
 }
 
 #[test]
@@ -77,7 +117,7 @@ fn a_partition_waits_for_its_dead_letter_topic() {
     FAST.settle(&kafka, BOUND);
     let letters: Vec<usize> = kafka.read_all(&FAST.dead()).iter().map(id_of).collect();
     assert_eq!(letters.len(), 100);
-    kafka.cli("topics", &["--bootstrap-server", kafka.bootstrap(), "--delete", "--topic", &FAST.dead()]);
+    delete(&kafka, &FAST.dead());
     publish(200, 200);
     let waits = || host.count(|line| line.contains(WAITS));
     eventually(BOUND, || waits() > 0);
@@ -117,7 +157,7 @@ fn a_deleted_dead_letter_topic_comes_back_by_itself() {
     kafka.produce(FAST.source(), work.records(0..300));
     FAST.settle(&kafka, BOUND);
     let letters: Vec<usize> = kafka.read_all(&FAST.dead()).iter().map(id_of).collect();
-    kafka.cli("topics", &["--bootstrap-server", kafka.bootstrap(), "--delete", "--topic", &FAST.dead()]);
+    delete(&kafka, &FAST.dead());
     let since = Instant::now();
     kafka.produce(FAST.source(), work.records(300..600));
     FAST.settle(&kafka, 2 * BOUND);
@@ -158,4 +198,8 @@ fn the_brokers_disk_is_full() {
     FAST.settle(&kafka, 2 * BOUND);
     let report = FAST.check_ends(&kafka, &work, &Deliveries::of(&host.stop()), &[]);
     report.print(&format!("the disk full after {handled} messages"));
+}
+
+fn delete(kafka: &Kafka, topic: &str) {
+    kafka.cli("topics", &["--bootstrap-server", kafka.bootstrap(), "--delete", "--topic", topic]);
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
-use testkit::{Kafka, Rng, scale};
+use testkit::{Kafka, Rng, eventually, scale};
 
 use crate::audit::FAST;
 use crate::fixture::{BOUND, Deliveries, Host};
@@ -18,6 +18,8 @@ const SESSION: &[&str] = &["-X", "session.timeout.ms=6000"];
 const CHUNK: usize = 400;
 /// More than are published in the time a test takes.
 const MOST: usize = 1_000_000;
+/// How soon a member sees partitions that were added; librdkafka's default is 5 minutes.
+const LOOK: [&str; 2] = ["-X", "topic.metadata.refresh.interval.ms=2000"];
 
 #[test]
 fn members_come_and_go_without_a_repeat() {
@@ -46,8 +48,9 @@ fn members_come_and_go_without_a_repeat() {
     report.check_exactly_once();
 }
 
+/// What the killed one had under way is repeated by the others, and nothing else.
 #[test]
-fn a_killed_members_messages_are_repeated_by_the_others() {
+fn one_of_three_is_killed_and_one_joins() {
     let mut rng = Rng::seeded();
     let work = Workload::mixed(&mut rng, MOST);
     let kafka = Kafka::start();
@@ -57,17 +60,55 @@ fn a_killed_members_messages_are_repeated_by_the_others() {
     let (hosts, work) = flow(&kafka, work, || {
         hosts.iter().for_each(takes_part);
         sleep(Duration::from_millis(rng.below(1000)));
-        deliveries.add(&hosts.remove(0).kill());
+        let victim = rng.below(3) as usize;
+        deliveries.add(&hosts.remove(victim).kill());
+        sleep(Duration::from_millis(rng.below(1000)));
+        hosts.push(join(&kafka));
         hosts.iter().for_each(takes_part);
         hosts
     });
     hosts.into_iter().for_each(|host| deliveries.add(&host.stop()));
     let report = FAST.check_ends(&kafka, &work, &deliveries, &[]);
-    report.print("one of three members killed");
+    report.print("one of three members killed, one added");
+}
+
+#[test]
+fn partitions_are_added_without_a_repeat() {
+    let work = Workload::mixed(&mut Rng::seeded(), MOST);
+    let kafka = Kafka::start();
+    let (before, after) = (3, PARTITIONS);
+    kafka.create_topic(FAST.source(), before, &[]);
+    let hosts: Vec<Host> = (0..2).map(|_| join_with(&kafka, &[SESSION, &LOOK].concat())).collect();
+    let (hosts, work) = flow(&kafka, work, || {
+        hosts.iter().for_each(takes_part);
+        add_partitions(&kafka, FAST.source(), after);
+        // Records of the new partitions have ended, in each of them.
+        eventually(BOUND, || {
+            let committed = FAST.committed(&kafka, 1);
+            committed.len() == after && committed.iter().all(|position| position.is_some_and(|end| end > 0))
+        });
+        hosts.iter().for_each(takes_part);
+        hosts
+    });
+    let mut deliveries = Deliveries::default();
+    hosts.into_iter().for_each(|host| deliveries.add(&host.stop()));
+    let report = FAST.check_ends(&kafka, &work, &deliveries, &[]);
+    report.print(&format!("{before} partitions became {after}"));
+    report.check_exactly_once();
+}
+
+fn add_partitions(kafka: &Kafka, topic: &str, count: usize) {
+    let (server, count) = (kafka.bootstrap(), count.to_string());
+    let alter = ["--bootstrap-server", server, "--alter", "--topic", topic, "--partitions", &count];
+    kafka.cli("topics", &alter);
 }
 
 fn join(kafka: &Kafka) -> Host {
-    let host = Host::start(kafka, PLUGINS, SESSION);
+    join_with(kafka, SESSION)
+}
+
+fn join_with(kafka: &Kafka, settings: &[&str]) -> Host {
+    let host = Host::start(kafka, PLUGINS, settings);
     println!("joined in {:?}", host.ready(BOUND));
     host
 }
@@ -80,11 +121,12 @@ fn takes_part(host: &Host) {
 /// Runs `change` while messages are published bit by bit and every commit is checked, then waits
 /// until all of them have ended. Returns those that were published.
 fn flow<T>(kafka: &Kafka, work: Workload, change: impl FnOnce() -> T) -> (T, Workload) {
+    let least = scale(0, 50_000);
     let (changed, settled) = (AtomicBool::new(false), AtomicBool::new(false));
     let (result, count) = scope(|threads| {
         let publishing = threads.spawn(|| {
             let mut count = 0;
-            while !changed.load(Ordering::Relaxed) {
+            while !changed.load(Ordering::Relaxed) || count < least {
                 kafka.produce(FAST.source(), work.records(count..count + CHUNK));
                 count += CHUNK;
             }
@@ -93,7 +135,8 @@ fn flow<T>(kafka: &Kafka, work: Workload, change: impl FnOnce() -> T) -> (T, Wor
         threads.spawn(|| {
             while !settled.load(Ordering::Relaxed) {
                 FAST.check_commits(kafka, &work, None, &[]);
-                sleep(Duration::from_millis(200));
+                // Each check reads everything that was ever published.
+                sleep(Duration::from_millis(scale(200, 3_000)));
             }
         });
         // However this ends, the threads end too.
@@ -101,7 +144,7 @@ fn flow<T>(kafka: &Kafka, work: Workload, change: impl FnOnce() -> T) -> (T, Wor
         let result = change();
         changed.store(true, Ordering::Relaxed);
         let count = publishing.join().expect("published");
-        FAST.settle(kafka, BOUND);
+        FAST.settle(kafka, scale(1, 4) * BOUND);
         (result, count)
     });
     (result, work.first(count))

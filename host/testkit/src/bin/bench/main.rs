@@ -1,8 +1,13 @@
-//! How fast the host is, beside a bare consumer on the same broker. `make bench` runs it.
+//! How fast the host is, beside a bare consumer on the same broker, and how it fares with retries.
+//! `make bench` runs the first.
 
 mod bare;
+mod lateness;
 mod load;
+mod retries;
 mod run;
+mod tiers;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -24,6 +29,12 @@ enum Command {
     Load(load::Args),
     /// Consume a topic with nothing but rdkafka
     Bare(bare::Args),
+    /// How late retries are, never early: start Kafka, let messages wait, print a table
+    Lateness(lateness::Args),
+    /// Memory and CPU of a host whose retry topics are full of messages that wait
+    Waiting(waiting::Args),
+    /// Failing messages through all retry topics: dead letters a second
+    Tiers(tiers::Args),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +42,9 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Bare(args) => bare::run(&args),
+        Command::Lateness(args) => lateness::run(&args),
+        Command::Waiting(args) => waiting::run(&args),
+        Command::Tiers(args) => tiers::run(&args),
     };
     if let Err(error) = result {
         eprintln!("bench: {error:#}");

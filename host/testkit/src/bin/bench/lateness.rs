@@ -1,0 +1,231 @@
+//! `bench lateness`: how long after its due time a retry is begun, by the host's own clock.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use testkit::{Process, Rng};
+
+use crate::retries::{Setup, conditions, now_ms, stop, waiting};
+
+const DELAYS_MS: [u64; 3] = [100, 1_000, 10_000];
+/// How many messages fall due a second, at most.
+const MOST_PER_SECOND: u64 = 5_000;
+/// How long writing the messages may take: they all wait before the first is due.
+const WRITING: Duration = Duration::from_secs(2);
+const WRITTEN_PER_SECOND: u64 = 15_000;
+/// How much later than its due time the last one may come.
+const PATIENCE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(100);
+const FAKETIME: [&str; 2] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+];
+/// librdkafka waits with a call that libfaketime leaves alone: against a clock that is behind, each
+/// such wait ends at once and the threads spin. This hands it on to one that libfaketime knows.
+const WAITS: &str = "\
+#include <errno.h>
+#include <pthread.h>
+#include <threads.h>
+int cnd_timedwait(cnd_t *cond, mtx_t *mutex, const struct timespec *until) {
+    int result = pthread_cond_timedwait((pthread_cond_t *)cond, (pthread_mutex_t *)mutex, until);
+    return result == 0 ? thrd_success : result == ETIMEDOUT ? thrd_timedout : thrd_error;
+}
+";
+const MEASURED: &str = "\
+Lateness: from the due time in the record's header to the guest's first line in the host's log, both
+by the host's clock, in milliseconds. All messages are in the retry topic of their delay before the
+first is due. They stand there as if they had failed at an even pace, at most 5,000 a second, in the
+order they were written, and fall due at that pace. \"after-ms\": every other message has asked for a
+delay of its own, from 1 ms to that of the topic, and so is due before others that stand in front of it.
+Clock: that of the host against the writer's; the due times are by the host's, as those it writes are.";
+
+/// Arguments of `bench lateness`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How many messages wait; several with commas
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000])]
+    waiting: Vec<u64>,
+    /// How many seconds the host's clock is off; several with commas
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, default_values_t = [0, 5, -5])]
+    clocks: Vec<i64>,
+    /// The host to measure instead of the one that was built
+    #[arg(long, value_name = "FILE")]
+    host: Option<PathBuf>,
+}
+
+/// One line of the table.
+struct Case {
+    clock_s: i64,
+    delay_ms: u64,
+    waiting: u64,
+    /// Half of them have chosen their delay.
+    mixed: bool,
+}
+
+/// A message's due time by the host's clock, and whether it was chosen.
+#[derive(Clone, Copy)]
+struct Due {
+    at_ms: i64,
+    chosen: bool,
+}
+
+/// Measures every case and prints the table.
+///
+/// # Errors
+/// A delivery came early, or not at all.
+pub fn run(args: &Args) -> Result<()> {
+    let mut rng = Rng::seeded();
+    let setup = Setup::new(args.host.as_deref(), DELAYS_MS[0], 10, DELAYS_MS.len() as u32)?;
+    let faketime = faketime(setup.kafka.dir())?;
+    println!("| clock | delay | waiting | messages | p50 ms | p99 ms | max ms | early |");
+    println!("|---|---|---|---|---|---|---|---|");
+    let mut early = 0;
+    for case in cases(args) {
+        let (due, late) = measure(&setup, &case, &faketime, &mut rng).with_context(|| {
+            format!("{} waiting for {} ms, clock {} s off", case.waiting, case.delay_ms, case.clock_s)
+        })?;
+        early += print(&case, &due, &late);
+    }
+    println!("\n{}.\n\n{MEASURED}", conditions());
+    ensure!(early == 0, "{early} deliveries came before they were due by the host's clock");
+    Ok(())
+}
+
+fn cases(args: &Args) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for &clock_s in &args.clocks {
+        for mixed in [false, true] {
+            // What the clock could change does not depend on the mix.
+            if clock_s != 0 && mixed {
+                continue;
+            }
+            for delay_ms in DELAYS_MS {
+                cases.extend(args.waiting.iter().map(|&waiting| Case { clock_s, delay_ms, waiting, mixed }));
+            }
+        }
+    }
+    cases
+}
+
+/// The due times, and how late each message was, in milliseconds.
+fn measure(setup: &Setup, case: &Case, faketime: &str, rng: &mut Rng) -> Result<(Vec<Due>, Vec<f64>)> {
+    let shift = format!("{:+}s", case.clock_s);
+    let fake = [("LD_PRELOAD", faketime), ("FAKETIME", shift.as_str()), ("DONT_FAKE_MONOTONIC", "1")];
+    let host = setup.start(if case.clock_s == 0 { &[] } else { &fake })?;
+    let writing = WRITING + Duration::from_secs(case.waiting / WRITTEN_PER_SECOND);
+    let begin_ms = now_ms() + i64::try_from(writing.as_millis())?;
+    let due = schedule(case, begin_ms + case.clock_s * 1000, rng);
+    let records = (0..).zip(&due).map(|(number, due)| waiting(number, due.at_ms));
+    setup.kafka.produce(&format!("faulty-retry-{}", case.delay_ms), records);
+    ensure!(now_ms() < begin_ms, "writing the messages took longer than {writing:?}");
+    let last_ms = due.iter().map(|due| due.at_ms).max().unwrap_or(0) - case.clock_s * 1000;
+    let left = Duration::from_millis((last_ms - now_ms()).max(0).unsigned_abs());
+    let begun = deliveries(&host, due.len(), left + PATIENCE)?;
+    stop(host)?;
+    let late = due.iter().zip(begun).map(|(due, begun_us)| begun_us as f64 / 1e3 - due.at_ms as f64);
+    let late = late.collect();
+    Ok((due, late))
+}
+
+/// When each message is due: as if they had failed one after the other from `begin_ms` on.
+fn schedule(case: &Case, begin_ms: i64, rng: &mut Rng) -> Vec<Due> {
+    let pace = case.waiting.clamp(1, MOST_PER_SECOND);
+    let due = |number: u64| {
+        let chosen = case.mixed && number % 2 == 1;
+        let delay_ms = if chosen { 1 + rng.below(case.delay_ms) } else { case.delay_ms };
+        Due { at_ms: begin_ms.saturating_add_unsigned(number * 1000 / pace + delay_ms), chosen }
+    };
+    (0..case.waiting).map(due).collect()
+}
+
+/// Waits until every message was begun once; when, in microseconds since the Unix epoch.
+fn deliveries(host: &Process, count: usize, bound: Duration) -> Result<Vec<i64>> {
+    let end = Instant::now() + bound;
+    let mut begun = vec![None; count];
+    let (mut seen, mut found) = (0, 0);
+    while found < count {
+        ensure!(Instant::now() < end, "{found} of {count} messages were begun in {bound:?}");
+        sleep(POLL);
+        let lines = host.lines_after(seen);
+        seen += lines.len();
+        for line in &lines {
+            let Some((number, at_us)) = delivery(line) else { continue };
+            let slot = begun.get_mut(number).with_context(|| format!("not one of the messages: {line}"))?;
+            if slot.replace(at_us).is_some() {
+                bail!("begun twice: {line}");
+            }
+            found += 1;
+        }
+    }
+    Ok(begun.into_iter().flatten().collect())
+}
+
+/// The number of a message and its time in microseconds, out of the guest's line.
+fn delivery(line: &str) -> Option<(usize, i64)> {
+    let (_, id) = line.split_once("handled id=")?;
+    let number = id.split('-').next()?.parse().ok()?;
+    Some((number, timestamp_us(line.split(' ').next()?)?))
+}
+
+/// `2026-11-23T21:10:32.123456Z` in microseconds since the Unix epoch.
+fn timestamp_us(text: &str) -> Option<i64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let mut date = date.split('-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let (time, fraction) = time.split_once('.')?;
+    let seconds = time.split(':').try_fold(0, |sum, part| Some(sum * 60 + part.parse::<i64>().ok()?))?;
+    let micros: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
+    // Days since the epoch of the proleptic Gregorian calendar, with years that begin in March.
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 719_469;
+    Some((days * 86_400 + seconds) * 1_000_000 + micros)
+}
+
+/// Prints the case's lines; how many deliveries came early.
+fn print(case: &Case, due: &[Due], late: &[f64]) -> usize {
+    let of = |chosen: bool| {
+        let both = due.iter().zip(late);
+        both.filter(|(due, _)| due.chosen == chosen).map(|(_, late)| *late).collect::<Vec<f64>>()
+    };
+    if case.mixed {
+        line(case, "policy's delay, mixed", of(false)) + line(case, "after-ms, mixed", of(true))
+    } else {
+        line(case, "policy's delay", of(false))
+    }
+}
+
+fn line(case: &Case, kind: &str, mut late: Vec<f64>) -> usize {
+    late.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let index = ((late.len() as f64 * share).ceil() as usize).saturating_sub(1);
+        late.get(index).copied().unwrap_or(f64::NAN)
+    };
+    let early = late.iter().filter(|late| **late < 0.0).count();
+    println!(
+        "| {:+} s | {} ms | {} | {kind} | {:.1} | {:.1} | {:.1} | {early} |",
+        case.clock_s,
+        case.delay_ms,
+        case.waiting,
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    early
+}
+
+/// What `LD_PRELOAD` must name so that a process has another clock.
+fn faketime(dir: &Path) -> Result<String> {
+    let found = FAKETIME.into_iter().find(|path| Path::new(path).is_file());
+    let faketime = found
+        .context("libfaketime is missing, which sets the host's clock off: apt-get install -y faketime")?;
+    let (source, library) = (dir.join("waits.c"), dir.join("waits.so"));
+    std::fs::write(&source, WAITS).with_context(|| format!("writing {}", source.display()))?;
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
+    let status = cc.status().context("starting cc: apt-get install -y gcc")?;
+    ensure!(status.success(), "cc: {status}");
+    Ok(format!("{}:{faketime}", library.display()))
+}

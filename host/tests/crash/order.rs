@@ -1,0 +1,242 @@
+//! `ordering = "key"`: the messages of a key end in the order they were published in, whatever
+//! fails, and whoever handles them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::time::Duration;
+
+use testkit::{Kafka, Record, Rng, eventually, plugin, scale};
+
+use crate::audit::FAST;
+use crate::fixture::{BOUND, Host, is_delivery, parse};
+use crate::workload::{ATTEMPTS, End, Task, Workload, id_of};
+
+const PARTITIONS: usize = 4;
+/// As short as the broker allows.
+const SESSION: [&str; 2] = ["-X", "session.timeout.ms=6000"];
+
+/// Hosts are stopped and started; nothing is handled twice.
+#[test]
+fn a_keys_messages_end_in_order_over_rebalances() {
+    let deliveries = churn("key", 200, |_, _| false);
+    deliveries.check_exactly_once();
+}
+
+/// As above, and every third host that goes is killed.
+#[test]
+fn a_keys_messages_end_in_order_over_a_crash() {
+    churn("key", 200, |_, round| round % 3 == 1);
+}
+
+/// A partition is like one key.
+#[test]
+fn a_partitions_messages_end_in_order_over_rebalances() {
+    let deliveries = churn("partition", PARTITIONS, |_, _| false);
+    deliveries.check_exactly_once();
+}
+
+/// More keys fail at once than a commit's metadata has room for: the partition waits.
+#[test]
+fn more_failing_keys_than_a_commit_holds() {
+    let mut rng = Rng::seeded();
+    let keys = scale(5_000, 50_000);
+    let work = Workload::new((0..keys).map(|_| Task::Flaky(1 + rng.below(4) as u32)));
+    let kafka = Kafka::start();
+    kafka.create_topic(FAST.source(), PARTITIONS, &[]);
+    kafka.produce(FAST.source(), keyed(&work, work.ids(), keys, "key"));
+    let config = configure(&kafka, "key");
+    let mut deliveries = Ordered::default();
+    let first = join(&kafka, &config);
+    first.wait_handled(keys / 4, BOUND);
+    // What is finished beyond the commit point is known to whoever comes next.
+    deliveries.add(&first.stop());
+    let second = join(&kafka, &config);
+    settle(&kafka, scale(2, 6) * BOUND);
+    deliveries.add(&second.stop());
+    deliveries.check(&kafka, &work, keys, "key");
+    deliveries.check_exactly_once();
+    let refused = deliveries.warnings().find(|line| line.contains("commit"));
+    assert_eq!(refused, None, "a commit failed");
+}
+
+/// Two hosts; one goes and another comes while messages flow. `dies` says whether the one that
+/// goes in this round is killed.
+fn churn(ordering: &str, keys: usize, dies: impl Fn(&mut Rng, usize) -> bool) -> Ordered {
+    let mut rng = Rng::seeded();
+    // Nothing else of a partition in order goes on while one of its messages waits.
+    let (rounds, round) = match ordering {
+        "partition" => scale((2, 150), (6, 600)),
+        _ => scale((3, 1_500), (10, 5_000)),
+    };
+    let mut work = Workload::mixed(&mut rng, rounds * round);
+    if ordering == "partition" {
+        work = Workload::new(work.ids().map(|_| task(&mut rng)));
+    }
+    let kafka = Kafka::start();
+    kafka.create_topic(FAST.source(), PARTITIONS, &[]);
+    let config = configure(&kafka, ordering);
+    let mut deliveries = Ordered::default();
+    let mut hosts = vec![join(&kafka, &config), join(&kafka, &config)];
+    for number in 0..rounds {
+        let before: usize = hosts.iter().map(Host::handled).sum();
+        let ids = number * round..(number + 1) * round;
+        kafka.produce(FAST.source(), keyed(&work, ids, keys, ordering));
+        // In the middle of what was published last.
+        let enough = before + 1 + rng.below(round as u64 / 2) as usize;
+        eventually(2 * BOUND, || hosts.iter().map(Host::handled).sum::<usize>() >= enough);
+        let leaver = hosts.remove(rng.below(2) as usize);
+        let lines = if dies(&mut rng, number) { leaver.kill() } else { leaver.stop() };
+        deliveries.add(&lines);
+        hosts.push(join(&kafka, &config));
+    }
+    settle(&kafka, scale(3, 6) * BOUND);
+    hosts.into_iter().for_each(|host| deliveries.add(&host.stop()));
+    deliveries.check(&kafka, &work, keys, ordering);
+    deliveries
+}
+
+/// A third fails, seldom for long: nothing else of the partition runs meanwhile.
+fn task(rng: &mut Rng) -> Task {
+    match rng.below(30) {
+        0..8 => Task::Flaky(1 + rng.below(2) as u32),
+        8 => Task::Hopeless,
+        9 => Task::Rejected,
+        10..12 => Task::Slow(1 + rng.below(100)),
+        _ => Task::Done,
+    }
+}
+
+/// A file that asks for this order.
+fn configure(kafka: &Kafka, ordering: &str) -> String {
+    let path = kafka.dir().join("host.toml");
+    let (component, topic) = (plugin("faulty_fast"), FAST.source());
+    let text = format!(
+        "[[plugin]]\npath = \"{}\"\ntopic = \"{topic}\"\nordering = \"{ordering}\"\n",
+        component.display()
+    );
+    std::fs::write(&path, text).expect("a configuration file");
+    path.display().to_string()
+}
+
+fn join(kafka: &Kafka, config: &str) -> Host {
+    let server = kafka.bootstrap();
+    let mut args = vec!["--config", config, "--bootstrap-servers", server, "--listen", "127.0.0.1:0"];
+    args.extend(SESSION);
+    let host = Host::start_as(&args);
+    host.ready(BOUND);
+    host
+}
+
+/// Waits until nothing is left to do. There are no retry topics.
+fn settle(kafka: &Kafka, bound: Duration) {
+    eventually(bound, || FAST.lag(kafka, 1) == 0);
+}
+
+/// The key of a message, or the partition where that is what is in order.
+fn place(id: usize, keys: usize) -> usize {
+    id % keys
+}
+
+fn keyed(work: &Workload, ids: Range<usize>, keys: usize, ordering: &str) -> Vec<Record> {
+    let records = ids.clone().zip(work.records(ids));
+    let keyed = records.map(|(id, record)| match ordering {
+        "partition" => record.on(place(id, keys) as i32),
+        _ => record.with_key(format!("key-{}", place(id, keys))),
+    });
+    keyed.collect()
+}
+
+/// Deliveries of several processes in the order they were made in.
+#[derive(Default)]
+struct Ordered {
+    /// The log's timestamp, which sorts as text, the id, the attempt.
+    all: Vec<(String, usize, u32)>,
+    lines: Vec<String>,
+}
+
+impl Ordered {
+    fn add(&mut self, lines: &[String]) {
+        for line in lines {
+            if is_delivery(line) {
+                let time = line.split(' ').next().unwrap_or_default().to_owned();
+                assert!(time.ends_with('Z'), "no timestamp: {line}");
+                let (id, attempt) = parse(line);
+                self.all.push((time, id, attempt));
+            } else {
+                self.lines.push(line.clone());
+            }
+        }
+        self.all.sort();
+    }
+
+    fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.lines.iter().filter(|line| line.contains("WARN") || line.contains("ERROR"))
+    }
+
+    fn repeats(&self) -> usize {
+        let distinct: BTreeSet<_> = self.all.iter().map(|(_, id, attempt)| (id, attempt)).collect();
+        self.all.len() - distinct.len()
+    }
+
+    #[track_caller]
+    fn check(&self, kafka: &Kafka, work: &Workload, keys: usize, ordering: &str) {
+        self.check_attempts(work);
+        self.check_order(work, keys, ordering);
+        let letters: Vec<usize> = kafka.read_all(&FAST.dead()).iter().map(id_of).collect();
+        let dead: BTreeSet<usize> = letters.iter().copied().collect();
+        let doomed: BTreeSet<usize> =
+            work.ids().filter(|id| work.end(*id, work.last_attempt(*id)) == End::Dead).collect();
+        assert_eq!(dead, doomed, "dead letters");
+        println!(
+            "{ordering}: {} messages, {} of them dead; repeated: {} deliveries, {} dead letters",
+            work.len(),
+            dead.len(),
+            self.repeats(),
+            letters.len() - dead.len()
+        );
+    }
+
+    /// Every message was delivered on each attempt up to its last, first ones in rising order.
+    fn check_attempts(&self, work: &Workload) {
+        let mut first: HashMap<usize, Vec<u32>> = HashMap::new();
+        for (_, id, attempt) in &self.all {
+            let attempts = first.entry(*id).or_default();
+            if !attempts.contains(attempt) {
+                attempts.push(*attempt);
+            }
+        }
+        for id in work.ids() {
+            let expected: Vec<u32> = (1..=work.last_attempt(id)).collect();
+            let found = first.get(&id).map(Vec::as_slice).unwrap_or_default();
+            assert_eq!(found, expected, "the attempts of message {id} (of {ATTEMPTS} at most)");
+        }
+    }
+
+    /// A message is not begun before the one before it of its key has had its last delivery.
+    fn check_order(&self, work: &Workload, keys: usize, ordering: &str) {
+        let (mut begun, mut ended) = (BTreeMap::new(), BTreeMap::new());
+        for (index, (_, id, attempt)) in self.all.iter().enumerate() {
+            begun.entry(*id).or_insert(index);
+            if *attempt == work.last_attempt(*id) {
+                ended.entry(*id).or_insert(index);
+            }
+        }
+        let mut last: HashMap<usize, usize> = HashMap::new();
+        for id in work.ids() {
+            let of = place(id, keys);
+            if let Some(before) = last.insert(of, id) {
+                assert!(
+                    ended[&before] < begun[&id],
+                    "message {id} of {ordering} {of} was begun before {before} had ended: {:?} and {:?}",
+                    self.all[begun[&id]],
+                    self.all[ended[&before]]
+                );
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_exactly_once(&self) {
+        assert_eq!(self.repeats(), 0, "repeated without a crash");
+    }
+}
