@@ -21,8 +21,8 @@ pub struct Args {
     /// How many messages, all waiting in the source topic before the host starts
     #[arg(long, default_value_t = 50_000)]
     messages: u64,
-    /// How many runs
-    #[arg(long, default_value_t = 3)]
+    /// How many runs; the broker still warms up in the first ones
+    #[arg(long, default_value_t = 6)]
     runs: usize,
     /// Write a profile of the host, made by perf, to this file
     #[arg(long, value_name = "FILE")]
