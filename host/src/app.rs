@@ -210,6 +210,11 @@ impl Running {
                 health: Arc::default(),
             };
             let mut config = config.clone();
+            if retries {
+                // What is on a retry topic was put there to be read: `latest` would lose what came
+                // before this group was given the partition for the first time.
+                config.set("auto.offset.reset", "earliest");
+            }
             if retries && config.get("fetch.wait.max.ms").is_none() {
                 // A partition that is given to it joins the fetches of the others after this.
                 config.set("fetch.wait.max.ms", "100");

@@ -8,6 +8,7 @@ mod http;
 mod kafka;
 mod process;
 mod rng;
+mod spring;
 mod usage;
 mod wait;
 
@@ -15,6 +16,7 @@ pub use http::{Response, get, post, request};
 pub use kafka::{Kafka, Record};
 pub use process::{Process, binary, plugin};
 pub use rng::Rng;
+pub use spring::spring;
 pub use usage::Usage;
 pub use wait::{eventually, free_port, long, scale};
 
