@@ -100,18 +100,15 @@ impl Moved<'_> {
     /// This host's retry topics that exist, and others that are named like some of the same source.
     fn retry_topics(&self) -> (Vec<&str>, Vec<&str>) {
         let tiers = self.subscription.retry_topics();
-        let exists = |name: &str| self.metadata.topics().iter().any(|topic| topic.name() == name);
         let known = self.metadata.topics().iter().map(|topic| topic.name());
-        let (found, named): (Vec<&str>, Vec<&str>) = known
+        known
             .filter(|name| {
                 tiers.iter().any(|tier| tier == name)
                     || name
                         .strip_prefix(&self.subscription.topic)
                         .is_some_and(|rest| is_retry_suffix(rest, &self.prefix()))
             })
-            .partition(|name| tiers.iter().any(|tier| tier == name));
-        debug_assert!(found.iter().all(|name| exists(name)));
-        (found, named)
+            .partition(|name| tiers.iter().any(|tier| tier == name))
     }
 
     /// What retry topics carry behind the source's name, before the delay.

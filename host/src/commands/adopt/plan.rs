@@ -145,14 +145,13 @@ impl Retries {
 
     /// This host's topics that Spring, which had others, has neither created nor ever read.
     fn lacking(&self, to: To) -> Vec<&str> {
-        let foreign = |topic: &Topic| topic.made_by_host == Some(false) || topic.read_by_spring();
         let spring_was_here =
             self.found.iter().chain(&self.others).any(|topic| topic.made_by_host == Some(false));
         let found = |name: &str| self.found.iter().find(|topic| topic.name == name);
         let lacks = |name: &&str| match found(name) {
             // What is not there holds nothing.
             None => to == To::Host,
-            Some(topic) => spring_was_here && topic.made_by_host == Some(true) && !foreign(topic),
+            Some(topic) => spring_was_here && topic.made_by_host == Some(true) && !topic.read_by_spring(),
         };
         self.tiers.iter().map(String::as_str).filter(lacks).collect()
     }
