@@ -262,7 +262,7 @@ fn active(group: &GroupInfo) -> Failure {
         format!("\n  {} on {}", text::line(member.client_id().as_bytes()), text::line(host.as_bytes()))
     });
     let (name, count) = (text::line(group.name().as_bytes()), group.members().len());
-    Failure::unavailable(format!("group {name} is active: {count} members{}", members.collect::<String>()))
+    Failure::unavailable(format!("group {name} is active, members: {count}{}", members.collect::<String>()))
         .help(
             "stop both sides first; a member that was killed counts until its session ends (45 s by default)",
         )

@@ -106,22 +106,27 @@ impl Consumer {
     /// It must refuse, say all this, and change nothing.
     #[track_caller]
     pub fn refuses(&self, retries: u32, flags: &[&str], says: &[&str]) {
-        let before = self.commits();
+        let to_spring = flags.contains(&"--to-spring");
+        let before = self.commits(to_spring);
         let (code, text) = self.adopt(retries, flags);
         assert_eq!(code, Some(1), "{text}");
         says.iter().for_each(|says| assert!(text.contains(says), "no {says:?} in {text}"));
-        assert_eq!(self.commits(), before);
+        assert_eq!(self.commits(to_spring), before);
     }
 
-    /// Every committed offset of both sides' retry groups.
-    pub fn commits(&self) -> Vec<(String, String, Vec<Option<i64>>)> {
-        let pairs = self
-            .retry_topics()
-            .into_iter()
-            .flat_map(|topic| [(self.retry_group(), topic.clone()), (self.spring_group(&topic), topic)]);
-        pairs
-            .map(|(group, topic)| (group.clone(), topic.clone(), self.kafka.committed(&group, &topic)))
-            .collect()
+    /// What one side's groups have committed on each of the retry topics.
+    pub fn commits(&self, springs: bool) -> Vec<Vec<Option<i64>>> {
+        let group = |topic: &str| if springs { self.spring_group(topic) } else { self.retry_group() };
+        self.retry_topics().iter().map(|topic| self.kafka.committed(&group(topic), topic)).collect()
+    }
+
+    /// Waits until the retry topics have been read to their ends, by one side or the other.
+    pub fn settle(&self) {
+        let read = |topic: &String| {
+            let groups = [self.retry_group(), self.spring_group(topic)];
+            groups.iter().any(|group| self.kafka.lag(group, topic) == 0)
+        };
+        testkit::eventually(BOUND, || self.retry_topics().iter().all(read));
     }
 
     /// When each message's attempts are due: of all records on its retry topics.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use host::kafka::headers::{Origin, Trail};
 use testkit::{Process, Record};
 
-use crate::fixture::{BOUND, Consumer};
+use crate::fixture::{BOUND, Consumer, SPRING_STOPPED, stop};
 use crate::support::{between, body, id_of};
 
 /// The letters that Spring's reader has printed, by the message's id.
@@ -47,19 +47,20 @@ pub fn check_trail(consumer: &Consumer, letter: &Record, source: &Record, next_a
 
 #[test]
 fn a_letter_of_either_side_is_read_by_the_other() {
-    let consumer = Consumer::new("letters", 1, 100, 2);
+    let consumer = Consumer::new("letters", 2, 100, 2);
     let sent = |id: &str| Record::new(body(id, "retry", "")).with_key("k").with_header("trace", "1").on(1);
-    // Spring first: one retry has a topic of its own only where the policy has more than one delay.
-    let consumer = Consumer { retries: 2, ..consumer };
     let process = consumer.spring();
     consumer.kafka.produce(&consumer.topic, [sent("first"), sent("of-spring")]);
     testkit::eventually(BOUND, || consumer.kafka.read_all(&consumer.dead).len() == 2);
-    crate::fixture::stop(process, crate::fixture::SPRING_STOPPED);
+    testkit::eventually(BOUND, || read_by_spring(&process).len() == 2);
+    let own = read_by_spring(&process);
+    stop(process, SPRING_STOPPED);
 
     let source = |id: &str| {
         let all = consumer.kafka.read_all(&consumer.topic);
         all.into_iter().find(|record| id_of(record) == id).expect("the source record")
     };
+    check_line(&consumer, &own["of-spring"], &source("of-spring"), "cause=java.lang.IllegalStateException");
     let letters = consumer.kafka.read_all(&consumer.dead);
     let letter = letters.iter().find(|letter| id_of(letter) == "of-spring").expect("Spring's letter");
     check_trail(&consumer, letter, &source("of-spring"), 4);
@@ -68,10 +69,13 @@ fn a_letter_of_either_side_is_read_by_the_other() {
     assert!(text("kafka_exception-message").contains("asked to retry"));
     assert!(text("kafka_exception-stacktrace").contains("interop.Handler"));
 
+    assert_eq!(consumer.adopt(consumer.retries, &[]).0, Some(0));
     let host = consumer.host(consumer.retries);
     consumer.kafka.produce(&consumer.topic, [sent("of-host")]);
     testkit::eventually(BOUND, || consumer.kafka.read_all(&consumer.dead).len() == 3);
-    crate::fixture::stop(host, 0);
+    consumer.settle();
+    stop(host, 0);
+    assert_eq!(consumer.adopt(consumer.retries, &["--to-spring"]).0, Some(0));
     let process = consumer.spring();
     testkit::eventually(BOUND, || read_by_spring(&process).contains_key("of-host"));
     let line = &read_by_spring(&process)["of-host"];
@@ -81,9 +85,6 @@ fn a_letter_of_either_side_is_read_by_the_other() {
         &source("of-host"),
         "exception=consumer.plugin.Retry cause=asked-retry message=asked_to_retry",
     );
-    // Its own, for comparison.
-    testkit::eventually(BOUND, || read_by_spring(&process).contains_key("of-spring"));
-    let line = &read_by_spring(&process)["of-spring"];
-    check_line(&consumer, line, &source("of-spring"), "cause=java.lang.IllegalStateException");
-    crate::fixture::stop(process, crate::fixture::SPRING_STOPPED);
+    stop(process, SPRING_STOPPED);
+    assert_eq!(consumer.kafka.read_all(&consumer.dead).len(), 3, "nothing was given to the listener again");
 }

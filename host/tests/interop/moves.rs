@@ -40,15 +40,12 @@ fn what_spring_began_the_host_finishes() {
     consumer.refuses(RETRIES, &[], &["is active", "stop both sides first"]);
     let spring = Deliveries::of_spring(&stop(process, SPRING_STOPPED));
 
-    let before = consumer.commits();
+    let before = consumer.commits(false);
     let (code, _) = consumer.adopt(RETRIES, &["--dry-run"]);
-    assert_eq!((code, consumer.commits()), (Some(0), before));
+    assert_eq!((code, consumer.commits(false)), (Some(0), before));
     let (code, text) = consumer.adopt(RETRIES, &[]);
     assert_eq!(code, Some(0), "{text}");
-    for topic in consumer.retry_topics() {
-        let springs = consumer.kafka.committed(&consumer.spring_group(&topic), &topic);
-        assert_eq!(consumer.kafka.committed(&consumer.retry_group(), &topic), springs, "{topic}");
-    }
+    assert_eq!(consumer.commits(false), consumer.commits(true));
 
     let process = consumer.host(RETRIES);
     finished(&consumer);
@@ -72,10 +69,7 @@ fn what_the_host_began_spring_finishes() {
         text.contains("@RetryableTopic(attempts = \"5\", backoff = @Backoff(delay = 1500, multiplier = 2.0)"),
         "{text}"
     );
-    for topic in consumer.retry_topics() {
-        let hosts = consumer.kafka.committed(&consumer.retry_group(), &topic);
-        assert_eq!(consumer.kafka.committed(&consumer.spring_group(&topic), &topic), hosts, "{topic}");
-    }
+    assert_eq!(consumer.commits(true), consumer.commits(false));
 
     let process = consumer.spring();
     finished(&consumer);
@@ -86,15 +80,10 @@ fn what_the_host_began_spring_finishes() {
     check(&consumer, &sources, spring, host);
 }
 
-/// Every message has had its last attempt: the dead are there, and so is what the others left in the
-/// retry topics, read by whichever side.
+/// Waits until every message has come to its end.
 fn finished(consumer: &Consumer) {
-    let read = |topic: &String| {
-        let groups = [consumer.retry_group(), consumer.spring_group(topic)];
-        groups.iter().any(|group| consumer.kafka.lag(group, topic) == 0)
-    };
     testkit::eventually(BOUND, || consumer.kafka.read_all(&consumer.dead).len() >= dead());
-    testkit::eventually(BOUND, || consumer.retry_topics().iter().all(read));
+    consumer.settle();
 }
 
 fn check(consumer: &Consumer, sources: &HashMap<String, Record>, spring: Deliveries, host: Deliveries) {

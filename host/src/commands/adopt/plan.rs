@@ -165,9 +165,8 @@ impl Retries {
             topic.unread(),
             self.tiers.join(", ")
         );
-        let all = self.found.iter().chain([topic]).map(Topic::delay_ms).collect();
         Err(Failure::unavailable(what)
-            .help(suggestion(all))
+            .help("run the side that reads it until it is empty, or take it into this host's policy")
             .help(format!("see whose they are: host consume {} --from-beginning --headers", topic.name)))
     }
 
