@@ -6,6 +6,7 @@
 //! everything has been checked.
 
 mod plan;
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
@@ -16,11 +17,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::groups::{GroupInfo, GroupList};
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use serde::Serialize;
 
 use self::plan::{Move, Partition, Retries, To, Topic};
 use super::groups;
-use super::output::{self, Format, note};
+use super::output::{Format, note};
 use super::session::{self, Session};
 use crate::app;
 use crate::cli::RunArgs;
@@ -33,6 +33,9 @@ use crate::text;
 const MARK: &str = "max.message.bytes";
 /// The newer protocol's members cannot be listed here.
 const UNSEEN: &str = "cannot be seen from here, whether it has members";
+
+/// What is known of each partition.
+type Offsets<T = i64> = BTreeMap<(String, i32), T>;
 
 /// Arguments of `host groups adopt`.
 #[derive(Debug, clap::Args)]
@@ -73,7 +76,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             commit(kafka, subscription, moves, to)?;
         }
     }
-    print(args, &all, to)
+    report::print(args, &all, to)
 }
 
 fn subscriptions(run: &RunArgs) -> Result<Vec<Subscription>, Failure> {
@@ -157,13 +160,13 @@ impl Moved<'_> {
         found.flat_map(|topic| topic.partitions().iter().map(move |p| (topic.name().to_owned(), p.id())))
     }
 
-    fn committed(&self, group: &str, of: &[(String, i32)]) -> Result<BTreeMap<(String, i32), i64>, Failure> {
+    fn committed(&self, group: &str, of: &[(String, i32)]) -> Result<Offsets, Failure> {
         let session = member_of(self.kafka, group)?;
         groups::committed(&session, of.iter().map(|(topic, partition)| (topic.as_str(), *partition)))
     }
 
     /// First and next offset. A partition that does not tell them cannot be judged.
-    fn watermarks(&self, of: &[(String, i32)]) -> Result<BTreeMap<(String, i32), (i64, i64)>, Failure> {
+    fn watermarks(&self, of: &[(String, i32)]) -> Result<Offsets<(i64, i64)>, Failure> {
         let read = |which| self.session.offsets(which, of);
         let (starts, ends) = (read(Offset::Beginning)?, read(Offset::End)?);
         let known = |list: &TopicPartitionList, (topic, partition): &(String, i32)| {
@@ -287,7 +290,7 @@ fn not_taken(session: &Session, group: &str, error: &KafkaError) -> Failure {
     }
 }
 
-fn list(session: &Session, offsets: &BTreeMap<(String, i32), i64>) -> Result<TopicPartitionList, Failure> {
+fn list(session: &Session, offsets: &Offsets) -> Result<TopicPartitionList, Failure> {
     let mut list = TopicPartitionList::new();
     for ((topic, partition), offset) in offsets {
         list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
@@ -306,7 +309,7 @@ fn sides(subscription: &Subscription, suffix: &str, to: To) -> (String, String) 
 }
 
 fn commit(kafka: &KafkaArgs, subscription: &Subscription, moves: &[Move], to: To) -> Result<(), Failure> {
-    let mut by_group: BTreeMap<String, BTreeMap<(String, i32), i64>> = BTreeMap::new();
+    let mut by_group: BTreeMap<String, Offsets> = BTreeMap::new();
     for m in moves.iter().filter(|m| m.offset != m.before) {
         if let Some(offset) = m.offset {
             let (_, group) = sides(subscription, &m.suffix, to);
@@ -328,111 +331,6 @@ fn commit(kafka: &KafkaArgs, subscription: &Subscription, moves: &[Move], to: To
         }
     }
     Ok(())
-}
-
-#[derive(Serialize)]
-struct Row<'a> {
-    topic: &'a str,
-    partition: i32,
-    from_group: String,
-    to_group: String,
-    offset: Option<i64>,
-    before: Option<i64>,
-    waiting: i64,
-}
-
-fn print(args: &Args, all: &[(&Subscription, Vec<Move>)], to: To) -> Result<(), Failure> {
-    let rows: Vec<Row<'_>> = all
-        .iter()
-        .flat_map(|(subscription, moves)| {
-            moves.iter().map(move |m| {
-                let (from_group, to_group) = sides(subscription, &m.suffix, to);
-                let Move { topic, partition, offset, before, waiting, .. } = m;
-                Row {
-                    topic,
-                    partition: *partition,
-                    from_group,
-                    to_group,
-                    offset: *offset,
-                    before: *before,
-                    waiting: *waiting,
-                }
-            })
-        })
-        .collect();
-    match args.output {
-        Format::Json => output::print_json(&rows)?,
-        Format::Table => output::print(table(&rows))?,
-    }
-    left_out(&rows, to);
-    note(if args.dry_run { "Nothing was changed." } else { "Done." });
-    match to {
-        To::Host => note("Start this host, and leave Spring stopped."),
-        To::Spring => {
-            for (subscription, _) in all {
-                note(format_args!(
-                    "Start Spring for {} with\n  {}",
-                    subscription.topic,
-                    annotation(subscription)
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn table(rows: &[Row<'_>]) -> String {
-    let headings = ["TOPIC", ">PARTITION", "FROM GROUP", "TO GROUP", ">BEFORE", ">COMMITTED", ">WAITING"];
-    let cells = rows.iter().map(|row| {
-        [
-            row.topic.to_owned(),
-            row.partition.to_string(),
-            row.from_group.clone(),
-            row.to_group.clone(),
-            output::cell(row.before),
-            output::cell(row.offset),
-            row.waiting.to_string(),
-        ]
-    });
-    output::table(headings, cells)
-}
-
-/// Where the side that stops has committed nothing, the other keeps its place.
-fn left_out(rows: &[Row<'_>], to: To) {
-    let (off, begins) = match to {
-        To::Host => ("Spring", "this host begins at the first message"),
-        To::Spring => {
-            ("this host", "Spring begins where its auto-offset-reset says: earliest, or it loses what waits")
-        }
-    };
-    let (new, kept): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
-        rows.iter().filter(|row| row.offset.is_none()).partition(|row| row.before.is_none());
-    for (rows, what) in [(new, begins), (kept, "the place from before is kept")] {
-        if !rows.is_empty() {
-            let names: Vec<String> =
-                rows.iter().map(|row| format!("{}[{}]", row.topic, row.partition)).collect();
-            note(format_args!(
-                "note: left out, {off} has committed nothing there: {}; {what}",
-                names.join(", ")
-            ));
-        }
-    }
-}
-
-/// Spring's words for this host's policy; what is not said there cannot be compared.
-fn annotation(subscription: &Subscription) -> String {
-    let retry = subscription.policy.retry();
-    let longest = subscription.policy.tiers_ms().last().copied().unwrap_or_default();
-    // Spring's own largest delay is 30 s unless it is given one.
-    let capped = longest == retry.max_delay_ms || longest > 30_000;
-    let max = if capped { format!(", maxDelay = {longest}") } else { String::new() };
-    let dead = subscription.dead_letter_topic.strip_prefix(&subscription.topic).unwrap_or("?");
-    format!(
-        "@RetryableTopic(attempts = \"{}\", backoff = @Backoff(delay = {}, multiplier = {:?}{max}), dltTopicSuffix = \"{dead}\")",
-        retry.retries.saturating_add(1),
-        retry.delay_ms,
-        retry.multiplier,
-    )
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn a_topic_of_this_host_alone_is_a_difference() {
 #[test]
 fn what_spring_may_never_read_must_be_empty() {
     let tiers = ["-1000", "-2000"];
-    let found = |spring, left| {
+    let found = |spring, left: i64| {
         vec![topic("-1000", true, &[(spring, Some(10))]), topic("-2000", true, &[(None, Some(10 - left))])]
     };
     refused(
