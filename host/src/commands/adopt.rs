@@ -230,6 +230,7 @@ impl Moved<'_> {
         let partitions: Vec<(String, i32)> = self.partitions(topics).collect();
         let committed = self.committed(group, &partitions)?;
         if committed.is_empty() {
+            note(format_args!("note: group {group} {UNSEEN}: make sure that it is stopped"));
             return Ok(());
         }
         let session = member_of(self.kafka, group)?;

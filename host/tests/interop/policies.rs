@@ -1,5 +1,8 @@
 //! Policies that differ are refused, and the difference is named.
 
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use testkit::Record;
 
 use crate::fixture::{BOUND, Consumer, Deliveries, SPRING_STOPPED, stop, wait_for_attempt};
@@ -37,4 +40,29 @@ fn policies_that_differ_are_refused_with_the_difference() {
     stop(process, 0);
     let (code, text) = consumer.adopt(2, &["--to-spring"]);
     assert_eq!(code, Some(0), "{text}");
+}
+
+/// Members of the newer protocol are not listed for older questions; the broker's refusal shows them.
+#[test]
+fn a_member_that_cannot_be_listed_is_found_out() {
+    let consumer = Consumer::new("unseen", 2, 500, 4);
+    for topic in consumer.retry_topics() {
+        consumer.kafka.create_topic(&topic, 1, &[]);
+    }
+    consumer.kafka.produce(&consumer.topic, [Record::new("x").on(0)]);
+    let mut config = consumer.kafka.config(&consumer.group);
+    config
+        .set("group.protocol", "consumer")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false");
+    let member: BaseConsumer = config.create().expect("a consumer");
+    member.subscribe(&[&consumer.topic]).expect("subscribed");
+    testkit::eventually(BOUND, || {
+        let message = member.poll(Duration::from_millis(100)).and_then(Result::ok);
+        message.is_some_and(|message| member.commit_message(&message, CommitMode::Sync).is_ok())
+    });
+    consumer.refuses(2, &[], &["group unseen-group is active"]);
+    member.unsubscribe();
+    drop(member);
+    testkit::eventually(BOUND, || consumer.adopt(2, &[]).0 == Some(0));
 }
