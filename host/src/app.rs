@@ -22,6 +22,7 @@ use crate::kafka::client::{self, KafkaArgs};
 use crate::kafka::errors;
 use crate::kafka::group::Group;
 use crate::kafka::health::Health;
+use crate::kafka::leftovers;
 use crate::kafka::order::Ordering;
 use crate::kafka::partition::{Lane, Partition};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
@@ -123,6 +124,11 @@ impl App {
         let stop = Arc::new(AtomicBool::new(false));
         let mut running = Vec::with_capacity(plugins.len());
         for plugin in plugins {
+            let subscription = &plugin.subscription;
+            if subscription.ordering.is_in_place() {
+                let (group, unread) = (subscription.retry_group(), subscription.unordered_retry_topics());
+                tokio::task::block_in_place(|| leftovers::check(&args.kafka, &group, &unread))?;
+            }
             let pipeline = Arc::new(pipeline(plugin, &topics, &publisher).await?);
             running.push(Running::start(pipeline, args, &stop)?);
         }
@@ -226,7 +232,8 @@ impl Running {
             };
             let mut config = config.clone();
             if retries {
-                // What failed before this group's first look is for it too.
+                // What is on a retry topic was put there to be read: `latest` would lose what came
+                // before this group was given the partition for the first time.
                 config.set("auto.offset.reset", "earliest");
             }
             if retries && config.get("fetch.wait.max.ms").is_none() {

@@ -43,6 +43,7 @@ impl Cli {
         match &mut self.command {
             None => Some(&mut self.run),
             Some(Command::Config(args)) => args.run_args_mut(),
+            Some(Command::Groups(args)) => args.run_args_mut(),
             Some(_) => None,
         }
     }

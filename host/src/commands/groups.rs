@@ -12,10 +12,11 @@ use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Serialize;
 
-use super::assignment;
 use super::output::{self, Format, note};
 use super::release;
 use super::session::{Session, TIMEOUT};
+use super::{adopt, assignment};
+use crate::cli::RunArgs;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
 use crate::text;
@@ -35,6 +36,18 @@ enum Command {
     Describe(Describe),
     /// Handle the messages of keys again that follow a dead letter
     Release(release::Args),
+    /// Take a consumer over from Spring Kafka in the middle of its retries, or hand it back
+    Adopt(Box<adopt::Args>),
+}
+
+impl Args {
+    /// The arguments that are those of running plugins.
+    pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
+        match &mut self.command {
+            Command::Adopt(args) => Some(&mut args.run),
+            Command::List(_) | Command::Describe(_) | Command::Release(_) => None,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,6 +76,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::List(args) => list(&args)?,
         Command::Describe(args) => describe(&args)?,
+        Command::Adopt(args) => adopt::run(&args)?,
         Command::Release(args) => release::run(&args)?,
     }
     Ok(())
@@ -100,7 +114,7 @@ const UNKNOWN_STATE: &str = "note: a group of unknown state is no classic consum
                              groups of the newer protocol (KIP-848) and share groups do not show their state and members here";
 
 /// Kafka describes as dead, without members, what it lists all the same: a group of another kind.
-fn is_classic(group: &GroupInfo) -> bool {
+pub fn is_classic(group: &GroupInfo) -> bool {
     group.state() != "Dead" || !group.members().is_empty()
 }
 
@@ -185,7 +199,7 @@ fn describe(args: &Describe) -> Result<(), Failure> {
 }
 
 /// Asks every broker for its groups; a coordinator that is only starting is asked again.
-fn fetch(session: &Session, group: Option<&str>) -> Result<GroupList, Failure> {
+pub fn fetch(session: &Session, group: Option<&str>) -> Result<GroupList, Failure> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         let error = match session.consumer.fetch_group_list(group, TIMEOUT) {
@@ -225,7 +239,9 @@ fn member(group: &GroupInfo, member: &GroupMemberInfo) -> Member {
 
 /// Every partition that a member owns or that has a committed offset.
 fn partitions(session: &Session, metadata: &Metadata, members: &[Member]) -> Result<Vec<Partition>, Failure> {
-    let committed = committed(session, metadata)?;
+    let all = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(move |p| (topic, p)));
+    // Kafka tells them for partitions that are named, so all are.
+    let committed = committed(session, all.map(|(topic, p)| (topic.name(), p.id())))?;
     let mut owners = BTreeMap::new();
     for member in members {
         owners.extend(member.partitions.iter().flatten().map(|key| (key.clone(), member)));
@@ -258,13 +274,14 @@ fn partitions(session: &Session, metadata: &Metadata, members: &[Member]) -> Res
         .collect())
 }
 
-/// The group's committed offsets. Kafka tells them for partitions that are named, so all are.
-fn committed(session: &Session, metadata: &Metadata) -> Result<BTreeMap<(String, i32), i64>, Failure> {
+/// The offsets that the session's group has committed on these partitions.
+pub fn committed<'a>(
+    session: &Session,
+    partitions: impl Iterator<Item = (&'a str, i32)>,
+) -> Result<BTreeMap<(String, i32), i64>, Failure> {
     let mut list = TopicPartitionList::new();
-    for topic in metadata.topics() {
-        for partition in topic.partitions() {
-            list.add_partition(topic.name(), partition.id());
-        }
+    for (topic, partition) in partitions {
+        list.add_partition(topic, partition);
     }
     if list.count() == 0 {
         return Ok(BTreeMap::new());

@@ -9,6 +9,7 @@ pub mod groups;
 pub mod produce;
 pub mod topics;
 
+mod adopt;
 mod assignment;
 mod interrupt;
 mod output;

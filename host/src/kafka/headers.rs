@@ -106,7 +106,8 @@ impl Trail {
         Box::new(Self { attempt, due_ms, first_failed_ms, ..Self::default() })
     }
 
-    fn read_from<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Self {
+    /// Reads the last block of headers from anywhere: name and value.
+    pub fn read_from<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Self {
         let mut last: [Option<(usize, &[u8])>; BLOCK.len()] = [None; BLOCK.len()];
         for (index, (name, value)) in headers.enumerate() {
             let known = BLOCK.iter().zip(&mut last).find(|(known, _)| **known == name);

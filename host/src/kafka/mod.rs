@@ -6,6 +6,7 @@ pub mod errors;
 pub mod group;
 pub mod headers;
 pub mod health;
+pub mod leftovers;
 pub mod order;
 pub mod partition;
 pub mod publisher;

@@ -77,6 +77,11 @@ impl Subscription {
 
     /// The retry topics, one per tier, shortest delay first; none where failed messages are tried
     /// again in their place.
+    pub fn retry_topics(&self) -> Vec<String> {
+        if self.ordering.is_in_place() { Vec::new() } else { self.unordered_retry_topics() }
+    }
+
+    /// The retry topics it would have without any order.
     ///
     /// They are named as Spring Kafka names its own (3.3.16,
     /// `org.springframework.kafka.retrytopic.DestinationTopicPropertiesFactory`, with `@RetryableTopic`'s
@@ -86,10 +91,9 @@ impl Subscription {
     /// (`getTopicSuffix`). Else each has its delay, `email.send-retry-1000`, and the delays at the
     /// largest one, after which an exponential backoff rises no more, share the last topic. (A largest
     /// delay that is not given is 30 s there: `ExponentialBackOffPolicy.DEFAULT_MAX_INTERVAL`.)
-    pub fn retry_topics(&self) -> Vec<String> {
+    pub fn unordered_retry_topics(&self) -> Vec<String> {
         let base = format!("{}{}", self.topic, self.retry_suffix);
         match self.policy.tiers_ms() {
-            _ if self.ordering.is_in_place() => Vec::new(),
             [_] => vec![base],
             tiers => tiers.iter().map(|delay| format!("{base}-{delay}")).collect(),
         }

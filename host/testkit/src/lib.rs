@@ -8,6 +8,7 @@ mod http;
 mod kafka;
 mod process;
 mod rng;
+mod spring;
 mod usage;
 mod wait;
 
@@ -16,6 +17,7 @@ pub use kafka::secured::{PASSWORD, Secured, USER};
 pub use kafka::{Kafka, Record};
 pub use process::{Process, binary, plugin};
 pub use rng::Rng;
+pub use spring::spring;
 pub use usage::Usage;
 pub use wait::{eventually, free_port, long, scale};
 

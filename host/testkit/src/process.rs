@@ -49,7 +49,7 @@ fn built(path: PathBuf, command: &str) -> PathBuf {
 }
 
 /// Where this executable's profile puts binaries: tests lie in `deps`, examples in `examples`.
-fn profile_dir() -> Result<PathBuf> {
+pub fn profile_dir() -> Result<PathBuf> {
     let exe = std::env::current_exe().context("the path of this test")?;
     let dir = exe.parent().context("the directory of this test")?;
     let inner = ["deps", "examples"].iter().any(|name| dir.file_name() == Some(OsStr::new(name)));

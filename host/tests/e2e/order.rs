@@ -100,7 +100,7 @@ fn what_follows_a_failed_message_of_its_key_waits_and_other_keys_do_not() {
 #[test]
 fn a_partition_in_order_has_one_message_under_way() {
     let kafka = Kafka::shared();
-    let ordered = Ordered::new(kafka, "one-by-one", "ordering = \"partition\"\nretry = { delay = \"50ms\" }");
+    let ordered = Ordered::new(kafka, "in-a-row", "ordering = \"partition\"\nretry = { delay = \"50ms\" }");
     let host = ordered.start();
     let tasks = ["retry", "done", "reject", "retry", "done"];
     let records =
@@ -224,4 +224,22 @@ fn a_kill_repeats_only_what_was_under_way() {
         all.iter().filter(|(_, deliveries)| deliveries.len() > 1).map(|(id, _)| id).collect();
     assert_eq!(repeated, ["slow"]);
     assert_eq!(all.len(), 501);
+}
+
+/// Whoever changes to an order must let the retry topics run empty first.
+#[test]
+fn messages_left_in_retry_topics_are_not_forgotten() {
+    let kafka = Kafka::shared();
+    let slow = "retry = { delay = \"1h\", multiplier = 1.0, retries = 2 }";
+    let unordered = Ordered::new(kafka, "leftover", slow);
+    let host = unordered.start();
+    kafka.produce(&unordered.guest.topic, [Record::new(body("waits", "retry", ""))]);
+    unordered.settle(kafka);
+    stop(host);
+    let text = std::fs::read_to_string(&unordered.config).expect("the configuration");
+    let config = file("leftover-in-order.toml", format!("{text}ordering = \"key\"\n").as_bytes());
+    let mut host = Process::start("host", &["--config", config.to_str().expect("a path in UTF-8")]);
+    let code = host.wait(BOUND).code();
+    let told = host.lines().join("\n");
+    assert!(code == Some(1) && told.contains("still holds 1 messages"), "{code:?}: {told}");
 }

@@ -92,11 +92,12 @@ fn format(dir: &Path) -> Result<()> {
     fs::rename(&partial, dir.join("formatted")).with_context(|| format!("renaming {}", partial.display()))
 }
 
-fn run(mut command: Command, name: &str) -> Result<()> {
+/// Runs a command to its end; a failure shows what it printed.
+pub fn run(mut command: Command, name: &str) -> Result<()> {
     let output = match command.output() {
         Ok(output) => output,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!("{name} is not installed; the tests on Apache Kafka need it: {HELP}")
+            bail!("{name} is not installed; the tests need it: {HELP}")
         }
         Err(error) => return Err(error).with_context(|| format!("starting {name}")),
     };
@@ -107,7 +108,8 @@ fn run(mut command: Command, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn beside(dir: &Path, extension: &str) -> PathBuf {
+/// The path of a file or directory next to this one.
+pub fn beside(dir: &Path, extension: &str) -> PathBuf {
     let mut name = dir.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{extension}"));
     dir.with_file_name(name)

@@ -1,7 +1,7 @@
 //! Apache Kafka 4.1.1, one node (KRaft), from Maven's jars.
 
 mod client;
-mod jars;
+pub mod jars;
 mod produce;
 pub(crate) mod secured;
 mod segments;

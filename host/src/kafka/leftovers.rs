@@ -1,0 +1,52 @@
+//! What lies in retry topics that nobody reads any more.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::client::KafkaArgs;
+use super::errors::{self, Context};
+use crate::error::Failure;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Refuses to handle in order what has messages left in retry topics: they would stay there.
+///
+/// # Errors
+/// There are some; or Kafka does not answer.
+pub fn check(kafka: &KafkaArgs, group: &str, topics: &[String]) -> Result<(), Failure> {
+    let own = [("group.id", group), ("enable.auto.commit", "false")];
+    let consumer: BaseConsumer<Context> = kafka
+        .config(&own)
+        .create_with_context(Context::default())
+        .map_err(|error| errors::refused(&error))?;
+    let away = |error: KafkaError| errors::away(&kafka.bootstrap_servers, &consumer, &error);
+    for topic in topics {
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(away)?;
+        let found = metadata.topics().iter().filter(|found| found.error().is_none());
+        let mut asked = TopicPartitionList::new();
+        for partition in found.flat_map(|found| found.partitions()) {
+            asked.add_partition(topic, partition.id());
+        }
+        if asked.count() == 0 {
+            continue;
+        }
+        let committed = consumer.committed_offsets(asked, TIMEOUT).map_err(away)?;
+        let mut left = 0;
+        for element in committed.elements() {
+            let (first, end) =
+                consumer.fetch_watermarks(topic, element.partition(), TIMEOUT).map_err(away)?;
+            let next = if let Offset::Offset(offset) = element.offset() { offset.max(first) } else { first };
+            left += end.saturating_sub(next).max(0);
+        }
+        if left > 0 {
+            let what = format!("{topic} still holds {left} messages, which nobody reads in order");
+            return Err(Failure::unavailable(what)
+                .help("run with ordering = \"unordered\" until they are handled")
+                .help(format!("see them go: host groups describe {group}")));
+        }
+    }
+    Ok(())
+}

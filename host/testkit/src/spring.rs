@@ -1,0 +1,91 @@
+//! The Spring Kafka consumer of the tests, built by Maven once for each state of its sources.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::kafka::jars::{self, beside};
+use crate::must;
+use crate::process::{Process, profile_dir};
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/spring");
+/// Starts in half the time, and leaves the cores to what is tested.
+const JVM: [&str; 3] = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
+
+/// Starts the consumer of `host/tests/spring` with these properties. `SPRING_PROFILE=boot4` in the
+/// environment builds it on Spring Boot 4.
+///
+/// # Panics
+/// When Maven cannot build it; shows what it printed.
+#[track_caller]
+pub fn spring(properties: &[(&str, &str)]) -> Process {
+    let jar = must(resolve().context("building host/tests/spring"));
+    let jar = jar.display().to_string();
+    let properties: Vec<String> = properties.iter().map(|(key, value)| format!("--{key}={value}")).collect();
+    let mut args = JVM.to_vec();
+    args.extend(["-jar", &jar]);
+    args.extend(properties.iter().map(String::as_str));
+    Process::start_with(Path::new(&jars::java()), &args, &[])
+}
+
+/// The jar, in a directory of the build's that is named after the sources and the profile.
+fn resolve() -> Result<PathBuf> {
+    let profile = std::env::var("SPRING_PROFILE").unwrap_or_default();
+    let sources = files(Path::new(SOURCES))?;
+    let mut hasher = DefaultHasher::new();
+    (&profile, &sources).hash(&mut hasher);
+    let dir = profile_dir()?.join("spring").join(format!("{:016x}", hasher.finish()));
+    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+    // Parallel tests build it once.
+    let lock = beside(&dir, "lock");
+    let file = File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
+    file.lock().with_context(|| format!("locking {}", lock.display()))?;
+    let jar = dir.join("spring-consumer.jar");
+    if !jar.is_file() {
+        build(&dir, &sources, &profile)?;
+        // The rename comes last, so what is there is whole.
+        fs::rename(dir.join("build/target/spring-consumer.jar"), &jar)
+            .with_context(|| format!("renaming {}", jar.display()))?;
+        fs::remove_dir_all(dir.join("build"))?;
+    }
+    Ok(jar)
+}
+
+/// On a copy: nothing is written beside the sources.
+fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], profile: &str) -> Result<()> {
+    let copy = dir.join("build");
+    let _ = fs::remove_dir_all(&copy);
+    for (name, bytes) in sources {
+        let path = copy.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(&copy))?;
+        fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let mut command = Command::new("mvn");
+    command.args(["-q", "-B", "-f"]).arg(copy.join("pom.xml")).arg("package");
+    if !profile.is_empty() {
+        command.arg(format!("-P{profile}"));
+    }
+    jars::run(command, "mvn")
+}
+
+/// Every file below a directory: its path from there, and its bytes.
+fn files(root: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut found = Vec::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                // What Maven leaves where somebody builds it by hand.
+                open.extend((!path.ends_with("target")).then_some(path));
+            } else {
+                found.push((path.strip_prefix(root)?.to_owned(), fs::read(&path)?));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}

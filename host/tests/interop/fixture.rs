@@ -1,0 +1,257 @@
+//! One consumer that both sides can run, and what its deliveries were.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use testkit::{Kafka, Process, Record, binary, plugin, spring};
+
+use crate::support::{SHUTDOWN, between, big_endian, deliveries, file, id_of};
+
+/// Longer than anything takes on a busy machine.
+pub const BOUND: Duration = Duration::from_secs(180);
+/// The partitions of the source and of its retry topics.
+pub const PARTITIONS: usize = 2;
+
+/// A consumer: the same topic, group and policy on both sides.
+pub struct Consumer {
+    pub kafka: &'static Kafka,
+    pub topic: String,
+    pub group: String,
+    pub dead: String,
+    pub retries: u32,
+    pub delay_ms: u64,
+    pub multiplier: u64,
+}
+
+impl Consumer {
+    pub fn new(topic: &str, retries: u32, delay_ms: u64, multiplier: u64) -> Self {
+        let kafka = Kafka::shared();
+        kafka.create_topic(topic, PARTITIONS, &[]);
+        let (group, dead) = (format!("{topic}-group"), format!("{topic}.dlt"));
+        Self { kafka, topic: topic.to_owned(), group, dead, retries, delay_ms, multiplier }
+    }
+
+    pub fn retry_topics(&self) -> Vec<String> {
+        let delay = |retry| self.delay_ms * self.multiplier.pow(retry);
+        (0..self.retries).map(|retry| format!("{}-retry-{}", self.topic, delay(retry))).collect()
+    }
+
+    pub fn retry_group(&self) -> String {
+        format!("{}-retry", self.group)
+    }
+
+    /// Spring's group for one of its retry topics.
+    pub fn spring_group(&self, retry_topic: &str) -> String {
+        retry_topic.replacen(&self.topic, &self.group, 1)
+    }
+
+    /// Starts Spring on it and waits until it has the source's partitions.
+    pub fn spring(&self) -> Process {
+        let (attempts, delay, multiplier) =
+            ((self.retries + 1).to_string(), self.delay_ms.to_string(), self.multiplier.to_string());
+        let process = spring(&[
+            ("spring.kafka.bootstrap-servers", self.kafka.bootstrap()),
+            // Else every failure waits for it, with so few messages.
+            ("spring.kafka.consumer.fetch-max-wait", "5ms"),
+            ("interop.topic", &self.topic),
+            ("interop.group", &self.group),
+            ("interop.partitions", &PARTITIONS.to_string()),
+            ("interop.concurrency", &PARTITIONS.to_string()),
+            ("interop.attempts", &attempts),
+            ("interop.delay", &delay),
+            ("interop.multiplier", &multiplier),
+        ]);
+        let assigned = format!("assigned group={} ", self.group);
+        process.wait_for(|line| line.starts_with(&assigned), BOUND);
+        process
+    }
+
+    /// A host.toml with this consumer, and its own number of retries.
+    pub fn config(&self, retries: u32) -> PathBuf {
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\n[kafka]\nbootstrap-servers = \"{}\"\n\
+             [[plugin]]\npath = \"{}\"\ntopic = \"{}\"\ngroup = \"{}\"\n\
+             retry = {{ retries = {retries}, delay = \"{}ms\", multiplier = {}.0 }}\n",
+            self.kafka.bootstrap(),
+            plugin("faulty").display(),
+            self.topic,
+            self.group,
+            self.delay_ms,
+            self.multiplier,
+        );
+        file(&format!("{}-{retries}.toml", self.topic), text.as_bytes())
+    }
+
+    /// Starts the host on it.
+    pub fn host(&self, retries: u32) -> Process {
+        let config = self.config(retries);
+        let process = Process::start("host", &["--config", config.to_str().expect("UTF-8")]);
+        process.wait_for(|line| line.starts_with("Ready in"), BOUND);
+        process
+    }
+
+    /// `host groups adopt`: exit code and lines.
+    pub fn adopt(&self, retries: u32, flags: &[&str]) -> (Option<i32>, String) {
+        let config = self.config(retries);
+        let mut args = vec!["--config", config.to_str().expect("UTF-8"), "groups", "adopt"];
+        args.extend(flags);
+        let mut process = Process::start_with(&binary("host"), &args, &[]);
+        let status = process.wait(BOUND);
+        let lines = process.lines().join("\n");
+        println!("--- host {} ---\n{lines}", args[2..].join(" "));
+        (status.code(), lines)
+    }
+
+    /// It must refuse, say all this, and change nothing.
+    #[track_caller]
+    pub fn refuses(&self, retries: u32, flags: &[&str], says: &[&str]) {
+        let to_spring = flags.contains(&"--to-spring");
+        let before = self.commits(to_spring);
+        let (code, text) = self.adopt(retries, flags);
+        assert_eq!(code, Some(1), "{text}");
+        says.iter().for_each(|says| assert!(text.contains(says), "no {says:?} in {text}"));
+        assert_eq!(self.commits(to_spring), before);
+    }
+
+    /// What one side's groups have committed on each of the retry topics.
+    pub fn commits(&self, springs: bool) -> Vec<Vec<Option<i64>>> {
+        let group = |topic: &str| if springs { self.spring_group(topic) } else { self.retry_group() };
+        self.retry_topics().iter().map(|topic| self.kafka.committed(&group(topic), topic)).collect()
+    }
+
+    /// Waits until the retry topics have been read to their ends, by one side or the other.
+    pub fn settle(&self) {
+        let read = |topic: &String| {
+            let groups = [self.retry_group(), self.spring_group(topic)];
+            groups.iter().any(|group| self.kafka.lag(group, topic) == 0)
+        };
+        testkit::eventually(BOUND, || self.retry_topics().iter().all(read));
+    }
+
+    /// When each message's attempts are due: of all records on its retry topics.
+    pub fn due_us(&self) -> HashMap<(String, u32), i64> {
+        let records = self.retry_topics().into_iter().flat_map(|topic| self.kafka.read_all(&topic));
+        let due = records.map(|record| {
+            let attempt = big_endian(&record, "retry_topic-attempts");
+            let due = big_endian(&record, "retry_topic-backoff-timestamp") * 1000;
+            ((id_of(&record), u32::try_from(attempt).expect("an attempt")), due)
+        });
+        let due: Vec<_> = due.collect();
+        let count = due.len();
+        let due: HashMap<_, _> = due.into_iter().collect();
+        assert_eq!(due.len(), count, "an attempt was published twice");
+        due
+    }
+}
+
+/// SIGTERM; every line it has written.
+#[track_caller]
+pub fn stop(mut process: Process, expected: i32) -> Vec<String> {
+    process.terminate();
+    let status = process.wait(SHUTDOWN + BOUND);
+    assert_eq!(status.code(), Some(expected), "{}", process.lines().join("\n"));
+    process.lines()
+}
+
+/// What a JVM that was told to stop ends with: 128 + SIGTERM.
+pub const SPRING_STOPPED: i32 = 143;
+
+/// When each attempt of each message was delivered, microseconds since the Unix epoch.
+#[derive(Default)]
+pub struct Deliveries(pub HashMap<(String, u32), Vec<i64>>);
+
+impl Deliveries {
+    pub fn of_spring(lines: &[String]) -> Self {
+        let mut all = Self::default();
+        for line in lines.iter().filter(|line| line.starts_with("delivery at=")) {
+            let field =
+                |name: &str| between(&format!("{line} "), name, " ").map(str::to_owned).expect("a field");
+            let attempt = field("attempt=").parse().expect("an attempt");
+            let at: i64 = field("at=").parse().expect("a time");
+            all.0.entry((field(" id="), attempt)).or_default().push(at * 1000);
+        }
+        all
+    }
+
+    pub fn of_host(lines: &[String]) -> Self {
+        let mut all = Self::default();
+        for (id, deliveries) in deliveries(lines) {
+            for delivery in deliveries {
+                all.0.entry((id.clone(), delivery.attempt)).or_default().push(delivery.at_us);
+            }
+        }
+        all
+    }
+
+    /// How many messages had this attempt.
+    pub fn count(&self, attempt: u32) -> usize {
+        self.0.keys().filter(|(_, found)| *found == attempt).count()
+    }
+
+    pub fn and(mut self, other: Self) -> Self {
+        for (key, times) in other.0 {
+            self.0.entry(key).or_default().extend(times);
+        }
+        self
+    }
+
+    /// Each of a message's attempts once, 1 to `last`.
+    #[track_caller]
+    pub fn check(&self, id: &str, last: u32) {
+        let mut attempts: Vec<u32> = self
+            .0
+            .iter()
+            .filter(|((found, _), _)| found == id)
+            .flat_map(|((_, attempt), times)| times.iter().map(|_| *attempt))
+            .collect();
+        attempts.sort_unstable();
+        assert_eq!(attempts, (1..=last).collect::<Vec<_>>(), "{id}");
+    }
+
+    /// None early; how late they were is told.
+    #[track_caller]
+    pub fn check_due(&self, side: &str, due_us: &HashMap<(String, u32), i64>) {
+        let mut late: Vec<i64> = Vec::new();
+        for ((id, attempt), times) in self.0.iter().filter(|((_, attempt), _)| *attempt > 1) {
+            let due =
+                due_us.get(&(id.clone(), *attempt)).unwrap_or_else(|| panic!("{id}: no record of {attempt}"));
+            late.extend(times.iter().map(|at| at - due));
+        }
+        late.sort_unstable();
+        if let (Some(first), Some(last)) = (late.first(), late.last()) {
+            println!(
+                "{side}: {} retries, {first} to {last} us late, median {}",
+                late.len(),
+                late[late.len() / 2]
+            );
+            assert!(*first >= 0, "{side}: {first} us early");
+        }
+    }
+}
+
+/// Waits until so many messages have had this attempt.
+pub fn wait_for_attempt(process: &Process, of: impl Fn(&[String]) -> Deliveries, attempt: u32, count: usize) {
+    let end = Instant::now() + BOUND;
+    loop {
+        let found = of(&process.lines()).count(attempt);
+        if found == count {
+            return;
+        }
+        assert!(Instant::now() < end, "{found} of {count} had attempt {attempt}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The source records of `count` messages, by id; what each does is `body`'s business.
+pub fn publish(consumer: &Consumer, count: usize, body: impl Fn(usize) -> String) -> HashMap<String, Record> {
+    let records = (0..count).map(|id| {
+        let partition = i32::try_from(id % PARTITIONS).expect("a small number");
+        Record::new(body(id))
+            .with_key(format!("key-{id}"))
+            .with_header("trace", format!("{id}"))
+            .on(partition)
+    });
+    consumer.kafka.produce(&consumer.topic, records);
+    consumer.kafka.read_all(&consumer.topic).into_iter().map(|record| (id_of(&record), record)).collect()
+}
