@@ -26,6 +26,11 @@ use self::state::State;
 /// How many messages of a retry topic are held while they are not due, so that one that is due
 /// later does not hold back those behind it.
 const LOOK_AHEAD: usize = 256;
+/// Likewise, once one was found behind others that are due later: plugins choose delays, or there is
+/// jitter. Less than the window.
+const FAR_LOOK_AHEAD: usize = 8192;
+/// Messages that failed side by side are published in any order; that is no reason to look far.
+const MOMENT_MS: i64 = 1000;
 /// How many of them are read at a time, between looks at the bytes they hold.
 const READ_AHEAD: usize = 32;
 /// A due time further ahead than this is not ours, and is ignored as Spring Kafka ignores it.
@@ -170,8 +175,12 @@ impl Partition {
     /// Fills the look-ahead; what belongs to another group is finished unprocessed.
     fn look_ahead(self: &Arc<Self>, state: &mut State) {
         let mut events = Vec::new();
-        while state.held.len() < LOOK_AHEAD && state.room() > 0 {
-            let room = (LOOK_AHEAD - state.held.len()).min(READ_AHEAD);
+        loop {
+            let ahead = if state.disordered { FAR_LOOK_AHEAD } else { LOOK_AHEAD };
+            let room = ahead.saturating_sub(state.held.len()).min(READ_AHEAD).min(state.room());
+            if room == 0 {
+                break;
+            }
             if self.read(room, &mut events) == 0 {
                 break;
             }
@@ -185,6 +194,8 @@ impl Partition {
                     continue;
                 }
                 let due_ms = trail.due_ms.filter(|due| *due <= farthest).unwrap_or(now);
+                state.disordered |= due_ms.saturating_add(MOMENT_MS) < state.last_due_ms;
+                state.last_due_ms = state.last_due_ms.max(due_ms);
                 state.held.push(Reverse(Waiting { due_ms, number, message, trail: Some(trail), key: None }));
             }
         }

@@ -25,6 +25,10 @@ pub struct State {
     pub before: Option<Window>,
     /// Not due yet; the next one on top.
     pub held: BinaryHeap<Reverse<Waiting>>,
+    /// The latest due time that was read from a retry topic, in milliseconds since the Unix epoch.
+    pub last_due_ms: i64,
+    /// Whether one stood behind others that are due later.
+    pub disordered: bool,
     /// Who waits for whom, where messages are ordered.
     pub turns: Turns<Waiting>,
     /// Unfinished messages that failed before, by offset, where they are tried again in place.
@@ -77,6 +81,8 @@ impl State {
             tracker: Tracker::default(),
             before,
             held: BinaryHeap::new(),
+            last_due_ms: 0,
+            disordered: false,
             turns,
             pasts: BTreeMap::new(),
             running: 0,
