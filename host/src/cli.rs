@@ -56,7 +56,7 @@ pub enum Command {
     Demo(demo::Args),
     /// Create, list, describe and delete topics
     Topics(topics::Args),
-    /// List and describe consumer groups
+    /// List, describe and hand over consumer groups
     Groups(groups::Args),
     /// Publish lines from standard input
     Produce(produce::Args),

@@ -122,6 +122,16 @@ pub enum OnDead {
     Hold,
 }
 
+impl OnDead {
+    /// As it is written in a configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Hold => "hold",
+        }
+    }
+}
+
 /// When failed messages are tried again. Each different delay is a topic.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]

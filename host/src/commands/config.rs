@@ -152,6 +152,9 @@ fn shown(plugin: &Plugin, path: &Path, settings: Option<&PluginSettings>, from: 
     let calls = worker::shares(subscription.concurrency).iter().sum::<usize>();
     let calls = i64::try_from(calls).unwrap_or(i64::MAX);
     line(&mut text, "concurrency", &calls.into(), or_default(set.concurrency.is_some()));
+    let (ordering, on_dead) = (subscription.ordering.as_str(), subscription.on_dead.as_str());
+    line(&mut text, "ordering", &ordering.into(), or_default(set.ordering.is_some()));
+    line(&mut text, "on-dead", &on_dead.into(), or_default(set.on_dead.is_some()));
     text.push_str("[plugin.retry]\n");
     let (retry, set) = (subscription.policy.retry(), &set.retry);
     for (key, value, from) in [

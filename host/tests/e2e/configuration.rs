@@ -126,7 +126,7 @@ fn what_holds_is_shown_with_its_layer_and_without_secrets() {
     let lines = format!(
         "mail-url = \"smtp://me:hush@mail.example:25\"\n[kafka.properties]\nlinger.ms = 1\nclient.id = \"file\"\n\
          [[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\nretry.delay = \"5s\"\n\
-         retry.blocking-tries = 2\nconcurrency = 3\ndead-letter-suffix = \"-dlt\"\n\
+         retry.blocking-tries = 2\nconcurrency = 3\nordering = \"key\"\ndead-letter-suffix = \"-dlt\"\n\
          [[plugin.rule]]\ncode = \"smtp-*\"\nretries = 7\naction = \"retry\"\n",
         text(&email)
     );
@@ -150,6 +150,8 @@ fn what_holds_is_shown_with_its_layer_and_without_secrets() {
         ("dead-letter-suffix = \"-dlt\"", "file"),
         ("retry-suffix = \"-retry\"", "default"),
         ("concurrency = 3", "file"),
+        ("ordering = \"key\"", "file"),
+        ("on-dead = \"continue\"", "default"),
         ("delay = \"5s\"", "file"),
         ("retries = 5", "plugin"),
         ("blocking-tries = 2", "file"),
