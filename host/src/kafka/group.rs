@@ -309,7 +309,7 @@ impl GroupContext {
         let partitions = self.partitions.lock();
         let standing = partitions.values().filter_map(|partition| {
             let (topic, index) = (partition.topic(), partition.index());
-            let Standing { next, running, .. } = partition.standing()?;
+            let Standing { next, running } = partition.standing()?;
             let end = raw::known_end(consumer, topic, index).unwrap_or(next);
             Some((topic, index, end.saturating_sub(next).max(0), running))
         });

@@ -67,8 +67,6 @@ pub struct Standing {
     pub next: i64,
     /// How many are under way.
     pub running: usize,
-    /// How many were read and wait for their time or their turn.
-    pub waiting: usize,
 }
 
 impl State {
@@ -155,8 +153,7 @@ impl State {
 
     /// How far the partition is. None before anything was read.
     pub fn standing(&self) -> Option<Standing> {
-        let waiting = self.held.len() + self.turns.waiting();
-        Some(Standing { next: self.tracker.next()?, running: self.running, waiting })
+        Some(Standing { next: self.tracker.next()?, running: self.running })
     }
 
     /// The offset to commit and what to commit beside it, where the broker has not confirmed it yet.
