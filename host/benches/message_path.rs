@@ -18,7 +18,7 @@ const JSON: &[u8] = r#"{"from":"sender0000001@example.com","to":"receiver0000001
 fn load(runtime: &Runtime) -> Plugin {
     let services = Arc::new(Services { mailer: None, runtime: runtime.handle().clone() });
     runtime.block_on(async {
-        let engines = Engines::new(1).expect("engines");
+        let engines = Engines::new(1, 64 << 20).expect("engines");
         let path = testkit::plugin("parse");
         Plugin::load(Path::new(&path), None, &engines, services).await.expect("parse.wasm loads")
     })

@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -17,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::cli::RunArgs;
+use crate::config::PluginSettings;
 use crate::error::Failure;
 use crate::kafka::client::{self, KafkaArgs};
 use crate::kafka::errors;
@@ -34,16 +34,17 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::policy::BLOCKING_BOUND;
 use crate::pipeline::worker;
 use crate::plugin::Plugin;
-use crate::plugin::call::{CALL_TIMEOUT, Services};
-use crate::plugin::engine::{Engines, MAX_MEMORY};
+use crate::plugin::call::Services;
+use crate::plugin::engine::Engines;
+use crate::plugin::limits::Limits;
 use crate::web;
 
 /// How long Kafka may be away at start.
 const START_UP: Duration = Duration::from_secs(30);
-/// How long a partition that is given back may drain.
-const DRAIN: Duration = Duration::from_secs(20);
-/// How long the process takes to stop at most.
-const SHUTDOWN: Duration = Duration::from_secs(30);
+/// How long a partition that is given back may drain, beside the longest call and publish.
+const DRAIN_MARGIN: Duration = Duration::from_secs(2);
+/// How long the process takes to stop at most, beside draining.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
 /// How long open HTTP connections may take to end.
 const HANG_UP: Duration = Duration::from_secs(2);
 /// How often a client looks for new partitions; milliseconds.
@@ -163,14 +164,16 @@ impl App {
     async fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, atomic::Ordering::Relaxed);
         let (running, watch) = (self.running, self.watch);
+        let drains = running.iter().map(|running| drain(&running.pipeline.plugin));
+        let bound = drains.max().unwrap_or_default() + SHUTDOWN_MARGIN;
         let stopping = tokio::task::spawn_blocking(move || {
             running.into_iter().for_each(Running::stop);
             watch.abort();
         });
         tokio::select! {
-            result = tokio::time::timeout(SHUTDOWN, stopping) => match result {
+            result = tokio::time::timeout(bound, stopping) => match result {
                 Ok(result) => Ok(result?),
-                Err(_) => Err(Failure::unavailable(format!("not drained within {} s; what was under way will be repeated", SHUTDOWN.as_secs())).into()),
+                Err(_) => Err(Failure::unavailable(format!("not drained within {} s; what was under way will be repeated", bound.as_secs())).into()),
             },
             signal = shutdown_signal() => {
                 signal?;
@@ -188,7 +191,13 @@ impl App {
         );
         for Running { pipeline, .. } in &self.running {
             let plugin = &pipeline.plugin;
-            let (memory, time) = (MAX_MEMORY >> 20, CALL_TIMEOUT.as_secs());
+            let mail = match (plugin.wants_mail, plugin.grants.mail) {
+                (false, _) => "reaches nothing",
+                (true, true) => &mail,
+                (true, false) => "wants to send e-mail and may not: `mail` is not in its `allow`",
+            };
+            let Limits { memory, call_time, .. } = plugin.grants.limits;
+            let (memory, time) = (memory >> 20, call_time.as_secs_f64());
             lines.push(format!("  plugin   {}  {memory} MiB, {time} s  {mail}", plugin.label));
             lines.push(format!(
                 "  kafka    {}  group {}",
@@ -240,7 +249,7 @@ impl Running {
                 // A partition that is given to it joins the fetches of the others after this.
                 config.set("fetch.wait.max.ms", "100");
             }
-            Group::join(&config, group, topics, Arc::new(lane), DRAIN, Arc::clone(stop))
+            Group::join(&config, group, topics, Arc::new(lane), drain(plugin), Arc::clone(stop))
         };
         let mut groups = vec![join(&plugin.subscription.group, &[&plugin.subscription.topic], false)?];
         let retry_topics = plugin.subscription.retry_topics();
@@ -267,27 +276,33 @@ impl Running {
 /// # Errors
 /// What is wrong with what was given.
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Option<Arc<Mailer>>), Failure> {
-    check_bounds(&args.kafka)?;
     let mailer = args.mail_url.as_deref().map(Mailer::from_url).transpose()?.map(Arc::new);
     let services = Arc::new(Services { mailer: mailer.clone(), runtime: Handle::current() });
-    Ok((load(args, &services).await?, mailer))
+    let plugins = load(args, &services).await?;
+    plugins.iter().try_for_each(|plugin| check_bounds(&args.kafka, plugin))?;
+    Ok((plugins, mailer))
 }
 
-/// Engines for plugins with so many calls at a time each.
+/// Engines for plugins with these settings.
 ///
 /// # Errors
 /// The machine has no room for them.
-pub fn engines(concurrency: impl Iterator<Item = Option<NonZeroU32>>) -> Result<Engines, Failure> {
-    let calls = concurrency.flat_map(worker::shares).sum::<usize>();
+pub fn engines<'a>(all: impl Iterator<Item = Option<&'a PluginSettings>>) -> Result<Engines, Failure> {
+    let (mut calls, mut memory) = (0, 0);
+    for settings in all {
+        calls += worker::shares(settings.and_then(|settings| settings.concurrency)).iter().sum::<usize>();
+        let limits = settings.map(|settings| Limits::new(&settings.limits)).transpose();
+        memory = limits.map_err(Failure::usage)?.unwrap_or_default().memory.max(memory);
+    }
     let calls = u32::try_from(calls).unwrap_or(u32::MAX);
-    Engines::new(calls).map_err(|error| Failure::unavailable(format!("cannot set up WebAssembly: {error:#}")))
+    Engines::new(calls, memory)
+        .map_err(|error| Failure::unavailable(format!("cannot set up WebAssembly: {error:#}")))
 }
 
 async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Plugin>, Failure> {
     let settings =
         (0..args.plugins.len()).map(|index| args.settings_of(index)).collect::<Result<Vec<_>, _>>()?;
-    let engines =
-        engines(settings.iter().map(|settings| settings.and_then(|settings| settings.concurrency)))?;
+    let engines = engines(settings.iter().copied())?;
     let mut plugins: Vec<Plugin> = Vec::with_capacity(args.plugins.len());
     for (path, settings) in args.plugins.iter().zip(settings) {
         let plugin = Plugin::load(path, settings, &engines, Arc::clone(services)).await?;
@@ -341,10 +356,15 @@ fn watch_interval(kafka: &KafkaArgs) -> Duration {
     millis.map_or(watch::INTERVAL, Duration::from_millis)
 }
 
+/// How long a partition that is given back may take: what is under way ends by its own bounds.
+fn drain(plugin: &Plugin) -> Duration {
+    BLOCKING_BOUND + plugin.grants.limits.call_time + PUBLISH_BOUND + DRAIN_MARGIN
+}
+
 /// A drained partition must be committed before the group gives it to somebody else, which it does
 /// after `max.poll.interval.ms`. The session does not bound it: librdkafka sends heartbeats while a
 /// rebalance callback drains.
-fn check_bounds(kafka: &KafkaArgs) -> Result<(), Failure> {
+fn check_bounds(kafka: &KafkaArgs, plugin: &Plugin) -> Result<(), Failure> {
     let (name, default) = LONGEST_REBALANCE;
     let given = kafka.given().rev().find(|(key, _)| key == name);
     let bound = match given {
@@ -354,8 +374,9 @@ fn check_bounds(kafka: &KafkaArgs) -> Result<(), Failure> {
             .map_err(|_| Failure::usage(format!("{name}={value}: not a number of milliseconds")))?,
         None => default,
     };
-    if BLOCKING_BOUND + CALL_TIMEOUT + PUBLISH_BOUND >= DRAIN || DRAIN >= bound {
-        let (bound, drain) = (bound.as_millis(), DRAIN.as_millis());
+    let drain = drain(plugin);
+    if drain >= bound {
+        let (bound, drain) = (bound.as_millis(), drain.as_millis());
         let what = format!("{name} is {bound} ms, but a partition may take {drain} ms to drain");
         let default = default.as_millis();
         return Err(

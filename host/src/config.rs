@@ -4,23 +4,23 @@
 //! file, and `docs/reference/configuration.md` is made of them.
 
 pub mod layers;
+pub mod plugin;
 pub mod reference;
+pub mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+pub use self::plugin::{LimitSettings, OnDead, PluginSettings, RetrySettings, RuleSettings};
+pub use self::value::Value;
 use crate::cli::OffsetReset;
 use crate::error::Failure;
-use crate::kafka::order::Ordering;
-use crate::pipeline::rules::Action;
 
 /// The file that is read where none is named.
 pub const NAME: &str = "host.toml";
@@ -33,9 +33,6 @@ pub struct File {
     /// Where health checks are answered.
     #[schemars(with = "Option<String>", example = "127.0.0.1:8081")]
     pub listen: Option<SocketAddr>,
-    /// Where e-mail goes; without it e-mail is only logged.
-    #[schemars(example = "smtp://localhost:1025")]
-    pub mail_url: Option<String>,
     /// Whether topics that are missing are created.
     #[schemars(example = true)]
     pub create_topics: Option<bool>,
@@ -44,6 +41,8 @@ pub struct File {
     pub auto_offset_reset: Option<OffsetReset>,
     /// How to reach Kafka.
     pub kafka: Kafka,
+    /// The mail server.
+    pub mail: Mail,
     /// A plugin to run; repeat the table for more. Once one is listed, no other can run.
     #[serde(rename = "plugin")]
     pub plugins: Vec<PluginSettings>,
@@ -64,129 +63,14 @@ pub struct Kafka {
     pub properties: Properties,
 }
 
-/// One plugin, and what it may subscribe to. What is left out is as the plugin describes itself.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct PluginSettings {
-    /// The component's file, seen from the directory of this file.
-    #[schemars(with = "String", example = "email.wasm")]
-    pub path: PathBuf,
-    /// The topic it handles. It must be named here: a plugin does not choose what it reads.
-    #[schemars(example = "email.send")]
-    pub topic: String,
-    /// The consumer group it handles it in.
-    #[schemars(example = "email-send-group")]
-    pub group: Option<String>,
-    /// Where its dead letters go. A topic other than the plugin's own has `<topic>.dlt`.
-    #[schemars(example = "email.send.dlt")]
-    pub dead_letter_topic: Option<String>,
-    /// What the name of its dead-letter topic has behind the topic's, where `dead-letter-topic` does
-    /// not name one.
-    #[schemars(example = ".dlt")]
-    pub dead_letter_suffix: Option<String>,
-    /// What the names of its retry topics have behind the topic's: `<topic>-retry` where all delays
-    /// are equal, else `<topic>-retry-<ms>` for each different one, as Spring Kafka names them.
-    #[schemars(example = "-retry")]
-    pub retry_suffix: Option<String>,
-    /// How many of its messages may be called at the same time in this process, 1 to 1000; without
-    /// it 32 for each core.
-    #[schemars(with = "Option<u32>", example = 64)]
-    pub concurrency: Option<NonZeroU32>,
-    /// Which messages wait for which: `unordered`, where what failed comes back through retry topics;
-    /// `key`, where those of a key are handled one after the other, or `partition`, where all of a
-    /// partition are. In the last two what failed is tried again in its place: what comes after it
-    /// waits, and there are no retry topics.
-    #[schemars(with = "Option<String>", example = &"key")]
-    pub ordering: Option<Ordering>,
-    /// Where messages are ordered by key, what becomes of those after a dead letter of the same key:
-    /// `continue`, or `hold`, where they follow it into the dead-letter topic unhandled, with the code
-    /// `follows-dead-letter`, until the key is released by `host groups release`.
-    #[schemars(with = "Option<String>", example = &"hold")]
-    pub on_dead: Option<OnDead>,
-    /// When its failed messages are tried again.
-    #[serde(default)]
-    pub retry: RetrySettings,
-    /// What holds for some failures.
-    #[serde(rename = "rule", default)]
-    pub rules: Vec<RuleSettings>,
-}
-
-/// What becomes of the messages after a dead letter of the same key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnDead {
-    /// They are handled.
-    #[default]
-    Continue,
-    /// They follow it into the dead-letter topic.
-    Hold,
-}
-
-impl OnDead {
-    /// As it is written in a configuration file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Continue => "continue",
-            Self::Hold => "hold",
-        }
-    }
-}
-
-/// When failed messages are tried again. Each different delay is a topic.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+/// The mail server that plugins may use through `allow = ["mail"]`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct RetrySettings {
-    /// Deliveries after the first one; 0 makes every failure a dead letter.
-    #[schemars(example = 5)]
-    pub retries: Option<u32>,
-    /// Before the first retry.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "Option<String>", example = "1s")]
-    pub delay: Option<Duration>,
-    /// What each further delay is multiplied by; 1 or more.
-    #[schemars(example = 2.0)]
-    pub multiplier: Option<f64>,
-    /// No delay is longer.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "Option<String>", example = "1h")]
-    pub max_delay: Option<Duration>,
-    /// A share of each delay, 0 to 1, up to which it is made longer at random, so that what failed
-    /// together does not come back together.
-    #[schemars(example = 0.0)]
-    pub jitter: Option<f64>,
-    /// How long after its first failure a message may still be tried again; at most 24 h.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "Option<String>", example = "24h")]
-    pub max_age: Option<Duration>,
-    /// How often a message that failed is called again in place, with the same attempt, before it
-    /// goes to a retry topic; at most 10. None of these calls begins more than 3 s after the first.
-    #[schemars(example = 0)]
-    pub blocking_tries: Option<u32>,
-    /// The pause before each of them; at most 1 s.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "Option<String>", example = "100ms")]
-    pub blocking_delay: Option<Duration>,
-}
-
-/// What holds for failures with some codes; repeat the table for more. The first one that matches
-/// counts. Give it one at least of `retries`, `action` and `blocking-tries`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct RuleSettings {
-    /// The failure codes it is for, those of the host among them (`timeout`, `trap`, `out-of-memory`,
-    /// `exit`, `stack-overflow`, `wrong-outcome-count`); `*` stands for any characters.
-    #[schemars(example = "smtp-*")]
-    pub code: String,
-    /// Deliveries after the first one, in place of the policy's; 0 makes a dead letter at once.
-    #[schemars(example = 10)]
-    pub retries: Option<u32>,
-    /// `retry`: tried again, also where the plugin rejects it. `reject`: a dead letter at once.
-    /// `discard`: finished with a line in the log. Without it the plugin's own outcome counts.
-    #[schemars(with = "Option<String>", example = &"retry")]
-    pub action: Option<Action>,
-    /// As under `plugin.retry`, for these codes.
-    #[schemars(example = 2)]
-    pub blocking_tries: Option<u32>,
+pub struct Mail {
+    /// Where e-mail goes, `smtp://[user:password@]host:port[?tls=required]` or `smtps://…`; without it
+    /// e-mail is only logged. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    #[schemars(with = "Option<String>", example = "smtp://localhost:1025")]
+    pub url: Option<Value>,
 }
 
 /// A file with the place it was found at.
@@ -215,7 +99,11 @@ impl Found {
         })?;
         let mut file = File::parse(&text).map_err(|failure| failure.within(&path.display().to_string()))?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        file.plugins.iter_mut().for_each(|plugin| plugin.path = directory.join(&plugin.path));
+        file.values_mut().for_each(|value| value.seen_from(directory));
+        for plugin in &mut file.plugins {
+            plugin.path = directory.join(&plugin.path);
+            plugin.allow.iter_mut().for_each(|allow| allow.seen_from(directory));
+        }
         Ok(Some(Self { path, file }))
     }
 }
@@ -231,6 +119,10 @@ impl File {
                 None => failure.help("what can be set: host config init, or docs/reference/configuration.md"),
             }
         })
+    }
+
+    fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        self.mail.url.iter_mut().chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
     }
 }
 

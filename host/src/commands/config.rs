@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
 use tokio::runtime::Handle;
@@ -16,12 +17,13 @@ use super::output::{note, print};
 use crate::app;
 use crate::cli::RunArgs;
 use crate::config::layers::Origins;
-use crate::config::{self, PluginSettings, Properties, RuleSettings, reference};
+use crate::config::{self, LimitSettings, PluginSettings, Properties, RuleSettings, reference};
 use crate::error::Failure;
 use crate::kafka::errors::{self, Context};
 use crate::pipeline::worker;
 use crate::plugin::Plugin;
 use crate::plugin::call::Services;
+use crate::plugin::limits::Limits;
 
 /// Arguments of `host config`.
 #[derive(Debug, clap::Args)]
@@ -98,10 +100,6 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
     let mut text = String::new();
     let from = |key: &str| origins.get(key).copied().unwrap_or("default");
     line(&mut text, "listen", &args.listen.to_string().into(), from("listen"));
-    let mail = args.mail_url.as_deref().map(without_password);
-    if let Some(url) = mail {
-        line(&mut text, "mail-url", &url.into(), from("mail-url"));
-    }
     line(&mut text, "create-topics", &args.create_topics.into(), from("create-topics"));
     line(&mut text, "auto-offset-reset", &args.auto_offset_reset.as_str().into(), from("auto-offset-reset"));
     text.push_str("\n[kafka]\n");
@@ -123,6 +121,11 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
                 );
             }
         }
+    }
+    let mail = args.mail_url.as_deref().map(without_password);
+    if let Some(url) = mail {
+        text.push_str("\n[mail]\n");
+        line(&mut text, "url", &url.into(), from("mail.url"));
     }
     for (index, (plugin, path)) in plugins.iter().zip(&args.plugins).enumerate() {
         let settings = args.settings_of(index)?;
@@ -155,6 +158,13 @@ fn shown(plugin: &Plugin, path: &Path, settings: Option<&PluginSettings>, from: 
     let (ordering, on_dead) = (subscription.ordering.as_str(), subscription.on_dead.as_str());
     line(&mut text, "ordering", &ordering.into(), or_default(set.ordering.is_some()));
     line(&mut text, "on-dead", &on_dead.into(), or_default(set.on_dead.is_some()));
+    line(&mut text, "isolation", &plugin.isolation().as_str().into(), or_default(set.isolation.is_some()));
+    let allow: Vec<_> = set.allow.iter().map(ToString::to_string).collect();
+    line(&mut text, "allow", &allow.into(), or_default(!set.allow.is_empty()));
+    for (key, value) in &set.config {
+        line(&mut text, &format!("config.{key:?}"), &value.to_string().into(), "file");
+    }
+    shown_limits(&mut text, &plugin.grants.limits, &set.limits);
     text.push_str("[plugin.retry]\n");
     let (retry, set) = (subscription.policy.retry(), &set.retry);
     for (key, value, from) in [
@@ -171,6 +181,23 @@ fn shown(plugin: &Plugin, path: &Path, settings: Option<&PluginSettings>, from: 
     }
     subscription.policy.rules().iter().for_each(|rule| shown_rule(&mut text, rule));
     text
+}
+
+fn shown_limits(text: &mut String, limits: &Limits, set: &LimitSettings) {
+    text.push_str("[plugin.limits]\n");
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let size = |bytes: usize| ByteSize::b(bytes as u64).to_string().into();
+    for (key, value, is_set) in [
+        ("memory", size(limits.memory), set.memory.is_some()),
+        ("guest-time", time(millis(limits.guest_time)), set.guest_time.is_some()),
+        ("call-time", time(millis(limits.call_time)), set.call_time.is_some()),
+        ("outcome", size(limits.outcome), set.outcome.is_some()),
+        ("log", size(limits.log), set.log.is_some()),
+        ("mail", size(limits.mail), set.mail.is_some()),
+        ("host-calls", i64::from(limits.host_calls).into(), set.host_calls.is_some()),
+    ] {
+        line(text, key, &value, if is_set { "file" } else { "default" });
+    }
 }
 
 /// What a rule leaves out is not the same for all of its failures.

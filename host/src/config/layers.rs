@@ -20,7 +20,7 @@ pub type Origins = BTreeMap<&'static str, &'static str>;
 /// The keys that are arguments too: key and argument.
 const KEYS: [(&str, &str); 6] = [
     ("listen", "listen"),
-    ("mail-url", "mail_url"),
+    ("mail.url", "mail_url"),
     ("create-topics", "create_topics"),
     ("auto-offset-reset", "auto_offset_reset"),
     ("bootstrap-servers", "bootstrap_servers"),
@@ -34,8 +34,12 @@ const KEYS: [(&str, &str); 6] = [
 /// What is wrong with the file.
 pub fn parse(mut args: Vec<OsString>) -> Result<Cli, Failure> {
     let named = take_named(&mut args);
-    let found = match Found::look(named.as_deref()) {
-        Ok(found) => found,
+    let read = Found::look(named.as_deref()).and_then(|found| {
+        let values = found.as_ref().map(|found| values(&found.file)).transpose()?;
+        Ok((found, values.unwrap_or_default()))
+    });
+    let (found, values) = match read {
+        Ok(read) => read,
         Err(failure) => {
             // Help is given whatever the file says.
             match Cli::command().try_get_matches_from(args) {
@@ -44,7 +48,6 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Cli, Failure> {
             }
         }
     };
-    let values = found.as_ref().map(|found| values(&found.file)).unwrap_or_default();
     let command = values.iter().fold(Cli::command(), |command, (id, values)| with(command, id, values));
     let matches = command.get_matches_from(args);
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -73,12 +76,12 @@ fn take_named(args: &mut Vec<OsString>) -> Option<PathBuf> {
 }
 
 /// What the file says, as arguments.
-fn values(file: &File) -> Vec<(&'static str, Vec<OsString>)> {
+fn values(file: &File) -> Result<Vec<(&'static str, Vec<OsString>)>, Failure> {
     let one = |id: &'static str, value: Option<String>| value.map(|value| (id, vec![value.into()]));
     let Properties(properties) = &file.kafka.properties;
     let scalars = [
         one("listen", file.listen.map(|address| address.to_string())),
-        one("mail_url", file.mail_url.clone()),
+        one("mail_url", file.mail.url.as_ref().map(|url| url.read("mail.url")).transpose()?),
         one("create_topics", file.create_topics.map(|create| create.to_string())),
         one("auto_offset_reset", file.auto_offset_reset.map(|reset| reset.as_str().to_owned())),
         one("bootstrap_servers", file.kafka.bootstrap_servers.clone()),
@@ -86,7 +89,7 @@ fn values(file: &File) -> Vec<(&'static str, Vec<OsString>)> {
     let properties = properties.iter().map(|(name, value)| format!("{name}={value}").into()).collect();
     let plugins = file.plugins.iter().map(|plugin| plugin.path.clone().into()).collect();
     let lists: [(_, Vec<OsString>); 2] = [("file_properties", properties), ("plugins", plugins)];
-    scalars.into_iter().flatten().chain(lists.into_iter().filter(|(_, list)| !list.is_empty())).collect()
+    Ok(scalars.into_iter().flatten().chain(lists.into_iter().filter(|(_, list)| !list.is_empty())).collect())
 }
 
 /// Makes `values` the default of an argument wherever it occurs; the demo is complete in itself.
@@ -123,7 +126,7 @@ mod tests {
 
     fn read(file: &str, line: &str) -> Cli {
         let file = File::parse(file).expect("a file");
-        let values = values(&file);
+        let values = values(&file).expect("values");
         let command = values.iter().fold(Cli::command(), |command, (id, values)| with(command, id, values));
         let matches = command.try_get_matches_from(args(line)).expect(line);
         let mut cli = Cli::from_arg_matches(&matches).expect(line);

@@ -111,11 +111,12 @@ fn collect(root: &Value, schema: &Value, path: String, tables: &mut Vec<Table>) 
             let path = join(&path, name);
             inside.push((if is_list { format!("[[{path}]]") } else { format!("[{path}]") }, text, target));
         } else if let Some(example) = property["examples"][0].as_object() {
+            let map = name;
             let (name, example) = example
                 .iter()
                 .next()
                 .map_or(("", ""), |(key, value)| (key.as_str(), value.as_str().unwrap_or_default()));
-            let name = format!("properties.{name}");
+            let name = format!("{map}.{name}");
             keys.push(Key { name, text, example: format!("{example:?}"), required: false });
         } else {
             let example = property["examples"][0].to_string();

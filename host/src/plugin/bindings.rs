@@ -4,7 +4,11 @@
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "plugin",
-    imports: { "consumer:plugin/mail.send": async },
+    imports: {
+        "consumer:plugin/config.get": trappable,
+        "consumer:plugin/log.write": trappable,
+        "consumer:plugin/mail.send": async | trappable,
+    },
     exports: { default: async },
     ownership: Borrowing { duplicate_if_necessary: true },
 });

@@ -1,20 +1,16 @@
 //! What a plugin can see and use up during one call.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
+use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use super::engine::{MAX_MEMORY, TICK};
+use super::engine::TICK;
+use super::grants::Grants;
+use super::limits::{Exceeded, Memory};
 use super::output::{Output, Place};
 use crate::mail::Mailer;
-
-/// How long a call may take, host calls included.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the guest may compute in one call; time in host calls does not count.
-pub const GUEST_TIME: Duration = Duration::from_secs(2);
 
 /// The host's side of the contract's imports.
 pub struct Services {
@@ -24,93 +20,116 @@ pub struct Services {
     pub runtime: tokio::runtime::Handle,
 }
 
-/// A store's data: one call's view of the host.
+/// A store's data: a call's view of the host.
 pub struct Call {
-    /// Which message this is about.
-    pub place: Place,
     /// None while the plugin describes itself: then nothing is granted.
     pub services: Option<Arc<Services>>,
+    /// What it may reach and use up.
+    pub grants: Arc<Grants>,
     /// What the guest printed last, for the failure's detail.
     pub output: Output,
-    limits: Limits,
+    exceeded: Option<Exceeded>,
+    memory: Memory,
     guest_ticks: u32,
+    host_calls: u32,
     wasi: Option<WasiCtx>,
     table: ResourceTable,
 }
 
 impl Call {
     /// A store for one call.
-    pub fn store(engine: &Engine, place: Place, services: Option<Arc<Services>>) -> Store<Self> {
+    pub fn store(
+        engine: &Engine,
+        place: Place,
+        grants: Arc<Grants>,
+        services: Option<Arc<Services>>,
+    ) -> Store<Self> {
+        let limits = grants.limits;
         let call = Self {
-            output: Output::new(place.clone()),
-            place,
+            output: Output::new(place, limits.log),
             services,
-            limits: Limits::default(),
+            grants,
+            exceeded: None,
+            memory: Memory::new(limits.memory),
             guest_ticks: 0,
+            host_calls: 0,
             wasi: None,
             table: ResourceTable::new(),
         };
         let mut store = Store::new(engine, call);
-        store.limiter(|call| &mut call.limits);
+        store.limiter(|call| &mut call.memory);
+        store.set_hostcall_fuel(limits.hand_over());
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
             let call = context.data_mut();
             call.guest_ticks += 1;
-            if TICK * call.guest_ticks > GUEST_TIME {
-                return Err(Trap::Interrupt.into());
+            if TICK * call.guest_ticks > call.grants.limits.guest_time {
+                return Err(call.exceed(Exceeded::GuestTime));
             }
             Ok(UpdateDeadline::Yield(1))
         });
         store
     }
 
-    /// Whether the guest was refused memory.
+    /// The limit that the call went over, if any. What it answers after that does not count.
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.exceeded.or_else(|| self.output.is_full().then_some(Exceeded::Log))
+    }
+
+    /// Turns to another message, in the same instance.
+    pub fn turn_to(store: &mut Store<Self>, place: Place) {
+        let call = store.data_mut();
+        call.output.turn_to(place);
+        (call.guest_ticks, call.host_calls) = (0, 0);
+        store.set_epoch_deadline(1);
+    }
+
+    /// What the instance holds, in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory.used()
+    }
+
+    /// Whether the guest was refused memory; it may have coped.
     pub fn ran_out_of_memory(&self) -> bool {
-        self.limits.refused
+        self.memory.ran_out()
+    }
+
+    /// Notes the limit that the call went over; the error ends it.
+    pub fn exceed(&mut self, limit: Exceeded) -> wasmtime::Error {
+        self.exceeded.get_or_insert(limit);
+        wasmtime::Error::msg(limit.code())
+    }
+
+    /// Counts a host call.
+    ///
+    /// # Errors
+    /// It is one too many; the error ends the call.
+    pub fn count_host_call(&mut self) -> wasmtime::Result<()> {
+        self.host_calls += 1;
+        if self.host_calls > self.grants.limits.host_calls {
+            return Err(self.exceed(Exceeded::HostCalls));
+        }
+        Ok(())
     }
 }
 
 impl WasiView for Call {
-    /// Made on first use: most calls never ask. Nothing is granted beside clocks, random numbers
-    /// and output that becomes log lines.
+    /// Made on first use: most calls never ask. Nothing is granted beside clocks, random numbers,
+    /// output that becomes log lines, and what the configuration lists.
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let ctx = self.wasi.get_or_insert_with(|| {
-            WasiCtxBuilder::new()
-                .stdout(self.output.stream(tracing::Level::INFO))
-                .stderr(self.output.stream(tracing::Level::WARN))
+            let mut wasi = WasiCtxBuilder::new();
+            wasi.stdout(self.output.stdout())
+                .stderr(self.output.stderr())
                 .allow_tcp(false)
                 .allow_udp(false)
-                .allow_ip_name_lookup(false)
-                .build()
+                .allow_ip_name_lookup(false);
+            if let Err(error) = self.grants.open(&mut wasi) {
+                self.output
+                    .line(tracing::Level::ERROR, &format!("a directory it may read is gone: {error:#}"));
+            }
+            wasi.build()
         });
         WasiCtxView { ctx, table: &mut self.table }
-    }
-}
-
-/// The total of an instance's memories and tables.
-#[derive(Default)]
-struct Limits {
-    used: usize,
-    refused: bool,
-}
-
-impl Limits {
-    fn grow(&mut self, by: usize) -> bool {
-        let fits = self.used.checked_add(by).filter(|total| *total <= MAX_MEMORY);
-        match fits {
-            Some(total) => self.used = total,
-            None => self.refused = true,
-        }
-        fits.is_some()
-    }
-}
-
-impl ResourceLimiter for Limits {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current)))
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current).saturating_mul(size_of::<usize>())))
     }
 }

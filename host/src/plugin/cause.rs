@@ -4,7 +4,8 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::bindings::consumer::plugin::types::Failure;
-use super::call::{Call, GUEST_TIME};
+use super::call::Call;
+use super::limits::Exceeded;
 
 /// The longest failure code, in bytes.
 pub const MAX_CODE: usize = 64;
@@ -43,9 +44,10 @@ impl Cause {
         Self::own("consumer.plugin.Held", "follows-dead-letter", detail)
     }
 
-    /// A call that took too long.
-    pub(super) fn timeout(detail: &str) -> Self {
-        Self::own("consumer.plugin.Timeout", "timeout", detail)
+    /// A call that went over a limit.
+    pub(super) fn exceeded(limit: Exceeded, call: &Call) -> Self {
+        let cause = Self::own(limit.exception(), limit.code(), &limit.detail(&call.grants.limits));
+        cause.with_said(call)
     }
 
     /// Not one outcome for one message.
@@ -56,21 +58,14 @@ impl Cause {
 
     /// What ended a call that gave no outcome.
     pub(super) fn from_error(error: &wasmtime::Error, call: &Call) -> Self {
-        let said = call.output.last_errors();
-        let mut cause = if let Some(I32Exit(status)) = error.downcast_ref() {
+        let memory = call.ran_out_of_memory().then_some(Exceeded::Memory);
+        let cause = if let Some(limit) = call.exceeded().or(memory).or_else(|| handed_over(error)) {
+            return Self::exceeded(limit, call).with_backtrace(error);
+        } else if let Some(I32Exit(status)) = error.downcast_ref() {
             let detail = format!("the plugin ended itself with status {status}");
             Self::own("consumer.plugin.Exit", "exit", &detail)
-        } else if call.ran_out_of_memory() {
-            Self::own(
-                "consumer.plugin.OutOfMemory",
-                "out-of-memory",
-                "the plugin asked for more memory than it may have",
-            )
         } else {
             match error.downcast_ref::<Trap>() {
-                Some(Trap::Interrupt) => {
-                    Self::timeout(&format!("the plugin computed for more than {} s", GUEST_TIME.as_secs()))
-                }
                 Some(Trap::StackOverflow) => {
                     Self::own("consumer.plugin.StackOverflow", "stack-overflow", "call stack exhausted")
                 }
@@ -78,13 +73,23 @@ impl Cause {
                 None => Self::own("consumer.plugin.Trap", "trap", &error.root_cause().to_string()),
             }
         };
+        cause.with_said(call).with_backtrace(error)
+    }
+
+    /// With what the guest printed last, which often says why.
+    fn with_said(mut self, call: &Call) -> Self {
+        let said = call.output.last_errors();
         if !said.is_empty() {
-            cause.detail = cut(format!("{}: {said}", cause.detail), MAX_DETAIL);
+            self.detail = cut(format!("{}: {said}", self.detail), MAX_DETAIL);
         }
+        self
+    }
+
+    fn with_backtrace(mut self, error: &wasmtime::Error) -> Self {
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-            cause.backtrace = cut(backtrace.to_string(), MAX_BACKTRACE);
+            self.backtrace = cut(backtrace.to_string(), MAX_BACKTRACE);
         }
-        cause
+        self
     }
 
     fn told(exception: &'static str, failure: Failure) -> Self {
@@ -96,6 +101,14 @@ impl Cause {
     fn own(exception: &'static str, code: &str, detail: &str) -> Self {
         Self { exception, code: code.to_owned(), detail: detail.to_owned(), backtrace: String::new() }
     }
+}
+
+/// Whether more was handed over than wasmtime copies; it has no type for that. A backtrace shows the
+/// guest in the middle of a host call, without one it had returned its outcome.
+fn handed_over(error: &wasmtime::Error) -> Option<Exceeded> {
+    let is_it = error.root_cause().to_string().starts_with("too much data is being copied");
+    let in_host_call = error.downcast_ref::<WasmBacktrace>().is_some();
+    is_it.then_some(if in_host_call { Exceeded::HandOver } else { Exceeded::Outcome })
 }
 
 fn cut(mut text: String, max: usize) -> String {

@@ -10,8 +10,6 @@ use wasmtime::{
 
 /// How often a guest can be interrupted.
 pub const TICK: Duration = Duration::from_millis(10);
-/// What a plugin may hold in its memories and tables together.
-pub const MAX_MEMORY: usize = 64 << 20;
 
 /// What one instance may take from the pool; Rust components come with two or three shim
 /// instances and as many small tables.
@@ -29,13 +27,13 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Engines for up to `calls` calls at a time.
+    /// Engines for up to `calls` calls at a time, each with one memory of at most `memory` bytes.
     ///
     /// # Errors
     /// The pool's address space cannot be reserved, or the cache directory is not usable.
-    pub fn new(calls: u32) -> wasmtime::Result<Self> {
+    pub fn new(calls: u32, memory: usize) -> wasmtime::Result<Self> {
         let cache = cache()?;
-        let pooled = Engine::new(base(cache.clone()).allocation_strategy(pool(calls)))?;
+        let pooled = Engine::new(base(cache.clone()).allocation_strategy(pool(calls, memory)))?;
         let on_demand = Engine::new(base(cache).allocation_strategy(InstanceAllocationStrategy::OnDemand))?;
         let weak = [pooled.weak(), on_demand.weak()];
         thread::Builder::new().name("epochs".to_owned()).spawn(move || tick(&weak))?;
@@ -51,14 +49,14 @@ fn base(cache: Option<Cache>) -> Config {
 
 /// Measured: clearing what a call touched by hand is cheaper than giving the pages back to the
 /// kernel, as long as guests are linked with small stacks and a small memory.
-fn pool(calls: u32) -> PoolingAllocationConfig {
+fn pool(calls: u32, memory: usize) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
         .total_core_instances(calls.saturating_mul(CORE_INSTANCES_PER_CALL))
         .total_memories(calls.saturating_mul(MEMORIES_PER_CALL))
         .total_tables(calls.saturating_mul(TABLES_PER_CALL))
         .total_stacks(calls)
-        .max_memory_size(MAX_MEMORY)
+        .max_memory_size(memory)
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(64 << 10);
     pool

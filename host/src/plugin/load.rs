@@ -11,9 +11,11 @@ use wasmtime::component::{Component, Linker};
 use super::Plugin;
 use super::bindings::PluginPre;
 use super::bindings::exports::consumer::plugin::lifecycle::Description;
-use super::call::{CALL_TIMEOUT, Call, Services};
+use super::call::{Call, Services};
 use super::engine::Engines;
+use super::grants::Grants;
 use super::imports;
+use super::kept::Kept;
 use super::output::Place;
 use super::subscription::Subscription;
 use crate::config::PluginSettings;
@@ -52,6 +54,7 @@ impl Plugin {
         let (engine, component) = compile(&bytes, engines)
             .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(AGAIN))?;
         check_contract(&engine, &component).map_err(|failure| failure.within(&path.display().to_string()))?;
+        let wants_mail = wants_mail(&engine, &component);
         let component = link(&engine, &component)
             .map_err(|error| at(format!("cannot be linked: {error:#}")).help(REBUILD))?;
         let description = describe(&engine, &component, path).await.map_err(|what| {
@@ -65,8 +68,21 @@ impl Plugin {
         let Description { name, version, subscription, .. } = description;
         check_names(&name, &version).map_err(|what| at(what).help(help))?;
         let subscription = Subscription::new(subscription, settings).map_err(|what| at(what).help(help))?;
-        let label = format!("{name}@{version}");
-        Ok(Self { name: name.into(), label, digest, subscription, engine, component, services })
+        let grants = Grants::new(settings).map_err(|failure| failure.within(&path.display().to_string()))?;
+        let (label, grants) = (format!("{name}@{version}"), Arc::new(grants));
+        let kept = Kept::new(settings.and_then(|settings| settings.isolation).unwrap_or_default());
+        Ok(Self {
+            name: name.into(),
+            label,
+            digest,
+            subscription,
+            engine,
+            component,
+            grants,
+            services,
+            kept,
+            wants_mail,
+        })
     }
 }
 
@@ -126,6 +142,10 @@ fn check_contract(engine: &Engine, component: &Component) -> Result<(), Failure>
         ))
 }
 
+fn wants_mail(engine: &Engine, component: &Component) -> bool {
+    component.component_type().imports(engine).any(|(name, _)| name.starts_with("consumer:plugin/mail@"))
+}
+
 fn is_known(import: &str) -> bool {
     package(import).is_some_and(|(package, version)| {
         (package == CONTRACT && matches_contract(version))
@@ -146,13 +166,15 @@ fn matches_contract(version: &str) -> bool {
 async fn describe(engine: &Engine, component: &PluginPre<Call>, path: &Path) -> Result<Description, String> {
     let name = path.file_stem().map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy());
     let place = Place { plugin: name.into(), message: None };
-    let mut store = Call::store(engine, place, None);
+    let grants = Arc::new(Grants::default());
+    let bound = grants.limits.call_time;
+    let mut store = Call::store(engine, place, grants, None);
     let call = async {
         let instance = component.instantiate_async(&mut store).await?;
         instance.consumer_plugin_lifecycle().call_describe(&mut store).await
     };
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
-        Err(_) => Err(format!("does not describe itself within {} s", CALL_TIMEOUT.as_secs())),
+    match tokio::time::timeout(bound, call).await {
+        Err(_) => Err(format!("does not describe itself within {} s", bound.as_secs())),
         Ok(Err(error)) => Err(format!("fails to describe itself: {}", error.root_cause())),
         Ok(Ok(description)) => Ok(description),
     }

@@ -4,7 +4,10 @@ pub mod bindings;
 pub mod call;
 pub mod cause;
 pub mod engine;
+pub mod grants;
 mod imports;
+mod kept;
+pub mod limits;
 pub mod load;
 pub mod output;
 pub mod subscription;
@@ -14,12 +17,16 @@ use std::time::Duration;
 
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 
-use self::bindings::consumer::plugin::types::{Message, Outcome};
+use self::bindings::consumer::plugin::types::{Message, Outcome, RetryLater};
 use self::bindings::{Plugin as World, PluginPre};
-use self::call::{CALL_TIMEOUT, Call, Services};
+use self::call::{Call, Services};
 use self::cause::Cause;
+use self::grants::Grants;
+use self::kept::{Instance, Kept};
+use self::limits::Exceeded;
 use self::output::Place;
 use self::subscription::Subscription;
+use crate::config::plugin::Isolation;
 
 /// How long a call waits before it asks a full pool again.
 const POOL_WAIT: Duration = Duration::from_millis(1);
@@ -36,28 +43,67 @@ pub struct Plugin {
     pub subscription: Subscription,
     engine: Engine,
     component: PluginPre<Call>,
+    /// Whether it imports `mail`.
+    pub wants_mail: bool,
+    /// What it may reach and use up.
+    pub grants: Arc<Grants>,
     services: Arc<Services>,
+    kept: Kept,
 }
 
 impl Plugin {
-    /// Gives one message to a fresh instance.
+    /// Gives one message to an instance: a fresh one, or one that is kept.
     ///
     /// # Errors
     /// The plugin gave no outcome: it trapped, took too long or too much.
     pub async fn handle(&self, message: Message<'_>, place: Place) -> Result<Outcome, Cause> {
-        let mut store = Call::store(&self.engine, place, Some(Arc::clone(&self.services)));
-        let call = async {
-            let instance = self.instantiate(&mut store).await?;
-            instance.consumer_plugin_handler().call_handle(&mut store, &[message]).await
+        let (mut store, kept) = match self.kept.take() {
+            Some(Instance { mut store, world, calls }) => {
+                Call::turn_to(&mut store, place);
+                (store, Some((world, calls)))
+            }
+            None => (self.store(place), None),
         };
-        // Bounds host calls, which epochs do not stop. The store ends with the call either way.
-        match tokio::time::timeout(CALL_TIMEOUT, call).await {
-            Err(_) => Err(Cause::timeout(&format!("no outcome after {} s", CALL_TIMEOUT.as_secs()))),
+        let call = async {
+            let (world, calls) = match kept {
+                Some(kept) => kept,
+                None => (self.instantiate(&mut store).await?, 0),
+            };
+            let outcomes = world.consumer_plugin_handler().call_handle(&mut store, &[message]).await?;
+            Ok((world, calls + 1, outcomes))
+        };
+        // Bounds host calls, which epochs do not stop. The store of a call that is cut off, or trapped,
+        // ends with it.
+        let ended = tokio::time::timeout(self.grants.limits.call_time, call).await;
+        store.data().output.flush();
+        match ended {
+            Err(_) => Err(Cause::exceeded(Exceeded::CallTime, store.data())),
             Ok(Err(error)) => Err(Cause::from_error(&error, store.data())),
-            Ok(Ok(outcomes)) => match <[Outcome; 1]>::try_from(outcomes) {
-                Ok([outcome]) => Ok(outcome),
-                Err(outcomes) => Err(Cause::outcomes(outcomes.len())),
-            },
+            Ok(Ok((world, calls, outcomes))) => {
+                let outcome = self.checked(outcomes, store.data())?;
+                self.kept.give_back(Instance { store, world, calls }, &self.grants);
+                Ok(outcome)
+            }
+        }
+    }
+
+    /// Whether messages share an instance.
+    pub fn isolation(&self) -> Isolation {
+        self.kept.isolation()
+    }
+
+    fn store(&self, place: Place) -> Store<Call> {
+        Call::store(&self.engine, place, Arc::clone(&self.grants), Some(Arc::clone(&self.services)))
+    }
+
+    fn checked(&self, outcomes: Vec<Outcome>, call: &Call) -> Result<Outcome, Cause> {
+        if let Some(limit) = call.exceeded() {
+            return Err(Cause::exceeded(limit, call));
+        }
+        match <[Outcome; 1]>::try_from(outcomes) {
+            Ok([outcome]) if len(&outcome) <= self.grants.limits.outcome => Ok(outcome),
+            Ok(_) => Err(Cause::exceeded(Exceeded::Outcome, call)),
+            Err(outcomes) => Err(Cause::outcomes(outcomes.len())),
         }
     }
 
@@ -68,6 +114,15 @@ impl Plugin {
                 Err(error) if error.is::<PoolConcurrencyLimitError>() => tokio::time::sleep(POOL_WAIT).await,
                 result => return result,
             }
+        }
+    }
+}
+
+fn len(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Done(text) | Outcome::Skipped(text) => text.len(),
+        Outcome::Retry(RetryLater { failure, .. }) | Outcome::Reject(failure) => {
+            failure.code.len() + failure.detail.len()
         }
     }
 }

@@ -9,15 +9,12 @@ use parking_lot::Mutex;
 use tracing::Level;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::kafka::partition::Partition;
 
 /// The longest line; the rest of it is cut off.
 const MAX_LINE: usize = 8 << 10;
-/// How many bytes one call may log and print; the rest is dropped.
-const MAX_PER_CALL: usize = 256 << 10;
-
 /// How many warnings and errors a failure's detail tells: a panic in Rust prints three lines, the
 /// second of which says why.
 const KEPT: usize = 3;
@@ -31,46 +28,55 @@ pub struct Place {
     pub message: Option<(Arc<Partition>, i64)>,
 }
 
-/// One call's lines.
+/// The lines of one call after the other.
 #[derive(Clone)]
 pub struct Output {
-    place: Place,
+    /// How many bytes one call may log and print; the rest is dropped, and the call fails.
+    max: usize,
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Default)]
 struct State {
+    place: Place,
     written: usize,
     full: bool,
     /// The last warnings and errors.
     said: VecDeque<String>,
+    /// What was printed since the last line break, by stream.
+    partial: [Vec<u8>; 2],
 }
 
 impl Output {
     /// Nothing is allocated for lines until there is one.
-    pub fn new(place: Place) -> Self {
-        Self { place, state: Arc::default() }
+    pub fn new(place: Place, max: usize) -> Self {
+        let state =
+            State { place, written: 0, full: false, said: VecDeque::new(), partial: Default::default() };
+        Self { max, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// What comes now is about another message.
+    pub fn turn_to(&self, place: Place) {
+        let mut state = self.state.lock();
+        (state.place, state.written, state.full) = (place, 0, false);
+        state.said.clear();
+    }
+
+    /// Writes what has no line break at its end.
+    pub fn flush(&self) {
+        let state = &mut *self.state.lock();
+        for stream in STREAMS {
+            state.flush_line(stream, self.max);
+        }
+    }
+
+    /// Whether something was dropped.
+    pub fn is_full(&self) -> bool {
+        self.state.lock().full
     }
 
     /// Writes one line to the log.
     pub fn line(&self, level: Level, text: &str) {
-        let text = clean(text);
-        let mut state = self.state.lock();
-        if state.full {
-            return;
-        }
-        state.written += text.len();
-        if state.written > MAX_PER_CALL {
-            state.full = true;
-            return emit(&self.place, Level::WARN, "(the rest of this call's output is dropped)");
-        }
-        emit(&self.place, level, &text);
-        if level <= Level::WARN {
-            if state.said.len() == KEPT {
-                state.said.pop_front();
-            }
-            state.said.push_back(text.into_owned());
-        }
+        self.state.lock().line(level, text, self.max);
     }
 
     /// The last warning and error lines of this call, or an empty text.
@@ -78,9 +84,57 @@ impl Output {
         self.state.lock().said.make_contiguous().join(" | ")
     }
 
-    /// A stream whose lines go to the log.
-    pub fn stream(&self, level: Level) -> Stream {
-        Stream { output: self.clone(), level, partial: Arc::default() }
+    /// Standard output, whose lines go to the log.
+    pub fn stdout(&self) -> Stream {
+        Stream { output: self.clone(), kind: STREAMS[0] }
+    }
+
+    /// Standard error, likewise.
+    pub fn stderr(&self) -> Stream {
+        Stream { output: self.clone(), kind: STREAMS[1] }
+    }
+}
+
+impl State {
+    fn line(&mut self, level: Level, text: &str, max: usize) {
+        let text = clean(text);
+        if self.full {
+            return;
+        }
+        self.written += text.len();
+        if self.written > max {
+            self.full = true;
+            return emit(&self.place, Level::WARN, "(the rest of this call's output is dropped)");
+        }
+        emit(&self.place, level, &text);
+        if level <= Level::WARN {
+            if self.said.len() == KEPT {
+                self.said.pop_front();
+            }
+            self.said.push_back(text.into_owned());
+        }
+    }
+
+    fn print(&mut self, (index, level): Kind, bytes: &[u8], max: usize) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let partial = &mut self.partial[index];
+            let room = MAX_LINE.saturating_sub(partial.len());
+            partial.extend_from_slice(&piece[..piece.len().min(room)]);
+            if piece.ends_with(b"\n") {
+                self.flush_line((index, level), max);
+            }
+        }
+    }
+
+    fn flush_line(&mut self, (index, level): Kind, max: usize) {
+        let mut partial = std::mem::take(&mut self.partial[index]);
+        let line = String::from_utf8_lossy(&partial);
+        let line = line.trim_end_matches(['\n', '\r']);
+        if !line.is_empty() {
+            self.line(level, line, max);
+        }
+        partial.clear();
+        self.partial[index] = partial;
     }
 }
 
@@ -124,43 +178,15 @@ fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
+/// Which stream, and how its lines are logged.
+type Kind = (usize, Level);
+const STREAMS: [Kind; 2] = [(0, Level::INFO), (1, Level::WARN)];
+
 /// Standard output or error of a guest.
 #[derive(Clone)]
 pub struct Stream {
     output: Output,
-    level: Level,
-    partial: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Stream {
-    fn take(&self, bytes: &[u8]) {
-        let mut partial = self.partial.lock();
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let room = MAX_LINE.saturating_sub(partial.len());
-            partial.extend_from_slice(&piece[..piece.len().min(room)]);
-            if piece.ends_with(b"\n") {
-                self.flush_line(&mut partial);
-            }
-        }
-    }
-
-    fn flush_line(&self, partial: &mut Vec<u8>) {
-        let line = String::from_utf8_lossy(partial);
-        let line = line.trim_end_matches(['\n', '\r']);
-        if !line.is_empty() {
-            self.output.line(self.level, line);
-        }
-        partial.clear();
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if let Some(partial) = Arc::get_mut(&mut self.partial) {
-            let mut partial = std::mem::take(partial.get_mut());
-            self.flush_line(&mut partial);
-        }
-    }
+    kind: Kind,
 }
 
 impl IsTerminal for Stream {
@@ -186,8 +212,11 @@ impl Pollable for Stream {
 
 impl OutputStream for Stream {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
-        self.take(&bytes);
-        Ok(())
+        self.output.state.lock().print(self.kind, &bytes, self.output.max);
+        match self.output.is_full() {
+            true => Err(StreamError::Trap(wasmtime::Error::msg("too much output"))),
+            false => Ok(()),
+        }
     }
 
     fn flush(&mut self) -> StreamResult<()> {

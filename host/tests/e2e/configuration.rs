@@ -124,7 +124,7 @@ fn a_new_file_holds_what_the_plugin_asks_for_and_is_good() {
 fn what_holds_is_shown_with_its_layer_and_without_secrets() {
     let email = plugin("email");
     let lines = format!(
-        "mail-url = \"smtp://me:hush@mail.example:25\"\n[kafka.properties]\nlinger.ms = 1\nclient.id = \"file\"\n\
+        "[mail]\nurl = \"smtp://me:hush@mail.example:25\"\n[kafka.properties]\nlinger.ms = 1\nclient.id = \"file\"\n\
          [[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\nretry.delay = \"5s\"\n\
          retry.blocking-tries = 2\nconcurrency = 3\nordering = \"key\"\ndead-letter-suffix = \"-dlt\"\n\
          [[plugin.rule]]\ncode = \"smtp-*\"\nretries = 7\naction = \"retry\"\n",
@@ -138,7 +138,7 @@ fn what_holds_is_shown_with_its_layer_and_without_secrets() {
     assert!(!shown.contains("hush"), "{shown}");
     for (key, layer) in [
         ("listen = \"127.0.0.1:1\"", "flag"),
-        ("mail-url = \"smtp://me:***@mail.example:25\"", "file"),
+        ("url = \"smtp://me:***@mail.example:25\"", "file"),
         ("create-topics = false", "environment"),
         ("auto-offset-reset = \"earliest\"", "default"),
         ("properties.\"client.id\" = \"flag\"", "-X"),
@@ -184,7 +184,7 @@ fn one_component_may_run_for_two_topics() {
 
 #[test]
 fn help_shows_no_secrets_and_errors_name_the_layer() {
-    let path = config("secret", "mail-url = \"smtp://me:hush@mail.example:25\"\n");
+    let path = config("secret", "[mail]\nurl = \"smtp://me:hush@mail.example:25\"\n");
     let secrets = [("KAFKA_PROPERTIES", "sasl.password=hush")];
     let (code, help) = host(&["--config", text(&path), "--help"], &secrets);
     assert!(code == Some(0) && help.contains("--mail-url") && !help.contains("hush"), "{help}");

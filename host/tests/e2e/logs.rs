@@ -50,17 +50,23 @@ fn lines_of_a_guest_are_whole_and_cannot_fake_others() {
 }
 
 #[test]
-fn a_flood_is_cut_off_and_the_message_is_done() {
+fn a_flood_is_cut_off_and_fails_its_message() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("flood");
     let host = Host::start(kafka, &[&guest.path]);
-    kafka.produce(&guest.topic, [Record::new(body("f", "flood", "")), Record::new(body("n", "done", ""))]);
+    kafka.produce(
+        &guest.topic,
+        [Record::new(body("f", "flood", r#","until":1"#)), Record::new(body("n", "done", ""))],
+    );
     guest.settle(kafka);
     let lines = host.stop();
     let all = deliveries(&lines);
-    assert_eq!((attempts(&all, "f"), attempts(&all, "n")), (vec![1], vec![1]));
+    assert_eq!((attempts(&all, "f"), attempts(&all, "n")), (vec![1, 2], vec![1]));
     let bytes: usize = lines.iter().filter(|line| line.contains("xxxxxxxx")).map(String::len).sum();
     assert!(bytes < 512 << 10, "{bytes} bytes of a flood are in the log");
     let dropped = lines.iter().filter(|line| line.contains("output is dropped")).count();
     assert_eq!(dropped, 1);
+    let retried = kafka.read_all(&guest.retry_topics[0]);
+    assert_eq!(retried.len(), 1);
+    assert_eq!(retried[0].header_text("host-failure-code").as_deref(), Some("log-too-large"));
 }

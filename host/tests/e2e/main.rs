@@ -7,6 +7,7 @@ mod configuration;
 mod embedded;
 mod groups;
 mod hostile;
+mod isolation;
 mod limits;
 mod logs;
 mod main_path;

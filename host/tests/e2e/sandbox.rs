@@ -8,7 +8,7 @@ use crate::support::{BOUND, Guest, Host, attempts, body, deliveries, id_of};
 
 /// What a message asks for, the exception and the code it fails with.
 const HARM: [(&str, &str, &str); 8] = [
-    ("loop", "consumer.plugin.Timeout", "timeout"),
+    ("loop", "consumer.plugin.Timeout", "cpu-timeout"),
     ("panic", "consumer.plugin.Trap", "trap"),
     ("trap", "consumer.plugin.Trap", "trap"),
     // A Rust guest's stack lies in its memory, and is used up before the sandbox's own.
@@ -97,8 +97,8 @@ fn a_dead_letter_says_what_the_guest_did() {
         ("recurse", "out of bounds"),
         ("exit", "status"),
         ("outcomes", "0 outcomes"),
-        ("loop", "computed for more than 2 s"),
-        ("sleep", "no outcome after 10 s"),
+        ("loop", "computed for more than 2s"),
+        ("sleep", "no outcome after 10s"),
     ] {
         let detail = text(action, "kafka_exception-message");
         assert!(detail.contains(said), "{action}: {detail}");

@@ -155,7 +155,7 @@ mod tests {
                 let to: Vec<_> = email.to.iter().map(|address| (address.email, address.name)).collect();
                 assert_eq!(to, [("b@example.com", None)]);
                 assert_eq!((email.subject, email.text, email.html), ("제목", Some("본문"), None));
-                Some(Ok(Receipt { id: "x".into(), response: "250 queued".into() }))
+                Some(Ok(Receipt { id: "x".into(), response: "250 queued".into(), refused: vec![] }))
             },
         );
         assert!(matches!(outcome, Outcome::Done(receipt) if receipt == "250 queued"));

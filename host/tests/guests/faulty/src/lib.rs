@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use contract::consumer::plugin::config;
 use contract::consumer::plugin::log::{self, Level};
 use contract::consumer::plugin::types::{Failure, RetryLater};
 use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
@@ -49,6 +50,9 @@ struct Request {
     ms: u64,
     /// What `retry` asks for; milliseconds.
     after_ms: Option<u64>,
+    /// The file that `look` reads.
+    #[serde(default)]
+    path: String,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -80,6 +84,10 @@ enum Action {
     Outcomes,
     /// A line at every level, and one that is made to look like two.
     Log,
+    /// Logs what it can see: the value `greeting` of its configuration, the variable `GREETING`, and a file.
+    Look,
+    /// An outcome of `ms` bytes.
+    Talk,
 }
 
 fn always() -> u32 {
@@ -158,6 +166,8 @@ fn act(request: &Request, count: u64) -> Option<Outcome> {
         Action::Flood => harm::flood_stdout(),
         Action::Outcomes => return None,
         Action::Log => log_at_every_level(),
+        Action::Look => look(&request.path),
+        Action::Talk => return Some(Outcome::Done("x".repeat(request.ms as usize))),
     }
     Some(done())
 }
@@ -169,6 +179,14 @@ fn log_at_every_level() {
     write_log(Level::Warn, "log level=warn");
     write_log(Level::Error, "log level=error");
     write_log(Level::Info, "log first\nlog second \u{1b}[31mred");
+}
+
+fn look(path: &str) {
+    let value = config::get("greeting").unwrap_or_else(|| "nothing".into());
+    let variable = std::env::var("GREETING").unwrap_or_else(|_| "nothing".into());
+    let file = std::fs::read_to_string(path).unwrap_or_else(|_| "nothing".into());
+    let written = std::fs::write(format!("{path}.new"), "x").is_ok();
+    write_log(Level::Info, &format!("saw config={value} env={variable} file={file} written={written}"));
 }
 
 fn write_log(level: Level, text: &str) {
