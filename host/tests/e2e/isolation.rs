@@ -96,6 +96,9 @@ fn a_plugin_sees_what_its_configuration_lists_and_nothing_else() {
     std::fs::create_dir_all(&directory).expect("a directory");
     let greeting = directory.join("hello.txt");
     std::fs::write(&greeting, "from-a-file").expect("a file");
+    let link = directory.join("link");
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink("../listed.toml", &link).expect("a link out of the directory");
     let directory = directory.display().to_string();
     let env = [("GREETING", "from-the-environment"), ("SECRET_GREETING", "kept")];
     let listed = format!(
@@ -109,16 +112,16 @@ fn a_plugin_sees_what_its_configuration_lists_and_nothing_else() {
             "saw config=kept env=from-the-environment file=from-a-file written=false",
             1,
         ),
-        ("unlisted", "", "saw config=nothing env=nothing file=nothing written=false", 2),
+        ("unlisted", "", "saw config=nothing env=nothing file=nothing written=false", 3),
     ] {
         let guest = Guest::fast(name);
         let host = start(kafka, &config(&guest, more), &env);
         let path = format!(r#","path":"{}""#, greeting.display());
         let escape = format!(r#","path":"{directory}/../{name}.toml""#);
-        kafka.produce(
-            &guest.topic,
-            [Record::new(body("l", "look", &path)), Record::new(body("e", "look", &escape))],
-        );
+        let link = format!(r#","path":"{}""#, link.display());
+        let looks = [("l", path), ("e", escape), ("s", link)];
+        let records = looks.iter().map(|(id, path)| Record::new(body(id, "look", path)));
+        kafka.produce(&guest.topic, records);
         guest.settle(kafka);
         let lines = host.stop();
         assert_eq!(lines.iter().filter(|line| line.contains(seen)).count(), times, "{}", lines.join("\n"));
