@@ -325,15 +325,7 @@ impl GroupContext {
             };
             match (element.offset(), element.error()) {
                 (Offset::Offset(position), Ok(())) => partition.set_committed(position),
-                (_, Err(error)) if is_too_large(&error) => {
-                    partition.commit_plainly();
-                    tracing::warn!(
-                        topic = partition.topic(),
-                        partition = partition.index(),
-                        "the broker takes no metadata of 3500 bytes with a commit, so offsets alone are \
-                         committed: raise its offset.metadata.max.bytes"
-                    );
-                }
+                (_, Err(error)) if is_too_large(&error) => partition.commit_plainly(),
                 _ => {}
             }
         }

@@ -10,6 +10,7 @@ mod hostile;
 mod limits;
 mod logs;
 mod main_path;
+mod metadata;
 mod metrics;
 mod mixed;
 mod offsets;
