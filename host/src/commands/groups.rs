@@ -9,7 +9,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::groups::{GroupInfo, GroupList, GroupMemberInfo};
 use rdkafka::metadata::Metadata;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::Offset;
 use serde::Serialize;
 
 use super::output::{self, Format, note};
@@ -279,22 +279,8 @@ pub fn committed<'a>(
     session: &Session,
     partitions: impl Iterator<Item = (&'a str, i32)>,
 ) -> Result<BTreeMap<(String, i32), i64>, Failure> {
-    let mut list = TopicPartitionList::new();
-    for (topic, partition) in partitions {
-        list.add_partition(topic, partition);
-    }
-    if list.count() == 0 {
-        return Ok(BTreeMap::new());
-    }
-    let list = (session.consumer.committed_offsets(list, TIMEOUT))
-        .map_err(|error| session.failure("read the group's offsets", &error))?;
-    let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
-    Ok(list
-        .elements()
-        .iter()
-        .filter(|found| found.error().is_ok())
-        .filter_map(|p| Some(((p.topic().to_owned(), p.partition()), offset(p.offset())?)))
-        .collect())
+    let found = session.committed(partitions)?;
+    Ok(found.into_iter().map(|found| ((found.topic, found.partition), found.offset)).collect())
 }
 
 fn leaders(metadata: &Metadata) -> HashSet<(String, i32)> {

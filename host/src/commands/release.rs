@@ -5,12 +5,11 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::output::note;
-use super::session::{Session, TIMEOUT};
+use super::session::Session;
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::kafka::committed::Committed;
 use crate::kafka::order::Ordering;
-use crate::kafka::raw;
-use crate::kafka::window::Window;
 use crate::text;
 
 /// Arguments of `host groups release`.
@@ -45,19 +44,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let committed = committed(&session, &args.topic)?;
     let mut changed = TopicPartitionList::new();
     let mut released = 0;
-    for element in committed.elements() {
-        let Offset::Offset(base) = element.offset() else { continue };
-        let beside = raw::metadata(&committed, &args.topic, element.partition());
-        let Some(mut window) = beside.and_then(|text| Window::decode(base, &text)) else { continue };
+    for found in committed {
+        let Some(mut window) = found.window() else { continue };
         let before = window.held_keys.len();
         window.held_keys.retain(|key| !args.names(*key));
         if window.held_keys.len() < before {
             released += before - window.held_keys.len();
-            let mut element = changed.add_partition(&args.topic, element.partition());
+            let mut element = changed.add_partition(&args.topic, found.partition);
             element
-                .set_offset(Offset::Offset(base))
+                .set_offset(Offset::Offset(found.offset))
                 .map_err(|error| session.failure("release keys", &error))?;
-            element.set_metadata(window.encode(base));
+            element.set_metadata(window.encode(found.offset));
         }
     }
     let (group, topic) = (text::line(args.group.as_bytes()), &args.topic);
@@ -76,14 +73,10 @@ impl Args {
     }
 }
 
-fn committed(session: &Session, topic: &str) -> Result<TopicPartitionList, Failure> {
+fn committed(session: &Session, topic: &str) -> Result<Vec<Committed>, Failure> {
     let metadata = session.topic(topic)?;
-    let mut asked = TopicPartitionList::new();
-    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-        asked.add_partition(topic, partition.id());
-    }
-    let committed = session.consumer.committed_offsets(asked, TIMEOUT);
-    committed.map_err(|error| session.failure("read the group's offsets", &error))
+    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    session.committed(partitions.map(|partition| (topic, partition.id())))
 }
 
 /// Kafka takes a commit of nobody's only while the group has no members.

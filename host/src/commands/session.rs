@@ -12,6 +12,7 @@ use tokio::runtime::Builder;
 
 use crate::error::Failure;
 use crate::kafka::client::KafkaArgs;
+use crate::kafka::committed::{Committed, committed};
 use crate::kafka::errors::{self, Context, is_connection, reason, refused, short};
 use crate::text;
 
@@ -60,6 +61,15 @@ impl Session {
                 Err(Failure::unavailable(format!("cannot use topic {name}: {}", short(code))))
             }
         }
+    }
+
+    /// What the session's group has committed for these partitions; see [`committed`].
+    pub fn committed<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = (&'a str, i32)>,
+    ) -> Result<Vec<Committed>, Failure> {
+        committed(&self.consumer, partitions, TIMEOUT)
+            .map_err(|error| self.failure("read the group's offsets", &error))
     }
 
     /// The first (`Offset::Beginning`) or the next (`Offset::End`) offset of each of these

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::KafkaArgs;
+use super::committed::committed;
 use super::errors::{self, Context};
 use crate::error::Failure;
 
@@ -26,19 +26,15 @@ pub fn check(kafka: &KafkaArgs, group: &str, topics: &[String]) -> Result<(), Fa
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(away)?;
         let found = metadata.topics().iter().filter(|found| found.error().is_none());
-        let mut asked = TopicPartitionList::new();
-        for partition in found.flat_map(|found| found.partitions()) {
-            asked.add_partition(topic, partition.id());
-        }
-        if asked.count() == 0 {
-            continue;
-        }
-        let committed = consumer.committed_offsets(asked, TIMEOUT).map_err(away)?;
+        let partitions: Vec<i32> =
+            found.flat_map(|found| found.partitions()).map(|partition| partition.id()).collect();
+        let asked = partitions.iter().map(|partition| (topic.as_str(), *partition));
+        let committed = committed(&consumer, asked, TIMEOUT).map_err(away)?;
         let mut left = 0;
-        for element in committed.elements() {
-            let (first, end) =
-                consumer.fetch_watermarks(topic, element.partition(), TIMEOUT).map_err(away)?;
-            let next = if let Offset::Offset(offset) = element.offset() { offset.max(first) } else { first };
+        for partition in partitions {
+            let (first, end) = consumer.fetch_watermarks(topic, partition, TIMEOUT).map_err(away)?;
+            let read = committed.iter().find(|found| found.partition == partition);
+            let next = read.map_or(first, |found| found.offset.max(first));
             left += end.saturating_sub(next).max(0);
         }
         if left > 0 {

@@ -1,6 +1,7 @@
 //! Kafka: settings, group membership, partitions, headers, publishing, topics.
 
 pub mod client;
+pub mod committed;
 pub mod delivery;
 pub mod errors;
 pub mod group;

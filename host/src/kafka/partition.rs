@@ -3,6 +3,7 @@
 mod state;
 
 use std::cmp::Reverse;
+use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use super::order::Ordering;
 use super::raw::{Event, Message, Queue};
 use super::waiting::Waiting;
 use super::waker::Waker;
-use super::window::{Past, Window};
+use super::window::{MAX_LEN, Past, Window};
 use crate::clock;
 
 pub use self::state::Standing;
@@ -373,9 +374,30 @@ impl Partition {
         self.state.lock().commits.confirm(position);
     }
 
-    /// The broker takes no metadata as long as ours: from now on offsets alone are committed.
+    /// The broker takes no metadata as long as ours: from now on offsets alone are committed. Says
+    /// once what that costs.
     pub fn commit_plainly(&self) {
-        self.state.lock().commits.plain = true;
+        if mem::replace(&mut self.state.lock().commits.plain, true) {
+            return;
+        }
+        let (topic, partition) = (&self.topic, self.index);
+        if self.lane.ordering.is_in_place() {
+            tracing::error!(
+                topic,
+                partition,
+                "the broker takes no metadata of {MAX_LEN} bytes with a commit, so offsets alone are committed: \
+                 whoever reads on begins with the first attempt again, knows of no held keys, and repeats what \
+                 is finished behind the offset; raise the broker's offset.metadata.max.bytes"
+            );
+        } else {
+            tracing::warn!(
+                topic,
+                partition,
+                "the broker takes no metadata of {MAX_LEN} bytes with a commit, so offsets alone are committed: \
+                 whoever reads on repeats what is finished behind the offset; raise the broker's \
+                 offset.metadata.max.bytes"
+            );
+        }
     }
 
     /// How far it is. None before anything was read.

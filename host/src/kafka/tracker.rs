@@ -60,12 +60,6 @@ impl Tracker {
         }
     }
 
-    /// The offset to commit: the one after the last message before the first unfinished one. None
-    /// until a message has finished.
-    pub fn position(&self) -> Option<i64> {
-        self.position
-    }
-
     /// The offset of the first message that is not finished, or the one after the last.
     pub fn next(&self) -> Option<i64> {
         self.window.front().map(|delivery| delivery.offset).or(self.position)
@@ -101,9 +95,9 @@ mod tests {
     #[test]
     fn nothing_is_committed_before_something_finished() {
         let mut tracker = Tracker::default();
-        assert_eq!(tracker.position(), None);
+        assert_eq!(tracker.position, None);
         tracker.deliver(7);
-        assert_eq!(tracker.position(), None);
+        assert_eq!(tracker.position, None);
     }
 
     #[test]
@@ -112,10 +106,10 @@ mod tests {
         let numbers: Vec<_> = [10, 11, 15].into_iter().map(|offset| tracker.deliver(offset)).collect();
         tracker.finish(numbers[2]);
         tracker.finish(numbers[1]);
-        assert_eq!(tracker.position(), None);
+        assert_eq!(tracker.position, None);
         assert_eq!((tracker.unfinished(), tracker.window()), (1, 3));
         tracker.finish(numbers[0]);
-        assert_eq!(tracker.position(), Some(16));
+        assert_eq!(tracker.position, Some(16));
         assert_eq!((tracker.unfinished(), tracker.window()), (0, 0));
     }
 
@@ -124,23 +118,23 @@ mod tests {
         let mut tracker = Tracker::default();
         let first = tracker.deliver(3);
         tracker.reach(7);
-        assert_eq!((tracker.position(), tracker.unfinished()), (None, 1));
+        assert_eq!((tracker.position, tracker.unfinished()), (None, 1));
         tracker.finish(first);
-        assert_eq!((tracker.position(), tracker.window()), (Some(7), 0));
+        assert_eq!((tracker.position, tracker.window()), (Some(7), 0));
         tracker.reach(7);
-        assert_eq!((tracker.position(), tracker.window()), (Some(7), 0));
+        assert_eq!((tracker.position, tracker.window()), (Some(7), 0));
         let second = tracker.deliver(7);
         tracker.reach(8);
-        assert_eq!((tracker.position(), tracker.window()), (Some(7), 1));
+        assert_eq!((tracker.position, tracker.window()), (Some(7), 1));
         tracker.finish(second);
-        assert_eq!(tracker.position(), Some(8));
+        assert_eq!(tracker.position, Some(8));
     }
 
     #[test]
     fn a_partition_without_messages_is_committed_at_its_end() {
         let mut tracker = Tracker::default();
         tracker.reach(4);
-        assert_eq!((tracker.position(), tracker.unfinished(), tracker.window()), (Some(4), 0, 0));
+        assert_eq!((tracker.position, tracker.unfinished(), tracker.window()), (Some(4), 0, 0));
     }
 
     #[test]
@@ -154,7 +148,7 @@ mod tests {
         assert_eq!(tracker.unfinished(), 1);
         tracker.finish(first);
         tracker.finish(first);
-        assert_eq!((tracker.position(), tracker.unfinished()), (Some(3), 0));
+        assert_eq!((tracker.position, tracker.unfinished()), (Some(3), 0));
     }
 
     /// Steps: deliver the next message (with a gap before it), or finish one of those delivered.
@@ -181,7 +175,7 @@ mod tests {
                 }
                 let prefix = model.iter().take_while(|entry| entry.2).count();
                 let expected = prefix.checked_sub(1).map(|last| model[last].1 + 1);
-                prop_assert_eq!(tracker.position(), expected);
+                prop_assert_eq!(tracker.position, expected);
                 prop_assert_eq!(tracker.unfinished(), model.iter().filter(|entry| !entry.2).count());
                 prop_assert_eq!(tracker.window(), model.len() - prefix);
             }

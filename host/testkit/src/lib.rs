@@ -17,7 +17,7 @@ pub use kafka::secured::{PASSWORD, Secured, USER};
 pub use kafka::{Kafka, Record};
 pub use process::{Process, binary, plugin};
 pub use rng::Rng;
-pub use spring::spring;
+pub use spring::{Boot, spring};
 pub use usage::Usage;
 pub use wait::{eventually, free_port, long, scale};
 

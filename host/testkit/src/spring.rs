@@ -15,14 +15,22 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/spring");
 /// Starts in half the time, and leaves the cores to what is tested.
 const JVM: [&str; 3] = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 
-/// Starts the consumer of `host/tests/spring` with these properties. `SPRING_PROFILE=boot4` in the
-/// environment builds it on Spring Boot 4.
+/// A line of Spring Boot: each has its own spring-kafka, and its own retry underneath.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Boot {
+    /// 3.5, with spring-retry.
+    Three,
+    /// 4.1, with Spring's own retry.
+    Four,
+}
+
+/// Starts the consumer of `host/tests/spring` on this line, with these properties.
 ///
 /// # Panics
 /// When Maven cannot build it; shows what it printed.
 #[track_caller]
-pub fn spring(properties: &[(&str, &str)]) -> Process {
-    let jar = must(resolve().context("building host/tests/spring"));
+pub fn spring(boot: Boot, properties: &[(&str, &str)]) -> Process {
+    let jar = must(resolve(boot).context("building host/tests/spring"));
     let jar = jar.display().to_string();
     let properties: Vec<String> = properties.iter().map(|(key, value)| format!("--{key}={value}")).collect();
     let mut args = JVM.to_vec();
@@ -31,12 +39,11 @@ pub fn spring(properties: &[(&str, &str)]) -> Process {
     Process::start_with(Path::new(&jars::java()), &args, &[])
 }
 
-/// The jar, in a directory of the build's that is named after the sources and the profile.
-fn resolve() -> Result<PathBuf> {
-    let profile = std::env::var("SPRING_PROFILE").unwrap_or_default();
+/// The jar, in a directory of the build's that is named after the sources and the line.
+fn resolve(boot: Boot) -> Result<PathBuf> {
     let sources = files(Path::new(SOURCES))?;
     let mut hasher = DefaultHasher::new();
-    (&profile, &sources).hash(&mut hasher);
+    (boot, &sources).hash(&mut hasher);
     let dir = profile_dir()?.join("spring").join(format!("{:016x}", hasher.finish()));
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
     // Parallel tests build it once.
@@ -45,7 +52,7 @@ fn resolve() -> Result<PathBuf> {
     file.lock().with_context(|| format!("locking {}", lock.display()))?;
     let jar = dir.join("spring-consumer.jar");
     if !jar.is_file() {
-        build(&dir, &sources, &profile)?;
+        build(&dir, &sources, boot)?;
         // The rename comes last, so what is there is whole.
         fs::rename(dir.join("build/target/spring-consumer.jar"), &jar)
             .with_context(|| format!("renaming {}", jar.display()))?;
@@ -55,7 +62,7 @@ fn resolve() -> Result<PathBuf> {
 }
 
 /// On a copy: nothing is written beside the sources.
-fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], profile: &str) -> Result<()> {
+fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], boot: Boot) -> Result<()> {
     let copy = dir.join("build");
     let _ = fs::remove_dir_all(&copy);
     for (name, bytes) in sources {
@@ -65,8 +72,8 @@ fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], profile: &str) -> Result<()
     }
     let mut command = Command::new("mvn");
     command.args(["-q", "-B", "-f"]).arg(copy.join("pom.xml")).arg("package");
-    if !profile.is_empty() {
-        command.arg(format!("-P{profile}"));
+    if boot == Boot::Four {
+        command.arg("-Pboot4");
     }
     jars::run(command, "mvn")
 }

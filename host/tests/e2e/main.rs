@@ -11,6 +11,7 @@ mod isolation;
 mod limits;
 mod logs;
 mod main_path;
+mod metadata;
 mod metrics;
 mod mixed;
 mod offsets;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use testkit::{Kafka, Process, Record, binary, plugin, spring};
+use testkit::{Boot, Kafka, Process, Record, binary, plugin, spring};
 
 use crate::support::{SHUTDOWN, between, big_endian, deliveries, file, id_of};
 
@@ -15,6 +15,7 @@ pub const PARTITIONS: usize = 2;
 
 /// A consumer: the same topic, group and policy on both sides.
 pub struct Consumer {
+    boot: Boot,
     pub kafka: &'static Kafka,
     pub topic: String,
     pub group: String,
@@ -25,11 +26,11 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    pub fn new(topic: &str, retries: u32, delay_ms: u64, multiplier: u64) -> Self {
+    pub fn new(boot: Boot, topic: &str, retries: u32, delay_ms: u64, multiplier: u64) -> Self {
         let kafka = Kafka::shared();
         kafka.create_topic(topic, PARTITIONS, &[]);
         let (group, dead) = (format!("{topic}-group"), format!("{topic}.dlt"));
-        Self { kafka, topic: topic.to_owned(), group, dead, retries, delay_ms, multiplier }
+        Self { boot, kafka, topic: topic.to_owned(), group, dead, retries, delay_ms, multiplier }
     }
 
     pub fn retry_topics(&self) -> Vec<String> {
@@ -50,18 +51,21 @@ impl Consumer {
     pub fn spring(&self) -> Process {
         let (attempts, delay, multiplier) =
             ((self.retries + 1).to_string(), self.delay_ms.to_string(), self.multiplier.to_string());
-        let process = spring(&[
-            ("spring.kafka.bootstrap-servers", self.kafka.bootstrap()),
-            // Else every failure waits for it, with so few messages.
-            ("spring.kafka.consumer.fetch-max-wait", "5ms"),
-            ("interop.topic", &self.topic),
-            ("interop.group", &self.group),
-            ("interop.partitions", &PARTITIONS.to_string()),
-            ("interop.concurrency", &PARTITIONS.to_string()),
-            ("interop.attempts", &attempts),
-            ("interop.delay", &delay),
-            ("interop.multiplier", &multiplier),
-        ]);
+        let process = spring(
+            self.boot,
+            &[
+                ("spring.kafka.bootstrap-servers", self.kafka.bootstrap()),
+                // Else every failure waits for it, with so few messages.
+                ("spring.kafka.consumer.fetch-max-wait", "5ms"),
+                ("interop.topic", &self.topic),
+                ("interop.group", &self.group),
+                ("interop.partitions", &PARTITIONS.to_string()),
+                ("interop.concurrency", &PARTITIONS.to_string()),
+                ("interop.attempts", &attempts),
+                ("interop.delay", &delay),
+                ("interop.multiplier", &multiplier),
+            ],
+        );
         let assigned = format!("assigned group={} ", self.group);
         process.wait_for(|line| line.starts_with(&assigned), BOUND);
         process

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use host::kafka::headers::{Origin, Trail};
-use testkit::{Process, Record};
+use testkit::{Boot, Process, Record};
 
 use crate::fixture::{BOUND, Consumer, SPRING_STOPPED, stop};
 use crate::support::{between, body, id_of};
@@ -46,8 +46,17 @@ pub fn check_trail(consumer: &Consumer, letter: &Record, source: &Record, next_a
 }
 
 #[test]
-fn a_letter_of_either_side_is_read_by_the_other() {
-    let consumer = Consumer::new("letters", 2, 100, 2);
+fn a_letter_of_either_side_is_read_by_the_other_boot_3_5() {
+    exchange(Boot::Three, "letters-3");
+}
+
+#[test]
+fn a_letter_of_either_side_is_read_by_the_other_boot_4_1() {
+    exchange(Boot::Four, "letters-4");
+}
+
+fn exchange(boot: Boot, topic: &str) {
+    let consumer = Consumer::new(boot, topic, 2, 100, 2);
     let sent = |id: &str| Record::new(body(id, "retry", "")).with_key("k").with_header("trace", "1").on(1);
     let process = consumer.spring();
     consumer.kafka.produce(&consumer.topic, [sent("first"), sent("of-spring")]);

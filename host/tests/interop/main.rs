@@ -2,7 +2,7 @@
 //! of its retries.
 //!
 //! Needs what `make build guests` leaves, and Maven for the consumer in `tests/spring`.
-//! `SPRING_PROFILE=boot4` runs them with Spring Boot 4.
+//! The moves and the letters are tested with Spring Boot 3.5 and 4.1, what is refused with 3.5.
 
 mod fixture;
 mod letters;

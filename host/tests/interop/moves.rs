@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use testkit::Record;
+use testkit::{Boot, Record};
 
 use crate::fixture::{BOUND, Consumer, Deliveries, SPRING_STOPPED, publish, stop, wait_for_attempt};
 use crate::letters::{check_trail, read_by_spring};
@@ -32,8 +32,27 @@ fn dead() -> usize {
 }
 
 #[test]
-fn what_spring_began_the_host_finishes() {
-    let consumer = Consumer::new("from-spring", RETRIES, 1500, 2);
+fn what_spring_began_the_host_finishes_boot_3_5() {
+    from_spring(Boot::Three, "from-spring-3");
+}
+
+#[test]
+fn what_spring_began_the_host_finishes_boot_4_1() {
+    from_spring(Boot::Four, "from-spring-4");
+}
+
+#[test]
+fn what_the_host_began_spring_finishes_boot_3_5() {
+    to_spring(Boot::Three, "to-spring-3");
+}
+
+#[test]
+fn what_the_host_began_spring_finishes_boot_4_1() {
+    to_spring(Boot::Four, "to-spring-4");
+}
+
+fn from_spring(boot: Boot, topic: &str) {
+    let consumer = Consumer::new(boot, topic, RETRIES, 1500, 2);
     let process = consumer.spring();
     let sources = publish(&consumer, MESSAGES, what);
     wait_for_attempt(&process, Deliveries::of_spring, 2, MESSAGES);
@@ -54,9 +73,8 @@ fn what_spring_began_the_host_finishes() {
     check(&consumer, &sources, spring, host);
 }
 
-#[test]
-fn what_the_host_began_spring_finishes() {
-    let consumer = Consumer::new("to-spring", RETRIES, 1500, 2);
+fn to_spring(boot: Boot, topic: &str) {
+    let consumer = Consumer::new(boot, topic, RETRIES, 1500, 2);
     let process = consumer.host(RETRIES);
     let sources = publish(&consumer, MESSAGES, what);
     wait_for_attempt(&process, Deliveries::of_host, 2, MESSAGES);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use testkit::Record;
+use testkit::{Boot, Record};
 
 use crate::fixture::{BOUND, Consumer, Deliveries, SPRING_STOPPED, stop, wait_for_attempt};
 use crate::support::body;
@@ -11,7 +11,7 @@ use crate::support::body;
 #[test]
 fn policies_that_differ_are_refused_with_the_difference() {
     // 500 ms and 2 s; the third would be 8 s.
-    let consumer = Consumer::new("differ", 2, 500, 4);
+    let consumer = Consumer::new(Boot::Three, "differ", 2, 500, 4);
     let fail = |id: &str| Record::new(body(id, "retry", "")).on(0);
     let process = consumer.spring();
     consumer.kafka.produce(&consumer.topic, [fail("spring")]);
@@ -45,7 +45,7 @@ fn policies_that_differ_are_refused_with_the_difference() {
 /// Members of the newer protocol are not listed for older questions; the broker's refusal shows them.
 #[test]
 fn a_member_that_cannot_be_listed_is_found_out() {
-    let consumer = Consumer::new("unseen", 2, 500, 4);
+    let consumer = Consumer::new(Boot::Three, "unseen", 2, 500, 4);
     for topic in consumer.retry_topics() {
         consumer.kafka.create_topic(&topic, 1, &[]);
     }
