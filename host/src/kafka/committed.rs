@@ -29,10 +29,10 @@ impl Committed {
 }
 
 /// Asks within `timeout` what the consumer's group has committed for these partitions; those
-/// without an answer or a commit are left out.
+/// without a commit are left out.
 ///
 /// # Errors
-/// Kafka does not answer.
+/// Kafka does not answer, or not for all of them.
 pub fn committed<'a, C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: impl IntoIterator<Item = (&'a str, i32)>,
@@ -46,15 +46,13 @@ pub fn committed<'a, C: ConsumerContext>(
         return Ok(Vec::new());
     }
     let found = consumer.committed_offsets(asked, timeout)?;
-    let of = |topic: &str, partition| raw::metadata(&found, topic, partition).unwrap_or_default();
-    Ok(found
-        .elements()
-        .iter()
-        .filter(|element| element.error().is_ok())
-        .filter_map(|element| {
-            let Offset::Offset(offset) = element.offset() else { return None };
-            let (topic, partition) = (element.topic().to_owned(), element.partition());
-            Some(Committed { metadata: of(&topic, partition), topic, partition, offset })
-        })
-        .collect())
+    let mut all = Vec::new();
+    for element in found.elements() {
+        element.error()?;
+        let Offset::Offset(offset) = element.offset() else { continue };
+        let (topic, partition) = (element.topic().to_owned(), element.partition());
+        let metadata = raw::metadata(&found, &topic, partition).unwrap_or_default();
+        all.push(Committed { topic, partition, offset, metadata });
+    }
+    Ok(all)
 }
