@@ -12,11 +12,13 @@
 mod headers;
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -37,12 +39,44 @@ type OnReady = Box<dyn Fn() + Send + Sync>;
 /// The messages of one assigned partition.
 pub struct Queue {
     ptr: NonNull<sys::rd_kafka_queue_t>,
-    on_ready: *mut OnReady,
+    slot: &'static Slot,
+    /// Which of the slot's callbacks is this queue's.
+    turn: u64,
     /// The consumer must outlive its queues.
     _consumer: Arc<dyn Any + Send + Sync>,
 }
 
-// SAFETY: librdkafka's queues are thread-safe, and `on_ready` is Send + Sync.
+/// Whom a partition wakes. A partition that was given back and comes again has the same queue in
+/// librdkafka, while messages of the first time may still hold it: so its callback is never switched
+/// off, but taken out of the slot by its owner. One for each partition that a client ever had.
+#[derive(Default)]
+struct Slot {
+    on_ready: Mutex<(u64, Option<OnReady>)>,
+}
+
+impl Slot {
+    fn of(client: *mut sys::rd_kafka_t, topic: &str, partition: i32) -> &'static Self {
+        type Slots = HashMap<(usize, String, i32), &'static Slot>;
+        static SLOTS: OnceLock<Mutex<Slots>> = OnceLock::new();
+        let key = (client.addr(), topic.to_owned(), partition);
+        SLOTS.get_or_init(Mutex::default).lock().entry(key).or_insert_with(|| Box::leak(Box::default()))
+    }
+
+    fn set(&self, on_ready: OnReady) -> u64 {
+        let mut slot = self.on_ready.lock();
+        *slot = (slot.0 + 1, Some(on_ready));
+        slot.0
+    }
+
+    fn clear(&self, turn: u64) {
+        let mut slot = self.on_ready.lock();
+        if slot.0 == turn {
+            slot.1 = None;
+        }
+    }
+}
+
+// SAFETY: librdkafka's queues are thread-safe, and the slot is Sync.
 unsafe impl Send for Queue {}
 // SAFETY: as above.
 unsafe impl Sync for Queue {}
@@ -63,13 +97,15 @@ impl Queue {
         // SAFETY: the client lives as long as `consumer`, the name for the call.
         let queue = unsafe { sys::rd_kafka_queue_get_partition(client, name.as_ptr(), partition) };
         let ptr = NonNull::new(queue)?;
-        let on_ready = Box::into_raw(Box::new(on_ready));
-        // SAFETY: the queue is ours; `on_ready` is freed in `drop`, after the callback is off.
+        let slot = Slot::of(client, topic, partition);
+        let turn = slot.set(on_ready);
+        // SAFETY: the queue is ours; the slot lives for good.
         unsafe {
             sys::rd_kafka_queue_forward(ptr.as_ptr(), ptr::null_mut());
-            sys::rd_kafka_queue_cb_event_enable(ptr.as_ptr(), Some(call_on_ready), on_ready.cast());
+            let slot = ptr::from_ref(slot).cast_mut().cast();
+            sys::rd_kafka_queue_cb_event_enable(ptr.as_ptr(), Some(call_on_ready), slot);
         }
-        Some(Arc::new(Self { ptr, on_ready, _consumer: consumer }))
+        Some(Arc::new(Self { ptr, slot, turn, _consumer: consumer }))
     }
 
     /// Moves up to `max` events that are here already into `into`, without waiting. Returns how
@@ -104,20 +140,18 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: switching the callback off takes the queue's lock, under which it runs, so
-        // nobody is inside it when the box is freed; then our reference to the queue goes.
-        unsafe {
-            sys::rd_kafka_queue_cb_event_enable(self.ptr.as_ptr(), None, ptr::null_mut());
-            drop(Box::from_raw(self.on_ready));
-            sys::rd_kafka_queue_destroy(self.ptr.as_ptr());
-        }
+        self.slot.clear(self.turn);
+        // SAFETY: our reference to the queue, given back once.
+        unsafe { sys::rd_kafka_queue_destroy(self.ptr.as_ptr()) }
     }
 }
 
 unsafe extern "C" fn call_on_ready(_: *mut sys::rd_kafka_t, opaque: *mut c_void) {
-    // SAFETY: `opaque` is the box made in `of_partition`, freed only after this callback is off.
-    let on_ready = unsafe { &*opaque.cast::<OnReady>() };
-    on_ready();
+    // SAFETY: `opaque` is a slot, which lives for good.
+    let slot = unsafe { &*opaque.cast::<Slot>() };
+    if let Some(on_ready) = &slot.on_ready.lock().1 {
+        on_ready();
+    }
 }
 
 /// What a partition's queue holds, in the partition's order.
@@ -354,3 +388,7 @@ unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: the caller's promise.
     (!data.is_null()).then(|| unsafe { slice::from_raw_parts(data.cast::<u8>(), len) })
 }
+
+#[cfg(test)]
+#[path = "raw/tests.rs"]
+mod tests;
