@@ -83,7 +83,7 @@ fn tries_in_place_are_one_attempt_and_bounded() {
         &guest,
         "retry = { retries = 1, delay = \"20ms\", blocking-tries = 2, blocking-delay = \"10ms\" }\n\
          [[plugin.rule]]\ncode = \"trap\"\nblocking-tries = 0\n\
-         [[plugin.rule]]\ncode = \"timeout\"\nretries = 0\nblocking-tries = 10\n",
+         [[plugin.rule]]\ncode = \"cpu-timeout\"\nretries = 0\nblocking-tries = 10\n",
     );
     let records = [
         body("stuck", "retry", ""),
