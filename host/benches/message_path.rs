@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use host::effect::Effects;
 use host::kafka::tracker::Tracker;
 use host::plugin::Plugin;
 use host::plugin::bindings::consumer::plugin::types::Message;
@@ -16,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 const JSON: &[u8] = r#"{"from":"sender0000001@example.com","to":"receiver0000001@example.org","subject":"테스트 제목 0000001","body":"okay 테스트 내용 번호 0000001 lorem ipsum dolor sit amet"}"#.as_bytes();
 
 fn load(runtime: &Runtime) -> Plugin {
-    let services = Arc::new(Services { mailer: None, runtime: runtime.handle().clone() });
+    let services = Arc::new(Services { mailer: None, effects: Effects::new(runtime.handle().clone()) });
     runtime.block_on(async {
         let engines = Engines::new(1, 64 << 20).expect("engines");
         let path = testkit::plugin("parse");

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::cli::RunArgs;
 use crate::config::PluginSettings;
+use crate::effect::Effects;
 use crate::error::Failure;
 use crate::kafka::client::{self, KafkaArgs};
 use crate::kafka::errors;
@@ -277,7 +278,7 @@ impl Running {
 /// What is wrong with what was given.
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Option<Arc<Mailer>>), Failure> {
     let mailer = args.mail_url.as_deref().map(Mailer::from_url).transpose()?.map(Arc::new);
-    let services = Arc::new(Services { mailer: mailer.clone(), runtime: Handle::current() });
+    let services = Arc::new(Services { mailer: mailer.clone(), effects: Effects::new(Handle::current()) });
     let plugins = load(args, &services).await?;
     plugins.iter().try_for_each(|plugin| check_bounds(&args.kafka, plugin))?;
     Ok((plugins, mailer))

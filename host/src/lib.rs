@@ -17,6 +17,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod effect;
 pub mod error;
 pub mod kafka;
 pub mod mail;

@@ -18,6 +18,7 @@ use crate::app;
 use crate::cli::RunArgs;
 use crate::config::layers::Origins;
 use crate::config::{self, LimitSettings, PluginSettings, Properties, RuleSettings, reference};
+use crate::effect::Effects;
 use crate::error::Failure;
 use crate::kafka::errors::{self, Context};
 use crate::pipeline::worker;
@@ -238,7 +239,7 @@ fn without_password(url: &str) -> String {
 async fn init(args: &InitArgs) -> Result<(), Failure> {
     let mut plugins = String::new();
     let engines = app::engines(args.list.iter().map(|_| None))?;
-    let services = Arc::new(Services { mailer: None, runtime: Handle::current() });
+    let services = Arc::new(Services { mailer: None, effects: Effects::new(Handle::current()) });
     for path in &args.list {
         let plugin = Plugin::load(path, None, &engines, Arc::clone(&services)).await?;
         let text = |text: &str| toml::Value::from(text);

@@ -24,8 +24,8 @@ use crate::kafka::watch::Chain;
 use crate::kafka::window::Past;
 use crate::metrics::{self, Messages};
 use crate::plugin::Plugin;
-use crate::plugin::bindings::consumer::plugin::types::{Header, Message, Outcome, RetryLater};
-use crate::plugin::cause::Cause;
+use crate::plugin::bindings::consumer::plugin::types::{Header, Message, Outcome};
+use crate::plugin::cause::{Cause, LeadsTo};
 use crate::plugin::output::Place;
 use crate::text;
 
@@ -70,8 +70,6 @@ enum Settled {
 /// A failed call, and what its failure leads to.
 struct Failing {
     cause: Cause,
-    /// The delay the plugin asked for.
-    after_ms: Option<u64>,
     ruling: Ruling,
 }
 
@@ -125,7 +123,7 @@ impl Pipeline {
     async fn handle(&self, delivery: &Delivery) -> Result<Outcome, Failing> {
         if delivery.follows_dead_letter() {
             let ruling = Ruling { action: Action::Reject, retries: 0, blocking_tries: 0 };
-            return Err(Failing { cause: Cause::follows_dead_letter(), after_ms: None, ruling });
+            return Err(Failing { cause: Cause::follows_dead_letter(), ruling });
         }
         if let Some(due_ms) = delivery.due_ms() {
             let late_ms = clock::now_ms().saturating_sub(due_ms);
@@ -138,7 +136,8 @@ impl Pipeline {
                 Ok(outcome) => return Ok(outcome),
                 Err(failing) => failing,
             };
-            let allowed = failing.after_ms.is_none() && again < failing.ruling.blocking_tries;
+            let allowed =
+                failing.cause.leads_to.after_ms().is_none() && again < failing.ruling.blocking_tries;
             let Some(began) = began.filter(|_| allowed) else { return Err(failing) };
             if !self.pause(delivery, began).await {
                 return Err(failing);
@@ -190,15 +189,15 @@ impl Pipeline {
 
     /// Tells failures from what is done or skipped.
     fn judge(&self, outcome: Result<Outcome, Cause>) -> Result<Outcome, Failing> {
-        let (cause, rejected, after_ms) = match outcome {
-            Ok(Outcome::Reject(failure)) => (Cause::reject(failure), true, None),
-            Ok(Outcome::Retry(RetryLater { failure, after_ms })) => (Cause::retry(failure), false, after_ms),
+        let cause = match outcome {
+            Ok(Outcome::Reject(failure)) => Cause::reject(failure),
+            Ok(Outcome::Retry(later)) => Cause::retry(later),
             Ok(outcome) => return Ok(outcome),
-            Err(cause) => (cause, false, None),
+            Err(cause) => cause,
         };
         self.counted.failed(&cause.code);
-        let ruling = self.policy().ruling(&cause.code, rejected);
-        Err(Failing { cause, after_ms, ruling })
+        let ruling = self.policy().ruling(&cause.code, cause.leads_to == LeadsTo::Reject);
+        Err(Failing { cause, ruling })
     }
 
     /// Makes an outcome durable, or says when to try again.
@@ -226,13 +225,13 @@ impl Pipeline {
     }
 
     async fn retry(&self, delivery: &Delivery, failing: &Failing) -> Settled {
-        let Failing { cause, after_ms, ruling } = failing;
+        let Failing { cause, ruling } = failing;
         let now_ms = clock::now_ms_ceil();
         let first_failed_ms = delivery.first_failed_ms().unwrap_or(now_ms);
         let step = self.policy().next(&Failed {
             attempt: delivery.attempt(),
             retries: ruling.retries,
-            after_ms: *after_ms,
+            after_ms: cause.leads_to.after_ms(),
             now_ms,
             first_failed_ms,
             random: fastrand::f64(),

@@ -10,14 +10,15 @@ use super::engine::TICK;
 use super::grants::Grants;
 use super::limits::{Exceeded, Memory};
 use super::output::{Output, Place};
+use crate::effect::{Calls, Digest, Effects, Key};
 use crate::mail::Mailer;
 
 /// The host's side of the contract's imports.
 pub struct Services {
     /// Sends e-mail; None only logs it.
     pub mailer: Option<Arc<Mailer>>,
-    /// Where connections live.
-    pub runtime: tokio::runtime::Handle,
+    /// Performs what plugins do to the outside world.
+    pub effects: Effects,
 }
 
 /// A store's data: a call's view of the host.
@@ -32,6 +33,8 @@ pub struct Call {
     memory: Memory,
     guest_ticks: u32,
     host_calls: u32,
+    /// Set where the plugin may do something to the outside world.
+    effects: Option<Calls>,
     wasi: Option<WasiCtx>,
     table: ResourceTable,
 }
@@ -53,6 +56,7 @@ impl Call {
             memory: Memory::new(limits.memory),
             guest_ticks: 0,
             host_calls: 0,
+            effects: None,
             wasi: None,
             table: ResourceTable::new(),
         };
@@ -98,6 +102,17 @@ impl Call {
     pub fn exceed(&mut self, limit: Exceeded) -> wasmtime::Error {
         self.exceeded.get_or_insert(limit);
         wasmtime::Error::msg(limit.code())
+    }
+
+    /// Whose effects the next ones are.
+    pub fn effects_of(&mut self, calls: Calls) {
+        self.effects = Some(calls);
+    }
+
+    /// The key of the next effect with this content. Where nothing may be done there is no message
+    /// to remember it for.
+    pub fn effect(&mut self, digest: Digest) -> Key {
+        self.effects.get_or_insert_with(|| Calls::of("", "")).next(digest)
     }
 
     /// Counts a host call.

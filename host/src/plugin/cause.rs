@@ -3,14 +3,17 @@
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::bindings::consumer::plugin::types::Failure;
+use super::bindings::consumer::plugin::types::{Failure, RetryLater};
 use super::call::Call;
 use super::limits::Exceeded;
+use crate::effect::Interrupted;
 
 /// The longest failure code, in bytes.
 pub const MAX_CODE: usize = 64;
 /// The longest detail.
 const MAX_DETAIL: usize = 2 << 10;
+/// How long a message waits while nothing can be written down of what it sends, in milliseconds.
+const UNAVAILABLE_WAIT: u64 = 5_000;
 /// The longest backtrace.
 const MAX_BACKTRACE: usize = 4 << 10;
 
@@ -25,17 +28,38 @@ pub struct Cause {
     pub detail: String,
     /// Where in the guest, or empty.
     pub backtrace: String,
+    /// What it leads to where no rule says otherwise.
+    pub leads_to: LeadsTo,
+}
+
+/// What a failure leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeadsTo {
+    /// Another attempt, as the policy has it.
+    Retry,
+    /// Another delivery after so many milliseconds, that spends no attempt.
+    Wait(u64),
+    /// A dead letter.
+    Reject,
+}
+
+impl LeadsTo {
+    /// The delay that was asked for, in milliseconds.
+    pub fn after_ms(self) -> Option<u64> {
+        if let Self::Wait(millis) = self { Some(millis) } else { None }
+    }
 }
 
 impl Cause {
     /// The plugin asked for another try.
-    pub fn retry(failure: Failure) -> Self {
-        Self::told("consumer.plugin.Retry", failure)
+    pub fn retry(RetryLater { failure, after_ms }: RetryLater) -> Self {
+        let leads_to = after_ms.map_or(LeadsTo::Retry, LeadsTo::Wait);
+        Self::told("consumer.plugin.Retry", failure, leads_to)
     }
 
     /// The plugin gave the message up.
     pub fn reject(failure: Failure) -> Self {
-        Self::told("consumer.plugin.Reject", failure)
+        Self::told("consumer.plugin.Reject", failure, LeadsTo::Reject)
     }
 
     /// A dead letter of its key came before it, and its key is held.
@@ -61,6 +85,8 @@ impl Cause {
         let memory = call.ran_out_of_memory().then_some(Exceeded::Memory);
         let cause = if let Some(limit) = call.exceeded().or(memory).or_else(|| handed_over(error)) {
             return Self::exceeded(limit, call).with_backtrace(error);
+        } else if let Some(interrupted) = error.downcast_ref() {
+            return Self::interrupted(interrupted);
         } else if let Some(I32Exit(status)) = error.downcast_ref() {
             let detail = format!("the plugin ended itself with status {status}");
             Self::own("consumer.plugin.Exit", "exit", &detail)
@@ -74,6 +100,14 @@ impl Cause {
             }
         };
         cause.with_said(call).with_backtrace(error)
+    }
+
+    fn interrupted(interrupted: &Interrupted) -> Self {
+        let (code, leads_to) = match interrupted {
+            Interrupted::Unknown => ("unknown-effect", LeadsTo::Reject),
+            Interrupted::Unavailable(_) => ("store-unavailable", LeadsTo::Wait(UNAVAILABLE_WAIT)),
+        };
+        Self { leads_to, ..Self::own("consumer.plugin.Effect", code, &interrupted.to_string()) }
     }
 
     /// With what the guest printed last, which often says why.
@@ -92,14 +126,20 @@ impl Cause {
         self
     }
 
-    fn told(exception: &'static str, failure: Failure) -> Self {
+    fn told(exception: &'static str, failure: Failure, leads_to: LeadsTo) -> Self {
         let code =
             if failure.code.is_empty() { "unspecified".to_owned() } else { cut(failure.code, MAX_CODE) };
-        Self { exception, code, detail: cut(failure.detail, MAX_DETAIL), backtrace: String::new() }
+        Self { exception, code, detail: cut(failure.detail, MAX_DETAIL), backtrace: String::new(), leads_to }
     }
 
     fn own(exception: &'static str, code: &str, detail: &str) -> Self {
-        Self { exception, code: code.to_owned(), detail: detail.to_owned(), backtrace: String::new() }
+        Self {
+            exception,
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+            backtrace: String::new(),
+            leads_to: LeadsTo::Retry,
+        }
     }
 }
 
@@ -123,7 +163,7 @@ mod tests {
     #[test]
     fn what_a_plugin_says_is_bounded() {
         let failure = Failure { code: "가".repeat(100), detail: "x".repeat(10_000) };
-        let cause = Cause::retry(failure);
+        let cause = Cause::retry(RetryLater { failure, after_ms: None });
         assert_eq!((cause.code.len(), cause.detail.len()), (63, MAX_DETAIL));
         assert_eq!(Cause::reject(Failure { code: String::new(), detail: String::new() }).code, "unspecified");
     }

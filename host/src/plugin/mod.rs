@@ -9,6 +9,7 @@ mod imports;
 mod kept;
 pub mod limits;
 pub mod load;
+mod mail;
 pub mod output;
 pub mod subscription;
 
@@ -27,6 +28,7 @@ use self::limits::Exceeded;
 use self::output::Place;
 use self::subscription::Subscription;
 use crate::config::plugin::Isolation;
+use crate::effect::Calls;
 
 /// How long a call waits before it asks a full pool again.
 const POOL_WAIT: Duration = Duration::from_millis(1);
@@ -64,6 +66,9 @@ impl Plugin {
             }
             None => (self.store(place), None),
         };
+        if self.has_effects() {
+            store.data_mut().effects_of(Calls::of(&self.subscription.group, message.id));
+        }
         let call = async {
             let (world, calls) = match kept {
                 Some(kept) => kept,
@@ -90,6 +95,11 @@ impl Plugin {
     /// Whether messages share an instance.
     pub fn isolation(&self) -> Isolation {
         self.kept.isolation()
+    }
+
+    /// Whether it can do something to the outside world.
+    fn has_effects(&self) -> bool {
+        self.wants_mail && self.grants.mail
     }
 
     fn store(&self, place: Place) -> Store<Call> {

@@ -1,0 +1,154 @@
+//! The contract's `mail` import.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::bindings::consumer::plugin::mail;
+use super::call::{Call, Services};
+use super::limits::Exceeded;
+use crate::effect::{Content, Digest, Interrupted, Key, Performed, Record, Recorded};
+use crate::mail::{self as host_mail, MailError};
+
+impl mail::Host for Call {
+    async fn send(
+        &mut self,
+        emails: Vec<mail::Email>,
+    ) -> wasmtime::Result<Vec<Result<mail::Receipt, mail::Error>>> {
+        let Some(services) = self.services.clone().filter(|_| self.grants.mail) else {
+            let denied = || Err(mail::Error::Denied("`mail` is not in the plugin's `allow`".to_owned()));
+            return Ok(emails.iter().map(|_| denied()).collect());
+        };
+        let mut results = Vec::with_capacity(emails.len());
+        for email in emails {
+            self.count_host_call()?;
+            if size(&email) > self.grants.limits.mail {
+                return Err(self.exceed(Exceeded::Mail));
+            }
+            let email = host_mail::Email::from(email);
+            let key = self.effect(digest(&email));
+            results.push(send(&services, key, email).await?.map_err(mail::Error::from));
+        }
+        Ok(results)
+    }
+}
+
+async fn send(
+    services: &Services,
+    key: Key,
+    email: host_mail::Email,
+) -> Result<Result<mail::Receipt, MailError>, Interrupted> {
+    let Some(mailer) = &services.mailer else {
+        let response = "logged only".to_owned();
+        return Ok(Ok(mail::Receipt { id: String::new(), response, refused: Vec::new() }));
+    };
+    let mailer = Arc::clone(mailer);
+    let sending = async move {
+        match mailer.send(&email).await {
+            Ok(receipt) => Performed::Done(Kept { id: receipt.id, response: receipt.response }),
+            Err(error) => Performed::Failed(error),
+        }
+    };
+    let sent = services.effects.once(key, sending).await?;
+    Ok(sent.map(|Kept { id, response }| mail::Receipt { id, response, refused: Vec::new() }))
+}
+
+/// What is remembered of an e-mail that the server took.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    id: String,
+    response: String,
+}
+
+impl Recorded for Kept {
+    fn record(&self) -> Record {
+        Record { head: serde_json::to_string(self).unwrap_or_default(), body: Vec::new() }
+    }
+
+    fn recall(record: Record) -> Option<Self> {
+        serde_json::from_str(&record.head).ok()
+    }
+}
+
+impl From<MailError> for mail::Error {
+    fn from(error: MailError) -> Self {
+        match error {
+            MailError::Transient(text) => Self::Transient(text),
+            MailError::Permanent(text) => Self::Permanent(text),
+        }
+    }
+}
+
+/// Everything that the plugin said of the e-mail.
+fn digest(email: &host_mail::Email) -> Digest {
+    let count = |content: Content, count: usize| content.field(&(count as u64).to_be_bytes());
+    let text = |content: Content, text: Option<&str>| match text {
+        Some(text) => content.field(b"1").field(text.as_bytes()),
+        None => content.field(b"0"),
+    };
+    let address = |content: Content, address: &host_mail::Address| {
+        text(content, address.name.as_deref()).field(address.email.as_bytes())
+    };
+    let mut content = address(Content::default().field(b"mail"), &email.sender);
+    let reply_to: Vec<_> = email.reply_to.iter().cloned().collect();
+    for list in [&email.to, &email.cc, &email.bcc, &reply_to] {
+        content = list.iter().fold(count(content, list.len()), address);
+    }
+    for part in [Some(email.subject.as_str()), email.text.as_deref(), email.html.as_deref()] {
+        content = text(content, part);
+    }
+    content = count(content, email.headers.len());
+    for (name, value) in &email.headers {
+        content = content.field(name.as_bytes()).field(value.as_bytes());
+    }
+    for file in &email.attachments {
+        content = content.field(file.filename.as_bytes());
+        content = content.field(file.content_type.as_bytes()).field(&file.content);
+    }
+    content.digest()
+}
+
+/// What the e-mail holds, before it is encoded.
+fn size(email: &mail::Email) -> usize {
+    let address =
+        |address: &mail::Address| address.email.len() + address.name.as_ref().map_or(0, String::len);
+    let addresses = [&email.to, &email.cc, &email.bcc].into_iter().flatten().chain(&email.reply_to);
+    let texts = [Some(&email.subject), email.text.as_ref(), email.html.as_ref()];
+    let attachments = email.attachments.iter();
+    address(&email.sender)
+        + addresses.map(address).sum::<usize>()
+        + texts.into_iter().flatten().map(String::len).sum::<usize>()
+        + email.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        + attachments
+            .map(|file| file.filename.len() + file.content_type.len() + file.content.len())
+            .sum::<usize>()
+}
+
+impl From<mail::Address> for host_mail::Address {
+    fn from(address: mail::Address) -> Self {
+        Self { name: address.name, email: address.email }
+    }
+}
+
+impl From<mail::Email> for host_mail::Email {
+    fn from(email: mail::Email) -> Self {
+        let addresses = |list: Vec<mail::Address>| list.into_iter().map(Into::into).collect();
+        let attachments = email.attachments.into_iter().map(|attachment| host_mail::Attachment {
+            filename: attachment.filename,
+            content_type: attachment.content_type,
+            content: attachment.content,
+        });
+        Self {
+            sender: email.sender.into(),
+            to: addresses(email.to),
+            cc: addresses(email.cc),
+            bcc: addresses(email.bcc),
+            reply_to: email.reply_to.map(Into::into),
+            subject: email.subject,
+            text: email.text,
+            html: email.html,
+            headers: email.headers,
+            attachments: attachments.collect(),
+        }
+    }
+}
