@@ -200,19 +200,28 @@ impl Client {
 
     async fn publish(&self, record: Record<'_>) -> Result<(), RDKafkaErrorCode> {
         let producer = Arc::clone(&self.producer.read());
-        let (report, reported) = oneshot::channel();
-        raw::produce(&producer, record, Box::new(report))?;
-        let mut reported = pin!(reported);
-        let result = loop {
-            match timeout(PUBLISH_BOUND, &mut reported).await {
-                Ok(result) => break result.unwrap_or(Err(RDKafkaErrorCode::Fail)),
-                Err(_) => self.look_again(&producer),
-            }
-        };
+        let result = self.publish_by(&producer, record).await;
+        // Also one that takes nothing any more: it may have failed while there was nothing to publish.
         if producer.client().fatal_error().is_some() || result == Err(RDKafkaErrorCode::MessageTimedOut) {
             self.replace(&producer);
         }
         result
+    }
+
+    async fn publish_by(
+        &self,
+        producer: &ThreadedProducer<Reports>,
+        record: Record<'_>,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let (report, reported) = oneshot::channel();
+        raw::produce(producer, record, Box::new(report))?;
+        let mut reported = pin!(reported);
+        loop {
+            match timeout(PUBLISH_BOUND, &mut reported).await {
+                Ok(result) => return result.unwrap_or(Err(RDKafkaErrorCode::Fail)),
+                Err(_) => self.look_again(producer),
+            }
+        }
     }
 
     /// Nothing was acknowledged for a while; see [`raw::bootstrap_again`].
@@ -274,3 +283,7 @@ impl ClientContext for Reports {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "publisher_tests.rs"]
+mod tests;

@@ -1,0 +1,62 @@
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use super::*;
+
+const BOUND: Duration = Duration::from_secs(20);
+
+fn client(cluster: &MockCluster<'_, impl ClientContext>) -> Client {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap_servers());
+    SETTINGS.iter().for_each(|(key, value)| {
+        config.set(*key, *value);
+    });
+    Client::new(config).expect("a producer")
+}
+
+async fn publish(client: &Client) -> Result<(), RDKafkaErrorCode> {
+    let record = Record {
+        topic: c"fatal",
+        partition: None,
+        key: None,
+        value: None,
+        headers: HeaderList::with_capacity(0),
+    };
+    timeout(BOUND, client.publish(record)).await.expect("a report")
+}
+
+#[tokio::test]
+async fn a_producer_that_failed_for_good_with_nothing_to_publish_is_replaced() {
+    let cluster = MockCluster::new(1).expect("a cluster");
+    cluster.create_topic("fatal", 1, 1).expect("a topic");
+    cluster.request_errors(
+        RDKafkaApiKey::InitProducerId,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED],
+    );
+    let client = client(&cluster);
+    let failed = async {
+        while client.producer.read().client().fatal_error().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(BOUND, failed).await.expect("a fatal error");
+    assert_eq!(publish(&client).await, Err(RDKafkaErrorCode::Fatal));
+    assert_eq!(publish(&client).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_producer_that_fails_for_good_under_way_is_replaced() {
+    let cluster = MockCluster::new(1).expect("a cluster");
+    cluster.create_topic("fatal", 1, 1).expect("a topic");
+    let client = client(&cluster);
+    assert_eq!(publish(&client).await, Ok(()));
+    // To librdkafka: broker and producer no longer agree on what was published.
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER],
+    );
+    let broken = Arc::clone(&client.producer.read());
+    assert!(publish(&client).await.is_err());
+    assert!(broken.client().fatal_error().is_some());
+    assert_eq!(publish(&client).await, Ok(()));
+}
