@@ -193,13 +193,22 @@ impl App {
         for Running { pipeline, .. } in &self.running {
             let plugin = &pipeline.plugin;
             let mail = match (plugin.wants_mail, plugin.grants.mail) {
+                (false, _) if plugin.wants_http => "no e-mail",
                 (false, _) => "reaches nothing",
                 (true, true) => &mail,
                 (true, false) => "wants to send e-mail and may not: `mail` is not in its `allow`",
             };
+            let http = match (plugin.wants_http, &plugin.grants.http) {
+                (false, _) => String::new(),
+                (true, Some(outbound)) => {
+                    let targets: Vec<_> = outbound.targets().iter().map(ToString::to_string).collect();
+                    format!(", may reach {}", targets.join(" "))
+                }
+                (true, None) => ", wants HTTP and may not: no URL is in its `allow`".to_owned(),
+            };
             let Limits { memory, call_time, .. } = plugin.grants.limits;
             let (memory, time) = (memory >> 20, call_time.as_secs_f64());
-            lines.push(format!("  plugin   {}  {memory} MiB, {time} s  {mail}", plugin.label));
+            lines.push(format!("  plugin   {}  {memory} MiB, {time} s  {mail}{http}", plugin.label));
             lines.push(format!(
                 "  kafka    {}  group {}",
                 args.kafka.bootstrap_servers, plugin.subscription.group

@@ -129,6 +129,11 @@ impl Effects {
         Self { runtime }
     }
 
+    /// Where connections live.
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+
     /// Performs the effect, unless it was done before. A call that is cut off does not cut it off:
     /// what became of it is known then.
     ///

@@ -19,6 +19,7 @@ pub mod config;
 pub mod demo;
 pub mod effect;
 pub mod error;
+pub mod http;
 pub mod kafka;
 pub mod mail;
 pub mod metrics;

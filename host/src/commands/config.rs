@@ -195,6 +195,8 @@ fn shown_limits(text: &mut String, limits: &Limits, set: &LimitSettings) {
         ("outcome", size(limits.outcome), set.outcome.is_some()),
         ("log", size(limits.log), set.log.is_some()),
         ("mail", size(limits.mail), set.mail.is_some()),
+        ("http-request", size(limits.http_request), set.http_request.is_some()),
+        ("http-response", size(limits.http_response), set.http_response.is_some()),
         ("host-calls", i64::from(limits.host_calls).into(), set.host_calls.is_some()),
     ] {
         line(text, key, &value, if is_set { "file" } else { "default" });

@@ -57,7 +57,8 @@ pub struct PluginSettings {
     /// are used again, which is faster; what a plugin remembers lasts until its instance is replaced.
     #[schemars(with = "Option<String>", example = &"instance")]
     pub isolation: Option<Isolation>,
-    /// What it may reach; all else is denied: `mail`; variables of the environment, `env:TZ`; directories,
+    /// What it may reach; all else is denied: `mail`; URLs with all below them, `https://api.example.com/v1`;
+    /// networks that are not public and that those URLs may lead to, `network:10.0.0.0/8`; variables of the environment, `env:TZ`; directories,
     /// to be read, `dir:templates`.
     #[serde(default)]
     #[schemars(with = "Vec<String>", example = ["mail", "env:TZ"])]
@@ -207,7 +208,13 @@ pub struct LimitSettings {
     /// An e-mail with its attachments (`mail-too-large`).
     #[schemars(with = "Option<String>", example = &"10 MiB")]
     pub mail: Option<ByteSize>,
-    /// E-mails, lines and reads of the configuration (`too-many-host-calls`).
+    /// The body of an HTTP request (`http-request-too-large`).
+    #[schemars(with = "Option<String>", example = &"1 MiB")]
+    pub http_request: Option<ByteSize>,
+    /// An HTTP response, head and body together (`http-response-too-large`).
+    #[schemars(with = "Option<String>", example = &"1 MiB")]
+    pub http_response: Option<ByteSize>,
+    /// E-mails, lines and reads of the configuration; HTTP requests, as many again (`too-many-host-calls`).
     #[schemars(example = 10_000)]
     pub host_calls: Option<u32>,
 }

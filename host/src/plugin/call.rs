@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::engine::TICK;
 use super::grants::Grants;
+use super::http::{End, Hooks, Session};
 use super::limits::{Exceeded, Memory};
 use super::output::{Output, Place};
 use crate::effect::{Calls, Digest, Effects, Key};
@@ -20,6 +23,11 @@ pub struct Services {
     /// Performs what plugins do to the outside world.
     pub effects: Effects,
 }
+
+/// How many resources an instance may hold: streams, requests, responses and the like.
+const RESOURCES: usize = 512;
+/// The largest set of HTTP headers that a guest may make, in bytes of the host's memory.
+const FIELDS: usize = 32 << 10;
 
 /// A store's data: a call's view of the host.
 pub struct Call {
@@ -34,7 +42,9 @@ pub struct Call {
     guest_ticks: u32,
     host_calls: u32,
     /// Set where the plugin may do something to the outside world.
-    effects: Option<Calls>,
+    effects: Option<Arc<Mutex<Calls>>>,
+    http: Hooks,
+    http_ctx: WasiHttpCtx,
     wasi: Option<WasiCtx>,
     table: ResourceTable,
 }
@@ -48,7 +58,7 @@ impl Call {
         services: Option<Arc<Services>>,
     ) -> Store<Self> {
         let limits = grants.limits;
-        let call = Self {
+        let mut call = Self {
             output: Output::new(place, limits.log),
             services,
             grants,
@@ -57,9 +67,13 @@ impl Call {
             guest_ticks: 0,
             host_calls: 0,
             effects: None,
+            http: Hooks::default(),
+            http_ctx: WasiHttpCtx::new(),
             wasi: None,
             table: ResourceTable::new(),
         };
+        call.table.set_max_capacity(RESOURCES);
+        call.http_ctx.set_field_size_limit(FIELDS);
         let mut store = Store::new(engine, call);
         store.limiter(|call| &mut call.memory);
         store.set_hostcall_fuel(limits.hand_over());
@@ -84,7 +98,7 @@ impl Call {
     pub fn turn_to(store: &mut Store<Self>, place: Place) {
         let call = store.data_mut();
         call.output.turn_to(place);
-        (call.guest_ticks, call.host_calls) = (0, 0);
+        (call.guest_ticks, call.host_calls, call.http.requests) = (0, 0, 0);
         store.set_epoch_deadline(1);
     }
 
@@ -106,13 +120,27 @@ impl Call {
 
     /// Whose effects the next ones are.
     pub fn effects_of(&mut self, calls: Calls) {
+        let calls = Arc::new(Mutex::new(calls));
+        self.http.session =
+            self.services.clone().zip(self.grants.http.clone()).map(|(services, outbound)| Session {
+                outbound,
+                services,
+                limits: self.grants.limits,
+                calls: Arc::clone(&calls),
+                end: Arc::default(),
+            });
         self.effects = Some(calls);
+    }
+
+    /// What can end the call from beside it.
+    pub fn end(&self) -> Option<Arc<End>> {
+        self.http.session.as_ref().map(|session| Arc::clone(&session.end))
     }
 
     /// The key of the next effect with this content. Where nothing may be done there is no message
     /// to remember it for.
     pub fn effect(&mut self, digest: Digest) -> Key {
-        self.effects.get_or_insert_with(|| Calls::of("", "")).next(digest)
+        self.effects.get_or_insert_with(|| Arc::new(Mutex::new(Calls::of("", "")))).lock().next(digest)
     }
 
     /// Counts a host call.
@@ -125,6 +153,12 @@ impl Call {
             return Err(self.exceed(Exceeded::HostCalls));
         }
         Ok(())
+    }
+}
+
+impl WasiHttpView for Call {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http_ctx, table: &mut self.table, hooks: &mut self.http }
     }
 }
 

@@ -3,19 +3,28 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
+use super::http::Outbound;
 use super::limits::Limits;
 use crate::config::PluginSettings;
 use crate::error::Failure;
+use crate::http::client::Client;
+use crate::http::target::Target;
 
 /// One entry of `allow`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allow {
     /// Sending e-mail.
     Mail,
+    /// HTTP requests to a URL and all below it.
+    Http(Target),
+    /// Addresses that are not public, for those requests.
+    Network(IpNet),
     /// A variable of the environment.
     Env(String),
     /// A directory and all below it, to be read.
@@ -29,9 +38,22 @@ impl Allow {
             Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0']) => {
                 Ok(Self::Env(name.to_owned()))
             }
+            Some(("http" | "https", _)) => Target::parse(text).map(Self::Http),
+            Some(("network", network)) => Self::network(network),
             Some(("dir", path)) if !path.is_empty() => Ok(Self::Directory(path.into())),
-            _ => Err(format!("{text:?} is not something to allow: `mail`, `env:NAME` or `dir:PATH`")),
+            _ => Err(format!(
+                "{text:?} is not something to allow: `mail`, a URL, `network:CIDR`, `env:NAME` or `dir:PATH`"
+            )),
         }
+    }
+
+    fn network(text: &str) -> Result<Self, String> {
+        let network: IpNet =
+            text.parse().map_err(|_| format!("{text:?} is not a network: `network:10.0.0.0/8`"))?;
+        if network.trunc() != network {
+            return Err(format!("{text:?} is not a network; did you mean {}?", network.trunc()));
+        }
+        Ok(Self::Network(network))
     }
 
     /// Directories are seen from that of the configuration file.
@@ -46,6 +68,8 @@ impl fmt::Display for Allow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mail => f.write_str("mail"),
+            Self::Http(target) => target.fmt(f),
+            Self::Network(network) => write!(f, "network:{network}"),
             Self::Env(name) => write!(f, "env:{name}"),
             Self::Directory(path) => write!(f, "dir:{}", path.display()),
         }
@@ -65,6 +89,8 @@ pub struct Grants {
     pub config: HashMap<String, String>,
     /// Whether it may send e-mail.
     pub mail: bool,
+    /// Where it may send HTTP requests.
+    pub http: Option<Arc<Outbound>>,
     /// What one of its calls may use up.
     pub limits: Limits,
     environment: Vec<(String, String)>,
@@ -84,9 +110,12 @@ impl Grants {
         for (key, value) in &settings.config {
             grants.config.insert(key.clone(), value.read(&format!("plugin.config.{key}"))?);
         }
+        let (mut targets, mut networks) = (Vec::new(), Vec::new());
         for allow in &settings.allow {
             match allow {
                 Allow::Mail => grants.mail = true,
+                Allow::Http(target) => targets.push(target.clone()),
+                Allow::Network(network) => networks.push(*network),
                 // One that is not set is not there for the plugin either.
                 Allow::Env(name) => {
                     grants.environment.extend(std::env::var(name).ok().map(|value| (name.clone(), value)));
@@ -97,6 +126,9 @@ impl Grants {
                     return Err(Failure::usage(what).help("make it, or take it out of the plugin's `allow`"));
                 }
             }
+        }
+        if !targets.is_empty() {
+            grants.http = Some(Arc::new(Outbound::new(targets, Client::new(networks)?)));
         }
         Ok(grants)
     }

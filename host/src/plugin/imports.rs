@@ -15,6 +15,7 @@ use super::limits::Exceeded;
 /// Two definitions of one import.
 pub fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     World::add_to_linker::<Call, HasSelf<Call>>(linker, |call| call)
 }
 

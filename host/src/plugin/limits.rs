@@ -22,7 +22,11 @@ pub struct Limits {
     pub log: usize,
     /// An e-mail with its attachments, in bytes.
     pub mail: usize,
-    /// Calls of the contract's imports.
+    /// A request's body, in bytes.
+    pub http_request: usize,
+    /// A response's head and body, in bytes.
+    pub http_response: usize,
+    /// Calls of the contract's imports, and HTTP requests.
     pub host_calls: u32,
 }
 
@@ -35,6 +39,8 @@ impl Default for Limits {
             outcome: 64 << 10,
             log: 256 << 10,
             mail: 10 << 20,
+            http_request: 1 << 20,
+            http_response: 1 << 20,
             host_calls: 10_000,
         }
     }
@@ -69,6 +75,8 @@ impl Limits {
             outcome: size("outcome", settings.outcome, default.outcome, SIZE)?,
             log: size("log", settings.log, default.log, SIZE)?,
             mail: size("mail", settings.mail, default.mail, SIZE)?,
+            http_request: size("http-request", settings.http_request, default.http_request, SIZE)?,
+            http_response: size("http-response", settings.http_response, default.http_response, SIZE)?,
             host_calls: settings.host_calls.unwrap_or(default.host_calls),
         })
     }
@@ -112,6 +120,10 @@ pub enum Exceeded {
     Log,
     /// Too large an e-mail.
     Mail,
+    /// Too large a request.
+    HttpRequest,
+    /// Too large a response.
+    HttpResponse,
     /// Too many host calls.
     HostCalls,
     /// More handed over in one host call than any of them may take.
@@ -137,6 +149,8 @@ impl Exceeded {
             Self::Outcome => "outcome-too-large",
             Self::Log => "log-too-large",
             Self::Mail => "mail-too-large",
+            Self::HttpRequest => "http-request-too-large",
+            Self::HttpResponse => "http-response-too-large",
             Self::HostCalls => "too-many-host-calls",
             Self::HandOver => "too-much-data",
         }
@@ -152,6 +166,8 @@ impl Exceeded {
             Self::Outcome => format!("the outcome has more than {}", bytes(limits.outcome)),
             Self::Log => format!("the plugin logged and printed more than {}", bytes(limits.log)),
             Self::Mail => format!("an e-mail has more than {}", bytes(limits.mail)),
+            Self::HttpRequest => format!("an HTTP request has more than {}", bytes(limits.http_request)),
+            Self::HttpResponse => format!("an HTTP response has more than {}", bytes(limits.http_response)),
             Self::HostCalls => format!("the plugin made more than {} host calls", limits.host_calls),
             Self::HandOver => {
                 format!("the plugin handed over more than {} at once", bytes(limits.hand_over()))

@@ -55,6 +55,7 @@ impl Plugin {
             .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(AGAIN))?;
         check_contract(&engine, &component).map_err(|failure| failure.within(&path.display().to_string()))?;
         let wants_mail = wants_mail(&engine, &component);
+        let wants_http = wants_http(&engine, &component);
         let component = link(&engine, &component)
             .map_err(|error| at(format!("cannot be linked: {error:#}")).help(REBUILD))?;
         let description = describe(&engine, &component, path).await.map_err(|what| {
@@ -82,6 +83,7 @@ impl Plugin {
             services,
             kept,
             wants_mail,
+            wants_http,
         })
     }
 }
@@ -138,7 +140,7 @@ fn check_contract(engine: &Engine, component: &Component) -> Result<(), Failure>
     }
     Err(Failure::usage(format!("imports what this host does not have:\n    {}", unknown.join("\n    ")))
         .help(
-            "a plugin may import consumer:plugin and WASI 0.2 (cli, clocks, filesystem, io, random, sockets)",
+            "a plugin may import consumer:plugin and WASI 0.2 (cli, clocks, filesystem, http, io, random, sockets)",
         ))
 }
 
@@ -146,11 +148,23 @@ fn wants_mail(engine: &Engine, component: &Component) -> bool {
     component.component_type().imports(engine).any(|(name, _)| name.starts_with("consumer:plugin/mail@"))
 }
 
+/// Whether it sends HTTP requests.
+fn wants_http(engine: &Engine, component: &Component) -> bool {
+    component
+        .component_type()
+        .imports(engine)
+        .any(|(name, _)| name.starts_with("wasi:http/outgoing-handler@"))
+}
+
 fn is_known(import: &str) -> bool {
-    package(import).is_some_and(|(package, version)| {
-        (package == CONTRACT && matches_contract(version))
-            || (WASI.contains(&package) && version.starts_with("0.2."))
-    })
+    let is_http = ["wasi:http/types@0.2.", "wasi:http/outgoing-handler@0.2."]
+        .iter()
+        .any(|name| import.starts_with(name));
+    is_http
+        || package(import).is_some_and(|(package, version)| {
+            (package == CONTRACT && matches_contract(version))
+                || (WASI.contains(&package) && version.starts_with("0.2."))
+        })
 }
 
 /// `a:b/c@1.2.3` is package `a:b`, version `1.2.3`.
@@ -199,7 +213,7 @@ mod tests {
         assert_eq!(package("plain"), None);
         assert!(is_known("consumer:plugin/mail@0.1.7"));
         assert!(!is_known("consumer:plugin/mail@0.10.0"));
-        assert!(!is_known("wasi:http/types@0.2.6"));
+        assert!(is_known("wasi:http/types@0.2.6") && !is_known("wasi:http/incoming-handler@0.2.6"));
         assert!(!is_known("wasi:io/poll@0.3.0"));
     }
 }

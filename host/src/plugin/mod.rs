@@ -5,6 +5,7 @@ pub mod call;
 pub mod cause;
 pub mod engine;
 pub mod grants;
+pub mod http;
 mod imports;
 mod kept;
 pub mod limits;
@@ -23,6 +24,7 @@ use self::bindings::{Plugin as World, PluginPre};
 use self::call::{Call, Services};
 use self::cause::Cause;
 use self::grants::Grants;
+use self::http::Ended;
 use self::kept::{Instance, Kept};
 use self::limits::Exceeded;
 use self::output::Place;
@@ -47,6 +49,8 @@ pub struct Plugin {
     component: PluginPre<Call>,
     /// Whether it imports `mail`.
     pub wants_mail: bool,
+    /// Whether it imports `wasi:http`.
+    pub wants_http: bool,
     /// What it may reach and use up.
     pub grants: Arc<Grants>,
     services: Arc<Services>,
@@ -69,6 +73,7 @@ impl Plugin {
         if self.has_effects() {
             store.data_mut().effects_of(Calls::of(&self.subscription.group, message.id));
         }
+        let end = store.data().end();
         let call = async {
             let (world, calls) = match kept {
                 Some(kept) => kept,
@@ -79,12 +84,26 @@ impl Plugin {
         };
         // Bounds host calls, which epochs do not stop. The store of a call that is cut off, or trapped,
         // ends with it.
-        let ended = tokio::time::timeout(self.grants.limits.call_time, call).await;
+        let cut_off = async {
+            match end {
+                Some(end) => end.wait().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            why = cut_off => Err(why),
+            ended = tokio::time::timeout(self.grants.limits.call_time, call) => Ok(ended),
+        };
         store.data().output.flush();
         match ended {
-            Err(_) => Err(Cause::exceeded(Exceeded::CallTime, store.data())),
-            Ok(Err(error)) => Err(Cause::from_error(&error, store.data())),
-            Ok(Ok((world, calls, outcomes))) => {
+            Err(Ended::Limit(limit)) => Err(Cause::exceeded(limit, store.data())),
+            Err(Ended::Effect(interrupted)) => {
+                Err(Cause::from_error(&wasmtime::Error::new(interrupted), store.data()))
+            }
+            Ok(Err(_)) => Err(Cause::exceeded(Exceeded::CallTime, store.data())),
+            Ok(Ok(Err(error))) => Err(Cause::from_error(&error, store.data())),
+            Ok(Ok(Ok((world, calls, outcomes)))) => {
                 let outcome = self.checked(outcomes, store.data())?;
                 self.kept.give_back(Instance { store, world, calls }, &self.grants);
                 Ok(outcome)
@@ -99,7 +118,7 @@ impl Plugin {
 
     /// Whether it can do something to the outside world.
     fn has_effects(&self) -> bool {
-        self.wants_mail && self.grants.mail
+        (self.wants_mail && self.grants.mail) || (self.wants_http && self.grants.http.is_some())
     }
 
     fn store(&self, place: Place) -> Store<Call> {
