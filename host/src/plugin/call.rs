@@ -8,7 +8,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::engine::TICK;
 use super::grants::Grants;
-use super::limits::{Exceeded, Memory};
+use super::limits::{Exceeded, MAX_HANDLES, MAX_RANDOM, Memory};
 use super::output::{Output, Place};
 use crate::effect::{Calls, Digest, Effects, Key};
 use crate::mail::Mailer;
@@ -48,7 +48,7 @@ impl Call {
         services: Option<Arc<Services>>,
     ) -> Store<Self> {
         let limits = grants.limits;
-        let call = Self {
+        let mut call = Self {
             output: Output::new(place, limits.log),
             services,
             grants,
@@ -60,6 +60,7 @@ impl Call {
             wasi: None,
             table: ResourceTable::new(),
         };
+        call.table.set_max_capacity(MAX_HANDLES);
         let mut store = Store::new(engine, call);
         store.limiter(|call| &mut call.memory);
         store.set_hostcall_fuel(limits.hand_over());
@@ -138,7 +139,8 @@ impl WasiView for Call {
                 .stderr(self.output.stderr())
                 .allow_tcp(false)
                 .allow_udp(false)
-                .allow_ip_name_lookup(false);
+                .allow_ip_name_lookup(false)
+                .max_random_size(MAX_RANDOM);
             if let Err(error) = self.grants.open(&mut wasi) {
                 self.output
                     .line(tracing::Level::ERROR, &format!("a directory it may read is gone: {error:#}"));

@@ -7,6 +7,7 @@ mod configuration;
 mod embedded;
 mod groups;
 mod hostile;
+mod hostile_components;
 mod isolation;
 mod limits;
 mod logs;

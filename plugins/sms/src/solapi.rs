@@ -44,14 +44,11 @@ struct Said {
 /// It is too long.
 pub fn request(address: &Address, sms: &SmsSendMessage) -> Result<Request, Verdict> {
     let bytes = euc_kr_len(&sms.body);
-    let kind = match bytes {
-        0..=SMS => "SMS",
-        0..=LMS => "LMS",
-        _ => {
-            let detail = format!("{bytes} bytes in EUC-KR, and an LMS has {LMS} at most");
-            return Err(Verdict::Reject("message-too-long", detail));
-        }
-    };
+    if bytes > LMS {
+        let detail = format!("{bytes} bytes in EUC-KR, and an LMS has {LMS} at most");
+        return Err(Verdict::Reject("message-too-long", detail));
+    }
+    let kind = if bytes <= SMS { "SMS" } else { "LMS" };
     let message = Text { to: number(&sms.to), from: number(&sms.from), text: &sms.body, r#type: kind };
     let body = serde_json::to_vec(&Body { message }).unwrap_or_default();
     Ok(Request::post(address, "/messages/v4/send", "application/json", body))
