@@ -8,6 +8,7 @@ mod embedded;
 mod groups;
 mod hostile;
 mod hostile_components;
+mod hostile_http;
 mod http_server;
 mod isolation;
 mod limits;

@@ -9,6 +9,7 @@ use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
 use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use serde::Deserialize;
 
+mod http;
 mod mail;
 mod reach;
 mod waste;
@@ -84,6 +85,7 @@ fn handle_one(message: &Message) -> Vec<Outcome> {
         "giant-receipt" => vec![Outcome::Done("x".repeat(1 << 20))],
         "giant-failure" => vec![reject("giant", &"x".repeat(1 << 20))],
         action => match action.split_once('-') {
+            Some(("http", action)) => vec![http::attempt(action, &at)],
             Some(("mail", action)) => vec![mail::attempt(action)],
             Some(("reach", action)) => vec![reach::attempt(action, &at)],
             _ => {
