@@ -20,9 +20,9 @@ const CASES: &[(&str, &str, &str)] = &[
     ("http-get", "http://{open}/open/%2e%2e/shut", "denied"),
     ("http-get", "http://{open}/openly", "denied"),
     ("http-get", "http://localhost:{port}/open/ok", "denied"),
-    ("http-get", "http://127.1:{port}/open/ok", "denied"),
-    ("http-get", "http://2130706433:{port}/open/ok", "denied"),
-    ("http-get", "http://[::ffff:127.0.0.1]:{port}/open/ok", "denied"),
+    ("http-get", "http://127.1:{shut}/open/ok", "denied"),
+    ("http-get", "http://2130706433:{shut}/open/ok", "denied"),
+    ("http-get", "http://[::ffff:127.0.0.1]:{shut}/open/ok", "denied"),
     ("http-get", "http://{open}@{closed}/open/ok", "denied"),
     ("http-get", "http://169.254.169.254/latest/meta-data/", "denied"),
     ("http-get", "http://[::1]:{port}/open/ok", "denied"),
@@ -39,6 +39,7 @@ const CASES: &[(&str, &str, &str)] = &[
     // A server that keeps it waiting.
     ("http-get", "http://{open}/open/never", "timeout"),
     ("http-read", "http://{open}/open/drip", "timeout"),
+    ("http-read", "http://{open}/open/endless", "http-response-too-large"),
     ("http-flood", "http://{closed}/open/ok", "too-many-host-calls"),
 ];
 /// How many harmless messages are under way meanwhile, for how many milliseconds each.
@@ -66,6 +67,7 @@ fn suite(isolation: &str) {
     let fill = |text: &str| {
         text.replace("{open}", &open.address.to_string())
             .replace("{closed}", &closed.address.to_string())
+            .replace("{shut}", &closed.address.port().to_string())
             .replace("{port}", &open.address.port().to_string())
     };
     let beside: Vec<String> = (0..BESIDE).map(|number| format!("beside{number}")).collect();
@@ -121,6 +123,13 @@ fn serve(request: &Request, stream: &mut TcpStream, closed: std::net::SocketAddr
             while left.is_ok() {
                 std::thread::sleep(Duration::from_millis(100));
                 left = stream.write_all(b"x");
+            }
+            return;
+        }
+        "/open/endless" => {
+            let mut left = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
+            while left.is_ok() {
+                left = stream.write_all(&[b'x'; 1 << 16]);
             }
             return;
         }
