@@ -11,7 +11,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::engine::TICK;
 use super::grants::Grants;
 use super::http::{End, Hooks, Session};
-use super::limits::{Exceeded, Memory};
+use super::limits::{Exceeded, MAX_HANDLES, MAX_RANDOM, Memory};
 use super::output::{Output, Place};
 use crate::effect::{Calls, Digest, Effects, Key};
 use crate::mail::Mailer;
@@ -24,8 +24,6 @@ pub struct Services {
     pub effects: Effects,
 }
 
-/// How many resources an instance may hold: streams, requests, responses and the like.
-const RESOURCES: usize = 512;
 /// The largest set of HTTP headers that a guest may make, in bytes of the host's memory.
 const FIELDS: usize = 32 << 10;
 
@@ -72,7 +70,7 @@ impl Call {
             wasi: None,
             table: ResourceTable::new(),
         };
-        call.table.set_max_capacity(RESOURCES);
+        call.table.set_max_capacity(MAX_HANDLES);
         call.http_ctx.set_field_size_limit(FIELDS);
         let mut store = Store::new(engine, call);
         store.limiter(|call| &mut call.memory);
@@ -172,7 +170,8 @@ impl WasiView for Call {
                 .stderr(self.output.stderr())
                 .allow_tcp(false)
                 .allow_udp(false)
-                .allow_ip_name_lookup(false);
+                .allow_ip_name_lookup(false)
+                .max_random_size(MAX_RANDOM);
             if let Err(error) = self.grants.open(&mut wasi) {
                 self.output
                     .line(tracing::Level::ERROR, &format!("a directory it may read is gone: {error:#}"));

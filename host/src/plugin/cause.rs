@@ -1,5 +1,6 @@
 //! Why a delivery failed: what goes into the headers of its next record.
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -83,7 +84,7 @@ impl Cause {
     /// What ended a call that gave no outcome.
     pub(super) fn from_error(error: &wasmtime::Error, call: &Call) -> Self {
         let memory = call.ran_out_of_memory().then_some(Exceeded::Memory);
-        let cause = if let Some(limit) = call.exceeded().or(memory).or_else(|| handed_over(error)) {
+        let cause = if let Some(limit) = call.exceeded().or(memory).or_else(|| kept_by_wasmtime(error)) {
             return Self::exceeded(limit, call).with_backtrace(error);
         } else if let Some(interrupted) = error.downcast_ref() {
             return Self::interrupted(interrupted);
@@ -143,12 +144,17 @@ impl Cause {
     }
 }
 
-/// Whether more was handed over than wasmtime copies; it has no type for that. A backtrace shows the
-/// guest in the middle of a host call, without one it had returned its outcome.
-fn handed_over(error: &wasmtime::Error) -> Option<Exceeded> {
-    let is_it = error.root_cause().to_string().starts_with("too much data is being copied");
+/// The limits that wasmtime keeps; for two of them it has no type, only words. A backtrace shows the guest
+/// in the middle of a host call, without one it had returned its outcome.
+fn kept_by_wasmtime(error: &wasmtime::Error) -> Option<Exceeded> {
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return Some(Exceeded::Handles);
+    }
+    let cause = error.root_cause().to_string();
+    let is_random = cause.starts_with("requested len ") && cause.contains("exceeds limit");
+    let is_copied = cause.starts_with("too much data is being copied");
     let in_host_call = error.downcast_ref::<WasmBacktrace>().is_some();
-    is_it.then_some(if in_host_call { Exceeded::HandOver } else { Exceeded::Outcome })
+    (is_copied || is_random).then_some(if in_host_call { Exceeded::HandOver } else { Exceeded::Outcome })
 }
 
 fn cut(mut text: String, max: usize) -> String {

@@ -46,6 +46,11 @@ impl Default for Limits {
     }
 }
 
+/// How many of the host's objects an instance may hold at the same time. Each takes the host some hundred
+/// bytes, which no limit on the guest's own memory sees.
+pub const MAX_HANDLES: usize = 1_000;
+/// How many random bytes it may ask for at once: the host makes them before it hands them over.
+pub const MAX_RANDOM: u64 = 1 << 20;
 /// The longest call.
 const MAX_CALL_TIME: Duration = Duration::from_secs(120);
 /// The least and the most memory.
@@ -128,6 +133,8 @@ pub enum Exceeded {
     HostCalls,
     /// More handed over in one host call than any of them may take.
     HandOver,
+    /// What it holds of the host at the same time: streams, pollables, descriptors.
+    Handles,
 }
 
 impl Exceeded {
@@ -153,6 +160,7 @@ impl Exceeded {
             Self::HttpResponse => "http-response-too-large",
             Self::HostCalls => "too-many-host-calls",
             Self::HandOver => "too-much-data",
+            Self::Handles => "too-many-handles",
         }
     }
 
@@ -172,6 +180,9 @@ impl Exceeded {
             Self::HandOver => {
                 format!("the plugin handed over more than {} at once", bytes(limits.hand_over()))
             }
+            Self::Handles => format!(
+                "the plugin held more than {MAX_HANDLES} streams, pollables, files, requests and responses"
+            ),
         }
     }
 }

@@ -1,10 +1,24 @@
-//! Takes the messages of `sms.send`: reads, validates and logs them. No gateway is behind it yet.
+//! Sends the messages of `sms.send` through the gateway that its configuration names; without one it
+//! only logs them.
+//!
+//! The gateway's credentials are not here: the host adds them to what is sent to the gateway.
 
+mod answer;
+mod gateway;
+mod http;
+mod solapi;
+mod twilio;
+
+use contract::consumer::plugin::config;
 use contract::consumer::plugin::log::{self, Level};
-use contract::consumer::plugin::types::Failure;
+use contract::consumer::plugin::types::{Failure, RetryLater};
 use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
 use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use messages::SmsSendMessage;
+
+use self::answer::{Answer, Verdict};
+use self::gateway::Gateway;
+use self::http::{Request, SendError};
 
 #[allow(
     unsafe_code,
@@ -28,7 +42,7 @@ struct Plugin;
 
 impl handler::Guest for Plugin {
     fn handle(batch: Vec<Message>) -> Vec<Outcome> {
-        batch.iter().map(|message| deliver(message, write_log)).collect()
+        batch.iter().map(|message| deliver(message, config::get, write_log, http::send)).collect()
     }
 }
 
@@ -37,7 +51,9 @@ impl lifecycle::Guest for Plugin {
         Description {
             name: "sms".into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            summary: "Logs the messages of sms.send".into(),
+            summary:
+                "Sends the messages of sms.send; without a gateway in its configuration it only logs them"
+                    .into(),
             subscription: Subscription {
                 topic: "sms.send".into(),
                 group: "sms-send-group".into(),
@@ -60,16 +76,47 @@ fn write_log(line: &str) {
     log::write(Level::Info, line, &[]);
 }
 
-fn deliver(message: &Message, log: impl FnOnce(&str)) -> Outcome {
+fn deliver(
+    message: &Message,
+    config: impl Fn(&str) -> Option<String>,
+    log: impl FnOnce(&str),
+    send: impl FnOnce(&Request) -> Result<Answer, SendError>,
+) -> Outcome {
     let Some(value) = &message.value else {
         return reject("tombstone", "the message has no value".into());
     };
-    let SmsSendMessage { from, to, .. } = match SmsSendMessage::from_json(value) {
-        Ok(message) => message,
+    let sms = match SmsSendMessage::from_json(value) {
+        Ok(sms) => sms,
         Err(invalid) => return reject(invalid.code(), invalid.to_string()),
     };
-    log(&format!("SMS 발송: from={from}, to={to}"));
-    Outcome::Done(String::new())
+    log(&format!("SMS 발송: from={}, to={}", sms.from, sms.to));
+    let gateway = match Gateway::from_config(config) {
+        Ok(Some(gateway)) => gateway,
+        Ok(None) => return Outcome::Done("logged only".into()),
+        // Whoever runs it can mend it before the retries are used up.
+        Err(wrong) => return retry("gateway-config", wrong, None),
+    };
+    let verdict = match gateway.request(&sms) {
+        Ok(request) => match send(&request) {
+            Ok(answer) => gateway.judge(&answer, std::time::SystemTime::now()),
+            Err(SendError::Denied(detail)) => Verdict::Reject("http-denied", detail),
+            Err(SendError::Transient(detail)) => Verdict::Retry("sms-transient", detail, None),
+        },
+        Err(refused) => refused,
+    };
+    outcome(verdict)
+}
+
+fn outcome(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Accepted(receipt) => Outcome::Done(receipt),
+        Verdict::Retry(code, detail, after_ms) => retry(code, detail, after_ms),
+        Verdict::Reject(code, detail) => reject(code, detail),
+    }
+}
+
+fn retry(code: &str, detail: String, after_ms: Option<u64>) -> Outcome {
+    Outcome::Retry(RetryLater { failure: Failure { code: code.into(), detail }, after_ms })
 }
 
 fn reject(code: &str, detail: String) -> Outcome {
@@ -77,45 +124,4 @@ fn reject(code: &str, detail: String) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(value: Option<&str>) -> Message {
-        Message {
-            id: "1".into(),
-            topic: "sms.send".into(),
-            partition: 0,
-            offset: 0,
-            timestamp_ms: 0,
-            key: None,
-            value: value.map(|text| text.as_bytes().to_vec()),
-            headers: vec![],
-            attempt: 1,
-            max_attempts: 6,
-            attributes: vec![],
-        }
-    }
-
-    #[test]
-    fn a_message_is_logged() {
-        let mut lines = vec![];
-        let json = r#"{"from":"01012345678","to":"01087654321","body":"본문"}"#;
-        let outcome = deliver(&message(Some(json)), |line| lines.push(line.to_owned()));
-        assert!(matches!(outcome, Outcome::Done(receipt) if receipt.is_empty()));
-        assert_eq!(lines, ["SMS 발송: from=01012345678, to=01087654321"]);
-    }
-
-    #[test]
-    fn what_the_producer_refuses_is_rejected_unlogged() {
-        for (value, code, detail) in [
-            (None, "tombstone", "the message has no value"),
-            (Some("hello"), "invalid-message", "expected a JSON object"),
-            (Some(r#"{"to":"b"}"#), "missing-from", "발신자는 필수입니다"),
-            (Some(r#"{"from":"a","to":" "}"#), "missing-to", "수신자는 필수입니다"),
-        ] {
-            let outcome = deliver(&message(value), |_| panic!("logged"));
-            let Outcome::Reject(failure) = outcome else { panic!("{outcome:?}") };
-            assert_eq!((&*failure.code, &*failure.detail), (code, detail));
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,23 @@
+//! `guests/raw.wat` as a component of the contract.
+
+use std::path::{Path, PathBuf};
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use crate::support::file;
+
+/// The component's file.
+pub fn component() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut module = wat::parse_file(root.join("tests/guests/raw.wat")).expect("the module");
+    let mut contract = Resolve::default();
+    let (package, _) = contract.push_dir(root.join("../wit")).expect("the contract");
+    let world = contract.select_world(&[package], Some("plugin")).expect("world `plugin`");
+    embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");
+    let mut encoder = ComponentEncoder::default();
+    let encoder = encoder.validate(true);
+    let encoder = encoder.module(&module).expect("a module of the contract");
+    let component = encoder.encode().expect("a component");
+    file("raw.wasm", &component)
+}

@@ -1,0 +1,252 @@
+//! The SMS plugin against a double of its gateways. The real ones cannot be had in a test: the double
+//! answers as their documentation says, and checks who asks as they do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use testkit::{Kafka, Record, eventually, plugin};
+
+use crate::http_server::{HttpServer, Request, answer};
+use crate::support::{BOUND, Host, between, file};
+
+const KEY: &str = "NCSAYU7YDBXYORXC";
+const SECRET: &str = "solapi-secret-of-the-test";
+/// `AC1:token`, in base64.
+const BASIC: &str = "Basic QUMxOnRva2Vu";
+/// What the gateway's Retry-After says; what the policy waits is far less.
+const THROTTLED: Duration = Duration::from_secs(2);
+
+/// What the double does with a number, by its last digit; and how its message ends: requests, code.
+const NUMBERS: [(char, usize, &str); 9] = [
+    // Accepted.
+    ('1', 1, ""),
+    // First 429 with Retry-After, then accepted.
+    ('2', 2, ""),
+    // First 500.
+    ('3', 2, ""),
+    // First the connection breaks.
+    ('4', 2, ""),
+    ('5', 1, "invalid-number"),
+    ('6', 1, "sms-rejected"),
+    ('7', 3, "insufficient-balance"),
+    ('8', 3, "gateway-auth"),
+    // First 429 without a word of when.
+    ('9', 2, ""),
+];
+
+/// One gateway: what it says, and to whom.
+struct Gateway {
+    name: &'static str,
+    config: &'static str,
+    credentials: String,
+    is_known: fn(&Request) -> bool,
+    path: &'static str,
+    /// Recipient's number in a body.
+    number: fn(&str) -> Option<&str>,
+    accepted: (u16, &'static str),
+    /// An invalid number, another error, no money, not known.
+    errors: [(u16, &'static str); 4],
+}
+
+fn solapi() -> Gateway {
+    Gateway {
+        name: "solapi",
+        config: "gateway = \"solapi\"",
+        credentials: format!("solapi = {{ key = \"{KEY}\", secret = {{ env = \"SECRET\" }} }}"),
+        is_known: is_signed,
+        path: "POST /messages/v4/send",
+        number: |body| between(body, r#""to":""#, "\""),
+        accepted: (
+            200,
+            r#"{"groupId":"G","messageId":"M4V","statusCode":"2000","statusMessage":"정상 접수"}"#,
+        ),
+        errors: [
+            (200, r#"{"statusCode":"1062","statusMessage":"발신번호 미등록"}"#),
+            (400, r#"{"errorCode":"ValidationError","errorMessage":"why"}"#),
+            (400, r#"{"errorCode":"NotEnoughBalance","errorMessage":"why"}"#),
+            (403, r#"{"errorCode":"InvalidAPIKey","errorMessage":"why"}"#),
+        ],
+    }
+}
+
+fn twilio() -> Gateway {
+    Gateway {
+        name: "twilio",
+        config: "gateway = \"twilio\", account = \"AC1\"",
+        credentials: "headers = { authorization = { env = \"BASIC\" } }".to_owned(),
+        is_known: |request| request.header("authorization") == Some(BASIC),
+        path: "POST /2010-04-01/Accounts/AC1/Messages.json",
+        number: |body| between(body, "To=", "&"),
+        accepted: (201, r#"{"sid":"SM1","status":"queued","error_code":null}"#),
+        errors: [
+            (400, r#"{"code":21211,"message":"why","status":400}"#),
+            (400, r#"{"code":21610,"message":"why","status":400}"#),
+            (400, r#"{"code":30002,"message":"why","status":400}"#),
+            (401, r#"{"code":20003,"message":"why","status":401}"#),
+        ],
+    }
+}
+
+#[test]
+fn solapis_answers_decide_what_becomes_of_a_message() {
+    answers_decide(solapi());
+}
+
+#[test]
+fn twilios_answers_decide_what_becomes_of_a_message() {
+    answers_decide(twilio());
+}
+
+fn answers_decide(gateway: Gateway) {
+    let kafka = Kafka::shared();
+    let Gateway { name, config, is_known, path, number, .. } = gateway;
+    let server = serve(gateway.accepted, gateway.errors, is_known, number);
+    let url = format!("http://{}", server.address);
+    let granted = format!("allow = [\"{url}\"]\n[plugin.http.\"{url}\"]\n{}\n", gateway.credentials);
+    let topic = format!("sms.{name}");
+    let host = start(kafka, &topic, &format!("{config}, url = \"{url}\""), &granted);
+    let to = |digit: char| format!("0101234000{digit}");
+    let message = |to: &str| format!(r#"{{"from":"02-930-2266","to":"{to}","body":"본문"}}"#);
+    kafka.produce(
+        &topic,
+        NUMBERS.iter().map(|(digit, ..)| Record::new(message(&to(*digit))).with_key(to(*digit))),
+    );
+    settle(kafka, &topic);
+    let lines = host.stop();
+    assert_eq!(lines.iter().find(|line| line.contains(SECRET) || line.contains(BASIC)), None);
+
+    let requests = server.requests();
+    let mut by_number: BTreeMap<&str, Vec<&Request>> = BTreeMap::new();
+    for request in &requests {
+        assert_eq!(request.line, path);
+        assert!(is_known(request), "{request:?}");
+        by_number.entry(number(&request.body).expect("a number")).or_default().push(request);
+    }
+    let codes = codes(kafka, &topic);
+    let mut keys = BTreeSet::new();
+    for (digit, tries, code) in NUMBERS {
+        let to = to(digit);
+        let requests = &by_number[to.as_str()];
+        assert_eq!((requests.len(), codes.get(&to).map_or("", String::as_str)), (tries, code), "{to}");
+        let key = |request: &Request| request.header("idempotency-key").unwrap_or_default().to_owned();
+        let own: BTreeSet<String> = requests.iter().map(|request| key(request)).collect();
+        assert_eq!(own.len(), 1, "the key of {to} changed: {own:?}");
+        keys.extend(own);
+        if digit == '2' {
+            let after = requests[1].at - requests[0].at;
+            assert!(after >= THROTTLED, "after {after:?}");
+        }
+    }
+    assert_eq!(keys.len(), NUMBERS.len(), "two messages share a key: {keys:?}");
+    assert!(!keys.contains(""));
+    assert_eq!(codes.len(), 4, "{codes:?}");
+}
+
+#[test]
+fn without_a_grant_nothing_is_sent_and_without_a_gateway_it_is_only_logged() {
+    let kafka = Kafka::shared();
+    let Gateway { accepted, errors, is_known, number, .. } = solapi();
+    let server = serve(accepted, errors, is_known, number);
+    let url = format!("http://{}", server.address);
+    for (topic, config, code) in [
+        ("sms.denied", format!("gateway = \"solapi\", url = \"{url}\""), Some("http-denied")),
+        ("sms.logged", String::new(), None),
+    ] {
+        let host = start(kafka, topic, &config, "");
+        kafka.produce(topic, [Record::new(r#"{"from":"1","to":"0101234001","body":"b"}"#).with_key("k")]);
+        settle(kafka, topic);
+        let lines = host.stop();
+        assert_eq!(lines.iter().filter(|line| line.contains("SMS 발송: from=1, to=0101234001")).count(), 1);
+        assert_eq!(codes(kafka, topic).get("k").map(String::as_str), code);
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+/// The double. Who it does not know is refused as the real one does.
+fn serve(
+    accepted: (u16, &'static str),
+    errors: [(u16, &'static str); 4],
+    is_known: fn(&Request) -> bool,
+    number: fn(&str) -> Option<&str>,
+) -> HttpServer {
+    let first = std::sync::Mutex::new(BTreeSet::new());
+    HttpServer::start(move |request: &Request, stream: &mut TcpStream| {
+        let to = number(&request.body).unwrap_or_default().to_owned();
+        let is_first = first.lock().expect("no panic").insert(to.clone());
+        let seconds = THROTTLED.as_secs().to_string();
+        let mut say = |(status, body): (u16, &str)| answer(stream, status, &[], body);
+        match to.chars().last() {
+            _ if !is_known(request) => say(errors[3]),
+            Some('2') if is_first => answer(stream, 429, &[("Retry-After", &seconds)], "{}"),
+            Some('3') if is_first => say((500, "<html>")),
+            // Nothing at all: the connection ends.
+            Some('4') if is_first => {}
+            Some('9') if is_first => say((429, "{}")),
+            Some('5') => say(errors[0]),
+            Some('6') => say(errors[1]),
+            Some('7') => say(errors[2]),
+            Some('8') => say(errors[3]),
+            _ => say(accepted),
+        }
+    })
+}
+
+/// Solapi's own check: the signature is that of date and salt, with the secret.
+fn is_signed(request: &Request) -> bool {
+    let signed = || {
+        let text = request.header("authorization")?.strip_prefix("HMAC-SHA256 ")?;
+        let part = |name: &str| {
+            let prefix = format!("{name}=");
+            text.split(", ").find_map(|part| part.strip_prefix(prefix.as_str()))
+        };
+        let (date, salt) = (part("date")?, part("salt")?);
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
+        mac.update(format!("{date}{salt}").as_bytes());
+        let signature: String =
+            mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let is_date = date.len() >= 20 && date.as_bytes()[10] == b'T' && date.ends_with('Z');
+        Some(
+            part("apiKey")? == KEY
+                && (12..=64).contains(&salt.len())
+                && is_date
+                && part("signature")? == signature,
+        )
+    };
+    signed().unwrap_or(false)
+}
+
+fn start(kafka: &Kafka, topic: &str, config: &str, more: &str) -> Host {
+    kafka.create_topic(topic, 1, &[]);
+    let text = format!(
+        "[[plugin]]\npath = {:?}\ntopic = \"{topic}\"\ngroup = \"{topic}-group\"\n\
+         dead-letter-topic = \"{topic}.dlt\"\nconfig = {{ {config} }}\n\
+         retry = {{ retries = 2, delay = \"100ms\", multiplier = 1.0 }}\n{more}\n",
+        plugin("sms")
+    );
+    let path = file(&format!("{topic}.toml"), text.as_bytes());
+    let path = path.to_str().expect("a path in UTF-8");
+    let args = ["--config", path, "--bootstrap-servers", kafka.bootstrap()];
+    Host::run(&args, &[("SECRET", SECRET), ("BASIC", BASIC)])
+}
+
+/// Waits until nothing is left in the topic and its retry topic, the source first.
+fn settle(kafka: &Kafka, topic: &str) {
+    let (group, retries) = (format!("{topic}-group"), format!("{topic}-retry"));
+    eventually(BOUND, || {
+        kafka.lag(&group, topic) == 0 && kafka.lag(&format!("{group}-retry"), &retries) == 0
+    });
+}
+
+/// The failure code of each dead letter, by its key.
+fn codes(kafka: &Kafka, topic: &str) -> BTreeMap<String, String> {
+    let letters = kafka.read_all(&format!("{topic}.dlt"));
+    let letter = |letter: &Record| {
+        let key = letter.key.clone().unwrap_or_default();
+        let code = letter.header_text("host-failure-code").unwrap_or_default();
+        (String::from_utf8_lossy(&key).into_owned(), code)
+    };
+    letters.iter().map(letter).collect()
+}

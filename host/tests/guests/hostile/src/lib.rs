@@ -1,0 +1,105 @@
+//! A plugin that tries what it must not be able to: `do` in a message's value names it.
+//!
+//! An attempt to reach something is rejected with the code `denied` where it failed and `reached` where
+//! it did not.
+
+use contract::consumer::plugin::log::{self, Level};
+use contract::consumer::plugin::types::Failure;
+use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
+use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use serde::Deserialize;
+
+mod http;
+mod mail;
+mod reach;
+mod waste;
+
+#[allow(
+    unsafe_code,
+    missing_docs,
+    unused_qualifications,
+    clippy::all,
+    reason = "generated, and values cross the component's boundary as raw pointers"
+)]
+mod contract {
+    wit_bindgen::generate!({ path: "../../../../wit", world: "plugin" });
+
+    use super::Hostile;
+    export!(Hostile);
+}
+
+struct Hostile;
+
+#[derive(Deserialize)]
+struct Request {
+    #[serde(rename = "do")]
+    action: String,
+    /// A path, an address or a number, as the action has it.
+    #[serde(default)]
+    at: String,
+}
+
+impl handler::Guest for Hostile {
+    fn handle(batch: Vec<Message>) -> Vec<Outcome> {
+        batch.iter().flat_map(handle_one).collect()
+    }
+}
+
+impl lifecycle::Guest for Hostile {
+    fn describe() -> Description {
+        Description {
+            name: "hostile".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: "Tries what a plugin must not be able to".into(),
+            subscription: Subscription {
+                topic: "hostile".into(),
+                group: "hostile-group".into(),
+                dead_letter_topic: "hostile.dlt".into(),
+                retry: RetryPolicy {
+                    retries: 0,
+                    delay_ms: 1000,
+                    multiplier: 1.0,
+                    max_delay_ms: 1000,
+                    jitter: 0.0,
+                    max_age_ms: 60_000,
+                },
+            },
+            attributes: vec![],
+        }
+    }
+}
+
+fn handle_one(message: &Message) -> Vec<Outcome> {
+    let request: Request = match serde_json::from_slice(message.value.as_deref().unwrap_or_default()) {
+        Ok(request) => request,
+        Err(error) => return vec![reject("invalid-message", &error.to_string())],
+    };
+    let id = String::from_utf8_lossy(message.key.as_deref().unwrap_or_default());
+    log::write(Level::Info, &format!("handled id={id} attempt={} end", message.attempt), &[]);
+    let Request { action, at } = request;
+    match action.as_str() {
+        "done" => vec![done()],
+        "no-outcomes" => vec![],
+        "two-outcomes" => vec![done(), done()],
+        "many-outcomes" => (0..100_000).map(|_| done()).collect(),
+        "giant-receipt" => vec![Outcome::Done("x".repeat(1 << 20))],
+        "giant-failure" => vec![reject("giant", &"x".repeat(1 << 20))],
+        action => match action.split_once('-') {
+            Some(("http", action)) => vec![http::attempt(action, &at)],
+            Some(("mail", action)) => vec![mail::attempt(action)],
+            Some(("reach", action)) => vec![reach::attempt(action, &at)],
+            _ => {
+                waste::attempt(action, &at);
+                vec![done()]
+            }
+        },
+    }
+}
+
+fn done() -> Outcome {
+    Outcome::Done(String::new())
+}
+
+fn reject(code: &str, detail: &str) -> Outcome {
+    Outcome::Reject(Failure { code: code.into(), detail: detail.into() })
+}

@@ -1,0 +1,86 @@
+use super::*;
+
+const JSON: &str = r#"{"from":"01012345678","to":"01087654321","body":"본문"}"#;
+
+fn message(value: Option<&str>) -> Message {
+    Message {
+        id: "1".into(),
+        topic: "sms.send".into(),
+        partition: 0,
+        offset: 0,
+        timestamp_ms: 0,
+        key: None,
+        value: value.map(|text| text.as_bytes().to_vec()),
+        headers: vec![],
+        attempt: 1,
+        max_attempts: 6,
+        attributes: vec![],
+    }
+}
+
+fn solapi(key: &str) -> Option<String> {
+    (key == "gateway").then(|| "solapi".to_owned())
+}
+
+#[test]
+fn without_a_gateway_a_message_is_only_logged_and_the_receipt_says_so() {
+    let mut lines = vec![];
+    let log = |line: &str| lines.push(line.to_owned());
+    let outcome = deliver(&message(Some(JSON)), |_| None, log, |_| panic!("sent"));
+    assert!(matches!(outcome, Outcome::Done(receipt) if receipt == "logged only"));
+    assert_eq!(lines, ["SMS 발송: from=01012345678, to=01087654321"]);
+}
+
+#[test]
+fn a_message_is_logged_and_sent_and_the_gateways_id_is_its_receipt() {
+    let mut lines = 0;
+    let outcome = deliver(
+        &message(Some(JSON)),
+        solapi,
+        |_| lines += 1,
+        |request| {
+            assert_eq!(request.path, "/messages/v4/send");
+            let body = br#"{"statusCode":"2000","messageId":"M4V"}"#.to_vec();
+            Ok(Answer { status: 200, retry_after: None, body })
+        },
+    );
+    assert!(matches!(outcome, Outcome::Done(receipt) if receipt == "M4V"));
+    assert_eq!(lines, 1);
+}
+
+#[test]
+fn what_the_producer_refuses_is_rejected_unlogged_and_unsent() {
+    for (value, code, detail) in [
+        (None, "tombstone", "the message has no value"),
+        (Some("hello"), "invalid-message", "expected a JSON object"),
+        (Some(r#"{"to":"b"}"#), "missing-from", "발신자는 필수입니다"),
+        (Some(r#"{"from":"a","to":" "}"#), "missing-to", "수신자는 필수입니다"),
+    ] {
+        let outcome = deliver(&message(value), solapi, |_| panic!("logged"), |_| panic!("sent"));
+        let Outcome::Reject(failure) = outcome else { panic!("{outcome:?}") };
+        assert_eq!((&*failure.code, &*failure.detail), (code, detail));
+    }
+}
+
+#[test]
+fn what_keeps_it_from_being_sent_has_a_code() {
+    let retried = |outcome: Outcome| match outcome {
+        Outcome::Retry(RetryLater { failure, after_ms }) => (failure.code, after_ms),
+        outcome => panic!("{outcome:?}"),
+    };
+    let rejected = |outcome: Outcome| match outcome {
+        Outcome::Reject(failure) => failure.code,
+        outcome => panic!("{outcome:?}"),
+    };
+    let after = |answer: Result<Answer, SendError>| deliver(&message(Some(JSON)), solapi, |_| (), |_| answer);
+    assert_eq!(rejected(after(Err(SendError::Denied("no".into())))), "http-denied");
+    assert_eq!(retried(after(Err(SendError::Transient("no".into())))), ("sms-transient".into(), None));
+    let throttled = Answer { status: 429, retry_after: Some("2".into()), body: vec![] };
+    assert_eq!(retried(after(Ok(throttled))), ("rate-limited".into(), Some(2000)));
+    let wrong = |_: &str| Some("smoke".to_owned());
+    let outcome = deliver(&message(Some(JSON)), wrong, |_| (), |_| panic!("sent"));
+    assert_eq!(retried(outcome), ("gateway-config".into(), None));
+    let long = format!(r#"{{"from":"1","to":"2","body":"{}"}}"#, "가".repeat(1001));
+    let outcome = deliver(&message(Some(&long)), solapi, |_| (), |_| panic!("sent"));
+    assert_eq!(rejected(outcome), "message-too-long");
+}

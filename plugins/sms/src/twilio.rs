@@ -1,0 +1,130 @@
+//! Twilio's `POST /2010-04-01/Accounts/{Sid}/Messages.json`.
+
+use std::time::SystemTime;
+
+use messages::SmsSendMessage;
+use serde::Deserialize;
+
+use crate::answer::{Answer, Meaning, Verdict};
+use crate::gateway::number;
+use crate::http::{Address, Request};
+
+/// Both kinds of answer: a message, or an error with its code.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Said {
+    sid: Option<String>,
+    code: Option<u32>,
+    message: Option<String>,
+    error_code: Option<u32>,
+    error_message: Option<String>,
+}
+
+/// What sends the message. How long it may be is for Twilio to say.
+pub fn request(address: &Address, account: &str, sms: &SmsSendMessage) -> Request {
+    let body = form_urlencoded::Serializer::new(String::new())
+        .append_pair("To", &number(&sms.to))
+        .append_pair("From", &number(&sms.from))
+        .append_pair("Body", &sms.body)
+        .finish();
+    let path = format!("/2010-04-01/Accounts/{account}/Messages.json");
+    Request::post(address, &path, "application/x-www-form-urlencoded", body.into_bytes())
+}
+
+/// What the answer means.
+pub fn judge(answer: &Answer, now: SystemTime) -> Verdict {
+    let said: Said = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = said.code.or(said.error_code);
+    let words = said.message.or(said.error_message);
+    if answer.is_success() && code.is_none() {
+        return match said.sid {
+            Some(sid) => Verdict::Accepted(sid),
+            // Of a success that does not say what became of the message, nobody knows what it means.
+            None => answer.failure(Meaning::Fault, answer.text(), now),
+        };
+    }
+    let words = match (code, words) {
+        (Some(code), words) => format!("{code} {}", words.unwrap_or_default()),
+        (None, _) => answer.text(),
+    };
+    answer.failure(meaning(code.unwrap_or_default()), words, now)
+}
+
+/// Of Twilio's dictionary of errors.
+fn meaning(code: u32) -> Meaning {
+    match code {
+        21211 | 21212 | 21214 | 21217 | 21606 | 21612 | 21614 | 21659 | 21660 => Meaning::Number,
+        // The account is suspended: most often because nothing is left in it.
+        30002 => Meaning::Balance,
+        10001 | 20003 | 20005 => Meaning::Account,
+        21605 | 21617 => Meaning::TooLong,
+        _ => Meaning::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn the_request_is_as_twilio_documents_it() {
+        let sms = SmsSendMessage {
+            from: "+1 202 555 0123".into(),
+            to: "+821012345678".into(),
+            body: "안녕 & bye=1".into(),
+        };
+        let request = request(&Address::parse("https://api.twilio.com").expect("an address"), "AC1", &sms);
+        assert_eq!(request.path, "/2010-04-01/Accounts/AC1/Messages.json");
+        assert_eq!(request.content_type, "application/x-www-form-urlencoded");
+        assert_eq!(
+            String::from_utf8(request.body).expect("a form"),
+            "To=%2B821012345678&From=%2B12025550123&Body=%EC%95%88%EB%85%95+%26+bye%3D1"
+        );
+    }
+
+    fn judged(status: u16, body: &str) -> Verdict {
+        judge(&Answer { status, retry_after: None, body: body.into() }, UNIX_EPOCH)
+    }
+
+    #[test]
+    fn an_accepted_message_has_a_receipt() {
+        let body = r#"{"sid":"SM1","status":"queued","error_code":null,"error_message":null,"body":"x"}"#;
+        assert_eq!(judged(201, body), Verdict::Accepted("SM1".into()));
+    }
+
+    #[test]
+    fn failures_have_codes() {
+        let error = |code: u32, status: u16| {
+            (status, format!(r#"{{"code":{code},"message":"why","more_info":"url","status":{status}}}"#))
+        };
+        for ((answered, body), code, is_retried) in [
+            (error(21211, 400), "invalid-number", false),
+            (error(21606, 400), "invalid-number", false),
+            (error(21614, 400), "invalid-number", false),
+            (error(21617, 400), "message-too-long", false),
+            (error(21610, 400), "sms-rejected", false),
+            (error(20003, 401), "gateway-auth", true),
+            (error(20005, 403), "gateway-auth", true),
+            (error(30002, 400), "insufficient-balance", true),
+            (error(20429, 429), "rate-limited", true),
+            (error(20500, 500), "sms-transient", true),
+            (
+                (201, r#"{"sid":"SM1","status":"failed","error_code":30002}"#.into()),
+                "insufficient-balance",
+                true,
+            ),
+            ((200, "<html>".into()), "sms-transient", true),
+            ((404, "<html>".into()), "sms-rejected", false),
+        ] {
+            match judged(answered, &body) {
+                Verdict::Retry(found, _, None) if is_retried => assert_eq!(found, code, "{body}"),
+                Verdict::Reject(found, _) if !is_retried => assert_eq!(found, code, "{body}"),
+                verdict => panic!("{body}: {verdict:?}"),
+            }
+        }
+        let (status, body) = error(21211, 400);
+        assert_eq!(judged(status, &body), Verdict::Reject("invalid-number", "HTTP 400: 21211 why".into()));
+    }
+}
