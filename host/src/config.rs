@@ -3,6 +3,7 @@
 //! The comments of these structs are the reference: `host config init` writes them into a new
 //! file, and `docs/reference/configuration.md` is made of them.
 
+pub mod http;
 pub mod layers;
 pub mod plugin;
 pub mod reference;
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+pub use self::http::HttpSettings;
 pub use self::plugin::{LimitSettings, OnDead, PluginSettings, RetrySettings, RuleSettings};
 pub use self::value::Value;
 use crate::cli::OffsetReset;

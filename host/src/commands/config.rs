@@ -165,6 +165,15 @@ fn shown(plugin: &Plugin, path: &Path, settings: Option<&PluginSettings>, from: 
     for (key, value) in &set.config {
         line(&mut text, &format!("config.{key:?}"), &value.to_string().into(), "file");
     }
+    for (url, http) in &set.http {
+        let _ = writeln!(text, "[plugin.http.{url:?}]");
+        for (name, value) in &http.headers {
+            line(&mut text, &format!("headers.{name:?}"), &value.to_string().into(), "file");
+        }
+        for (key, value) in http.solapi.iter().flat_map(|it| [("key", &it.key), ("secret", &it.secret)]) {
+            line(&mut text, &format!("solapi.{key}"), &value.to_string().into(), "file");
+        }
+    }
     shown_limits(&mut text, &plugin.grants.limits, &set.limits);
     text.push_str("[plugin.retry]\n");
     let (retry, set) = (subscription.policy.retry(), &set.retry);

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Value;
+use super::{HttpSettings, Value};
 use crate::kafka::order::Ordering;
 use crate::pipeline::rules::Action;
 use crate::plugin::grants::Allow;
@@ -67,6 +67,11 @@ pub struct PluginSettings {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>", example = BTreeMap::from([("gateway", "solapi")]))]
     pub config: BTreeMap<String, Value>,
+    /// What the host adds to its HTTP requests to this URL and all below it, so that the plugin never holds
+    /// it. It allows nothing by itself: the URL must be one that `allow` covers.
+    #[serde(default)]
+    #[schemars(example = "https://api.example.com")]
+    pub http: BTreeMap<String, HttpSettings>,
     /// What one call may use up.
     #[serde(default)]
     pub limits: LimitSettings,
@@ -159,7 +164,7 @@ pub struct RuleSettings {
 impl PluginSettings {
     /// Every value that may be kept somewhere else.
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        self.config.values_mut()
+        self.config.values_mut().chain(self.http.values_mut().flat_map(HttpSettings::values_mut))
     }
 }
 
@@ -208,10 +213,10 @@ pub struct LimitSettings {
     /// An e-mail with its attachments (`mail-too-large`).
     #[schemars(with = "Option<String>", example = &"10 MiB")]
     pub mail: Option<ByteSize>,
-    /// The body of an HTTP request (`http-request-too-large`).
+    /// The bodies of a call's HTTP requests together (`http-request-too-large`).
     #[schemars(with = "Option<String>", example = &"1 MiB")]
     pub http_request: Option<ByteSize>,
-    /// An HTTP response, head and body together (`http-response-too-large`).
+    /// A call's HTTP responses, heads and bodies together (`http-response-too-large`).
     #[schemars(with = "Option<String>", example = &"1 MiB")]
     pub http_response: Option<ByteSize>,
     /// E-mails, lines and reads of the configuration; HTTP requests, as many again (`too-many-host-calls`).

@@ -110,6 +110,11 @@ fn collect(root: &Value, schema: &Value, path: String, tables: &mut Vec<Table>) 
         if target.get("properties").is_some() {
             let path = join(&path, name);
             inside.push((if is_list { format!("[[{path}]]") } else { format!("[{path}]") }, text, target));
+        } else if let Some(target) = property.get("additionalProperties").map(|values| resolve(root, values))
+            && target.get("properties").is_some()
+        {
+            // Tables by name.
+            inside.push((format!("[{}.{}]", join(&path, name), property["examples"][0]), text, target));
         } else if let Some(example) = property["examples"][0].as_object() {
             let map = name;
             let (name, example) = example

@@ -60,6 +60,18 @@ pub struct Answer {
     pub body: Option<Bytes>,
 }
 
+impl Answer {
+    /// Bytes of head and body.
+    pub fn size(&self) -> usize {
+        size(&self.headers) + self.body.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// As they are sent, about.
+fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
 /// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -137,7 +149,7 @@ impl Client {
         let sent = timeout(bounds.head, self.0.execute(outgoing)).await.map_err(|_| Error::Timeout)?;
         let mut response = sent.map_err(|error| classify(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let mut size = size(&headers);
         let mut body = BytesMut::new();
         loop {
             let chunk = timeout(bounds.between, response.chunk()).await.map_err(|_| Error::Timeout)?;

@@ -2,5 +2,6 @@
 
 pub mod address;
 pub mod client;
+pub mod credentials;
 pub mod solapi;
 pub mod target;

@@ -47,6 +47,11 @@ impl Target {
         self.covers(&other.0) || other.covers(&self.0)
     }
 
+    /// How much of a path it names.
+    pub fn path_len(&self) -> usize {
+        self.0.path().len()
+    }
+
     /// Whether scheme, host and port are the same.
     pub fn is_origin_of(&self, url: &Url) -> bool {
         self.0.scheme() == url.scheme()

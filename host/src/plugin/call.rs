@@ -126,6 +126,7 @@ impl Call {
                 limits: self.grants.limits,
                 calls: Arc::clone(&calls),
                 end: Arc::default(),
+                used: Arc::default(),
             });
         self.effects = Some(calls);
     }

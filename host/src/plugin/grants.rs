@@ -14,6 +14,7 @@ use super::limits::Limits;
 use crate::config::PluginSettings;
 use crate::error::Failure;
 use crate::http::client::Client;
+use crate::http::credentials::Credentials;
 use crate::http::target::Target;
 
 /// One entry of `allow`.
@@ -128,7 +129,14 @@ impl Grants {
             }
         }
         if !targets.is_empty() {
-            grants.http = Some(Arc::new(Outbound::new(targets, Client::new(networks)?)));
+            let credentials = Credentials::all(&settings.http, &targets)?;
+            grants.http = Some(Arc::new(Outbound::new(targets, credentials, Client::new(networks)?)));
+        } else if !settings.http.is_empty() {
+            let what = "plugin.http is for requests, and `allow` lists no URL";
+            return Err(Failure::usage(what).help("add the URL to the plugin's `allow`"));
+        } else if !networks.is_empty() {
+            let what = "`allow` lists a network, but no URL whose host may be there";
+            return Err(Failure::usage(what).help("add the URL to the plugin's `allow`"));
         }
         Ok(grants)
     }

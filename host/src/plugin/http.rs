@@ -1,6 +1,7 @@
 //! The `wasi:http` import.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -8,17 +9,20 @@ use http::Method;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRAILER};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::call::Services;
 use super::limits::{Exceeded, Limits};
 use crate::effect::{Calls, Content, Digest, Interrupted, Performed};
 use crate::http::client::{Answer, Bounds, Client, Error as ClientError, Request};
+use crate::http::credentials::Credentials;
 use crate::http::target::{self, Target};
 
 /// The largest piece of a request's body that the guest hands over at once, in bytes.
 const CHUNK: usize = 16 << 10;
+/// How many requests of a call are under way at once; further ones wait.
+const AT_ONCE: usize = 8;
 /// What a server takes for the same request sent again.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -26,13 +30,14 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[derive(Debug)]
 pub struct Outbound {
     targets: Vec<Target>,
+    credentials: Vec<Credentials>,
     client: Client,
 }
 
 impl Outbound {
-    /// Requests to these targets over this client.
-    pub fn new(targets: Vec<Target>, client: Client) -> Self {
-        Self { targets, client }
+    /// Requests to these targets, with what belongs to them, over this client.
+    pub fn new(targets: Vec<Target>, credentials: Vec<Credentials>, client: Client) -> Self {
+        Self { targets, credentials, client }
     }
 
     /// The targets.
@@ -87,6 +92,24 @@ pub struct Session {
     pub calls: Arc<Mutex<Calls>>,
     /// How they end the call.
     pub end: Arc<End>,
+    /// What they have used up.
+    pub used: Arc<Used>,
+}
+
+/// What the requests of one call have used up.
+pub struct Used {
+    /// Bytes of requests' bodies.
+    sent: AtomicUsize,
+    /// Bytes of responses.
+    received: AtomicUsize,
+    /// Those that may be under way at once.
+    slots: Semaphore,
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Self { sent: AtomicUsize::new(0), received: AtomicUsize::new(0), slots: Semaphore::new(AT_ONCE) }
+    }
 }
 
 /// The hooks of `wasi:http`; without a session every request is denied.
@@ -167,10 +190,13 @@ impl Session {
         for name in [HOST, CONTENT_LENGTH, TE, TRAILER, EXPECT] {
             headers.remove(name);
         }
-        let body = collect(body, self.limits.http_request).await?;
+        let body = self.collect(body).await?;
         let request = Request { method: parts.method, url, headers, body };
+        // Never closed.
+        let _slot = self.used.slots.acquire().await;
         let answer = self.perform(request, self.bounds(options)).await?;
-        if answer.body.is_none() {
+        let received = self.used.received.fetch_add(answer.size(), Ordering::Relaxed) + answer.size();
+        if answer.body.is_none() || received > self.limits.http_response {
             return Err(Failed::Ended(Ended::Limit(Exceeded::HttpResponse)));
         }
         Ok(answer)
@@ -180,6 +206,7 @@ impl Session {
         let client = self.outbound.client.clone();
         let effects = &self.services.effects;
         let result = if [Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method) {
+            self.add_credentials(&mut request);
             let task = effects.runtime().spawn(async move { client.send(request, bounds).await });
             let task = wasmtime_wasi::runtime::AbortOnDropJoinHandle::from(task);
             task.await.map_err(Refused::None)
@@ -190,6 +217,7 @@ impl Session {
             {
                 request.headers.insert(IDEMPOTENCY_KEY, id);
             }
+            self.add_credentials(&mut request);
             let performed =
                 effects.once(key, async move { settle(client.send(request, bounds).await) }).await;
             performed.map_err(|interrupted| Failed::Ended(Ended::Effect(interrupted)))?
@@ -198,6 +226,26 @@ impl Session {
             Ok(answer) | Err(Refused::Status(answer)) => Ok(answer),
             Err(Refused::None(error)) => Err(Failed::Told(told(error))),
         }
+    }
+
+    fn add_credentials(&self, request: &mut Request) {
+        self.outbound.credentials.iter().for_each(|credentials| credentials.add_to(request));
+    }
+
+    /// The whole body.
+    async fn collect(&self, mut body: WasiBody) -> Result<Bytes, Failed> {
+        let mut all = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            // Trailers are dropped.
+            if let Ok(data) = frame.map_err(Failed::Told)?.into_data() {
+                let sent = self.used.sent.fetch_add(data.len(), Ordering::Relaxed) + data.len();
+                if sent > self.limits.http_request {
+                    return Err(Failed::Ended(Ended::Limit(Exceeded::HttpRequest)));
+                }
+                all.extend_from_slice(&data);
+            }
+        }
+        Ok(all.freeze())
     }
 
     /// What the guest asks for, within what a call may take.
@@ -228,20 +276,6 @@ fn told(error: ClientError) -> Error {
         ClientError::Timeout => Error::HttpResponseTimeout,
         ClientError::Broken => Error::ConnectionTerminated,
     }
-}
-
-async fn collect(mut body: WasiBody, max: usize) -> Result<Bytes, Failed> {
-    let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        // Trailers are dropped.
-        if let Ok(data) = frame.map_err(Failed::Told)?.into_data() {
-            if all.len().saturating_add(data.len()) > max {
-                return Err(Failed::Ended(Ended::Limit(Exceeded::HttpRequest)));
-            }
-            all.extend_from_slice(&data);
-        }
-    }
-    Ok(all.freeze())
 }
 
 fn response(answer: Answer) -> http::Response<WasiBody> {

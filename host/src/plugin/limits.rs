@@ -174,8 +174,8 @@ impl Exceeded {
             Self::Outcome => format!("the outcome has more than {}", bytes(limits.outcome)),
             Self::Log => format!("the plugin logged and printed more than {}", bytes(limits.log)),
             Self::Mail => format!("an e-mail has more than {}", bytes(limits.mail)),
-            Self::HttpRequest => format!("an HTTP request has more than {}", bytes(limits.http_request)),
-            Self::HttpResponse => format!("an HTTP response has more than {}", bytes(limits.http_response)),
+            Self::HttpRequest => format!("HTTP requests have more than {}", bytes(limits.http_request)),
+            Self::HttpResponse => format!("HTTP responses have more than {}", bytes(limits.http_response)),
             Self::HostCalls => format!("the plugin made more than {} host calls", limits.host_calls),
             Self::HandOver => {
                 format!("the plugin handed over more than {} at once", bytes(limits.hand_over()))
