@@ -20,6 +20,8 @@ const CASES: &[(&str, &str, &str)] = &[
     ("http-get", "http://{open}/open/%2e%2e/shut", "denied"),
     ("http-get", "http://{open}/openly", "denied"),
     ("http-get", "http://localhost:{port}/open/ok", "denied"),
+    // A name that is granted, and leads to this machine.
+    ("http-get", "http://localhost:{port}/named/ok", "denied"),
     ("http-get", "http://127.1:{shut}/open/ok", "denied"),
     ("http-get", "http://2130706433:{shut}/open/ok", "denied"),
     ("http-get", "http://[::ffff:127.0.0.1]:{shut}/open/ok", "denied"),
@@ -143,10 +145,11 @@ fn start(kafka: &Kafka, topic: &str, isolation: &str, open: &HttpServer) -> Host
     let text = format!(
         "[[plugin]]\npath = {:?}\ntopic = \"{topic}\"\ngroup = \"{topic}-group\"\n\
          dead-letter-topic = \"{topic}.dlt\"\nisolation = \"{isolation}\"\n\
-         allow = [\"http://{}/open/\"]\nretry = {{ retries = 0 }}\n\
+         allow = [\"http://{}/open/\", \"http://localhost:{}/named/\"]\nretry = {{ retries = 0 }}\n\
          limits = {{ call-time = \"5s\", host-calls = 1000 }}\n",
         plugin("hostile"),
         open.address,
+        open.address.port(),
     );
     let config = file(&format!("{topic}.toml"), text.as_bytes());
     let config = config.to_str().expect("a path in UTF-8");
