@@ -5,12 +5,13 @@ use std::fmt;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::AnyConnectOptions;
 use sqlx::migrate::Migrator;
-use sqlx::{AnyConnection, ConnectOptions as _, Connection as _};
+use sqlx::{AnyConnection, ConnectOptions as _, Executor as _};
 use tokio::time::timeout;
 
 use crate::error::Failure;
@@ -143,12 +144,16 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be reached.
-    pub async fn connect(&self) -> sqlx::Result<AnyConnection> {
-        let mut connection = AnyConnection::connect_with(&self.options).await?;
-        if matches!(self.url.0, Kind::Sqlite(_)) {
-            sqlx::raw_sql(SQLITE).execute(&mut connection).await?;
-        }
-        Ok(connection)
+    // Boxed: the compiler does not see that sqlx's own future may change threads.
+    pub fn connect(&self) -> Pin<Box<dyn Future<Output = sqlx::Result<AnyConnection>> + Send>> {
+        let (options, is_sqlite) = (self.options.clone(), matches!(self.url.0, Kind::Sqlite(_)));
+        Box::pin(async move {
+            let mut connection = options.connect().await?;
+            if is_sqlite {
+                connection.execute(SQLITE).await?;
+            }
+            Ok(connection)
+        })
     }
 
     /// Its name, without a password.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use sqlx::{Any, AnyConnection, Connection as _, QueryBuilder, Row as _};
+use sqlx::any::AnyRow;
+use sqlx::{Any, AnyConnection, Connection as _, Executor as _, QueryBuilder, Row as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -182,28 +183,35 @@ impl Writer {
         }
     }
 
+    /// Whether what is begun is new. What was written, and whose commit was not confirmed, is in doubt.
     async fn transact(&mut self, batch: &Batch, now: i64) -> sqlx::Result<HashMap<String, Found>> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.store.connect().await?),
         };
         let mut transaction = connection.begin().await?;
-        forget(&mut transaction, batch).await?;
-        settle(&mut transaction, batch, now).await?;
-        let new = insert(&mut transaction, batch, now).await?;
-        let known = look(&mut transaction, batch, &new).await?;
-        // What is written and not answered is in doubt.
+        for mut sql in [forget(batch), settle(batch, now)].into_iter().flatten() {
+            transaction.execute(sql.build()).await?;
+        }
+        let (mut new, mut old) = (HashSet::new(), HashMap::new());
+        if let Some(mut sql) = insert(batch, now) {
+            let rows = transaction.fetch_all(sql.build()).await?;
+            new = rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>()?;
+        }
+        if let Some(mut sql) = look(batch, &new) {
+            let rows = transaction.fetch_all(sql.build()).await?;
+            old = rows.iter().map(known).collect::<sqlx::Result<_>>()?;
+        }
         if self.doubts.len() < DOUBTS {
             self.doubts.extend(new.iter().map(|hash| (hash.clone(), now)));
         }
         transaction.commit().await?;
-        let found = batch.begin.keys().map(|hash| {
-            let found = match known.get(hash) {
+        let found = |hash: &String| {
+            let found = match old.get(hash) {
                 _ if new.contains(hash) => Found::Begun(Begun::New),
-                Some(Known { answer: Some(answer), .. }) => match decode(answer) {
-                    Some(record) => Found::Begun(Begun::Done(record)),
-                    None => Found::Begun(Begun::Unsettled),
-                },
+                Some(Known { answer: Some(answer), .. }) => {
+                    Found::Begun(decode(answer).map_or(Begun::Unsettled, Begun::Done))
+                }
                 Some(Known { created, .. }) if self.doubts.get(hash) == Some(created) => {
                     Found::Begun(Begun::New)
                 }
@@ -211,31 +219,36 @@ impl Writer {
                 None => Found::Changed,
             };
             (hash.clone(), found)
-        });
-        Ok(found.collect())
+        };
+        Ok(batch.begin.keys().map(found).collect())
     }
 
     /// Deletes some of what is older than it is kept. True where there may be more.
     async fn clean(&mut self) -> bool {
         let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
         let before = clock::now_ms().saturating_sub(keep);
-        let deleting = async {
-            let connection = match &mut self.connection {
-                Some(connection) => connection,
-                none => none.insert(self.store.connect().await?),
-            };
-            let sql = "DELETE FROM effects WHERE hash IN \
-                       (SELECT hash FROM effects WHERE created < $1 ORDER BY created LIMIT $2)";
-            sqlx::query(sql).bind(before).bind(OLD).execute(connection).await
-        };
-        match timeout(TRANSACTION, deleting).await {
-            Ok(Ok(deleted)) => deleted.rows_affected() == OLD.unsigned_abs(),
+        match timeout(TRANSACTION, self.delete(before)).await {
+            Ok(Ok(deleted)) => deleted == OLD.unsigned_abs(),
             result => {
                 self.connection = None;
                 tracing::debug!("old effects were not deleted: {result:?}");
                 false
             }
         }
+    }
+
+    /// How many were deleted.
+    async fn delete(&mut self, before: i64) -> sqlx::Result<u64> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.store.connect().await?),
+        };
+        let sql = sqlx::query(
+            "DELETE FROM effects WHERE hash IN \
+             (SELECT hash FROM effects WHERE created < $1 ORDER BY created LIMIT $2)",
+        );
+        let deleted = connection.execute(sql.bind(before).bind(OLD)).await?;
+        Ok(deleted.rows_affected())
     }
 
     /// Once, and then every 30 s.
@@ -257,21 +270,17 @@ struct Known {
     answer: Option<String>,
 }
 
-async fn forget(connection: &mut AnyConnection, batch: &Batch) -> sqlx::Result<()> {
-    if batch.forget.is_empty() {
-        return Ok(());
-    }
-    let mut sql = QueryBuilder::<Any>::new("DELETE FROM effects WHERE answer IS NULL AND hash IN (");
-    list(&mut sql, batch.forget.keys());
-    sql.build().execute(connection).await.map(drop)
+fn forget(batch: &Batch) -> Option<QueryBuilder<Any>> {
+    let sql = "DELETE FROM effects WHERE answer IS NULL AND hash IN (";
+    (!batch.forget.is_empty()).then(|| list(sql, batch.forget.keys()))
 }
 
 /// Writes the row anew where somebody deleted it.
-async fn settle(connection: &mut AnyConnection, batch: &Batch, now: i64) -> sqlx::Result<()> {
+fn settle(batch: &Batch, now: i64) -> Option<QueryBuilder<Any>> {
     if batch.settle.is_empty() {
-        return Ok(());
+        return None;
     }
-    let mut sql = QueryBuilder::<Any>::new(
+    let mut sql = QueryBuilder::new(
         "INSERT INTO effects (hash, consumer_group, message, created, settled, answer) ",
     );
     sql.push_values(batch.settle.values(), |mut values, (row, answer, _)| {
@@ -279,47 +288,40 @@ async fn settle(connection: &mut AnyConnection, batch: &Batch, now: i64) -> sqlx
         values.push_bind(now).push_bind(now).push_bind(answer.clone());
     });
     sql.push(" ON CONFLICT (hash) DO UPDATE SET settled = excluded.settled, answer = excluded.answer");
-    sql.build().execute(connection).await.map(drop)
+    Some(sql)
 }
 
-/// Which ones are new.
-async fn insert(connection: &mut AnyConnection, batch: &Batch, now: i64) -> sqlx::Result<HashSet<String>> {
+/// Returns which ones are new.
+fn insert(batch: &Batch, now: i64) -> Option<QueryBuilder<Any>> {
     if batch.begin.is_empty() {
-        return Ok(HashSet::new());
+        return None;
     }
-    let mut sql = QueryBuilder::<Any>::new("INSERT INTO effects (hash, consumer_group, message, created) ");
+    let mut sql = QueryBuilder::new("INSERT INTO effects (hash, consumer_group, message, created) ");
     sql.push_values(batch.begin.values(), |mut values, (row, _)| {
         values.push_bind(row.hash.clone()).push_bind(readable(&row.group)).push_bind(readable(&row.message));
         values.push_bind(now);
     });
     sql.push(" ON CONFLICT (hash) DO NOTHING RETURNING hash");
-    let rows = sql.build().fetch_all(connection).await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+    Some(sql)
 }
 
-/// Those that are not new.
-async fn look(
-    connection: &mut AnyConnection,
-    batch: &Batch,
-    new: &HashSet<String>,
-) -> sqlx::Result<HashMap<String, Known>> {
-    let mut old = batch.begin.keys().filter(|hash| !new.contains(*hash)).peekable();
-    if old.peek().is_none() {
-        return Ok(HashMap::new());
-    }
-    let mut sql = QueryBuilder::<Any>::new("SELECT hash, created, answer FROM effects WHERE hash IN (");
-    list(&mut sql, old);
-    let rows = sql.build().fetch_all(connection).await?;
-    let known = |row: &sqlx::any::AnyRow| {
-        Ok((row.try_get(0)?, Known { created: row.try_get(1)?, answer: row.try_get(2)? }))
-    };
-    rows.iter().map(known).collect()
+/// Returns those that are not new.
+fn look(batch: &Batch, new: &HashSet<String>) -> Option<QueryBuilder<Any>> {
+    let sql = "SELECT hash, created, answer FROM effects WHERE hash IN (";
+    let old = || batch.begin.keys().filter(|hash| !new.contains(*hash));
+    old().next().map(|_| list(sql, old()))
 }
 
-fn list<'a>(sql: &mut QueryBuilder<Any>, hashes: impl Iterator<Item = &'a String>) {
+fn known(row: &AnyRow) -> sqlx::Result<(String, Known)> {
+    Ok((row.try_get(0)?, Known { created: row.try_get(1)?, answer: row.try_get(2)? }))
+}
+
+fn list<'a>(sql: &str, hashes: impl Iterator<Item = &'a String>) -> QueryBuilder<Any> {
+    let mut sql = QueryBuilder::new(sql);
     let mut list = sql.separated(", ");
     hashes.for_each(|hash| _ = list.push_bind(hash.clone()));
     list.push_unseparated(")");
+    sql
 }
 
 /// PostgreSQL takes no NUL.
