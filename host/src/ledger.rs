@@ -96,10 +96,7 @@ impl Ledger {
         self.ask(|reply| Job::Forget(key.id(), Some(reply))).await
     }
 
-    async fn ask<T>(
-        &self,
-        job: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Job,
-    ) -> Result<T, String> {
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Job) -> Result<T, String> {
         let asked = async {
             let (reply, answer) = oneshot::channel();
             self.jobs.send(job(reply)).await.ok()?;
@@ -133,6 +130,7 @@ fn decode(text: &str) -> Option<Record> {
     let Answer { head, body } = serde_json::from_str(text).ok()?;
     let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (pairs, []) = body.as_bytes().as_chunks::<2>() else { return None };
-    let body = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>()?;
+    let body =
+        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>()?;
     Some(Record { head, body })
 }

@@ -21,8 +21,7 @@ const OPEN: Duration = Duration::from_secs(30);
 /// How long PostgreSQL may take to be connected to at start before it is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// A commit is on the disk before it is answered; another process that writes is waited for.
-const SQLITE: &str =
-    "PRAGMA busy_timeout = 3000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL";
+const SQLITE: &str = "PRAGMA busy_timeout = 3000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL";
 /// What a path keeps in a URL.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 

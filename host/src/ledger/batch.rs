@@ -259,7 +259,10 @@ impl Writer {
                 "the store {} is not there, and nothing is sent without it: {why}",
                 self.store.url()
             ));
-            tracing::error!("{}", failure.help("messages wait; mend or start it, and they go on by themselves"));
+            tracing::error!(
+                "{}",
+                failure.help("messages wait; mend or start it, and they go on by themselves")
+            );
         }
     }
 }
@@ -280,9 +283,8 @@ fn settle(batch: &Batch, now: i64) -> Option<QueryBuilder<Any>> {
     if batch.settle.is_empty() {
         return None;
     }
-    let mut sql = QueryBuilder::new(
-        "INSERT INTO effects (hash, consumer_group, message, created, settled, answer) ",
-    );
+    let mut sql =
+        QueryBuilder::new("INSERT INTO effects (hash, consumer_group, message, created, settled, answer) ");
     sql.push_values(batch.settle.values(), |mut values, (row, answer, _)| {
         values.push_bind(row.hash.clone()).push_bind(readable(&row.group)).push_bind(readable(&row.message));
         values.push_bind(now).push_bind(now).push_bind(answer.clone());

@@ -9,6 +9,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::limits::Limits;
 use crate::config::PluginSettings;
+use crate::config::plugin::Unsettled;
 use crate::error::Failure;
 
 /// One entry of `allow`.
@@ -65,6 +66,8 @@ pub struct Grants {
     pub config: HashMap<String, String>,
     /// Whether it may send e-mail.
     pub mail: bool,
+    /// What becomes of an effect that may have happened.
+    pub unsettled: Unsettled,
     /// What one of its calls may use up.
     pub limits: Limits,
     environment: Vec<(String, String)>,
@@ -81,6 +84,7 @@ impl Grants {
         let Some(settings) = settings else { return Ok(Self { mail: true, ..Self::default() }) };
         let mut grants =
             Self { limits: Limits::new(&settings.limits).map_err(Failure::usage)?, ..Self::default() };
+        grants.unsettled = settings.unsettled.unwrap_or_default();
         for (key, value) in &settings.config {
             grants.config.insert(key.clone(), value.read(&format!("plugin.config.{key}"))?);
         }
