@@ -102,7 +102,7 @@ impl fmt::Display for StoreUrl {
 
 impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        StoreUrl(self.clone()).fmt(f)
+        fmt::Display::fmt(&StoreUrl(self.clone()), f)
     }
 }
 
