@@ -69,13 +69,11 @@ impl Postgres {
         let dir = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-        let mut postgres = Self { dir, programs: programs()?, port: free_port(), server: None };
-        let [user, ..] = &unprivileged()[..] else { return postgres.initialized() };
-        let owner = user.trim_start_matches("--reuid=").to_owned();
-        let status = Command::new("chown").arg(owner).arg(&postgres.dir).status().context("chown")?;
-        ensure!(status.success(), "the directory cannot be given away: {status}");
-        postgres = postgres.initialized()?;
-        Ok(postgres)
+        if let Some(user) = user() {
+            let given = Command::new("chown").arg(user).arg(&dir).status().context("starting chown")?;
+            ensure!(given.success(), "{} cannot be given to {user}: {given}", dir.display());
+        }
+        Self { dir, programs: programs()?, port: free_port(), server: None }.initialized()
     }
 
     fn initialized(mut self) -> Result<Self> {
@@ -159,21 +157,22 @@ fn programs() -> Result<PathBuf> {
         .context("PostgreSQL is missing: run `scripts/setup test`, or apt-get install -y postgresql")
 }
 
-/// PostgreSQL does not run as root: arguments of `setpriv` that make another user of it.
-fn unprivileged() -> Vec<String> {
+/// PostgreSQL does not run as root: who runs it then.
+fn user() -> Option<&'static str> {
     if fs::metadata("/proc/self").is_ok_and(|own| own.uid() != 0) {
-        return Vec::new();
+        return None;
     }
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let user = if users.lines().any(|line| line.starts_with("postgres:")) { "postgres" } else { "nobody" };
-    vec![format!("--reuid={user}"), "--clear-groups".to_owned()]
+    Some(if users.lines().any(|line| line.starts_with("postgres:")) { "postgres" } else { "nobody" })
 }
 
+/// A command that runs the program as that user.
 fn as_unprivileged(program: &Path) -> (String, Vec<String>) {
-    let (program, mut args) = (program.display().to_string(), unprivileged());
-    if args.is_empty() {
-        return (program, args);
+    let program = program.display().to_string();
+    match user() {
+        None => (program, Vec::new()),
+        Some(user) => {
+            ("setpriv".to_owned(), vec![format!("--reuid={user}"), "--clear-groups".to_owned(), program])
+        }
     }
-    args.push(program);
-    ("setpriv".to_owned(), args)
 }

@@ -8,6 +8,7 @@ mod embedded;
 mod groups;
 mod hostile;
 mod isolation;
+mod ledger;
 mod limits;
 mod logs;
 mod main_path;
