@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use sqlx::any::AnyRow;
-use sqlx::{Any, AnyConnection, Connection as _, Executor as _, QueryBuilder, Row as _};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -26,6 +27,7 @@ const SAY: Duration = Duration::from_secs(30);
 /// Of how many begins at most it is remembered that nobody knows whether they were written.
 const DOUBTS: usize = 10_000;
 
+type Statement = Query<'static, Any, AnyArguments>;
 type Reply<T> = oneshot::Sender<Result<T, String>>;
 
 pub(super) struct Writer {
@@ -190,16 +192,16 @@ impl Writer {
             none => none.insert(self.store.connect().await?),
         };
         let mut transaction = connection.begin().await?;
-        for mut sql in [forget(batch), settle(batch, now)].into_iter().flatten() {
-            transaction.execute(sql.build()).await?;
+        for sql in [forget(batch), settle(batch, now)].into_iter().flatten() {
+            transaction.execute(sql).await?;
         }
         let (mut new, mut old) = (HashSet::new(), HashMap::new());
-        if let Some(mut sql) = insert(batch, now) {
-            let rows = transaction.fetch_all(sql.build()).await?;
+        if let Some(sql) = insert(batch, now) {
+            let rows = transaction.fetch_all(sql).await?;
             new = rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>()?;
         }
-        if let Some(mut sql) = look(batch, &new) {
-            let rows = transaction.fetch_all(sql.build()).await?;
+        if let Some(sql) = look(batch, &new) {
+            let rows = transaction.fetch_all(sql).await?;
             old = rows.iter().map(known).collect::<sqlx::Result<_>>()?;
         }
         if self.doubts.len() < DOUBTS {
@@ -256,7 +258,7 @@ impl Writer {
         if self.said.is_none_or(|said| said.elapsed() >= SAY) {
             self.said = Some(Instant::now());
             let failure = Failure::unavailable(format!(
-                "the store {} is not there, and nothing is sent without it: {why}",
+                "the store {} takes nothing, and nothing is sent without it: {why}",
                 self.store.url()
             ));
             tracing::error!(
@@ -273,57 +275,67 @@ struct Known {
     answer: Option<String>,
 }
 
-fn forget(batch: &Batch) -> Option<QueryBuilder<Any>> {
-    let sql = "DELETE FROM effects WHERE answer IS NULL AND hash IN (";
-    (!batch.forget.is_empty()).then(|| list(sql, batch.forget.keys()))
+fn forget(batch: &Batch) -> Option<Statement> {
+    let sql = "DELETE FROM effects WHERE answer IS NULL AND hash IN";
+    (!batch.forget.is_empty()).then(|| list(sql, batch.forget.keys().collect()))
 }
 
 /// Writes the row anew where somebody deleted it.
-fn settle(batch: &Batch, now: i64) -> Option<QueryBuilder<Any>> {
+fn settle(batch: &Batch, now: i64) -> Option<Statement> {
     if batch.settle.is_empty() {
         return None;
     }
-    let mut sql =
-        QueryBuilder::new("INSERT INTO effects (hash, consumer_group, message, created, settled, answer) ");
-    sql.push_values(batch.settle.values(), |mut values, (row, answer, _)| {
-        values.push_bind(row.hash.clone()).push_bind(readable(&row.group)).push_bind(readable(&row.message));
-        values.push_bind(now).push_bind(now).push_bind(answer.clone());
-    });
-    sql.push(" ON CONFLICT (hash) DO UPDATE SET settled = excluded.settled, answer = excluded.answer");
+    let values = tuples(batch.settle.len(), 6);
+    let mut sql = sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO effects (hash, consumer_group, message, created, settled, answer) VALUES {values} \
+         ON CONFLICT (hash) DO UPDATE SET settled = excluded.settled, answer = excluded.answer"
+    )));
+    for (row, answer, _) in batch.settle.values() {
+        sql = sql.bind(row.hash.clone()).bind(readable(&row.group)).bind(readable(&row.message));
+        sql = sql.bind(now).bind(now).bind(answer.clone());
+    }
     Some(sql)
 }
 
 /// Returns which ones are new.
-fn insert(batch: &Batch, now: i64) -> Option<QueryBuilder<Any>> {
+fn insert(batch: &Batch, now: i64) -> Option<Statement> {
     if batch.begin.is_empty() {
         return None;
     }
-    let mut sql = QueryBuilder::new("INSERT INTO effects (hash, consumer_group, message, created) ");
-    sql.push_values(batch.begin.values(), |mut values, (row, _)| {
-        values.push_bind(row.hash.clone()).push_bind(readable(&row.group)).push_bind(readable(&row.message));
-        values.push_bind(now);
-    });
-    sql.push(" ON CONFLICT (hash) DO NOTHING RETURNING hash");
+    let values = tuples(batch.begin.len(), 4);
+    let mut sql = sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO effects (hash, consumer_group, message, created) VALUES {values} \
+         ON CONFLICT (hash) DO NOTHING RETURNING hash"
+    )));
+    for (row, _) in batch.begin.values() {
+        sql = sql.bind(row.hash.clone()).bind(readable(&row.group)).bind(readable(&row.message)).bind(now);
+    }
     Some(sql)
 }
 
 /// Returns those that are not new.
-fn look(batch: &Batch, new: &HashSet<String>) -> Option<QueryBuilder<Any>> {
-    let sql = "SELECT hash, created, answer FROM effects WHERE hash IN (";
-    let old = || batch.begin.keys().filter(|hash| !new.contains(*hash));
-    old().next().map(|_| list(sql, old()))
+fn look(batch: &Batch, new: &HashSet<String>) -> Option<Statement> {
+    let old: Vec<_> = batch.begin.keys().filter(|hash| !new.contains(*hash)).collect();
+    let sql = "SELECT hash, created, answer FROM effects WHERE hash IN";
+    (!old.is_empty()).then(|| list(sql, old))
 }
 
 fn known(row: &AnyRow) -> sqlx::Result<(String, Known)> {
     Ok((row.try_get(0)?, Known { created: row.try_get(1)?, answer: row.try_get(2)? }))
 }
 
-fn list<'a>(sql: &str, hashes: impl Iterator<Item = &'a String>) -> QueryBuilder<Any> {
-    let mut sql = QueryBuilder::new(sql);
-    let mut list = sql.separated(", ");
-    hashes.for_each(|hash| _ = list.push_bind(hash.clone()));
-    list.push_unseparated(")");
-    sql
+fn list(sql: &str, hashes: Vec<&String>) -> Statement {
+    let sql = sqlx::query(AssertSqlSafe(format!("{sql} {}", tuples(1, hashes.len()))));
+    hashes.into_iter().fold(sql, |sql, hash| sql.bind(hash.clone()))
+}
+
+/// `($1, $2), ($3, $4)`: placeholders for some rows, in the form that both databases take.
+fn tuples(rows: usize, width: usize) -> String {
+    let row = |row: usize| {
+        let numbers: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+        format!("({})", numbers.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// PostgreSQL takes no NUL.
