@@ -113,7 +113,7 @@ pub struct RunArgs {
     pub store: Option<String>,
     /// The configuration file, which limits what may run.
     #[arg(skip)]
-    pub found: Option<Found>,
+    pub found: Option<Box<Found>>,
 }
 
 impl RunArgs {

@@ -20,6 +20,9 @@ struct Sink {
     gate: Arc<Mutex<()>>,
 }
 
+/// How soon a host that was killed is missed.
+const SESSION: [&str; 2] = ["-X", "session.timeout.ms=6000"];
+
 /// One session.
 #[derive(Clone)]
 struct Session {
@@ -83,7 +86,8 @@ fn sqlite(path: &Path) -> String {
 }
 
 fn start(kafka: &Kafka, guest: &Guest, sink: &Sink, store: &str) -> Host {
-    Host::start_with(kafka, &[&guest.path], &["--mail-url", &sink.url(), "--store", store])
+    let [flag, session] = SESSION;
+    Host::start_with(kafka, &[&guest.path], &["--mail-url", &sink.url(), "--store", store, flag, session])
 }
 
 fn send(kafka: &Kafka, guest: &Guest, id: &str, action: &str, more: &str) {
@@ -139,7 +143,9 @@ fn what_may_have_been_sent_is_a_dead_letter_where_the_plugin_has_it_so() {
         guest.topic
     );
     let path = file("ledger-unknown.toml", text.as_bytes());
-    let args = ["--bootstrap-servers", kafka.bootstrap(), "--config", path.to_str().expect("UTF-8")];
+    let [flag, session] = SESSION;
+    let path = path.to_str().expect("UTF-8");
+    let args = ["--bootstrap-servers", kafka.bootstrap(), "--config", path, flag, session];
     let mut host = Host::run(&args, &[]);
     let held = sink.gate.lock();
     send(kafka, &guest, "unknown", "mail", "");
