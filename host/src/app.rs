@@ -16,8 +16,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::cli::RunArgs;
-use crate::config::PluginSettings;
-use crate::effect::Effects;
+use crate::config::plugin::Unsettled;
+use crate::config::{self, PluginSettings};
+use crate::effect::{Effects, Memory};
 use crate::error::Failure;
 use crate::kafka::client::{self, KafkaArgs};
 use crate::kafka::errors;
@@ -29,6 +30,7 @@ use crate::kafka::partition::{Lane, Partition};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::topics::Topics;
 use crate::kafka::watch;
+use crate::ledger::Ledger;
 use crate::mail::Mailer;
 use crate::metrics::Messages;
 use crate::pipeline::Pipeline;
@@ -38,6 +40,7 @@ use crate::plugin::Plugin;
 use crate::plugin::call::Services;
 use crate::plugin::engine::Engines;
 use crate::plugin::limits::Limits;
+use crate::store::{Store, StoreUrl};
 use crate::web;
 
 /// How long Kafka may be away at start.
@@ -46,6 +49,8 @@ const START_UP: Duration = Duration::from_secs(30);
 const DRAIN_MARGIN: Duration = Duration::from_secs(2);
 /// How long the process takes to stop at most, beside draining.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
+/// How long what is being sent, for calls that have ended, may take.
+const SEND_BOUND: Duration = Duration::from_secs(10);
 /// How long open HTTP connections may take to end.
 const HANG_UP: Duration = Duration::from_secs(2);
 /// How often a client looks for new partitions; milliseconds.
@@ -100,7 +105,7 @@ impl Server {
 /// The plugins under way.
 pub struct App {
     running: Vec<Running>,
-    mailer: Option<Arc<Mailer>>,
+    services: Arc<Services>,
     stop: Arc<AtomicBool>,
     watch: JoinHandle<()>,
 }
@@ -119,7 +124,8 @@ impl App {
     /// # Errors
     /// What is wrong with what was given, or Kafka stays away.
     pub async fn start(args: &RunArgs) -> anyhow::Result<Self> {
-        let (plugins, mailer) = prepare(args).await?;
+        let (plugins, services) = prepare(args).await?;
+        remember(args, &plugins, &services).await?;
         let topics = Topics::new(&args.kafka, args.create_topics)?;
         client::wait(&args.kafka, START_UP).await?;
         let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
@@ -136,7 +142,7 @@ impl App {
         }
         let chains = running.iter().map(|running| running.pipeline.chain()).collect();
         let watch = tokio::spawn(watch::run(topics, publisher, chains, watch_interval(&args.kafka)));
-        Ok(Self { running, mailer, stop, watch })
+        Ok(Self { running, services, stop, watch })
     }
 
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.
@@ -171,9 +177,17 @@ impl App {
             running.into_iter().for_each(Running::stop);
             watch.abort();
         });
+        let services = self.services;
+        let stopping = async move {
+            stopping.await?;
+            if !services.effects.finish(SEND_BOUND).await {
+                tracing::warn!("something is still being sent; what becomes of it will not be known");
+            }
+            anyhow::Ok(())
+        };
         tokio::select! {
-            result = tokio::time::timeout(bound, stopping) => match result {
-                Ok(result) => Ok(result?),
+            result = tokio::time::timeout(bound + SEND_BOUND, stopping) => match result {
+                Ok(result) => result,
                 Err(_) => Err(Failure::unavailable(format!("not drained within {} s; what was under way will be repeated", bound.as_secs())).into()),
             },
             signal = shutdown_signal() => {
@@ -186,7 +200,7 @@ impl App {
     /// What is in use.
     pub fn summary(&self, args: &RunArgs, address: SocketAddr) -> String {
         let mut lines = vec![format!("host {}", env!("CARGO_PKG_VERSION"))];
-        let mail = self.mailer.as_ref().map_or_else(
+        let mail = self.services.mailer.as_ref().map_or_else(
             || "e-mail is only logged, not sent (no --mail-url)".to_owned(),
             |mailer| format!("may reach {mailer}"),
         );
@@ -281,16 +295,38 @@ impl Running {
     }
 }
 
-/// Everything that can be found out without Kafka: settings, mail server's URL, plugins.
+/// Opens the store where a plugin may send something.
+async fn remember(args: &RunArgs, plugins: &[Plugin], services: &Services) -> Result<(), Failure> {
+    let Some((url, keep)) = store(args)? else { return Ok(()) };
+    if services.mailer.is_none() || !plugins.iter().any(Plugin::has_effects) {
+        return Ok(());
+    }
+    let never_again = plugins.iter().filter(|plugin| plugin.grants.unsettled == Unsettled::DeadLetter);
+    let never_again = never_again.map(|plugin| plugin.subscription.group.clone()).collect();
+    let ledger = Ledger::new(Store::open(url).await?, keep);
+    services.effects.remember(Memory::new(ledger, never_again));
+    Ok(())
+}
+
+/// The store that was given, and how long it keeps.
+fn store(args: &RunArgs) -> Result<Option<(StoreUrl, Duration)>, Failure> {
+    let none = config::Store::default();
+    let keep = args.found.as_ref().map_or(&none, |found| &found.file.store).keep()?;
+    let url = args.store.as_deref().map(StoreUrl::parse).transpose()?;
+    Ok(url.map(|url| (url, keep)))
+}
+
+/// Everything that can be found out without Kafka: settings, URLs of mail server and store, plugins.
 ///
 /// # Errors
 /// What is wrong with what was given.
-pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Option<Arc<Mailer>>), Failure> {
+pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Arc<Services>), Failure> {
+    store(args)?;
     let mailer = args.mail_url.as_deref().map(Mailer::from_url).transpose()?.map(Arc::new);
-    let services = Arc::new(Services { mailer: mailer.clone(), effects: Effects::new(Handle::current()) });
+    let services = Arc::new(Services { mailer, effects: Effects::new(Handle::current()) });
     let plugins = load(args, &services).await?;
     plugins.iter().try_for_each(|plugin| check_bounds(&args.kafka, plugin))?;
-    Ok((plugins, mailer))
+    Ok((plugins, services))
 }
 
 /// Engines for plugins with these settings.

@@ -100,9 +100,20 @@ pub struct RunArgs {
         hide_default_value = true
     )]
     pub mail_url: Option<String>,
+    /// Where it is kept what messages have already sent: sqlite:PATH or postgres://…
+    // It may hold a password too.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOST_STORE",
+        hide_env_values = true,
+        default_value = "sqlite:host.db",
+        hide_default_value = true
+    )]
+    pub store: Option<String>,
     /// The configuration file, which limits what may run.
     #[arg(skip)]
-    pub found: Option<Found>,
+    pub found: Option<Box<Found>>,
 }
 
 impl RunArgs {

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::de::Error as _;
@@ -45,6 +46,8 @@ pub struct File {
     pub kafka: Kafka,
     /// The mail server.
     pub mail: Mail,
+    /// Where it is kept what messages have already sent.
+    pub store: Store,
     /// A plugin to run; repeat the table for more. Once one is listed, no other can run.
     #[serde(rename = "plugin")]
     pub plugins: Vec<PluginSettings>,
@@ -73,6 +76,37 @@ pub struct Mail {
     /// e-mail is only logged. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
     #[schemars(with = "Option<String>", example = "smtp://localhost:1025")]
     pub url: Option<Value>,
+}
+
+/// What messages have already sent is kept here, so that a retry, a redelivery or a replay does not send
+/// it again. Opened only where a plugin may send something.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Store {
+    /// `sqlite:PATH`, seen from the working directory, or `postgres://user:password@host/database`, which
+    /// several hosts of one group need. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    #[schemars(with = "Option<String>", example = "sqlite:host.db")]
+    pub url: Option<Value>,
+    /// For how long; more than 24 h, which a message may be tried for.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", example = "7d")]
+    pub keep: Option<Duration>,
+}
+
+impl Store {
+    /// For how long, checked; 7 days by default.
+    ///
+    /// # Errors
+    /// It is too short.
+    pub fn keep(&self) -> Result<Duration, Failure> {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let keep = self.keep.unwrap_or(7 * DAY);
+        if keep > DAY {
+            return Ok(keep);
+        }
+        Err(Failure::usage("store.keep must be longer than 24 h")
+            .help("a message may be tried again for 24 h, and must find what it sent"))
+    }
 }
 
 /// A file with the place it was found at.
@@ -124,7 +158,8 @@ impl File {
     }
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        self.mail.url.iter_mut().chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
+        let urls = self.mail.url.iter_mut().chain(&mut self.store.url);
+        urls.chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
     }
 }
 

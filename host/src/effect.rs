@@ -1,9 +1,19 @@
 //! What plugins do to the outside world, e-mails and HTTP requests: each once for a message.
 
+mod memory;
+mod under_way;
+
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+pub use self::memory::Memory;
+use self::under_way::UnderWay;
+use crate::metrics;
 
 /// What names an effect's content: SHA-256 of it.
 pub type Digest = [u8; 32];
@@ -106,6 +116,15 @@ pub trait Recorded: Sized {
     fn recall(record: Record) -> Option<Self>;
 }
 
+impl<T, E> From<Performed<T, E>> for Result<T, E> {
+    fn from(performed: Performed<T, E>) -> Self {
+        match performed {
+            Performed::Done(answer) => Ok(answer),
+            Performed::Failed(error) | Performed::Unknown(error) => Err(error),
+        }
+    }
+}
+
 /// Why an effect was not tried. It ends the call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Interrupted {
@@ -121,12 +140,22 @@ pub enum Interrupted {
 pub struct Effects {
     /// Where connections live.
     runtime: tokio::runtime::Handle,
+    /// None where nothing can be sent.
+    memory: OnceLock<Arc<Memory>>,
+    under_way: UnderWay,
+    tasks: TaskTracker,
 }
 
 impl Effects {
-    /// Performs them on this runtime.
+    /// Performs them on this runtime, and remembers none.
     pub fn new(runtime: tokio::runtime::Handle) -> Self {
-        Self { runtime }
+        let (memory, under_way) = (OnceLock::new(), UnderWay::default());
+        Self { runtime, memory, under_way, tasks: TaskTracker::new() }
+    }
+
+    /// Remembers them from here on; the first memory counts.
+    pub fn remember(&self, memory: Memory) {
+        let _ = self.memory.set(Arc::new(memory));
     }
 
     /// Where connections live.
@@ -135,26 +164,44 @@ impl Effects {
     }
 
     /// Performs the effect, unless it was done before. A call that is cut off does not cut it off:
-    /// what became of it is known then.
+    /// what became of it is known then. One that is under way is waited for.
     ///
     /// # Errors
     /// It was not tried.
     pub async fn once<T, E>(
         &self,
-        _key: Key,
+        key: Key,
         perform: impl Future<Output = Performed<T, E>> + Send + 'static,
     ) -> Result<Result<T, E>, Interrupted>
     where
         T: Recorded + Send + 'static,
         E: Send + 'static,
     {
-        match self.runtime.spawn(perform).await {
-            Ok(Performed::Done(answer)) => Ok(Ok(answer)),
-            Ok(Performed::Failed(error) | Performed::Unknown(error)) => Ok(Err(error)),
-            Err(error) => Err(Interrupted::Unavailable(format!("sending was interrupted: {error}"))),
-        }
+        let memory = self.memory.get().cloned();
+        let turn = self.under_way.turn(key.id()).await;
+        let (reply, answer) = oneshot::channel();
+        let task = async move {
+            match memory {
+                Some(memory) => memory.once(key, perform, reply).await,
+                None => _ = reply.send(Ok(metrics::effect(&key.group, perform.await).into())),
+            }
+            drop(turn);
+        };
+        self.runtime.spawn(self.tasks.track_future(task));
+        answer.await.unwrap_or_else(|_| Err(Interrupted::Unavailable("sending was interrupted".to_owned())))
+    }
+
+    /// Waits for those under way, and until it is known what became of them. False where that takes
+    /// longer than `bound`.
+    pub async fn finish(&self, bound: Duration) -> bool {
+        self.tasks.close();
+        tokio::time::timeout(bound, self.tasks.wait()).await.is_ok()
     }
 }
+
+#[cfg(test)]
+#[path = "effect/tests.rs"]
+mod once;
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,8 @@ use metrics::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 
+use crate::effect::Performed;
+
 const MESSAGES: &str = "host_messages_total";
 const RETRIES: &str = "host_retries_total";
 const FAILURES: &str = "host_failures_total";
@@ -18,6 +20,7 @@ const REDELIVERIES: &str = "host_redeliveries_total";
 const PUBLISH_FAILURES: &str = "host_publish_failures_total";
 const LATENESS: &str = "host_lateness_seconds";
 const LAG: &str = "host_lag";
+const EFFECTS: &str = "host_effects_total";
 const IN_FLIGHT: &str = "host_in_flight";
 
 /// Upper bounds of the lateness buckets, in seconds.
@@ -44,6 +47,7 @@ fn install() -> Option<PrometheusHandle> {
         PUBLISH_FAILURES,
         "Retry and dead-letter records that were not acknowledged, by reason."
     );
+    describe_counter!(EFFECTS, "E-mails and requests of plugins, by result.");
     describe_histogram!(LATENESS, Unit::Seconds, "How long after its due time a retry was begun.");
     describe_gauge!(LAG, "Messages before the committable position; in a retry topic, those that wait.");
     describe_gauge!(IN_FLIGHT, "Messages under way.");
@@ -139,6 +143,22 @@ pub fn publish_failed(topic: &str, reason: &impl Display) {
 /// A retry was begun so long after its due time.
 pub fn late(topic: &str, late: Duration) {
     histogram!(LATENESS, "topic" => topic.to_owned()).record(late);
+}
+
+/// An effect was performed; gives it back.
+pub fn effect<T, E>(group: &str, performed: Performed<T, E>) -> Performed<T, E> {
+    let result = match &performed {
+        Performed::Done(_) => "done",
+        Performed::Failed(_) => "failed",
+        Performed::Unknown(_) => "unknown",
+    };
+    effect_is(group, result);
+    performed
+}
+
+/// An effect was not performed: `remembered`, `refused` or `unavailable`; or it is, once more: `repeated`.
+pub fn effect_is(group: &str, result: &'static str) {
+    counter!(EFFECTS, "group" => group.to_owned(), "result" => result).increment(1);
 }
 
 /// Deliveries were given up: `cause` is `lost` or `cut-off`.

@@ -25,6 +25,7 @@ use crate::pipeline::worker;
 use crate::plugin::Plugin;
 use crate::plugin::call::Services;
 use crate::plugin::limits::Limits;
+use crate::store::StoreUrl;
 
 /// Arguments of `host config`.
 #[derive(Debug, clap::Args)]
@@ -128,6 +129,15 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
         text.push_str("\n[mail]\n");
         line(&mut text, "url", &url.into(), from("mail.url"));
     }
+    if let Some(url) = args.store.as_deref() {
+        text.push_str("\n[store]\n");
+        line(&mut text, "url", &StoreUrl::parse(url)?.to_string().into(), from("store.url"));
+        let (none, set) = (config::Store::default(), args.found.as_ref().map(|found| &found.file.store));
+        let keep = set.unwrap_or(&none).keep()?;
+        let is_set = set.is_some_and(|set| set.keep.is_some());
+        let millis = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        line(&mut text, "keep", &time(millis), if is_set { "file" } else { "default" });
+    }
     for (index, (plugin, path)) in plugins.iter().zip(&args.plugins).enumerate() {
         let settings = args.settings_of(index)?;
         text.push_str(&shown(plugin, path, settings, from("plugin")));
@@ -160,6 +170,8 @@ fn shown(plugin: &Plugin, path: &Path, settings: Option<&PluginSettings>, from: 
     line(&mut text, "ordering", &ordering.into(), or_default(set.ordering.is_some()));
     line(&mut text, "on-dead", &on_dead.into(), or_default(set.on_dead.is_some()));
     line(&mut text, "isolation", &plugin.isolation().as_str().into(), or_default(set.isolation.is_some()));
+    let unsettled = plugin.grants.unsettled.as_str();
+    line(&mut text, "unsettled", &unsettled.into(), or_default(set.unsettled.is_some()));
     let allow: Vec<_> = set.allow.iter().map(ToString::to_string).collect();
     line(&mut text, "allow", &allow.into(), or_default(!set.allow.is_empty()));
     for (key, value) in &set.config {

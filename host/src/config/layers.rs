@@ -18,9 +18,10 @@ use crate::error::Failure;
 pub type Origins = BTreeMap<&'static str, &'static str>;
 
 /// The keys that are arguments too: key and argument.
-const KEYS: [(&str, &str); 6] = [
+const KEYS: [(&str, &str); 7] = [
     ("listen", "listen"),
     ("mail.url", "mail_url"),
+    ("store.url", "store"),
     ("create-topics", "create_topics"),
     ("auto-offset-reset", "auto_offset_reset"),
     ("bootstrap-servers", "bootstrap_servers"),
@@ -53,7 +54,7 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Cli, Failure> {
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     cli.origins = origins(&matches, &values);
     if let Some(run) = cli.run_args_mut() {
-        run.found = found;
+        run.found = found.map(Box::new);
     }
     Ok(cli)
 }
@@ -82,6 +83,7 @@ fn values(file: &File) -> Result<Vec<(&'static str, Vec<OsString>)>, Failure> {
     let scalars = [
         one("listen", file.listen.map(|address| address.to_string())),
         one("mail_url", file.mail.url.as_ref().map(|url| url.read("mail.url")).transpose()?),
+        one("store", file.store.url.as_ref().map(|url| url.read("store.url")).transpose()?),
         one("create_topics", file.create_topics.map(|create| create.to_string())),
         one("auto_offset_reset", file.auto_offset_reset.map(|reset| reset.as_str().to_owned())),
         one("bootstrap_servers", file.kafka.bootstrap_servers.clone()),

@@ -57,8 +57,14 @@ pub struct PluginSettings {
     /// are used again, which is faster; what a plugin remembers lasts until its instance is replaced.
     #[schemars(with = "Option<String>", example = &"instance")]
     pub isolation: Option<Isolation>,
+    /// What becomes of a message whose e-mail or request may have been sent, where nobody knows: the host
+    /// or the connection broke in the middle. `send`: it is sent again. `dead-letter`: the message is a dead
+    /// letter with the code `unknown-effect`.
+    #[schemars(with = "Option<String>", example = &"send")]
+    pub unsettled: Option<Unsettled>,
     /// What it may reach; all else is denied: `mail`; URLs with all below them, `https://api.example.com/v1`;
-    /// networks that are not public and that those URLs may lead to, `network:10.0.0.0/8`; variables of the environment, `env:TZ`; directories,
+    /// networks that are not public and that those URLs may lead to, `network:10.0.0.0/8`; variables of the
+    /// environment, `env:TZ`; directories,
     /// to be read, `dir:templates`.
     #[serde(default)]
     #[schemars(with = "Vec<String>", example = ["mail", "env:TZ"])]
@@ -100,6 +106,27 @@ impl OnDead {
         match self {
             Self::Continue => "continue",
             Self::Hold => "hold",
+        }
+    }
+}
+
+/// What becomes of an effect that may have happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unsettled {
+    /// It is performed again.
+    #[default]
+    Send,
+    /// Its message is a dead letter.
+    DeadLetter,
+}
+
+impl Unsettled {
+    /// As it is written in a configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::DeadLetter => "dead-letter",
         }
     }
 }

@@ -89,3 +89,14 @@ fn secrets_are_not_shown() {
     let shown = format!("{file:?}");
     assert!(!shown.contains("hush") && shown.contains("me"), "{shown}");
 }
+
+#[test]
+fn what_was_sent_is_kept_longer_than_a_message_is_tried() {
+    let keep = |text: &str| File::parse(text).expect(text).store.keep();
+    assert_eq!(keep("").expect("a default"), Duration::from_secs(7 * 86_400));
+    assert_eq!(keep("[store]\nkeep = \"25h\"").expect("possible"), Duration::from_secs(25 * 3600));
+    assert!(keep("[store]\nkeep = \"24h\"").expect_err("too short").to_string().contains("store.keep"));
+    let plugin = "[[plugin]]\npath = \"a\"\ntopic = \"a\"\n";
+    let told = refused(&format!("{plugin}unsettled = \"dead-leter\""));
+    assert!(told.contains("line 4") && told.contains("did you mean dead-letter?"), "{told}");
+}

@@ -56,6 +56,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         create_topics: true,
         listen: address,
         mail_url: Some(format!("smtp://{smtp}")),
+        // Its topics begin anew each time, and so would be taken for the last ones.
+        store: None,
         found: None,
     };
     // First of all: the producer then finds the topics it needs.

@@ -12,6 +12,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 use super::http::Outbound;
 use super::limits::Limits;
 use crate::config::PluginSettings;
+use crate::config::plugin::Unsettled;
 use crate::error::Failure;
 use crate::http::client::Client;
 use crate::http::credentials::Credentials;
@@ -92,6 +93,8 @@ pub struct Grants {
     pub mail: bool,
     /// Where it may send HTTP requests.
     pub http: Option<Arc<Outbound>>,
+    /// What becomes of an effect that may have happened.
+    pub unsettled: Unsettled,
     /// What one of its calls may use up.
     pub limits: Limits,
     environment: Vec<(String, String)>,
@@ -108,6 +111,7 @@ impl Grants {
         let Some(settings) = settings else { return Ok(Self { mail: true, ..Self::default() }) };
         let mut grants =
             Self { limits: Limits::new(&settings.limits).map_err(Failure::usage)?, ..Self::default() };
+        grants.unsettled = settings.unsettled.unwrap_or_default();
         for (key, value) in &settings.config {
             grants.config.insert(key.clone(), value.read(&format!("plugin.config.{key}"))?);
         }

@@ -117,7 +117,7 @@ impl Plugin {
     }
 
     /// Whether it can do something to the outside world.
-    fn has_effects(&self) -> bool {
+    pub fn has_effects(&self) -> bool {
         (self.wants_mail && self.grants.mail) || (self.wants_http && self.grants.http.is_some())
     }
 

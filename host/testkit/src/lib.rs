@@ -1,4 +1,4 @@
-//! Real parts for tests: Apache Kafka, the built binaries and plugins, HTTP, ports, seeds.
+//! Real parts for tests: Apache Kafka, PostgreSQL, the built binaries and plugins, HTTP, ports, seeds.
 //!
 //! Test support: what goes wrong ends the test with a message that says what, where and the next
 //! command, so these functions panic where a library would return an error.
@@ -6,6 +6,7 @@
 mod guard;
 mod http;
 mod kafka;
+mod postgres;
 mod process;
 mod rng;
 mod spring;
@@ -15,6 +16,7 @@ mod wait;
 pub use http::{Response, get, post, request};
 pub use kafka::secured::{PASSWORD, Secured, USER};
 pub use kafka::{Kafka, Record};
+pub use postgres::Postgres;
 pub use process::{Process, binary, plugin};
 pub use rng::Rng;
 pub use spring::{Boot, spring};

@@ -190,6 +190,16 @@ fn help_shows_no_secrets_and_errors_name_the_layer() {
     assert!(code == Some(0) && help.contains("--mail-url") && !help.contains("hush"), "{help}");
     let (_, help) = host(&["--help"], &[("HOST_MAIL_URL", "smtp://me:hush@mail.example:25")]);
     assert!(help.contains("HOST_MAIL_URL") && !help.contains("hush"), "{help}");
+    let (_, help) = host(&["--help"], &[("HOST_STORE", "postgres://me:hush@db.example/host")]);
+    assert!(help.contains("HOST_STORE") && !help.contains("hush"), "{help}");
+    let stored = config("stored", "[store]\nurl = \"postgres://me:hush@db.example/host\"\nkeep = \"2d\"\n");
+    let (email, args) = (plugin("email"), ["config", "show", "--config", text(&stored), "--plugin"]);
+    let (code, told) = host(&[&args[..], &[text(&email)]].concat(), &[]);
+    assert!(code == Some(0) && told.contains("me:***@db.example") && !told.contains("hush"), "{told}");
+    assert!(told.contains("keep = \"2days\""), "{told}");
+    let short = config("short", "[store]\nkeep = \"1h\"\n");
+    let (code, told) = host(&["config", "check", "--config", text(&short), "--plugin", text(&email)], &[]);
+    assert!(code == Some(2) && told.contains("longer than 24 h"), "{told}");
     let (code, told) = host(&["topics", "list"], &[("KAFKA_PROPERTIES", "nothing")]);
     assert!(code == Some(2) && told.contains("KAFKA_PROPERTIES"), "{told}");
 }

@@ -11,6 +11,7 @@ mod hostile_components;
 mod hostile_http;
 mod http_server;
 mod isolation;
+mod ledger;
 mod limits;
 mod logs;
 mod main_path;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use contract::consumer::plugin::config;
 use contract::consumer::plugin::log::{self, Level};
+use contract::consumer::plugin::mail;
 use contract::consumer::plugin::types::{Failure, RetryLater};
 use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
 use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
@@ -88,6 +89,10 @@ enum Action {
     Look,
     /// An outcome of `ms` bytes.
     Talk,
+    /// Sends an e-mail, the same on every attempt, and then sleeps for `ms`.
+    Mail,
+    /// Sends an e-mail and then asks for a retry.
+    MailRetry,
 }
 
 fn always() -> u32 {
@@ -167,6 +172,15 @@ fn act(request: &Request, count: u64) -> Option<Outcome> {
         Action::Outcomes => return None,
         Action::Log => log_at_every_level(),
         Action::Look => look(&request.path),
+        Action::Mail => {
+            send_mail(&request.id);
+            std::thread::sleep(std::time::Duration::from_millis(request.ms));
+        }
+        Action::MailRetry => {
+            send_mail(&request.id);
+            let failure = failure("asked-retry", "asked to retry");
+            return Some(Outcome::Retry(RetryLater { failure, after_ms: request.after_ms }));
+        }
         Action::Talk => return Some(Outcome::Done("x".repeat(request.ms as usize))),
     }
     Some(done())
@@ -187,6 +201,29 @@ fn look(path: &str) {
     let file = std::fs::read_to_string(path).unwrap_or_else(|_| "nothing".into());
     let written = std::fs::write(format!("{path}.new"), "x").is_ok();
     write_log(Level::Info, &format!("saw config={value} env={variable} file={file} written={written}"));
+}
+
+/// Logs `mailed id=… answer=…`.
+fn send_mail(id: &str) {
+    let address = |email: &str| mail::Address { name: None, email: email.into() };
+    let email = mail::Email {
+        sender: address("from@example.com"),
+        to: vec![address("to@example.com")],
+        cc: vec![],
+        bcc: vec![],
+        reply_to: None,
+        subject: id.into(),
+        text: Some("Sent by a guest of the tests.".into()),
+        html: None,
+        headers: vec![],
+        attachments: vec![],
+    };
+    let answer = match mail::send(&[email]).pop() {
+        Some(Ok(receipt)) => receipt.id,
+        Some(Err(error)) => format!("{error:?}"),
+        None => "none".into(),
+    };
+    write_log(Level::Info, &format!("mailed id={id} answer={answer}"));
 }
 
 fn write_log(level: Level, text: &str) {
