@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::bindings::consumer::plugin::mail;
 use super::call::{Call, Services};
 use super::limits::Exceeded;
@@ -43,24 +41,19 @@ async fn send(
         return Ok(Ok(mail::Receipt { id: String::new(), response, refused: Vec::new() }));
     };
     let mailer = Arc::clone(mailer);
+    let name = key.id();
     let sending = async move {
-        match mailer.send(&email).await {
-            Ok(receipt) => Performed::Done(Kept { id: receipt.id, response: receipt.response }),
+        match mailer.send(&email, &name).await {
+            Ok(receipt) => Performed::Done(receipt),
+            Err(error @ MailError::Unknown(_)) => Performed::Unknown(error),
             Err(error) => Performed::Failed(error),
         }
     };
     let sent = services.effects.once(key, sending).await?;
-    Ok(sent.map(|Kept { id, response }| mail::Receipt { id, response, refused: Vec::new() }))
+    Ok(sent.map(mail::Receipt::from))
 }
 
-/// What is remembered of an e-mail that the server took.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    id: String,
-    response: String,
-}
-
-impl Recorded for Kept {
+impl Recorded for host_mail::Receipt {
     fn record(&self) -> Record {
         Record { head: serde_json::to_string(self).unwrap_or_default(), body: Vec::new() }
     }
@@ -70,9 +63,22 @@ impl Recorded for Kept {
     }
 }
 
+impl From<host_mail::Receipt> for mail::Receipt {
+    fn from(receipt: host_mail::Receipt) -> Self {
+        let refused = receipt.refused.into_iter().map(|refusal| mail::Refusal {
+            recipient: refusal.recipient,
+            transient: refusal.transient,
+            response: refusal.response,
+        });
+        Self { id: receipt.id, response: receipt.response, refused: refused.collect() }
+    }
+}
+
 impl From<MailError> for mail::Error {
     fn from(error: MailError) -> Self {
         match error {
+            // The plugin can only try again; whether that sends it again is the host's to know.
+            error @ MailError::Unknown(_) => Self::Transient(error.to_string()),
             MailError::Transient(text) => Self::Transient(text),
             MailError::Permanent(text) => Self::Permanent(text),
         }
