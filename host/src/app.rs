@@ -192,10 +192,13 @@ impl App {
         );
         for Running { pipeline, .. } in &self.running {
             let plugin = &pipeline.plugin;
-            let mail = match (plugin.wants_mail, plugin.grants.mail) {
-                (false, _) => "reaches nothing",
-                (true, true) => &mail,
-                (true, false) => "wants to send e-mail and may not: `mail` is not in its `allow`",
+            let mail = match (plugin.wants_mail, &plugin.grants.mail) {
+                (false, _) => "reaches nothing".to_owned(),
+                (true, Some(grant)) => match grant.redirect_all() {
+                    Some(address) if self.mailer.is_some() => format!("{mail}, all for {address}"),
+                    _ => mail.clone(),
+                },
+                (true, None) => "wants to send e-mail and may not: `mail` is not in its `allow`".to_owned(),
             };
             let Limits { memory, call_time, .. } = plugin.grants.limits;
             let (memory, time) = (memory >> 20, call_time.as_secs_f64());
@@ -277,7 +280,8 @@ impl Running {
 /// # Errors
 /// What is wrong with what was given.
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Option<Arc<Mailer>>), Failure> {
-    let mailer = args.mail_url.as_deref().map(Mailer::from_url).transpose()?.map(Arc::new);
+    let ca = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref());
+    let mailer = args.mail_url.as_deref().map(|url| Mailer::from_url(url, ca)).transpose()?.map(Arc::new);
     let services = Arc::new(Services { mailer: mailer.clone(), effects: Effects::new(Handle::current()) });
     let plugins = load(args, &services).await?;
     plugins.iter().try_for_each(|plugin| check_bounds(&args.kafka, plugin))?;

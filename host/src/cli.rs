@@ -102,7 +102,7 @@ pub struct RunArgs {
     pub mail_url: Option<String>,
     /// The configuration file, which limits what may run.
     #[arg(skip)]
-    pub found: Option<Found>,
+    pub found: Option<Box<Found>>,
 }
 
 impl RunArgs {

@@ -7,6 +7,7 @@ mod tests;
 mod transaction;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -140,13 +141,14 @@ struct Idle {
 
 impl Mailer {
     /// Reads `smtp://[user:password@]host[:port][/ehlo-name][?tls=required|opportunistic]` or
-    /// `smtps://…`. The port is 25 without TLS, 587 with `tls=…`, 465 for `smtps`. Does not connect.
+    /// `smtps://…`. The port is 25 without TLS, 587 with `tls=…`, 465 for `smtps`. `ca`
+    /// holds further authorities, in PEM. Does not connect.
     ///
     /// # Errors
     /// A usage failure (exit code 2) that says what is wrong with the URL without repeating it.
-    pub fn from_url(url: &str) -> Result<Self, Failure> {
+    pub fn from_url(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
         Ok(Self {
-            server: Server::from_url(url)?,
+            server: Server::from_url(url, ca)?,
             bound: SEND_BOUND,
             slots: Semaphore::new(CONNECTIONS),
             idle: Mutex::new(Vec::new()),

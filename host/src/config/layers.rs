@@ -53,7 +53,7 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Cli, Failure> {
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     cli.origins = origins(&matches, &values);
     if let Some(run) = cli.run_args_mut() {
-        run.found = found;
+        run.found = found.map(Box::new);
     }
     Ok(cli)
 }

@@ -159,12 +159,20 @@ fn named(role: &str, address: &Address) -> Result<Named, String> {
     if let Some(name) = name {
         check(&format!("{role}: the name"), name)?;
     }
-    check(&format!("{role}: the address"), &address.email)?;
-    let email = address.email.trim();
-    let parsed = email
-        .parse()
-        .map_err(|error| format!("{role}: {} is not an e-mail address: {error}", quoted(email)))?;
+    let parsed = address.parse().map_err(|why| format!("{role}: {why}"))?;
     Ok(Named::new(name.map(str::to_owned), parsed))
+}
+
+impl Address {
+    /// What comes before and after the `@`, and nothing else.
+    ///
+    /// # Errors
+    /// Why it is not an address.
+    pub fn parse(&self) -> Result<Mailbox, String> {
+        check("the address", &self.email)?;
+        let email = self.email.trim();
+        email.parse().map_err(|error| format!("{} is not an e-mail address: {error}", quoted(email)))
+    }
 }
 
 /// No line breaks, no NUL, nothing else that a header could be broken with.

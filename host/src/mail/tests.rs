@@ -63,7 +63,7 @@ fn serve(rcpt: Answers, end: impl Fn() -> Response + Send + Sync + 'static) -> (
 }
 
 fn mailer(address: SocketAddr) -> Mailer {
-    Mailer::from_url(&format!("smtp://{address}")).unwrap()
+    Mailer::from_url(&format!("smtp://{address}"), None).unwrap()
 }
 
 fn address(email: &str) -> Address {
@@ -371,9 +371,9 @@ async fn at_most_ten_connections_and_every_email_arrives() {
 async fn a_server_without_starttls_or_login_is_transient() {
     let (mailer, _mails) = serve(ok, ok);
     let address = mailer.to_string().replace("smtp://", "");
-    let required = Mailer::from_url(&format!("smtp://{address}?tls=required")).unwrap();
+    let required = Mailer::from_url(&format!("smtp://{address}?tls=required"), None).unwrap();
     assert!(transient(required.send(&email(), "0").await).contains("STARTTLS"));
-    let login = Mailer::from_url(&format!("smtp://user:hunter2@{address}")).unwrap();
+    let login = Mailer::from_url(&format!("smtp://user:hunter2@{address}"), None).unwrap();
     let text = transient(login.send(&email(), "0").await);
     assert!(text.contains("login") && !text.contains("hunter2"), "{text}");
 }
@@ -389,7 +389,7 @@ async fn a_refused_login_is_transient_and_shows_no_secret() {
         }
         _ => "250 fine".to_owned(),
     });
-    let mailer = Mailer::from_url(&format!("smtp://user:hunter%32@{address}")).unwrap();
+    let mailer = Mailer::from_url(&format!("smtp://user:hunter%32@{address}"), None).unwrap();
     let text = transient(mailer.send(&email(), "0").await);
     assert_eq!(told.recv().unwrap(), "AUTH PLAIN AHVzZXIAaHVudGVyMg==");
     assert!(text.contains("login with 535") && !text.contains("hunter2") && !text.contains("AHVz"), "{text}");

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::limits::Limits;
-use crate::config::PluginSettings;
+use super::mail::grant::MailGrant;
+use crate::config::{MailSettings, PluginSettings};
 use crate::error::Failure;
 
 /// One entry of `allow`.
@@ -63,8 +65,8 @@ impl<'de> Deserialize<'de> for Allow {
 pub struct Grants {
     /// Values of its configuration.
     pub config: HashMap<String, String>,
-    /// Whether it may send e-mail.
-    pub mail: bool,
+    /// Whether it may send e-mail, and which.
+    pub mail: Option<Arc<MailGrant>>,
     /// What one of its calls may use up.
     pub limits: Limits,
     environment: Vec<(String, String)>,
@@ -78,7 +80,9 @@ impl Grants {
     /// # Errors
     /// What is not possible, or is not there.
     pub fn new(settings: Option<&PluginSettings>) -> Result<Self, Failure> {
-        let Some(settings) = settings else { return Ok(Self { mail: true, ..Self::default() }) };
+        let Some(settings) = settings else {
+            return Ok(Self { mail: Some(Arc::default()), ..Self::default() });
+        };
         let mut grants =
             Self { limits: Limits::new(&settings.limits).map_err(Failure::usage)?, ..Self::default() };
         for (key, value) in &settings.config {
@@ -86,7 +90,7 @@ impl Grants {
         }
         for allow in &settings.allow {
             match allow {
-                Allow::Mail => grants.mail = true,
+                Allow::Mail => grants.mail = Some(Arc::new(MailGrant::new(&settings.mail))),
                 // One that is not set is not there for the plugin either.
                 Allow::Env(name) => {
                     grants.environment.extend(std::env::var(name).ok().map(|value| (name.clone(), value)));
@@ -97,6 +101,11 @@ impl Grants {
                     return Err(Failure::usage(what).help("make it, or take it out of the plugin's `allow`"));
                 }
             }
+        }
+        if grants.mail.is_none() && settings.mail != MailSettings::default() {
+            let what =
+                "plugin.mail says which e-mails may be sent, and `mail` is not in the plugin's `allow`";
+            return Err(Failure::usage(what).help("write allow = [\"mail\"], or take [plugin.mail] out"));
         }
         Ok(grants)
     }
@@ -131,11 +140,16 @@ mod tests {
     #[test]
     fn what_is_not_listed_is_not_granted() {
         let grants = Grants::new(Some(&PluginSettings::default())).expect("grants");
-        assert!(!grants.mail && grants.environment.is_empty() && grants.directories.is_empty());
+        assert!(grants.mail.is_none() && grants.environment.is_empty() && grants.directories.is_empty());
         let allow = vec![Allow::Env("HOST_TEST_NO_SUCH_VARIABLE".into()), Allow::Env("PATH".into())];
         let grants =
             Grants::new(Some(&PluginSettings { allow, ..PluginSettings::default() })).expect("grants");
         assert_eq!(grants.environment, [("PATH".to_owned(), std::env::var("PATH").expect("a path"))]);
+        let mail = MailSettings { senders: Some(vec![]), ..MailSettings::default() };
+        let refused = Grants::new(Some(&PluginSettings { mail, ..PluginSettings::default() }));
+        assert!(
+            refused.expect_err("no `mail`").to_string().contains("`mail` is not in the plugin's `allow`")
+        );
         let allow = vec![Allow::Directory("/no/such/directory".into())];
         let refused = Grants::new(Some(&PluginSettings { allow, ..PluginSettings::default() }));
         assert!(refused.expect_err("not there").to_string().contains("/no/such/directory"));

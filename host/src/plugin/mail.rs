@@ -1,22 +1,27 @@
 //! The contract's `mail` import.
 
+pub mod grant;
+
 use std::sync::Arc;
 
+use self::grant::{MailGrant, Refused, TooMany};
 use super::bindings::consumer::plugin::mail;
 use super::call::{Call, Services};
 use super::limits::Exceeded;
-use crate::effect::{Content, Digest, Interrupted, Key, Performed, Record, Recorded};
+use crate::effect::{Content, Digest, Key, Performed, Record, Recorded};
 use crate::mail::{self as host_mail, MailError};
+use crate::metrics;
 
 impl mail::Host for Call {
     async fn send(
         &mut self,
         emails: Vec<mail::Email>,
     ) -> wasmtime::Result<Vec<Result<mail::Receipt, mail::Error>>> {
-        let Some(services) = self.services.clone().filter(|_| self.grants.mail) else {
+        let (Some(services), Some(grant)) = (self.services.clone(), self.grants.mail.clone()) else {
             let denied = || Err(mail::Error::Denied("`mail` is not in the plugin's `allow`".to_owned()));
             return Ok(emails.iter().map(|_| denied()).collect());
         };
+        let plugin = self.output.plugin();
         let mut results = Vec::with_capacity(emails.len());
         for email in emails {
             self.count_host_call()?;
@@ -24,33 +29,75 @@ impl mail::Host for Call {
                 return Err(self.exceed(Exceeded::Mail));
             }
             let email = host_mail::Email::from(email);
-            let key = self.effect(digest(&email));
-            results.push(send(&services, key, email).await?.map_err(mail::Error::from));
+            let result = match grant.check(&email) {
+                Ok(()) => {
+                    let key = self.effect(digest(&email));
+                    let sent = send(&services, &grant, key, email).await;
+                    sent.inspect_err(|_| metrics::mail(&plugin, "not-tried"))?.map_err(mail::Error::from)
+                }
+                Err(refused) => Err(refused.into()),
+            };
+            metrics::mail(&plugin, result_name(&result));
+            results.push(result);
         }
         Ok(results)
     }
 }
 
+/// What is counted.
+fn result_name(result: &Result<mail::Receipt, mail::Error>) -> &'static str {
+    match result {
+        Ok(receipt) if receipt.refused.is_empty() => "sent",
+        Ok(_) => "sent-in-part",
+        Err(mail::Error::Transient(_)) => "transient",
+        Err(mail::Error::Permanent(_)) => "permanent",
+        Err(mail::Error::Denied(_)) => "denied",
+    }
+}
+
 async fn send(
     services: &Services,
+    grant: &Arc<MailGrant>,
     key: Key,
     email: host_mail::Email,
-) -> Result<Result<mail::Receipt, MailError>, Interrupted> {
+) -> wasmtime::Result<Result<mail::Receipt, MailError>> {
     let Some(mailer) = &services.mailer else {
         let response = "logged only".to_owned();
         return Ok(Ok(mail::Receipt { id: String::new(), response, refused: Vec::new() }));
     };
-    let mailer = Arc::clone(mailer);
+    let (mailer, grant) = (Arc::clone(mailer), Arc::clone(grant));
     let name = key.id();
     let sending = async move {
-        match mailer.send(&email, &name).await {
+        // Counted here: what was sent by an earlier try is not sent, and counts no more.
+        if let Err(too_many) = grant.count() {
+            return Performed::Failed(NotSent::TooMany(too_many));
+        }
+        match mailer.send(&grant.redirected(email), &name).await {
             Ok(receipt) => Performed::Done(receipt),
-            Err(error @ MailError::Unknown(_)) => Performed::Unknown(error),
-            Err(error) => Performed::Failed(error),
+            Err(error @ MailError::Unknown(_)) => Performed::Unknown(NotSent::Mail(error)),
+            Err(error) => Performed::Failed(NotSent::Mail(error)),
         }
     };
-    let sent = services.effects.once(key, sending).await?;
-    Ok(sent.map(mail::Receipt::from))
+    match services.effects.once(key, sending).await? {
+        Ok(receipt) => Ok(Ok(receipt.into())),
+        Err(NotSent::Mail(error)) => Ok(Err(error)),
+        Err(NotSent::TooMany(too_many)) => Err(too_many.into()),
+    }
+}
+
+/// Why an e-mail was not sent.
+enum NotSent {
+    Mail(MailError),
+    TooMany(TooMany),
+}
+
+impl From<Refused> for mail::Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Denied(text) => Self::Denied(text),
+            Refused::NoAddress(text) => Self::Permanent(text),
+        }
+    }
 }
 
 impl Recorded for host_mail::Receipt {

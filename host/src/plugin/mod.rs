@@ -9,7 +9,7 @@ mod imports;
 mod kept;
 pub mod limits;
 pub mod load;
-mod mail;
+pub mod mail;
 pub mod output;
 pub mod subscription;
 
@@ -99,7 +99,7 @@ impl Plugin {
 
     /// Whether it can do something to the outside world.
     fn has_effects(&self) -> bool {
-        self.wants_mail && self.grants.mail
+        self.wants_mail && self.grants.mail.is_some()
     }
 
     fn store(&self, place: Place) -> Store<Call> {

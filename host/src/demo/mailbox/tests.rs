@@ -21,7 +21,7 @@ impl Demo {
         let http = listener.local_addr().unwrap();
         let app = router(mailbox, "127.0.0.1:8080".parse().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { mailer: Mailer::from_url(&format!("smtp://{smtp}")).unwrap(), http }
+        Self { mailer: Mailer::from_url(&format!("smtp://{smtp}"), None).unwrap(), http }
     }
 
     async fn send(&self, subject: &str, text: &str) {
