@@ -6,6 +6,7 @@
 mod guard;
 mod http;
 mod kafka;
+mod postfix;
 mod process;
 mod rng;
 mod spring;
@@ -15,6 +16,7 @@ mod wait;
 pub use http::{Response, get, post, request};
 pub use kafka::secured::{PASSWORD, Secured, USER};
 pub use kafka::{Kafka, Record};
+pub use postfix::Postfix;
 pub use process::{Process, binary, plugin};
 pub use rng::Rng;
 pub use spring::{Boot, spring};
