@@ -55,7 +55,8 @@ impl Postfix {
         }
         ensure!(user("-u", "root")? == user("-u", "")?, "postfix needs root: run the test with sudo -E");
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("testkit-postfix-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("testkit-postfix-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
         // What a process of the same id left behind.
         let _ = fs::remove_dir_all(&dir);
@@ -155,7 +156,10 @@ impl Drop for Postfix {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- last lines of postfix ---\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+            eprintln!(
+                "--- last lines of postfix ---\n{}",
+                lines[lines.len().saturating_sub(40)..].join("\n")
+            );
         }
         // It ends its own processes.
         let _ = self.master.signal("TERM");
@@ -166,11 +170,14 @@ impl Drop for Postfix {
 
 /// Configuration, certificates, login and directories.
 fn prepare(dir: &Path, submission: u16, smtps: u16) -> Result<()> {
-    for name in ["etc", "tls", "sasl", "spool", "data", "mail"] {
+    for name in ["etc/sasl", "tls", "sasl", "spool", "data", "mail"] {
         fs::create_dir_all(dir.join(name))?;
     }
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
-    fs::write(dir.join("etc/main.cf"), MAIN.replace("DIR", &dir.display().to_string()).replace("NAME", NAME))?;
+    fs::write(
+        dir.join("etc/main.cf"),
+        MAIN.replace("DIR", &dir.display().to_string()).replace("NAME", NAME),
+    )?;
     let services = SERVICES.replace("SUBMISSION", &submission.to_string());
     fs::write(dir.join("etc/master.cf"), services.replace("SMTPS", &smtps.to_string()))?;
     make_certificate(&dir.join("tls"))?;
@@ -178,7 +185,8 @@ fn prepare(dir: &Path, submission: u16, smtps: u16) -> Result<()> {
         "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}/sasl/db\nmech_list: PLAIN LOGIN\n",
         dir.display()
     );
-    fs::write(dir.join("sasl/smtpd.conf"), sasl)?;
+    // Debian's looks nowhere else.
+    fs::write(dir.join("etc/sasl/smtpd.conf"), sasl)?;
     run(dir, LOGIN.1, "/usr/sbin/saslpasswd2", &["-p", "-c", "-f", "sasl/db", "-u", NAME, LOGIN.0])?;
     let postfix: u32 = user("-u", "postfix")?;
     chown(dir.join("sasl/db"), Some(postfix), None)?;
@@ -256,7 +264,7 @@ smtpd_tls_security_level = encrypt
 smtpd_tls_auth_only = yes
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_local_domain = NAME
-cyrus_sasl_config_path = DIR/sasl
+cyrus_sasl_config_path = DIR/etc/sasl
 smtpd_relay_restrictions =
 smtpd_recipient_restrictions =
   check_recipient_access inline:{
