@@ -17,11 +17,14 @@ impl mail::Host for Call {
         &mut self,
         emails: Vec<mail::Email>,
     ) -> wasmtime::Result<Vec<Result<mail::Receipt, mail::Error>>> {
-        let (Some(services), Some(grant)) = (self.services.clone(), self.grants.mail.clone()) else {
-            let denied = || Err(mail::Error::Denied("`mail` is not in the plugin's `allow`".to_owned()));
-            return Ok(emails.iter().map(|_| denied()).collect());
-        };
         let plugin = self.output.plugin();
+        let (Some(services), Some(grant)) = (self.services.clone(), self.grants.mail.clone()) else {
+            let denied = |_| {
+                metrics::mail(&plugin, "denied");
+                Err(mail::Error::Denied("`mail` is not in the plugin's `allow`".to_owned()))
+            };
+            return Ok(emails.iter().map(denied).collect());
+        };
         let mut results = Vec::with_capacity(emails.len());
         for email in emails {
             self.count_host_call()?;
@@ -29,29 +32,32 @@ impl mail::Host for Call {
                 return Err(self.exceed(Exceeded::Mail));
             }
             let email = host_mail::Email::from(email);
-            let result = match grant.check(&email) {
+            let (name, result) = match grant.check(&email) {
                 Ok(()) => {
                     let key = self.effect(digest(&email));
                     let sent = send(&services, &grant, key, email).await;
-                    sent.inspect_err(|_| metrics::mail(&plugin, "not-tried"))?.map_err(mail::Error::from)
+                    let sent = sent.inspect_err(|_| metrics::mail(&plugin, "not-tried"))?;
+                    let name = if services.mailer.is_some() { name_of(&sent) } else { "logged" };
+                    (name, sent.map_err(mail::Error::from))
                 }
-                Err(refused) => Err(refused.into()),
+                Err(refused @ Refused::Denied(_)) => ("denied", Err(refused.into())),
+                Err(refused @ Refused::NoAddress(_)) => ("permanent", Err(refused.into())),
             };
-            metrics::mail(&plugin, result_name(&result));
+            metrics::mail(&plugin, name);
             results.push(result);
         }
         Ok(results)
     }
 }
 
-/// What is counted.
-fn result_name(result: &Result<mail::Receipt, mail::Error>) -> &'static str {
-    match result {
+/// What it is counted as.
+fn name_of(sent: &Result<mail::Receipt, MailError>) -> &'static str {
+    match sent {
         Ok(receipt) if receipt.refused.is_empty() => "sent",
         Ok(_) => "sent-in-part",
-        Err(mail::Error::Transient(_)) => "transient",
-        Err(mail::Error::Permanent(_)) => "permanent",
-        Err(mail::Error::Denied(_)) => "denied",
+        Err(MailError::Transient(_)) => "transient",
+        Err(MailError::Permanent(_)) => "permanent",
+        Err(MailError::Unknown(_)) => "unknown",
     }
 }
 
