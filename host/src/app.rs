@@ -206,11 +206,14 @@ impl App {
         );
         for Running { pipeline, .. } in &self.running {
             let plugin = &pipeline.plugin;
-            let mail = match (plugin.wants_mail, plugin.grants.mail) {
-                (false, _) if plugin.wants_http => "no e-mail",
-                (false, _) => "reaches nothing",
-                (true, true) => &mail,
-                (true, false) => "wants to send e-mail and may not: `mail` is not in its `allow`",
+            let mail = match (plugin.wants_mail, &plugin.grants.mail) {
+                (false, _) if plugin.wants_http => "no e-mail".to_owned(),
+                (false, _) => "reaches nothing".to_owned(),
+                (true, Some(grant)) => match grant.redirect_all() {
+                    Some(address) if self.mailer.is_some() => format!("{mail}, all for {address}"),
+                    _ => mail.clone(),
+                },
+                (true, None) => "wants to send e-mail and may not: `mail` is not in its `allow`".to_owned(),
             };
             let http = match (plugin.wants_http, &plugin.grants.http) {
                 (false, _) => String::new(),
@@ -322,7 +325,8 @@ fn store(args: &RunArgs) -> Result<Option<(StoreUrl, Duration)>, Failure> {
 /// What is wrong with what was given.
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Arc<Services>), Failure> {
     store(args)?;
-    let mailer = args.mail_url.as_deref().map(Mailer::from_url).transpose()?.map(Arc::new);
+    let ca = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref());
+    let mailer = args.mail_url.as_deref().map(|url| Mailer::from_url(url, ca)).transpose()?.map(Arc::new);
     let services = Arc::new(Services { mailer, effects: Effects::new(Handle::current()) });
     let plugins = load(args, &services).await?;
     plugins.iter().try_for_each(|plugin| check_bounds(&args.kafka, plugin))?;

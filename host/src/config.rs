@@ -20,7 +20,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 pub use self::http::HttpSettings;
-pub use self::plugin::{LimitSettings, OnDead, PluginSettings, RetrySettings, RuleSettings};
+pub use self::plugin::{LimitSettings, MailSettings, OnDead, PluginSettings, RetrySettings, RuleSettings};
 pub use self::value::Value;
 use crate::cli::OffsetReset;
 use crate::error::Failure;
@@ -76,6 +76,10 @@ pub struct Mail {
     /// e-mail is only logged. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
     #[schemars(with = "Option<String>", example = "smtp://localhost:1025")]
     pub url: Option<Value>,
+    /// A file of certificates in PEM, seen from the directory of this file: authorities that the mail
+    /// server's certificate may come from, beside the public ones.
+    #[schemars(with = "Option<String>", example = "ca.pem")]
+    pub ca: Option<PathBuf>,
 }
 
 /// What messages have already sent is kept here, so that a retry, a redelivery or a replay does not send
@@ -136,6 +140,7 @@ impl Found {
         let mut file = File::parse(&text).map_err(|failure| failure.within(&path.display().to_string()))?;
         let directory = path.parent().unwrap_or(Path::new(""));
         file.values_mut().for_each(|value| value.seen_from(directory));
+        file.mail.ca = file.mail.ca.map(|ca| directory.join(ca));
         for plugin in &mut file.plugins {
             plugin.path = directory.join(&plugin.path);
             plugin.allow.iter_mut().for_each(|allow| allow.seen_from(directory));

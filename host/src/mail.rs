@@ -4,29 +4,32 @@ mod compose;
 mod server;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
-use std::error::Error as _;
 use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
-use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter};
-use lettre::transport::smtp::response::Response;
+use lettre::transport::smtp::commands::Rset;
+use lettre::transport::smtp::extension::Extension;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use self::compose::Composed;
 use self::server::Server;
+use self::transaction::Answer;
 use crate::error::Failure;
 
 /// How many connections are open to the server at once; further e-mails wait for one.
 const CONNECTIONS: usize = 10;
 /// Longest a connection waits unused before it is given up.
 const IDLE: Duration = Duration::from_secs(60);
-/// Bound on asking a kept connection whether it still lives, and on saying goodbye.
+/// Bound on asking a kept connection whether it still lives.
 const COURTESY: Duration = Duration::from_secs(2);
 /// Bound on one e-mail: waiting for a connection, connecting, login, sending, the server's answer.
 /// Below the bound on a call, so that the plugin hears of it.
@@ -79,24 +82,43 @@ pub struct Email {
     pub attachments: Vec<Attachment>,
 }
 
-/// The server took the e-mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The server took the e-mail, for one recipient at least.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The e-mail's `Message-ID`, angle brackets included.
     pub id: String,
     /// The first line of the server's answer with its code, at most 300 characters.
     pub response: String,
+    /// Those it did not take it for.
+    pub refused: Vec<Refusal>,
 }
 
-/// Why an e-mail was not sent. The text is for a person and holds no credentials.
+/// A recipient that the server did not take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// `user@domain`.
+    pub recipient: String,
+    /// Whether another try is worth it: a 4xx answer.
+    pub transient: bool,
+    /// The server's answer with its code, at most 300 characters.
+    pub response: String,
+}
+
+/// Why an e-mail was not sent, or may not have been. The text is for a person and holds no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
-    /// Worth another try: a 4xx answer, no connection, a refused login, no answer in time.
+    /// Not sent, and worth another try: a 4xx answer, no connection, a refused login, no answer in
+    /// time before the content began.
     #[error("{0}")]
     Transient(String),
-    /// Not worth one: a 5xx answer to this e-mail, not an address, a header that is not allowed.
+    /// Not sent, and not worth one: a 5xx answer to this e-mail or to all of its recipients, not an
+    /// address, a header that is not allowed.
     #[error("{0}")]
     Permanent(String),
+    /// Nobody knows whether the server took it: the connection broke, or the time was over, after the
+    /// content began.
+    #[error("{0}; it may have been sent")]
+    Unknown(String),
 }
 
 /// Sends e-mail through one SMTP server over at most ten kept connections.
@@ -119,13 +141,14 @@ struct Idle {
 
 impl Mailer {
     /// Reads `smtp://[user:password@]host[:port][/ehlo-name][?tls=required|opportunistic]` or
-    /// `smtps://…`. The port is 25 without TLS, 587 with `tls=…`, 465 for `smtps`. Does not connect.
+    /// `smtps://…`. The port is 25 without TLS, 587 with `tls=…`, 465 for `smtps`. `ca`
+    /// holds further authorities, in PEM. Does not connect.
     ///
     /// # Errors
     /// A usage failure (exit code 2) that says what is wrong with the URL without repeating it.
-    pub fn from_url(url: &str) -> Result<Self, Failure> {
+    pub fn from_url(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
         Ok(Self {
-            server: Server::from_url(url)?,
+            server: Server::from_url(url, ca)?,
             bound: SEND_BOUND,
             slots: Semaphore::new(CONNECTIONS),
             idle: Mutex::new(Vec::new()),
@@ -139,24 +162,35 @@ impl Mailer {
         self
     }
 
-    /// Sends one e-mail and waits for the server to take it.
+    /// Sends one e-mail and waits for the server to take it. `name` is the first part of its
+    /// `Message-ID`, the same for the same e-mail, so that one which arrives twice can be recognised.
     ///
-    /// After the bound, or when the returned future is dropped, the connection is closed. The server
-    /// may have taken the e-mail by then: another try can deliver it twice, never not at all.
+    /// After the bound, or when the returned future is dropped, the connection is closed.
     ///
     /// # Errors
-    /// [`MailError::Transient`] where another try may succeed, else [`MailError::Permanent`].
-    pub async fn send(&self, email: &Email) -> Result<Receipt, MailError> {
-        let mail = compose::compose(email).map_err(MailError::Permanent)?;
-        let response = timeout(self.bound, self.deliver(&mail)).await.unwrap_or_else(|_| {
+    /// It was not taken for anybody; [`MailError::Unknown`] where nobody can say.
+    pub async fn send(&self, email: &Email, name: &str) -> Result<Receipt, MailError> {
+        let mail = compose::compose(email, name).map_err(MailError::Permanent)?;
+        let begun = AtomicBool::new(false);
+        let sent = timeout(self.bound, self.deliver(&mail, &begun)).await.unwrap_or_else(|_| {
             let bound = self.bound.as_secs_f64();
-            Err(MailError::Transient(format!("{self} did not take the e-mail within {bound} s")))
+            let text = format!("{self} did not take the e-mail within {bound} s");
+            Err(if begun.load(Ordering::Relaxed) {
+                MailError::Unknown(text)
+            } else {
+                MailError::Transient(text)
+            })
         })?;
-        let answer = format!("{} {}", response.code(), response.first_line().unwrap_or_default());
-        Ok(Receipt { id: mail.id, response: one_line(&answer) })
+        match sent {
+            Answer::Taken(response, refused) => {
+                let answer = format!("{} {}", response.code(), response.first_line().unwrap_or_default());
+                Ok(Receipt { id: mail.id, response: one_line(&answer), refused })
+            }
+            Answer::Nobody(refused) => Err(self.nobody(&refused)),
+        }
     }
 
-    async fn deliver(&self, mail: &Composed) -> Result<Response, MailError> {
+    async fn deliver(&self, mail: &Composed, begun: &AtomicBool) -> Result<Answer, MailError> {
         let closed = |_| MailError::Transient(format!("{self}: the mailer is closed"));
         let _slot = self.slots.acquire().await.map_err(closed)?;
         // The connection is owned here and goes back only after a whole conversation: one that is cut
@@ -172,23 +206,21 @@ impl Mailer {
                 "an address is not ASCII, and {self} does not take those (SMTPUTF8)"
             )));
         }
-        match converse(&mut connection, mail).await {
-            Ok(response) => {
-                self.keep(connection);
-                Ok(response)
-            }
-            Err(error) => {
-                dismiss(connection, &error);
-                Err(self.classify(&error))
-            }
+        let held = transaction::hold(&mut connection, mail, begun).await;
+        if held.as_ref().err().is_none_or(transaction::goes_on) {
+            self.keep(connection);
         }
+        held.map_err(|error| self.classify(&error, begun.load(Ordering::Relaxed)))
     }
 
-    /// A kept connection that still answers.
+    /// A kept connection that still answers; a transaction that was refused on it ends here, beside
+    /// the answer to whoever asked for it.
     async fn kept(&self) -> Option<AsyncSmtpConnection> {
         loop {
             let Idle { mut connection, since } = self.idle.lock().pop()?;
-            if since.elapsed() < IDLE && timeout(COURTESY, connection.test_connected()).await == Ok(true) {
+            if since.elapsed() < IDLE
+                && let Ok(Ok(_)) = timeout(COURTESY, connection.command(Rset)).await
+            {
                 return Some(connection);
             }
         }
@@ -198,35 +230,29 @@ impl Mailer {
         self.idle.lock().push(Idle { connection, since: Instant::now() });
     }
 
-    fn classify(&self, error: &SmtpError) -> MailError {
-        let cause = error.source().map(ToString::to_string).unwrap_or_default();
-        let text = match error.status() {
-            Some(code) => one_line(&format!("{self} answered {code} {cause}")),
-            None => one_line(&format!("the connection to {self} broke: {error}")),
+    fn classify(&self, error: &SmtpError, begun: bool) -> MailError {
+        if error.status().is_some() {
+            let text = one_line(&format!("{self} answered {}", transaction::words(error)));
+            return if error.is_permanent() {
+                MailError::Permanent(text)
+            } else {
+                MailError::Transient(text)
+            };
+        }
+        let text = one_line(&format!("the connection to {self} broke: {error}"));
+        if begun { MailError::Unknown(text) } else { MailError::Transient(text) }
+    }
+
+    /// Where the server took no recipient. It can take those of 4xx another time.
+    fn nobody(&self, refused: &[Refusal]) -> MailError {
+        let transient = refused.iter().any(|refusal| refusal.transient);
+        let of_kind = refused.iter().find(|refusal| refusal.transient == transient);
+        let words = of_kind.map_or("nothing", |refusal| &refusal.response);
+        let text = match refused.len() {
+            1 => one_line(&format!("{self} answered {words}")),
+            all => one_line(&format!("{self} took none of {all} recipients; it answered {words}")),
         };
-        if error.is_permanent() { MailError::Permanent(text) } else { MailError::Transient(text) }
-    }
-}
-
-/// One mail transaction. lettre's own `send` says QUIT and waits for the answer before it hands over
-/// a refusal; a server that stays silent there would turn a 5xx into a time-out.
-async fn converse(connection: &mut AsyncSmtpConnection, mail: &Composed) -> Result<Response, SmtpError> {
-    let parameters = match mail.international {
-        true => vec![MailParameter::SmtpUtfEight, MailParameter::Body(MailBodyParameter::EightBitMime)],
-        false => Vec::new(),
-    };
-    connection.command(Mail::new(Some(mail.sender.clone()), parameters)).await?;
-    for recipient in &mail.recipients {
-        connection.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
-    }
-    connection.command(Data).await?;
-    connection.message(&mail.message).await
-}
-
-/// Says goodbye to a server that refused something, beside the caller; others are hung up on.
-fn dismiss(mut connection: AsyncSmtpConnection, error: &SmtpError) {
-    if error.status().is_some() {
-        tokio::spawn(async move { timeout(COURTESY, connection.quit()).await });
+        if transient { MailError::Transient(text) } else { MailError::Permanent(text) }
     }
 }
 

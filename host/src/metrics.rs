@@ -18,6 +18,7 @@ const RETRIES: &str = "host_retries_total";
 const FAILURES: &str = "host_failures_total";
 const REDELIVERIES: &str = "host_redeliveries_total";
 const PUBLISH_FAILURES: &str = "host_publish_failures_total";
+const MAILS: &str = "host_mails_total";
 const LATENESS: &str = "host_lateness_seconds";
 const LAG: &str = "host_lag";
 const EFFECTS: &str = "host_effects_total";
@@ -48,6 +49,7 @@ fn install() -> Option<PrometheusHandle> {
         "Retry and dead-letter records that were not acknowledged, by reason."
     );
     describe_counter!(EFFECTS, "E-mails and requests of plugins, by result.");
+    describe_counter!(MAILS, "E-mails that plugins asked for, by result.");
     describe_histogram!(LATENESS, Unit::Seconds, "How long after its due time a retry was begun.");
     describe_gauge!(LAG, "Messages before the committable position; in a retry topic, those that wait.");
     describe_gauge!(IN_FLIGHT, "Messages under way.");
@@ -138,6 +140,11 @@ impl Messages {
 /// A record was not acknowledged.
 pub fn publish_failed(topic: &str, reason: &impl Display) {
     counter!(PUBLISH_FAILURES, "topic" => topic.to_owned(), "reason" => reason.to_string()).increment(1);
+}
+
+/// A plugin asked for an e-mail.
+pub fn mail(plugin: &Arc<str>, result: &'static str) {
+    counter!(MAILS, "plugin" => Arc::clone(plugin), "result" => result).increment(1);
 }
 
 /// A retry was begun so long after its due time.

@@ -17,7 +17,7 @@ use super::output::{note, print};
 use crate::app;
 use crate::cli::RunArgs;
 use crate::config::layers::Origins;
-use crate::config::{self, LimitSettings, PluginSettings, Properties, RuleSettings, reference};
+use crate::config::{self, LimitSettings, MailSettings, PluginSettings, Properties, RuleSettings, reference};
 use crate::effect::Effects;
 use crate::error::Failure;
 use crate::kafka::errors::{self, Context};
@@ -25,6 +25,7 @@ use crate::pipeline::worker;
 use crate::plugin::Plugin;
 use crate::plugin::call::Services;
 use crate::plugin::limits::Limits;
+use crate::plugin::mail::grant::{Pattern, Redirect};
 use crate::store::StoreUrl;
 
 /// Arguments of `host config`.
@@ -128,6 +129,9 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
     if let Some(url) = mail {
         text.push_str("\n[mail]\n");
         line(&mut text, "url", &url.into(), from("mail.url"));
+        if let Some(ca) = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref()) {
+            line(&mut text, "ca", &ca.display().to_string().into(), "file");
+        }
     }
     if let Some(url) = args.store.as_deref() {
         text.push_str("\n[store]\n");
@@ -177,6 +181,7 @@ fn shown(plugin: &Plugin, path: &Path, settings: Option<&PluginSettings>, from: 
     for (key, value) in &set.config {
         line(&mut text, &format!("config.{key:?}"), &value.to_string().into(), "file");
     }
+    shown_mail(&mut text, &set.mail);
     for (url, http) in &set.http {
         let _ = writeln!(text, "[plugin.http.{url:?}]");
         for (name, value) in &http.headers {
@@ -203,6 +208,26 @@ fn shown(plugin: &Plugin, path: &Path, settings: Option<&PluginSettings>, from: 
     }
     subscription.policy.rules().iter().for_each(|rule| shown_rule(&mut text, rule));
     text
+}
+
+fn shown_mail(text: &mut String, set: &MailSettings) {
+    if *set == MailSettings::default() {
+        return;
+    }
+    text.push_str("[plugin.mail]\n");
+    let list = |patterns: &Option<Vec<Pattern>>| {
+        patterns.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().into())
+    };
+    for (key, value) in [
+        ("senders", list(&set.senders)),
+        ("recipients", list(&set.recipients)),
+        ("per-minute", set.per_minute.map(|count| i64::from(count.get()).into())),
+        ("redirect-all", set.redirect_all.as_ref().map(|Redirect(address)| address.to_string().into())),
+    ] {
+        if let Some(value) = value {
+            line(text, key, &value, "file");
+        }
+    }
 }
 
 fn shown_limits(text: &mut String, limits: &Limits, set: &LimitSettings) {

@@ -13,6 +13,7 @@ use super::{HttpSettings, Value};
 use crate::kafka::order::Ordering;
 use crate::pipeline::rules::Action;
 use crate::plugin::grants::Allow;
+use crate::plugin::mail::grant::{Pattern, Redirect};
 
 /// One plugin, and what it may subscribe to. What is left out is as the plugin describes itself.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -81,6 +82,9 @@ pub struct PluginSettings {
     /// What one call may use up.
     #[serde(default)]
     pub limits: LimitSettings,
+    /// Who it may write to, as whom, and how often. This grants nothing: `mail` must be in `allow`.
+    #[serde(default)]
+    pub mail: MailSettings,
     /// When its failed messages are tried again.
     #[serde(default)]
     pub retry: RetrySettings,
@@ -129,6 +133,31 @@ impl Unsettled {
             Self::DeadLetter => "dead-letter",
         }
     }
+}
+
+/// Who a plugin may write to, as whom, and how often. An e-mail that is not allowed is not sent, and
+/// the plugin is told `denied`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct MailSettings {
+    /// Senders it may have: `user@example.com`, or `*@example.com` for all of a domain. Without this
+    /// key any; with an empty list none.
+    #[schemars(with = "Option<Vec<String>>", example = ["no-reply@example.com", "*@example.com"])]
+    pub senders: Option<Vec<Pattern>>,
+    /// Recipients it may have, in `to`, `cc` and `bcc`: `example.com` for all of a domain,
+    /// `*.example.com` for all of the domains below it, or `user@example.com`. One that is not allowed
+    /// denies the whole e-mail. Without this key any; with an empty list none.
+    #[schemars(with = "Option<Vec<String>>", example = ["example.com", "*.example.com", "a@b.c"])]
+    pub recipients: Option<Vec<Pattern>>,
+    /// How many e-mails a minute it may send in this process: so many at once, and from then on one
+    /// whenever its share of the minute is over. What is beyond it is not sent: the message waits, with
+    /// the code `too-many-mails`, and spends no attempt.
+    #[schemars(with = "Option<u32>", example = 600)]
+    pub per_minute: Option<NonZeroU32>,
+    /// Where all of its e-mail goes instead, for staging. What was meant is in `X-Original-To`,
+    /// `X-Original-Cc` and `X-Original-Bcc`, and must be allowed all the same.
+    #[schemars(with = "Option<String>", example = "staging@example.com")]
+    pub redirect_all: Option<Redirect>,
 }
 
 /// When failed messages are tried again. Each different delay is a topic.

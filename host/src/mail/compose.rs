@@ -33,7 +33,7 @@ const OWNED_FAMILIES: [&str; 3] = ["arc-", "content-", "resent-"];
 
 /// An e-mail ready for the wire.
 pub(super) struct Composed {
-    /// `<uuid@the sender's domain>`.
+    /// `<name@the sender's domain>`.
     pub(super) id: String,
     pub(super) sender: Mailbox,
     /// To, cc and bcc.
@@ -44,8 +44,8 @@ pub(super) struct Composed {
     pub(super) international: bool,
 }
 
-/// Checks and encodes an e-mail. The error says which part is wrong, and why.
-pub(super) fn compose(email: &Email) -> Result<Composed, String> {
+/// Checks and encodes an e-mail; `name` is its `Message-ID`'s. The error says which part is wrong, and why.
+pub(super) fn compose(email: &Email, name: &str) -> Result<Composed, String> {
     check("the subject", &email.subject)?;
     let sender = named("the sender", &email.sender)?;
     let to = all_named("to", &email.to)?;
@@ -55,7 +55,7 @@ pub(super) fn compose(email: &Email) -> Result<Composed, String> {
         [&to, &cc, &bcc].into_iter().flatten().map(|named| named.email.clone()).collect();
     let envelope = Envelope::new(Some(sender.email.clone()), recipients.clone())
         .map_err(|_| "there is no recipient: to, cc and bcc are all empty".to_owned())?;
-    let id = format!("<{}@{}>", uuid::Uuid::now_v7(), sender.email.domain());
+    let id = format!("<{name}@{}>", sender.email.domain());
 
     let mut builder = Message::builder()
         .envelope(envelope)
@@ -159,12 +159,20 @@ fn named(role: &str, address: &Address) -> Result<Named, String> {
     if let Some(name) = name {
         check(&format!("{role}: the name"), name)?;
     }
-    check(&format!("{role}: the address"), &address.email)?;
-    let email = address.email.trim();
-    let parsed = email
-        .parse()
-        .map_err(|error| format!("{role}: {} is not an e-mail address: {error}", quoted(email)))?;
+    let parsed = address.parse().map_err(|why| format!("{role}: {why}"))?;
     Ok(Named::new(name.map(str::to_owned), parsed))
+}
+
+impl Address {
+    /// What comes before and after the `@`, and nothing else.
+    ///
+    /// # Errors
+    /// Why it is not an address.
+    pub fn parse(&self) -> Result<Mailbox, String> {
+        check("the address", &self.email)?;
+        let email = self.email.trim();
+        email.parse().map_err(|error| format!("{} is not an e-mail address: {error}", quoted(email)))
+    }
 }
 
 /// No line breaks, no NUL, nothing else that a header could be broken with.

@@ -1,10 +1,13 @@
 //! Which SMTP server, and how to get a connection that is ready for mail.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Tls, TlsParameters};
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, Certificate, Tls, TlsParameters, TlsParametersBuilder,
+};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
 use percent_encoding::percent_decode_str;
@@ -12,6 +15,9 @@ use url::{Host, Url};
 
 use super::one_line;
 use crate::error::Failure;
+
+/// How a certificate in PEM begins.
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// An SMTP server as its URL describes it.
 pub(super) struct Server {
@@ -25,7 +31,7 @@ pub(super) struct Server {
 impl Server {
     /// See [`super::Mailer::from_url`]. Parts of the URL are never repeated in an error: a password
     /// with an unescaped `/` or `?` can end up in any of them.
-    pub(super) fn from_url(text: &str) -> Result<Self, Failure> {
+    pub(super) fn from_url(text: &str, ca: Option<&Path>) -> Result<Self, Failure> {
         let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
         if url.path().contains('@') || url.fragment().is_some() {
             return Err(wrong("a special character in the user or password is not percent-encoded"));
@@ -36,7 +42,7 @@ impl Server {
             Some(Host::Ipv6(address)) => address.to_string(),
             _ => return Err(wrong("it names no host")),
         };
-        let (tls, default_port) = security(&url, &host)?;
+        let (tls, default_port) = security(&url, &host, authorities(ca)?)?;
         let port = url.port().unwrap_or(default_port);
         if port == 0 {
             return Err(wrong("port 0 cannot be connected to"));
@@ -80,10 +86,30 @@ impl Server {
     }
 }
 
-fn security(url: &Url, host: &str) -> Result<(Tls, u16), Failure> {
+/// The certificates of a file, to be trusted beside the public authorities.
+fn authorities(path: Option<&Path>) -> Result<Option<Certificate>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let wrong = |why: &str| {
+        Failure::usage(format!("mail.ca: {}: {why}", path.display()))
+            .help("name a file of certificates in PEM, `-----BEGIN CERTIFICATE-----` and so on")
+    };
+    let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
+    if !pem.windows(PEM.len()).any(|window| window == PEM) {
+        return Err(wrong("it holds no certificate"));
+    }
+    // What is in it is looked at only when it is used.
+    let usable = |ca: Certificate| {
+        let builder = TlsParameters::builder("localhost".to_owned());
+        builder.add_root_certificate(ca.clone()).build().map(|_| ca)
+    };
+    Certificate::from_pem(&pem).and_then(usable).map(Some).map_err(|error| wrong(&error.to_string()))
+}
+
+fn security(url: &Url, host: &str, ca: Option<Certificate>) -> Result<(Tls, u16), Failure> {
     let parameters = || {
-        TlsParameters::new(host.to_owned())
-            .map_err(|error| wrong(&format!("TLS cannot be set up for its host: {error}")))
+        let builder = TlsParameters::builder(host.to_owned());
+        let builder = ca.iter().cloned().fold(builder, TlsParametersBuilder::add_root_certificate);
+        builder.build().map_err(|error| wrong(&format!("TLS cannot be set up for its host: {error}")))
     };
     let mut query = url.query_pairs();
     let option = query.next();
@@ -156,8 +182,24 @@ mod tests {
             ),
             ("smtps://u:p@mail.example.com", "smtps://mail.example.com:465"),
         ] {
-            assert_eq!(Server::from_url(url).unwrap().to_string(), shown);
+            assert_eq!(Server::from_url(url, None).unwrap().to_string(), shown);
         }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused_and_named() {
+        let path = std::env::temp_dir().join(format!("host-mail-ca-{}", std::process::id()));
+        for content in
+            [None, Some("no PEM"), Some("-----BEGIN CERTIFICATE-----\nQQ\n-----END CERTIFICATE-----")]
+        {
+            if let Some(content) = content {
+                std::fs::write(&path, content).expect("written");
+            }
+            let Err(failure) = Server::from_url("smtps://host", Some(&path)) else { panic!("{content:?}") };
+            let text = failure.to_string();
+            assert!(text.contains("mail.ca") && text.contains("host-mail-ca"), "{text}");
+        }
+        std::fs::remove_file(&path).expect("removed");
     }
 
     #[test]
@@ -181,7 +223,7 @@ mod tests {
             "smtps://host?tls=required",
             "smtp://host/a%20b",
         ] {
-            let Err(failure) = Server::from_url(url) else { panic!("accepted: {url}") };
+            let Err(failure) = Server::from_url(url, None) else { panic!("accepted: {url}") };
             assert_eq!(failure.code(), 2);
             let text = failure.to_string();
             assert!(

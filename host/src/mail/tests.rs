@@ -13,13 +13,13 @@ use parking_lot::Mutex;
 use super::*;
 
 /// What a test's server does with recipients and with the finished e-mail.
-type Answer = fn() -> Response;
+type Answers = fn() -> Response;
 /// Envelope recipients and data.
 type Caught = (Vec<String>, Vec<u8>);
 
 #[derive(Clone)]
 struct Catcher {
-    rcpt: Answer,
+    rcpt: Answers,
     end: Arc<dyn Fn() -> Response + Send + Sync>,
     data: Vec<u8>,
     to: Vec<String>,
@@ -52,7 +52,7 @@ fn ok() -> Response {
     mailin_embedded::response::OK
 }
 
-fn serve(rcpt: Answer, end: impl Fn() -> Response + Send + Sync + 'static) -> (Mailer, Receiver<Caught>) {
+fn serve(rcpt: Answers, end: impl Fn() -> Response + Send + Sync + 'static) -> (Mailer, Receiver<Caught>) {
     let (caught, mails) = channel();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -63,7 +63,7 @@ fn serve(rcpt: Answer, end: impl Fn() -> Response + Send + Sync + 'static) -> (M
 }
 
 fn mailer(address: SocketAddr) -> Mailer {
-    Mailer::from_url(&format!("smtp://{address}")).unwrap()
+    Mailer::from_url(&format!("smtp://{address}"), None).unwrap()
 }
 
 fn address(email: &str) -> Address {
@@ -103,10 +103,17 @@ fn transient(result: Result<Receipt, MailError>) -> String {
     }
 }
 
+fn unknown(result: Result<Receipt, MailError>) -> String {
+    match result {
+        Err(MailError::Unknown(text)) => text,
+        other => panic!("not unknown: {other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn delivers_text_with_utf8_everywhere() {
     let (mailer, mails) = serve(ok, ok);
-    let receipt = mailer.send(&email()).await.unwrap();
+    let receipt = mailer.send(&email(), "0").await.unwrap();
     let (to, bytes) = mails.recv().unwrap();
     let mail = parse(&bytes);
     assert_eq!(to, ["to@example.com"]);
@@ -114,7 +121,7 @@ async fn delivers_text_with_utf8_everywhere() {
     assert_eq!(mail.from().unwrap().first().unwrap().name(), Some("보내는 이"));
     assert_eq!(mail.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), "본문\n.\n끝");
     assert_eq!(format!("<{}>", mail.message_id().unwrap()), receipt.id);
-    assert!(receipt.id.ends_with("@example.com>"), "{}", receipt.id);
+    assert_eq!(receipt.id, "<0@example.com>");
     assert_eq!(receipt.response, "250 OK");
     assert!(bytes.is_ascii());
 }
@@ -136,7 +143,7 @@ async fn delivers_every_part_of_an_email() {
         }],
         ..email()
     };
-    mailer.send(&email).await.unwrap();
+    mailer.send(&email, "0").await.unwrap();
     let (to, bytes) = mails.recv().unwrap();
     let mail = parse(&bytes);
     assert_eq!(to, ["a@example.com", "b@example.com", "c@example.com", "hidden@example.com"]);
@@ -166,7 +173,8 @@ fn scripted(mut reply: impl FnMut(&str) -> String + Send + 'static) -> SocketAdd
         while let (Ok(()), Some(Ok(line))) = (said, lines.next()) {
             said = say(&reply(&line));
             if line == "DATA" {
-                lines.find(|line| line.as_ref().is_ok_and(|line| line == "."));
+                // Without the whole content there is nothing to answer.
+                let Some(_) = lines.find(|line| line.as_ref().is_ok_and(|line| line == ".")) else { return };
                 said = say(&reply("."));
             }
         }
@@ -186,17 +194,95 @@ async fn one_connection_serves_many_emails() {
         _ => "250 fine".to_owned(),
     }));
     for n in 1..=3 {
-        assert_eq!(mailer.send(&email()).await.unwrap().response, format!("250 queued as {n}"));
+        assert_eq!(mailer.send(&email(), "0").await.unwrap().response, format!("250 queued as {n}"));
+    }
+}
+
+/// Refuses recipients whose name begins with a code, with it; notes every line.
+fn choosy() -> (Mailer, Receiver<String>) {
+    let (tell, told) = channel();
+    let address = scripted(move |line| {
+        tell.send(line.to_owned()).unwrap();
+        match line.strip_prefix("RCPT TO:<").map(|rest| &rest[..3]) {
+            Some(code) if code.starts_with(['4', '5']) => format!("{code} not {code}"),
+            _ if line == "DATA" => "354 go on".to_owned(),
+            _ => "250 fine".to_owned(),
+        }
+    });
+    (mailer(address), told)
+}
+
+fn to(recipients: &[&str]) -> Email {
+    Email { to: recipients.iter().map(|recipient| address(recipient)).collect(), ..email() }
+}
+
+#[tokio::test]
+async fn those_whom_the_server_takes_have_the_email_and_the_others_are_told() {
+    let (mailer, told) = choosy();
+    let mut mail = to(&["550@example.com", "a@example.com"]);
+    (mail.cc, mail.bcc) = (vec![address("451@example.com")], vec![address("b@example.com")]);
+    let receipt = mailer.send(&mail, "0").await.unwrap();
+    let refused = |recipient: &str, transient, response: &str| Refusal {
+        recipient: recipient.to_owned(),
+        transient,
+        response: response.to_owned(),
+    };
+    assert_eq!(
+        receipt.refused,
+        [refused("550@example.com", false, "550 not 550"), refused("451@example.com", true, "451 not 451")]
+    );
+    assert_eq!(told.try_iter().filter(|line| line.starts_with("RCPT")).count(), 4);
+}
+
+#[tokio::test]
+async fn nobody_taken_is_transient_with_one_4xx_and_keeps_the_connection() {
+    let (mailer, told) = choosy();
+    let text = transient(mailer.send(&to(&["550@example.com", "452@example.com"]), "0").await);
+    assert!(text.contains("none of 2 recipients") && text.contains("452 not 452"), "{text}");
+    let text = permanent(mailer.send(&to(&["550@example.com", "553@example.com"]), "0").await);
+    assert!(text.contains("550 not 550"), "{text}");
+    // The server listens no longer: this is the same connection.
+    assert_eq!(mailer.send(&email(), "0").await.unwrap().refused, []);
+    let commands: Vec<_> = told.try_iter().map(|line| line.chars().take(4).collect::<String>()).collect();
+    let refused = ["MAIL", "RCPT", "RCPT", "RSET"];
+    let taken = ["MAIL", "RCPT", "DATA"];
+    // After the greeting; the script notes the end of the content as a line of its own.
+    let commands = &commands[1..commands.len() - 1];
+    assert_eq!(commands, [&refused[..], &refused, &taken].concat());
+}
+
+#[tokio::test]
+async fn a_server_that_says_goodbye_to_a_recipient_is_transient() {
+    let address =
+        scripted(|line| if line.starts_with("RCPT") { "421 closing" } else { "250 fine" }.to_owned());
+    let mailer = mailer(address);
+    let text = transient(mailer.send(&to(&["a@example.com", "b@example.com"]), "0").await);
+    assert!(text.contains("421 closing"), "{text}");
+    assert!(mailer.idle.lock().is_empty());
+}
+
+/// Whether the server says so after the content, or only hangs up, makes the difference.
+#[tokio::test]
+async fn a_connection_that_breaks_is_unknown_once_the_content_began() {
+    for (at, sent) in [("MAIL", false), ("RCPT", false), ("DATA", false), (".", true)] {
+        let address = scripted(move |line| match line.split(' ').next() {
+            Some(word) if word == at => panic!("the connection breaks at {at}"),
+            Some("DATA") => "354 go on".to_owned(),
+            _ => "250 fine".to_owned(),
+        });
+        let result = mailer(address).send(&email(), "0").await;
+        let text = if sent { unknown(result) } else { transient(result) };
+        assert!(text.contains("broke"), "{at}: {text}");
     }
 }
 
 #[tokio::test]
 async fn an_answer_of_4xx_is_transient_and_5xx_permanent() {
     let (mailer, _mails) = serve(|| Response::custom(450, "mailbox busy".to_owned()), ok);
-    let text = transient(mailer.send(&email()).await);
+    let text = transient(mailer.send(&email(), "0").await);
     assert!(text.contains("450 mailbox busy"), "{text}");
     let (mailer, _mails) = serve(|| Response::custom(550, "no such user".to_owned()), ok);
-    let text = permanent(mailer.send(&email()).await);
+    let text = permanent(mailer.send(&email(), "0").await);
     assert!(text.contains("550 no such user"), "{text}");
 }
 
@@ -205,7 +291,7 @@ async fn an_answer_of_4xx_is_transient_and_5xx_permanent() {
 async fn a_refusal_is_reported_although_the_server_goes_silent() {
     let (mailer, _mails) = serve(ok, || Response::custom(554, "spam".to_owned()));
     let start = Instant::now();
-    let text = permanent(mailer.send(&email()).await);
+    let text = permanent(mailer.send(&email(), "0").await);
     assert!(text.contains("554 spam"), "{text}");
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
@@ -218,7 +304,7 @@ async fn a_connection_the_server_closed_is_replaced() {
         last
     });
     for _ in 0..3 {
-        mailer.send(&email()).await.unwrap();
+        mailer.send(&email(), "0").await.unwrap();
         mails.recv().unwrap();
     }
 }
@@ -226,7 +312,7 @@ async fn a_connection_the_server_closed_is_replaced() {
 #[tokio::test]
 async fn nobody_listening_is_transient() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let text = transient(mailer(address).send(&email()).await);
+    let text = transient(mailer(address).send(&email(), "0").await);
     assert!(text.contains(&format!("smtp://{address}")), "{text}");
 }
 
@@ -235,7 +321,7 @@ async fn a_hung_server_is_transient_within_the_bound() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mailer = mailer(silent.local_addr().unwrap()).with_bound(Duration::from_millis(300));
     let start = Instant::now();
-    let text = transient(mailer.send(&email()).await);
+    let text = transient(mailer.send(&email(), "0").await);
     assert!(text.contains("within 0.3 s"), "{text}");
     assert!((300..1500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
 }
@@ -257,10 +343,10 @@ async fn an_email_cut_off_by_the_bound_does_not_disturb_the_next() {
         }
     });
     let mailer = mailer.with_bound(Duration::from_millis(300));
-    transient(mailer.send(&email()).await);
+    unknown(mailer.send(&email(), "0").await);
     release.send(()).unwrap();
     mails.recv().unwrap();
-    let text = permanent(mailer.send(&email()).await);
+    let text = permanent(mailer.send(&email(), "0").await);
     assert!(text.contains("554 not this one"), "{text}");
 }
 
@@ -271,7 +357,7 @@ async fn at_most_ten_connections_and_every_email_arrives() {
     let sends: Vec<_> = (0..200)
         .map(|_| {
             let mailer = Arc::clone(&mailer);
-            tokio::spawn(async move { mailer.send(&email()).await })
+            tokio::spawn(async move { mailer.send(&email(), "0").await })
         })
         .collect();
     for send in sends {
@@ -285,10 +371,10 @@ async fn at_most_ten_connections_and_every_email_arrives() {
 async fn a_server_without_starttls_or_login_is_transient() {
     let (mailer, _mails) = serve(ok, ok);
     let address = mailer.to_string().replace("smtp://", "");
-    let required = Mailer::from_url(&format!("smtp://{address}?tls=required")).unwrap();
-    assert!(transient(required.send(&email()).await).contains("STARTTLS"));
-    let login = Mailer::from_url(&format!("smtp://user:hunter2@{address}")).unwrap();
-    let text = transient(login.send(&email()).await);
+    let required = Mailer::from_url(&format!("smtp://{address}?tls=required"), None).unwrap();
+    assert!(transient(required.send(&email(), "0").await).contains("STARTTLS"));
+    let login = Mailer::from_url(&format!("smtp://user:hunter2@{address}"), None).unwrap();
+    let text = transient(login.send(&email(), "0").await);
     assert!(text.contains("login") && !text.contains("hunter2"), "{text}");
 }
 
@@ -303,8 +389,8 @@ async fn a_refused_login_is_transient_and_shows_no_secret() {
         }
         _ => "250 fine".to_owned(),
     });
-    let mailer = Mailer::from_url(&format!("smtp://user:hunter%32@{address}")).unwrap();
-    let text = transient(mailer.send(&email()).await);
+    let mailer = Mailer::from_url(&format!("smtp://user:hunter%32@{address}"), None).unwrap();
+    let text = transient(mailer.send(&email(), "0").await);
     assert_eq!(told.recv().unwrap(), "AUTH PLAIN AHVzZXIAaHVudGVyMg==");
     assert!(text.contains("login with 535") && !text.contains("hunter2") && !text.contains("AHVz"), "{text}");
     assert!(!format!("{mailer:?} {mailer}").contains("hunter"));
@@ -313,6 +399,7 @@ async fn a_refused_login_is_transient_and_shows_no_secret() {
 #[tokio::test]
 async fn an_address_that_is_not_ascii_needs_the_servers_consent() {
     let (mailer, _mails) = serve(ok, ok);
-    let text = permanent(mailer.send(&Email { to: vec![address("사용자@example.com")], ..email() }).await);
+    let text =
+        permanent(mailer.send(&Email { to: vec![address("사용자@example.com")], ..email() }, "0").await);
     assert!(text.contains("SMTPUTF8"), "{text}");
 }

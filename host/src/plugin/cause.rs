@@ -7,6 +7,7 @@ use wasmtime_wasi::I32Exit;
 use super::bindings::consumer::plugin::types::{Failure, RetryLater};
 use super::call::Call;
 use super::limits::Exceeded;
+use super::mail::grant::TooMany;
 use crate::effect::Interrupted;
 
 /// The longest failure code, in bytes.
@@ -88,6 +89,9 @@ impl Cause {
             return Self::exceeded(limit, call).with_backtrace(error);
         } else if let Some(interrupted) = error.downcast_ref() {
             return Self::interrupted(interrupted);
+        } else if let Some(too_many) = error.downcast_ref::<TooMany>() {
+            let cause = Self::own("consumer.plugin.Effect", "too-many-mails", &too_many.to_string());
+            return Self { leads_to: LeadsTo::Wait(too_many.millis()), ..cause };
         } else if let Some(I32Exit(status)) = error.downcast_ref() {
             let detail = format!("the plugin ended itself with status {status}");
             Self::own("consumer.plugin.Exit", "exit", &detail)

@@ -11,8 +11,9 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::http::Outbound;
 use super::limits::Limits;
-use crate::config::PluginSettings;
+use super::mail::grant::MailGrant;
 use crate::config::plugin::Unsettled;
+use crate::config::{MailSettings, PluginSettings};
 use crate::error::Failure;
 use crate::http::client::Client;
 use crate::http::credentials::Credentials;
@@ -89,8 +90,8 @@ impl<'de> Deserialize<'de> for Allow {
 pub struct Grants {
     /// Values of its configuration.
     pub config: HashMap<String, String>,
-    /// Whether it may send e-mail.
-    pub mail: bool,
+    /// Whether it may send e-mail, and which.
+    pub mail: Option<Arc<MailGrant>>,
     /// Where it may send HTTP requests.
     pub http: Option<Arc<Outbound>>,
     /// What becomes of an effect that may have happened.
@@ -108,7 +109,9 @@ impl Grants {
     /// # Errors
     /// What is not possible, or is not there.
     pub fn new(settings: Option<&PluginSettings>) -> Result<Self, Failure> {
-        let Some(settings) = settings else { return Ok(Self { mail: true, ..Self::default() }) };
+        let Some(settings) = settings else {
+            return Ok(Self { mail: Some(Arc::default()), ..Self::default() });
+        };
         let mut grants =
             Self { limits: Limits::new(&settings.limits).map_err(Failure::usage)?, ..Self::default() };
         grants.unsettled = settings.unsettled.unwrap_or_default();
@@ -118,7 +121,7 @@ impl Grants {
         let (mut targets, mut networks) = (Vec::new(), Vec::new());
         for allow in &settings.allow {
             match allow {
-                Allow::Mail => grants.mail = true,
+                Allow::Mail => grants.mail = Some(Arc::new(MailGrant::new(&settings.mail))),
                 Allow::Http(target) => targets.push(target.clone()),
                 Allow::Network(network) => networks.push(*network),
                 // One that is not set is not there for the plugin either.
@@ -141,6 +144,11 @@ impl Grants {
         } else if !networks.is_empty() {
             let what = "`allow` lists a network, but no URL whose host may be there";
             return Err(Failure::usage(what).help("add the URL to the plugin's `allow`"));
+        }
+        if grants.mail.is_none() && settings.mail != MailSettings::default() {
+            let what =
+                "plugin.mail says which e-mails may be sent, and `mail` is not in the plugin's `allow`";
+            return Err(Failure::usage(what).help("write allow = [\"mail\"], or take [plugin.mail] out"));
         }
         Ok(grants)
     }
@@ -175,11 +183,16 @@ mod tests {
     #[test]
     fn what_is_not_listed_is_not_granted() {
         let grants = Grants::new(Some(&PluginSettings::default())).expect("grants");
-        assert!(!grants.mail && grants.environment.is_empty() && grants.directories.is_empty());
+        assert!(grants.mail.is_none() && grants.environment.is_empty() && grants.directories.is_empty());
         let allow = vec![Allow::Env("HOST_TEST_NO_SUCH_VARIABLE".into()), Allow::Env("PATH".into())];
         let grants =
             Grants::new(Some(&PluginSettings { allow, ..PluginSettings::default() })).expect("grants");
         assert_eq!(grants.environment, [("PATH".to_owned(), std::env::var("PATH").expect("a path"))]);
+        let mail = MailSettings { senders: Some(vec![]), ..MailSettings::default() };
+        let refused = Grants::new(Some(&PluginSettings { mail, ..PluginSettings::default() }));
+        assert!(
+            refused.expect_err("no `mail`").to_string().contains("`mail` is not in the plugin's `allow`")
+        );
         let allow = vec![Allow::Directory("/no/such/directory".into())];
         let refused = Grants::new(Some(&PluginSettings { allow, ..PluginSettings::default() }));
         assert!(refused.expect_err("not there").to_string().contains("/no/such/directory"));

@@ -1,23 +1,29 @@
 //! The contract's `mail` import.
 
+pub mod grant;
+
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use self::grant::{MailGrant, Refused, TooMany};
 use super::bindings::consumer::plugin::mail;
 use super::call::{Call, Services};
 use super::limits::Exceeded;
-use crate::effect::{Content, Digest, Interrupted, Key, Performed, Record, Recorded};
+use crate::effect::{Content, Digest, Key, Performed, Record, Recorded};
 use crate::mail::{self as host_mail, MailError};
+use crate::metrics;
 
 impl mail::Host for Call {
     async fn send(
         &mut self,
         emails: Vec<mail::Email>,
     ) -> wasmtime::Result<Vec<Result<mail::Receipt, mail::Error>>> {
-        let Some(services) = self.services.clone().filter(|_| self.grants.mail) else {
-            let denied = || Err(mail::Error::Denied("`mail` is not in the plugin's `allow`".to_owned()));
-            return Ok(emails.iter().map(|_| denied()).collect());
+        let plugin = self.output.plugin();
+        let (Some(services), Some(grant)) = (self.services.clone(), self.grants.mail.clone()) else {
+            let denied = |_| {
+                metrics::mail(&plugin, "denied");
+                Err(mail::Error::Denied("`mail` is not in the plugin's `allow`".to_owned()))
+            };
+            return Ok(emails.iter().map(denied).collect());
         };
         let mut results = Vec::with_capacity(emails.len());
         for email in emails {
@@ -26,41 +32,81 @@ impl mail::Host for Call {
                 return Err(self.exceed(Exceeded::Mail));
             }
             let email = host_mail::Email::from(email);
-            let key = self.effect(digest(&email));
-            results.push(send(&services, key, email).await?.map_err(mail::Error::from));
+            let (name, result) = match grant.check(&email) {
+                Ok(()) => {
+                    let key = self.effect(digest(&email));
+                    let sent = send(&services, &grant, key, email).await;
+                    let sent = sent.inspect_err(|_| metrics::mail(&plugin, "not-tried"))?;
+                    let name = if services.mailer.is_some() { name_of(&sent) } else { "logged" };
+                    (name, sent.map_err(mail::Error::from))
+                }
+                Err(refused @ Refused::Denied(_)) => ("denied", Err(refused.into())),
+                Err(refused @ Refused::NoAddress(_)) => ("permanent", Err(refused.into())),
+            };
+            metrics::mail(&plugin, name);
+            results.push(result);
         }
         Ok(results)
     }
 }
 
+/// What it is counted as.
+fn name_of(sent: &Result<mail::Receipt, MailError>) -> &'static str {
+    match sent {
+        Ok(receipt) if receipt.refused.is_empty() => "sent",
+        Ok(_) => "sent-in-part",
+        Err(MailError::Transient(_)) => "transient",
+        Err(MailError::Permanent(_)) => "permanent",
+        Err(MailError::Unknown(_)) => "unknown",
+    }
+}
+
 async fn send(
     services: &Services,
+    grant: &Arc<MailGrant>,
     key: Key,
     email: host_mail::Email,
-) -> Result<Result<mail::Receipt, MailError>, Interrupted> {
+) -> wasmtime::Result<Result<mail::Receipt, MailError>> {
     let Some(mailer) = &services.mailer else {
         let response = "logged only".to_owned();
         return Ok(Ok(mail::Receipt { id: String::new(), response, refused: Vec::new() }));
     };
-    let mailer = Arc::clone(mailer);
+    let (mailer, grant) = (Arc::clone(mailer), Arc::clone(grant));
+    let name = key.id();
     let sending = async move {
-        match mailer.send(&email).await {
-            Ok(receipt) => Performed::Done(Kept { id: receipt.id, response: receipt.response }),
-            Err(error) => Performed::Failed(error),
+        // Counted here: what was sent by an earlier try is not sent, and counts no more.
+        if let Err(too_many) = grant.count() {
+            return Performed::Failed(NotSent::TooMany(too_many));
+        }
+        match mailer.send(&grant.redirected(email), &name).await {
+            Ok(receipt) => Performed::Done(receipt),
+            Err(error @ MailError::Unknown(_)) => Performed::Unknown(NotSent::Mail(error)),
+            Err(error) => Performed::Failed(NotSent::Mail(error)),
         }
     };
-    let sent = services.effects.once(key, sending).await?;
-    Ok(sent.map(|Kept { id, response }| mail::Receipt { id, response, refused: Vec::new() }))
+    match services.effects.once(key, sending).await? {
+        Ok(receipt) => Ok(Ok(receipt.into())),
+        Err(NotSent::Mail(error)) => Ok(Err(error)),
+        Err(NotSent::TooMany(too_many)) => Err(too_many.into()),
+    }
 }
 
-/// What is remembered of an e-mail that the server took.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    id: String,
-    response: String,
+/// Why an e-mail was not sent.
+enum NotSent {
+    Mail(MailError),
+    TooMany(TooMany),
 }
 
-impl Recorded for Kept {
+impl From<Refused> for mail::Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Denied(text) => Self::Denied(text),
+            Refused::NoAddress(text) => Self::Permanent(text),
+        }
+    }
+}
+
+impl Recorded for host_mail::Receipt {
     fn record(&self) -> Record {
         Record { head: serde_json::to_string(self).unwrap_or_default(), body: Vec::new() }
     }
@@ -70,9 +116,22 @@ impl Recorded for Kept {
     }
 }
 
+impl From<host_mail::Receipt> for mail::Receipt {
+    fn from(receipt: host_mail::Receipt) -> Self {
+        let refused = receipt.refused.into_iter().map(|refusal| mail::Refusal {
+            recipient: refusal.recipient,
+            transient: refusal.transient,
+            response: refusal.response,
+        });
+        Self { id: receipt.id, response: receipt.response, refused: refused.collect() }
+    }
+}
+
 impl From<MailError> for mail::Error {
     fn from(error: MailError) -> Self {
         match error {
+            // The plugin can only try again; whether that sends it again is the host's to know.
+            error @ MailError::Unknown(_) => Self::Transient(error.to_string()),
             MailError::Transient(text) => Self::Transient(text),
             MailError::Permanent(text) => Self::Permanent(text),
         }

@@ -10,7 +10,7 @@ mod imports;
 mod kept;
 pub mod limits;
 pub mod load;
-mod mail;
+pub mod mail;
 pub mod output;
 pub mod subscription;
 
@@ -118,7 +118,8 @@ impl Plugin {
 
     /// Whether it can do something to the outside world.
     pub fn has_effects(&self) -> bool {
-        (self.wants_mail && self.grants.mail) || (self.wants_http && self.grants.http.is_some())
+        let mails = self.wants_mail && self.grants.mail.is_some();
+        mails || (self.wants_http && self.grants.http.is_some())
     }
 
     fn store(&self, place: Place) -> Store<Call> {

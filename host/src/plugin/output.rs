@@ -61,6 +61,11 @@ impl Output {
         state.said.clear();
     }
 
+    /// The name of the plugin that says it.
+    pub fn plugin(&self) -> Arc<str> {
+        Arc::clone(&self.state.lock().place.plugin)
+    }
+
     /// Writes what has no line break at its end.
     pub fn flush(&self) {
         let state = &mut *self.state.lock();

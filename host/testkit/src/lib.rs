@@ -6,6 +6,7 @@
 mod guard;
 mod http;
 mod kafka;
+mod postfix;
 mod postgres;
 mod process;
 mod rng;
@@ -16,6 +17,7 @@ mod wait;
 pub use http::{Response, get, post, request};
 pub use kafka::secured::{PASSWORD, Secured, USER};
 pub use kafka::{Kafka, Record};
+pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use process::{Process, binary, plugin};
 pub use rng::Rng;

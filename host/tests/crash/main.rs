@@ -8,6 +8,7 @@ mod audit;
 mod drain;
 mod fixture;
 mod kill;
+mod mail;
 mod order;
 mod outage;
 mod rebalance;

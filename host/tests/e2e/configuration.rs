@@ -83,6 +83,18 @@ fn a_file_that_is_wrong_is_refused_before_anything_else() {
             "line 6",
             "did you mean discard?",
         ),
+        (
+            "mail",
+            format!("{entry}mail.per-minute = 5\n"),
+            "`mail` is not in the plugin's `allow`",
+            "take [plugin.mail] out",
+        ),
+        (
+            "ca",
+            format!("[mail]\nurl = \"smtps://localhost\"\nca = \"nowhere.pem\"\n{entry}"),
+            "nowhere.pem",
+            "certificates in PEM",
+        ),
         ("topic", entry.replace("email.send", "a b"), "\"a b\" is not a topic name", "[[plugin]]"),
         (
             "property",
@@ -127,6 +139,7 @@ fn what_holds_is_shown_with_its_layer_and_without_secrets() {
         "[mail]\nurl = \"smtp://me:hush@mail.example:25\"\n[kafka.properties]\nlinger.ms = 1\nclient.id = \"file\"\n\
          [[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\nretry.delay = \"5s\"\n\
          retry.blocking-tries = 2\nconcurrency = 3\nordering = \"key\"\ndead-letter-suffix = \"-dlt\"\n\
+         allow = [\"mail\"]\nmail.senders = [\"no-reply@Example.com\", \"news.example.com\"]\nmail.per-minute = 5\n\
          [[plugin.rule]]\ncode = \"smtp-*\"\nretries = 7\naction = \"retry\"\n",
         text(&email)
     );
@@ -152,6 +165,8 @@ fn what_holds_is_shown_with_its_layer_and_without_secrets() {
         ("concurrency = 3", "file"),
         ("ordering = \"key\"", "file"),
         ("on-dead = \"continue\"", "default"),
+        ("senders = [\"no-reply@example.com\", \"*@news.example.com\"]", "file"),
+        ("per-minute = 5", "file"),
         ("delay = \"5s\"", "file"),
         ("retries = 5", "plugin"),
         ("blocking-tries = 2", "file"),

@@ -20,6 +20,7 @@ mod metrics;
 mod mixed;
 mod offsets;
 mod order;
+mod postfix;
 mod retry;
 mod rules;
 mod sandbox;

@@ -21,11 +21,11 @@ impl Demo {
         let http = listener.local_addr().unwrap();
         let app = router(mailbox, "127.0.0.1:8080".parse().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { mailer: Mailer::from_url(&format!("smtp://{smtp}")).unwrap(), http }
+        Self { mailer: Mailer::from_url(&format!("smtp://{smtp}"), None).unwrap(), http }
     }
 
     async fn send(&self, subject: &str, text: &str) {
-        self.mailer.send(&email(subject, text)).await.unwrap();
+        self.mailer.send(&email(subject, text), "0").await.unwrap();
     }
 
     /// The whole answer, head and body.
@@ -90,7 +90,7 @@ async fn json_shows_every_part_newest_first() {
         }],
         ..email("둘째", "two")
     };
-    demo.mailer.send(&rich).await.unwrap();
+    demo.mailer.send(&rich, "0").await.unwrap();
     let mails = demo.json().await;
     let [second, first] = mails.as_array().unwrap().as_slice() else { panic!("{mails}") };
     assert_eq!(first["id"], 1);
@@ -122,7 +122,7 @@ async fn the_page_escapes_what_emails_hold() {
         }],
         ..email(evil, evil)
     };
-    demo.mailer.send(&hostile).await.unwrap();
+    demo.mailer.send(&hostile, "0").await.unwrap();
     let page = demo.page().await;
     assert_eq!(demo.json().await[0]["subject"], evil);
     assert_eq!(page.matches("<script").count(), 1, "only the page's own");
@@ -185,7 +185,7 @@ async fn the_oldest_go_when_they_are_too_large_together() {
 #[tokio::test]
 async fn one_email_that_is_too_large_is_refused_and_the_next_is_taken() {
     let demo = Demo::start(Bounds { mail_bytes: 10_000, ..BOUNDS }).await;
-    let refused = demo.mailer.send(&email("large", &"x".repeat(20_000))).await;
+    let refused = demo.mailer.send(&email("large", &"x".repeat(20_000)), "0").await;
     assert!(matches!(&refused, Err(MailError::Permanent(text)) if text.contains("552")), "{refused:?}");
     demo.send("small", "").await;
     assert_eq!(demo.json().await.as_array().unwrap().len(), 1);

@@ -27,7 +27,7 @@ fn email() -> Email {
 fn refused(change: impl FnOnce(&mut Email)) -> String {
     let mut email = email();
     change(&mut email);
-    match compose(&email) {
+    match compose(&email, "0") {
         Ok(mail) => panic!("accepted: {}", String::from_utf8_lossy(&mail.message)),
         Err(text) => text,
     }
@@ -97,7 +97,7 @@ proptest! {
             }],
             ..email()
         };
-        let mail = compose(&email).map_err(TestCaseError::fail)?;
+        let mail = compose(&email, "0").map_err(TestCaseError::fail)?;
         prop_assert!(!mail.international);
         let parsed = MessageParser::default().parse(&mail.message).ok_or_else(|| TestCaseError::fail("empty"))?;
         prop_assert_eq!(parsed.from().and_then(|from| from.first()).and_then(|a| a.address()), Some("from@example.com"));

@@ -1,0 +1,74 @@
+//! One mail transaction on a connection, recipient by recipient.
+
+use std::error::Error as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lettre::transport::smtp::Error as SmtpError;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter};
+use lettre::transport::smtp::response::Response;
+
+use super::compose::Composed;
+use super::{Refusal, one_line};
+
+/// What the server says before it hangs up.
+const CLOSING: u16 = 421;
+
+/// How a transaction ended that the server answered to the end.
+pub(super) enum Answer {
+    /// The e-mail is the server's, for all but these.
+    Taken(Response, Vec<Refusal>),
+    /// It took no recipient.
+    Nobody(Vec<Refusal>),
+}
+
+/// Holds a transaction. lettre's own `send` gives the e-mail up with the first recipient that is
+/// refused, and says QUIT and waits for the answer before it hands over a refusal: a server that
+/// stays silent there would turn a 5xx into a time-out.
+///
+/// `begun` is set once the server may have the e-mail: when its content begins.
+///
+/// # Errors
+/// The server refused the whole e-mail, or the connection broke.
+pub(super) async fn hold(
+    connection: &mut AsyncSmtpConnection,
+    mail: &Composed,
+    begun: &AtomicBool,
+) -> Result<Answer, SmtpError> {
+    let parameters = match mail.international {
+        true => vec![MailParameter::SmtpUtfEight, MailParameter::Body(MailBodyParameter::EightBitMime)],
+        false => Vec::new(),
+    };
+    connection.command(Mail::new(Some(mail.sender.clone()), parameters)).await?;
+    let mut refused = Vec::new();
+    for recipient in &mail.recipients {
+        match connection.command(Rcpt::new(recipient.clone(), Vec::new())).await {
+            Ok(_) => {}
+            Err(error) if goes_on(&error) => refused.push(Refusal {
+                recipient: recipient.to_string(),
+                transient: !error.is_permanent(),
+                response: words(&error),
+            }),
+            Err(error) => return Err(error),
+        }
+    }
+    if refused.len() == mail.recipients.len() {
+        return Ok(Answer::Nobody(refused));
+    }
+    connection.command(Data).await?;
+    begun.store(true, Ordering::Relaxed);
+    connection.message(&mail.message).await.map(|response| Answer::Taken(response, refused))
+}
+
+/// Whether the server answered, and listens to what comes next.
+pub(super) fn goes_on(error: &SmtpError) -> bool {
+    error.status().is_some_and(|code| u16::from(code) != CLOSING)
+}
+
+/// The server's code and words.
+pub(super) fn words(error: &SmtpError) -> String {
+    let code = error.status().map(|code| code.to_string()).unwrap_or_default();
+    let text = error.source().map(ToString::to_string).unwrap_or_default();
+    one_line(&format!("{code} {text}"))
+}
