@@ -210,7 +210,7 @@ impl App {
                 (false, _) if plugin.wants_http => "no e-mail".to_owned(),
                 (false, _) => "reaches nothing".to_owned(),
                 (true, Some(grant)) => match grant.redirect_all() {
-                    Some(address) if self.mailer.is_some() => format!("{mail}, all for {address}"),
+                    Some(address) if self.services.mailer.is_some() => format!("{mail}, all for {address}"),
                     _ => mail.clone(),
                 },
                 (true, None) => "wants to send e-mail and may not: `mail` is not in its `allow`".to_owned(),
