@@ -301,7 +301,7 @@ impl Running {
 /// Opens the store where a plugin may send something.
 async fn remember(args: &RunArgs, plugins: &[Plugin], services: &Services) -> Result<(), Failure> {
     let Some((url, keep)) = store(args)? else { return Ok(()) };
-    if services.mailer.is_none() || !plugins.iter().any(Plugin::has_effects) {
+    if !plugins.iter().any(Plugin::has_effects) {
         return Ok(());
     }
     let never_again = plugins.iter().filter(|plugin| plugin.grants.unsettled == Unsettled::DeadLetter);

@@ -118,7 +118,7 @@ impl Plugin {
 
     /// Whether it can do something to the outside world.
     pub fn has_effects(&self) -> bool {
-        let mails = self.wants_mail && self.grants.mail.is_some();
+        let mails = self.wants_mail && self.grants.mail.is_some() && self.services.mailer.is_some();
         mails || (self.wants_http && self.grants.http.is_some())
     }
 
