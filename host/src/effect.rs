@@ -1,4 +1,5 @@
-//! What plugins do to the outside world, e-mails and HTTP requests: each once for a message.
+//! What plugins do to the outside world, e-mails and HTTP requests. Each has a key, by which a try
+//! again can be told from another effect.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -89,7 +90,7 @@ pub enum Performed<T, E> {
     Unknown(E),
 }
 
-/// What can be remembered of an effect that was done.
+/// What is to be remembered of an effect that was done; nothing remembers it yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// A text, for instance status and headers.
@@ -98,7 +99,7 @@ pub struct Record {
     pub body: Vec<u8>,
 }
 
-/// An answer that is remembered.
+/// An answer that can be remembered.
 pub trait Recorded: Sized {
     /// What is kept.
     fn record(&self) -> Record;
@@ -134,8 +135,8 @@ impl Effects {
         &self.runtime
     }
 
-    /// Performs the effect, unless it was done before. A call that is cut off does not cut it off:
-    /// what became of it is known then.
+    /// Performs the effect; a call that is cut off does not cut it off. Nothing remembers effects yet: one
+    /// that is asked for again is performed again.
     ///
     /// # Errors
     /// It was not tried.

@@ -58,7 +58,8 @@ pub struct PluginSettings {
     #[schemars(with = "Option<String>", example = &"instance")]
     pub isolation: Option<Isolation>,
     /// What it may reach; all else is denied: `mail`; URLs with all below them, `https://api.example.com/v1`;
-    /// networks that are not public and that those URLs may lead to, `network:10.0.0.0/8`; variables of the environment, `env:TZ`; directories,
+    /// networks that are not public and that those URLs may lead to, `network:10.0.0.0/8`; variables of the
+    /// environment, `env:TZ`; directories,
     /// to be read, `dir:templates`.
     #[serde(default)]
     #[schemars(with = "Vec<String>", example = ["mail", "env:TZ"])]
