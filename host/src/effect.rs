@@ -99,7 +99,7 @@ pub enum Performed<T, E> {
     Unknown(E),
 }
 
-/// What can be remembered of an effect that was done.
+/// What is to be remembered of an effect that was done; nothing remembers it yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// A text, for instance status and headers.
@@ -108,7 +108,7 @@ pub struct Record {
     pub body: Vec<u8>,
 }
 
-/// An answer that is remembered.
+/// An answer that can be remembered.
 pub trait Recorded: Sized {
     /// What is kept.
     fn record(&self) -> Record;

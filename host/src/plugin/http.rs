@@ -258,7 +258,7 @@ impl Session {
     }
 }
 
-/// What is done is remembered, also where its answer is too large: it must not be sent again.
+/// What is done is done, also where its answer is too large.
 fn settle(result: Result<Answer, ClientError>) -> Performed<Answer, Refused> {
     match result {
         Ok(answer) if answer.status.is_success() => Performed::Done(answer),
