@@ -164,20 +164,20 @@ fn only_what_was_granted_is_sent_and_no_faster() {
     let (kafka, postfix) = (Kafka::shared(), Postfix::start());
     let grant = "[plugin.retry]\nretries = 1\ndelay = \"1s\"\n[plugin.mail]\nsenders = [\"*@example.com\"]\n\
                  recipients = [\"*.example.com\"]\nper-minute = 60\nredirect-all = \"staging@example.org\"\n";
-    let host = start(kafka, &postfix, "mail-granted", &postfix.smtps(), grant);
+    let host = start(kafka, &postfix, "mail-narrowed", &postfix.smtps(), grant);
     let to = |number: usize| format!("u{number}@a.example.com");
     let count = RATE + 3;
     kafka.produce(
-        "mail-granted",
+        "mail-narrowed",
         [
             message("a@example.com.evil.org", "b@a.example.com", "as another"),
             message("a@example.com", "b@example.com", "to another"),
         ],
     );
     let good = (0..count).map(|number| message("a@example.com", &to(number), "good"));
-    kafka.produce("mail-granted", good);
+    kafka.produce("mail-narrowed", good);
     eventually(BOUND, || postfix.count() >= count);
-    eventually(BOUND, || kafka.end_offsets("mail-granted.dlt").iter().sum::<i64>() >= 2);
+    eventually(BOUND, || kafka.end_offsets("mail-narrowed.dlt").iter().sum::<i64>() >= 2);
     let metrics = get(host.port, "/metrics").expect("an answer").text();
     host.stop();
     let mails: Vec<String> =
@@ -190,7 +190,7 @@ fn only_what_was_granted_is_sent_and_no_faster() {
         assert_eq!(of_it, 1, "{meant}");
     }
     assert!(mails.iter().all(|mail| mail.contains("To: staging@example.org")));
-    let dead = kafka.read_all("mail-granted.dlt");
+    let dead = kafka.read_all("mail-narrowed.dlt");
     let mut told: Vec<_> = dead
         .iter()
         .map(|dead| {
