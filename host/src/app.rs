@@ -1,5 +1,8 @@
 //! Running plugins: build everything, run, drain.
 
+mod memory;
+mod summary;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{self, AtomicBool};
@@ -16,9 +19,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::cli::RunArgs;
-use crate::config::plugin::Unsettled;
-use crate::config::{self, PluginSettings};
-use crate::effect::{Effects, Memory};
+use crate::config::PluginSettings;
+use crate::desk::Desk;
+use crate::effect::Effects;
 use crate::error::Failure;
 use crate::kafka::client::{self, KafkaArgs};
 use crate::kafka::errors;
@@ -30,7 +33,6 @@ use crate::kafka::partition::{Lane, Partition};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::topics::Topics;
 use crate::kafka::watch;
-use crate::ledger::Ledger;
 use crate::mail::Mailer;
 use crate::metrics::Messages;
 use crate::pipeline::Pipeline;
@@ -40,7 +42,6 @@ use crate::plugin::Plugin;
 use crate::plugin::call::Services;
 use crate::plugin::engine::Engines;
 use crate::plugin::limits::Limits;
-use crate::store::{Store, StoreUrl};
 use crate::web;
 
 /// How long Kafka may be away at start.
@@ -106,6 +107,7 @@ impl Server {
 pub struct App {
     running: Vec<Running>,
     services: Arc<Services>,
+    desk: Option<Desk>,
     stop: Arc<AtomicBool>,
     watch: JoinHandle<()>,
 }
@@ -125,7 +127,7 @@ impl App {
     /// What is wrong with what was given, or Kafka stays away.
     pub async fn start(args: &RunArgs) -> anyhow::Result<Self> {
         let (plugins, services) = prepare(args).await?;
-        remember(args, &plugins, &services).await?;
+        let desk = memory::open(args, &plugins, &services).await?;
         let topics = Topics::new(&args.kafka, args.create_topics)?;
         client::wait(&args.kafka, START_UP).await?;
         let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
@@ -142,7 +144,7 @@ impl App {
         }
         let chains = running.iter().map(|running| running.pipeline.chain()).collect();
         let watch = tokio::spawn(watch::run(topics, publisher, chains, watch_interval(&args.kafka)));
-        Ok(Self { running, services, stop, watch })
+        Ok(Self { running, services, desk, stop, watch })
     }
 
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.
@@ -195,52 +197,6 @@ impl App {
                 Err(Failure::unavailable("stopped at once; what was under way will be repeated").into())
             }
         }
-    }
-
-    /// What is in use.
-    pub fn summary(&self, args: &RunArgs, address: SocketAddr) -> String {
-        let mut lines = vec![format!("host {}", env!("CARGO_PKG_VERSION"))];
-        let mail = self.services.mailer.as_ref().map_or_else(
-            || "e-mail is only logged, not sent (no --mail-url)".to_owned(),
-            |mailer| format!("may reach {mailer}"),
-        );
-        for Running { pipeline, .. } in &self.running {
-            let plugin = &pipeline.plugin;
-            let mail = match (plugin.wants_mail, &plugin.grants.mail) {
-                (false, _) if plugin.wants_http => "no e-mail".to_owned(),
-                (false, _) => "reaches nothing".to_owned(),
-                (true, Some(grant)) => match grant.redirect_all() {
-                    Some(address) if self.services.mailer.is_some() => format!("{mail}, all for {address}"),
-                    _ => mail.clone(),
-                },
-                (true, None) => "wants to send e-mail and may not: `mail` is not in its `allow`".to_owned(),
-            };
-            let http = match (plugin.wants_http, &plugin.grants.http) {
-                (false, _) => String::new(),
-                (true, Some(outbound)) => {
-                    let targets: Vec<_> = outbound.targets().iter().map(ToString::to_string).collect();
-                    format!(", may reach {}", targets.join(" "))
-                }
-                (true, None) => ", wants HTTP and may not: no URL is in its `allow`".to_owned(),
-            };
-            let Limits { memory, call_time, .. } = plugin.grants.limits;
-            let (memory, time) = (memory >> 20, call_time.as_secs_f64());
-            lines.push(format!("  plugin   {}  {memory} MiB, {time} s  {mail}{http}", plugin.label));
-            lines.push(format!(
-                "  kafka    {}  group {}",
-                args.kafka.bootstrap_servers, plugin.subscription.group
-            ));
-            let tiers = plugin.subscription.retry_topics();
-            let tiers = tiers.iter().filter_map(|tier| tier.strip_prefix(&plugin.subscription.topic));
-            let chain: Vec<&str> = [plugin.subscription.topic.as_str()]
-                .into_iter()
-                .chain(tiers)
-                .chain([plugin.subscription.dead_letter_topic.as_str()])
-                .collect();
-            lines.push(format!("  topics   {}", chain.join(" -> ")));
-        }
-        lines.push(format!("  health   http://{address}/readyz"));
-        lines.join("\n") + "\n"
     }
 }
 
@@ -298,33 +254,12 @@ impl Running {
     }
 }
 
-/// Opens the store where a plugin may send something.
-async fn remember(args: &RunArgs, plugins: &[Plugin], services: &Services) -> Result<(), Failure> {
-    let Some((url, keep)) = store(args)? else { return Ok(()) };
-    if !plugins.iter().any(Plugin::has_effects) {
-        return Ok(());
-    }
-    let never_again = plugins.iter().filter(|plugin| plugin.grants.unsettled == Unsettled::DeadLetter);
-    let never_again = never_again.map(|plugin| plugin.subscription.group.clone()).collect();
-    let ledger = Ledger::new(Store::open(url).await?, keep);
-    services.effects.remember(Memory::new(ledger, never_again));
-    Ok(())
-}
-
-/// The store that was given, and how long it keeps.
-fn store(args: &RunArgs) -> Result<Option<(StoreUrl, Duration)>, Failure> {
-    let none = config::Store::default();
-    let keep = args.found.as_ref().map_or(&none, |found| &found.file.store).keep()?;
-    let url = args.store.as_deref().map(StoreUrl::parse).transpose()?;
-    Ok(url.map(|url| (url, keep)))
-}
-
 /// Everything that can be found out without Kafka: settings, URLs of mail server and store, plugins.
 ///
 /// # Errors
 /// What is wrong with what was given.
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Arc<Services>), Failure> {
-    store(args)?;
+    memory::store(args)?;
     let ca = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref());
     let mailer = args.mail_url.as_deref().map(|url| Mailer::from_url(url, ca)).transpose()?.map(Arc::new);
     let services = Arc::new(Services { mailer, effects: Effects::new(Handle::current()) });

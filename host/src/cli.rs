@@ -87,7 +87,10 @@ pub struct RunArgs {
     /// Create the topics that are missing
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_CREATE_TOPICS")]
     pub create_topics: bool,
-    /// Where health checks are answered
+    /// Keep dead letters at the desk, to be looked at and sent back
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_DESK")]
+    pub desk: bool,
+    /// Where the desk and health checks are answered
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", env = "HOST_LISTEN")]
     pub listen: SocketAddr,
     /// Where e-mail goes, e.g. smtp://localhost:1025; without it e-mail is only logged
@@ -100,7 +103,7 @@ pub struct RunArgs {
         hide_default_value = true
     )]
     pub mail_url: Option<String>,
-    /// Where it is kept what messages have already sent: sqlite:PATH or postgres://…
+    /// Where dead letters are kept, and what messages have already sent: sqlite:PATH or postgres://…
     // It may hold a password too.
     #[arg(
         long,

@@ -3,6 +3,7 @@
 //! The comments of these structs are the reference: `host config init` writes them into a new
 //! file, and `docs/reference/configuration.md` is made of them.
 
+pub mod desk;
 pub mod http;
 pub mod layers;
 pub mod plugin;
@@ -19,6 +20,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+pub use self::desk::{AlertSettings, DeskSettings};
 pub use self::http::HttpSettings;
 pub use self::plugin::{LimitSettings, MailSettings, OnDead, PluginSettings, RetrySettings, RuleSettings};
 pub use self::value::Value;
@@ -46,8 +48,12 @@ pub struct File {
     pub kafka: Kafka,
     /// The mail server.
     pub mail: Mail,
-    /// Where it is kept what messages have already sent.
+    /// Where it is kept what messages have already sent, and what failed.
     pub store: Store,
+    /// The dead-letter desk.
+    pub desk: DeskSettings,
+    /// Who is told of dead letters.
+    pub alerts: AlertSettings,
     /// A plugin to run; repeat the table for more. Once one is listed, no other can run.
     #[serde(rename = "plugin")]
     pub plugins: Vec<PluginSettings>,
@@ -83,7 +89,8 @@ pub struct Mail {
 }
 
 /// What messages have already sent is kept here, so that a retry, a redelivery or a replay does not send
-/// it again. Opened only where a plugin may send something.
+/// it again; and dead letters are, for the desk. Opened only where a plugin may send something, or for the
+/// desk.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Store {
@@ -91,7 +98,7 @@ pub struct Store {
     /// several hosts of one group need. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
     #[schemars(with = "Option<String>", example = "sqlite:host.db")]
     pub url: Option<Value>,
-    /// For how long; more than 24 h, which a message may be tried for.
+    /// For how long it is kept what messages have sent; more than 24 h, which a message may be tried for.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", example = "7d")]
     pub keep: Option<Duration>,
@@ -164,7 +171,8 @@ impl File {
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
         let urls = self.mail.url.iter_mut().chain(&mut self.store.url);
-        urls.chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
+        let secrets = self.desk.token.iter_mut().chain(&mut self.alerts.webhook);
+        urls.chain(secrets).chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use self::batch::Writer;
 use crate::effect::{Key, Record};
 use crate::store::Store;
+use crate::text;
 
 /// How long whoever asks may wait.
 const BOUND: Duration = Duration::from_secs(5);
@@ -120,17 +121,12 @@ struct Answer {
 }
 
 fn encode(record: &Record) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-    let body = record.body.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect();
+    let body = text::hex(&record.body);
     serde_json::to_string(&Answer { head: record.head.clone(), body }).unwrap_or_default()
 }
 
 fn decode(text: &str) -> Option<Record> {
     let Answer { head, body } = serde_json::from_str(text).ok()?;
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, []) = body.as_bytes().as_chunks::<2>() else { return None };
-    let body =
-        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>()?;
+    let body = text::unhex(&body)?;
     Some(Record { head, body })
 }

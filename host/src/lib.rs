@@ -17,6 +17,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod desk;
 pub mod effect;
 pub mod error;
 pub mod http;

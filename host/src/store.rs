@@ -9,9 +9,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sqlx::any::AnyConnectOptions;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{AnyConnection, ConnectOptions as _, Executor as _};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Executor as _};
 use tokio::time::timeout;
 
 use crate::error::Failure;
@@ -155,6 +155,29 @@ impl Store {
         })
     }
 
+    /// Connections that are made as they are needed.
+    pub fn pool(&self, options: AnyPoolOptions) -> AnyPool {
+        let is_sqlite = matches!(self.url.0, Kind::Sqlite(_));
+        let options = options.after_connect(move |connection, _| {
+            Box::pin(async move {
+                if is_sqlite {
+                    connection.execute(SQLITE).await?;
+                }
+                Ok(())
+            })
+        });
+        options.connect_lazy_with(self.options.clone())
+    }
+
+    /// What begins a transaction that writes. SQLite takes the lock at once: one that read first and
+    /// then finds that another wrote could only fail.
+    pub fn begin_to_write(&self) -> &'static str {
+        match self.url.0 {
+            Kind::Sqlite(_) => "BEGIN IMMEDIATE",
+            Kind::Postgres(_) => "BEGIN",
+        }
+    }
+
     /// Its name, without a password.
     pub fn url(&self) -> &StoreUrl {
         &self.url
@@ -179,6 +202,15 @@ impl Store {
         let error = timeout(PAUSE, self.connect()).await.ok()?.err()?;
         Some(refused(&self.url, &error))
     }
+}
+
+/// `($1, $2), ($3, $4)`: placeholders for some rows, in the form that both databases take.
+pub fn tuples(rows: usize, width: usize) -> String {
+    let row = |row: usize| {
+        let numbers: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+        format!("({})", numbers.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// SQLite's other files get the permissions of this one.

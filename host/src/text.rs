@@ -34,6 +34,13 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Pairs of hexadecimal digits as bytes; None where it is something else.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
 /// Milliseconds since 1970 as `2026-11-23T14:36:49.123Z`; any `i64` is a valid moment.
 pub fn utc(millis: i64) -> String {
     let (days, ms) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));

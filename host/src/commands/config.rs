@@ -134,6 +134,8 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
         }
     }
     if let Some(url) = args.store.as_deref() {
+        text.push_str("\n[desk]\n");
+        line(&mut text, "enabled", &args.desk.into(), from("desk.enabled"));
         text.push_str("\n[store]\n");
         line(&mut text, "url", &StoreUrl::parse(url)?.to_string().into(), from("store.url"));
         let (none, set) = (config::Store::default(), args.found.as_ref().map(|found| &found.file.store));

@@ -18,11 +18,12 @@ use crate::error::Failure;
 pub type Origins = BTreeMap<&'static str, &'static str>;
 
 /// The keys that are arguments too: key and argument.
-const KEYS: [(&str, &str); 7] = [
+const KEYS: [(&str, &str); 8] = [
     ("listen", "listen"),
     ("mail.url", "mail_url"),
     ("store.url", "store"),
     ("create-topics", "create_topics"),
+    ("desk.enabled", "desk"),
     ("auto-offset-reset", "auto_offset_reset"),
     ("bootstrap-servers", "bootstrap_servers"),
     ("plugin", "plugins"),
@@ -85,6 +86,7 @@ fn values(file: &File) -> Result<Vec<(&'static str, Vec<OsString>)>, Failure> {
         one("mail_url", file.mail.url.as_ref().map(|url| url.read("mail.url")).transpose()?),
         one("store", file.store.url.as_ref().map(|url| url.read("store.url")).transpose()?),
         one("create_topics", file.create_topics.map(|create| create.to_string())),
+        one("desk", file.desk.enabled.map(|enabled| enabled.to_string())),
         one("auto_offset_reset", file.auto_offset_reset.map(|reset| reset.as_str().to_owned())),
         one("bootstrap_servers", file.kafka.bootstrap_servers.clone()),
     ];

@@ -54,6 +54,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         kafka,
         auto_offset_reset: OffsetReset::Earliest,
         create_topics: true,
+        desk: false,
         listen: address,
         mail_url: Some(format!("smtp://{smtp}")),
         // Its topics begin anew each time, and so would be taken for the last ones.

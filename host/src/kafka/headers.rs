@@ -34,6 +34,10 @@ const PLUGIN: &[u8] = b"host-plugin";
 const PLUGIN_DIGEST: &[u8] = b"host-plugin-digest";
 const VALUE_CUT: &[u8] = b"host-value-cut";
 const KEY_CUT: &[u8] = b"host-key-cut";
+/// How often the message was replayed from the dead-letter desk.
+pub const REPLAYS: &[u8] = b"host-replays";
+/// The replay that a record belongs to: the job's id, `/`, and its position there.
+pub const REPLAY: &[u8] = b"host-replay";
 const HEADERS_CUT: &[u8] = b"host-headers-cut";
 
 /// Everything the host writes on a retry topic, in the order it writes it. The
@@ -228,6 +232,101 @@ impl Stamp<'_> {
             }
         }
     }
+}
+
+/// What the record of a dead letter says, this host's or Spring Kafka's; what it does not say is None.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Post<'a> {
+    /// Where the message was first published.
+    pub topic: Option<&'a str>,
+    /// Likewise.
+    pub partition: Option<i32>,
+    /// Likewise.
+    pub offset: Option<i64>,
+    /// When, in milliseconds since the Unix epoch.
+    pub timestamp_ms: Option<i64>,
+    /// The consumer group that it failed in.
+    pub group: Option<&'a str>,
+    /// The kind of failure, in the form of a class name.
+    pub exception: Option<&'a str>,
+    /// The class of what was at the root of it, or the failure's code.
+    pub cause: Option<&'a str>,
+    /// The failure's code; only this host writes it.
+    pub code: Option<&'a str>,
+    /// For a person.
+    pub detail: Option<&'a str>,
+    /// Where it failed.
+    pub backtrace: Option<&'a str>,
+    /// Deliveries so far; 0 where it does not say.
+    pub attempts: u32,
+    /// How often it had been replayed.
+    pub replays: u32,
+    /// When it failed first, in milliseconds since the Unix epoch.
+    pub first_failed_ms: Option<i64>,
+    /// The plugin's name@version.
+    pub plugin: Option<&'a str>,
+    /// The plugin's digest.
+    pub digest: Option<&'a str>,
+    /// How long the value was that was cut out, in bytes.
+    pub value_cut: Option<u64>,
+}
+
+impl<'a> Post<'a> {
+    /// Takes the last header of each name.
+    pub fn read(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone) -> Self {
+        let last = |wanted: &[u8]| {
+            let found = headers.clone().filter(|(name, _)| *name == wanted).last();
+            found.map(|(_, value)| value.unwrap_or_default())
+        };
+        // `@RetryableTopic` writes the one family, a recoverer alone the other.
+        let either = |name: &str| {
+            let long = |family: &str| last(format!("{family}{name}").as_bytes());
+            long("kafka_").or_else(|| long("kafka_dlt-"))
+        };
+        let number = |name| last(name).and_then(text).and_then(|text| text.parse().ok());
+        let wide = |value: &[u8]| Some(i64::from_be_bytes(value.try_into().ok()?));
+        // The number of the delivery that would have come.
+        let next = last(RETRY_ATTEMPTS).map(|value| attempt(Some(value)) - 1);
+        Self {
+            topic: either("original-topic").and_then(text).filter(|topic| !topic.is_empty()),
+            partition: either("original-partition")
+                .and_then(|value| Some(i32::from_be_bytes(value.try_into().ok()?)))
+                .filter(|partition| *partition >= 0),
+            offset: either("original-offset").and_then(wide).filter(|offset| *offset >= 0),
+            timestamp_ms: either("original-timestamp").and_then(wide),
+            group: last(GROUP).and_then(text),
+            exception: either("exception-fqcn").and_then(text),
+            cause: either("exception-cause-fqcn").and_then(text),
+            code: last(FAILURE_CODE).and_then(text),
+            detail: either("exception-message").and_then(text),
+            backtrace: either("exception-stacktrace").and_then(text),
+            attempts: number(ATTEMPTS).and_then(|count| u32::try_from(count).ok()).or(next).unwrap_or(0),
+            replays: number(REPLAYS).and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+            first_failed_ms: number(FIRST_FAILED),
+            plugin: last(PLUGIN).and_then(text).filter(|plugin| !plugin.is_empty()),
+            digest: last(PLUGIN_DIGEST).and_then(text),
+            value_cut: number(VALUE_CUT).and_then(|size| u64::try_from(size).ok()),
+        }
+    }
+}
+
+/// Whether a header of a dead letter was added on the way, by this host or by Spring Kafka: a replay goes
+/// without it.
+pub fn is_added(name: &[u8]) -> bool {
+    const FAMILIES: [&[u8]; 5] =
+        [b"kafka_original-", b"kafka_dlt-", b"kafka_exception-", b"retry_topic-", b"host-"];
+    FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// The id that a sender gave its message.
+pub fn own_id<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Option<&'a str> {
+    let own = headers.filter(|(name, _)| *name == ID).last();
+    own.and_then(|(_, value)| text(value?)).filter(|id| !id.is_empty())
+}
+
+/// The id of a message whose sender gave none: made of what stays the same over every redelivery.
+pub fn coordinates(topic: &str, partition: i32, offset: i64, timestamp_ms: i64) -> String {
+    format!("{topic}/{partition}/{offset}/{timestamp_ms}")
 }
 
 /// The room a block needs in a header list.

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::{Begun, Job, Row, decode};
 use crate::clock;
 use crate::error::Failure;
-use crate::store::Store;
+use crate::store::{Store, tuples};
 
 /// How many effects one transaction takes.
 const MOST: usize = 256;
@@ -327,15 +327,6 @@ fn known(row: &AnyRow) -> sqlx::Result<(String, Known)> {
 fn list(sql: &str, hashes: Vec<&String>) -> Statement {
     let sql = sqlx::query(AssertSqlSafe(format!("{sql} {}", tuples(1, hashes.len()))));
     hashes.into_iter().fold(sql, |sql, hash| sql.bind(hash.clone()))
-}
-
-/// `($1, $2), ($3, $4)`: placeholders for some rows, in the form that both databases take.
-fn tuples(rows: usize, width: usize) -> String {
-    let row = |row: usize| {
-        let numbers: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
-        format!("({})", numbers.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// PostgreSQL takes no NUL.

@@ -1,4 +1,6 @@
-//! The ledger on a real PostgreSQL; SQLite has it among the unit tests.
+//! The ledger on a real PostgreSQL, SQLite has it among the unit tests; and the desk on both.
+
+mod desk;
 
 use std::collections::HashSet;
 use std::sync::Arc;

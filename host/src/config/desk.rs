@@ -1,0 +1,93 @@
+//! `[desk]` and `[alerts]`: the dead-letter desk, and who is told.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Value;
+use crate::error::Failure;
+
+/// The shortest token, in bytes: what guards dead letters must not be guessed.
+const TOKEN: usize = 16;
+
+/// The dead-letter desk: what failed is kept in the store, shown, and sent back. `--desk=false` leaves it
+/// out.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct DeskSettings {
+    /// Whether dead letters are taken in.
+    #[schemars(example = true)]
+    pub enabled: Option<bool>,
+    /// What whoever asks must show (`Authorization: Bearer …`), 16 characters or more; needed where
+    /// `listen` is not a loopback address. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    #[schemars(with = "Option<String>", example = "a long random text")]
+    pub token: Option<Value>,
+    /// For how long letters that were replayed or discarded are kept.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", example = "30d")]
+    pub keep: Option<Duration>,
+    /// For how long open letters are kept.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", example = "365d")]
+    pub keep_open: Option<Duration>,
+    /// How many letters are kept at most; the oldest go first, those that are not open before all others.
+    #[schemars(example = 1_000_000)]
+    pub most: Option<u64>,
+}
+
+impl DeskSettings {
+    /// The token, checked.
+    ///
+    /// # Errors
+    /// It is too short or cannot be read, or the address needs one and there is none.
+    pub fn token(&self, listen: SocketAddr) -> Result<Option<String>, Failure> {
+        let token = self.token.as_ref().map(|token| token.read("desk.token")).transpose()?;
+        match &token {
+            Some(token) if token.len() < TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Err(Failure::usage(format!("desk.token: {TOKEN} or more ASCII characters, without blanks"))
+                    .help("make one: openssl rand -hex 32"))
+            }
+            None if !listen.ip().is_loopback() => Err(Failure::usage(format!(
+                "the dead-letter desk would be open to everybody who reaches {listen}"
+            ))
+            .help("give it a token: desk.token = { env = \"HOST_TOKEN\" }")
+            .help("or listen on this machine alone: --listen 127.0.0.1:8081, or leave the desk out: --desk=false")),
+            _ => Ok(token),
+        }
+    }
+}
+
+/// Who is told of dead letters: once for a group, not once for a letter.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AlertSettings {
+    /// Where alerts are posted to, in the form that Slack's incoming webhooks take. It may hold a secret: a
+    /// text, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    #[schemars(with = "Option<String>", example = "https://hooks.slack.com/services/T/B/X")]
+    pub webhook: Option<Value>,
+    /// Whom alerts are written to, through the mail server of `[mail]`.
+    #[schemars(example = ["oncall@example.com"])]
+    pub email: Vec<String>,
+    /// As whom; needed with `email`.
+    #[schemars(example = "host@example.com")]
+    pub email_from: Option<String>,
+    /// Where the console is reached, for the links in alerts.
+    #[schemars(example = "https://host.example.com")]
+    pub console: Option<String>,
+    /// How long after the first letter of a group an alert waits for others to go with it.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", example = "10s")]
+    pub wait: Option<Duration>,
+    /// A group that was alerted about is alerted about again when it has grown by this factor.
+    #[schemars(example = 10.0)]
+    pub growth: Option<f64>,
+    /// How old the oldest open letter may be before it is alerted about; without it that is not looked at.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", example = "24h")]
+    pub oldest: Option<Duration>,
+    /// How many alerts are sent in an hour at most; the rest is counted in the next one.
+    #[schemars(example = 20)]
+    pub per_hour: Option<u32>,
+}

@@ -1,0 +1,89 @@
+//! The dead-letter desk: what failed is kept, grouped, understood, and sent back.
+//!
+//! A letter is a record of a dead-letter topic. It comes in through [`intake`], is open until it is
+//! replayed or discarded, and belongs to the group of its failure's code, plugin and digest. Whatever
+//! people do to letters is one transaction with an entry in [`actions`].
+
+pub mod actions;
+pub mod bytes;
+pub mod filter;
+pub mod groups;
+pub mod jobs;
+pub mod letter;
+pub mod letters;
+pub mod page;
+
+use std::time::Duration;
+
+use sqlx::any::AnyPoolOptions;
+use sqlx::{Any, AnyPool, Transaction};
+
+use crate::error::Failure;
+use crate::store::Store;
+
+pub use self::filter::Filter;
+pub use self::letter::{Letter, State};
+pub use self::page::{At, Page};
+
+/// How long a question waits for a connection.
+const WAIT: Duration = Duration::from_secs(10);
+/// Connections to the store at once. SQLite lets one write at a time, and all read.
+const CONNECTIONS: u32 = 4;
+
+/// The letters in a store. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    pool: AnyPool,
+    begin: &'static str,
+    store_id: String,
+}
+
+impl Desk {
+    /// Opens the desk in this store.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn open(store: &Store) -> Result<Self, Failure> {
+        let options = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(WAIT);
+        let pool = store.pool(options);
+        let desk = Self { pool, begin: store.begin_to_write(), store_id: String::new() };
+        let store_id = desk.identify().await.map_err(|error| desk_failed(&error))?;
+        Ok(Self { store_id, ..desk })
+    }
+
+    /// Which store it is: the same for all that share it, another for each other one.
+    pub fn store_id(&self) -> &str {
+        &self.store_id
+    }
+
+    /// A transaction that writes.
+    async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
+        self.pool.begin_with(self.begin).await
+    }
+
+    async fn identify(&self) -> sqlx::Result<String> {
+        let mut transaction = self.begin().await?;
+        let known = sqlx::query_scalar("SELECT id FROM stores ORDER BY id").fetch_optional(&mut *transaction);
+        let id = match known.await? {
+            Some(id) => id,
+            None => {
+                let id = new_id();
+                sqlx::query("INSERT INTO stores (id) VALUES ($1)").bind(&id).execute(&mut *transaction).await?;
+                id
+            }
+        };
+        transaction.commit().await?;
+        Ok(id)
+    }
+}
+
+/// A new id: 32 hexadecimal digits, later ones greater.
+pub(crate) fn new_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+/// What a person is told when the store does not answer.
+pub fn desk_failed(error: &sqlx::Error) -> Failure {
+    Failure::unavailable(format!("the store does not answer: {error}"))
+        .help("it is the one that --store names; start or mend it")
+}

@@ -1,0 +1,65 @@
+//! Bytes in JSON: a text where they are UTF-8, else `{"hex": "…"}`.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
+
+/// Bytes that anyone may have written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Bytes(pub Vec<u8>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hex {
+    hex: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Form {
+    Text(String),
+    Hex(Hex),
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => Hex { hex: text::hex(&self.0) }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Form::deserialize(deserializer)? {
+            Form::Text(text) => Ok(Self(text.into_bytes())),
+            Form::Hex(Hex { hex }) => text::unhex(&hex)
+                .map(Self)
+                .ok_or_else(|| D::Error::custom("hex: not pairs of hexadecimal digits")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_come_back(bytes: Vec<u8>) {
+            let text = serde_json::to_string(&Bytes(bytes.clone())).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Bytes>(&text).unwrap().0, bytes);
+        }
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        for text in [r#"{"hex":"0"}"#, r#"{"hex":"0g"}"#, r#"{"hex":"00","more":1}"#, "1", "null"] {
+            assert!(serde_json::from_str::<Bytes>(text).is_err(), "{text}");
+        }
+    }
+}
