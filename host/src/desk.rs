@@ -68,7 +68,10 @@ impl Desk {
             Some(id) => id,
             None => {
                 let id = new_id();
-                sqlx::query("INSERT INTO stores (id) VALUES ($1)").bind(&id).execute(&mut *transaction).await?;
+                sqlx::query("INSERT INTO stores (id) VALUES ($1)")
+                    .bind(&id)
+                    .execute(&mut *transaction)
+                    .await?;
                 id
             }
         };

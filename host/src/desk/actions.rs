@@ -74,7 +74,14 @@ impl Desk {
         self.turn(filter, State::Discarded, State::Open, "restore", by).await
     }
 
-    async fn turn(&self, filter: &Filter, from: State, to: State, what: &str, by: By<'_>) -> sqlx::Result<u64> {
+    async fn turn(
+        &self,
+        filter: &Filter,
+        from: State,
+        to: State,
+        what: &str,
+        by: By<'_>,
+    ) -> sqlx::Result<u64> {
         let action = new_id();
         let mut with = Where::default();
         let (state, since) = (with.next(to.as_str()), with.next(by.now_ms));
@@ -84,8 +91,10 @@ impl Desk {
         if filter.state.is_some_and(|state| state != from) {
             return Ok(0);
         }
-        let sql =
-            format!("UPDATE letters SET state = {state}, state_since = {since}, action = {id} {}", with.sql());
+        let sql = format!(
+            "UPDATE letters SET state = {state}, state_since = {since}, action = {id} {}",
+            with.sql()
+        );
         let mut transaction = self.begin().await?;
         let letters = filter::query(sql, &with).execute(&mut *transaction).await?.rows_affected();
         if letters > 0 {
@@ -182,7 +191,10 @@ impl Desk {
         let order = with.at(at, "at", "id");
         let sql = format!("SELECT * FROM actions {} {order} LIMIT {}", with.sql(), limit.saturating_add(1));
         let rows = filter::rows(sql, &with).fetch_all(&self.pool).await?;
-        Ok(Page::of(rows, at, limit, |action: &Action| Cursor { moment: action.at_ms, id: action.id.clone() }))
+        Ok(Page::of(rows, at, limit, |action: &Action| Cursor {
+            moment: action.at_ms,
+            id: action.id.clone(),
+        }))
     }
 }
 

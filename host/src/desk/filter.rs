@@ -139,8 +139,8 @@ impl Where {
 
     /// Adds where the page begins; returns the order of its rows.
     pub fn at(&mut self, at: &At, moment: &str, id: &str) -> String {
-        if let At::After(Cursor { moment: when, id: which }) | At::Before(Cursor { moment: when, id: which }) =
-            at
+        if let At::After(Cursor { moment: when, id: which })
+        | At::Before(Cursor { moment: when, id: which }) = at
         {
             let compare = if at.is_backwards() { '>' } else { '<' };
             let (when, which) = (self.next(*when), self.next(which.as_str()));

