@@ -90,10 +90,11 @@ async fn check(args: &RunArgs) -> Result<(), Failure> {
 /// The plugins as they would run. A client finds out whether librdkafka knows the properties; it
 /// connects to nobody before it is asked something.
 pub(super) async fn load(args: &RunArgs) -> Result<Vec<Plugin>, Failure> {
+    let (plugins, _) = app::prepare(args).await?;
     let client: KafkaResult<BaseConsumer<Context>> =
         args.kafka.config(&[]).create_with_context(Context::default());
     client.map_err(|error| errors::refused(&error))?;
-    Ok(app::prepare(args).await?.0)
+    Ok(plugins)
 }
 
 async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {

@@ -291,7 +291,7 @@ fn grouped(imports: &[String]) -> BTreeMap<&'static str, Vec<String>> {
         } else if let Some(http) = name.strip_prefix("wasi:http/") {
             ("http", http)
         } else if let Some(wasi) = name.strip_prefix("wasi:") {
-            ("WASI", wasi)
+            ("wasi", wasi)
         } else {
             ("other", name.as_str())
         };

@@ -23,6 +23,10 @@ use crate::text;
 
 /// Arguments of `host plugin invoke`.
 #[derive(Debug, clap::Args)]
+#[command(mut_args(|arg| match arg.get_id().as_str() {
+    "bootstrap_servers" | "properties" | "store" => arg.hide(true),
+    _ => arg,
+}))]
 pub struct Args {
     /// JSON with one message, or more behind each other: {"key", "value", "headers", …}, as
     /// `host consume -o json` prints them; - is standard input
@@ -196,7 +200,7 @@ impl Tried {
             say("captured", &format!("{} more, too large to show", self.effects_left_out));
         }
         let memory = ByteSize::b(self.memory_bytes as u64);
-        say("used", &format!("{:.1} ms, {memory} of memory", self.time_ms));
+        say("used", &format!("{:.2} ms, {memory} of memory", self.time_ms));
         text
     }
 }
