@@ -1,7 +1,6 @@
 //! A message that somebody works on.
 
 use std::borrow::Cow;
-use std::str;
 use std::sync::Arc;
 
 use super::headers::{self, Origin, Trail};
@@ -141,14 +140,6 @@ impl Delivery {
 
     /// The message's id: the sender's, else made of what stays the same over every redelivery.
     pub fn id(&self) -> Cow<'_, str> {
-        let own = self.sender_headers().filter(|(name, _)| *name == headers::ID).last();
-        let own = own.and_then(|(_, value)| str::from_utf8(value?).ok()).filter(|id| !id.is_empty());
-        own.map_or_else(|| self.coordinates().into(), Cow::Borrowed)
-    }
-
-    fn coordinates(&self) -> String {
-        let Origin { topic, partition, offset, timestamp } = self.origin();
-        let millis = timestamp.map_or(0, |(millis, _)| millis);
-        format!("{topic}/{partition}/{offset}/{millis}")
+        headers::id(self.sender_headers(), &self.origin())
     }
 }

@@ -20,6 +20,8 @@ mod metrics;
 mod mixed;
 mod offsets;
 mod order;
+mod plugin_inspect;
+mod plugin_invoke;
 mod postfix;
 mod retry;
 mod rules;
