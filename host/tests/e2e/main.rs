@@ -28,6 +28,7 @@ mod rules;
 mod sandbox;
 mod secured;
 mod sms;
+mod smtp_faults;
 mod start_up;
 mod support;
 mod topics;
