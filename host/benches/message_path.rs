@@ -9,9 +9,9 @@ use host::effect::Effects;
 use host::kafka::tracker::Tracker;
 use host::plugin::Plugin;
 use host::plugin::bindings::consumer::plugin::types::Message;
-use host::plugin::call::Services;
+use host::plugin::call::{Outside, Services};
 use host::plugin::engine::Engines;
-use host::plugin::output::Place;
+use host::plugin::output::{At, Place};
 use tokio::runtime::{Builder, Runtime};
 
 const JSON: &[u8] = r#"{"from":"sender0000001@example.com","to":"receiver0000001@example.org","subject":"테스트 제목 0000001","body":"okay 테스트 내용 번호 0000001 lorem ipsum dolor sit amet"}"#.as_bytes();
@@ -21,7 +21,9 @@ fn load(runtime: &Runtime) -> Plugin {
     runtime.block_on(async {
         let engines = Engines::new(1, 64 << 20).expect("engines");
         let path = testkit::plugin("parse");
-        Plugin::load(Path::new(&path), None, &engines, services).await.expect("parse.wasm loads")
+        Plugin::load(Path::new(&path), None, &engines, Outside::Sent(services))
+            .await
+            .expect("parse.wasm loads")
     })
 }
 
@@ -49,7 +51,7 @@ fn call(criterion: &mut Criterion) {
             runtime.block_on(async {
                 let started = Instant::now();
                 for _ in 0..count {
-                    let place = Place { plugin: Arc::clone(&plugin.name), message: None };
+                    let place = Place { plugin: Arc::clone(&plugin.name), at: At::Nowhere };
                     plugin.handle(message(), place).await.expect("an outcome");
                 }
                 started.elapsed()

@@ -39,7 +39,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::policy::BLOCKING_BOUND;
 use crate::pipeline::worker;
 use crate::plugin::Plugin;
-use crate::plugin::call::Services;
+use crate::plugin::call::{Outside, Services};
 use crate::plugin::engine::Engines;
 use crate::plugin::limits::Limits;
 use crate::web;
@@ -290,7 +290,7 @@ async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Plugin>, F
     let engines = engines(settings.iter().copied())?;
     let mut plugins: Vec<Plugin> = Vec::with_capacity(args.plugins.len());
     for (path, settings) in args.plugins.iter().zip(settings) {
-        let plugin = Plugin::load(path, settings, &engines, Arc::clone(services)).await?;
+        let plugin = Plugin::load(path, settings, &engines, Outside::Sent(Arc::clone(services))).await?;
         let group = &plugin.subscription.group;
         if let Some(other) = plugins.iter().find(|other| other.subscription.group == *group) {
             let what = format!("{} and {} both use group {group}", other.label, plugin.label);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use crate::commands::{config, consume, groups, produce, topics};
+use crate::commands::{config, consume, groups, plugin, produce, topics};
 use crate::config::layers::Origins;
 use crate::config::{Found, PluginSettings};
 use crate::demo;
@@ -44,6 +44,7 @@ impl Cli {
             None => Some(&mut self.run),
             Some(Command::Config(args)) => args.run_args_mut(),
             Some(Command::Groups(args)) => args.run_args_mut(),
+            Some(Command::Plugin(args)) => args.run_args_mut(),
             Some(_) => None,
         }
     }
@@ -62,6 +63,8 @@ pub enum Command {
     Produce(produce::Args),
     /// Print the messages of a topic
     Consume(consume::Args),
+    /// Inspect a plugin, and try it without Kafka
+    Plugin(plugin::Args),
     /// Check, show and begin a configuration file
     Config(config::Args),
 }

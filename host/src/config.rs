@@ -178,7 +178,7 @@ impl File {
 
 /// The known name that looks most like the unknown one, out of serde's "unknown field `x`,
 /// expected one of `a`, `b`", or "unknown variant".
-fn nearest(message: &str) -> Option<String> {
+pub fn nearest(message: &str) -> Option<String> {
     let unknown = message.strip_prefix("unknown field `").or(message.strip_prefix("unknown variant `"));
     let (unknown, known) = unknown?.split_once('`')?;
     let known = known.split('`').skip(1).step_by(2);

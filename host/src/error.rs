@@ -35,6 +35,22 @@ impl Failure {
         self
     }
 
+    /// The same where it answers a question: exit code 1.
+    #[must_use]
+    pub fn as_answer(self) -> Self {
+        Self { code: 1, ..self }
+    }
+
+    /// What went wrong, without the next steps.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// The next steps.
+    pub fn next_steps(&self) -> &[String] {
+        &self.help
+    }
+
     /// The process's exit code: 1 or 2.
     pub fn code(&self) -> u8 {
         self.code

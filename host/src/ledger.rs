@@ -127,6 +127,6 @@ fn encode(record: &Record) -> String {
 
 fn decode(text: &str) -> Option<Record> {
     let Answer { head, body } = serde_json::from_str(text).ok()?;
-    let body = text::unhex(&body)?;
+    let body = text::from_hex(&body)?;
     Some(Record { head, body })
 }

@@ -121,6 +121,15 @@ pub enum MailError {
     Unknown(String),
 }
 
+/// The `Message-ID` of an e-mail that can be sent as far as can be said without a server. `name` is its
+/// first part.
+///
+/// # Errors
+/// [`MailError::Permanent`]: which part of it is wrong, and why.
+pub fn check(email: &Email, name: &str) -> Result<String, MailError> {
+    compose::compose(email, name).map(|composed| composed.id).map_err(MailError::Permanent)
+}
+
 /// Sends e-mail through one SMTP server over at most ten kept connections.
 ///
 /// A connection belongs to the tokio runtime it was made on, so [`Mailer::send`] must always be

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde_json::{Value, json};
+
 /// Bytes as one line of text: control characters and bytes that are not UTF-8 are escaped, so that a
 /// record can neither drive the terminal nor break out of its line.
 pub fn line(bytes: &[u8]) -> String {
@@ -34,11 +36,21 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Pairs of hexadecimal digits as bytes; None where it is something else.
-pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+/// What [`hex`] was made of; None where it is not hexadecimal.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.bytes().map(|byte| char::from(byte).to_digit(16)).collect::<Option<Vec<_>>>()?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| u8::try_from(high * 16 + low).ok());
+    rest.is_empty().then(|| bytes.collect())?
+}
+
+/// Bytes as JSON: a text, `{"hex": "…"}` where they are not UTF-8, or null.
+pub fn bytes_json(bytes: Option<&[u8]>) -> Value {
+    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+        None => Value::Null,
+        Some((_, Ok(text))) => Value::String(text.to_owned()),
+        Some((bytes, Err(_))) => json!({ "hex": hex(bytes) }),
+    }
 }
 
 /// Milliseconds since 1970 as `2026-11-23T14:36:49.123Z`; any `i64` is a valid moment.

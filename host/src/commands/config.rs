@@ -11,19 +11,17 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
-use tokio::runtime::Handle;
 
 use super::output::{note, print};
 use crate::app;
 use crate::cli::RunArgs;
 use crate::config::layers::Origins;
 use crate::config::{self, LimitSettings, MailSettings, PluginSettings, Properties, RuleSettings, reference};
-use crate::effect::Effects;
 use crate::error::Failure;
 use crate::kafka::errors::{self, Context};
 use crate::pipeline::worker;
 use crate::plugin::Plugin;
-use crate::plugin::call::Services;
+use crate::plugin::call::Outside;
 use crate::plugin::limits::Limits;
 use crate::plugin::mail::grant::{Pattern, Redirect};
 use crate::store::StoreUrl;
@@ -91,11 +89,12 @@ async fn check(args: &RunArgs) -> Result<(), Failure> {
 
 /// The plugins as they would run. A client finds out whether librdkafka knows the properties; it
 /// connects to nobody before it is asked something.
-async fn load(args: &RunArgs) -> Result<Vec<Plugin>, Failure> {
+pub(super) async fn load(args: &RunArgs) -> Result<Vec<Plugin>, Failure> {
+    let (plugins, _) = app::prepare(args).await?;
     let client: KafkaResult<BaseConsumer<Context>> =
         args.kafka.config(&[]).create_with_context(Context::default());
     client.map_err(|error| errors::refused(&error))?;
-    Ok(app::prepare(args).await?.0)
+    Ok(plugins)
 }
 
 async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
@@ -276,7 +275,7 @@ fn line(text: &mut String, key: &str, value: &toml::Value, from: &str) {
     let _ = writeln!(text, "{pair:<50} # {from}");
 }
 
-fn without_password(url: &str) -> String {
+pub(super) fn without_password(url: &str) -> String {
     match url::Url::parse(url) {
         Ok(mut url) if url.password().is_some() => {
             let _ = url.set_password(Some("***"));
@@ -289,9 +288,9 @@ fn without_password(url: &str) -> String {
 async fn init(args: &InitArgs) -> Result<(), Failure> {
     let mut plugins = String::new();
     let engines = app::engines(args.list.iter().map(|_| None))?;
-    let services = Arc::new(Services { mailer: None, effects: Effects::new(Handle::current()) });
+    let outside = Outside::Captured(Arc::default());
     for path in &args.list {
-        let plugin = Plugin::load(path, None, &engines, Arc::clone(&services)).await?;
+        let plugin = Plugin::load(path, None, &engines, outside.clone()).await?;
         let text = |text: &str| toml::Value::from(text);
         let _ = write!(
             plugins,

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod consume;
 pub mod groups;
+pub mod plugin;
 pub mod produce;
 pub mod topics;
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::kafka::headers::big_integer;
 use crate::kafka::raw;
-use crate::text;
+use crate::text::{self, bytes_json};
 
 /// Writes what surrounds the value: where the record lies, when it was written, its key and headers.
 pub fn write_headers(out: &mut impl Write, message: &BorrowedMessage<'_>) -> io::Result<()> {
@@ -85,14 +85,6 @@ impl<'m> Json<'m> {
     }
 }
 
-fn bytes_json(bytes: Option<&[u8]>) -> Value {
-    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-        None => Value::Null,
-        Some((_, Ok(text))) => Value::String(text.to_owned()),
-        Some((bytes, Err(_))) => json!({ "hex": text::hex(bytes) }),
-    }
-}
-
 fn header_json(header: &Header<'_>) -> Value {
     match known_number(header) {
         Some(Number { value, .. }) => json!(value),
@@ -131,6 +123,15 @@ fn known_number(header: &Header<'_>) -> Option<Number> {
     Some(Number { value, is_time })
 }
 
+/// The bytes of a header that is shown as a number; None where this name has none.
+pub fn number_bytes(name: &[u8], number: i64) -> Option<Vec<u8>> {
+    let bytes = number.to_be_bytes();
+    let long = known_number(&Header { name, value: Some(&bytes) }).filter(|known| known.value == number);
+    let short = i32::try_from(number).ok().map(i32::to_be_bytes);
+    let short = short.filter(|bytes| known_number(&Header { name, value: Some(bytes) }).is_some());
+    long.map(|_| bytes.to_vec()).or(short.map(Vec::from))
+}
+
 fn fixed(bytes: &[u8], lengths: &[usize]) -> Option<i64> {
     if lengths.contains(&bytes.len()) { big_integer(bytes) } else { None }
 }
@@ -166,5 +167,18 @@ mod tests {
         assert_eq!(shown("x", None), "null");
         let header = Header { name: b"x", value: Some(&[0xff]) };
         assert_eq!(header_json(&header), json!({ "hex": "ff" }));
+    }
+
+    #[test]
+    fn numbers_are_bytes_again() {
+        for name in ["kafka_original-partition", "kafka_dlt-original-offset", "retry_topic-attempts"] {
+            let bytes = number_bytes(name.as_bytes(), 5).expect(name);
+            assert_eq!(shown(name, Some(&bytes)), "5");
+        }
+        assert_eq!(number_bytes(b"kafka_original-partition", 5), Some(vec![0, 0, 0, 5]));
+        let time = number_bytes(b"retry_topic-backoff-timestamp", -7).expect("a number");
+        assert!(shown("retry_topic-backoff-timestamp", Some(&time)).starts_with("-7 "));
+        assert_eq!(number_bytes(b"retry_topic-attempts", i64::MAX), None);
+        assert_eq!(number_bytes(b"x", 5), None);
     }
 }

@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Form::deserialize(deserializer)? {
             Form::Text(text) => Ok(Self(text.into_bytes())),
-            Form::Hex(Hex { hex }) => text::unhex(&hex)
+            Form::Hex(Hex { hex }) => text::from_hex(&hex)
                 .map(Self)
                 .ok_or_else(|| D::Error::custom("hex: not pairs of hexadecimal digits")),
         }

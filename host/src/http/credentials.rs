@@ -5,6 +5,7 @@ use std::fmt;
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue};
+use url::Url;
 
 use super::client::Request;
 use super::solapi::Solapi;
@@ -58,6 +59,13 @@ impl Credentials {
             .collect::<Result<_, _>>()?;
         all.sort_by_key(|credentials: &Self| credentials.target.path_len());
         Ok(all)
+    }
+
+    /// The names of the headers that they add to requests to this URL.
+    pub fn names(&self, url: &Url) -> impl Iterator<Item = HeaderName> {
+        let signed = self.solapi.as_ref().map(|_| AUTHORIZATION);
+        let covers = self.target.covers(url);
+        self.headers.iter().map(|(name, _)| name.clone()).chain(signed).filter(move |_| covers)
     }
 
     /// Adds them to a request that they belong to.

@@ -140,11 +140,6 @@ impl Delivery {
 
     /// The message's id: the sender's, else made of what stays the same over every redelivery.
     pub fn id(&self) -> Cow<'_, str> {
-        headers::own_id(self.sender_headers()).map_or_else(|| self.coordinates().into(), Cow::Borrowed)
-    }
-
-    fn coordinates(&self) -> String {
-        let Origin { topic, partition, offset, timestamp } = self.origin();
-        headers::coordinates(topic, partition, offset, timestamp.map_or(0, |(millis, _)| millis))
+        headers::id(self.sender_headers(), &self.origin())
     }
 }

@@ -6,6 +6,7 @@
 //! hop, replaces the last one of each name only. So what a sender forged stays where it was, and
 //! counts for nothing.
 
+use std::borrow::Cow;
 use std::str;
 
 use super::raw::{HeaderList, Headers, TimestampType};
@@ -75,6 +76,16 @@ pub struct Origin<'a> {
     pub offset: i64,
     /// Milliseconds since the Unix epoch, where the record carries a timestamp.
     pub timestamp: Option<(i64, TimestampType)>,
+}
+
+/// A message's id: the sender's in these headers, else made of what stays the same over every redelivery.
+pub fn id<'a>(
+    headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    origin: &Origin<'_>,
+) -> Cow<'a, str> {
+    let Origin { topic, partition, offset, timestamp } = origin;
+    let millis = timestamp.map_or(0, |(millis, _)| millis);
+    own_id(headers).map_or_else(|| coordinates(topic, *partition, *offset, millis).into(), Cow::Borrowed)
 }
 
 /// What a record on a retry topic says about its past.

@@ -26,7 +26,7 @@ use crate::metrics::{self, Messages};
 use crate::plugin::Plugin;
 use crate::plugin::bindings::consumer::plugin::types::{Header, Message, Outcome};
 use crate::plugin::cause::{Cause, LeadsTo};
-use crate::plugin::output::Place;
+use crate::plugin::output::{At, Place};
 use crate::text;
 
 /// The first and the longest wait before a publish is tried again.
@@ -182,16 +182,14 @@ impl Pipeline {
         };
         let place = Place {
             plugin: Arc::clone(&self.plugin.name),
-            message: Some((Arc::clone(delivery.partition()), delivery.message().offset())),
+            at: At::Record(Arc::clone(delivery.partition()), delivery.message().offset()),
         };
         self.plugin.handle(message, place).await
     }
 
     /// Tells failures from what is done or skipped.
     fn judge(&self, outcome: Result<Outcome, Cause>) -> Result<Outcome, Failing> {
-        let cause = match outcome {
-            Ok(Outcome::Reject(failure)) => Cause::reject(failure),
-            Ok(Outcome::Retry(later)) => Cause::retry(later),
+        let cause = match Cause::of(outcome) {
             Ok(outcome) => return Ok(outcome),
             Err(cause) => cause,
         };

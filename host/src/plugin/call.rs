@@ -8,6 +8,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::capture::Canned;
 use super::engine::TICK;
 use super::grants::Grants;
 use super::http::{End, Hooks, Session};
@@ -15,6 +16,15 @@ use super::limits::{Exceeded, MAX_HANDLES, MAX_RANDOM, Memory};
 use super::output::{Output, Place};
 use crate::effect::{Calls, Digest, Effects, Key};
 use crate::mail::Mailer;
+
+/// Where what a plugin does goes. This decides alone: who captures has nothing to send with.
+#[derive(Clone)]
+pub enum Outside {
+    /// Out, through these.
+    Sent(Arc<Services>),
+    /// Nowhere: it is captured, and requests are answered with this.
+    Captured(Arc<Canned>),
+}
 
 /// The host's side of the contract's imports.
 pub struct Services {
@@ -30,7 +40,7 @@ const FIELDS: usize = 32 << 10;
 /// A store's data: a call's view of the host.
 pub struct Call {
     /// None while the plugin describes itself: then nothing is granted.
-    pub services: Option<Arc<Services>>,
+    pub outside: Option<Outside>,
     /// What it may reach and use up.
     pub grants: Arc<Grants>,
     /// What the guest printed last, for the failure's detail.
@@ -53,12 +63,12 @@ impl Call {
         engine: &Engine,
         place: Place,
         grants: Arc<Grants>,
-        services: Option<Arc<Services>>,
+        outside: Option<Outside>,
     ) -> Store<Self> {
         let limits = grants.limits;
         let mut call = Self {
             output: Output::new(place, limits.log),
-            services,
+            outside,
             grants,
             exceeded: None,
             memory: Memory::new(limits.memory),
@@ -120,9 +130,11 @@ impl Call {
     pub fn effects_of(&mut self, calls: Calls) {
         let calls = Arc::new(Mutex::new(calls));
         self.http.session =
-            self.services.clone().zip(self.grants.http.clone()).map(|(services, outbound)| Session {
+            self.outside.clone().zip(self.grants.http.clone()).map(|(outside, outbound)| Session {
                 outbound,
-                services,
+                outside,
+                client: self.grants.client.clone(),
+                capture: self.output.capture(),
                 limits: self.grants.limits,
                 calls: Arc::clone(&calls),
                 end: Arc::default(),

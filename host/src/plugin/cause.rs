@@ -4,7 +4,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::bindings::consumer::plugin::types::{Failure, RetryLater};
+use super::bindings::consumer::plugin::types::{Failure, Outcome, RetryLater};
 use super::call::Call;
 use super::limits::Exceeded;
 use super::mail::grant::TooMany;
@@ -53,6 +53,18 @@ impl LeadsTo {
 }
 
 impl Cause {
+    /// Tells failures from what is done or skipped.
+    ///
+    /// # Errors
+    /// It failed: the plugin says so, or gave no outcome.
+    pub fn of(outcome: Result<Outcome, Self>) -> Result<Outcome, Self> {
+        match outcome? {
+            Outcome::Reject(failure) => Err(Self::reject(failure)),
+            Outcome::Retry(later) => Err(Self::retry(later)),
+            outcome @ (Outcome::Done(_) | Outcome::Skipped(_)) => Ok(outcome),
+        }
+    }
+
     /// The plugin asked for another try.
     pub fn retry(RetryLater { failure, after_ms }: RetryLater) -> Self {
         let leads_to = after_ms.map_or(LeadsTo::Retry, LeadsTo::Wait);

@@ -94,10 +94,13 @@ pub struct Grants {
     pub mail: Option<Arc<MailGrant>>,
     /// Where it may send HTTP requests.
     pub http: Option<Arc<Outbound>>,
+    /// What sends them; None until they are to be sent.
+    pub client: Option<Client>,
     /// What becomes of an effect that may have happened.
     pub unsettled: Unsettled,
     /// What one of its calls may use up.
     pub limits: Limits,
+    networks: Vec<IpNet>,
     environment: Vec<(String, String)>,
     directories: Vec<PathBuf>,
 }
@@ -137,7 +140,8 @@ impl Grants {
         }
         if !targets.is_empty() {
             let credentials = Credentials::all(&settings.http, &targets)?;
-            grants.http = Some(Arc::new(Outbound::new(targets, credentials, Client::new(networks)?)));
+            grants.http = Some(Arc::new(Outbound::new(targets, credentials)));
+            grants.networks = networks;
         } else if !settings.http.is_empty() {
             let what = "plugin.http is for requests, and `allow` lists no URL";
             return Err(Failure::usage(what).help("add the URL to the plugin's `allow`"));
@@ -151,6 +155,17 @@ impl Grants {
             return Err(Failure::usage(what).help("write allow = [\"mail\"], or take [plugin.mail] out"));
         }
         Ok(grants)
+    }
+
+    /// Gives its requests what sends them.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn connect(&mut self) -> Result<(), Failure> {
+        if self.http.is_some() {
+            self.client = Some(Client::new(self.networks.clone())?);
+        }
+        Ok(())
     }
 
     /// Adds the environment and the directories, each under its own path.

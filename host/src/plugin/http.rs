@@ -1,5 +1,6 @@
 //! The `wasi:http` import.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,9 +13,10 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::call::Services;
+use super::call::{Outside, Services};
+use super::capture::{Canned, Capture, CapturedRequest};
 use super::limits::{Exceeded, Limits};
-use crate::effect::{Calls, Content, Digest, Interrupted, Performed};
+use crate::effect::{Calls, Content, Digest, Interrupted, Key, Performed};
 use crate::http::client::{Answer, Bounds, Client, Error as ClientError, Request};
 use crate::http::credentials::Credentials;
 use crate::http::target::{self, Target};
@@ -31,13 +33,12 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub struct Outbound {
     targets: Vec<Target>,
     credentials: Vec<Credentials>,
-    client: Client,
 }
 
 impl Outbound {
-    /// Requests to these targets, with what belongs to them, over this client.
-    pub fn new(targets: Vec<Target>, credentials: Vec<Credentials>, client: Client) -> Self {
-        Self { targets, credentials, client }
+    /// Requests to these targets, with what belongs to them.
+    pub fn new(targets: Vec<Target>, credentials: Vec<Credentials>) -> Self {
+        Self { targets, credentials }
     }
 
     /// The targets.
@@ -84,8 +85,12 @@ impl End {
 pub struct Session {
     /// Where they may go.
     pub outbound: Arc<Outbound>,
-    /// Who performs effects.
-    pub services: Arc<Services>,
+    /// Where they go.
+    pub outside: Outside,
+    /// What sends them; without it nothing is sent.
+    pub client: Option<Client>,
+    /// Where those of a dry run are written down.
+    pub capture: Arc<Capture>,
     /// Bounds.
     pub limits: Limits,
     /// Whose effects they are.
@@ -203,33 +208,45 @@ impl Session {
     }
 
     async fn perform(&self, mut request: Request, bounds: Bounds) -> Result<Answer, Failed> {
-        let client = self.outbound.client.clone();
-        let effects = &self.services.effects;
-        let result = if [Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method) {
-            self.add_credentials(&mut request);
-            let task = effects.runtime().spawn(async move { client.send(request, bounds).await });
-            let task = wasmtime_wasi::runtime::AbortOnDropJoinHandle::from(task);
-            task.await.map_err(Refused::None)
-        } else {
-            let key = self.calls.lock().next(digest(&request));
-            if !request.headers.contains_key(IDEMPOTENCY_KEY)
-                && let Ok(id) = HeaderValue::try_from(key.id())
-            {
-                request.headers.insert(IDEMPOTENCY_KEY, id);
+        let is_effect = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method);
+        let key = is_effect.then(|| self.name(&mut request));
+        match (&self.outside, &self.client) {
+            (Outside::Captured(canned), _) => Ok(self.write_down(request, canned)),
+            (Outside::Sent(services), Some(client)) => {
+                self.outbound.credentials.iter().for_each(|credentials| credentials.add_to(&mut request));
+                send_out(services, client.clone(), key, request, bounds).await
             }
-            self.add_credentials(&mut request);
-            let performed =
-                effects.once(key, async move { settle(client.send(request, bounds).await) }).await;
-            performed.map_err(|interrupted| Failed::Ended(Ended::Effect(interrupted)))?
-        };
-        match result {
-            Ok(answer) | Err(Refused::Status(answer)) => Ok(answer),
-            Err(Refused::None(error)) => Err(Failed::Told(told(error))),
+            (Outside::Sent(_), None) => Err(Failed::Told(Error::HttpRequestDenied)),
         }
     }
 
-    fn add_credentials(&self, request: &mut Request) {
-        self.outbound.credentials.iter().for_each(|credentials| credentials.add_to(request));
+    /// Tells this request from all others, and the server too.
+    fn name(&self, request: &mut Request) -> Key {
+        let key = self.calls.lock().next(digest(request));
+        if !request.headers.contains_key(IDEMPOTENCY_KEY)
+            && let Ok(id) = HeaderValue::try_from(key.id())
+        {
+            request.headers.insert(IDEMPOTENCY_KEY, id);
+        }
+        key
+    }
+
+    /// Writes it down instead of sending it. Credentials are not added, only named.
+    fn write_down(&self, mut request: Request, canned: &Canned) -> Answer {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let idempotency_key = request.headers.remove(IDEMPOTENCY_KEY).as_ref().map(text);
+        let credentials = self.outbound.credentials.iter().flat_map(|all| all.names(&request.url));
+        let host_headers: BTreeSet<_> = credentials.map(|name| name.as_str().to_owned()).collect();
+        let headers = request.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
+        self.capture.request(CapturedRequest {
+            method: request.method.as_str().to_owned(),
+            url: request.url.to_string(),
+            headers: headers.collect(),
+            host_headers: host_headers.into_iter().collect(),
+            idempotency_key,
+            body: request.body,
+        });
+        canned.answer()
     }
 
     /// The whole body.
@@ -255,6 +272,33 @@ impl Session {
         let head = within(options.connect_timeout).saturating_add(within(options.first_byte_timeout));
         let between = within(options.between_bytes_timeout);
         Bounds { head: head.min(total), between, total, response: self.limits.http_response }
+    }
+}
+
+/// Sends a request; one with a key once for its message.
+async fn send_out(
+    services: &Services,
+    client: Client,
+    key: Option<Key>,
+    request: Request,
+    bounds: Bounds,
+) -> Result<Answer, Failed> {
+    let effects = &services.effects;
+    let result = match key {
+        None => {
+            let task = effects.runtime().spawn(async move { client.send(request, bounds).await });
+            let task = wasmtime_wasi::runtime::AbortOnDropJoinHandle::from(task);
+            task.await.map_err(Refused::None)
+        }
+        Some(key) => {
+            let performed =
+                effects.once(key, async move { settle(client.send(request, bounds).await) }).await;
+            performed.map_err(|interrupted| Failed::Ended(Ended::Effect(interrupted)))?
+        }
+    };
+    match result {
+        Ok(answer) | Err(Refused::Status(answer)) => Ok(answer),
+        Err(Refused::None(error)) => Err(Failed::Told(told(error))),
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use self::grant::{MailGrant, Refused, TooMany};
 use super::bindings::consumer::plugin::mail;
-use super::call::{Call, Services};
+use super::call::{Call, Outside, Services};
+use super::capture::Capture;
 use super::limits::Exceeded;
 use crate::effect::{Content, Digest, Key, Performed, Record, Recorded};
 use crate::mail::{self as host_mail, MailError};
@@ -18,7 +19,7 @@ impl mail::Host for Call {
         emails: Vec<mail::Email>,
     ) -> wasmtime::Result<Vec<Result<mail::Receipt, mail::Error>>> {
         let plugin = self.output.plugin();
-        let (Some(services), Some(grant)) = (self.services.clone(), self.grants.mail.clone()) else {
+        let (Some(outside), Some(grant)) = (self.outside.clone(), self.grants.mail.clone()) else {
             let denied = |_| {
                 metrics::mail(&plugin, "denied");
                 Err(mail::Error::Denied("`mail` is not in the plugin's `allow`".to_owned()))
@@ -35,10 +36,12 @@ impl mail::Host for Call {
             let (name, result) = match grant.check(&email) {
                 Ok(()) => {
                     let key = self.effect(digest(&email));
-                    let sent = send(&services, &grant, key, email).await;
+                    let sent = match &outside {
+                        Outside::Sent(services) => send(services, &grant, key, email).await,
+                        Outside::Captured(_) => capture(&self.output.capture(), &grant, &key, &email),
+                    };
                     let sent = sent.inspect_err(|_| metrics::mail(&plugin, "not-tried"))?;
-                    let name = if services.mailer.is_some() { name_of(&sent) } else { "logged" };
-                    (name, sent.map_err(mail::Error::from))
+                    (name_of(&outside, &sent), sent.map_err(mail::Error::from))
                 }
                 Err(refused @ Refused::Denied(_)) => ("denied", Err(refused.into())),
                 Err(refused @ Refused::NoAddress(_)) => ("permanent", Err(refused.into())),
@@ -51,7 +54,12 @@ impl mail::Host for Call {
 }
 
 /// What it is counted as.
-fn name_of(sent: &Result<mail::Receipt, MailError>) -> &'static str {
+fn name_of(outside: &Outside, sent: &Result<mail::Receipt, MailError>) -> &'static str {
+    match outside {
+        Outside::Captured(_) => return "captured",
+        Outside::Sent(services) if services.mailer.is_none() => return "logged",
+        Outside::Sent(_) => {}
+    }
     match sent {
         Ok(receipt) if receipt.refused.is_empty() => "sent",
         Ok(_) => "sent-in-part",
@@ -89,6 +97,22 @@ async fn send(
         Err(NotSent::Mail(error)) => Ok(Err(error)),
         Err(NotSent::TooMany(too_many)) => Err(too_many.into()),
     }
+}
+
+/// Writes it down instead of sending it, where it could be sent.
+fn capture(
+    capture: &Capture,
+    grant: &MailGrant,
+    key: &Key,
+    email: &host_mail::Email,
+) -> wasmtime::Result<Result<mail::Receipt, MailError>> {
+    grant.count_alone(capture.mails())?;
+    let id = match host_mail::check(&grant.redirected(email.clone()), &key.id()) {
+        Ok(id) => id,
+        Err(error) => return Ok(Err(error)),
+    };
+    capture.mail(id.clone(), email, grant.redirect_all().map(ToString::to_string));
+    Ok(Ok(mail::Receipt { id, response: "captured, not sent".to_owned(), refused: Vec::new() }))
 }
 
 /// Why an e-mail was not sent.

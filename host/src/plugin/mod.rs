@@ -2,8 +2,11 @@
 
 pub mod bindings;
 pub mod call;
+pub mod capture;
 pub mod cause;
+pub mod dry_run;
 pub mod engine;
+pub mod file;
 pub mod grants;
 pub mod http;
 mod imports;
@@ -21,7 +24,7 @@ use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 
 use self::bindings::consumer::plugin::types::{Message, Outcome, RetryLater};
 use self::bindings::{Plugin as World, PluginPre};
-use self::call::{Call, Services};
+use self::call::{Call, Outside};
 use self::cause::Cause;
 use self::grants::Grants;
 use self::http::Ended;
@@ -53,7 +56,7 @@ pub struct Plugin {
     pub wants_http: bool,
     /// What it may reach and use up.
     pub grants: Arc<Grants>,
-    services: Arc<Services>,
+    outside: Outside,
     kept: Kept,
 }
 
@@ -95,7 +98,7 @@ impl Plugin {
             why = cut_off => Err(why),
             ended = tokio::time::timeout(self.grants.limits.call_time, call) => Ok(ended),
         };
-        store.data().output.flush();
+        store.data().output.end(store.data().memory());
         match ended {
             Err(Ended::Limit(limit)) => Err(Cause::exceeded(limit, store.data())),
             Err(Ended::Effect(interrupted)) => {
@@ -116,14 +119,18 @@ impl Plugin {
         self.kept.isolation()
     }
 
-    /// Whether it can do something to the outside world.
+    /// Whether it can do something to the outside world, or would in earnest.
     pub fn has_effects(&self) -> bool {
-        let mails = self.wants_mail && self.grants.mail.is_some() && self.services.mailer.is_some();
+        let mails = match &self.outside {
+            Outside::Sent(services) => services.mailer.is_some(),
+            Outside::Captured(_) => true,
+        };
+        let mails = mails && self.wants_mail && self.grants.mail.is_some();
         mails || (self.wants_http && self.grants.http.is_some())
     }
 
     fn store(&self, place: Place) -> Store<Call> {
-        Call::store(&self.engine, place, Arc::clone(&self.grants), Some(Arc::clone(&self.services)))
+        Call::store(&self.engine, place, Arc::clone(&self.grants), Some(self.outside.clone()))
     }
 
     fn checked(&self, outcomes: Vec<Outcome>, call: &Call) -> Result<Outcome, Cause> {

@@ -11,6 +11,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+use super::capture::Capture;
 use crate::kafka::partition::Partition;
 
 /// The longest line; the rest of it is cut off.
@@ -24,8 +25,19 @@ const KEPT: usize = 3;
 pub struct Place {
     /// The plugin's name.
     pub plugin: Arc<str>,
-    /// Where the message was read; None while the plugin describes itself.
-    pub message: Option<(Arc<Partition>, i64)>,
+    /// Where that is.
+    pub at: At,
+}
+
+/// Where a message is.
+#[derive(Clone)]
+pub enum At {
+    /// There is none, as when the plugin describes itself.
+    Nowhere,
+    /// The record's partition and offset.
+    Record(Arc<Partition>, i64),
+    /// A dry run: its lines are captured too.
+    Captured(Arc<Capture>),
 }
 
 /// The lines of one call after the other.
@@ -66,11 +78,22 @@ impl Output {
         Arc::clone(&self.state.lock().place.plugin)
     }
 
-    /// Writes what has no line break at its end.
-    pub fn flush(&self) {
+    /// Where it is captured what the call does; forgotten where the call is not a dry run.
+    pub fn capture(&self) -> Arc<Capture> {
+        match &self.state.lock().place.at {
+            At::Captured(capture) => Arc::clone(capture),
+            At::Nowhere | At::Record(..) => Arc::default(),
+        }
+    }
+
+    /// The call is over, and its instance holds so many bytes: writes what has no line break at its end.
+    pub fn end(&self, memory: usize) {
         let state = &mut *self.state.lock();
         for stream in STREAMS {
             state.flush_line(stream, self.max);
+        }
+        if let At::Captured(capture) = &state.place.at {
+            capture.holds(memory);
         }
     }
 
@@ -147,12 +170,13 @@ fn emit(place: &Place, level: Level, text: &str) {
     let plugin = &*place.plugin;
     macro_rules! at {
         ($level:expr) => {
-            match &place.message {
-                Some((partition, offset)) => tracing::event!(
+            match &place.at {
+                At::Record(partition, offset) => tracing::event!(
                     target: "plugin", $level,
                     plugin, topic = partition.topic(), partition = partition.index(), offset, "{text}"
                 ),
-                None => tracing::event!(target: "plugin", $level, plugin, "{text}"),
+                At::Nowhere => tracing::event!(target: "plugin", $level, plugin, "{text}"),
+                At::Captured(capture) => capture.line($level, text),
             }
         };
     }

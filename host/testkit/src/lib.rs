@@ -1,4 +1,5 @@
-//! Real parts for tests: Apache Kafka, PostgreSQL, the built binaries and plugins, HTTP, ports, seeds.
+//! Real parts for tests: Apache Kafka, PostgreSQL, postfix, the built binaries and plugins, HTTP, ports,
+//! seeds; and a mock of a mail server that fails.
 //!
 //! Test support: what goes wrong ends the test with a message that says what, where and the next
 //! command, so these functions panic where a library would return an error.
@@ -10,6 +11,7 @@ mod postfix;
 mod postgres;
 mod process;
 mod rng;
+mod smtp;
 mod spring;
 mod usage;
 mod wait;
@@ -21,6 +23,7 @@ pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use process::{Process, binary, plugin};
 pub use rng::Rng;
+pub use smtp::{End, FaultySmtp, Shares, Transaction};
 pub use spring::{Boot, spring};
 pub use usage::Usage;
 pub use wait::{eventually, free_port, long, scale};

@@ -206,8 +206,8 @@ fn launch(dir: &Path) -> Result<Guarded> {
     })
 }
 
-/// An authority, and a certificate for `localhost` from it.
-fn make_certificate(dir: &Path) -> Result<()> {
+/// An authority, and a certificate for `localhost` from it: `ca.pem`, `cert.pem` and `key.pem`.
+pub(crate) fn make_certificate(dir: &Path) -> Result<()> {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
     let openssl = |args: &[&str]| run(dir, "", "openssl", args);
     let authority = ["-x509", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Authority of a test"];

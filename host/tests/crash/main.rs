@@ -6,9 +6,11 @@
 
 mod audit;
 mod drain;
+mod effects;
 mod fixture;
 mod kill;
 mod mail;
+mod mail_faults;
 mod order;
 mod outage;
 mod rebalance;

@@ -1,6 +1,7 @@
 //! Who a plugin may write to, as whom, and how often.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -18,6 +19,7 @@ pub struct MailGrant {
     senders: Option<Vec<Pattern>>,
     recipients: Option<Vec<Pattern>>,
     redirect_all: Option<Mailbox>,
+    per_minute: Option<NonZeroU32>,
     rate: Option<DefaultDirectRateLimiter>,
 }
 
@@ -37,6 +39,7 @@ impl MailGrant {
             senders: settings.senders.clone(),
             recipients: settings.recipients.clone(),
             redirect_all: settings.redirect_all.clone().map(|Redirect(address)| address),
+            per_minute: settings.per_minute,
             rate: settings.per_minute.map(|count| RateLimiter::direct(Quota::per_minute(count))),
         }
     }
@@ -99,6 +102,18 @@ impl MailGrant {
         let Some(rate) = &self.rate else { return Ok(()) };
         let now = DefaultClock::default().now();
         rate.check().map_err(|until| TooMany(until.wait_time_from(now)))
+    }
+
+    /// Counts one e-mail of a call that stands for itself, after `before` others: of a dry run, whose
+    /// calls are not a minute's.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub fn count_alone(&self, before: u32) -> Result<(), TooMany> {
+        match self.per_minute {
+            Some(most) if before >= most.get() => Err(TooMany(Duration::from_secs(60) / most.get())),
+            _ => Ok(()),
+        }
     }
 }
 

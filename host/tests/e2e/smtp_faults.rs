@@ -1,0 +1,131 @@
+//! What the mailer says of an e-mail, beside what a failing server knows of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::mail::{Address, Email, MailError, Mailer, Receipt};
+use testkit::{End, FaultySmtp, Rng, Shares, Transaction, scale};
+use tokio::sync::Semaphore;
+
+/// Nearly half of all connections and transactions fail.
+const SHARES: Shares = Shares { faults: 400, hangs: 50 };
+/// In place of 8 s; long for a server in this process.
+const SHORT: Duration = Duration::from_millis(1500);
+/// Some of them wait for a connection.
+const AT_ONCE: usize = 12;
+
+fn address(email: String) -> Address {
+    Address { name: None, email }
+}
+
+/// One to two recipients; some e-mails, and some recipients, are refused for good.
+fn email(rng: &mut Rng, id: usize) -> Email {
+    let mut prefix = |refused: &[&'static str]| match rng.below(10) {
+        0 => refused[rng.below(refused.len() as u64) as usize],
+        _ => "",
+    };
+    let [mail, recipient @ ..] = FaultySmtp::REFUSED;
+    let sender = address(format!("{}from-{id}@example.com", prefix(&[mail])));
+    let to = [prefix(&recipient), prefix(&recipient)];
+    let to = to.iter().enumerate().map(|(n, prefix)| address(format!("{prefix}to-{n}@example.com")));
+    Email {
+        sender,
+        to: to.take(1 + id % 2).collect(),
+        cc: vec![],
+        bcc: vec![],
+        reply_to: None,
+        subject: id.to_string(),
+        text: Some("line\n.\nline".repeat(1 + id % 50)),
+        html: None,
+        headers: vec![],
+        attachments: vec![],
+    }
+}
+
+/// What the sender is told must be so.
+fn check(id: usize, told: &Result<Receipt, MailError>, known: &[Transaction]) {
+    let says = || format!("{id}: {told:?}, and the server knows {known:?}");
+    assert!(known.len() <= 1, "{}", says());
+    let end = known.first().map(|one| one.end);
+    let is_permanent = |code: u16| code >= 500;
+    match told {
+        Ok(receipt) => {
+            assert_eq!(end, Some(End::Taken { answered: true }), "{}", says());
+            let refused: Vec<_> = receipt
+                .refused
+                .iter()
+                .map(|one| (one.recipient.clone(), one.response[..3].parse().expect("a code")))
+                .collect();
+            assert_eq!(known[0].refused, refused, "{}", says());
+            assert!(receipt.refused.iter().all(|one| one.transient != one.response.starts_with('5')));
+            assert_eq!(known[0].message_id, receipt.id, "{}", says());
+        }
+        Err(MailError::Permanent(_)) => match end {
+            Some(End::Refused(code)) => assert!(is_permanent(code), "{}", says()),
+            Some(End::Nobody) => {
+                assert!(known[0].refused.iter().all(|(_, code)| is_permanent(*code)), "{}", says());
+            }
+            _ => panic!("{}", says()),
+        },
+        Err(MailError::Transient(_)) => match end {
+            None | Some(End::Broken { .. }) => {}
+            Some(End::Refused(code)) => assert!(!is_permanent(code), "{}", says()),
+            Some(End::Nobody) => {
+                assert!(known[0].refused.iter().any(|(_, code)| !is_permanent(*code)), "{}", says());
+            }
+            Some(End::Taken { .. }) => panic!("{}", says()),
+        },
+        Err(MailError::Unknown(_)) => {
+            let is_doubtful = matches!(end, Some(End::Taken { .. } | End::Broken { begun: true }));
+            assert!(is_doubtful, "{}", says());
+        }
+    }
+    if end == Some(End::Taken { answered: false }) {
+        assert!(matches!(told, Err(MailError::Unknown(_))), "{}", says());
+    }
+}
+
+#[tokio::test]
+async fn what_the_mailer_says_is_what_the_server_knows() {
+    let mut rng = Rng::seeded();
+    let server = FaultySmtp::start(Rng::new(rng.next_u64()), SHARES);
+    let mailer = Mailer::from_url(&server.url(), Some(&server.ca())).expect("a mailer").with_bound(SHORT);
+    let (mailer, at_once) = (Arc::new(mailer), Arc::new(Semaphore::new(AT_ONCE)));
+    let sends: Vec<_> = (0..scale(400, 2000))
+        .map(|id| {
+            let (mailer, at_once, email) = (Arc::clone(&mailer), Arc::clone(&at_once), email(&mut rng, id));
+            tokio::spawn(async move {
+                let _turn = at_once.acquire().await.expect("open");
+                mailer.send(&email, &id.to_string()).await
+            })
+        })
+        .collect();
+    let mut told = Vec::new();
+    for send in sends {
+        told.push(send.await.expect("no panic"));
+    }
+    // Those that the server still waits with end with their connections.
+    drop(mailer);
+    while !server.is_idle() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut known: HashMap<String, Vec<Transaction>> = HashMap::new();
+    for one in server.transactions() {
+        let id = one.sender.rsplit('-').next().unwrap_or_default().replace("@example.com", "");
+        known.entry(id).or_default().push(one);
+    }
+    for (id, told) in told.iter().enumerate() {
+        check(id, told, known.get(&id.to_string()).map_or(&[], Vec::as_slice));
+    }
+    let count = |is: fn(&Result<Receipt, MailError>) -> bool| told.iter().filter(|one| is(one)).count();
+    let counts = [
+        count(|one| one.as_ref().is_ok_and(|receipt| receipt.refused.is_empty())),
+        count(|one| one.as_ref().is_ok_and(|receipt| !receipt.refused.is_empty())),
+        count(|one| matches!(one, Err(MailError::Transient(_)))),
+        count(|one| matches!(one, Err(MailError::Permanent(_)))),
+        count(|one| matches!(one, Err(MailError::Unknown(_)))),
+    ];
+    println!("taken, taken in part, transient, permanent, unknown: {counts:?}");
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+}
