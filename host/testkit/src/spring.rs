@@ -87,12 +87,7 @@ fn resolve(application: Application, boot: Boot) -> Result<PathBuf> {
 }
 
 /// On a copy: nothing is written beside the sources.
-fn build(
-    dir: &Path,
-    sources: &[(PathBuf, Vec<u8>)],
-    application: Application,
-    boot: Boot,
-) -> Result<()> {
+fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], application: Application, boot: Boot) -> Result<()> {
     let copy = dir.join("build");
     let _ = fs::remove_dir_all(&copy);
     for (name, bytes) in sources {

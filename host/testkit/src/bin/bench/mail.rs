@@ -17,7 +17,8 @@ use crate::spread::spread;
 const TOPIC: &str = "email.send";
 const GROUP: &str = "email-send-group";
 const POLL: Duration = Duration::from_millis(5);
-const BOUND: Duration = Duration::from_secs(900);
+/// How long the next e-mail may be waited for; the first waits for a JVM and a group.
+const STALLED: Duration = Duration::from_secs(120);
 const STOP: Duration = Duration::from_secs(60);
 /// How long the sink is watched for one e-mail too many after the last.
 const AFTER: Duration = Duration::from_secs(1);
@@ -99,8 +100,7 @@ pub fn run(args: &Args) -> Result<()> {
     let tls = kafka.dir().join("tls");
     std::fs::create_dir(&tls).with_context(|| format!("creating {}", tls.display()))?;
     certificate(&tls);
-    let setup =
-        Setup { args, sink: Sink::start(&tls)?, ca: tls.join("ca.pem").display().to_string(), kafka };
+    let setup = Setup { args, sink: Sink::start(&tls)?, ca: tls.join("ca.pem").display().to_string(), kafka };
     setup.kafka.create_topic(TOPIC, PARTITIONS, &[]);
     load::run(&load::Args {
         bootstrap_servers: setup.kafka.bootstrap().to_owned(),
@@ -159,17 +159,19 @@ impl Setup<'_> {
 
     /// What the process and this one had used at the first e-mail and at the last.
     fn watch(&self, process: &mut Process) -> Result<((Usage, Usage), (Usage, Usage))> {
-        let start = Instant::now();
-        let mut begun = None;
+        let (mut begun, mut before, mut since) = (None, 0, Instant::now());
         loop {
             let mails = self.sink.counts().mails;
+            if mails > before {
+                (before, since) = (mails, Instant::now());
+            }
             if begun.is_none() && mails > 0 {
                 begun = Some((process.usage(), Usage::own()));
             }
             if let (Some(begun), true) = (begun, mails >= self.args.count) {
                 return Ok((begun, (process.usage(), Usage::own())));
             }
-            if !process.is_running() || start.elapsed() > BOUND {
+            if !process.is_running() || since.elapsed() > STALLED {
                 let (lines, count) = (process.lines(), self.args.count);
                 let last = &lines[lines.len().saturating_sub(60)..];
                 bail!("the sink took {mails} of {count} e-mails, then:\n{}", last.join("\n"));
