@@ -39,7 +39,7 @@ pub(super) struct Composed {
     /// To, cc and bcc.
     pub(super) recipients: Vec<Mailbox>,
     /// Headers and body. ASCII, unless an address is not.
-    pub(super) message: Vec<u8>,
+    pub(super) message: String,
     /// An address is not ASCII: only a server with SMTPUTF8 can take it.
     pub(super) international: bool,
 }
@@ -72,6 +72,7 @@ pub(super) fn compose(email: &Email, name: &str) -> Result<Composed, String> {
         builder = builder.header(header::ReplyTo::from(Mailboxes::from(named("reply-to", address)?)));
     }
     let message = body(with_headers(builder, &email.headers)?, email)?.formatted();
+    let message = String::from_utf8(message).map_err(|_| "the e-mail cannot be written as text")?;
 
     let ascii = |address: &Mailbox| AsRef::<str>::as_ref(address).is_ascii();
     let international = !message.is_ascii() || !ascii(&sender.email) || !recipients.iter().all(ascii);
