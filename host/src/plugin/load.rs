@@ -50,8 +50,23 @@ impl Plugin {
             at(error.to_string())
                 .help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
         })?;
-        check_kind(&bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
-        let (engine, component) = compile(&bytes, engines)
+        Self::from_bytes(path, &bytes, settings, engines, services).await
+    }
+
+    /// Likewise, for the bytes that were read from `path`.
+    ///
+    /// # Errors
+    /// What is wrong with them, and what to do about it.
+    pub async fn from_bytes(
+        path: &Path,
+        bytes: &[u8],
+        settings: Option<&PluginSettings>,
+        engines: &Engines,
+        services: Arc<Services>,
+    ) -> Result<Self, Failure> {
+        let at = |what: String| Failure::usage(format!("{}: {what}", path.display()));
+        check_kind(bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
+        let (engine, component) = compile(bytes, engines)
             .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(AGAIN))?;
         check_contract(&engine, &component).map_err(|failure| failure.within(&path.display().to_string()))?;
         let wants_mail = wants_mail(&engine, &component);
@@ -61,7 +76,7 @@ impl Plugin {
         let description = describe(&engine, &component, path).await.map_err(|what| {
             at(what).help("`describe` runs with nothing granted; ask whoever wrote the plugin")
         })?;
-        let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let help = match settings {
             Some(_) => "this is what the plugin's `describe` returns, below what its [[plugin]] says",
             None => "this is what the plugin's `describe` returns; ask whoever wrote it",
