@@ -69,9 +69,13 @@ fn all_ascii(recipients: &[lettre::Address], sender: &lettre::Address) -> bool {
     recipients.iter().chain([sender]).all(|address| address.to_string().is_ascii())
 }
 
-/// As DNS is asked for it.
+/// As DNS is asked for it: what is ASCII is taken as it is.
 fn domain(address: &lettre::Address) -> String {
-    Host::parse(address.domain()).map_or_else(|_| address.domain().to_owned(), |host| host.to_string())
+    let domain = address.domain();
+    match Host::parse(domain) {
+        Ok(host) if !domain.is_ascii() => host.to_string(),
+        _ => domain.to_ascii_lowercase(),
+    }
 }
 
 fn email(input: &mut Input<'_>) -> Email {
