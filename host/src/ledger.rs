@@ -119,14 +119,16 @@ struct Answer {
     body: String,
 }
 
-fn encode(record: &Record) -> String {
+/// As it is kept.
+pub fn encode(record: &Record) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
     let body = record.body.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect();
     serde_json::to_string(&Answer { head: record.head.clone(), body }).unwrap_or_default()
 }
 
-fn decode(text: &str) -> Option<Record> {
+/// None where this host did not write it.
+pub fn decode(text: &str) -> Option<Record> {
     let Answer { head, body } = serde_json::from_str(text).ok()?;
     let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (pairs, []) = body.as_bytes().as_chunks::<2>() else { return None };
