@@ -6,10 +6,13 @@ PLUGINS := -p email -p sms
 GUESTS := -p faulty -p faulty-fast -p hostile -p parse
 # One test at a time: most start JVMs or measure time.
 TEST_THREADS ?= 1
+# Seconds for each fuzz target, and which targets; all of them by default.
+FUZZ_TIME ?= 60
+FUZZ_TARGETS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo guests test test-long bench component lint
+.PHONY: help setup build demo guests test test-long fuzz bench component lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +36,12 @@ test: setup build guests ## Run every test, those on a real Kafka too (TEST_SEED
 	cargo test --release $(NATIVE) -- --test-threads=$(TEST_THREADS) $(ARGS)
 
 test-long: export LONG := 1
-test-long: test ## Run every test at its full size
+test-long: FUZZ_TIME := 3600
+test-long: test fuzz ## Run every test at its full size, and each fuzz target for an hour
+
+fuzz: ## Fuzz what takes bytes from outside (FUZZ_TIME=60 seconds a target, FUZZ_TARGETS="headers mail")
+	@scripts/setup build
+	scripts/fuzz --time $(FUZZ_TIME) --jobs 2 $(FUZZ_TARGETS)
 
 bench: setup build guests ## Measure the host beside a bare rdkafka consumer (ARGS='--runs 3 -- --host-flag')
 	cargo build --release -p host -p producer -p testkit --bins
@@ -49,6 +57,6 @@ component: ## Check that cargo-component builds the plugins too
 lint: ## Check format and lints
 	@scripts/setup build
 	cargo fmt --all --check
-	cargo clippy --release $(NATIVE) --all-targets -- -D warnings
+	cargo clippy --release $(NATIVE) -p fuzz --all-targets -- -D warnings
 	cargo clippy --release $(PLUGINS) --all-targets -- -D warnings
 	cargo clippy --release --target wasm32-wasip2 $(PLUGINS) $(GUESTS) -- -D warnings

@@ -120,12 +120,14 @@ struct Answer {
     body: String,
 }
 
-fn encode(record: &Record) -> String {
+/// As it is kept.
+pub fn encode(record: &Record) -> String {
     let body = text::hex(&record.body);
     serde_json::to_string(&Answer { head: record.head.clone(), body }).unwrap_or_default()
 }
 
-fn decode(text: &str) -> Option<Record> {
+/// None where this host did not write it.
+pub fn decode(text: &str) -> Option<Record> {
     let Answer { head, body } = serde_json::from_str(text).ok()?;
     let body = text::from_hex(&body)?;
     Some(Record { head, body })

@@ -32,6 +32,14 @@ pub mod telemetry;
 pub mod text;
 pub mod web;
 
+/// What only the fuzz targets (`host/fuzz`) need of what is private.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::commands::assignment::decode as group_member;
+    pub use crate::commands::record::{Header, header_json, header_text};
+    pub use crate::mail::compose::compose;
+}
+
 use cli::{Cli, Command};
 
 /// Runs what the command line asks for.

@@ -1,6 +1,6 @@
 //! Delivery of e-mail over SMTP. The types mirror the contract's `mail` interface.
 
-mod compose;
+pub(crate) mod compose;
 mod server;
 #[cfg(test)]
 mod tests;

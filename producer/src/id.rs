@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 255;
 ///
 /// # Errors
 /// 400 where the key is empty, longer than 255 bytes, not visible ASCII, or sent twice.
-pub(crate) fn of_request(headers: &HeaderMap) -> Result<String, Problem> {
+pub fn of_request(headers: &HeaderMap) -> Result<String, Problem> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     match (keys.next(), keys.next()) {
         (None, _) => Ok(Uuid::now_v7().to_string()),

@@ -18,6 +18,13 @@ mod serve;
 mod settings;
 mod watch;
 
+/// What only the fuzz targets (`host/fuzz`) need of what is private.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::id::of_request;
+    pub use crate::media::{check_body, prefers_json};
+}
+
 pub use api::router;
 pub use failure::{Failure, exit_code};
 pub use publisher::{Delivery, PublishError, Publisher, Receipt};

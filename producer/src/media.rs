@@ -8,7 +8,7 @@ use crate::problem::Problem;
 ///
 /// # Errors
 /// 415, which names what is accepted.
-pub(crate) fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
+pub fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
     let refused = |detail: &'static str| {
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
             .header(header::ACCEPT, HeaderValue::from_static("application/json"))
@@ -38,7 +38,7 @@ pub(crate) fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
 ///
 /// The higher quality wins, then the range named more exactly, then the one named first; so a
 /// client that does not care gets plain text, and one that accepts neither gets it as well.
-pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
+pub fn prefers_json(headers: &HeaderMap) -> bool {
     let accepts = || headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let (mut json, mut text) = (Match::default(), Match::default());
     let ranges = accepts().flat_map(|accept| accept.split(','));

@@ -10,7 +10,7 @@ use crate::publisher::{Delivery, PublishError};
 
 /// Why a request was not done, as the client reads it.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     delivery: Option<Delivery>,

@@ -11,9 +11,9 @@ pub mod produce;
 pub mod topics;
 
 mod adopt;
-mod assignment;
+pub(crate) mod assignment;
 mod interrupt;
 mod output;
-mod record;
+pub(crate) mod record;
 mod release;
 mod session;

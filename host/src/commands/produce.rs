@@ -145,17 +145,22 @@ fn send<'a>(
     }
 }
 
+/// What was read.
 #[derive(Debug, PartialEq, Eq)]
-enum Line {
+pub enum Line {
     /// A line, with or without a line feed at its end.
     Whole,
     /// A line of more than the limit; it was skipped.
     TooLong,
+    /// There is no more.
     End,
 }
 
 /// Reads one line without its line feed, holding at most `limit` bytes and one of it.
-fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, limit: usize) -> io::Result<Line> {
+///
+/// # Errors
+/// What reading it ends with.
+pub fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, limit: usize) -> io::Result<Line> {
     line.clear();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     if input.by_ref().take(most).read_until(b'\n', line)? == 0 {
@@ -171,7 +176,7 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, limit: usize) -> io::
 }
 
 /// Key and value of a line; none where the separator is asked for and missing.
-fn split<'l>(line: &'l [u8], separator: Option<&str>) -> Option<(Option<&'l [u8]>, &'l [u8])> {
+pub fn split<'l>(line: &'l [u8], separator: Option<&str>) -> Option<(Option<&'l [u8]>, &'l [u8])> {
     let Some(separator) = separator.map(str::as_bytes) else { return Some((None, line)) };
     let at = line.windows(separator.len()).position(|window| window == separator)?;
     let (key, rest) = line.split_at_checked(at)?;

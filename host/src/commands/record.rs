@@ -34,9 +34,12 @@ pub fn write_value(out: &mut impl Write, message: &BorrowedMessage<'_>, terminal
     out.write_all(b"\n")
 }
 
-struct Header<'m> {
-    name: &'m [u8],
-    value: Option<&'m [u8]>,
+/// One header.
+pub struct Header<'m> {
+    /// Anything.
+    pub name: &'m [u8],
+    /// Anything, or null.
+    pub value: Option<&'m [u8]>,
 }
 
 fn headers<'m>(message: &'m BorrowedMessage<'_>) -> impl Iterator<Item = Header<'m>> {
@@ -85,14 +88,16 @@ impl<'m> Json<'m> {
     }
 }
 
-fn header_json(header: &Header<'_>) -> Value {
+/// A header's value for programs.
+pub fn header_json(header: &Header<'_>) -> Value {
     match known_number(header) {
         Some(Number { value, .. }) => json!(value),
         None => bytes_json(header.value),
     }
 }
 
-fn header_text(header: &Header<'_>) -> String {
+/// A header's value for people, on one line.
+pub fn header_text(header: &Header<'_>) -> String {
     match (known_number(header), header.value) {
         (Some(Number { value, is_time: true }), _) => format!("{value} ({})", text::utc(value)),
         (Some(Number { value, .. }), _) => value.to_string(),

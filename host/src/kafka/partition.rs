@@ -16,7 +16,7 @@ use super::headers::Trail;
 use super::health::Health;
 use super::order::Ordering;
 use super::raw::{Event, Message, Queue};
-use super::waiting::Waiting;
+use super::waiting::{Waiting, due};
 use super::waker::Waker;
 use super::window::{MAX_LEN, Past, Window};
 use crate::clock;
@@ -34,8 +34,6 @@ const FAR_LOOK_AHEAD: usize = 8192;
 const MOMENT_MS: i64 = 1000;
 /// How many of them are read at a time, between looks at the bytes they hold.
 const READ_AHEAD: usize = 32;
-/// A due time further ahead than this is not ours, and is ignored as Spring Kafka ignores it.
-const FARTHEST_DUE: Duration = Duration::from_secs(24 * 3600);
 
 /// What all partitions of one consumer have in common.
 pub struct Lane {
@@ -146,7 +144,8 @@ impl Partition {
             let Some((number, message)) = state.note(event) else { continue };
             let key = self.lane.ordering.key(message.key());
             let past = state.past(message.offset());
-            let (due_ms, trail) = (past.map_or(0, |past| past.due_ms), past.map(Trail::in_place));
+            let due_ms = past.map_or(0, |past| due(Some(past.due_ms), clock::now_ms()));
+            let trail = past.map(Trail::in_place);
             if let Some(first) = state.turns.admit(key, Waiting { due_ms, number, message, trail, key }) {
                 self.start_or_hold(state, first, batch);
             }
@@ -186,7 +185,6 @@ impl Partition {
                 break;
             }
             let now = clock::now_ms();
-            let farthest = now.saturating_add_unsigned(FARTHEST_DUE.as_millis() as u64);
             for event in events.drain(..) {
                 let Some((number, message)) = state.note(event) else { continue };
                 let trail = Box::new(Trail::read(message.headers()));
@@ -194,7 +192,7 @@ impl Partition {
                     state.pass_over(number, &message);
                     continue;
                 }
-                let due_ms = trail.due_ms.filter(|due| *due <= farthest).unwrap_or(now);
+                let due_ms = due(trail.due_ms, now);
                 state.disordered |= due_ms.saturating_add(MOMENT_MS) < state.last_due_ms;
                 state.last_due_ms = state.last_due_ms.max(due_ms);
                 state.held.push(Reverse(Waiting { due_ms, number, message, trail: Some(trail), key: None }));

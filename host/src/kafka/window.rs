@@ -1,11 +1,11 @@
 //! What is committed beside an offset: which of the messages behind it are finished already, and how
 //! far those that are tried again in place have come.
 //!
-//! It goes into the commit's metadata, as text: `host1 <length> <first failure> <hole>,<hole>…`. From
+//! It goes into the commit's metadata, as text: `host1 <length> <earliest> <hole>,<hole>…`. From
 //! the offset on, `length` offsets are covered, and all of them are finished but the holes. A hole
 //! is the number of finished offsets before it, `+n` where n more unfinished ones follow it at once,
 //! and `:attempt:due:first failure` where the message failed before; both times count from the
-//! first failure of the head, in milliseconds. After the holes come the keys that are held, each
+//! earliest of all, in milliseconds. After the holes come the keys that are held, each
 //! after a space. Numbers have base 36.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,7 +61,9 @@ impl Window {
     /// The text beside a commit of `base`: empty where there is nothing to say. What does not fit is
     /// left out from the far end; it would be repeated.
     pub fn encode(&self, base: i64) -> String {
-        let first_ms = self.unfinished.values().flatten().map(|past| past.first_failed_ms).min().unwrap_or(0);
+        // A clock that was set back can make a message due before it failed first.
+        let times = self.unfinished.values().flatten().flat_map(|past| [past.first_failed_ms, past.due_ms]);
+        let first_ms = times.min().unwrap_or(0);
         let held: String =
             self.held_keys.iter().map(|key| format!(" {}", digits(u128::from(*key)))).collect();
         let room = MAX_LEN.saturating_sub(VERSION.len() + 30 + held.len());
@@ -205,6 +207,13 @@ mod tests {
         let unfinished = BTreeMap::from([(10, Some(past)), (12, None), (13, None), (14, None)]);
         let window = Window { end: 20, unfinished, held_keys: BTreeSet::from([35]) };
         assert_eq!(window.encode(10), "host1 a mwm0nk74 0:3:ss:0,1+2 z");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_changes_no_due_time() {
+        let past = Past { attempt: 2, due_ms: NOW - 5000, first_failed_ms: NOW };
+        let window = Window { end: 20, unfinished: BTreeMap::from([(10, Some(past))]), ..Window::default() };
+        assert_eq!(Window::decode(10, window.encode(10).as_bytes()), Some(window));
     }
 
     #[test]

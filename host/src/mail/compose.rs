@@ -32,20 +32,24 @@ const OWNED: [&str; 16] = [
 const OWNED_FAMILIES: [&str; 3] = ["arc-", "content-", "resent-"];
 
 /// An e-mail ready for the wire.
-pub(super) struct Composed {
+pub struct Composed {
     /// `<name@the sender's domain>`.
-    pub(super) id: String,
-    pub(super) sender: Mailbox,
+    pub id: String,
+    /// The envelope's sender.
+    pub sender: Mailbox,
     /// To, cc and bcc.
-    pub(super) recipients: Vec<Mailbox>,
+    pub recipients: Vec<Mailbox>,
     /// Headers and body. ASCII, unless an address is not.
-    pub(super) message: Vec<u8>,
+    pub message: String,
     /// An address is not ASCII: only a server with SMTPUTF8 can take it.
-    pub(super) international: bool,
+    pub international: bool,
 }
 
-/// Checks and encodes an e-mail; `name` is its `Message-ID`'s. The error says which part is wrong, and why.
-pub(super) fn compose(email: &Email, name: &str) -> Result<Composed, String> {
+/// Checks and encodes an e-mail; `name` is its `Message-ID`'s.
+///
+/// # Errors
+/// Which part is wrong, and why.
+pub fn compose(email: &Email, name: &str) -> Result<Composed, String> {
     check("the subject", &email.subject)?;
     let sender = named("the sender", &email.sender)?;
     let to = all_named("to", &email.to)?;
@@ -72,6 +76,7 @@ pub(super) fn compose(email: &Email, name: &str) -> Result<Composed, String> {
         builder = builder.header(header::ReplyTo::from(Mailboxes::from(named("reply-to", address)?)));
     }
     let message = body(with_headers(builder, &email.headers)?, email)?.formatted();
+    let message = String::from_utf8(message).map_err(|_| "the e-mail cannot be written as text")?;
 
     let ascii = |address: &Mailbox| AsRef::<str>::as_ref(address).is_ascii();
     let international = !message.is_ascii() || !ascii(&sender.email) || !recipients.iter().all(ascii);

@@ -159,6 +159,38 @@ async fn delivers_every_part_of_an_email() {
     assert_eq!(file.contents(), [0, 255, 13, 10, 46]);
 }
 
+#[tokio::test]
+async fn points_at_the_beginning_of_a_line_arrive() {
+    let (mailer, mails) = serve(ok, ok);
+    let text = ".\r\n..\r\na.\r\n.b\r\n\r\n.";
+    mailer.send(&Email { text: Some(text.to_owned()), ..email() }, "0").await.unwrap();
+    let (_, bytes) = mails.recv().unwrap();
+    assert_eq!(parse(&bytes).body_text(0).unwrap().trim_end(), text);
+}
+
+/// Else it waits for an acknowledgement that the server delays.
+#[tokio::test]
+async fn the_end_of_the_content_comes_with_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mailer = mailer(listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(&stream);
+        let say = |text: &str| (&stream).write_all(text.as_bytes()).unwrap();
+        say("220 hi\r\n");
+        for answer in ["250 hello\r\n", "250 fine\r\n", "250 fine\r\n", "354 go on\r\n"] {
+            reader.read_line(&mut String::new()).unwrap();
+            say(answer);
+        }
+        let came = reader.fill_buf().unwrap().to_vec();
+        say("250 queued\r\n");
+        came
+    });
+    mailer.send(&email(), "0").await.unwrap();
+    let came = server.join().unwrap();
+    assert!(came.ends_with(b"\r\n.\r\n"), "{}", String::from_utf8_lossy(&came));
+}
+
 /// A server for one connection, which answers each line with what `reply` says to it. It listens no
 /// longer once it has its connection: a second one finds nobody.
 fn scripted(mut reply: impl FnMut(&str) -> String + Send + 'static) -> SocketAddr {

@@ -58,7 +58,16 @@ pub(super) async fn hold(
     }
     connection.command(Data).await?;
     begun.store(true, Ordering::Relaxed);
-    connection.message(&mail.message).await.map(|response| Answer::Taken(response, refused))
+    connection.command(content(&mail.message)).await.map(|response| Answer::Taken(response, refused))
+}
+
+/// The content and its end, as they go over the wire: a point at the beginning of a line is doubled.
+///
+/// In one piece. lettre's `message` writes the end by itself, and TCP keeps such a small segment back
+/// until the one before is acknowledged, for which the server takes its time: 40 ms an e-mail.
+fn content(message: &str) -> String {
+    let point = if message.starts_with('.') { "." } else { "" };
+    format!("{point}{}\r\n.\r\n", message.replace("\r\n.", "\r\n.."))
 }
 
 /// Whether the server answered, and listens to what comes next.
@@ -71,4 +80,21 @@ pub(super) fn words(error: &SmtpError) -> String {
     let code = error.status().map(|code| code.to_string()).unwrap_or_default();
     let text = error.source().map(ToString::to_string).unwrap_or_default();
     one_line(&format!("{code} {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::content;
+
+    #[test]
+    fn points_that_begin_a_line_are_doubled() {
+        for (message, sent) in [
+            ("", "\r\n.\r\n"),
+            (".", "..\r\n.\r\n"),
+            ("a.b\r\n", "a.b\r\n\r\n.\r\n"),
+            ("a\r\n.\r\n..\r\n.b", "a\r\n..\r\n...\r\n..b\r\n.\r\n"),
+        ] {
+            assert_eq!(content(message), sent);
+        }
+    }
 }

@@ -32,7 +32,14 @@ impl Engines {
     /// # Errors
     /// The pool's address space cannot be reserved, or the cache directory is not usable.
     pub fn new(calls: u32, memory: usize) -> wasmtime::Result<Self> {
-        let cache = cache()?;
+        Self::with_cache(calls, memory, cache()?)
+    }
+
+    /// Likewise, with this cache or none.
+    ///
+    /// # Errors
+    /// The pool's address space cannot be reserved.
+    pub fn with_cache(calls: u32, memory: usize, cache: Option<Cache>) -> wasmtime::Result<Self> {
         let pooled = Engine::new(base(cache.clone()).allocation_strategy(pool(calls, memory)))?;
         let on_demand = Engine::new(base(cache).allocation_strategy(InstanceAllocationStrategy::OnDemand))?;
         let weak = [pooled.weak(), on_demand.weak()];

@@ -31,7 +31,7 @@ const AGAIN: &str = "the file is damaged or cut off: build or copy it again";
 
 /// A component that may be a plugin, compiled.
 pub struct PluginFile {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// In bytes.
     pub size: usize,
     /// SHA-256 of the file, in hexadecimal.
@@ -55,14 +55,23 @@ impl PluginFile {
             at(error.to_string())
                 .help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
         })?;
-        check_kind(&bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
-        let (engine, component) = compile(&bytes, engines)
+        Self::from_bytes(path, &bytes, engines)
+    }
+
+    /// Likewise, for the bytes that were read from `path`.
+    ///
+    /// # Errors
+    /// They are no component.
+    pub fn from_bytes(path: &Path, bytes: &[u8], engines: &Engines) -> Result<Self, Failure> {
+        let at = |what: String| Failure::usage(format!("{}: {what}", path.display()));
+        check_kind(bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
+        let (engine, component) = compile(bytes, engines)
             .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(AGAIN))?;
         let kind = component.component_type();
         Ok(Self {
             path: path.to_owned(),
             size: bytes.len(),
-            digest: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            digest: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
             imports: kind.imports(&engine).map(|(name, _)| name.to_owned()).collect(),
             exports: kind.exports(&engine).map(|(name, _)| name.to_owned()).collect(),
             engine,

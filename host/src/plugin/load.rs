@@ -26,8 +26,20 @@ impl Plugin {
         engines: &Engines,
         outside: Outside,
     ) -> Result<Self, Failure> {
-        let at = |what: String| Failure::usage(format!("{}: {what}", path.display()));
-        let file = PluginFile::read(path, engines)?;
+        Self::of(PluginFile::read(path, engines)?, settings, outside).await
+    }
+
+    /// Likewise, of a file that was read.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do about it.
+    pub async fn of(
+        file: PluginFile,
+        settings: Option<&PluginSettings>,
+        outside: Outside,
+    ) -> Result<Self, Failure> {
+        let path = file.path.display().to_string();
+        let at = |what: String| Failure::usage(format!("{path}: {what}"));
         file.check()?;
         let component = file.link()?;
         let Description { name, version, subscription, .. } = file.describe(&component).await?;
@@ -37,7 +49,7 @@ impl Plugin {
         };
         check_names(&name, &version).map_err(|what| at(what).help(help))?;
         let subscription = Subscription::new(subscription, settings).map_err(|what| at(what).help(help))?;
-        let within = |failure: Failure| failure.within(&path.display().to_string());
+        let within = |failure: Failure| failure.within(&path);
         let mut grants = Grants::new(settings).map_err(within)?;
         if let Outside::Sent(_) = outside {
             grants.connect().map_err(within)?;

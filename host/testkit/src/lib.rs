@@ -19,12 +19,12 @@ mod wait;
 pub use http::{Response, get, post, request};
 pub use kafka::secured::{PASSWORD, Secured, USER};
 pub use kafka::{Kafka, Record};
-pub use postfix::Postfix;
+pub use postfix::{Postfix, certificate};
 pub use postgres::Postgres;
 pub use process::{Process, binary, plugin};
 pub use rng::Rng;
 pub use smtp::{End, FaultySmtp, Shares, Transaction};
-pub use spring::{Boot, spring};
+pub use spring::{Boot, spring, spring_mail};
 pub use usage::Usage;
 pub use wait::{eventually, free_port, long, scale};
 

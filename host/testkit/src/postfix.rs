@@ -206,7 +206,16 @@ fn launch(dir: &Path) -> Result<Guarded> {
     })
 }
 
-/// An authority, and a certificate for `localhost` from it: `ca.pem`, `cert.pem` and `key.pem`.
+/// An authority, `ca.pem`, and a certificate for `localhost` from it, `cert.pem` with `key.pem`, in a
+/// directory.
+///
+/// # Panics
+/// Where openssl is missing.
+#[track_caller]
+pub fn certificate(dir: &Path) {
+    must(make_certificate(dir));
+}
+
 pub(crate) fn make_certificate(dir: &Path) -> Result<()> {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
     let openssl = |args: &[&str]| run(dir, "", "openssl", args);

@@ -66,7 +66,7 @@ pub enum End {
     },
     /// All of it was refused, with this code.
     Refused(u16),
-    /// Every recipient was refused.
+    /// Every recipient that was named was refused.
     Nobody,
     /// Either side gave up before the whole content was there.
     Broken {

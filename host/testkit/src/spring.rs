@@ -1,4 +1,5 @@
-//! The Spring Kafka consumer of the tests, built by Maven once for each state of its sources.
+//! The Spring Kafka consumers of the tests and of a benchmark, built by Maven once for each state of their
+//! sources.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,26 +25,50 @@ pub enum Boot {
     Four,
 }
 
+/// Which application of `host/tests/spring`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Application {
+    /// The consumer of the tests.
+    Interop,
+    /// The sender of e-mails of the benchmark.
+    Mail,
+}
+
 /// Starts the consumer of `host/tests/spring` on this line, with these properties.
 ///
 /// # Panics
 /// When Maven cannot build it; shows what it printed.
 #[track_caller]
 pub fn spring(boot: Boot, properties: &[(&str, &str)]) -> Process {
-    let jar = must(resolve(boot).context("building host/tests/spring"));
+    start(Application::Interop, boot, &JVM, properties)
+}
+
+/// Starts the application that sends e-mails with `JavaMailSender`, as it would run on a server: without a
+/// flag for the JVM.
+///
+/// # Panics
+/// When Maven cannot build it; shows what it printed.
+#[track_caller]
+pub fn spring_mail(boot: Boot, properties: &[(&str, &str)]) -> Process {
+    start(Application::Mail, boot, &[], properties)
+}
+
+#[track_caller]
+fn start(application: Application, boot: Boot, jvm: &[&str], properties: &[(&str, &str)]) -> Process {
+    let jar = must(resolve(application, boot).context("building host/tests/spring"));
     let jar = jar.display().to_string();
     let properties: Vec<String> = properties.iter().map(|(key, value)| format!("--{key}={value}")).collect();
-    let mut args = JVM.to_vec();
+    let mut args = jvm.to_vec();
     args.extend(["-jar", &jar]);
     args.extend(properties.iter().map(String::as_str));
     Process::start_with(Path::new(&jars::java()), &args, &[])
 }
 
-/// The jar, in a directory of the build's that is named after the sources and the line.
-fn resolve(boot: Boot) -> Result<PathBuf> {
+/// The jar, in a directory of the build's that is named after the sources, the application and the line.
+fn resolve(application: Application, boot: Boot) -> Result<PathBuf> {
     let sources = files(Path::new(SOURCES))?;
     let mut hasher = DefaultHasher::new();
-    (boot, &sources).hash(&mut hasher);
+    (application, boot, &sources).hash(&mut hasher);
     let dir = profile_dir()?.join("spring").join(format!("{:016x}", hasher.finish()));
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
     // Parallel tests build it once.
@@ -52,7 +77,7 @@ fn resolve(boot: Boot) -> Result<PathBuf> {
     file.lock().with_context(|| format!("locking {}", lock.display()))?;
     let jar = dir.join("spring-consumer.jar");
     if !jar.is_file() {
-        build(&dir, &sources, boot)?;
+        build(&dir, &sources, application, boot)?;
         // The rename comes last, so what is there is whole.
         fs::rename(dir.join("build/target/spring-consumer.jar"), &jar)
             .with_context(|| format!("renaming {}", jar.display()))?;
@@ -62,7 +87,7 @@ fn resolve(boot: Boot) -> Result<PathBuf> {
 }
 
 /// On a copy: nothing is written beside the sources.
-fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], boot: Boot) -> Result<()> {
+fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], application: Application, boot: Boot) -> Result<()> {
     let copy = dir.join("build");
     let _ = fs::remove_dir_all(&copy);
     for (name, bytes) in sources {
@@ -74,6 +99,9 @@ fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], boot: Boot) -> Result<()> {
     command.args(["-q", "-B", "-f"]).arg(copy.join("pom.xml")).arg("package");
     if boot == Boot::Four {
         command.arg("-Pboot4");
+    }
+    if application == Application::Mail {
+        command.arg("-Pmail");
     }
     jars::run(command, "mvn")
 }

@@ -24,15 +24,15 @@ pub(super) unsafe fn headers_of<'a>(message: *mut sys::rd_kafka_message_t) -> He
     // SAFETY: the caller's promise; the list belongs to the message.
     let code = unsafe { sys::rd_kafka_message_headers(message, &mut list) };
     let ok = code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
-    Headers { list: if ok { list } else { ptr::null_mut() }, next: 0, message: PhantomData }
+    Headers { list: if ok { list } else { ptr::null_mut() }, next: 0, owner: PhantomData }
 }
 
-/// An iterator over a message's headers: names and values as bytes.
+/// An iterator over the headers of a message or a list: names and values as bytes.
 #[derive(Clone)]
 pub struct Headers<'a> {
     list: *const sys::rd_kafka_headers_t,
     next: usize,
-    message: PhantomData<&'a sys::rd_kafka_message_t>,
+    owner: PhantomData<&'a sys::rd_kafka_headers_t>,
 }
 
 impl<'a> Iterator for Headers<'a> {
@@ -42,7 +42,7 @@ impl<'a> Iterator for Headers<'a> {
         if self.list.is_null() {
             return None;
         }
-        // SAFETY: the list lives as long as the message, which is borrowed for 'a.
+        // SAFETY: the list lives as long as its owner, which is borrowed for 'a.
         let header = unsafe { header_at(self.list, self.next) }?;
         self.next += 1;
         Some(header)
@@ -84,10 +84,9 @@ impl HeaderList {
         self.ptr.as_ptr()
     }
 
-    #[cfg(test)]
-    fn get(&self, index: usize) -> Option<(&[u8], Option<&[u8]>)> {
-        // SAFETY: the list is ours.
-        unsafe { header_at(self.ptr.as_ptr(), index) }
+    /// Its headers, in their order.
+    pub fn iter(&self) -> Headers<'_> {
+        Headers { list: self.ptr.as_ptr(), next: 0, owner: PhantomData }
     }
 }
 
@@ -174,11 +173,8 @@ mod tests {
         let mut list = HeaderList::with_capacity(2);
         headers.iter().for_each(|(name, value)| list.push(name, *value));
         let copy = list.clone();
-        for (index, header) in headers.iter().enumerate() {
-            assert_eq!(list.get(index), Some(*header));
-            assert_eq!(copy.get(index), Some(*header));
-        }
-        assert_eq!(list.get(headers.len()), None);
+        assert!(list.iter().eq(headers));
+        assert!(copy.iter().eq(headers));
     }
 
     #[test]

@@ -28,7 +28,7 @@ fn refused(change: impl FnOnce(&mut Email)) -> String {
     let mut email = email();
     change(&mut email);
     match compose(&email, "0") {
-        Ok(mail) => panic!("accepted: {}", String::from_utf8_lossy(&mail.message)),
+        Ok(mail) => panic!("accepted: {}", mail.message),
         Err(text) => text,
     }
 }

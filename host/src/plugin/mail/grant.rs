@@ -151,7 +151,7 @@ impl Pattern {
         };
         // What no address can have is a slip of the pen.
         let mailbox = Mailbox::new(if user == "*" { "anybody" } else { user }, domain);
-        mailbox.ok().filter(|_| !domain.contains('*')).ok_or_else(wrong)?;
+        mailbox.ok().filter(|_| !domain.contains(['*', '%'])).ok_or_else(wrong)?;
         let user = (user != "*").then(|| user.to_owned());
         Ok(Self { user, domain: canonical(domain), below })
     }
@@ -170,10 +170,11 @@ impl Pattern {
     }
 }
 
-/// In small letters, and in ASCII where it is international: DNS takes both for the same.
+/// In small letters, and in ASCII where it is international: DNS takes both for the same. A `%` is no
+/// escape in an address, as it is in a URL.
 fn canonical(domain: &str) -> String {
     match Host::parse(domain) {
-        Ok(Host::Domain(domain)) => domain,
+        Ok(Host::Domain(parsed)) if !domain.contains('%') => parsed,
         _ => domain.to_ascii_lowercase(),
     }
 }

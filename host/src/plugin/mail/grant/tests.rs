@@ -58,6 +58,8 @@ fn an_address_matches_its_pattern_and_nothing_that_only_looks_like_it() {
         ("한국.example", "a@xn--3e0b707e.example", true),
         ("xn--3e0b707e.example", "a@한국.example", true),
         ("127.0.0.1", "a@0x7f.0.0.1", false),
+        ("example.com", "a@ex%61mple.com", false),
+        ("*.example.com", "a@b%2eexample.com", false),
     ];
     for (pattern, mailbox, covered) in cases {
         let mailbox: Mailbox = mailbox.parse().expect(mailbox);
@@ -67,9 +69,20 @@ fn an_address_matches_its_pattern_and_nothing_that_only_looks_like_it() {
 
 #[test]
 fn what_no_address_can_match_is_no_pattern() {
-    for wrong in
-        ["", "*", "@", "a@", "@b.c", "*.*.example.com", "a b@c.d", "ex*mple.com", "*@", "*.", "a@b c"]
-    {
+    for wrong in [
+        "",
+        "*",
+        "@",
+        "a@",
+        "@b.c",
+        "*.*.example.com",
+        "a b@c.d",
+        "ex*mple.com",
+        "*@",
+        "*.",
+        "a@b c",
+        "b%2ec",
+    ] {
         assert!(Pattern::parse(wrong).is_err(), "{wrong}");
     }
     let error = toml::from_str::<MailSettings>("senders = [\"a b\"]").expect_err("no pattern").to_string();

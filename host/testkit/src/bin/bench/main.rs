@@ -1,11 +1,15 @@
-//! How fast the host is, beside a bare consumer on the same broker, and how it fares with retries.
+//! How fast the host is, beside a bare consumer on the same broker, how it fares with retries, and
+//! how many e-mails it sends beside Spring.
 //! `make bench` runs the first.
 
 mod bare;
 mod lateness;
 mod load;
+mod mail;
 mod retries;
 mod run;
+mod sink;
+mod spread;
 mod tiers;
 mod waiting;
 
@@ -35,6 +39,8 @@ enum Command {
     Waiting(waiting::Args),
     /// Failing messages through all retry topics: dead letters a second
     Tiers(tiers::Args),
+    /// E-mails a second into a local sink with TLS, beside Spring's JavaMailSender: prints a table
+    Mail(mail::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +51,7 @@ fn main() -> ExitCode {
         Command::Lateness(args) => lateness::run(&args),
         Command::Waiting(args) => waiting::run(&args),
         Command::Tiers(args) => tiers::run(&args),
+        Command::Mail(args) => mail::run(&args),
     };
     if let Err(error) = result {
         eprintln!("bench: {error:#}");

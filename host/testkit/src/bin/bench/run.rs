@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use testkit::{Kafka, Process, Usage, binary, free_port, plugin};
 
 use crate::load;
+use crate::spread::{median, spread};
 
 const POLL: Duration = Duration::from_millis(20);
 const RUN_BOUND: Duration = Duration::from_secs(600);
@@ -172,26 +173,4 @@ fn table(args: &Args, hosts: &[Figures], bares: &[Figures]) {
     }
     let share = median(hosts, |run| run.rate) / median(bares, |run| run.rate);
     println!("\nhost / bare: {share:.2}\n\n{MEASURED}");
-}
-
-fn spread(runs: &[Figures], of: impl Fn(&Figures) -> f64, digits: usize) -> String {
-    let values = sorted(runs, &of);
-    match (values.first(), values.last()) {
-        (Some(min), Some(max)) if min.is_finite() => {
-            format!("{:.digits$} ({min:.digits$}–{max:.digits$})", median(runs, of))
-        }
-        _ => "-".to_owned(),
-    }
-}
-
-fn median(runs: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
-    let values = sorted(runs, of);
-    let (low, high) = (values.get((values.len() - 1) / 2), values.get(values.len() / 2));
-    low.zip(high).map_or(f64::NAN, |(low, high)| (low + high) / 2.0)
-}
-
-fn sorted(runs: &[Figures], of: impl Fn(&Figures) -> f64) -> Vec<f64> {
-    let mut values: Vec<f64> = runs.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values
 }

@@ -1,0 +1,79 @@
+//! What `--plugin` does with a file, up to the plugin's description, and the first message after it.
+#![no_main]
+#![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::Duration;
+
+use host::effect::Effects;
+use host::plugin::Plugin;
+use host::plugin::bindings::consumer::plugin::types::Message;
+use host::plugin::call::{Outside, Services};
+use host::plugin::engine::Engines;
+use host::plugin::file::PluginFile;
+use host::plugin::output::{At, Place};
+use libfuzzer_sys::fuzz_target;
+use tokio::runtime::{Builder, Runtime};
+
+/// What one instance may have in the pool; more runs on demand, up to the default limit.
+const MEMORY: usize = 1 << 20;
+/// A tick of 10 ms passes in this time, so that an endless loop ends after 20 ms instead of 2 s.
+const TICK: Duration = Duration::from_micros(100);
+
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
+static ENGINES: LazyLock<Engines> = LazyLock::new(|| {
+    let engines = Engines::with_cache(4, MEMORY, None).expect("engines");
+    let both = [engines.pooled.clone(), engines.on_demand.clone()];
+    thread::spawn(move || {
+        loop {
+            thread::sleep(TICK);
+            both.iter().for_each(|engine| engine.increment_epoch());
+        }
+    });
+    engines
+});
+
+fuzz_target!(
+    init: LazyLock::force(&ENGINES),
+    |data: &[u8]| {
+        RUNTIME.block_on(async {
+            let effects = Effects::new(RUNTIME.handle().clone());
+            let outside = Outside::Sent(Arc::new(Services { mailer: None, effects }));
+            let plugin = match PluginFile::from_bytes(Path::new("fuzz.wasm"), data, &ENGINES) {
+                Ok(file) => Plugin::of(file, None, outside).await,
+                Err(failure) => Err(failure),
+            };
+            match plugin {
+                Ok(plugin) => handle(&plugin).await,
+                Err(failure) => {
+                    let text = failure.to_string();
+                    assert!(failure.code() == 2 && text.starts_with("fuzz.wasm: ") && text.contains("help: "));
+                }
+            }
+        });
+    }
+);
+
+async fn handle(plugin: &Plugin) {
+    assert!(!plugin.name.is_empty() && plugin.digest.len() == 64);
+    let message = Message {
+        id: "1",
+        topic: &plugin.subscription.topic,
+        partition: 0,
+        offset: 0,
+        timestamp_ms: 0,
+        key: Some(b"key"),
+        value: Some(b"A"),
+        headers: &[],
+        attempt: 1,
+        max_attempts: 2,
+        attributes: &[],
+    };
+    let place = Place { plugin: Arc::clone(&plugin.name), at: At::Nowhere };
+    if let Err(cause) = plugin.handle(message, place).await {
+        assert!(!cause.code.is_empty() && !cause.exception.is_empty());
+    }
+}

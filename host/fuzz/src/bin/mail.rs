@@ -1,0 +1,144 @@
+//! An e-mail that a plugin hands over: who may get it, and the bytes that the mail server is sent.
+#![no_main]
+#![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use fuzz::Input;
+use host::config::MailSettings;
+use host::fuzzing::compose;
+use host::mail::{Address, Attachment, Email};
+use host::plugin::mail::grant::MailGrant;
+use libfuzzer_sys::fuzz_target;
+use mail_parser::MessageParser;
+use serde::Deserialize as _;
+use serde_json::json;
+use url::Host;
+
+/// What the host writes itself.
+const OWN: [&str; 10] = [
+    "cc",
+    "content-disposition",
+    "content-transfer-encoding",
+    "content-type",
+    "date",
+    "from",
+    "message-id",
+    "mime-version",
+    "reply-to",
+    "subject",
+];
+
+static GRANT: LazyLock<MailGrant> = LazyLock::new(|| {
+    let settings = json!({ "senders": ["*@example.com"], "recipients": ["b@example.com", "*.example.org"] });
+    MailGrant::new(&MailSettings::deserialize(settings).expect("settings"))
+});
+static STAGING: LazyLock<MailGrant> = LazyLock::new(|| {
+    let settings = json!({ "redirect-all": "staging@example.net" });
+    MailGrant::new(&MailSettings::deserialize(settings).expect("settings"))
+});
+
+fuzz_target!(|data: &[u8]| {
+    let email = email(&mut Input::new(data));
+    let granted = GRANT.check(&email).is_ok();
+    let redirected = STAGING.redirected(email.clone());
+    if let Ok(composed) = compose(&email, "0123456789abcdef0123456789abcdef") {
+        assert_eq!(composed.recipients.len(), email.to.len() + email.cc.len() + email.bcc.len());
+        assert_eq!(
+            composed.international,
+            !composed.message.is_ascii() || !all_ascii(&composed.recipients, &composed.sender)
+        );
+        if granted {
+            assert_eq!(domain(&composed.sender), "example.com");
+            for recipient in &composed.recipients {
+                let domain = domain(recipient);
+                let is_b = recipient.user() == "b" && domain == "example.com";
+                assert!(is_b || domain.ends_with(".example.org"), "{recipient}");
+            }
+        }
+        check(composed.message.as_bytes(), &email);
+    }
+    if let Ok(composed) = compose(&redirected, "0") {
+        let everybody: BTreeSet<_> = composed.recipients.iter().map(ToString::to_string).collect();
+        assert_eq!(everybody, BTreeSet::from(["staging@example.net".to_owned()]));
+    }
+});
+
+fn all_ascii(recipients: &[lettre::Address], sender: &lettre::Address) -> bool {
+    recipients.iter().chain([sender]).all(|address| address.to_string().is_ascii())
+}
+
+/// As DNS is asked for it: what is ASCII is taken as it is.
+fn domain(address: &lettre::Address) -> String {
+    let domain = address.domain();
+    match Host::parse(domain) {
+        Ok(host) if !domain.is_ascii() => host.to_string(),
+        _ => domain.to_ascii_lowercase(),
+    }
+}
+
+fn email(input: &mut Input<'_>) -> Email {
+    let kinds = input.byte();
+    let address = |input: &mut Input<'_>| Address {
+        name: input.optional().map(text),
+        email: input.text().into_owned(),
+    };
+    let addresses = |input: &mut Input<'_>, count: u8| (0..count).map(|_| address(input)).collect();
+    Email {
+        sender: address(input),
+        to: addresses(input, kinds & 3),
+        cc: addresses(input, kinds >> 2 & 1),
+        bcc: addresses(input, kinds >> 3 & 1),
+        reply_to: (kinds >> 4 & 1 == 1).then(|| address(input)),
+        subject: input.text().into_owned(),
+        text: input.optional().map(text),
+        html: input.optional().map(text),
+        headers: (0..kinds >> 5 & 1)
+            .map(|_| (input.text().into_owned(), input.text().into_owned()))
+            .collect(),
+        attachments: (0..kinds >> 6 & 1)
+            .map(|_| Attachment {
+                filename: input.text().into_owned(),
+                content_type: input.text().into_owned(),
+                content: input.rest().to_vec(),
+            })
+            .collect(),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Nothing that was given becomes a header, or a line, of its own.
+fn check(message: &[u8], email: &Email) {
+    let end = message.windows(4).position(|window| window == b"\r\n\r\n").expect("an end of the headers");
+    let mut names = Vec::new();
+    for line in lines(&message[..end]) {
+        assert!(line.len() <= 998 && !line.contains(&0), "{}", text(line));
+        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let colon = line.iter().position(|byte| *byte == b':').expect("a header has a name");
+            names.push(text(&line[..colon]).to_ascii_lowercase());
+        }
+    }
+    let given: Vec<_> = email.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    for name in &names {
+        assert!(name == "to" || OWN.contains(&name.as_str()) || given.contains(name), "{name}");
+        assert_eq!(names.iter().filter(|other| *other == name).count(), 1, "{name}");
+    }
+    let read = MessageParser::default().parse(message).expect("an e-mail");
+    assert_eq!(read.to().map_or(0, |to| to.iter().count()), email.to.len());
+    assert_eq!(read.attachment_count(), email.attachments.len());
+}
+
+/// Every line break is a whole one.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let text = bytes.split(|byte| *byte == b'\n');
+    let count = bytes.iter().filter(|byte| **byte == b'\n').count();
+    text.enumerate().map(move |(index, line)| {
+        let line = if index < count { line.strip_suffix(b"\r").expect("no bare line feed") } else { line };
+        assert!(!line.contains(&b'\r'), "no bare carriage return");
+        line
+    })
+}

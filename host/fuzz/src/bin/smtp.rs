@@ -1,0 +1,85 @@
+//! What a mail server answers. The first byte says whether the host logs in, the rest is all that the
+//! server ever says on a connection.
+#![no_main]
+#![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use host::mail::{Address, Email, MailError, Mailer};
+use libfuzzer_sys::fuzz_target;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+
+const BOUND: Duration = Duration::from_secs(2);
+const PASSWORD: &str = "hunter2-hunter2";
+/// An answer is cut off at 300 characters; beside it stands who answered.
+const LONGEST: usize = 400;
+
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
+/// One for all, else the ports would run out.
+static LISTENER: LazyLock<TcpListener> =
+    LazyLock::new(|| RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port"));
+
+fuzz_target!(|data: &[u8]| {
+    let Some((kind, script)) = data.split_first() else { return };
+    let port = LISTENER.local_addr().expect("an address").port();
+    RUNTIME.block_on(async {
+        let login = if kind % 2 == 1 { format!("user:{PASSWORD}@") } else { String::new() };
+        let mailer = Mailer::from_url(&format!("smtp://{login}127.0.0.1:{port}"), None);
+        let mailer = mailer.expect("a URL").with_bound(BOUND);
+        let sending = async {
+            // The second one over the connection of the first, where that was kept.
+            for name in ["first", "second"] {
+                let sent = mailer.send(&email(), name).await;
+                check(sent.map(|receipt| (receipt.response, receipt.refused.len())));
+            }
+            drop(mailer);
+        };
+        tokio::select! {
+            () = serve(&LISTENER, script) => {}
+            () = sending => {}
+        }
+    });
+});
+
+/// Says everything at once, and hangs up when the client does.
+async fn serve(listener: &TcpListener, script: &[u8]) {
+    loop {
+        let Ok((mut connection, _)) = listener.accept().await else { continue };
+        let _ = connection.write_all(script).await;
+        let _ = connection.shutdown().await;
+        let mut heard = [0; 4096];
+        while connection.read(&mut heard).await.is_ok_and(|count| count > 0) {}
+    }
+}
+
+fn email() -> Email {
+    let address = |email: &str| Address { name: None, email: email.to_owned() };
+    Email {
+        sender: address("a@example.com"),
+        to: vec![address("b@example.com"), address("c@example.com")],
+        cc: Vec::new(),
+        bcc: Vec::new(),
+        reply_to: None,
+        subject: "subject".to_owned(),
+        text: Some("text".to_owned()),
+        html: None,
+        headers: Vec::new(),
+        attachments: Vec::new(),
+    }
+}
+
+fn check(sent: Result<(String, usize), MailError>) {
+    let said = match sent {
+        Ok((response, refused)) => {
+            assert!(refused < 2 && response.starts_with(['2', '3']), "{refused} {response}");
+            response
+        }
+        Err(error) => error.to_string(),
+    };
+    assert!(!said.contains(char::is_control) && said.chars().count() <= LONGEST, "{said:?}");
+    assert!(!said.contains(PASSWORD), "{said:?}");
+}
