@@ -14,7 +14,7 @@ const ROUND: u64 = 500;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often the open letters are counted, and of how many such turns one looks for what is old.
 const COUNT: Duration = Duration::from_secs(10);
-const CLEAN: u64 = 6;
+const CLEAN: u32 = 6;
 /// A letter of a replay that is not over: one that was stopped can go on.
 const IN_USE: &str = "EXISTS (SELECT 1 FROM job_letters JOIN jobs ON jobs.id = job_letters.job \
     WHERE job_letters.letter = letters.id AND jobs.state IN ('running', 'paused', 'stopped'))";
@@ -43,9 +43,9 @@ impl Desk {
     pub async fn keep_in_bounds(self, retention: Retention) {
         let mut turns = interval(COUNT);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for turn in 0_u64.. {
+        for turn in (0..CLEAN).cycle() {
             turns.tick().await;
-            if turn % CLEAN == 0 {
+            if turn == 0 {
                 match self.clean(&retention, clock::now_ms()).await {
                     Ok(0) => {}
                     Ok(letters) => tracing::info!(letters, "dead letters deleted: old, or too many"),
