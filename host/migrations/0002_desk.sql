@@ -52,6 +52,8 @@ CREATE TABLE letters (
 CREATE INDEX letters_newest ON letters (failed, id);
 CREATE INDEX letters_by_state ON letters (state, failed, id);
 CREATE INDEX letters_by_group ON letters (failure_group, state, failed, id);
+-- What has been as it is for long enough to go.
+CREATE INDEX letters_by_age ON letters (state, state_since);
 CREATE INDEX letters_by_message ON letters (message);
 
 -- Failures of one code, plugin and digest.

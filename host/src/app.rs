@@ -1,5 +1,7 @@
 //! Running plugins: build everything, run, drain.
 
+mod bounds;
+mod intake;
 mod memory;
 mod summary;
 
@@ -18,6 +20,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use self::bounds::{check_bounds, drain};
+use self::intake::Intakes;
 use crate::cli::RunArgs;
 use crate::config::PluginSettings;
 use crate::desk::Desk;
@@ -30,13 +34,12 @@ use crate::kafka::health::Health;
 use crate::kafka::leftovers;
 use crate::kafka::order::Ordering;
 use crate::kafka::partition::{Lane, Partition};
-use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
+use crate::kafka::publisher::{Destination, Publisher};
 use crate::kafka::topics::Topics;
 use crate::kafka::watch;
 use crate::mail::Mailer;
 use crate::metrics::Messages;
 use crate::pipeline::Pipeline;
-use crate::pipeline::policy::BLOCKING_BOUND;
 use crate::pipeline::worker;
 use crate::plugin::Plugin;
 use crate::plugin::call::{Outside, Services};
@@ -46,8 +49,6 @@ use crate::web;
 
 /// How long Kafka may be away at start.
 const START_UP: Duration = Duration::from_secs(30);
-/// How long a partition that is given back may drain, beside the longest call and publish.
-const DRAIN_MARGIN: Duration = Duration::from_secs(2);
 /// How long the process takes to stop at most, beside draining.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
 /// How long what is being sent, for calls that have ended, may take.
@@ -56,8 +57,6 @@ const SEND_BOUND: Duration = Duration::from_secs(10);
 const HANG_UP: Duration = Duration::from_secs(2);
 /// How often a client looks for new partitions; milliseconds.
 const REFRESH: &str = "topic.metadata.refresh.interval.ms";
-/// What must be longer than the drain bound, with librdkafka's default.
-const LONGEST_REBALANCE: (&str, Duration) = ("max.poll.interval.ms", Duration::from_secs(300));
 
 /// Runs plugins until SIGTERM or Ctrl-C, then drains.
 ///
@@ -108,6 +107,7 @@ pub struct App {
     running: Vec<Running>,
     services: Arc<Services>,
     desk: Option<Desk>,
+    intakes: Option<Intakes>,
     stop: Arc<AtomicBool>,
     watch: JoinHandle<()>,
 }
@@ -130,6 +130,7 @@ impl App {
         let desk = memory::open(args, &plugins, &services).await?;
         let topics = Topics::new(&args.kafka, args.create_topics)?;
         client::wait(&args.kafka, START_UP).await?;
+        intake::refuse_others(args, desk.as_ref(), &plugins)?;
         let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
         let stop = Arc::new(AtomicBool::new(false));
         let mut running = Vec::with_capacity(plugins.len());
@@ -142,9 +143,16 @@ impl App {
             let pipeline = Arc::new(pipeline(plugin, &topics, &publisher).await?);
             running.push(Running::start(pipeline, args, &stop)?);
         }
+        let intakes = match &desk {
+            Some(desk) => {
+                let plugins = running.iter().map(|running| &running.pipeline.plugin);
+                Some(Intakes::start(args, desk, plugins, &stop).await?)
+            }
+            None => None,
+        };
         let chains = running.iter().map(|running| running.pipeline.chain()).collect();
         let watch = tokio::spawn(watch::run(topics, publisher, chains, watch_interval(&args.kafka)));
-        Ok(Self { running, services, desk, stop, watch })
+        Ok(Self { running, services, desk, intakes, stop, watch })
     }
 
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.
@@ -172,11 +180,12 @@ impl App {
     /// Gives every partition back, drained and committed, and ends the threads.
     async fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, atomic::Ordering::Relaxed);
-        let (running, watch) = (self.running, self.watch);
+        let (running, watch, intakes) = (self.running, self.watch, self.intakes);
         let drains = running.iter().map(|running| drain(&running.pipeline.plugin));
         let bound = drains.max().unwrap_or_default() + SHUTDOWN_MARGIN;
         let stopping = tokio::task::spawn_blocking(move || {
             running.into_iter().for_each(Running::stop);
+            intakes.into_iter().for_each(Intakes::stop);
             watch.abort();
         });
         let services = self.services;
@@ -260,6 +269,7 @@ impl Running {
 /// What is wrong with what was given.
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Arc<Services>), Failure> {
     memory::store(args)?;
+    intake::retention(args)?;
     let ca = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref());
     let mailer = args.mail_url.as_deref().map(|url| Mailer::from_url(url, ca)).transpose()?.map(Arc::new);
     let services = Arc::new(Services { mailer, effects: Effects::new(Handle::current()) });
@@ -339,36 +349,6 @@ fn watch_interval(kafka: &KafkaArgs) -> Duration {
     let given = kafka.given().rev().find(|(key, _)| key == REFRESH);
     let millis = given.and_then(|(_, value)| value.parse().ok()).filter(|millis| *millis > 0);
     millis.map_or(watch::INTERVAL, Duration::from_millis)
-}
-
-/// How long a partition that is given back may take: what is under way ends by its own bounds.
-fn drain(plugin: &Plugin) -> Duration {
-    BLOCKING_BOUND + plugin.grants.limits.call_time + PUBLISH_BOUND + DRAIN_MARGIN
-}
-
-/// A drained partition must be committed before the group gives it to somebody else, which it does
-/// after `max.poll.interval.ms`. The session does not bound it: librdkafka sends heartbeats while a
-/// rebalance callback drains.
-fn check_bounds(kafka: &KafkaArgs, plugin: &Plugin) -> Result<(), Failure> {
-    let (name, default) = LONGEST_REBALANCE;
-    let given = kafka.given().rev().find(|(key, _)| key == name);
-    let bound = match given {
-        Some((_, value)) => value
-            .parse()
-            .map(Duration::from_millis)
-            .map_err(|_| Failure::usage(format!("{name}={value}: not a number of milliseconds")))?,
-        None => default,
-    };
-    let drain = drain(plugin);
-    if drain >= bound {
-        let (bound, drain) = (bound.as_millis(), drain.as_millis());
-        let what = format!("{name} is {bound} ms, but a partition may take {drain} ms to drain");
-        let default = default.as_millis();
-        return Err(
-            Failure::usage(what).help(format!("raise {name}, or leave it at its default of {default}"))
-        );
-    }
-    Ok(())
 }
 
 /// Listens on the address that `flag` gave.

@@ -8,10 +8,13 @@ pub mod actions;
 pub mod bytes;
 pub mod filter;
 pub mod groups;
+pub mod intake;
 pub mod jobs;
 pub mod letter;
 pub mod letters;
 pub mod page;
+pub mod retention;
+pub mod transfer;
 
 use std::time::Duration;
 
@@ -36,6 +39,8 @@ pub struct Desk {
     pool: AnyPool,
     begin: &'static str,
     store_id: String,
+    /// The store's name, without a password.
+    place: String,
 }
 
 impl Desk {
@@ -46,7 +51,12 @@ impl Desk {
     pub async fn open(store: &Store) -> Result<Self, Failure> {
         let options = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(WAIT);
         let pool = store.pool(options);
-        let desk = Self { pool, begin: store.begin_to_write(), store_id: String::new() };
+        let desk = Self {
+            pool,
+            begin: store.begin_to_write(),
+            store_id: String::new(),
+            place: store.url().to_string(),
+        };
         let store_id = desk.identify().await.map_err(|error| desk_failed(&error))?;
         Ok(Self { store_id, ..desk })
     }
@@ -54,6 +64,11 @@ impl Desk {
     /// Which store it is: the same for all that share it, another for each other one.
     pub fn store_id(&self) -> &str {
         &self.store_id
+    }
+
+    /// The store's name, without a password.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// A transaction that writes.

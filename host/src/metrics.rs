@@ -23,6 +23,8 @@ const LATENESS: &str = "host_lateness_seconds";
 const LAG: &str = "host_lag";
 const EFFECTS: &str = "host_effects_total";
 const IN_FLIGHT: &str = "host_in_flight";
+const LETTERS_TAKEN: &str = "host_dead_letters_taken_total";
+const LETTERS_OPEN: &str = "host_dead_letters_open";
 
 /// Upper bounds of the lateness buckets, in seconds.
 const LATE: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 60.0];
@@ -53,6 +55,8 @@ fn install() -> Option<PrometheusHandle> {
     describe_histogram!(LATENESS, Unit::Seconds, "How long after its due time a retry was begun.");
     describe_gauge!(LAG, "Messages before the committable position; in a retry topic, those that wait.");
     describe_gauge!(IN_FLIGHT, "Messages under way.");
+    describe_counter!(LETTERS_TAKEN, "Dead letters that this process wrote into the store.");
+    describe_gauge!(LETTERS_OPEN, "Dead letters in the store that nobody has done anything about.");
     Some(handle)
 }
 
@@ -171,6 +175,16 @@ pub fn effect_is(group: &str, result: &'static str) {
 /// Deliveries were given up: `cause` is `lost` or `cut-off`.
 pub fn given_up(group: &str, cause: &'static str, count: usize) {
     counter!(REDELIVERIES, "group" => group.to_owned(), "cause" => cause).increment(count as u64);
+}
+
+/// So many new dead letters of the plugin's are in the store.
+pub fn letters_taken(plugin: &str, count: usize) {
+    counter!(LETTERS_TAKEN, "plugin" => plugin.to_owned()).increment(count as u64);
+}
+
+/// So many letters in the store are open.
+pub fn letters_open(count: u64) {
+    gauge!(LETTERS_OPEN).set(count as f64);
 }
 
 /// How a member stands with each of its partitions.

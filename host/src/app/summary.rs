@@ -49,6 +49,9 @@ impl App {
                 .collect();
             lines.push(format!("  topics   {}", chain.join(" -> ")));
         }
+        if let (Some(desk), Some(intakes)) = (&self.desk, &self.intakes) {
+            lines.push(format!("  desk     {}  {} open", desk.place(), intakes.open));
+        }
         lines.push(format!("  health   http://{address}/readyz"));
         lines.join("\n") + "\n"
     }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Value;
+use crate::desk::retention::Retention;
 use crate::error::Failure;
 
 /// The shortest token, in bytes: what guards dead letters must not be guessed.
@@ -24,20 +25,41 @@ pub struct DeskSettings {
     /// `listen` is not a loopback address. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
     #[schemars(with = "Option<String>", example = "a long random text")]
     pub token: Option<Value>,
-    /// For how long letters that were replayed or discarded are kept.
+    /// For how long letters that were replayed or discarded are kept since then; 30 days by default.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", example = "30d")]
     pub keep: Option<Duration>,
-    /// For how long open letters are kept.
+    /// For how long open letters are kept since they came; 365 days by default.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", example = "365d")]
     pub keep_open: Option<Duration>,
-    /// How many letters are kept at most; the oldest go first, those that are not open before all others.
+    /// How many letters are kept at most, 1,000,000 by default; the oldest go first, those that are not open
+    /// before all others.
     #[schemars(example = 1_000_000)]
     pub most: Option<u64>,
 }
 
 impl DeskSettings {
+    /// What is kept for how long, checked.
+    ///
+    /// # Errors
+    /// Nothing would be kept.
+    pub fn retention(&self) -> Result<Retention, Failure> {
+        let default = Retention::default();
+        let retention = Retention {
+            keep: self.keep.unwrap_or(default.keep),
+            keep_open: self.keep_open.unwrap_or(default.keep_open),
+            most: self.most.unwrap_or(default.most),
+        };
+        let wrong = match retention {
+            Retention { keep: Duration::ZERO, .. } => "desk.keep: more than 0 s",
+            Retention { keep_open: Duration::ZERO, .. } => "desk.keep-open: more than 0 s",
+            Retention { most: 0, .. } => "desk.most: 1 or more",
+            _ => return Ok(retention),
+        };
+        Err(Failure::usage(wrong).help("to keep no dead letters at all: --desk=false"))
+    }
+
     /// The token, checked.
     ///
     /// # Errors

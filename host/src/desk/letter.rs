@@ -13,7 +13,9 @@ use crate::text;
 /// How much of a value a search looks in, in bytes.
 const SEARCHED: usize = 4 << 10;
 /// The longest text of a record's that is kept as one, in bytes: codes, names, details.
-const LONGEST: usize = 8 << 10;
+pub(super) const LONGEST: usize = 8 << 10;
+/// Likewise, for a message's id: PostgreSQL's indexes take no more than 2,704 bytes.
+pub(super) const LONGEST_ID: usize = 1 << 10;
 
 /// What has become of a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -168,7 +170,7 @@ impl Letter {
             failed_ms: if record.timestamp_ms > 0 { record.timestamp_ms } else { now_ms },
             first_failed_ms: post.first_failed_ms,
             taken_ms: now_ms,
-            message: readable(&message),
+            message: shortened(&message, LONGEST_ID),
             source,
             source_timestamp_ms,
             failure_group: group_of(&code, &plugin, &digest),
@@ -235,8 +237,14 @@ fn id_of(record: &Record) -> String {
 
 /// A text of a record's, of bounded length.
 fn kept(text: &str) -> String {
-    let end = text.floor_char_boundary(LONGEST);
-    readable(text.get(..end).unwrap_or(text))
+    shortened(text, LONGEST)
+}
+
+fn shortened(text: &str, longest: usize) -> String {
+    let end = text.floor_char_boundary(longest);
+    let mut text = readable(text.get(..end).unwrap_or(text));
+    text.truncate(text.floor_char_boundary(longest));
+    text
 }
 
 /// PostgreSQL takes no NUL.

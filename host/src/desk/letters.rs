@@ -60,16 +60,7 @@ impl Desk {
     /// The store did not take them: none of them is there.
     pub async fn take_in(&self, letters: &[Letter]) -> sqlx::Result<HashSet<String>> {
         let mut transaction = self.begin().await?;
-        let mut new = HashSet::new();
-        // In one order, so that two desks do not wait for each other.
-        let letters: BTreeMap<&str, &Letter> =
-            letters.iter().map(|letter| (&letter.id[..], letter)).collect();
-        let letters: Vec<&Letter> = letters.into_values().collect();
-        for some in letters.chunks(ROWS) {
-            new.extend(insert(&mut transaction, some).await?);
-        }
-        groups::count_in(&mut transaction, letters.into_iter().filter(|letter| new.contains(&letter.id)))
-            .await?;
+        let new = take(&mut transaction, letters).await?;
         transaction.commit().await?;
         Ok(new)
     }
@@ -122,6 +113,22 @@ impl Desk {
         let count: i64 = filter::scalar(sql, &with).fetch_one(&self.pool).await?;
         Ok(count.unsigned_abs())
     }
+}
+
+/// Writes letters and brings their groups up to date; returns the ids of those that are new.
+pub(super) async fn take(
+    connection: &mut AnyConnection,
+    letters: &[Letter],
+) -> sqlx::Result<HashSet<String>> {
+    // In one order, so that two desks do not wait for each other.
+    let letters: BTreeMap<&str, &Letter> = letters.iter().map(|letter| (&letter.id[..], letter)).collect();
+    let letters: Vec<&Letter> = letters.into_values().collect();
+    let mut new = HashSet::new();
+    for some in letters.chunks(ROWS) {
+        new.extend(insert(connection, some).await?);
+    }
+    groups::count_in(connection, letters.into_iter().filter(|letter| new.contains(&letter.id))).await?;
+    Ok(new)
 }
 
 fn select(columns: &str, filter: &Filter, at: &At, limit: usize) -> (String, Where) {

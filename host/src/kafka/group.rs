@@ -18,6 +18,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use self::commits::{is_too_large, window};
 use super::health::Health;
 use super::partition::{Lane, Partition, Standing};
+use super::probe::Probe;
 use super::{errors, raw};
 use crate::metrics::{self, Standings};
 
@@ -25,9 +26,6 @@ use crate::metrics::{self, Standings};
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the member's standing is measured.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often a member asks whether a broker answers, and how long it waits for that.
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one look for events waits; bounds how late a stop is noticed.
 const POLL: Duration = Duration::from_millis(50);
 /// How long the client may take to leave its group once it is drained, and how often it is asked.
@@ -74,11 +72,7 @@ impl Group {
         let consumer: Arc<BaseConsumer<GroupContext>> = Arc::new(config.create_with_context(context)?);
         let _ = consumer.context().consumer.set(Arc::downgrade(&consumer));
         consumer.subscribe(topics)?;
-        let probe = Probe {
-            servers: config.get("bootstrap.servers").unwrap_or_default().to_owned(),
-            topic: topics.first().copied().unwrap_or_default().to_owned(),
-            next: Instant::now() + PROBE_INTERVAL,
-        };
+        let probe = Probe::new(&config, topics.first().copied().unwrap_or_default());
         let thread =
             thread::Builder::new().name(format!("group {group}")).spawn(move || run(&consumer, probe))?;
         Ok(Self { name: group.to_owned(), health, thread })
@@ -129,25 +123,6 @@ fn run(consumer: &BaseConsumer<GroupContext>, mut probe: Probe) {
     // the others wait for its session to end.
     while Instant::now() < until + LEAVE && raw::is_member(consumer) {
         context.report(consumer.poll(LEAVE_POLL));
-    }
-}
-
-/// Asks now and then whether a broker answers at all; see [`raw::bootstrap_again`].
-struct Probe {
-    servers: String,
-    topic: String,
-    next: Instant,
-}
-
-impl Probe {
-    fn turn(&mut self, consumer: &BaseConsumer<GroupContext>) {
-        if Instant::now() < self.next {
-            return;
-        }
-        if consumer.client().fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).is_err() {
-            raw::bootstrap_again(consumer.client(), &self.servers);
-        }
-        self.next = Instant::now() + PROBE_INTERVAL;
     }
 }
 

@@ -10,6 +10,7 @@ pub mod health;
 pub mod leftovers;
 pub mod order;
 pub mod partition;
+pub mod probe;
 pub mod publisher;
 pub mod raw;
 pub mod topics;

@@ -103,6 +103,14 @@ impl Subscription {
     pub fn retry_group(&self) -> String {
         format!("{}-retry", self.group)
     }
+
+    /// The consumer group of its dead letters: `email-send-dlt-group` for `email-send-group`.
+    pub fn dead_letter_group(&self) -> String {
+        match self.group.strip_suffix("-group") {
+            Some(name) => format!("{name}-dlt-group"),
+            None => format!("{}-dlt", self.group),
+        }
+    }
 }
 
 fn merged(described: &RetryPolicy, settings: &RetrySettings) -> Retry {
@@ -194,6 +202,16 @@ mod tests {
         let listed = Subscription::new(described(), Some(&settings("email.send"))).expect("possible");
         assert_eq!(format!("{plain:?}"), format!("{listed:?}"));
         assert_eq!(listed.policy.tiers_ms(), [1000, 2000, 4000, 8000, 16000]);
+    }
+
+    #[test]
+    fn the_group_of_dead_letters_is_named_after_the_group() {
+        let named = |group: &str| {
+            let settings = PluginSettings { group: Some(group.into()), ..settings("email.send") };
+            Subscription::new(described(), Some(&settings)).expect("possible").dead_letter_group()
+        };
+        assert_eq!(named("email-send-group"), "email-send-dlt-group");
+        assert_eq!(named("mailers"), "mailers-dlt");
     }
 
     #[test]

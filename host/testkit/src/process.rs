@@ -1,10 +1,11 @@
 //! The built binaries as processes, and the built plugins as files.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,27 @@ fn built(path: PathBuf, command: &str) -> PathBuf {
     path
 }
 
+/// A directory of this process, empty at first. Those of processes that have ended are removed.
+#[track_caller]
+fn working_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| must(make_working_dir()))
+}
+
+fn make_working_dir() -> Result<PathBuf> {
+    let all = profile_dir()?.join("testkit-working-dirs");
+    let dir = all.join(std::process::id().to_string());
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+    for other in fs::read_dir(&all)?.flatten() {
+        if !Path::new("/proc").join(other.file_name()).exists() {
+            // Another process may be at it too.
+            let _ = fs::remove_dir_all(other.path());
+        }
+    }
+    Ok(dir)
+}
+
 /// Where this executable's profile puts binaries: tests lie in `deps`, examples in `examples`.
 pub fn profile_dir() -> Result<PathBuf> {
     let exe = std::env::current_exe().context("the path of this test")?;
@@ -85,11 +107,18 @@ impl Process {
         Self::start_with(&binary(name), args, &[])
     }
 
-    /// Starts any program, with more environment.
+    /// Starts any program, with more environment, in the working directory of this executable's processes:
+    /// all hosts of its tests keep their dead letters in one store, unless they are told otherwise.
     #[track_caller]
     pub fn start_with(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut child = must(Guarded::spawn(program.as_os_str(), args, None, |command| {
-            command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let dir = working_dir();
+        // What is more than a name is seen from here.
+        let is_path = program.components().count() > 1;
+        let found =
+            if is_path { must(std::path::absolute(program).map_err(Into::into)) } else { program.into() };
+        let mut child = must(Guarded::spawn(found.as_os_str(), args, None, |command| {
+            command.envs(env.iter().copied()).current_dir(dir);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }));
         let output = Arc::new(Output::default());
         let (stdout, stderr) = child.outputs();

@@ -1,7 +1,6 @@
 //! What a message has sent is not sent again: not by a retry, nor after a crash.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::spawn;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use parking_lot::Mutex;
 use testkit::{Kafka, Postgres, Record, eventually};
 
-use crate::support::{BOUND, Guest, Host, between, body, file, id_of};
+use crate::support::{BOUND, Guest, Host, between, body, file, fresh, id_of, sqlite};
 
 /// A mail server that keeps the subjects of what it was sent, and answers while its gate is open.
 #[derive(Clone)]
@@ -70,19 +69,6 @@ impl Handler for Session {
         drop(self.sink.gate.lock());
         response::OK
     }
-}
-
-/// A store's file that is not there yet.
-fn fresh(name: &str) -> PathBuf {
-    let path = file(&format!("{name}.db"), b"");
-    for other in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{other}", path.display()));
-    }
-    path
-}
-
-fn sqlite(path: &Path) -> String {
-    format!("sqlite:{}", path.display())
 }
 
 fn start(kafka: &Kafka, guest: &Guest, sink: &Sink, store: &str) -> Host {

@@ -106,6 +106,20 @@ pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
+/// A store's file that is not there yet.
+pub fn fresh(name: &str) -> PathBuf {
+    let path = file(&format!("{name}.db"), b"");
+    for other in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{other}", path.display()));
+    }
+    path
+}
+
+/// The name of that store.
+pub fn sqlite(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
 /// A running host.
 pub struct Host {
     /// The process.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use testkit::{Boot, Kafka, Process, Record, binary, plugin, spring};
 
-use crate::support::{SHUTDOWN, between, big_endian, deliveries, file, id_of};
+use crate::support::{SHUTDOWN, between, big_endian, deliveries, file, fresh, id_of, sqlite};
 
 /// Longer than anything takes on a busy machine.
 pub const BOUND: Duration = Duration::from_secs(180);
@@ -23,6 +23,8 @@ pub struct Consumer {
     pub retries: u32,
     pub delay_ms: u64,
     pub multiplier: u64,
+    /// Where its hosts keep dead letters.
+    pub store: String,
 }
 
 impl Consumer {
@@ -30,7 +32,8 @@ impl Consumer {
         let kafka = Kafka::shared();
         kafka.create_topic(topic, PARTITIONS, &[]);
         let (group, dead) = (format!("{topic}-group"), format!("{topic}.dlt"));
-        Self { boot, kafka, topic: topic.to_owned(), group, dead, retries, delay_ms, multiplier }
+        let (topic, store) = (topic.to_owned(), sqlite(&fresh(topic)));
+        Self { boot, kafka, topic, group, dead, retries, delay_ms, multiplier, store }
     }
 
     pub fn retry_topics(&self) -> Vec<String> {
@@ -75,9 +78,10 @@ impl Consumer {
     pub fn config(&self, retries: u32) -> PathBuf {
         let text = format!(
             "listen = \"127.0.0.1:0\"\n[kafka]\nbootstrap-servers = \"{}\"\n\
-             [[plugin]]\npath = \"{}\"\ntopic = \"{}\"\ngroup = \"{}\"\n\
+             [store]\nurl = \"{}\"\n[[plugin]]\npath = \"{}\"\ntopic = \"{}\"\ngroup = \"{}\"\n\
              retry = {{ retries = {retries}, delay = \"{}ms\", multiplier = {}.0 }}\n",
             self.kafka.bootstrap(),
+            self.store,
             plugin("faulty").display(),
             self.topic,
             self.group,

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use host::desk::{At, Desk, Filter};
 use host::kafka::headers::{Origin, Trail};
+use host::store::{Store, StoreUrl};
 use testkit::{Boot, Process, Record};
 
 use crate::fixture::{BOUND, Consumer, SPRING_STOPPED, stop};
@@ -45,6 +47,41 @@ pub fn check_trail(consumer: &Consumer, letter: &Record, source: &Record, next_a
     assert_eq!(letter.header_text("trace"), source.header_text("trace"));
 }
 
+/// The host's desk has the letters of both sides, and reads them alike.
+#[track_caller]
+fn check_desk(consumer: &Consumer, of_spring: &Record, of_host: &Record) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let desk = runtime.block_on(async {
+        let url = StoreUrl::parse(&consumer.store).expect("a URL");
+        Desk::open(&Store::open(url).await.expect("a store")).await.expect("a desk")
+    });
+    let all = || {
+        let all = Filter::default();
+        runtime.block_on(desk.whole_letters(&all, &At::First, 10)).expect("letters").items
+    };
+    testkit::eventually(BOUND, || all().len() == 3);
+    let letters = all();
+    let find = |source: &Record| {
+        let found = letters
+            .iter()
+            .find(|letter| letter.value.as_ref().map(|value| &value.0) == source.value.as_ref());
+        found.expect("a letter of it").clone()
+    };
+    let (spring, host) = (find(of_spring), find(of_host));
+    for (letter, source) in [(&spring, of_spring), (&host, of_host)] {
+        let origin = (&letter.source.topic, letter.source.partition, letter.source.offset);
+        assert_eq!(origin, (&consumer.topic, source.partition, source.offset));
+        assert_eq!(letter.source_timestamp_ms, Some(source.timestamp_ms));
+        assert_eq!((&letter.consumer_group, letter.attempts), (&consumer.group, consumer.retries + 1));
+        assert_eq!(letter.key.as_ref().map(|key| &key.0), source.key.as_ref());
+        assert_eq!(letter.sender_headers().collect::<Vec<_>>(), [(&b"trace"[..], Some(&b"1"[..]))]);
+    }
+    assert_eq!((&*spring.code, &spring.plugin), ("java.lang.IllegalStateException", &consumer.group));
+    assert!(spring.detail.contains("asked to retry") && spring.backtrace.contains("interop.Handler"));
+    assert_eq!((&*host.code, &*host.detail), ("asked-retry", "asked to retry"));
+    assert!(host.plugin.starts_with("faulty@") && host.digest.len() == 64);
+}
+
 #[test]
 fn a_letter_of_either_side_is_read_by_the_other_boot_3_5() {
     exchange(Boot::Three, "letters-3");
@@ -83,6 +120,7 @@ fn exchange(boot: Boot, topic: &str) {
     consumer.kafka.produce(&consumer.topic, [sent("of-host")]);
     testkit::eventually(BOUND, || consumer.kafka.read_all(&consumer.dead).len() == 3);
     consumer.settle();
+    check_desk(&consumer, &source("of-spring"), &source("of-host"));
     stop(host, 0);
     assert_eq!(consumer.adopt(consumer.retries, &["--to-spring"]).0, Some(0));
     let process = consumer.spring();

@@ -5,6 +5,7 @@ use host::desk::bytes::Bytes;
 use host::desk::groups::GroupState;
 use host::desk::jobs::{JobError, JobState, Plan, Target};
 use host::desk::letter::{Place, Record};
+use host::desk::retention::Retention;
 use host::desk::{At, Desk, Filter, Letter, State};
 use host::store::{Store, StoreUrl};
 use testkit::Postgres;
@@ -269,4 +270,154 @@ async fn who_shares_a_store_knows_it() {
     let (one, other) = (open(&postgres.url()).await, open(&postgres.url()).await);
     assert_eq!(one.store_id(), other.store_id());
     on_both(async |desk| assert!(desk.store_id().len() == 32 && desk.store_id() != one.store_id())).await;
+}
+
+/// All letters, by offset.
+async fn offsets(desk: &Desk) -> Vec<i64> {
+    let letters = desk.whole_letters(&Filter::default(), &At::First, 1000).await.expect("letters").items;
+    let mut offsets: Vec<i64> =
+        letters.iter().map(|letter| letter.place.as_ref().expect("a place").offset).collect();
+    offsets.sort_unstable();
+    offsets
+}
+
+fn one(letter: &Letter) -> Filter {
+    Filter { ids: vec![letter.id.clone()], ..Filter::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_old_goes_and_what_a_replay_needs_stays() {
+    const DAY: i64 = 86_400_000;
+    let days = |days: u64| std::time::Duration::from_secs(days * 86_400);
+    let retention = Retention { keep: days(30), keep_open: days(365), most: 1000 };
+    on_both(async |desk| {
+        let letters: Vec<Letter> = (0..6).map(|offset| letter(offset, &format!("c{offset}"), "d1")).collect();
+        desk.take_in(&letters).await.expect("taken");
+        assert_eq!(desk.discard(&one(&letters[0]), BY).await.expect("discarded"), 1);
+        let late = By { now_ms: NOW + 20 * DAY, ..BY };
+        assert_eq!(desk.discard(&one(&letters[1]), late).await.expect("discarded"), 1);
+        assert_eq!(desk.clean(&retention, NOW + 29 * DAY).await.expect("cleaned"), 0);
+        assert_eq!(desk.clean(&retention, NOW + 31 * DAY).await.expect("cleaned"), 1);
+        assert_eq!(offsets(&desk).await, [1, 2, 3, 4, 5]);
+        // The group of what is gone stays as long as open letters do.
+        assert!(desk.group(&letters[0].failure_group, NOW).await.expect("an answer").is_some());
+        let plan = Plan::default();
+        let running = desk.start_job(&one(&letters[2]), &plan, BY).await.expect("an answer").expect("a job");
+        let paused = desk.start_job(&one(&letters[3]), &plan, BY).await.expect("an answer").expect("a job");
+        desk.pause_job(&paused.id, BY).await.expect("paused");
+        assert_eq!(desk.clean(&retention, NOW + 366 * DAY).await.expect("cleaned"), 3);
+        assert_eq!(offsets(&desk).await, [2, 3]);
+        assert!(desk.group(&letters[0].failure_group, NOW).await.expect("an answer").is_none());
+        assert!(desk.group(&letters[2].failure_group, NOW).await.expect("an answer").is_some());
+        desk.cancel_job(&running.id, BY).await.expect("cancelled");
+        assert_eq!(desk.clean(&retention, NOW + 366 * DAY).await.expect("cleaned"), 1);
+        assert_eq!(offsets(&desk).await, [3]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_goes_open_letters_last() {
+    on_both(async |desk| {
+        let letters: Vec<Letter> = (0..1300).map(|offset| letter(offset, "bad-address", "d1")).collect();
+        for some in letters.chunks(500) {
+            desk.take_in(some).await.expect("taken");
+        }
+        assert_eq!(desk.discard(&one(&letters[1299]), BY).await.expect("discarded"), 1);
+        let retention = Retention { most: 4, ..Retention::default() };
+        assert_eq!(desk.clean(&retention, NOW).await.expect("cleaned"), 1296);
+        // The newest of all was discarded, and goes before the oldest open one.
+        assert_eq!(offsets(&desk).await, [1295, 1296, 1297, 1298]);
+        assert_eq!(desk.clean(&retention, NOW).await.expect("cleaned"), 0);
+    })
+    .await;
+}
+
+async fn exported(desk: &Desk, filter: &Filter) -> String {
+    let mut lines = desk.export(filter, BY).await.expect("an export");
+    let mut text = String::new();
+    while let Some(line) = lines.recv().await {
+        text += &line.expect("a line");
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_go_from_one_store_into_another() {
+    let postgres = Postgres::start();
+    let other = open(&postgres.url()).await;
+    on_both(async |desk| {
+        let letters: Vec<Letter> = (0..450).map(|offset| letter(offset, "bad-address", "d1")).collect();
+        desk.take_in(&letters).await.expect("taken");
+        desk.discard(&one(&letters[0]), BY).await.expect("discarded");
+        let text = exported(&desk, &Filter::default()).await;
+        assert_eq!(text.lines().count(), 450);
+        assert!(text.ends_with('\n'));
+        let few = exported(&desk, &one(&letters[7])).await;
+        assert_eq!(serde_json::from_str::<Letter>(&few).expect("a letter"), letters[7]);
+        // What is there stays as it is.
+        let imported = desk.import(text.as_bytes(), BY).await.expect("imported");
+        assert_eq!((imported.new, imported.known), (0, 450));
+        let before = other.count(&Filter::default()).await.expect("an answer");
+        let imported = other.import(text.as_bytes(), BY).await.expect("imported");
+        assert_eq!(imported.new + imported.known, 450);
+        assert_eq!(other.count(&Filter::default()).await.expect("an answer"), before + imported.new);
+        let there = other.letter(&letters[0].id).await.expect("an answer").expect("a letter");
+        assert_eq!((there.state, there.headers), (State::Discarded, letters[0].headers.clone()));
+        assert_eq!(other.groups(true, NOW, 10).await.expect("groups")[0].open, 449);
+        let actions = desk.actions(None, &At::First, 10).await.expect("actions").items;
+        let told: Vec<_> = actions.iter().map(|action| (&action.what[..], action.letters)).collect();
+        assert_eq!(told, [("import", 0), ("export", 1), ("export", 450), ("discard", 1)]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_with_a_bad_line_changes_nothing() {
+    on_both(async |desk| {
+        let lines: Vec<String> = (0..300)
+            .map(|offset| serde_json::to_string(&letter(offset, "bad-address", "d1")).expect("JSON"))
+            .collect();
+        let text = format!("{}\n{{\"id\":\"x\"}}\n", lines.join("\n"));
+        let wrong = desk.import(text.as_bytes(), BY).await.expect_err("the last line is no letter");
+        assert!(wrong.to_string().starts_with("line 301: "), "{wrong}");
+        assert_eq!(desk.count(&Filter::default()).await.expect("an answer"), 0);
+        assert!(desk.actions(None, &At::First, 10).await.expect("actions").items.is_empty());
+        // Twice in one file is once.
+        let text = format!("{}\n{}\n\n{}", lines[0], lines[1], lines[0]);
+        let imported = desk.import(text.as_bytes(), BY).await.expect("imported");
+        assert_eq!((imported.new, imported.known), (2, 1));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_with_any_texts_is_taken() {
+    on_both(async |desk| {
+        let mut seed = 1_u64;
+        let mut noise = |length: usize| -> Vec<u8> {
+            let next = |_| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                // NULs among them, and nothing that can be compressed.
+                u8::try_from(seed >> 57).unwrap_or(0)
+            };
+            (0..length).map(next).collect()
+        };
+        let names = ["host-id", "host-plugin", "host-failure-code", "kafka_exception-message", "\0 name"];
+        let headers = names.map(|name| (name.as_bytes().to_vec(), Some(noise(20_000))));
+        let record = Record {
+            place: Place { topic: "x.dlt".to_owned(), partition: 1, offset: 0 },
+            timestamp_ms: -1,
+            key: Some(noise(20_000)),
+            value: Some(noise(200_000)),
+            headers: headers.into(),
+        };
+        let letter = Letter::read(record, NOW);
+        assert_eq!(desk.take_in(std::slice::from_ref(&letter)).await.expect("taken").len(), 1);
+        assert_eq!(desk.letter(&letter.id).await.expect("an answer"), Some(letter.clone()));
+        // And goes out and in again.
+        let text = exported(&desk, &Filter::default()).await;
+        assert_eq!(desk.import(text.as_bytes(), BY).await.expect("imported").known, 1);
+    })
+    .await;
 }

@@ -1,0 +1,80 @@
+//! The desk beside the plugins: their dead letters come in, and what is old goes.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::task::{JoinHandle, block_in_place};
+
+use super::consumer_config;
+use crate::cli::RunArgs;
+use crate::config::DeskSettings;
+use crate::desk::intake::{self, Intake, Source};
+use crate::desk::retention::Retention;
+use crate::desk::{Desk, Filter, State, desk_failed};
+use crate::error::Failure;
+use crate::plugin::Plugin;
+
+/// What the desk does by itself.
+pub(super) struct Intakes {
+    all: Vec<Intake>,
+    bounds: JoinHandle<()>,
+    /// How many letters were open at the start.
+    pub(super) open: u64,
+}
+
+impl Intakes {
+    /// Joins the dead-letter groups.
+    ///
+    /// # Errors
+    /// What librdkafka has against the configuration, or the store does not answer.
+    pub(super) async fn start(
+        args: &RunArgs,
+        desk: &Desk,
+        plugins: impl Iterator<Item = &Plugin>,
+        stop: &Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
+        let open = Filter { state: Some(State::Open), ..Filter::default() };
+        let open = desk.count(&open).await.map_err(|error| desk_failed(&error))?;
+        let config = consumer_config(args);
+        let join = |plugin| Intake::join(&config, source(plugin), desk.clone(), Arc::clone(stop));
+        Ok(Self {
+            all: plugins.map(join).collect::<Result<_, _>>()?,
+            bounds: tokio::spawn(desk.clone().keep_in_bounds(retention(args)?)),
+            open,
+        })
+    }
+
+    /// Waits until the groups have been left; they have been told to stop.
+    pub(super) fn stop(self) {
+        self.bounds.abort();
+        self.all.into_iter().for_each(Intake::join_thread);
+    }
+}
+
+/// Refuses to begin where another host keeps some of the dead letters in another store.
+///
+/// # Errors
+/// One does.
+pub(super) fn refuse_others(args: &RunArgs, desk: Option<&Desk>, plugins: &[Plugin]) -> Result<(), Failure> {
+    let Some(desk) = desk else { return Ok(()) };
+    let refuse = |plugin| intake::refuse_others(&args.kafka, desk, &source(plugin));
+    block_in_place(|| plugins.iter().try_for_each(refuse))
+}
+
+/// What the configuration says about what is kept.
+///
+/// # Errors
+/// It is not possible.
+pub(super) fn retention(args: &RunArgs) -> Result<Retention, Failure> {
+    let none = DeskSettings::default();
+    args.found.as_ref().map_or(&none, |found| &found.file.desk).retention()
+}
+
+fn source(plugin: &Plugin) -> Source {
+    let subscription = &plugin.subscription;
+    Source {
+        plugin: Arc::clone(&plugin.name),
+        topic: subscription.dead_letter_topic.clone(),
+        group: subscription.dead_letter_group(),
+    }
+}

@@ -1,0 +1,325 @@
+//! Dead letters come into the store: each of them, once.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use host::desk::{At, Desk, Filter, Letter, State};
+use host::store::{Store, StoreUrl};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use testkit::{Kafka, Postgres, Process, Record, eventually, get};
+use tokio::runtime::Runtime;
+
+use crate::support::{BOUND, Guest, Host, SHUTDOWN, between, body, fresh, sqlite};
+
+/// How soon a host that was killed is missed.
+const SESSION: [&str; 2] = ["-X", "session.timeout.ms=6000"];
+
+/// A store, seen from the test.
+struct Kept {
+    runtime: Runtime,
+    desk: Desk,
+}
+
+impl Kept {
+    fn open(url: &str) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let url = StoreUrl::parse(url).expect("a URL");
+        let desk = runtime.block_on(async {
+            let store = Store::open(url).await.expect("a store");
+            Desk::open(&store).await.expect("a desk")
+        });
+        Self { runtime, desk }
+    }
+
+    fn count(&self) -> u64 {
+        self.runtime.block_on(self.desk.count(&Filter::default())).expect("an answer")
+    }
+
+    fn all(&self) -> Vec<Letter> {
+        let all = Filter::default();
+        self.runtime.block_on(self.desk.whole_letters(&all, &At::First, 10_000)).expect("letters").items
+    }
+
+    /// Each record of the topic is a row, and nothing else is.
+    #[track_caller]
+    fn holds_each_once(&self, kafka: &Kafka, topic: &str) {
+        let records = kafka.read_all(topic);
+        let places: HashSet<(i32, i64)> =
+            records.iter().map(|record| (record.partition, record.offset)).collect();
+        assert_eq!(places.len(), records.len());
+        let letters = self.all();
+        let kept: HashSet<(i32, i64)> = letters
+            .iter()
+            .map(|letter| letter.place.as_ref().expect("a place"))
+            .map(|place| (place.partition, place.offset))
+            .collect();
+        assert_eq!((letters.len(), kept == places), (records.len(), true));
+    }
+}
+
+fn dead_letter_group(guest: &Guest) -> String {
+    guest.group.replace("-group", "-dlt-group")
+}
+
+fn start(kafka: &Kafka, guest: &Guest, store: &str) -> Host {
+    let [flag, session] = SESSION;
+    Host::start_with(kafka, &[&guest.path], &["--store", store, flag, session])
+}
+
+/// Dead letters as another host of this guest's group would write them.
+fn letters(guest: &Guest, numbers: std::ops::Range<usize>, partitions: usize) -> Vec<Record> {
+    numbers
+        .map(|number| {
+            Record::new(body(&format!("l{number}"), "done", ""))
+                .with_header("kafka_dlt-original-consumer-group", guest.group.as_str())
+                .with_header("host-plugin", "faulty@0.1.0")
+                .with_header("host-failure-code", format!("code-{}", number % 2))
+                .on(i32::try_from(number % partitions).expect("small"))
+        })
+        .collect()
+}
+
+/// How many letters a host has said it took in.
+fn told(lines: &[String]) -> usize {
+    let counts = lines.iter().filter_map(|line| between(line, "ERROR", " dead letter"));
+    counts.filter_map(|text| text.rsplit(' ').next()?.parse::<usize>().ok()).sum()
+}
+
+#[test]
+fn dead_letters_of_a_guest_are_rows() {
+    let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-rows"));
+    let store = sqlite(&fresh("desk-rows"));
+    let host = start(kafka, &guest, &store);
+    let summary = host.process.wait_for(|line| line.starts_with("  desk "), BOUND);
+    assert_eq!(summary, format!("  desk     {store}  0 open"));
+    let foreign = Record::new(body("rejected", "reject", ""))
+        .with_key(vec![0xff, 0])
+        .with_header(vec![0xfe, 0xff], "x")
+        .with_null_header("empty");
+    kafka.produce(
+        &guest.topic,
+        [foreign, Record::new(body("exhausted", "retry", "")), Record::new(body("traps", "trap", ""))],
+    );
+    eventually(BOUND, || kafka.read_all(&guest.dead).len() == 3);
+    let kept = Kept::open(&store);
+    eventually(BOUND, || kept.count() == 3);
+    kept.holds_each_once(kafka, &guest.dead);
+    let records = kafka.read_all(&guest.dead);
+    for letter in kept.all() {
+        let place = letter.place.as_ref().expect("a place");
+        let found = records
+            .iter()
+            .find(|record| (record.partition, record.offset) == (place.partition, place.offset));
+        let record = found.expect("its record");
+        assert_eq!(letter.key.as_ref().map(|key| &key.0), record.key.as_ref());
+        assert_eq!(letter.value.as_ref().map(|value| &value.0), record.value.as_ref());
+        let headers: Vec<_> = letter
+            .headers
+            .iter()
+            .map(|(name, value)| (name.0.clone(), value.as_ref().map(|value| value.0.clone())))
+            .collect();
+        assert_eq!(headers, record.headers);
+        let text = |name: &str| record.header_text(name).expect("a header");
+        assert_eq!(
+            (&letter.code, &letter.detail),
+            (&text("host-failure-code"), &text("kafka_exception-message"))
+        );
+        assert_eq!((&letter.plugin, &letter.digest), (&text("host-plugin"), &text("host-plugin-digest")));
+        assert_eq!(letter.attempts.to_string(), text("host-attempts"));
+        assert_eq!((&place.topic, &letter.source.topic), (&guest.dead, &guest.topic));
+        assert_eq!((&letter.consumer_group, letter.state), (&guest.group, State::Open));
+        assert_eq!(letter.failed_ms, record.timestamp_ms);
+        assert!(letter.taken_ms >= letter.failed_ms && letter.first_failed_ms.is_some());
+    }
+    let attempts: HashMap<String, u32> =
+        kept.all().into_iter().map(|letter| (letter.code, letter.attempts)).collect();
+    let expected = [("asked-reject", 1), ("asked-retry", 6), ("trap", 6)];
+    assert_eq!(attempts, expected.map(|(code, attempts)| (code.to_owned(), attempts)).into());
+    let group = dead_letter_group(&guest);
+    eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
+    let metrics = || get(host.port, "/metrics").expect("metrics").text();
+    let taken = format!("host_dead_letters_taken_total{{plugin=\"{}\"}} 3", guest.topic);
+    assert!(metrics().contains(&taken), "{}", metrics());
+    eventually(BOUND, || metrics().contains("host_dead_letters_open 3"));
+    let lines = host.stop();
+    assert_eq!(told(&lines), 3);
+    let line = lines.iter().find(|line| line.contains("asked-reject of ")).expect("a line");
+    assert!(line.contains(" ERROR ") && line.contains("host dlt list --group "), "{line}");
+    assert!(kafka.members(&group).is_empty(), "it left without a word");
+    // Who starts again knows what is there, and takes nothing twice.
+    let host = start(kafka, &guest, &store);
+    host.process.wait_for(|line| line == format!("  desk     {store}  3 open"), BOUND);
+    kafka.produce(&guest.dead, letters(&guest, 0..1, 1));
+    eventually(BOUND, || kept.count() == 4);
+    assert_eq!(told(&host.stop()), 1);
+}
+
+#[test]
+fn letters_outlive_a_host_that_is_killed_while_it_takes_them_in() {
+    const COUNT: usize = 2000;
+    let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-kill"));
+    let store = sqlite(&fresh("desk-kill"));
+    kafka.create_topic(&guest.topic, 3, &[]);
+    kafka.create_topic(&guest.dead, 3, &[]);
+    let kept = Kept::open(&store);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for first in (0..COUNT).step_by(20) {
+                kafka.produce(&guest.dead, letters(&guest, first..first + 20, 3));
+                sleep(Duration::from_millis(100));
+            }
+        });
+        for _ in 0..2 {
+            let before = kept.count();
+            let mut host = start(kafka, &guest, &store);
+            // In the middle: some are in, others come.
+            eventually(BOUND, || kept.count() > before);
+            host.process.kill();
+        }
+    });
+    let host = start(kafka, &guest, &store);
+    eventually(BOUND, || kafka.lag(&dead_letter_group(&guest), &guest.dead) == 0);
+    assert_eq!(kept.count(), COUNT as u64);
+    kept.holds_each_once(kafka, &guest.dead);
+    host.stop();
+}
+
+#[test]
+fn letters_are_taken_in_once_while_hosts_come_and_go() {
+    const COUNT: usize = 3000;
+    let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-move"));
+    let store = sqlite(&fresh("desk-move"));
+    kafka.create_topic(&guest.topic, 4, &[]);
+    kafka.create_topic(&guest.dead, 4, &[]);
+    let (kept, group) = (Kept::open(&store), dead_letter_group(&guest));
+    let lines = thread::scope(|scope| {
+        let first = start(kafka, &guest, &store);
+        scope.spawn(|| {
+            for first in (0..COUNT).step_by(30) {
+                kafka.produce(&guest.dead, letters(&guest, first..first + 30, 4));
+                sleep(Duration::from_millis(50));
+            }
+        });
+        eventually(BOUND, || kept.count() > 0);
+        // They share a store, and so the group.
+        let second = start(kafka, &guest, &store);
+        eventually(BOUND, || kafka.members(&group).len() == 2);
+        let before = kept.count();
+        eventually(BOUND, || kept.count() > before);
+        let mut lines = first.stop();
+        eventually(BOUND, || kept.count() == COUNT as u64);
+        eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
+        lines.extend(second.stop());
+        lines
+    });
+    kept.holds_each_once(kafka, &guest.dead);
+    assert_eq!(told(&lines), COUNT, "each is told of once");
+}
+
+#[test]
+fn letters_stay_in_kafka_while_the_store_is_away() {
+    const COUNT: usize = 300;
+    let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-away"));
+    let mut postgres = Postgres::start();
+    let url = postgres.url();
+    let host = start(kafka, &guest, &url);
+    kafka.produce(&guest.dead, letters(&guest, 0..1, 1));
+    let group = dead_letter_group(&guest);
+    eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
+    postgres.stop();
+    kafka.produce(&guest.dead, letters(&guest, 1..COUNT, 1));
+    let said = |line: &str| line.contains(&format!("dead letters stay in {}", guest.dead));
+    let line = host.process.wait_for(said, BOUND);
+    assert!(line.contains("postgres://host:***@") && !line.contains("hush"), "{line}");
+    // The plugin goes on, and the member stays one.
+    kafka.produce(&guest.topic, [Record::new(body("meanwhile", "done", ""))]);
+    eventually(BOUND, || host.handled("meanwhile") == 1);
+    sleep(Duration::from_secs(12));
+    assert_eq!(kafka.lag(&group, &guest.dead), COUNT as i64 - 1);
+    assert_eq!(kafka.members(&group).len(), 1);
+    postgres.start_again();
+    host.process.wait_for(|line| line.contains("the store takes dead letters again"), BOUND);
+    eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
+    Kept::open(&url).holds_each_once(kafka, &guest.dead);
+    let lines = host.stop();
+    assert!(lines.iter().filter(|line| said(line)).count() < 4);
+    assert_eq!(told(&lines), COUNT);
+}
+
+#[test]
+fn a_host_ends_in_time_while_the_store_is_away() {
+    let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-ends"));
+    let mut postgres = Postgres::start();
+    let host = start(kafka, &guest, &postgres.url());
+    postgres.stop();
+    kafka.produce(&guest.dead, letters(&guest, 0..10, 1));
+    host.process.wait_for(|line| line.contains("dead letters stay in"), BOUND);
+    host.stop();
+    assert!(kafka.members(&dead_letter_group(&guest)).is_empty());
+}
+
+#[test]
+fn desks_with_stores_of_their_own_refuse_each_other() {
+    let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-twos"));
+    let (store, other) = (sqlite(&fresh("desk-two-a")), sqlite(&fresh("desk-two-b")));
+    let host = start(kafka, &guest, &store);
+    let group = dead_letter_group(&guest);
+    eventually(BOUND, || kafka.members(&group).len() == 1);
+    let path = guest.path.to_str().expect("UTF-8");
+    let args = ["--bootstrap-servers", kafka.bootstrap(), "--plugin", path, "--listen", "127.0.0.1:0"];
+    let mut refused = Process::start("host", &[&args[..], &["--store", &other]].concat());
+    let status = refused.wait(BOUND);
+    let text = refused.lines().join("\n");
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert!(
+        text.contains(&group) && text.contains("--store postgres://") && text.contains("--desk=false"),
+        "{text}"
+    );
+    // Without a desk it may.
+    let second = Host::start_with(kafka, &[Path::new(path)], &["--store", &other, "--desk=false"]);
+    second.stop();
+    // One that comes all the same: neither goes on until it has left.
+    let mut config = kafka.config(&group);
+    config.set("client.id", "host-desk-0123456789abcdef0123456789abcdef");
+    config.set("partition.assignment.strategy", "cooperative-sticky");
+    // It may go without a word.
+    config.set("session.timeout.ms", "6000");
+    let intruder: BaseConsumer = config.create().expect("a consumer");
+    intruder.subscribe(&[&guest.dead]).expect("a subscription");
+    let said = |line: &str| line.contains("in a store of its own: none of them goes on");
+    eventually(BOUND, || {
+        drop(intruder.poll(Duration::from_millis(100)));
+        host.process.count(said) > 0
+    });
+    let kept = Kept::open(&store);
+    kafka.produce(&guest.dead, letters(&guest, 0..20, 1));
+    let end = std::time::Instant::now() + Duration::from_secs(3);
+    while std::time::Instant::now() < end {
+        drop(intruder.poll(Duration::from_millis(100)));
+    }
+    assert_eq!(kept.count(), 0);
+    kafka.produce(&guest.topic, [Record::new(body("meanwhile", "done", ""))]);
+    eventually(BOUND, || host.handled("meanwhile") == 1);
+    drop(intruder);
+    eventually(BOUND, || kept.count() == 20);
+    host.process.wait_for(|line| line.contains("alone with its store again"), BOUND);
+    host.stop();
+}
+
+#[test]
+fn without_a_desk_there_is_no_group_of_dead_letters() {
+    let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-none"));
+    let store = fresh("desk-none");
+    let host = Host::start_with(kafka, &[&guest.path], &["--desk=false", "--store", &sqlite(&store)]);
+    kafka.produce(&guest.topic, [Record::new(body("r", "reject", ""))]);
+    eventually(BOUND, || kafka.read_all(&guest.dead).len() == 1);
+    guest.settle(kafka);
+    let client: BaseConsumer = kafka.config("").create().expect("a client");
+    let group = dead_letter_group(&guest);
+    let found = client.fetch_group_list(None, SHUTDOWN).expect("groups");
+    assert!(found.groups().iter().any(|found| found.name() == guest.group));
+    assert!(found.groups().iter().all(|found| found.name() != group));
+    assert!(!host.stop().iter().any(|line| line.starts_with("  desk ")));
+}
