@@ -46,6 +46,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Groups(args)) => commands::groups::run(args),
         Some(Command::Produce(args)) => commands::produce::run(args),
         Some(Command::Consume(args)) => commands::consume::run(args),
+        Some(Command::Dlt(args)) => serve(commands::dlt::run(args)),
         Some(Command::Config(args)) => serve(commands::config::run(args, cli.origins)),
     }
 }

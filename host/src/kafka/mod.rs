@@ -12,6 +12,7 @@ pub mod order;
 pub mod partition;
 pub mod publisher;
 pub mod raw;
+pub mod readers;
 pub mod topics;
 pub mod tracker;
 mod waiting;

@@ -4,6 +4,7 @@
 //! through a guest that was renamed for it, so topics and groups are its own.
 
 mod configuration;
+mod dlt;
 mod embedded;
 mod groups;
 mod hostile;
