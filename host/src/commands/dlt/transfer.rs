@@ -23,7 +23,7 @@ pub struct Export {
     #[arg(long, value_enum, value_name = "STATE")]
     state: Option<State>,
     /// Where to [default: standard output]
-    #[arg(short, long = "output", value_name = "FILE")]
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
     file: Option<PathBuf>,
 }
 

@@ -101,6 +101,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Said<T> {
         let body = body.map_err(|_| {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body broke off, or is larger than 2 MiB")
         })?;
+        // serde would take an array for the fields in their order.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(bad("the body: not a JSON object"));
+        }
         serde_json::from_slice(&body).map(Self).map_err(|error| bad(format!("the body: {error}")))
     }
 }
