@@ -3,6 +3,7 @@
 mod bounds;
 mod intake;
 mod memory;
+mod server;
 mod summary;
 
 use std::io::ErrorKind;
@@ -17,11 +18,11 @@ use rdkafka::ClientConfig;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use self::bounds::{check_bounds, drain};
 use self::intake::Intakes;
+pub use self::server::{Server, access};
 use crate::cli::RunArgs;
 use crate::config::PluginSettings;
 use crate::desk::Desk;
@@ -45,7 +46,6 @@ use crate::plugin::Plugin;
 use crate::plugin::call::{Outside, Services};
 use crate::plugin::engine::Engines;
 use crate::plugin::limits::Limits;
-use crate::web;
 
 /// How long Kafka may be away at start.
 const START_UP: Duration = Duration::from_secs(30);
@@ -53,8 +53,6 @@ const START_UP: Duration = Duration::from_secs(30);
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
 /// How long what is being sent, for calls that have ended, may take.
 const SEND_BOUND: Duration = Duration::from_secs(10);
-/// How long open HTTP connections may take to end.
-const HANG_UP: Duration = Duration::from_secs(2);
 /// How often a client looks for new partitions; milliseconds.
 const REFRESH: &str = "topic.metadata.refresh.interval.ms";
 
@@ -66,7 +64,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let listener = bind(args.listen, "--listen").await?;
     let address = listener.local_addr()?;
-    let server = Server::start(listener, Router::new());
+    let server = Server::start(listener, access(&args, address)?, Router::new());
     let app = App::start(&args).await?;
     eprint!("{}", app.summary(&args, address));
     let ready = move || {
@@ -75,39 +73,13 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     app.run(server, ready).await
 }
 
-/// Health checks, and what else is served beside the plugins; from before they are loaded.
-pub struct Server {
-    status: web::Status,
-    stop: Arc<Notify>,
-    task: JoinHandle<std::io::Result<()>>,
-}
-
-impl Server {
-    /// Serves health checks and `more` in the background.
-    pub fn start(listener: TcpListener, more: Router) -> Self {
-        let (status, stop) = (web::Status::default(), Arc::new(Notify::new()));
-        let stopped = Arc::clone(&stop);
-        let router = web::router(status.clone()).merge(more);
-        let task = tokio::spawn(web::serve(listener, router, async move { stopped.notified().await }));
-        Self { status, stop, task }
-    }
-
-    async fn stop(self) -> anyhow::Result<()> {
-        self.stop.notify_one();
-        // A client that keeps its connection open does not keep the process.
-        match tokio::time::timeout(HANG_UP, self.task).await {
-            Ok(result) => Ok(result??),
-            Err(_) => Ok(()),
-        }
-    }
-}
-
 /// The plugins under way.
 pub struct App {
     running: Vec<Running>,
     services: Arc<Services>,
     desk: Option<Desk>,
     intakes: Option<Intakes>,
+    kafka: KafkaArgs,
     stop: Arc<AtomicBool>,
     watch: JoinHandle<()>,
 }
@@ -152,7 +124,8 @@ impl App {
         };
         let chains = running.iter().map(|running| running.pipeline.chain()).collect();
         let watch = tokio::spawn(watch::run(topics, publisher, chains, watch_interval(&args.kafka)));
-        Ok(Self { running, services, desk, intakes, stop, watch })
+        let kafka = args.kafka.clone();
+        Ok(Self { running, services, desk, intakes, kafka, stop, watch })
     }
 
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.
@@ -160,7 +133,7 @@ impl App {
     /// # Errors
     /// Draining takes longer than its bound.
     pub async fn run(self, server: Server, ready: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-        server.status.started(self.health());
+        server.started(&self);
         let announcement = tokio::spawn(announce(self.health(), ready));
         shutdown_signal().await?;
         announcement.abort();
@@ -270,6 +243,7 @@ impl Running {
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Arc<Services>), Failure> {
     memory::store(args)?;
     intake::retention(args)?;
+    access(args, args.listen)?;
     let ca = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref());
     let mailer = args.mail_url.as_deref().map(|url| Mailer::from_url(url, ca)).transpose()?.map(Arc::new);
     let services = Arc::new(Services { mailer, effects: Effects::new(Handle::current()) });

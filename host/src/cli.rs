@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use crate::commands::{config, consume, groups, plugin, produce, topics};
+use crate::commands::{config, consume, dlt, groups, plugin, produce, topics};
 use crate::config::layers::Origins;
 use crate::config::{Found, PluginSettings};
 use crate::demo;
@@ -59,6 +59,8 @@ pub enum Command {
     Topics(topics::Args),
     /// List, describe and hand over consumer groups
     Groups(groups::Args),
+    /// See, understand and send back dead letters
+    Dlt(dlt::Args),
     /// Publish lines from standard input
     Produce(produce::Args),
     /// Print the messages of a topic

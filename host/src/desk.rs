@@ -15,6 +15,7 @@ pub mod letters;
 pub mod page;
 pub mod retention;
 pub mod transfer;
+pub mod preview;
 
 use std::time::Duration;
 

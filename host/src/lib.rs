@@ -55,6 +55,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Produce(args)) => commands::produce::run(args),
         Some(Command::Consume(args)) => commands::consume::run(args),
         Some(Command::Plugin(args)) => serve(commands::plugin::run(args)),
+        Some(Command::Dlt(args)) => serve(commands::dlt::run(args)),
         Some(Command::Config(args)) => serve(commands::config::run(args, cli.origins)),
     }
 }

@@ -1,5 +1,7 @@
 //! What is counted, for Prometheus: every name in one place.
 
+mod tally;
+
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
@@ -11,6 +13,7 @@ use metrics::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 
+pub use self::tally::Tally;
 use crate::effect::Performed;
 
 const MESSAGES: &str = "host_messages_total";

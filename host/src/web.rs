@@ -1,4 +1,7 @@
-//! Health checks over HTTP.
+//! Health checks over HTTP, and the desk.
+
+pub mod api;
+pub mod guard;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -10,18 +13,65 @@ use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::desk::Desk;
+use crate::kafka::client::KafkaArgs;
 use crate::kafka::health::Health;
 use crate::metrics;
 
-/// The members whose health is asked for, once there are any.
-#[derive(Debug, Clone, Default)]
-pub struct Status(Arc<OnceLock<Vec<Arc<Health>>>>);
+/// What is known of the host once it has started.
+#[derive(Clone, Default)]
+pub struct Status(Arc<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// The members whose health is asked for.
+    members: OnceLock<Vec<Arc<Health>>>,
+    office: OnceLock<Office>,
+}
 
 impl Status {
     /// From now on these members count; only the first call has an effect.
     pub fn started(&self, members: Vec<Arc<Health>>) {
-        let _ = self.0.set(members);
+        let _ = self.0.members.set(members);
     }
+
+    /// From now on the desk is answered for; only the first call has an effect.
+    pub fn opened(&self, office: Office) {
+        let _ = self.0.office.set(office);
+    }
+
+    /// The desk and what it needs, once the host has started.
+    pub fn office(&self) -> Option<&Office> {
+        self.0.office.get()
+    }
+}
+
+/// The desk and what it needs to know of the host around it.
+#[derive(Clone)]
+pub struct Office {
+    /// The letters.
+    pub desk: Desk,
+    /// What this host runs.
+    pub plugins: Arc<[Served]>,
+    /// How to reach Kafka.
+    pub kafka: KafkaArgs,
+}
+
+/// A plugin that this host runs.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The name it is counted under.
+    pub name: Arc<str>,
+    /// name@version
+    pub label: String,
+    /// The topic it handles.
+    pub topic: String,
+    /// Its consumer group.
+    pub group: String,
+    /// The group that reads its retry topics.
+    pub retry_group: String,
+    /// Its retry topics, the shortest delay first.
+    pub retry_topics: Vec<String>,
 }
 
 /// Answers `/livez` (its threads do their rounds), `/readyz` (every group has been joined) and
@@ -52,16 +102,16 @@ pub async fn serve(
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
-async fn livez(State(Status(members)): State<Status>) -> (StatusCode, &'static str) {
-    if members.get().is_none_or(|members| members.iter().all(|member| member.is_alive())) {
+async fn livez(State(Status(known)): State<Status>) -> (StatusCode, &'static str) {
+    if known.members.get().is_none_or(|members| members.iter().all(|member| member.is_alive())) {
         (StatusCode::OK, "ok\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "a consumer group's member cannot go on; see the log\n")
     }
 }
 
-async fn readyz(State(Status(members)): State<Status>) -> (StatusCode, &'static str) {
-    if members.get().is_some_and(|members| members.iter().all(|member| member.is_joined())) {
+async fn readyz(State(Status(known)): State<Status>) -> (StatusCode, &'static str) {
+    if known.members.get().is_some_and(|members| members.iter().all(|member| member.is_joined())) {
         (StatusCode::OK, "ok\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not every consumer group has been joined\n")

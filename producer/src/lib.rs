@@ -27,6 +27,7 @@ pub mod fuzzing {
 
 pub use api::router;
 pub use failure::{Failure, exit_code};
+pub use problem::Problem;
 pub use publisher::{Delivery, PublishError, Publisher, Receipt};
 pub use serve::serve;
 pub use settings::{EMAIL_TOPIC, SMS_TOPIC, Settings};

@@ -1,7 +1,5 @@
 //! `host topics`.
 
-use std::io::{self, IsTerminal, Write};
-
 use clap::{Subcommand, value_parser};
 use rdkafka::admin::{ConfigSource, NewTopic, TopicReplication, TopicResult};
 use rdkafka::error::RDKafkaErrorCode;
@@ -9,6 +7,7 @@ use rdkafka::metadata::MetadataPartition;
 use rdkafka::topic_partition_list::Offset;
 use serde::Serialize;
 
+use super::ask;
 use super::output::{self, Format, note};
 use super::session::{self, Session};
 use crate::error::Failure;
@@ -293,8 +292,7 @@ fn block(topic: &Described) -> String {
 
 fn delete(mut args: Delete) -> Result<(), Failure> {
     deduplicate(&mut args.names);
-    let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-    if !args.yes && !terminal {
+    if !args.yes && !ask::is_possible() {
         return Err(Failure::usage(
             "deleting asks first, and there is no terminal to ask on; nothing was deleted",
         )
@@ -308,7 +306,8 @@ fn delete(mut args: Delete) -> Result<(), Failure> {
         let messages: i64 = partitions.iter().map(length).sum();
         descriptions.push(format!("{name} ({} partitions, up to {messages} messages)", partitions.len()));
     }
-    if !args.yes && !confirmed(&descriptions)? {
+    let question = format!("Delete {}? This cannot be undone.", descriptions.join(", "));
+    if !args.yes && !ask::confirmed(&question)? {
         return Err(Failure::unavailable("nothing was deleted"));
     }
     let names: Vec<_> = args.names.iter().map(String::as_str).collect();
@@ -328,17 +327,6 @@ fn delete(mut args: Delete) -> Result<(), Failure> {
             })
             .collect(),
     )
-}
-
-fn confirmed(topics: &[String]) -> Result<bool, Failure> {
-    let mut stderr = io::stderr();
-    let _ = write!(stderr, "Delete {}? This cannot be undone. [y/N] ", topics.join(", "));
-    let _ = stderr.flush();
-    let mut answer = String::new();
-    io::stdin()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::unavailable(format!("cannot read the answer: {error}")))?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Several failures: all but the last are said at once, the last ends the command.

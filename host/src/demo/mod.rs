@@ -48,7 +48,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (mailbox, smtp) =
         Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
 
-    let server = Server::start(listener, mailbox::router(mailbox, producer));
+    let server = Server::start(listener, None, mailbox::router(mailbox, producer));
     let run = RunArgs {
         plugins,
         kafka,

@@ -1,8 +1,9 @@
 //! What people do to letters and groups, and who did what, when and why.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, FromRow, Row as _};
+use utoipa::ToSchema;
 
 use super::filter::{self, Filter, Where};
 use super::groups::GroupState;
@@ -23,7 +24,7 @@ pub struct By<'a> {
 }
 
 /// Something that was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Action {
     /// 32 hexadecimal digits.
     pub id: String,

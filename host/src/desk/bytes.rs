@@ -2,20 +2,22 @@
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::text;
 
-/// Bytes that anyone may have written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+/// Bytes that anyone may have written: a text, or `{"hex": "…"}` where they are not UTF-8.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, ToSchema)]
+#[schema(value_type = Form)]
 pub struct Bytes(pub Vec<u8>);
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Hex {
     hex: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 enum Form {
     Text(String),

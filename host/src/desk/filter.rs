@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyArguments;
 use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::{Any, Arguments as _};
+use utoipa::{IntoParams, ToSchema};
 
 use super::letter::State;
 use super::page::{At, Cursor};
@@ -12,11 +13,13 @@ use super::page::{At, Cursor};
 pub const MOST_IDS: usize = 1000;
 
 /// Which letters. What is left out is any; of several, all must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
 #[serde(deny_unknown_fields, default, rename_all = "snake_case")]
+#[into_params(parameter_in = Query)]
 pub struct Filter {
     /// These ids, or what they begin with.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[param(style = Form, explode = false)]
     pub ids: Vec<String>,
     /// What has become of them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +49,37 @@ pub struct Filter {
     /// are the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+}
+
+impl Filter {
+    /// # Errors
+    /// What cannot be meant.
+    pub fn check(&self) -> Result<(), String> {
+        if self.ids.len() > MOST_IDS {
+            return Err(format!("ids: at most {MOST_IDS}"));
+        }
+        if let Some(id) = self.ids.iter().find(|id| !is_id(id)) {
+            return Err(format!(
+                "ids: {id:?} is no id, nor what one begins with: 1 to 32 hexadecimal digits"
+            ));
+        }
+        match &self.group {
+            Some(group) if !is_id(group) => Err(format!(
+                "group: {group:?} is no id, nor what one begins with: 1 to 32 hexadecimal digits"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it asks for all letters, or for all of a state.
+    pub fn is_any(&self) -> bool {
+        Self { state: None, ..self.clone() } == Self::default()
+    }
+}
+
+/// Whether this can be an id, or what one begins with.
+pub fn is_id(text: &str) -> bool {
+    (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// A condition with its values, in the order of their placeholders.
@@ -88,7 +122,10 @@ impl Where {
         if !filter.ids.is_empty() {
             let prefixes: Vec<String> =
                 filter.ids.iter().map(|id| all.begins("id", &id.to_ascii_lowercase())).collect();
-            all.conditions.push(format!("({})", prefixes.join(" OR ")));
+            // A thousand in a row would be nested too deep for SQLite.
+            let some: Vec<String> =
+                prefixes.chunks(32).map(|some| format!("({})", some.join(" OR "))).collect();
+            all.conditions.push(format!("({})", some.join(" OR ")));
         }
         if let Some(state) = filter.state {
             all.is("state", state.as_str());
@@ -179,9 +216,12 @@ impl Where {
 
     /// The condition that an id begins with `prefix`, in a form that uses an index.
     pub fn begins(&mut self, column: &str, prefix: &str) -> String {
+        // What is left of something else could be what many begin with.
+        if !prefix.is_empty() && !is_id(prefix) {
+            return "1 = 0".to_owned();
+        }
         // Hexadecimal digits alone: `g` comes after all that begin with the prefix.
-        let prefix: String = prefix.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
-        let (from, to) = (self.next(prefix.as_str()), self.next(format!("{prefix}g").as_str()));
+        let (from, to) = (self.next(prefix), self.next(format!("{prefix}g").as_str()));
         format!("({column} >= {from} AND {column} < {to})")
     }
 }

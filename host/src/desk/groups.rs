@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, FromRow, Row as _};
+use utoipa::ToSchema;
 
 use super::Desk;
 use super::filter::{self, Where};
@@ -14,7 +15,7 @@ use super::letter::Letter;
 pub const RECENT_MS: i64 = 3_600_000;
 
 /// Whether somebody looks after a group still.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GroupState {
     /// It fails, or did.
@@ -34,7 +35,7 @@ impl GroupState {
 }
 
 /// A group of failures. Moments are milliseconds since the Unix epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Group {
     /// 32 hexadecimal digits.
     pub id: String,

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
+use utoipa::ToSchema;
 
 use super::actions::{By, To, write_as};
 use super::filter::{self, Filter, Where};
@@ -13,7 +14,7 @@ use super::page::{At, Cursor, Page};
 use super::{Desk, new_id};
 
 /// Where letters are sent back to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// The topic their message was first published to: every group that reads it gets them.
@@ -33,7 +34,7 @@ impl Target {
 }
 
 /// How a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// Letters are sent.
@@ -64,7 +65,7 @@ impl JobState {
 }
 
 /// How letters are sent back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plan {
     /// Where to.
@@ -112,7 +113,7 @@ impl Plan {
 }
 
 /// A replay. Moments are milliseconds since the Unix epoch.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     /// 32 hexadecimal digits.
     pub id: String,

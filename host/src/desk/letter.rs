@@ -4,6 +4,7 @@ use std::str;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use super::bytes::Bytes;
 use crate::effect::Content;
@@ -18,7 +19,7 @@ pub(super) const LONGEST: usize = 8 << 10;
 pub(super) const LONGEST_ID: usize = 1 << 10;
 
 /// What has become of a letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Nobody has done anything about it.
@@ -49,7 +50,7 @@ impl State {
 }
 
 /// Where a record lies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// The topic.
@@ -79,7 +80,7 @@ pub struct Record {
 }
 
 /// A dead letter, whole. Moments are milliseconds since the Unix epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Letter {
     /// 32 hexadecimal digits.
@@ -129,6 +130,7 @@ pub struct Letter {
     /// None is a tombstone, or was cut out.
     pub value: Option<Bytes>,
     /// All headers, in order.
+    #[schema(value_type = Vec<Vec<Option<Bytes>>>)]
     pub headers: Vec<Header>,
     /// How long the value was that was cut out, in bytes.
     pub value_cut: Option<u64>,

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, FromRow, Row as _};
+use utoipa::ToSchema;
 
 use super::filter::{self, Filter, Where};
 use super::letter::{Letter, Place, State};
@@ -24,7 +25,7 @@ const SUMMARY: &str = "id, state, failed, source, message, consumer_group, failu
     detail, attempts, replays";
 
 /// A letter in a list. Moments are milliseconds since the Unix epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Summary {
     /// 32 hexadecimal digits.
     pub id: String,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// A place between two entries.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -72,13 +73,15 @@ impl At {
 }
 
 /// Some entries of a list, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
     /// Where older ones begin; None on the last page.
+    #[schema(value_type = Option<String>)]
     pub next: Option<Cursor>,
     /// Where newer ones end; None on the first page.
+    #[schema(value_type = Option<String>)]
     pub previous: Option<Cursor>,
 }
 

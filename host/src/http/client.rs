@@ -99,6 +99,21 @@ impl Error {
     }
 }
 
+/// TLS with the certificates of Mozilla's list.
+///
+/// # Errors
+/// The provider does not fit.
+pub fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut tls =
+        rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(tls)
+}
+
 /// Sends requests of one plugin: a connection that was made under one plugin's grants is not used for
 /// another's.
 #[derive(Debug, Clone)]
@@ -111,14 +126,7 @@ impl Client {
     /// TLS cannot be set up.
     pub fn new(networks: Vec<IpNet>) -> Result<Self, Failure> {
         let failed = |error: &dyn StdError| Failure::unavailable(format!("cannot set up HTTP: {error}"));
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let mut tls =
-            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                .with_safe_default_protocol_versions()
-                .map_err(|error| failed(&error))?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let tls = tls().map_err(|error| failed(&error))?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())

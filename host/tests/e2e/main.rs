@@ -5,6 +5,7 @@
 
 mod configuration;
 mod desk;
+mod dlt;
 mod embedded;
 mod groups;
 mod hostile;

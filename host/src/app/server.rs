@@ -1,0 +1,95 @@
+//! What is served beside the plugins, from before they are loaded.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::{App, Running};
+use crate::cli::RunArgs;
+use crate::error::Failure;
+use crate::web::guard::Access;
+use crate::web::{self, Office, Served, api};
+
+/// How long open HTTP connections may take to end.
+const HANG_UP: Duration = Duration::from_secs(2);
+
+/// Health checks, the desk, and what else is served beside the plugins.
+pub struct Server {
+    status: web::Status,
+    stop: Arc<Notify>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Serves health checks, the desk for those whom `access` lets in, and `more` in the background.
+    pub fn start(listener: TcpListener, access: Option<Access>, more: Router) -> Self {
+        let (status, stop) = (web::Status::default(), Arc::new(Notify::new()));
+        let stopped = Arc::clone(&stop);
+        let mut router = web::router(status.clone()).merge(more);
+        if let Some(access) = access {
+            router = router.merge(api::router(status.clone(), access));
+        }
+        let task = tokio::spawn(web::serve(listener, router, async move { stopped.notified().await }));
+        Self { status, stop, task }
+    }
+
+    /// The plugins are under way.
+    pub(super) fn started(&self, app: &App) {
+        self.status.started(app.health());
+        if let Some(office) = app.office() {
+            self.status.opened(office);
+        }
+    }
+
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.stop.notify_one();
+        // A client that keeps its connection open does not keep the process.
+        match tokio::time::timeout(HANG_UP, self.task).await {
+            Ok(result) => Ok(result??),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl App {
+    /// What the desk's API stands on; None without a desk.
+    fn office(&self) -> Option<Office> {
+        let desk = self.desk.clone()?;
+        let plugins = self.running.iter().map(Running::served).collect();
+        Some(Office { desk, plugins, kafka: self.kafka.clone() })
+    }
+}
+
+impl Running {
+    fn served(&self) -> Served {
+        let (plugin, subscription) = (&self.pipeline.plugin, &self.pipeline.plugin.subscription);
+        Served {
+            name: Arc::clone(&plugin.name),
+            label: plugin.label.clone(),
+            topic: subscription.topic.clone(),
+            group: subscription.group.clone(),
+            retry_group: subscription.retry_group(),
+            retry_topics: subscription.retry_topics(),
+        }
+    }
+}
+
+/// Who may ask the desk that listens at this address; None without a desk.
+///
+/// # Errors
+/// The token is none, or the address needs one.
+pub fn access(args: &RunArgs, listen: SocketAddr) -> Result<Option<Access>, Failure> {
+    if !args.desk || args.store.is_none() {
+        return Ok(None);
+    }
+    let token = match &args.found {
+        Some(found) => found.file.desk.token(listen)?,
+        None => crate::config::DeskSettings::default().token(listen)?,
+    };
+    Ok(Some(Access::new(token.as_deref())))
+}

@@ -1,0 +1,82 @@
+//! `host dlt discard` and `host dlt restore`.
+
+use serde_json::json;
+
+use super::client::Client;
+use super::select::{Select, agreed, count};
+use crate::commands::ask;
+use crate::commands::output::note;
+use crate::desk::{Filter, State};
+use crate::error::Failure;
+use crate::web::api::Turned;
+
+/// Arguments of `host dlt discard`.
+#[derive(Debug, clap::Args)]
+pub struct Discard {
+    #[command(flatten)]
+    select: Select,
+    /// Every open letter
+    #[arg(long)]
+    all: bool,
+    /// Why; asked for on a terminal
+    #[arg(long)]
+    reason: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Arguments of `host dlt restore`.
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    #[command(flatten)]
+    select: Select,
+    /// Every discarded letter
+    #[arg(long)]
+    all: bool,
+    /// Why
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Gives letters up.
+pub async fn discard(client: &Client, args: Discard) -> Result<(), Failure> {
+    let filter = args.select.some(args.all)?;
+    let open = Filter { state: Some(State::Open), ..filter.clone() };
+    let letters = count(client, &open, "open").await?;
+    let reason = reason(args.reason)?;
+    agreed(&format!("Discard {letters} letters?"), letters, args.yes)?;
+    let body = json!({ "filter": filter, "reason": reason, "all": args.all });
+    let Turned { letters } = client.post("/letters/discard", &body).await?;
+    note(format!("discarded {letters} letters; host dlt restore opens them again"));
+    Ok(())
+}
+
+/// Opens discarded letters again.
+pub async fn restore(client: &Client, args: Restore) -> Result<(), Failure> {
+    let filter = args.select.some(args.all)?;
+    let discarded = Filter { state: Some(State::Discarded), ..filter.clone() };
+    let letters = count(client, &discarded, "discarded").await?;
+    agreed(&format!("Restore {letters} letters?"), letters, args.yes)?;
+    let body = json!({ "filter": filter, "reason": args.reason, "all": args.all });
+    let Turned { letters } = client.post("/letters/restore", &body).await?;
+    note(format!("restored {letters} letters"));
+    Ok(())
+}
+
+fn reason(given: Option<String>) -> Result<String, Failure> {
+    let reason = match given {
+        Some(reason) => reason,
+        None if ask::is_possible() => ask::answer("Why? ")?,
+        None => String::new(),
+    };
+    if reason.trim().is_empty() {
+        return Err(
+            Failure::usage("discarding needs a reason; nothing was done").help("say why: --reason TEXT")
+        );
+    }
+    Ok(reason)
+}

@@ -1,0 +1,205 @@
+//! A desk with some letters, and a client that asks its API.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use host::desk::letter::{Place, Record};
+use host::desk::{Desk, Letter};
+use host::kafka::client::KafkaArgs;
+use host::store::{Store, StoreUrl};
+use host::web::guard::Access;
+use host::web::{Office, Served, Status, api};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+/// When the letters became dead.
+pub const NOW: i64 = 1_795_435_410_000;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Checks that it is a problem document of this status that says this.
+    #[track_caller]
+    pub fn is_problem(&self, status: u16, says: &str) {
+        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert!(problem["type"].is_string() && problem["title"].is_string());
+        let detail = problem["detail"].as_str().expect("a detail");
+        assert!(detail.contains(says), "no {says:?} in {detail:?}");
+    }
+}
+
+/// An API over a desk of its own.
+pub struct Api {
+    /// The desk.
+    pub desk: Desk,
+    router: Router,
+    directory: PathBuf,
+}
+
+impl Api {
+    /// With these letters, without a token.
+    pub async fn with(letters: &[Letter]) -> Self {
+        Self::start(letters, None, "127.0.0.1:1").await
+    }
+
+    /// With a token, and a Kafka.
+    pub async fn start(letters: &[Letter], token: Option<&str>, kafka: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("host-api-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let url = format!("sqlite:{}/host.db", directory.display());
+        let store = Store::open(StoreUrl::parse(&url).expect("a URL")).await.expect("a store");
+        let desk = Desk::open(&store).await.expect("a desk");
+        desk.take_in(letters).await.expect("taken in");
+        let status = Status::default();
+        status.opened(Office { desk: desk.clone(), plugins: [served()].into(), kafka: kafka_at(kafka) });
+        let router = api::router(status, Access::new(token));
+        Self { desk, router, directory }
+    }
+
+    /// Asks as a client on this machine.
+    pub async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        ask(&self.router, method, path, headers, body).await
+    }
+
+    /// GET below the API's base.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], Body::empty()).await
+    }
+
+    /// GET that must succeed, as JSON.
+    #[track_caller]
+    pub fn found(&self, path: &str) -> impl Future<Output = Value> {
+        let (router, path) = (self.router.clone(), path.to_owned());
+        async move {
+            let answer = ask(&router, "GET", &path, &[], Body::empty()).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            answer.json()
+        }
+    }
+
+    /// POST of JSON below the API's base.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask("POST", path, &[("content-type", "application/json")], body.to_string()).await
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Asks any router.
+pub async fn ask(
+    router: &Router,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(format!("/api/v1{path}"));
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", "localhost:8081");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, value.as_bytes());
+    }
+    let request = request.body(body.into()).expect("a request");
+    let answer = router.clone().oneshot(request).await.expect("an answer");
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes().to_vec();
+    let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
+    // Whatever it is, no browser keeps it or takes it for something else.
+    assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+    answer
+}
+
+/// Kafka at this address.
+pub fn kafka_at(servers: &str) -> KafkaArgs {
+    KafkaArgs {
+        bootstrap_servers: servers.to_owned(),
+        properties: Vec::new(),
+        environment_properties: Vec::new(),
+        file_properties: Vec::new(),
+    }
+}
+
+fn served() -> Served {
+    Served {
+        name: "email@0.1.0".into(),
+        label: "email@0.1.0".to_owned(),
+        topic: "email.send".to_owned(),
+        group: "email-send-group".to_owned(),
+        retry_group: "email-send-group-retry".to_owned(),
+        retry_topics: vec!["email.send-retry-1000".to_owned(), "email.send-retry-2000".to_owned()],
+    }
+}
+
+/// A letter as this host writes it, dead so many milliseconds after [`NOW`].
+pub fn letter(offset: i64, code: &str) -> Letter {
+    let headers: Vec<(&str, Vec<u8>)> = vec![
+        ("kafka_original-topic", b"email.send".to_vec()),
+        ("kafka_original-partition", 2_i32.to_be_bytes().to_vec()),
+        ("kafka_original-offset", offset.to_be_bytes().to_vec()),
+        ("kafka_original-timestamp", (NOW - 5000).to_be_bytes().to_vec()),
+        ("kafka_dlt-original-consumer-group", b"email-send-group".to_vec()),
+        ("kafka_exception-fqcn", b"consumer.plugin.Reject".to_vec()),
+        ("kafka_exception-cause-fqcn", code.as_bytes().to_vec()),
+        ("kafka_exception-message", b"no such <script>mailbox</script>".to_vec()),
+        ("host-attempts", b"6".to_vec()),
+        ("host-failure-code", code.as_bytes().to_vec()),
+        ("host-plugin", b"email@0.1.0".to_vec()),
+        ("host-plugin-digest", b"d1".to_vec()),
+        ("sender", vec![0, 255]),
+    ];
+    let record = Record {
+        place: Place { topic: "email.send.dlt".to_owned(), partition: 0, offset },
+        timestamp_ms: NOW + offset,
+        key: Some(vec![0, 1, 254]),
+        value: Some(format!("{{\"to\":\"user{offset}@example.com\"}}").into_bytes()),
+        headers: headers.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), Some(value))).collect(),
+    };
+    Letter::read(record, NOW)
+}
+
+/// So many letters of one code.
+pub fn letters(count: i64) -> Vec<Letter> {
+    (0..count).map(|offset| letter(offset, "bad-address")).collect()
+}

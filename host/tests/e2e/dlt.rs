@@ -1,0 +1,349 @@
+//! `host dlt`, and the API that it speaks to, on a running host.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use host::desk::Letter;
+use host::desk::letter::{Place, Record};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
+use testkit::{Kafka, Process, binary, get};
+
+use crate::support::{BOUND, Guest, Host, file};
+
+/// A host with a desk of its own, and its command line.
+struct Desk {
+    host: Host,
+    directory: PathBuf,
+    token: Option<&'static str>,
+}
+
+impl Desk {
+    fn start(guest: &Guest, more: &[&str]) -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dlt-{}", guest.topic));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).expect("a directory");
+        let store = format!("sqlite:{}/host.db", directory.display());
+        let args = [&["--store", &store], more].concat();
+        let host = Host::start_with(Kafka::shared(), &[&guest.path], &args);
+        Self { host, directory, token: None }
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("HOST_API", format!("http://127.0.0.1:{}", self.host.port)).env("USER", "kim");
+        command.env_remove("HOST_TOKEN").env_remove("VISUAL").env_remove("EDITOR");
+        command.envs(self.token.map(|token| ("HOST_TOKEN", token)));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut child = self.command(&binary("host")).arg("dlt").args(args).spawn().expect("started");
+        let mut stdin = child.stdin.take().expect("an input");
+        std::thread::scope(|scope| {
+            // A command that refuses does not read its input.
+            scope.spawn(move || stdin.write_all(input));
+            child.wait_with_output().expect("its end")
+        })
+    }
+
+    /// What a command that succeeds prints, and what it says.
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> (String, String) {
+        let output = self.run(args, b"");
+        let (stdout, stderr) = texts(&output);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
+        (stdout, stderr)
+    }
+
+    #[track_caller]
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[args, &["-o", "json"]].concat()).0).expect("JSON")
+    }
+
+    #[track_caller]
+    fn fails(&self, args: &[&str], code: i32, says: &[&str]) {
+        let output = self.run(args, b"");
+        let (stdout, stderr) = texts(&output);
+        assert_eq!((output.status.code(), stdout.as_str()), (Some(code), ""), "{args:?}: {stderr}");
+        says.iter().for_each(|text| assert!(stderr.contains(text), "{args:?}: no {text:?} in: {stderr}"));
+    }
+
+    /// On a terminal, with this answer to the question that ends so.
+    fn answered(&self, args: &str, editor: &str, question: &str, answer: &[u8]) -> (Option<i32>, String) {
+        let mut script = self.command(Path::new("script"));
+        let ask = format!("{} dlt {args}", binary("host").display());
+        let mut child =
+            script.args(["-qec", &ask, "/dev/null"]).env("EDITOR", editor).spawn().expect("script");
+        let (mut stdin, mut stdout) = (child.stdin.take().expect("one"), child.stdout.take().expect("one"));
+        let mut said = Vec::new();
+        while !said.ends_with(question.as_bytes()) {
+            let mut byte = [0];
+            let read = stdout.read_exact(&mut byte);
+            assert!(read.is_ok(), "it did not ask {question:?}: {}", String::from_utf8_lossy(&said));
+            said.extend(byte);
+        }
+        stdin.write_all(answer).expect("an answer");
+        drop(stdin);
+        stdout.read_to_end(&mut said).expect("its end");
+        (child.wait().expect("its end").code(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    fn import(&self, letters: &[Letter]) {
+        let path = self.directory.join("letters.jsonl");
+        let lines = letters.iter().map(|letter| serde_json::to_string(letter).expect("JSON") + "\n");
+        fs::write(&path, lines.collect::<String>()).expect("a file");
+        let (_, said) = self.ok(&["import", path.to_str().expect("UTF-8")]);
+        assert!(said.contains(&format!("imported {} letters", letters.len())), "{said}");
+    }
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// A letter of this guest's, which drives terminals where it is not escaped.
+fn letter(guest: &Guest, offset: i64, code: &str) -> Letter {
+    let headers: Vec<(&str, Vec<u8>)> = vec![
+        ("kafka_original-topic", guest.topic.clone().into_bytes()),
+        ("kafka_original-partition", 0_i32.to_be_bytes().to_vec()),
+        ("kafka_original-offset", offset.to_be_bytes().to_vec()),
+        ("kafka_dlt-original-consumer-group", guest.group.clone().into_bytes()),
+        ("kafka_exception-message", b"no such \x1b[2Jmailbox".to_vec()),
+        ("host-failure-code", code.as_bytes().to_vec()),
+        ("host-attempts", b"6".to_vec()),
+        ("host-plugin", b"email@0.1.0".to_vec()),
+        ("host-plugin-digest", b"d1".to_vec()),
+        ("\x1b]0;x\x07", b"\x9b2J".to_vec()),
+    ];
+    let now = host::clock::now_ms();
+    let record = Record {
+        place: Place { topic: guest.dead.clone(), partition: 0, offset },
+        timestamp_ms: now - 7_000_000 + offset,
+        key: Some(b"key\x1b[31m".to_vec()),
+        value: Some(format!("{{\"to\":\"user{offset}\u{9b}2J\"}}").into_bytes()),
+        headers: headers.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), Some(value))).collect(),
+    };
+    Letter::read(record, now)
+}
+
+#[test]
+fn letters_are_listed_shown_and_turned() {
+    let guest = Guest::fast("dlt-list");
+    let desk = Desk::start(&guest, &[]);
+    let letters: Vec<Letter> =
+        (0..5).map(|at| letter(&guest, at, if at < 4 { "bad-address" } else { "trap" })).collect();
+    desk.ok(&["list"]);
+    desk.import(&letters);
+
+    let (table, _) = desk.ok(&["list"]);
+    let first: Vec<_> = table.lines().nth(1).expect("a row").split_whitespace().collect();
+    assert_eq!(first[..5], [&letters[4].id[..8], "open", "1h", "trap", "email@0.1.0"], "{table}");
+    assert!(table.contains("no such \\u{1b}[2Jmailbox") && !table.contains('\x1b'), "{table}");
+    let listed = desk.json(&[
+        "list",
+        "--code",
+        "bad-address",
+        "--since",
+        "3h",
+        "--text",
+        "USER1",
+        "--topic",
+        &guest.dead,
+    ]);
+    assert_eq!(
+        (listed.as_array().map(Vec::len), listed[0]["id"].as_str()),
+        (Some(1), Some(&letters[1].id[..]))
+    );
+    assert_eq!(desk.json(&["list", "--until", "3h"]), serde_json::json!([]));
+    let (_, said) = desk.ok(&["list", "--limit", "2"]);
+    assert!(said.contains("--limit N"), "{said}");
+    desk.fails(&["list", "--since", "yesterday"], 2, &["2h or 3d"]);
+    desk.fails(&["list", "xyz"], 2, &["no id"]);
+
+    let (shown, _) = desk.ok(&["show", &letters[1].id[..10]]);
+    for text in [
+        "bad-address",
+        "kafka_original-offset: 1",
+        "\\u{1b}]0;x\\u{7}: 0x9b324a",
+        "key\\u{1b}[31m",
+        "  \"to\": \"user1\\u{9b}2J\"",
+        "dead, after 6 attempts",
+    ] {
+        assert!(shown.contains(text), "no {text:?} in: {shown}");
+    }
+    assert!(!shown.contains(['\x1b', '\u{9b}']), "{shown}");
+    assert_eq!(desk.json(&["show", &letters[1].id])["place"]["topic"], guest.dead);
+    desk.fails(&["show", "00000000"], 1, &["no letter", "host dlt list"]);
+    desk.fails(&["show", "../.."], 2, &["no id"]);
+
+    let (groups, _) = desk.ok(&["groups"]);
+    let row: Vec<_> = groups.lines().nth(2).expect("a row").split_whitespace().collect();
+    assert_eq!(row[1..7], ["4", "-", "1h", "1h", "bad-address", "email@0.1.0"], "{groups}");
+    assert_eq!(desk.json(&["groups"])[0]["code"], "trap");
+
+    desk.fails(&["discard", "--reason", "x"], 2, &["which letters?", "--all"]);
+    desk.fails(&["discard", &letters[0].id], 2, &["needs a reason"]);
+    desk.fails(
+        &["discard", "--code", "bad-address", "--reason", "x"],
+        2,
+        &["no terminal to ask on", "--yes"],
+    );
+    desk.fails(
+        &["discard", "--code", "none", "--reason", "x", "--yes"],
+        1,
+        &["none of these letters is open"],
+    );
+    desk.ok(&["discard", &letters[0].id[..8], "--reason", "a typo"]);
+    desk.ok(&["discard", "--code", "bad-address", "--reason", "all of them", "--yes"]);
+    assert_eq!(desk.json(&["list", "--state", "discarded"]).as_array().map(Vec::len), Some(4));
+    let (shown, _) = desk.ok(&["show", &letters[0].id]);
+    assert!(shown.contains("discard by kim: a typo"), "{shown}");
+    let (code, said) = desk.answered("restore --all", "", "[y/N] ", b"n\n");
+    assert!(
+        code == Some(1) && said.contains("Restore 4 letters?") && said.contains("nothing was done"),
+        "{said}"
+    );
+    let (code, said) = desk.answered("restore --all", "", "[y/N] ", b"y\n");
+    assert!(code == Some(0) && said.contains("restored 4 letters"), "{said}");
+
+    let path = desk.directory.join("export.jsonl");
+    let path = path.to_str().expect("UTF-8");
+    let (printed, _) = desk.ok(&["export", "-o", path, "--code", "trap"]);
+    let written = fs::read_to_string(path).expect("an export");
+    assert_eq!(
+        (printed.as_str(), serde_json::from_str::<Letter>(&written).expect("a letter")),
+        ("", letters[4].clone())
+    );
+    let exported = desk.run(&["export"], b"");
+    assert_eq!(exported.stdout.iter().filter(|byte| **byte == b'\n').count(), 5);
+    let (_, said) = texts(&desk.run(&["import", "-"], &exported.stdout));
+    assert!(said.contains("imported 0 letters; 5 were there already"), "{said}");
+    assert_eq!(desk.run(&["import"], b"{}\n").status.code(), Some(2));
+    desk.fails(&["import", "/nowhere"], 2, &["cannot read /nowhere"]);
+    desk.host.stop();
+}
+
+#[test]
+fn a_letter_is_edited_and_the_difference_shown() {
+    let guest = Guest::fast("dlt-edit");
+    let desk = Desk::start(&guest, &[]);
+    let original = letter(&guest, 1, "bad-address");
+    desk.import(std::slice::from_ref(&original));
+    desk.fails(&["edit", &original.id], 2, &["EDITOR is not set", "--value FILE"]);
+    let value = file("dlt-value.json", b"{\"to\":\"them\"}");
+    let value = value.to_str().expect("UTF-8");
+    desk.fails(&["edit", &original.id, "--value", value], 2, &["+{\"to\":\"them\"}", "--yes"]);
+    let (id, said) = desk.ok(&["edit", &original.id, "--value", value, "--yes", "--reason", "the address"]);
+    assert!(said.contains("-{\"to\":\"user1\\u{9b}2J\"}") && said.contains("host dlt replay"), "{said}");
+    let copy = desk.json(&["show", id.trim()]);
+    assert_eq!(
+        (copy["value"].as_str(), copy["edited_from"].as_str()),
+        (Some("{\"to\":\"them\"}"), Some(&original.id[..]))
+    );
+    assert_eq!(desk.json(&["show", &original.id])["state"], "open");
+
+    // sed ends the last line, which the value did not have.
+    let (code, said) = desk.answered(&format!("edit {}", id.trim()), "sed -i s/them/us/", "[y/N] ", b"y\n");
+    assert!(code == Some(0) && said.contains("+{\"to\":\"us\"}"), "{said}");
+    assert_eq!(desk.json(&["list", "--text", "\"us\""]).as_array().map(Vec::len), Some(1));
+    desk.host.stop();
+}
+
+#[test]
+fn a_replay_is_said_asked_for_begun_and_followed() {
+    let guest = Guest::fast("dlt-jobs");
+    let desk = Desk::start(&guest, &[]);
+    desk.import(&(0..3).map(|at| letter(&guest, at, "bad-address")).collect::<Vec<_>>());
+    other_reader(&guest.topic);
+    // So slow that it does not end here.
+    let slow = ["--rate", "0.01", "--careful"];
+    let asked = [&["replay", "--code", "bad-address"], &slow[..]].concat();
+    let warned = format!(
+        "other groups read {} and will get these messages again: other-of-{}",
+        guest.topic, guest.topic
+    );
+    desk.fails(&asked, 2, &[&format!("3 letters to {}", guest.topic), &warned, "no terminal to ask on"]);
+    desk.fails(&["replay", "--code", "none"], 1, &["none of these letters can be sent"]);
+    desk.fails(&["replay", "--all", "--rate", "0"], 2, &["rate"]);
+    let (_, said) = desk.ok(&[&asked[..], &["--to", "retry", "--yes", "--detach"]].concat());
+    assert!(
+        said.contains(&format!("3 letters to {}", guest.retry_topics[0])) && !said.contains("other groups"),
+        "{said}"
+    );
+    let (id, _) = desk.ok(&[&asked[..], &["--yes", "--detach", "--reason", "mended"]].concat());
+    let id = id.trim();
+    let (jobs, _) = desk.ok(&["jobs"]);
+    assert!(
+        jobs.lines().nth(1).is_some_and(|row| row.starts_with(id) && row.ends_with("kim  mended")),
+        "{jobs}"
+    );
+    desk.ok(&["jobs", "pause", id]);
+    desk.fails(&["jobs", "pause", id], 1, &["paused already"]);
+    assert_eq!(desk.json(&["jobs", "show", id])["state"], "paused");
+    desk.ok(&["jobs", "resume", id]);
+    let api = format!("http://127.0.0.1:{}", desk.host.port);
+    let mut following = Process::start("host", &["dlt", "--api", &api, "jobs", "follow", id]);
+    following.wait_for(|line| line.starts_with("following job"), BOUND);
+    following.signal("INT");
+    assert_eq!(following.wait(Duration::from_secs(30)).code(), Some(1));
+    let said = following.lines().join("\n");
+    assert!(said.contains(&format!("host dlt jobs cancel {id}")), "{said}");
+    desk.ok(&["jobs", "cancel", id]);
+    desk.fails(&["jobs", "follow", id], 1, &["is cancelled"]);
+    desk.fails(&["jobs", "show", "zz"], 2, &["no id"]);
+    desk.host.stop();
+}
+
+/// Another group that has read the topic, and does not run now.
+fn other_reader(topic: &str) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", Kafka::shared().bootstrap()).set("group.id", format!("other-of-{topic}"));
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, 0, Offset::Offset(0)).expect("an offset");
+    consumer.commit(&offsets, CommitMode::Sync).expect("committed");
+}
+
+#[test]
+fn a_token_is_asked_for_and_a_desk_that_is_not_there_is_said() {
+    let guest = Guest::fast("dlt-token");
+    let config = file("dlt-token.toml", b"[desk]\ntoken = \"0123456789abcdef\"\n");
+    let mut desk = Desk::start(&guest, &["--config", config.to_str().expect("UTF-8")]);
+    desk.fails(&["list"], 2, &["does not let this client in", "HOST_TOKEN"]);
+    desk.token = Some("0123456789abcdeX");
+    desk.fails(&["list"], 2, &["HOST_TOKEN"]);
+    desk.token = Some("0123456789abcdef");
+    desk.ok(&["list"]);
+    assert_eq!(get(desk.host.port, "/api/v1/letters").expect("an answer").status, 401);
+    for open in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(get(desk.host.port, open).expect("an answer").status, 200, "{open}");
+    }
+    desk.fails(&["--api", "http://127.0.0.1:1", "list"], 1, &["is it running?", "HOST_API"]);
+    desk.fails(&["--api", "127.0.0.1", "list"], 2, &["not a URL"]);
+    desk.host.stop();
+
+    let without = Desk::start(&guest, &["--desk=false"]);
+    assert_eq!(get(without.host.port, "/api/v1/letters").expect("an answer").status, 404);
+    without.fails(&["list"], 1, &["no desk is there", "--desk=false"]);
+    without.host.stop();
+}
+
+#[test]
+fn a_desk_is_not_opened_to_everybody() {
+    let guest = Guest::fast("dlt-open");
+    let path = guest.path.to_str().expect("UTF-8");
+    // Without a Kafka: it is not asked.
+    let args = ["--plugin", path, "--listen", "0.0.0.0:0", "--bootstrap-servers", "127.0.0.1:1"];
+    let output = Command::new(binary("host")).args(args).output().expect("its end");
+    let (_, said) = texts(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("open to everybody") && said.contains("desk.token"), "{said}");
+}
