@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod letter;
 pub mod letters;
 pub mod page;
+pub mod replay;
 
 use std::time::Duration;
 

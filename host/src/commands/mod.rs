@@ -10,7 +10,7 @@ pub mod produce;
 pub mod topics;
 
 mod adopt;
-mod assignment;
+pub(crate) mod assignment;
 mod interrupt;
 mod output;
 mod record;
