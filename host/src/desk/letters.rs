@@ -118,7 +118,8 @@ impl Desk {
             return Ok(HashMap::new());
         }
         let sql = format!("SELECT {COLUMNS} FROM letters WHERE id IN {}", crate::store::tuples(1, ids.len()));
-        let sql = ids.iter().fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |sql, id| sql.bind((*id).to_owned()));
+        let sql =
+            ids.iter().fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |sql, id| sql.bind((*id).to_owned()));
         let rows = sql.fetch_all(&self.pool).await?;
         rows.iter().map(|row| letter(row).map(|letter| (letter.id.clone(), letter))).collect()
     }

@@ -232,9 +232,9 @@ impl Worker {
     /// Why this host cannot send a job's letters to retry topics. None where it can.
     async fn is_foreign(&self, job: &str) -> sqlx::Result<Option<String>> {
         let sources = self.shared.desk.sources_of(job).await?;
-        let refused = sources.iter().find_map(|(topic, group)| {
-            Route::retry_topic(&self.shared.routes, topic, group).err()
-        });
+        let refused = sources
+            .iter()
+            .find_map(|(topic, group)| Route::retry_topic(&self.shared.routes, topic, group).err());
         Ok(refused.map(|why| format!("waits for a host that can send it: {why}")))
     }
 }

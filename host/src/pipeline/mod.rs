@@ -146,7 +146,9 @@ impl Pipeline {
     /// Says in `replay` which one the message belongs to, where this is its first try.
     async fn handle(&self, delivery: &Delivery, replay: &mut Option<Tag>) -> Result<Outcome, Failing> {
         if delivery.follows_dead_letter() {
-            delivery.sender_headers().for_each(|(name, value)| self.note_replay(delivery, name, value, replay));
+            delivery
+                .sender_headers()
+                .for_each(|(name, value)| self.note_replay(delivery, name, value, replay));
             let ruling = Ruling { action: Action::Reject, retries: 0, blocking_tries: 0 };
             return Err(Failing { cause: Cause::follows_dead_letter(), ruling });
         }

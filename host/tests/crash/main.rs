@@ -12,4 +12,5 @@ mod mail;
 mod order;
 mod outage;
 mod rebalance;
+mod replay;
 mod workload;

@@ -21,6 +21,7 @@ mod mixed;
 mod offsets;
 mod order;
 mod postfix;
+mod replay;
 mod retry;
 mod rules;
 mod sandbox;

@@ -77,7 +77,9 @@ impl Replayer {
         let readers = tokio::task::spawn_blocking(move || readers::of(&kafka, &asked)).await;
         let readers = match readers {
             Ok(Ok(readers)) => readers,
-            Ok(Err(error)) => return vec![format!("Kafka does not say which other groups read them: {error}")],
+            Ok(Err(error)) => {
+                return vec![format!("Kafka does not say which other groups read them: {error}")];
+            }
             Err(_) => return vec!["nobody knows which other groups read them".to_owned()],
         };
         let mut warnings: Vec<String> = topics
@@ -200,8 +202,10 @@ mod tests {
     #[test]
     fn retry_is_refused_where_there_is_no_retry_topic() {
         let routes = [route("a", "a-group", Some("a-retry-1000")), route("b", "b-group", None)];
-        let source = |topic: &str, group: &str| Source { topic: topic.into(), group: group.into(), letters: 3 };
-        let topics = |sources: &[Source]| retry_topics(&routes, sources).map_err(|failure| failure.to_string());
+        let source =
+            |topic: &str, group: &str| Source { topic: topic.into(), group: group.into(), letters: 3 };
+        let topics =
+            |sources: &[Source]| retry_topics(&routes, sources).map_err(|failure| failure.to_string());
         assert_eq!(topics(&[source("a", "a-group")]), Ok(BTreeSet::from(["a-retry-1000".to_owned()])));
         let told = topics(&[source("a", "a-group"), source("b", "b-group")]).expect_err("in place");
         assert!(told.contains("in their place") && told.contains("--to source"), "{told}");

@@ -234,7 +234,9 @@ mod tests {
         let job = crate::desk::new_id();
         let written = Tag::write(&job, 7);
         assert_eq!(Tag::read(written.as_bytes()), Some(Tag { job: job.clone(), position: 7 }));
-        for other in ["", "/", "x/1", "7", &job, &format!("{job}/"), &format!("{job}/0"), &format!("{job}/-1")] {
+        for other in
+            ["", "/", "x/1", "7", &job, &format!("{job}/"), &format!("{job}/0"), &format!("{job}/-1")]
+        {
             assert_eq!(Tag::read(other.as_bytes()), None, "{other}");
         }
         assert_eq!(Tag::read(&[0xff; 40]), None);

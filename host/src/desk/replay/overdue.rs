@@ -15,6 +15,8 @@ use crate::kafka::errors::Context;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long ago a letter was sent that is looked at.
+const FRESH: Duration = Duration::from_secs(5);
 /// How long after its group's commit was seen to have passed a record its outcome may still come.
 const PASSED: Duration = Duration::from_secs(30);
 /// Likewise after it was sent, where nothing is known of the group.
@@ -47,7 +49,7 @@ struct Sweep {
 impl Sweep {
     async fn look(&mut self) -> sqlx::Result<()> {
         let now_ms = clock::now_ms();
-        let overdue = self.desk.overdue(before(now_ms, PASSED), MOST).await?;
+        let overdue = self.desk.overdue(before(now_ms, FRESH), MOST).await?;
         let known: HashSet<(&str, i64)> = overdue.iter().map(|one| (&one.job[..], one.position)).collect();
         self.passed.retain(|(job, position), _| known.contains(&(&job[..], *position)));
         if overdue.is_empty() {
@@ -55,8 +57,10 @@ impl Sweep {
         }
         let offsets = self.offsets(&overdue).await;
         let silent = before(now_ms, SILENT);
-        let lost: Vec<&Overdue> =
-            overdue.iter().filter(|one| self.is_lost(one, offsets.get(&place(one)).copied(), silent)).collect();
+        let lost: Vec<&Overdue> = overdue
+            .iter()
+            .filter(|one| self.is_lost(one, offsets.get(&place(one)).copied(), silent))
+            .collect();
         if !lost.is_empty() {
             tracing::warn!(letters = lost.len(), "nobody reported what became of replayed messages");
             self.desk.give_up(&lost, now_ms).await?;
@@ -103,7 +107,10 @@ fn ask(kafka: &KafkaArgs, group: &str, partitions: &HashSet<(String, i32)>) -> K
     let consumer: BaseConsumer<Context> = kafka.config(&own).create_with_context(Context::default())?;
     let partitions = partitions.iter().map(|(topic, partition)| (topic.as_str(), *partition));
     let found = committed(&consumer, partitions, TIMEOUT)?;
-    Ok(found.into_iter().map(|found| ((group.to_owned(), found.topic, found.partition), found.offset)).collect())
+    Ok(found
+        .into_iter()
+        .map(|found| ((group.to_owned(), found.topic, found.partition), found.offset))
+        .collect())
 }
 
 fn place(overdue: &Overdue) -> (String, String, i32) {

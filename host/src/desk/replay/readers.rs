@@ -1,8 +1,10 @@
 //! Which consumer groups read a topic.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::groups::GroupInfo;
@@ -14,6 +16,8 @@ use crate::kafka::errors::Context;
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How many groups are asked at once.
+const SIDE_BY_SIDE: usize = 8;
 /// How long all of them may take together.
 const ALL: Duration = Duration::from_secs(10);
 
@@ -38,33 +42,57 @@ pub(super) fn of(kafka: &KafkaArgs, topics: &BTreeSet<String>) -> KafkaResult<Re
         }));
     }
     let mut readers = Readers::default();
-    let until = Instant::now() + ALL;
     let listed = consumer.fetch_group_list(None, TIMEOUT)?;
+    let mut rest = Vec::new();
     for group in listed.groups() {
         let read = assigned(group);
-        let mut unknown: BTreeSet<&String> = topics.iter().collect();
-        for topic in topics.iter().filter(|topic| read.contains(*topic)) {
-            unknown.remove(topic);
-            readers.groups.entry(topic.clone()).or_default().insert(group.name().to_owned());
-        }
+        let (sure, open): (Vec<&String>, Vec<&String>) =
+            topics.iter().partition(|topic| read.contains(*topic));
+        readers.add(group.name(), sure.into_iter().cloned());
         let asked: Vec<(&str, i32)> = partitions
             .iter()
-            .filter(|(topic, _)| unknown.contains(topic))
+            .filter(|(topic, _)| open.contains(&topic))
             .map(|(topic, partition)| (topic.as_str(), *partition))
             .collect();
-        if asked.is_empty() {
-            continue;
-        }
-        let found = if Instant::now() < until { committed_by(kafka, group.name(), &asked).ok() } else { None };
-        let Some(found) = found else {
-            readers.unseen += 1;
-            continue;
-        };
-        for topic in found {
-            readers.groups.entry(topic).or_default().insert(group.name().to_owned());
+        if !asked.is_empty() {
+            rest.push((group.name(), asked));
         }
     }
+    ask(kafka, rest, &mut readers);
     Ok(readers)
+}
+
+impl Readers {
+    fn add(&mut self, group: &str, topics: impl IntoIterator<Item = String>) {
+        for topic in topics {
+            self.groups.entry(topic).or_default().insert(group.to_owned());
+        }
+    }
+}
+
+/// What the groups without members there have committed: each is asked by a client of its own, some side by
+/// side.
+fn ask(kafka: &KafkaArgs, groups: Vec<(&str, Vec<(&str, i32)>)>, readers: &mut Readers) {
+    let until = Instant::now() + ALL;
+    let (queue, readers) = (Mutex::new(groups), Mutex::new(readers));
+    thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                loop {
+                    // Its own statement, so that nobody waits for the lock meanwhile.
+                    let next = queue.lock().pop();
+                    let Some((group, asked)) = next else { return };
+                    let found =
+                        if Instant::now() < until { committed_by(kafka, group, &asked).ok() } else { None };
+                    let mut readers = readers.lock();
+                    match found {
+                        Some(found) => readers.add(group, found),
+                        None => readers.unseen += 1,
+                    }
+                }
+            });
+        }
+    });
 }
 
 /// The topics that a group's members are assigned.

@@ -74,15 +74,19 @@ pub(super) fn refuse(letter: &Letter, routes: &[Route]) -> Option<String> {
         return Some("its record does not say which topic it comes from".to_owned());
     }
     let has_cut = |name: &[u8]| headers::is_cut(name) && letter.place.is_some();
-    letter
-        .headers
-        .iter()
-        .any(|(name, _)| has_cut(&name.0))
-        .then(|| "its key and headers were cut out: the dead-letter topic refused them for their size".to_owned())
+    letter.headers.iter().any(|(name, _)| has_cut(&name.0)).then(|| {
+        "its key and headers were cut out: the dead-letter topic refused them for their size".to_owned()
+    })
 }
 
 /// The headers of a letter's record: the sender's, its identity, and for a retry topic what its readers need.
-pub(super) fn header_list(letter: &Letter, job: &str, position: i64, target: Target, now_ms: i64) -> HeaderList {
+pub(super) fn header_list(
+    letter: &Letter,
+    job: &str,
+    position: i64,
+    target: Target,
+    now_ms: i64,
+) -> HeaderList {
     let mut list = HeaderList::with_capacity(letter.headers.len() + 3 + BLOCK_LEN);
     letter.sender_headers().for_each(|(name, value)| list.push(name, value));
     list.push(ID, Some(identity(letter).as_bytes()));

@@ -146,9 +146,8 @@ impl Desk {
     /// # Errors
     /// The store does not answer.
     pub async fn release(&self, job: &str, worker: &str) -> sqlx::Result<()> {
-        let sql = sqlx::query(
-            "UPDATE jobs SET worker = NULL, worker_until = NULL WHERE id = $1 AND worker = $2",
-        );
+        let sql =
+            sqlx::query("UPDATE jobs SET worker = NULL, worker_until = NULL WHERE id = $1 AND worker = $2");
         sql.bind(job).bind(worker).execute(&self.pool).await.map(drop)
     }
 
@@ -157,8 +156,7 @@ impl Desk {
     /// # Errors
     /// The store does not answer.
     pub async fn tell(&self, job: &str, why: &str) -> sqlx::Result<()> {
-        let sql =
-            sqlx::query("UPDATE jobs SET why = $1 WHERE id = $2 AND state = 'running' AND why <> $3");
+        let sql = sqlx::query("UPDATE jobs SET why = $1 WHERE id = $2 AND state = 'running' AND why <> $3");
         sql.bind(why).bind(job).bind(why).execute(&self.pool).await.map(drop)
     }
 
