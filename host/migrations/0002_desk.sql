@@ -89,6 +89,7 @@ CREATE TABLE actions (
 
 CREATE INDEX actions_newest ON actions (at, id);
 CREATE INDEX actions_by_letter ON actions (letter);
+CREATE INDEX actions_by_job ON actions (job);
 
 -- Replays.
 CREATE TABLE jobs (
@@ -125,7 +126,7 @@ CREATE TABLE job_letters (
     job TEXT NOT NULL,
     position BIGINT NOT NULL,
     letter TEXT NOT NULL,
-    -- waiting, sent (no outcome yet), done, failed, unknown, or gone (no longer open when its turn came)
+    -- waiting, sent (no outcome yet), done, failed, unknown, or gone (not sent)
     state TEXT NOT NULL,
     sent BIGINT,
     ended BIGINT,
@@ -133,11 +134,15 @@ CREATE TABLE job_letters (
     topic TEXT,
     topic_partition BIGINT,
     topic_offset BIGINT,
+    -- Why it is gone.
+    why TEXT,
     PRIMARY KEY (job, position)
 );
 
 CREATE INDEX job_letters_by_state ON job_letters (job, state, position);
 CREATE INDEX job_letters_by_letter ON job_letters (letter);
+-- Those whose outcome is waited for.
+CREATE INDEX job_letters_out ON job_letters (sent) WHERE state = 'sent';
 
 -- What has been alerted about, so that it is not said again.
 CREATE TABLE alerts (

@@ -4,6 +4,7 @@ mod bounds;
 mod intake;
 mod memory;
 mod server;
+mod replay;
 mod summary;
 
 use std::io::ErrorKind;
@@ -26,6 +27,8 @@ pub use self::server::{Server, access};
 use crate::cli::RunArgs;
 use crate::config::PluginSettings;
 use crate::desk::Desk;
+use crate::desk::replay::Replay;
+use crate::desk::replay::outcomes::Outcomes;
 use crate::effect::Effects;
 use crate::error::Failure;
 use crate::kafka::client::{self, KafkaArgs};
@@ -80,6 +83,7 @@ pub struct App {
     desk: Option<Desk>,
     intakes: Option<Intakes>,
     kafka: KafkaArgs,
+    replay: Option<Replay>,
     stop: Arc<AtomicBool>,
     watch: JoinHandle<()>,
 }
@@ -104,6 +108,7 @@ impl App {
         client::wait(&args.kafka, START_UP).await?;
         intake::refuse_others(args, desk.as_ref(), &plugins)?;
         let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
+        let (outcomes, reports) = desk.as_ref().map(|_| Outcomes::channel()).unzip();
         let stop = Arc::new(AtomicBool::new(false));
         let mut running = Vec::with_capacity(plugins.len());
         for plugin in plugins {
@@ -112,9 +117,10 @@ impl App {
                 let (group, unread) = (subscription.retry_group(), subscription.unordered_retry_topics());
                 tokio::task::block_in_place(|| leftovers::check(&args.kafka, &group, &unread))?;
             }
-            let pipeline = Arc::new(pipeline(plugin, &topics, &publisher).await?);
+            let pipeline = Arc::new(pipeline(plugin, &topics, &publisher, &outcomes).await?);
             running.push(Running::start(pipeline, args, &stop)?);
         }
+        let replay = replay::start(desk.as_ref().zip(reports), args, &publisher, &running);
         let intakes = match &desk {
             Some(desk) => {
                 let plugins = running.iter().map(|running| &running.pipeline.plugin);
@@ -125,7 +131,7 @@ impl App {
         let chains = running.iter().map(|running| running.pipeline.chain()).collect();
         let watch = tokio::spawn(watch::run(topics, publisher, chains, watch_interval(&args.kafka)));
         let kafka = args.kafka.clone();
-        Ok(Self { running, services, desk, intakes, kafka, stop, watch })
+        Ok(Self { running, services, desk, intakes, replay, kafka, stop, watch })
     }
 
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.
@@ -153,7 +159,7 @@ impl App {
     /// Gives every partition back, drained and committed, and ends the threads.
     async fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, atomic::Ordering::Relaxed);
-        let (running, watch, intakes) = (self.running, self.watch, self.intakes);
+        let (running, watch, intakes, replay) = (self.running, self.watch, self.intakes, self.replay);
         let drains = running.iter().map(|running| drain(&running.pipeline.plugin));
         let bound = drains.max().unwrap_or_default() + SHUTDOWN_MARGIN;
         let stopping = tokio::task::spawn_blocking(move || {
@@ -163,7 +169,7 @@ impl App {
         });
         let services = self.services;
         let stopping = async move {
-            stopping.await?;
+            replay::stop(replay, stopping).await?;
             if !services.effects.finish(SEND_BOUND).await {
                 tracing::warn!("something is still being sent; what becomes of it will not be known");
             }
@@ -285,7 +291,12 @@ async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Plugin>, F
     Ok(plugins)
 }
 
-async fn pipeline(plugin: Plugin, topics: &Topics, publisher: &Arc<Publisher>) -> Result<Pipeline, Failure> {
+async fn pipeline(
+    plugin: Plugin,
+    topics: &Topics,
+    publisher: &Arc<Publisher>,
+    outcomes: &Option<Outcomes>,
+) -> Result<Pipeline, Failure> {
     let mut names = plugin.subscription.retry_topics();
     let in_place = [plugin.subscription.topic.clone()];
     let is_in_place = plugin.subscription.ordering.is_in_place();
@@ -296,7 +307,8 @@ async fn pipeline(plugin: Plugin, topics: &Topics, publisher: &Arc<Publisher>) -
     let destinations = names.iter().zip(found.partitions).map(|(name, count)| Destination::new(name, count));
     let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
     let dead_letter = retry.pop().ok_or_else(|| Failure::usage("a topic name holds a NUL"))?;
-    Ok(Pipeline { plugin, counted, publisher: Arc::clone(publisher), retry, dead_letter })
+    let (publisher, outcomes) = (Arc::clone(publisher), outcomes.clone());
+    Ok(Pipeline { plugin, counted, publisher, retry, dead_letter, outcomes })
 }
 
 fn consumer_config(args: &RunArgs) -> ClientConfig {

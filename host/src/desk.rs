@@ -16,6 +16,7 @@ pub mod page;
 pub mod retention;
 pub mod transfer;
 pub mod preview;
+pub mod replay;
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ pub enum Target {
 }
 
 impl Target {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Source => "source",
             Self::Retry => "retry",
@@ -149,7 +149,7 @@ pub struct Job {
     pub failed: u64,
     /// Finished, nobody knows how.
     pub unknown: u64,
-    /// No longer open when their turn came.
+    /// Not sent: no longer open when their turn came, or there is nowhere to send them.
     pub gone: u64,
 }
 
@@ -178,8 +178,8 @@ const SELECT: &str = "SELECT j.*, \
     FROM jobs j";
 
 impl Desk {
-    /// Makes a job of the open letters among these, oldest first; their ids are frozen by that. None where
-    /// there are none.
+    /// Makes a job of the open letters among these that can be sent, oldest first; their ids are frozen by
+    /// that. None where there are none. What is left out [`replay::Replayer::check`](super::replay::Replayer::check) tells.
     ///
     /// # Errors
     /// The store does not answer; then there is no job.
@@ -189,11 +189,11 @@ impl Desk {
         }
         let id = new_id();
         let mut transaction = self.begin().await?;
+        // One at a time: no letter is in two jobs that may still send it.
+        sqlx::query("UPDATE stores SET id = id").execute(&mut *transaction).await?;
         let mut with = Where::default();
         let job = with.next(id.as_str());
-        with.and(&Filter { state: Some(State::Open), ..filter.clone() });
-        let most = with.next(i64::from(plan.most_replays));
-        with.must(format!("replays < {most}"));
+        sendable(&mut with, filter, plan);
         let sql = format!(
             "INSERT INTO job_letters (job, position, letter, state) \
              SELECT {job}, ROW_NUMBER() OVER (ORDER BY failed, id), id, 'waiting' FROM letters {}",
@@ -302,6 +302,22 @@ impl Desk {
         transaction.commit().await?;
         self.job(&job.id).await?.ok_or(JobError::Unknown)
     }
+}
+
+/// Letters whose value was cut out.
+pub(super) const CUT: &str = "value_cut IS NOT NULL";
+/// Letters that do not say where they come from.
+pub(super) const STRAY: &str = "topic IS NOT NULL AND topic = source";
+/// Letters that a job has which may still send them.
+pub(super) const TAKEN: &str = "EXISTS (SELECT 1 FROM job_letters taken JOIN jobs ON jobs.id = taken.job \
+    WHERE taken.letter = letters.id AND taken.state = 'waiting' \
+    AND jobs.state IN ('running', 'paused', 'stopped'))";
+
+/// The condition of letters that a job takes.
+pub(super) fn sendable(with: &mut Where, filter: &Filter, plan: &Plan) {
+    with.and(&Filter { state: Some(State::Open), ..filter.clone() });
+    let most = with.next(i64::from(plan.most_replays));
+    with.must(format!("replays < {most} AND NOT ({CUT}) AND NOT ({STRAY}) AND NOT {TAKEN}"));
 }
 
 impl<'r> FromRow<'r, AnyRow> for Job {

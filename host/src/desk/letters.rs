@@ -1,6 +1,6 @@
 //! Letters in the store: taking them in, and reading them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
@@ -102,6 +102,18 @@ impl Desk {
         let rows = filter::query(sql, &with).fetch_all(&self.pool).await?;
         let letters = rows.iter().map(letter).collect::<sqlx::Result<Vec<_>>>()?;
         Ok(Page::of(letters, at, limit, |letter| Cursor { moment: letter.failed_ms, id: letter.id.clone() }))
+    }
+
+    /// The letters with these ids, by id.
+    pub(super) async fn letters_with(&self, ids: &[&str]) -> sqlx::Result<HashMap<String, Letter>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sql = format!("SELECT {COLUMNS} FROM letters WHERE id IN {}", crate::store::tuples(1, ids.len()));
+        let sql =
+            ids.iter().fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |sql, id| sql.bind((*id).to_owned()));
+        let rows = sql.fetch_all(&self.pool).await?;
+        rows.iter().map(|row| letter(row).map(|letter| (letter.id.clone(), letter))).collect()
     }
 
     /// How many letters there are.

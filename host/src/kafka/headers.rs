@@ -329,6 +329,20 @@ pub fn is_added(name: &[u8]) -> bool {
     FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
+/// Whether a header of a dead letter says that its key or the sender's headers were cut out.
+pub fn is_cut(name: &[u8]) -> bool {
+    name == KEY_CUT || name == HEADERS_CUT
+}
+
+/// Of which type the original timestamp is that a dead letter tells.
+pub fn timestamp_type<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> TimestampType {
+    let last = headers.filter(|(name, _)| *name == ORIGINAL_TIMESTAMP_TYPE).last();
+    match last {
+        Some((_, Some(b"LogAppendTime"))) => TimestampType::LogAppendTime,
+        _ => TimestampType::CreateTime,
+    }
+}
+
 /// The id that a sender gave its message.
 pub fn own_id<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Option<&'a str> {
     let own = headers.filter(|(name, _)| *name == ID).last();

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
@@ -73,6 +74,15 @@ impl Destination {
     }
 }
 
+/// Where a record was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// The partition.
+    pub partition: i32,
+    /// The offset; the broker does not always tell it.
+    pub offset: Option<i64>,
+}
+
 /// What makes every batch hold one record.
 const ALONE: [(&str, &str); 2] = [("batch.num.messages", "1"), ("linger.ms", "0")];
 
@@ -131,6 +141,17 @@ impl Publisher {
         }
     }
 
+    /// How many partitions a topic has; None where there is no such topic. Blocks for up to 5 s.
+    ///
+    /// # Errors
+    /// Kafka does not answer.
+    pub fn partitions(&self, topic: &str) -> KafkaResult<Option<usize>> {
+        let producer = Arc::clone(&self.batched.producer.read());
+        let metadata = producer.client().fetch_metadata(Some(topic), LOOK_UP)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+        Ok(found.map(|topic| topic.partitions().len()).filter(|count| *count > 0))
+    }
+
     /// Publishes one record and waits until the broker has it. `partition` is the record's own
     /// number; where the destination has no such partition, its key decides. `headers` is asked
     /// again where the record is handed to librdkafka again, which keeps what it is given.
@@ -144,7 +165,7 @@ impl Publisher {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: &impl Fn() -> HeaderList,
-    ) -> Result<(), RDKafkaErrorCode> {
+    ) -> Result<Placed, RDKafkaErrorCode> {
         let own = Some(partition).filter(|number| to.has(*number));
         if own.is_none() {
             self.doubt();
@@ -166,7 +187,7 @@ impl Publisher {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: &impl Fn() -> HeaderList,
-    ) -> Result<(), RDKafkaErrorCode> {
+    ) -> Result<Placed, RDKafkaErrorCode> {
         let record = || Record { topic: &to.name, partition, key, value, headers: headers() };
         match self.batched.publish(record()).await {
             // A batch is refused as a whole: the topic may take this record without the others.
@@ -198,7 +219,7 @@ impl Client {
         Ok(Self { config, producer: RwLock::new(Arc::new(producer)), looked: Mutex::default(), said })
     }
 
-    async fn publish(&self, record: Record<'_>) -> Result<(), RDKafkaErrorCode> {
+    async fn publish(&self, record: Record<'_>) -> Result<Placed, RDKafkaErrorCode> {
         let producer = Arc::clone(&self.producer.read());
         let result = self.publish_by(&producer, record).await;
         // Also one that takes nothing any more: it may have failed while there was nothing to publish.
@@ -212,7 +233,7 @@ impl Client {
         &self,
         producer: &ThreadedProducer<Reports>,
         record: Record<'_>,
-    ) -> Result<(), RDKafkaErrorCode> {
+    ) -> Result<Placed, RDKafkaErrorCode> {
         let (report, reported) = oneshot::channel();
         raw::produce(producer, record, Box::new(report))?;
         let mut reported = pin!(reported);
@@ -255,14 +276,17 @@ struct Reports {
     said: Said,
 }
 
-type Report = oneshot::Sender<Result<(), RDKafkaErrorCode>>;
+type Report = oneshot::Sender<Result<Placed, RDKafkaErrorCode>>;
 
 impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Report>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, report: Box<Report>) {
         let result = match result {
-            Ok(_) => Ok(()),
+            Ok(record) => Ok(Placed {
+                partition: record.partition(),
+                offset: Some(record.offset()).filter(|offset| *offset >= 0),
+            }),
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
         };
         // Nobody waits any more where the call was cut off.

@@ -22,7 +22,7 @@ async fn publish(client: &Client) -> Result<(), RDKafkaErrorCode> {
         value: None,
         headers: HeaderList::with_capacity(0),
     };
-    timeout(BOUND, client.publish(record)).await.expect("a report")
+    timeout(BOUND, client.publish(record)).await.expect("a report").map(drop)
 }
 
 #[tokio::test]

@@ -15,9 +15,10 @@ use self::policy::{BLOCKING_BOUND, Failed, Policy, Step};
 use self::rules::{Action, Ruling};
 use crate::clock;
 use crate::config::OnDead;
+use crate::desk::replay::outcomes::{Outcomes, Report, Tag};
 use crate::kafka::delivery::Delivery;
 use crate::kafka::errors;
-use crate::kafka::headers::{BLOCK_LEN, Stamp};
+use crate::kafka::headers::{BLOCK_LEN, REPLAY, Stamp};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::raw::HeaderList;
 use crate::kafka::watch::Chain;
@@ -46,6 +47,8 @@ pub struct Pipeline {
     pub retry: Vec<Destination>,
     /// The dead-letter topic.
     pub dead_letter: Destination,
+    /// Where the desk hears what became of replayed messages.
+    pub outcomes: Option<Outcomes>,
 }
 
 /// What a dead letter goes without, because its topic refused more for its size.
@@ -98,9 +101,15 @@ impl Pipeline {
     pub async fn run<S>(&self, delivery: Delivery, slot: S) {
         let partition = Arc::clone(delivery.partition());
         let settled = async {
-            let outcome = self.handle(&delivery).await;
+            let mut replay = None;
+            let outcome = self.handle(&delivery, &mut replay).await;
             drop(slot);
-            self.settle(&delivery, outcome).await
+            let failed = outcome.is_err();
+            let settled = self.settle(&delivery, outcome).await;
+            if let Some(tag) = replay {
+                self.report(&delivery, tag, failed);
+            }
+            settled
         };
         tokio::select! {
             biased;
@@ -114,14 +123,32 @@ impl Pipeline {
         }
     }
 
+    /// The first try of a replayed message has its outcome.
+    fn report(&self, delivery: &Delivery, tag: Tag, failed: bool) {
+        let Some(outcomes) = &self.outcomes else { return };
+        let partition = delivery.partition();
+        outcomes.report(Report {
+            tag,
+            group: self.plugin.subscription.group.clone(),
+            topic: partition.topic().to_owned(),
+            partition: partition.index(),
+            offset: delivery.message().offset(),
+            failed,
+        });
+    }
+
     fn policy(&self) -> &Policy {
         &self.plugin.subscription.policy
     }
 
     /// Calls the plugin, and calls it again in place as often as the failure allows. All of these
     /// calls are one attempt.
-    async fn handle(&self, delivery: &Delivery) -> Result<Outcome, Failing> {
+    /// Says in `replay` which one the message belongs to, where this is its first try.
+    async fn handle(&self, delivery: &Delivery, replay: &mut Option<Tag>) -> Result<Outcome, Failing> {
         if delivery.follows_dead_letter() {
+            delivery
+                .sender_headers()
+                .for_each(|(name, value)| self.note_replay(delivery, name, value, replay));
             let ruling = Ruling { action: Action::Reject, retries: 0, blocking_tries: 0 };
             return Err(Failing { cause: Cause::follows_dead_letter(), ruling });
         }
@@ -132,7 +159,7 @@ impl Pipeline {
         let began = self.policy().tries_in_place().then(Instant::now);
         let mut again = 0;
         loop {
-            let failing = match self.judge(self.call(delivery).await) {
+            let failing = match self.judge(self.call(delivery, replay).await) {
                 Ok(outcome) => return Ok(outcome),
                 Err(failing) => failing,
             };
@@ -159,11 +186,20 @@ impl Pipeline {
         may_go_on(Duration::ZERO)
     }
 
-    async fn call(&self, delivery: &Delivery) -> Result<Outcome, Cause> {
+    fn note_replay(&self, delivery: &Delivery, name: &[u8], value: Option<&[u8]>, replay: &mut Option<Tag>) {
+        if self.outcomes.is_some() && name == REPLAY && delivery.attempt() == 1 {
+            *replay = value.and_then(Tag::read);
+        }
+    }
+
+    async fn call(&self, delivery: &Delivery, replay: &mut Option<Tag>) -> Result<Outcome, Cause> {
         let message = delivery.message();
         let origin = delivery.origin();
-        let names: Vec<_> =
-            delivery.sender_headers().map(|(name, value)| (String::from_utf8_lossy(name), value)).collect();
+        let senders = delivery.sender_headers().map(|(name, value)| {
+            self.note_replay(delivery, name, value, replay);
+            (String::from_utf8_lossy(name), value)
+        });
+        let names: Vec<_> = senders.collect();
         let headers: Vec<_> = names.iter().map(|(name, value)| Header { key: name, value: *value }).collect();
         let id = delivery.id();
         let message = Message {
@@ -290,7 +326,7 @@ impl Pipeline {
                 }
             };
             match published {
-                Ok(()) => return true,
+                Ok(_) => return true,
                 Err(RDKafkaErrorCode::MessageSizeTooLarge) if cut != Cut::Everything => return false,
                 Err(code) => {
                     let blocked = blocked.get_or_insert_with(|| Blocked::new(delivery, &self.publisher));

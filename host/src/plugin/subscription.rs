@@ -166,7 +166,8 @@ fn check(subscription: &Subscription) -> Result<(), String> {
     Ok(())
 }
 
-fn is_topic(name: &str) -> bool {
+/// Whether Kafka takes this name for a topic's.
+pub fn is_topic(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=MAX_TOPIC).contains(&name.len()) && name.bytes().all(legal) && !matches!(name, "." | "..")
 }

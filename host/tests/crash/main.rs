@@ -14,4 +14,5 @@ mod mail_faults;
 mod order;
 mod outage;
 mod rebalance;
+mod replay;
 mod workload;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::thread::spawn;
 use std::time::Duration;
 
+use host::desk::jobs::Plan;
 use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use parking_lot::Mutex;
 use testkit::{Kafka, Postgres, Record, eventually};
 
+use crate::replay::{Office, taken};
 use crate::support::{BOUND, Guest, Host, between, body, file, fresh, id_of, sqlite};
 
 /// A mail server that keeps the subjects of what it was sent, and answers while its gate is open.
@@ -100,6 +102,23 @@ fn one_mail_over_all_attempts() {
         lines.iter().filter_map(|line| between(line, "mailed id=twice answer=", " ")).collect();
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[test]
+fn a_replay_does_not_send_what_was_sent() {
+    let (kafka, sink, guest) = (Kafka::shared(), Sink::start(), Guest::fast("ledger-rep"));
+    let office = Office::new("ledger-replay");
+    let host = office.start(kafka, &guest, &["--mail-url", &sink.url()]);
+    send(kafka, &guest, "once", "mailretry", "");
+    eventually(BOUND, || kafka.read_all(&guest.dead).len() == 1);
+    assert_eq!((host.handled("once"), sink.count("once")), (6, 1));
+    office.take_in(&[taken(&guest, &kafka.read_all(&guest.dead)[0])]);
+    let job = office.wait_done(&office.replay(&Plan::default()).id);
+    assert_eq!((job.failed, job.letters), (1, 1));
+    eventually(BOUND, || kafka.read_all(&guest.dead).len() == 2);
+    guest.settle(kafka);
+    assert_eq!((host.handled("once"), mailed(&host, "once"), sink.count("once")), (12, 12, 1));
+    host.stop();
 }
 
 #[test]

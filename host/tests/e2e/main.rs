@@ -25,6 +25,7 @@ mod order;
 mod plugin_inspect;
 mod plugin_invoke;
 mod postfix;
+mod replay;
 mod retry;
 mod rules;
 mod sandbox;

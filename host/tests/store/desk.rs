@@ -10,11 +10,11 @@ use host::desk::{At, Desk, Filter, Letter, State};
 use host::store::{Store, StoreUrl};
 use testkit::Postgres;
 
-const NOW: i64 = 1_795_435_410_000;
-const BY: By<'_> = By { who: "kim", reason: "mended", now_ms: NOW };
+pub const NOW: i64 = 1_795_435_410_000;
+pub const BY: By<'_> = By { who: "kim", reason: "mended", now_ms: NOW };
 
 /// Runs a test on both databases, each empty.
-async fn on_both(test: impl AsyncFn(Desk)) {
+pub async fn on_both(test: impl AsyncFn(Desk)) {
     let dir = std::env::temp_dir().join(format!(
         "host-desk-{}-{:?}",
         std::process::id(),
@@ -55,7 +55,7 @@ fn headers(code: &str, digest: &str) -> Headers {
     ]
 }
 
-fn letter(offset: i64, code: &str, digest: &str) -> Letter {
+pub fn letter(offset: i64, code: &str, digest: &str) -> Letter {
     let record = Record {
         place: Place { topic: "email.send.dlt".to_owned(), partition: 0, offset },
         timestamp_ms: NOW + offset,

@@ -1,6 +1,7 @@
 //! The ledger on a real PostgreSQL, SQLite has it among the unit tests; and the desk on both.
 
 mod desk;
+mod replay;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,0 +1,244 @@
+//! What became of replayed messages: reported by the pipelines, written by one task.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::{AssertSqlSafe, Row as _};
+use tokio::sync::{Notify, mpsc};
+
+use super::rows::placeholders;
+use crate::clock;
+use crate::desk::Desk;
+
+/// How many reports wait to be written at most; what comes then is lost, and its outcome `unknown`.
+const QUEUE: usize = 100_000;
+/// How many reports one transaction takes.
+const MOST: usize = 500;
+/// A record may be handled before it is written down that it was sent: how long its report is kept, and how
+/// often it is looked again.
+const EARLY: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(50);
+/// The longest wait before a store that does not answer is tried again.
+const BACKOFF: Duration = Duration::from_secs(5);
+/// How long reports that are left at the end may take.
+const END: Duration = Duration::from_secs(2);
+
+/// The replay that a record says it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    job: String,
+    position: i64,
+}
+
+impl Tag {
+    /// Reads `<job>/<position>`. None where it is anything else.
+    pub fn read(value: &[u8]) -> Option<Self> {
+        let (job, position) = std::str::from_utf8(value).ok()?.split_once('/')?;
+        let is_id = job.len() == 32 && job.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let position = position.parse().ok().filter(|position| *position > 0)?;
+        is_id.then(|| Self { job: job.to_owned(), position })
+    }
+
+    /// As it is written.
+    pub fn write(job: &str, position: i64) -> String {
+        format!("{job}/{position}")
+    }
+}
+
+/// What became of a record on its first try. It counts where the record is the one that the job published:
+/// others can carry the same header.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Whose it says it is.
+    pub tag: Tag,
+    /// In which group it was handled.
+    pub group: String,
+    /// Where it lay.
+    pub topic: String,
+    /// Likewise.
+    pub partition: i32,
+    /// Likewise.
+    pub offset: i64,
+    /// Neither done nor skipped.
+    pub failed: bool,
+}
+
+/// Takes reports.
+#[derive(Debug, Clone)]
+pub struct Outcomes(mpsc::Sender<Report>);
+
+impl Outcomes {
+    /// Whoever writes them gets the other end.
+    pub fn channel() -> (Self, mpsc::Receiver<Report>) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Self(sender), receiver)
+    }
+
+    /// Does not wait.
+    pub fn report(&self, report: Report) {
+        if self.0.try_send(report).is_err() {
+            tracing::warn!("the outcome of a replayed message is lost: the store takes none");
+        }
+    }
+}
+
+/// Writes reports until nobody can make any more. `settled` is told after each transaction.
+pub(super) async fn write(desk: Desk, mut reports: mpsc::Receiver<Report>, settled: Arc<Notify>) {
+    let mut writer = Writer { desk, settled, waiting: Vec::new(), backoff: AGAIN };
+    let mut new = Vec::with_capacity(MOST);
+    loop {
+        let room = QUEUE.saturating_sub(writer.waiting.len()).min(MOST);
+        let again = tokio::time::sleep(writer.backoff);
+        tokio::select! {
+            count = reports.recv_many(&mut new, room), if room > 0 => if count == 0 { break },
+            () = again, if !writer.waiting.is_empty() => {}
+        }
+        let now = Instant::now();
+        writer.waiting.extend(new.drain(..).map(|report| (now, report)));
+        writer.write().await;
+    }
+    let end = Instant::now() + END;
+    while !writer.waiting.is_empty() && Instant::now() < end {
+        writer.write().await;
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+struct Writer {
+    desk: Desk,
+    settled: Arc<Notify>,
+    /// Since when.
+    waiting: Vec<(Instant, Report)>,
+    backoff: Duration,
+}
+
+impl Writer {
+    async fn write(&mut self) {
+        let mut left = Vec::new();
+        for some in self.waiting.chunks(MOST) {
+            let reports: Vec<&Report> = some.iter().map(|(_, report)| report).collect();
+            match self.desk.note_outcomes(&reports, clock::now_ms()).await {
+                Ok(early) => {
+                    self.backoff = AGAIN;
+                    let early = early.into_iter().filter_map(|index| some.get(index));
+                    left.extend(early.filter(|(since, _)| since.elapsed() < EARLY).cloned());
+                }
+                Err(error) => {
+                    if self.backoff == AGAIN {
+                        tracing::warn!(%error, "outcomes of replayed messages wait for the store");
+                    }
+                    self.backoff = (self.backoff * 2).min(BACKOFF);
+                    left.extend_from_slice(some);
+                }
+            }
+        }
+        self.waiting = left;
+        self.settled.notify_waiters();
+    }
+}
+
+impl Desk {
+    /// Writes down outcomes. Returns which reports came before it was written down that their records were
+    /// sent.
+    ///
+    /// # Errors
+    /// The store does not answer; nothing was written.
+    pub async fn note_outcomes(&self, reports: &[&Report], now_ms: i64) -> sqlx::Result<Vec<usize>> {
+        let mut jobs: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, report) in reports.iter().enumerate() {
+            jobs.entry(&report.tag.job).or_default().push(index);
+        }
+        let (mut early, mut settled) = (Vec::new(), Vec::new());
+        for (job, indices) in jobs {
+            let known = self.known(job, indices.iter().map(|index| reports[*index].tag.position)).await?;
+            for index in indices {
+                let report = reports[index];
+                match known.get(&report.tag.position) {
+                    Some(known) if known.state == "waiting" => early.push(index),
+                    Some(known) if known.is_of(report) => settled.push(report),
+                    _ => tracing::debug!(?report, "no replay's"),
+                }
+            }
+        }
+        if settled.is_empty() {
+            return Ok(early);
+        }
+        let mut transaction = self.begin().await?;
+        for Report { tag, failed, .. } in settled {
+            let sql = sqlx::query(
+                "UPDATE job_letters SET state = $1, ended = $2 \
+                 WHERE job = $3 AND position = $4 AND state IN ('sent', 'unknown')",
+            );
+            let sql = sql.bind(if *failed { "failed" } else { "done" }).bind(now_ms);
+            sql.bind(&tag.job).bind(tag.position).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(early)
+    }
+
+    async fn known(
+        &self,
+        job: &str,
+        positions: impl ExactSizeIterator<Item = i64>,
+    ) -> sqlx::Result<BTreeMap<i64, Known>> {
+        let sql = format!(
+            "SELECT l.position, l.state, l.topic, l.topic_partition, l.topic_offset, \
+             COALESCE((SELECT consumer_group FROM letters v WHERE v.id = l.letter), '') \
+             FROM job_letters l WHERE l.job = $1 AND l.position IN {}",
+            placeholders(2, 1, positions.len())
+        );
+        let sql = sqlx::query(AssertSqlSafe(sql)).bind(job.to_owned());
+        let sql = positions.fold(sql, |sql, position| sql.bind(position));
+        let rows = sql.fetch_all(&self.pool).await?;
+        let known = |row: &sqlx::any::AnyRow| {
+            let known = Known {
+                state: row.try_get(1)?,
+                topic: row.try_get(2)?,
+                partition: row.try_get(3)?,
+                offset: row.try_get(4)?,
+                group: row.try_get(5)?,
+            };
+            Ok((row.try_get(0)?, known))
+        };
+        rows.iter().map(known).collect()
+    }
+}
+
+/// What the store knows of a letter that a report names.
+struct Known {
+    state: String,
+    topic: Option<String>,
+    partition: Option<i64>,
+    offset: Option<i64>,
+    group: String,
+}
+
+impl Known {
+    /// Whether the report is about the very record that was published, in the group that the letter is of.
+    fn is_of(&self, report: &Report) -> bool {
+        matches!(self.state.as_str(), "sent" | "unknown")
+            && self.topic.as_ref() == Some(&report.topic)
+            && self.partition == Some(i64::from(report.partition))
+            && self.offset.is_none_or(|offset| offset == report.offset)
+            && (self.group.is_empty() || self.group == report.group)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_read_as_it_is_written_and_nothing_else_is() {
+        let job = crate::desk::new_id();
+        let written = Tag::write(&job, 7);
+        assert_eq!(Tag::read(written.as_bytes()), Some(Tag { job: job.clone(), position: 7 }));
+        for other in
+            ["", "/", "x/1", "7", &job, &format!("{job}/"), &format!("{job}/0"), &format!("{job}/-1")]
+        {
+            assert_eq!(Tag::read(other.as_bytes()), None, "{other}");
+        }
+        assert_eq!(Tag::read(&[0xff; 40]), None);
+    }
+}
