@@ -3,8 +3,8 @@
 mod bounds;
 mod intake;
 mod memory;
-mod server;
 mod replay;
+mod server;
 mod summary;
 
 use std::io::ErrorKind;
@@ -82,7 +82,6 @@ pub struct App {
     services: Arc<Services>,
     desk: Option<Desk>,
     intakes: Option<Intakes>,
-    kafka: KafkaArgs,
     replay: Option<Replay>,
     stop: Arc<AtomicBool>,
     watch: JoinHandle<()>,
@@ -130,8 +129,7 @@ impl App {
         };
         let chains = running.iter().map(|running| running.pipeline.chain()).collect();
         let watch = tokio::spawn(watch::run(topics, publisher, chains, watch_interval(&args.kafka)));
-        let kafka = args.kafka.clone();
-        Ok(Self { running, services, desk, intakes, replay, kafka, stop, watch })
+        Ok(Self { running, services, desk, intakes, replay, stop, watch })
     }
 
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.

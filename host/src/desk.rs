@@ -13,10 +13,9 @@ pub mod jobs;
 pub mod letter;
 pub mod letters;
 pub mod page;
+pub mod replay;
 pub mod retention;
 pub mod transfer;
-pub mod preview;
-pub mod replay;
 
 use std::time::Duration;
 

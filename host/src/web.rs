@@ -14,7 +14,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::desk::Desk;
-use crate::kafka::client::KafkaArgs;
+use crate::desk::replay::Replayer;
 use crate::kafka::health::Health;
 use crate::metrics;
 
@@ -53,8 +53,8 @@ pub struct Office {
     pub desk: Desk,
     /// What this host runs.
     pub plugins: Arc<[Served]>,
-    /// How to reach Kafka.
-    pub kafka: KafkaArgs,
+    /// Sends letters back.
+    pub replayer: Replayer,
 }
 
 /// A plugin that this host runs.

@@ -9,7 +9,7 @@ use super::Running;
 use crate::cli::RunArgs;
 use crate::desk::Desk;
 use crate::desk::replay::outcomes::Report;
-use crate::desk::replay::{Replay, Route};
+use crate::desk::replay::{Replay, Replayer, Route};
 use crate::kafka::publisher::Publisher;
 
 /// Starts it where there is a desk.
@@ -21,7 +21,8 @@ pub(super) fn start(
 ) -> Option<Replay> {
     let (desk, reports) = desk?;
     let routes = running.iter().map(|running| Route::of(&running.pipeline)).collect();
-    Some(Replay::start(desk.clone(), args.kafka.clone(), Arc::clone(publisher), routes, reports))
+    let replayer = Replayer::new(desk.clone(), args.kafka.clone(), Arc::clone(publisher), routes);
+    Some(Replay::start(replayer, reports))
 }
 
 /// Stops it while the plugins drain; what they report until then is written down.

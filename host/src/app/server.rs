@@ -59,9 +59,9 @@ impl Server {
 impl App {
     /// What the desk's API stands on; None without a desk.
     fn office(&self) -> Option<Office> {
-        let desk = self.desk.clone()?;
+        let (desk, replay) = self.desk.clone().zip(self.replay.as_ref())?;
         let plugins = self.running.iter().map(Running::served).collect();
-        Some(Office { desk, plugins, kafka: self.kafka.clone() })
+        Some(Office { desk, plugins, replayer: replay.replayer().clone() })
     }
 }
 

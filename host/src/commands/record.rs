@@ -34,6 +34,11 @@ pub fn write_value(out: &mut impl Write, message: &BorrowedMessage<'_>, terminal
     out.write_all(b"\n")
 }
 
+/// A header's value for people: Spring's numbers as numbers, bytes that are not UTF-8 as digits.
+pub fn header_value(name: &[u8], value: Option<&[u8]>) -> String {
+    header_text(&Header { name, value })
+}
+
 /// One header.
 pub struct Header<'m> {
     /// Anything.

@@ -31,7 +31,7 @@ use crate::kafka::client::KafkaArgs;
 use crate::kafka::publisher::Publisher;
 use crate::plugin::subscription;
 
-pub use self::check::{Check, Source};
+pub use self::check::{Check, Source, TopicShare};
 pub use self::record::Route;
 pub use self::rows::JobLetter;
 
@@ -75,23 +75,15 @@ pub struct Replay {
 
 impl Replay {
     /// Starts them on this runtime.
-    pub fn start(
-        desk: Desk,
-        kafka: KafkaArgs,
-        publisher: Arc<Publisher>,
-        routes: Vec<Route>,
-        reports: mpsc::Receiver<Report>,
-    ) -> Self {
-        let settled = Arc::new(Notify::new());
-        let writer = tokio::spawn(outcomes::write(desk.clone(), reports, Arc::clone(&settled)));
-        let overdue = tokio::spawn(overdue::run(desk.clone(), kafka.clone()));
-        let (worker, wake) = (new_id(), Notify::new());
-        let shared = Arc::new(Shared { desk, kafka, publisher, routes, worker, wake, settled });
+    pub fn start(replayer: Replayer, reports: mpsc::Receiver<Report>) -> Self {
+        let shared = &replayer.0;
+        let writer = tokio::spawn(outcomes::write(shared.desk.clone(), reports, Arc::clone(&shared.settled)));
+        let overdue = tokio::spawn(overdue::run(shared.desk.clone(), shared.kafka.clone()));
         let stop = CancellationToken::new();
         let (active, foreign) = (HashMap::new(), HashSet::new());
-        let worker = Worker { shared: Arc::clone(&shared), stop: stop.clone(), active, foreign };
+        let worker = Worker { shared: Arc::clone(shared), stop: stop.clone(), active, foreign };
         let worker = tokio::spawn(worker.run());
-        Self { replayer: Replayer(shared), stop, worker, overdue, writer }
+        Self { replayer, stop, worker, overdue, writer }
     }
 
     /// For whoever makes jobs.
@@ -119,6 +111,12 @@ impl Replay {
 }
 
 impl Replayer {
+    /// For the desk of a host with these topics. It sends nothing by itself.
+    pub fn new(desk: Desk, kafka: KafkaArgs, publisher: Arc<Publisher>, routes: Vec<Route>) -> Self {
+        let (worker, wake, settled) = (new_id(), Notify::new(), Arc::default());
+        Self(Arc::new(Shared { desk, kafka, publisher, routes, worker, wake, settled }))
+    }
+
     /// Somebody made, resumed, paused or cancelled a job.
     pub fn wake(&self) {
         self.0.wake.notify_one();

@@ -13,7 +13,6 @@ pub mod partition;
 pub mod probe;
 pub mod publisher;
 pub mod raw;
-pub mod readers;
 pub mod topics;
 pub mod tracker;
 mod waiting;

@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::import::Imported;
-pub use self::jobs::{Preview, Started, TopicShare};
+pub use self::jobs::Started;
 pub use self::letters::{Count, Turned};
 pub use self::overview::{Overview, PluginOverview};
 pub use self::query::MOST;

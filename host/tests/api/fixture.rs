@@ -1,14 +1,17 @@
 //! A desk with some letters, and a client that asks its API.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use host::desk::letter::{Place, Record};
+use host::desk::replay::{Replayer, Route};
 use host::desk::{Desk, Letter};
 use host::kafka::client::KafkaArgs;
+use host::kafka::publisher::{Destination, Publisher};
 use host::store::{Store, StoreUrl};
 use host::web::guard::Access;
 use host::web::{Office, Served, Status, api};
@@ -81,7 +84,11 @@ impl Api {
         let desk = Desk::open(&store).await.expect("a desk");
         desk.take_in(letters).await.expect("taken in");
         let status = Status::default();
-        status.opened(Office { desk: desk.clone(), plugins: [served()].into(), kafka: kafka_at(kafka) });
+        let kafka = kafka_at(kafka);
+        let publisher = Arc::new(Publisher::new(&kafka).expect("a producer"));
+        // It starts no worker: jobs stay as they were made.
+        let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route(&served())]);
+        status.opened(Office { desk: desk.clone(), plugins: [served()].into(), replayer });
         let router = api::router(status, Access::new(token));
         Self { desk, router, directory }
     }
@@ -169,6 +176,17 @@ fn served() -> Served {
         group: "email-send-group".to_owned(),
         retry_group: "email-send-group-retry".to_owned(),
         retry_topics: vec!["email.send-retry-1000".to_owned(), "email.send-retry-2000".to_owned()],
+    }
+}
+
+fn route(served: &Served) -> Route {
+    Route {
+        topic: served.topic.clone(),
+        group: served.group.clone(),
+        plugin: served.label.clone(),
+        retry: Destination::new(&served.retry_topics[0], 1),
+        dead_letter: format!("{}.dlt", served.topic),
+        in_place: false,
     }
 }
 

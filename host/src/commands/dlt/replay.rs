@@ -9,8 +9,9 @@ use super::select::{Select, agreed};
 use crate::commands::output::{self, Format, note};
 use crate::desk::Filter;
 use crate::desk::jobs::{Plan, Target};
+use crate::desk::replay::Check;
 use crate::error::Failure;
-use crate::web::api::{Preview, Started};
+use crate::web::api::Started;
 
 /// Arguments of `host dlt replay`.
 #[derive(Debug, clap::Args)]
@@ -99,7 +100,7 @@ pub async fn send(client: &Client, filter: &Filter, all: bool, how: &How) -> Res
     let plan = how.plan();
     plan.check().map_err(Failure::usage)?;
     let body: Value = json!({ "filter": filter, "plan": plan, "reason": how.reason, "all": all });
-    let preview: Preview = client.post("/jobs/preview", &body).await?;
+    let preview: Check = client.post("/jobs/preview", &body).await?;
     for share in &preview.topics {
         note(format!("{} letters to {}", share.letters, escaped(&share.topic)));
     }

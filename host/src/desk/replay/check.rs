@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
+use utoipa::ToSchema;
 
 use super::record::Route;
 use super::{Replayer, readers};
@@ -14,14 +15,23 @@ use crate::error::Failure;
 use crate::plugin::subscription;
 
 /// What a replay would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Check {
     /// How many letters it would send.
     pub letters: u64,
-    /// The topics it would send them to.
-    pub topics: Vec<String>,
+    /// Where to.
+    pub topics: Vec<TopicShare>,
     /// What a person should know before.
     pub warnings: Vec<String>,
+}
+
+/// A topic, and how many letters would go there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TopicShare {
+    /// The topic.
+    pub topic: String,
+    /// How many letters.
+    pub letters: u64,
 }
 
 /// Letters of one topic and group.
@@ -56,12 +66,13 @@ impl Replayer {
             Target::Source => {
                 warnings.extend(self.missing(&sources).await);
                 warnings.extend(self.warnings(&sources).await);
-                sources.iter().map(|source| source.topic.clone()).collect()
+                sum(sources.iter().map(|source| (source.topic.clone(), source.letters)))
             }
             Target::Retry => retry_topics(self.routes(), &sources)?,
         };
         let letters = sources.iter().map(|source| source.letters).sum();
-        Ok(Check { letters, topics: topics.into_iter().collect(), warnings })
+        let topics = topics.into_iter().map(|(topic, letters)| TopicShare { topic, letters }).collect();
+        Ok(Check { letters, topics, warnings })
     }
 
     /// Which groups read these topics beside the ones that the letters are of: they get the messages again.
@@ -124,15 +135,22 @@ fn warning(topic: &str, group: &str, own: &BTreeSet<String>) -> String {
     format!("group {group} reads {topic} as well: it will get these messages again{rather}")
 }
 
-fn retry_topics(routes: &[Route], sources: &[Source]) -> Result<BTreeSet<String>, Failure> {
+/// How many letters go to each topic.
+fn sum(letters: impl Iterator<Item = (String, u64)>) -> BTreeMap<String, u64> {
+    let mut topics = BTreeMap::new();
+    letters.for_each(|(topic, letters)| *topics.entry(topic).or_default() += letters);
+    topics
+}
+
+fn retry_topics(routes: &[Route], sources: &[Source]) -> Result<BTreeMap<String, u64>, Failure> {
     let topics = sources.iter().map(|source| {
         let found = Route::retry_topic(routes, &source.topic, &source.group);
-        found.map(|to| to.name().into_owned()).map_err(|why| {
+        found.map(|to| (to.name().into_owned(), source.letters)).map_err(|why| {
             Failure::usage(format!("{} letters cannot be sent to a retry topic: {why}", source.letters))
                 .help(format!("send them to their own topic, {}: --to source", source.topic))
         })
     });
-    topics.collect()
+    Ok(sum(topics.collect::<Result<Vec<_>, _>>()?.into_iter()))
 }
 
 impl Desk {
@@ -206,7 +224,7 @@ mod tests {
             |topic: &str, group: &str| Source { topic: topic.into(), group: group.into(), letters: 3 };
         let topics =
             |sources: &[Source]| retry_topics(&routes, sources).map_err(|failure| failure.to_string());
-        assert_eq!(topics(&[source("a", "a-group")]), Ok(BTreeSet::from(["a-retry-1000".to_owned()])));
+        assert_eq!(topics(&[source("a", "a-group")]), Ok(BTreeMap::from([("a-retry-1000".to_owned(), 3)])));
         let told = topics(&[source("a", "a-group"), source("b", "b-group")]).expect_err("in place");
         assert!(told.contains("in their place") && told.contains("--to source"), "{told}");
         let told = topics(&[source("a", "billing")]).expect_err("another group");

@@ -1,7 +1,5 @@
 //! `/jobs`: letters are sent back.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::RawQuery;
 use axum::http::{HeaderName, StatusCode, header};
@@ -13,13 +11,10 @@ use super::query::{Paging, Query, bad};
 use super::request::{Id, Open, Said, Who, some};
 use super::{BASE, away, unknown};
 use crate::desk::filter::is_id;
-use crate::desk::jobs::{Job, JobError, Plan, Target};
-use crate::desk::{Filter, Page, preview};
-use crate::kafka::readers;
+use crate::desk::jobs::{Job, JobError, Plan};
+use crate::desk::replay::Check;
+use crate::desk::{Filter, Page};
 use crate::web::Office;
-
-/// Of how many topics Kafka is asked who reads them.
-const MOST_ASKED: usize = 10;
 
 /// Replays, newest first.
 #[utoipa::path(get, path = "/jobs", tag = "jobs", operation_id = "list_jobs", params(Paging),
@@ -64,26 +59,6 @@ impl Replay {
     }
 }
 
-/// A topic, and how many letters would go there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TopicShare {
-    /// The topic.
-    pub topic: String,
-    /// How many letters.
-    pub letters: u64,
-}
-
-/// What a replay would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Preview {
-    /// How many letters would be sent.
-    pub letters: u64,
-    /// Where to.
-    pub topics: Vec<TopicShare>,
-    /// What should be thought of before.
-    pub warnings: Vec<String>,
-}
-
 /// A replay that has begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Started {
@@ -96,8 +71,8 @@ pub struct Started {
 
 /// What a replay would do, without doing it.
 #[utoipa::path(post, path = "/jobs/preview", tag = "jobs", operation_id = "preview_job",
-    request_body = Replay, responses((status = OK, body = Preview)))]
-pub async fn preview(Open(office): Open, Said(replay): Said<Replay>) -> Result<Json<Preview>, Problem> {
+    request_body = Replay, responses((status = OK, body = Check)))]
+pub async fn preview(Open(office): Open, Said(replay): Said<Replay>) -> Result<Json<Check>, Problem> {
     replay.check()?;
     look_ahead(&office, &replay).await.map(Json)
 }
@@ -120,6 +95,7 @@ pub async fn start(
             "none of these letters can be sent: they are not open, or were replayed too often",
         )
     })?;
+    office.replayer.wake();
     let location = (header::LOCATION, format!("{BASE}/jobs/{}", job.id));
     Ok((StatusCode::CREATED, [location], Json(Started { job, warnings })))
 }
@@ -143,7 +119,7 @@ pub async fn pause(
     who: Who,
     Said(why): Said<Why>,
 ) -> Result<Json<Job>, Problem> {
-    turned(&id, office.desk.pause_job(checked(&id)?, who.because(&why.reason)?).await)
+    turned(&office, &id, office.desk.pause_job(checked(&id)?, who.because(&why.reason)?).await)
 }
 
 /// Goes on with a job that was paused or stopped.
@@ -156,7 +132,7 @@ pub async fn resume(
     who: Who,
     Said(why): Said<Why>,
 ) -> Result<Json<Job>, Problem> {
-    turned(&id, office.desk.resume_job(checked(&id)?, who.because(&why.reason)?).await)
+    turned(&office, &id, office.desk.resume_job(checked(&id)?, who.because(&why.reason)?).await)
 }
 
 /// Ends a job: what was not sent stays open.
@@ -169,14 +145,15 @@ pub async fn cancel(
     who: Who,
     Said(why): Said<Why>,
 ) -> Result<Json<Job>, Problem> {
-    turned(&id, office.desk.cancel_job(checked(&id)?, who.because(&why.reason)?).await)
+    turned(&office, &id, office.desk.cancel_job(checked(&id)?, who.because(&why.reason)?).await)
 }
 
 fn checked(id: &str) -> Result<&str, Problem> {
     if is_id(id) { Ok(id) } else { Err(unknown("job", id)) }
 }
 
-fn turned(id: &str, job: Result<Job, JobError>) -> Result<Json<Job>, Problem> {
+fn turned(office: &Office, id: &str, job: Result<Job, JobError>) -> Result<Json<Job>, Problem> {
+    office.replayer.wake();
     job.map(Json).map_err(|error| match error {
         JobError::Unknown => unknown("job", id),
         JobError::Is(state) => {
@@ -186,72 +163,9 @@ fn turned(id: &str, job: Result<Job, JobError>) -> Result<Json<Job>, Problem> {
     })
 }
 
-async fn look_ahead(office: &Office, replay: &Replay) -> Result<Preview, Problem> {
-    let found = office.desk.preview_job(&replay.filter, &replay.plan).await.map_err(away)?;
-    let mut warnings = Vec::new();
-    if found.left_out > 0 {
-        let (left_out, most) = (found.left_out, replay.plan.most_replays);
-        warnings.push(format!("{left_out} letters were replayed {most} times or more and are left out"));
-    }
-    let without_value: u64 = found.shares.iter().map(|share| share.without_value).sum();
-    if without_value > 0 {
-        warnings.push(format!(
-            "{without_value} letters have lost their value: the dead-letter topic refused it for its size"
-        ));
-    }
-    let topics = match replay.plan.target {
-        Target::Source => {
-            warnings.extend(other_readers(office, &found).await);
-            to_source(&found)
-        }
-        Target::Retry => to_retry(office, &found, &mut warnings),
-    };
-    Ok(Preview { letters: found.letters(), topics, warnings })
-}
-
-fn to_source(found: &preview::Preview) -> Vec<TopicShare> {
-    let mut topics: BTreeMap<&str, u64> = BTreeMap::new();
-    found.shares.iter().for_each(|share| *topics.entry(&share.source).or_default() += share.letters);
-    topics.into_iter().map(|(topic, letters)| TopicShare { topic: topic.to_owned(), letters }).collect()
-}
-
-fn to_retry(office: &Office, found: &preview::Preview, warnings: &mut Vec<String>) -> Vec<TopicShare> {
-    let mut topics: BTreeMap<&str, u64> = BTreeMap::new();
-    for share in &found.shares {
-        let served = office.plugins.iter().find(|served| served.group == share.consumer_group);
-        match served.and_then(|served| served.retry_topics.first()) {
-            Some(topic) => *topics.entry(topic).or_default() += share.letters,
-            None => warnings.push(format!(
-                "{} letters failed in group {:?}, which has no retry topic that this host reads",
-                share.letters, share.consumer_group
-            )),
-        }
-    }
-    topics.into_iter().map(|(topic, letters)| TopicShare { topic: topic.to_owned(), letters }).collect()
-}
-
-/// What goes to the source topic reaches every group that reads it.
-async fn other_readers(office: &Office, found: &preview::Preview) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (source, own) in found.groups_by_source().into_iter().take(MOST_ASKED) {
-        let (kafka, topic) = (office.kafka.clone(), source.to_owned());
-        let readers = tokio::task::spawn_blocking(move || readers::of(&kafka, &topic)).await;
-        match readers {
-            Ok(Ok(readers)) => {
-                let others: Vec<String> =
-                    readers.into_iter().filter(|group| !own.contains(&group.as_str())).collect();
-                if !others.is_empty() {
-                    warnings.push(format!(
-                        "other groups read {source} and will get these messages again: {}",
-                        others.join(", ")
-                    ));
-                }
-            }
-            Ok(Err(error)) => warnings.push(format!(
-                "Kafka does not say which other groups read {source} and will get these messages again: {error}"
-            )),
-            Err(_) => warnings.push(format!("nobody knows which other groups read {source}")),
-        }
-    }
-    warnings
+async fn look_ahead(office: &Office, replay: &Replay) -> Result<Check, Problem> {
+    office.replayer.check(&replay.filter, &replay.plan).await.map_err(|failure| match failure.code() {
+        2 => bad(failure.to_string()),
+        _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()),
+    })
 }
