@@ -9,7 +9,8 @@ use crate::fixture::{Api, letter, letters};
 fn some() -> Vec<Letter> {
     let mut some = letters(5);
     some[0].replays = 10;
-    some.push(Letter { consumer_group: "foreign-group".to_owned(), value_cut: Some(9), ..letter(9, "trap") });
+    some.push(Letter { value_cut: Some(9), ..letter(9, "trap") });
+    some.push(Letter { consumer_group: "foreign-group".to_owned(), ..letter(10, "trap") });
     some
 }
 
@@ -25,16 +26,17 @@ async fn a_preview_says_where_letters_would_go() {
     );
     let warnings = source["warnings"].to_string();
     for says in [
-        "1 letters were replayed 10 times",
-        "1 letters have lost their value",
-        "Kafka does not say which other groups read email.send",
+        "1 letters that were replayed 10 times",
+        "1 letters that have no value any more",
+        "Kafka does not say which other groups read them",
     ] {
         assert!(warnings.contains(says), "no {says:?} in {warnings}");
     }
-    let retry = json!({ "all": true, "plan": { "target": "retry" } });
-    let retry = api.post("/jobs/preview", &retry).await.json();
-    assert_eq!(retry["topics"], json!([{ "topic": "email.send-retry-1000", "letters": 4 }]));
-    assert!(retry["warnings"].to_string().contains("foreign-group"), "{retry}");
+    let retry = |filter: Value| json!({ "filter": filter, "all": true, "plan": { "target": "retry" } });
+    let own = api.post("/jobs/preview", &retry(json!({ "code": "bad-address" }))).await.json();
+    assert_eq!(own["topics"], json!([{ "topic": "email.send-retry-1000", "letters": 4 }]));
+    let foreign = api.post("/jobs/preview", &retry(json!({}))).await;
+    foreign.is_problem(400, "no plugin of this host handles email.send in the group foreign-group");
     let none =
         api.post("/jobs/preview", &json!({ "filter": { "state": "replayed" }, "all": true })).await.json();
     assert_eq!(none, json!({ "letters": 0, "topics": [], "warnings": [] }));
@@ -55,7 +57,7 @@ async fn a_job_is_begun_paused_resumed_and_ended() {
         (&job["letters"], &job["state"], &job["plan"]["ramp"]),
         (&json!(4), &json!("running"), &json!([1, 2]))
     );
-    assert_eq!(job["warnings"], json!(["1 letters were replayed 10 times or more and are left out"]));
+    assert_eq!(job["warnings"], json!(["left out: 1 letters that were replayed 10 times before, or more often"]));
     let turn = async |what: &str| api.post(&format!("/jobs/{id}/{what}"), &json!({ "reason": "x" })).await;
     assert_eq!(turn("pause").await.json()["state"], "paused");
     turn("pause").await.is_problem(409, "paused already");
