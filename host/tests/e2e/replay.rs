@@ -8,8 +8,7 @@ use host::desk::actions::{By, Edited};
 use host::desk::bytes::Bytes;
 use host::desk::jobs::{Job, JobState, Plan, Target};
 use host::desk::letter::{self, Place};
-use host::desk::replay::Replay;
-use host::desk::replay::outcomes::Outcomes;
+use host::desk::replay::{Replayer, TopicShare};
 use host::desk::{At, Desk, Filter, Letter, State};
 use host::kafka::client::KafkaArgs;
 use host::kafka::publisher::Publisher;
@@ -429,8 +428,8 @@ fn another_host_goes_on_where_one_is_killed() {
     hosts.remove(0).stop();
 }
 
-/// A desk's worker of the test's own, to ask.
-fn replay(office: &Office, kafka: &Kafka) -> Replay {
+/// One of the test's own, to ask.
+fn replayer(office: &Office, kafka: &Kafka) -> Replayer {
     let args = KafkaArgs {
         bootstrap_servers: kafka.bootstrap().to_owned(),
         properties: Vec::new(),
@@ -438,8 +437,7 @@ fn replay(office: &Office, kafka: &Kafka) -> Replay {
         file_properties: Vec::new(),
     };
     let publisher = Arc::new(Publisher::new(&args).expect("a producer"));
-    let (_, reports) = Outcomes::channel();
-    Replay::start(office.desk.clone(), args, publisher, Vec::new(), reports)
+    Replayer::new(office.desk.clone(), args, publisher, Vec::new())
 }
 
 #[test]
@@ -457,11 +455,10 @@ fn other_groups_that_read_the_topic_are_named() {
     letters[1].value_cut = Some(2_000_000);
     letters[2].replays = 10;
     office.take_in(&letters);
-    let _context = office.runtime.enter();
-    let replay = replay(&office, kafka);
-    let check = |plan: &Plan| office.runtime.block_on(replay.replayer().check(&Filter::default(), plan));
+    let replayer = replayer(&office, kafka);
+    let check = |plan: &Plan| office.runtime.block_on(replayer.check(&Filter::default(), plan));
     let checked = check(&Plan::default()).expect("possible");
-    assert_eq!((checked.letters, &checked.topics), (3, &vec![guest.topic.clone()]));
+    assert_eq!(checked.topics, [TopicShare { topic: guest.topic.clone(), letters: 3 }]);
     let expected = [
         "left out: 1 letters that were replayed 10 times before, or more often".to_owned(),
         "left out: 1 letters that have no value any more: the dead-letter topic refused it for its size"
