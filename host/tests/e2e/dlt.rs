@@ -273,11 +273,12 @@ fn a_replay_is_said_asked_for_begun_and_followed() {
     desk.fails(&asked, 2, &[&format!("3 letters to {}", guest.topic), &warned, "no terminal to ask on"]);
     desk.fails(&["replay", "--code", "none"], 1, &["none of these letters can be sent"]);
     desk.fails(&["replay", "--all", "--rate", "0"], 2, &["rate"]);
-    let (_, said) = desk.ok(&[&asked[..], &["--to", "retry", "--yes", "--detach"]].concat());
+    let (first, said) = desk.ok(&[&asked[..], &["--to", "retry", "--yes", "--detach"]].concat());
     assert!(
         said.contains(&format!("3 letters to {}", guest.retry_topics[0])) && !said.contains("other groups"),
         "{said}"
     );
+    desk.ok(&["jobs", "cancel", first.trim()]);
     let (id, _) = desk.ok(&[&asked[..], &["--yes", "--detach", "--reason", "mended"]].concat());
     let id = id.trim();
     let (jobs, _) = desk.ok(&["jobs"]);
