@@ -1,7 +1,8 @@
 //! Letters as JSON Lines: out of one store, and into another.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
 use super::actions::{By, To, write_as};
 use super::letter::{LONGEST, LONGEST_ID, Letter, Place, group_of};
@@ -19,7 +20,7 @@ const WRITE: usize = 200;
 const LATEST_MS: i64 = 253_402_300_800_000;
 
 /// What an import did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
     /// Letters that were not there.
     pub new: u64,

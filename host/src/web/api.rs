@@ -19,7 +19,6 @@ use producer::Problem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use self::import::Imported;
 pub use self::jobs::Started;
 pub use self::letters::{Count, Turned};
 pub use self::overview::{Overview, PluginOverview};
@@ -27,6 +26,7 @@ pub use self::query::MOST;
 pub use self::request::HOST_USER;
 use super::Status;
 use super::guard::{Access, guard};
+pub use crate::desk::transfer::Imported;
 
 /// Where the API lies.
 pub const BASE: &str = "/api/v1";

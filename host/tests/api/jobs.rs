@@ -57,7 +57,10 @@ async fn a_job_is_begun_paused_resumed_and_ended() {
         (&job["letters"], &job["state"], &job["plan"]["ramp"]),
         (&json!(4), &json!("running"), &json!([1, 2]))
     );
-    assert_eq!(job["warnings"], json!(["left out: 1 letters that were replayed 10 times before, or more often"]));
+    assert_eq!(
+        job["warnings"],
+        json!(["left out: 1 letters that were replayed 10 times before, or more often"])
+    );
     let turn = async |what: &str| api.post(&format!("/jobs/{id}/{what}"), &json!({ "reason": "x" })).await;
     assert_eq!(turn("pause").await.json()["state"], "paused");
     turn("pause").await.is_problem(409, "paused already");
