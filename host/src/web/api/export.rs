@@ -29,9 +29,12 @@ pub async fn export(Open(office): Open, who: Who, RawQuery(query): RawQuery) -> 
 async fn send(mut letters: Receiver<sqlx::Result<String>>, mut lines: Sender<Bytes, sqlx::Error>) {
     while let Some(line) = letters.recv().await {
         match line {
-            Ok(line) if lines.send_data(line.into()).await.is_ok() => {}
-            // The client has gone.
-            Ok(_) => return,
+            Ok(line) => {
+                if lines.send_data(line.into()).await.is_err() {
+                    // The client has gone.
+                    return;
+                }
+            }
             // The answer breaks off, so that it is not taken for the whole.
             Err(error) => {
                 tracing::warn!("an export broke off: the desk's store does not answer: {error}");
