@@ -96,6 +96,7 @@ impl Intake {
             unseen: Say::default(),
             strangers: Say::default(),
             away: Say::default(),
+            not_let_in: Say::default(),
         };
         let thread = thread::Builder::new().name(format!("desk {group}")).spawn(move || member.run())?;
         Ok(Self { group, thread })
@@ -172,6 +173,7 @@ struct Member {
     unseen: Say,
     strangers: Say,
     away: Say,
+    not_let_in: Say,
 }
 
 impl Member {
@@ -245,7 +247,7 @@ impl Member {
     }
 
     /// Reads for a moment, or until there is enough; not on past a rebalance.
-    fn fill(&self, batch: &mut Batch) {
+    fn fill(&mut self, batch: &mut Batch) {
         let until = Instant::now() + GATHER;
         while !batch.is_full() && !self.consumer.context().is_assigned() {
             let left = until.saturating_duration_since(Instant::now());
@@ -256,25 +258,36 @@ impl Member {
         }
     }
 
-    fn poll(&self, wait: Duration, batch: &mut Batch) {
-        match self.consumer.poll(wait) {
-            None => {}
+    fn poll(&mut self, wait: Duration, batch: &mut Batch) {
+        let error = match self.consumer.poll(wait) {
+            None => return,
             Some(Ok(message)) => {
                 let record = batch::record(&message);
                 self.consumer.context().read(&record.place);
-                batch.add(record);
+                return batch.add(record);
             }
-            Some(Err(error)) => self.report(&error),
-        }
+            Some(Err(error)) => error,
+        };
+        self.report(&error);
     }
 
-    fn report(&self, error: &KafkaError) {
-        let group = &self.source.group;
+    fn report(&mut self, error: &KafkaError) {
+        use RDKafkaErrorCode as Code;
+        let (group, topic) = (&self.source.group, &self.source.topic);
         match error.rdkafka_error_code() {
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
                 tracing::error!(group, %error, "no dead letters are taken in any more; restart the host");
             }
-            Some(RDKafkaErrorCode::InconsistentGroupProtocol) => tracing::error!(
+            Some(Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed) => {
+                if self.not_let_in.is_due() {
+                    let why = errors::reason(error);
+                    tracing::error!(
+                        "dead letters stay in {topic} ({why}): grant READ on group {group} and on the topic to this \
+                         client, or leave the desk out: --desk=false"
+                    );
+                }
+            }
+            Some(Code::InconsistentGroupProtocol) => tracing::error!(
                 group,
                 "its other members share partitions out in another way; end them, or leave the desk out: --desk=false"
             ),

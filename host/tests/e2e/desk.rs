@@ -59,10 +59,6 @@ impl Kept {
     }
 }
 
-fn dead_letter_group(guest: &Guest) -> String {
-    guest.group.replace("-group", "-dlt-group")
-}
-
 fn start(kafka: &Kafka, guest: &Guest, store: &str) -> Host {
     let [flag, session] = SESSION;
     Host::start_with(kafka, &[&guest.path], &["--store", store, flag, session])
@@ -137,7 +133,7 @@ fn dead_letters_of_a_guest_are_rows() {
         kept.all().into_iter().map(|letter| (letter.code, letter.attempts)).collect();
     let expected = [("asked-reject", 1), ("asked-retry", 6), ("trap", 6)];
     assert_eq!(attempts, expected.map(|(code, attempts)| (code.to_owned(), attempts)).into());
-    let group = dead_letter_group(&guest);
+    let group = guest.dead_letter_group();
     eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
     let metrics = || get(host.port, "/metrics").expect("metrics").text();
     let taken = format!("host_dead_letters_taken_total{{plugin=\"{}\"}} 3", guest.topic);
@@ -180,7 +176,7 @@ fn letters_outlive_a_host_that_is_killed_while_it_takes_them_in() {
         }
     });
     let host = start(kafka, &guest, &store);
-    eventually(BOUND, || kafka.lag(&dead_letter_group(&guest), &guest.dead) == 0);
+    eventually(BOUND, || kafka.lag(&guest.dead_letter_group(), &guest.dead) == 0);
     assert_eq!(kept.count(), COUNT as u64);
     kept.holds_each_once(kafka, &guest.dead);
     host.stop();
@@ -193,7 +189,7 @@ fn letters_are_taken_in_once_while_hosts_come_and_go() {
     let store = sqlite(&fresh("desk-move"));
     kafka.create_topic(&guest.topic, 4, &[]);
     kafka.create_topic(&guest.dead, 4, &[]);
-    let (kept, group) = (Kept::open(&store), dead_letter_group(&guest));
+    let (kept, group) = (Kept::open(&store), guest.dead_letter_group());
     let lines = thread::scope(|scope| {
         let first = start(kafka, &guest, &store);
         scope.spawn(|| {
@@ -226,7 +222,7 @@ fn letters_stay_in_kafka_while_the_store_is_away() {
     let url = postgres.url();
     let host = start(kafka, &guest, &url);
     kafka.produce(&guest.dead, letters(&guest, 0..1, 1));
-    let group = dead_letter_group(&guest);
+    let group = guest.dead_letter_group();
     eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
     postgres.stop();
     kafka.produce(&guest.dead, letters(&guest, 1..COUNT, 1));
@@ -257,7 +253,7 @@ fn a_host_ends_in_time_while_the_store_is_away() {
     kafka.produce(&guest.dead, letters(&guest, 0..10, 1));
     host.process.wait_for(|line| line.contains("dead letters stay in"), BOUND);
     host.stop();
-    assert!(kafka.members(&dead_letter_group(&guest)).is_empty());
+    assert!(kafka.members(&guest.dead_letter_group()).is_empty());
 }
 
 #[test]
@@ -265,7 +261,7 @@ fn desks_with_stores_of_their_own_refuse_each_other() {
     let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-twos"));
     let (store, other) = (sqlite(&fresh("desk-two-a")), sqlite(&fresh("desk-two-b")));
     let host = start(kafka, &guest, &store);
-    let group = dead_letter_group(&guest);
+    let group = guest.dead_letter_group();
     eventually(BOUND, || kafka.members(&group).len() == 1);
     let path = guest.path.to_str().expect("UTF-8");
     let args = ["--bootstrap-servers", kafka.bootstrap(), "--plugin", path, "--listen", "127.0.0.1:0"];
@@ -317,7 +313,7 @@ fn without_a_desk_there_is_no_group_of_dead_letters() {
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 1);
     guest.settle(kafka);
     let client: BaseConsumer = kafka.config("").create().expect("a client");
-    let group = dead_letter_group(&guest);
+    let group = guest.dead_letter_group();
     let found = client.fetch_group_list(None, SHUTDOWN).expect("groups");
     assert!(found.groups().iter().any(|found| found.name() == guest.group));
     assert!(found.groups().iter().all(|found| found.name() != group));

@@ -68,6 +68,11 @@ impl Guest {
         }
     }
 
+    /// The group that its dead letters are taken in by.
+    pub fn dead_letter_group(&self) -> String {
+        self.group.replace("-group", "-dlt-group")
+    }
+
     fn lags<'a>(&'a self, kafka: &Kafka) -> Vec<(&'a str, i64)> {
         let retry_group = format!("{}-retry", self.group);
         let source = [(self.topic.as_str(), kafka.lag(&self.group, &self.topic))];

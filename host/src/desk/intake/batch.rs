@@ -92,7 +92,7 @@ mod tests {
                 (b"host-failure-code".to_vec(), Some(b"bad\naddress".to_vec())),
             ],
         };
-        assert_eq!(size(&record), 55);
+        assert_eq!(size(&record), 50);
         let letter = Letter::read(record, 1);
         let group = &letter.failure_group[..8];
         assert_eq!(
