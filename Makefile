@@ -57,6 +57,7 @@ component: ## Check that cargo-component builds the plugins too
 lint: ## Check format and lints
 	@scripts/setup build
 	cargo fmt --all --check
-	cargo clippy --release $(NATIVE) -p fuzz --all-targets -- -D warnings
+	cargo clippy --release $(NATIVE) --all-targets -- -D warnings
+	cargo clippy --release -p fuzz --lib --bins -- -D warnings
 	cargo clippy --release $(PLUGINS) --all-targets -- -D warnings
 	cargo clippy --release --target wasm32-wasip2 $(PLUGINS) $(GUESTS) -- -D warnings

@@ -1,17 +1,19 @@
-//! An SMTP server that swallows e-mails and counts them: mailin with STARTTLS, a thread for each connection.
+//! An SMTP server that swallows e-mails and counts them: mailin and rustls, a thread for each connection.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use mailin_embedded::{Handler, Response, Server, SslConfig, response};
-use socket2::SockRef;
-
-/// Connections at once. Nobody who is measured has so many.
-const SESSIONS: u32 = 64;
+use anyhow::{Context, Result, bail};
+use mailin::{Action, Handler, Response, Session, SessionBuilder, response};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A running sink; it listens for as long as the process lives.
 pub struct Sink {
@@ -41,24 +43,18 @@ struct Taken {
 impl Sink {
     /// Starts it with the `cert.pem` and `key.pem` of this directory.
     pub fn start(tls: &Path) -> Result<Self> {
-        // Two are linked in, and rustls does not choose.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = Arc::new(config(tls).context("the sink's TLS")?);
         let listener = TcpListener::bind("127.0.0.1:0").context("a port for the sink")?;
-        // What it accepts inherits it. Else an answer behind TLS's session tickets waits for the client to
-        // acknowledge them: 40 ms a connection, which would be the sink's doing.
-        SockRef::from(&listener).set_tcp_nodelay(true).context("TCP_NODELAY on the sink")?;
         let port = listener.local_addr()?.port();
         let taken = Arc::new(Mutex::new(Taken::default()));
-        let mut server = Server::new(Session { taken: Arc::clone(&taken), greetings: 0 });
-        let path = |name: &str| tls.join(name).display().to_string();
-        let ssl = SslConfig::SelfSigned { cert_path: path("cert.pem"), key_path: path("key.pem") };
-        server.with_name("sink").with_num_threads(SESSIONS).with_tcp_listener(listener);
-        server.with_ssl(ssl).map_err(|error| anyhow!("the sink's TLS: {error}"))?;
-        std::thread::Builder::new().name("sink".to_owned()).spawn(move || {
-            if let Err(error) = server.serve() {
-                eprintln!("bench: the sink stopped: {error}");
+        let counted = Arc::clone(&taken);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (config, taken) = (Arc::clone(&config), Arc::clone(&counted));
+                // A client that breaks off has no more e-mails to count.
+                thread::spawn(move || serve(stream, config, taken));
             }
-        })?;
+        });
         Ok(Self { port, taken })
     }
 
@@ -87,14 +83,65 @@ fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
     taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// mailin clones it for each connection.
-#[derive(Clone)]
-struct Session {
+fn config(tls: &Path) -> Result<ServerConfig> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let certificate = CertificateDer::from_pem_file(tls.join("cert.pem"))?;
+    let key = PrivateKeyDer::from_pem_file(tls.join("key.pem"))?;
+    let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
+    Ok(builder.with_single_cert(vec![certificate], key)?)
+}
+
+/// Nothing that it sends waits for an acknowledgement: what a client waits for would be the sink's doing.
+fn serve(stream: TcpStream, config: Arc<ServerConfig>, taken: Arc<Mutex<Taken>>) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let counter = Counter { taken, greetings: 0 };
+    let mut builder = SessionBuilder::new("sink");
+    builder.enable_start_tls();
+    let mut session = builder.build(IpAddr::V4(Ipv4Addr::LOCALHOST), counter);
+    let mut plain = BufReader::new(stream);
+    send(plain.get_mut(), &session.greeting())?;
+    if converse(&mut session, &mut plain)? == Action::UpgradeTls {
+        let mut tls = StreamOwned::new(ServerConnection::new(config)?, plain.into_inner());
+        tls.conn.complete_io(&mut tls.sock)?;
+        // rustls would send its session tickets with the next answer.
+        tls.flush()?;
+        session.tls_active();
+        converse(&mut session, &mut BufReader::new(tls))?;
+    }
+    Ok(())
+}
+
+/// Until the client says QUIT or STARTTLS: which of them.
+fn converse<S: Read + Write>(session: &mut Session<Counter>, stream: &mut BufReader<S>) -> Result<Action> {
+    let mut line = Vec::new();
+    while stream.read_until(b'\n', &mut line)? > 0 {
+        let response = session.process(&line);
+        line.clear();
+        if response.action != Action::NoReply {
+            send(stream.get_mut(), &response)?;
+        }
+        if let Action::Close | Action::UpgradeTls = response.action {
+            return Ok(response.action);
+        }
+    }
+    bail!("the client hung up")
+}
+
+/// In one write.
+fn send(stream: &mut impl Write, response: &Response) -> Result<()> {
+    let mut bytes = Vec::new();
+    response.write_to(&mut bytes)?;
+    stream.write_all(&bytes)?;
+    Ok(stream.flush()?)
+}
+
+/// Of one connection.
+struct Counter {
     taken: Arc<Mutex<Taken>>,
     greetings: u32,
 }
 
-impl Handler for Session {
+impl Handler for Counter {
     fn helo(&mut self, _: IpAddr, _: &str) -> Response {
         self.greetings += 1;
         if self.greetings == 1 {
