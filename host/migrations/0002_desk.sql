@@ -143,16 +143,3 @@ CREATE INDEX job_letters_by_state ON job_letters (job, state, position);
 CREATE INDEX job_letters_by_letter ON job_letters (letter);
 -- Those whose outcome is waited for.
 CREATE INDEX job_letters_out ON job_letters (sent) WHERE state = 'sent';
-
--- What has been alerted about, so that it is not said again.
-CREATE TABLE alerts (
-    -- The kind of alert and what it is about.
-    id TEXT PRIMARY KEY,
-    failure_group TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    at BIGINT NOT NULL,
-    -- What was counted then.
-    letters BIGINT NOT NULL,
-    -- When it was over; none while it goes on.
-    recovered BIGINT
-);

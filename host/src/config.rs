@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-pub use self::desk::{AlertSettings, DeskSettings};
+pub use self::desk::DeskSettings;
 pub use self::http::HttpSettings;
 pub use self::plugin::{LimitSettings, MailSettings, OnDead, PluginSettings, RetrySettings, RuleSettings};
 pub use self::value::Value;
@@ -52,8 +52,6 @@ pub struct File {
     pub store: Store,
     /// The dead-letter desk.
     pub desk: DeskSettings,
-    /// Who is told of dead letters.
-    pub alerts: AlertSettings,
     /// A plugin to run; repeat the table for more. Once one is listed, no other can run.
     #[serde(rename = "plugin")]
     pub plugins: Vec<PluginSettings>,
@@ -171,8 +169,7 @@ impl File {
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
         let urls = self.mail.url.iter_mut().chain(&mut self.store.url);
-        let secrets = self.desk.token.iter_mut().chain(&mut self.alerts.webhook);
-        urls.chain(secrets).chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
+        urls.chain(&mut self.desk.token).chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
     }
 }
 

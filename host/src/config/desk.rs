@@ -1,4 +1,4 @@
-//! `[desk]` and `[alerts]`: the dead-letter desk, and who is told.
+//! `[desk]`: the dead-letter desk.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -79,37 +79,4 @@ impl DeskSettings {
             _ => Ok(token),
         }
     }
-}
-
-/// Who is told of dead letters: once for a group, not once for a letter.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct AlertSettings {
-    /// Where alerts are posted to, in the form that Slack's incoming webhooks take. It may hold a secret: a
-    /// text, `{ env = "NAME" }` or `{ file = "PATH" }`.
-    #[schemars(with = "Option<String>", example = "https://hooks.slack.com/services/T/B/X")]
-    pub webhook: Option<Value>,
-    /// Whom alerts are written to, through the mail server of `[mail]`.
-    #[schemars(example = ["oncall@example.com"])]
-    pub email: Vec<String>,
-    /// As whom; needed with `email`.
-    #[schemars(example = "host@example.com")]
-    pub email_from: Option<String>,
-    /// Where the console is reached, for the links in alerts.
-    #[schemars(example = "https://host.example.com")]
-    pub console: Option<String>,
-    /// How long after the first letter of a group an alert waits for others to go with it.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "Option<String>", example = "10s")]
-    pub wait: Option<Duration>,
-    /// A group that was alerted about is alerted about again when it has grown by this factor.
-    #[schemars(example = 10.0)]
-    pub growth: Option<f64>,
-    /// How old the oldest open letter may be before it is alerted about; without it that is not looked at.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "Option<String>", example = "24h")]
-    pub oldest: Option<Duration>,
-    /// How many alerts are sent in an hour at most; the rest is counted in the next one.
-    #[schemars(example = 20)]
-    pub per_hour: Option<u32>,
 }
