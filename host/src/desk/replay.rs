@@ -7,7 +7,7 @@
 mod check;
 mod job;
 pub mod outcomes;
-mod overdue;
+pub mod overdue;
 mod readers;
 mod record;
 pub mod rows;
