@@ -23,7 +23,7 @@ use tokio::task::{self, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::job::Runner;
-use self::outcomes::Report;
+use self::outcomes::{Report, Told};
 use super::jobs::Target;
 use super::{Desk, new_id};
 use crate::clock;
@@ -60,8 +60,7 @@ pub(super) struct Shared {
     worker: String,
     /// There may be a job to take.
     wake: Notify,
-    /// Outcomes were written.
-    settled: Arc<Notify>,
+    told: Arc<Told>,
 }
 
 /// The tasks of a host that send letters and write down outcomes.
@@ -82,11 +81,11 @@ impl Replay {
         routes: Vec<Route>,
         reports: mpsc::Receiver<Report>,
     ) -> Self {
-        let settled = Arc::new(Notify::new());
-        let writer = tokio::spawn(outcomes::write(desk.clone(), reports, Arc::clone(&settled)));
+        let told = Arc::new(Told::default());
+        let writer = tokio::spawn(outcomes::write(desk.clone(), reports, Arc::clone(&told)));
         let overdue = tokio::spawn(overdue::run(desk.clone(), kafka.clone()));
         let (worker, wake) = (new_id(), Notify::new());
-        let shared = Arc::new(Shared { desk, kafka, publisher, routes, worker, wake, settled });
+        let shared = Arc::new(Shared { desk, kafka, publisher, routes, worker, wake, told });
         let stop = CancellationToken::new();
         let (active, foreign) = (HashMap::new(), HashSet::new());
         let worker = Worker { shared: Arc::clone(&shared), stop: stop.clone(), active, foreign };

@@ -287,28 +287,32 @@ impl Desk {
     }
 }
 
-/// A letter that somebody turned meanwhile stays so.
+/// A letter that somebody turned meanwhile stays so. SQLite would look through all open letters, if it knew
+/// that the state has an index.
 fn replayed<'q>(action: &str, sent: &[Sent], now_ms: i64) -> Query<'q, Any, AnyArguments> {
     let sql = format!(
         "UPDATE letters SET state = 'replayed', state_since = $1, action = $2 \
-         WHERE state = 'open' AND id IN {}",
+         WHERE id IN {} AND COALESCE(state, '') = 'open'",
         placeholders(3, 1, sent.len())
     );
     let sql = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).bind(action.to_owned());
     sent.iter().fold(sql, |sql, sent| sql.bind(sent.letter.clone()))
 }
 
-/// Both databases call the columns of `VALUES` so.
+/// All of the rows are there. As an insert each is found by its key: SQLite would look at all that wait for
+/// each one of an `UPDATE … FROM (VALUES …)`.
 fn published<'q>(job: &str, sent: &[Sent], now_ms: i64) -> Query<'q, Any, AnyArguments> {
     let sql = format!(
-        "UPDATE job_letters SET state = 'sent', sent = $1, topic = v.column2, topic_partition = v.column3, \
-         topic_offset = v.column4 FROM (VALUES {}) AS v \
-         WHERE job_letters.job = $2 AND job_letters.position = v.column1 AND job_letters.state = 'waiting'",
-        placeholders(3, sent.len(), 4)
+        "INSERT INTO job_letters (job, position, letter, state, sent, topic, topic_partition, topic_offset) \
+         VALUES {} ON CONFLICT (job, position) DO UPDATE SET state = excluded.state, sent = excluded.sent, \
+         topic = excluded.topic, topic_partition = excluded.topic_partition, topic_offset = excluded.topic_offset \
+         WHERE job_letters.state = 'waiting'",
+        placeholders(1, sent.len(), 8)
     );
-    let sql = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).bind(job.to_owned());
-    sent.iter().fold(sql, |sql, sent| {
-        sql.bind(sent.position).bind(sent.topic.clone()).bind(i64::from(sent.partition)).bind(sent.offset)
+    sent.iter().fold(sqlx::query(AssertSqlSafe(sql)), |sql, sent| {
+        let Sent { position, letter, topic, partition, offset } = sent;
+        let sql = sql.bind(job.to_owned()).bind(*position).bind(letter.clone()).bind("sent").bind(now_ms);
+        sql.bind(topic.clone()).bind(i64::from(*partition)).bind(*offset)
     })
 }
 
