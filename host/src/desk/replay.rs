@@ -7,7 +7,7 @@
 mod check;
 mod job;
 pub mod outcomes;
-mod overdue;
+pub mod overdue;
 mod readers;
 mod record;
 pub mod rows;
@@ -23,7 +23,7 @@ use tokio::task::{self, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::job::Runner;
-use self::outcomes::Report;
+use self::outcomes::{Report, Told};
 use super::jobs::Target;
 use super::{Desk, new_id};
 use crate::clock;
@@ -60,8 +60,7 @@ pub(super) struct Shared {
     worker: String,
     /// There may be a job to take.
     wake: Notify,
-    /// Outcomes were written.
-    settled: Arc<Notify>,
+    told: Arc<Told>,
 }
 
 /// The tasks of a host that send letters and write down outcomes.
@@ -77,7 +76,7 @@ impl Replay {
     /// Starts them on this runtime.
     pub fn start(replayer: Replayer, reports: mpsc::Receiver<Report>) -> Self {
         let shared = &replayer.0;
-        let writer = tokio::spawn(outcomes::write(shared.desk.clone(), reports, Arc::clone(&shared.settled)));
+        let writer = tokio::spawn(outcomes::write(shared.desk.clone(), reports, Arc::clone(&shared.told)));
         let overdue = tokio::spawn(overdue::run(shared.desk.clone(), shared.kafka.clone()));
         let stop = CancellationToken::new();
         let (active, foreign) = (HashMap::new(), HashSet::new());
@@ -113,8 +112,8 @@ impl Replay {
 impl Replayer {
     /// For the desk of a host with these topics. It sends nothing by itself.
     pub fn new(desk: Desk, kafka: KafkaArgs, publisher: Arc<Publisher>, routes: Vec<Route>) -> Self {
-        let (worker, wake, settled) = (new_id(), Notify::new(), Arc::default());
-        Self(Arc::new(Shared { desk, kafka, publisher, routes, worker, wake, settled }))
+        let (worker, wake, told) = (new_id(), Notify::new(), Arc::default());
+        Self(Arc::new(Shared { desk, kafka, publisher, routes, worker, wake, told }))
     }
 
     /// Somebody made, resumed, paused or cancelled a job.

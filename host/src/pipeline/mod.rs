@@ -1,5 +1,6 @@
 //! The life of one message.
 
+mod blocked;
 pub mod policy;
 pub mod rules;
 pub mod worker;
@@ -11,13 +12,13 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::time::timeout;
 
+use self::blocked::Blocked;
 use self::policy::{BLOCKING_BOUND, Failed, Policy, Step};
 use self::rules::{Action, Ruling};
 use crate::clock;
 use crate::config::OnDead;
 use crate::desk::replay::outcomes::{Outcomes, Report, Tag};
 use crate::kafka::delivery::Delivery;
-use crate::kafka::errors;
 use crate::kafka::headers::{BLOCK_LEN, REPLAY, Stamp};
 use crate::kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use crate::kafka::raw::HeaderList;
@@ -29,11 +30,6 @@ use crate::plugin::bindings::consumer::plugin::types::{Header, Message, Outcome}
 use crate::plugin::cause::{Cause, LeadsTo};
 use crate::plugin::output::{At, Place};
 use crate::text;
-
-/// The first and the longest wait before a publish is tried again.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How often a publish that keeps failing is reported.
-const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What one plugin's messages go through.
 pub struct Pipeline {
@@ -362,52 +358,5 @@ impl Pipeline {
         }
         .write(&mut list);
         list
-    }
-}
-
-/// A publish that failed and is tried again: its partition waits.
-struct Blocked<'a> {
-    delivery: &'a Delivery,
-    publisher: &'a Publisher,
-    backoff: Duration,
-}
-
-impl<'a> Blocked<'a> {
-    fn new(delivery: &'a Delivery, publisher: &'a Publisher) -> Self {
-        delivery.partition().block();
-        Self { delivery, publisher, backoff: BACKOFF.0 }
-    }
-
-    async fn wait(&mut self, to: &Destination, code: RDKafkaErrorCode) {
-        self.report(to, Some(code));
-        tokio::time::sleep(self.backoff).await;
-        self.backoff = (self.backoff * 2).min(BACKOFF.1);
-    }
-
-    /// Once for the partition, however many of its messages wait, and then at intervals.
-    /// Without a code nothing came back yet.
-    fn report(&self, to: &Destination, code: Option<RDKafkaErrorCode>) {
-        const NOTHING: &str = "no acknowledgement";
-        self.publisher.doubt();
-        match &code {
-            Some(code) => metrics::publish_failed(&to.name(), code),
-            None => metrics::publish_failed(&to.name(), &NOTHING),
-        }
-        let partition = self.delivery.partition();
-        if partition.may_report(REPORT_INTERVAL) {
-            let error = code.map_or_else(|| NOTHING.to_owned(), errors::short);
-            let said = self.publisher.last_said().filter(|_| code.is_none_or(errors::is_silence));
-            tracing::error!(
-                to = %to.name(), error, said, help = errors::publish_help(code, &to.name()),
-                topic = partition.topic(), partition = partition.index(), offset = self.delivery.message().offset(),
-                "cannot publish a failed message; its partition waits until it can"
-            );
-        }
-    }
-}
-
-impl Drop for Blocked<'_> {
-    fn drop(&mut self) {
-        self.delivery.partition().unblock();
     }
 }

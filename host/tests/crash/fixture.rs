@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use testkit::{Kafka, Process};
+use testkit::{Kafka, Process, Usage};
 
 /// For what happens at once on a quiet machine.
 pub const BOUND: Duration = Duration::from_secs(60);
@@ -68,6 +68,11 @@ impl Host {
             assert!(Instant::now() < end, "{} of {count} deliveries in {bound:?}", self.handled());
             sleep(Duration::from_millis(1));
         }
+    }
+
+    /// What it has used so far.
+    pub fn usage(&self) -> Usage {
+        self.process.usage()
     }
 
     pub fn lines(&self) -> Vec<String> {

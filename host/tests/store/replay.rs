@@ -35,7 +35,7 @@ fn report(job: &Job, position: i64, offset: i64, failed: bool) -> Report {
 async fn one_host_at_a_time_has_a_job() {
     on_both(async |desk| {
         let (job, _) = job_of(&desk, 1).await;
-        assert_eq!(desk.free_jobs(NOW).await.expect("an answer"), [job.id.clone()]);
+        assert_eq!(desk.free_jobs(NOW).await.expect("an answer").as_slice(), std::slice::from_ref(&job.id));
         let lease =
             async |worker: &str, now| desk.lease(&job.id, worker, now, now + 10).await.expect("an answer");
         let (one, other) = tokio::join!(lease("one", NOW), lease("other", NOW));

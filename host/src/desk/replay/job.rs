@@ -94,7 +94,7 @@ impl Runner {
             return self.send(bounded(next)).await;
         }
         // Registered before it is looked, so that nothing is missed.
-        let settled = shared.settled.notified();
+        let settled = shared.told.settled.notified();
         if desk.is_unsettled(&self.job.id, end.cast_signed()).await? {
             tokio::select! {
                 () = settled => {}
@@ -128,8 +128,10 @@ impl Runner {
 
     /// Sends letters side by side, and writes down what became of them.
     async fn send(&mut self, next: Vec<Next>) -> sqlx::Result<()> {
+        let began = Instant::now();
         let ids: Vec<&str> = next.iter().map(|next| &next.letter[..]).collect();
         let mut letters = self.shared.desk.letters_with(&ids).await?;
+        let read = began.elapsed();
         let (mut fates, mut publishing) = (Vec::with_capacity(next.len()), JoinSet::new());
         for Next { position, letter: id, .. } in next {
             let to = match letters.remove(&id) {
@@ -152,7 +154,9 @@ impl Runner {
             }
         }
         fates.extend(publishing.join_all().await);
+        let (letters, published) = (fates.len(), began.elapsed());
         self.settle(fates).await;
+        tracing::debug!(job = self.job.id, letters, ?read, ?published, written = ?began.elapsed(), "sent");
         Ok(())
     }
 
@@ -238,7 +242,10 @@ impl Runner {
         while !(sent.is_empty() && gone.is_empty()) {
             let desk = &self.shared.desk;
             match desk.note_sent(&self.job.id, &self.action, &sent, &gone, clock::now_ms()).await {
-                Ok(()) => break,
+                Ok(()) => {
+                    self.shared.told.sent.notify_one();
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(job = self.job.id, %error, "what a replay sent waits to be written down");
                     tokio::time::sleep(self.backoff).await;

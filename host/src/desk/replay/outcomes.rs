@@ -83,9 +83,18 @@ impl Outcomes {
     }
 }
 
-/// Writes reports until nobody can make any more. `settled` is told after each transaction.
-pub(super) async fn write(desk: Desk, mut reports: mpsc::Receiver<Report>, settled: Arc<Notify>) {
-    let mut writer = Writer { desk, settled, waiting: Vec::new(), backoff: AGAIN };
+/// What the writer and the jobs tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// It was written down that letters were sent.
+    pub sent: Notify,
+    /// Outcomes were written down.
+    pub settled: Notify,
+}
+
+/// Writes reports until nobody can make any more.
+pub(super) async fn write(desk: Desk, mut reports: mpsc::Receiver<Report>, told: Arc<Told>) {
+    let mut writer = Writer { desk, told: Arc::clone(&told), waiting: Vec::new(), backoff: AGAIN };
     let mut new = Vec::with_capacity(MOST);
     loop {
         let room = QUEUE.saturating_sub(writer.waiting.len()).min(MOST);
@@ -93,6 +102,7 @@ pub(super) async fn write(desk: Desk, mut reports: mpsc::Receiver<Report>, settl
         tokio::select! {
             count = reports.recv_many(&mut new, room), if room > 0 => if count == 0 { break },
             () = again, if !writer.waiting.is_empty() => {}
+            () = told.sent.notified(), if !writer.waiting.is_empty() => {}
         }
         let now = Instant::now();
         writer.waiting.extend(new.drain(..).map(|report| (now, report)));
@@ -107,7 +117,7 @@ pub(super) async fn write(desk: Desk, mut reports: mpsc::Receiver<Report>, settl
 
 struct Writer {
     desk: Desk,
-    settled: Arc<Notify>,
+    told: Arc<Told>,
     /// Since when.
     waiting: Vec<(Instant, Report)>,
     backoff: Duration,
@@ -134,7 +144,7 @@ impl Writer {
             }
         }
         self.waiting = left;
-        self.settled.notify_waiters();
+        self.told.settled.notify_waiters();
     }
 }
 
@@ -164,14 +174,21 @@ impl Desk {
         if settled.is_empty() {
             return Ok(early);
         }
-        let mut transaction = self.begin().await?;
+        let mut by_end: BTreeMap<(&str, bool), Vec<i64>> = BTreeMap::new();
         for Report { tag, failed, .. } in settled {
-            let sql = sqlx::query(
+            by_end.entry((&tag.job, *failed)).or_default().push(tag.position);
+        }
+        let mut transaction = self.begin().await?;
+        for ((job, failed), positions) in by_end {
+            let sql = format!(
                 "UPDATE job_letters SET state = $1, ended = $2 \
-                 WHERE job = $3 AND position = $4 AND state IN ('sent', 'unknown')",
+                 WHERE job = $3 AND state IN ('sent', 'unknown') AND position IN {}",
+                placeholders(4, 1, positions.len())
             );
-            let sql = sql.bind(if *failed { "failed" } else { "done" }).bind(now_ms);
-            sql.bind(&tag.job).bind(tag.position).execute(&mut *transaction).await?;
+            let sql = sqlx::query(AssertSqlSafe(sql)).bind(if failed { "failed" } else { "done" });
+            let sql = sql.bind(now_ms).bind(job.to_owned());
+            let sql = positions.into_iter().fold(sql, |sql, position| sql.bind(position));
+            sql.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(early)

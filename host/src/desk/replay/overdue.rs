@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
-use super::rows::Overdue;
 use crate::clock;
 use crate::desk::Desk;
+use crate::desk::jobs::Target;
+use crate::desk::letters::small;
 use crate::kafka::client::KafkaArgs;
 use crate::kafka::committed::committed;
 use crate::kafka::errors::Context;
@@ -119,4 +122,69 @@ fn place(overdue: &Overdue) -> (String, String, i32) {
 
 fn before(now_ms: i64, time: Duration) -> i64 {
     now_ms.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A letter that was sent a while ago and has no outcome.
+#[derive(Debug)]
+pub struct Overdue {
+    /// The job it was sent for.
+    pub job: String,
+    /// Its number there.
+    pub position: i64,
+    /// When it was sent, in milliseconds since the Unix epoch.
+    pub sent_ms: i64,
+    /// Where it was published.
+    pub topic: String,
+    /// Likewise.
+    pub partition: Option<i32>,
+    /// Likewise, where the broker told it.
+    pub offset: Option<i64>,
+    /// The group that reads it there.
+    pub group: String,
+}
+
+impl Desk {
+    /// Letters that were sent before this moment and have no outcome, oldest first.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn overdue(&self, before_ms: i64, most: i64) -> sqlx::Result<Vec<Overdue>> {
+        let sql = sqlx::query(
+            "SELECT l.job, l.position, l.sent, l.topic, l.topic_partition, l.topic_offset, j.target, \
+             COALESCE((SELECT consumer_group FROM letters v WHERE v.id = l.letter), '') AS reader \
+             FROM job_letters l JOIN jobs j ON j.id = l.job \
+             WHERE l.state = 'sent' AND l.sent < $1 ORDER BY l.sent LIMIT $2",
+        );
+        let rows = sql.bind(before_ms).bind(most).fetch_all(&self.pool).await?;
+        let overdue = |row: &AnyRow| {
+            let (target, group): (String, String) = (row.try_get("target")?, row.try_get("reader")?);
+            let retries = target == Target::Retry.as_str() && !group.is_empty();
+            Ok(Overdue {
+                job: row.try_get("job")?,
+                position: row.try_get("position")?,
+                sent_ms: row.try_get("sent")?,
+                topic: row.try_get("topic")?,
+                partition: small(row, "topic_partition").ok(),
+                offset: row.try_get("topic_offset")?,
+                group: if retries { format!("{group}-retry") } else { group },
+            })
+        };
+        rows.iter().map(overdue).collect()
+    }
+
+    /// Nobody will know what became of these.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn give_up(&self, overdue: &[&Overdue], now_ms: i64) -> sqlx::Result<()> {
+        let mut transaction = self.begin().await?;
+        for Overdue { job, position, .. } in overdue {
+            let sql = sqlx::query(
+                "UPDATE job_letters SET state = 'unknown', ended = $1 \
+                 WHERE job = $2 AND position = $3 AND state = 'sent'",
+            );
+            sql.bind(now_ms).bind(job).bind(position).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    }
 }

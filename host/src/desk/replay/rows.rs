@@ -7,8 +7,7 @@ use sqlx::{Any, AssertSqlSafe, FromRow, Row as _};
 
 use super::steps::{Counts, Verdict};
 use crate::desk::Desk;
-use crate::desk::jobs::{Job, JobState, Target};
-use crate::desk::letters::small;
+use crate::desk::jobs::{Job, JobState};
 
 /// A letter of a job. Moments are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -288,28 +287,32 @@ impl Desk {
     }
 }
 
-/// A letter that somebody turned meanwhile stays so.
+/// A letter that somebody turned meanwhile stays so. SQLite would look through all open letters, if it knew
+/// that the state has an index.
 fn replayed<'q>(action: &str, sent: &[Sent], now_ms: i64) -> Query<'q, Any, AnyArguments> {
     let sql = format!(
         "UPDATE letters SET state = 'replayed', state_since = $1, action = $2 \
-         WHERE state = 'open' AND id IN {}",
+         WHERE id IN {} AND COALESCE(state, '') = 'open'",
         placeholders(3, 1, sent.len())
     );
     let sql = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).bind(action.to_owned());
     sent.iter().fold(sql, |sql, sent| sql.bind(sent.letter.clone()))
 }
 
-/// Both databases call the columns of `VALUES` so.
+/// All of the rows are there. As an insert each is found by its key: SQLite would look at all that wait for
+/// each one of an `UPDATE … FROM (VALUES …)`.
 fn published<'q>(job: &str, sent: &[Sent], now_ms: i64) -> Query<'q, Any, AnyArguments> {
     let sql = format!(
-        "UPDATE job_letters SET state = 'sent', sent = $1, topic = v.column2, topic_partition = v.column3, \
-         topic_offset = v.column4 FROM (VALUES {}) AS v \
-         WHERE job_letters.job = $2 AND job_letters.position = v.column1 AND job_letters.state = 'waiting'",
-        placeholders(3, sent.len(), 4)
+        "INSERT INTO job_letters (job, position, letter, state, sent, topic, topic_partition, topic_offset) \
+         VALUES {} ON CONFLICT (job, position) DO UPDATE SET state = excluded.state, sent = excluded.sent, \
+         topic = excluded.topic, topic_partition = excluded.topic_partition, topic_offset = excluded.topic_offset \
+         WHERE job_letters.state = 'waiting'",
+        placeholders(1, sent.len(), 8)
     );
-    let sql = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).bind(job.to_owned());
-    sent.iter().fold(sql, |sql, sent| {
-        sql.bind(sent.position).bind(sent.topic.clone()).bind(i64::from(sent.partition)).bind(sent.offset)
+    sent.iter().fold(sqlx::query(AssertSqlSafe(sql)), |sql, sent| {
+        let Sent { position, letter, topic, partition, offset } = sent;
+        let sql = sql.bind(job.to_owned()).bind(*position).bind(letter.clone()).bind("sent").bind(now_ms);
+        sql.bind(topic.clone()).bind(i64::from(*partition)).bind(*offset)
     })
 }
 
@@ -336,70 +339,5 @@ impl<'r> FromRow<'r, AnyRow> for JobLetter {
             partition: partition.and_then(|partition| i32::try_from(partition).ok()),
             offset: row.try_get("topic_offset")?,
         })
-    }
-}
-
-/// A letter that was sent a while ago and has no outcome.
-#[derive(Debug)]
-pub struct Overdue {
-    /// The job it was sent for.
-    pub job: String,
-    /// Its number there.
-    pub position: i64,
-    /// When it was sent, in milliseconds since the Unix epoch.
-    pub sent_ms: i64,
-    /// Where it was published.
-    pub topic: String,
-    /// Likewise.
-    pub partition: Option<i32>,
-    /// Likewise, where the broker told it.
-    pub offset: Option<i64>,
-    /// The group that reads it there.
-    pub group: String,
-}
-
-impl Desk {
-    /// Letters that were sent before this moment and have no outcome, oldest first.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn overdue(&self, before_ms: i64, most: i64) -> sqlx::Result<Vec<Overdue>> {
-        let sql = sqlx::query(
-            "SELECT l.job, l.position, l.sent, l.topic, l.topic_partition, l.topic_offset, j.target, \
-             COALESCE((SELECT consumer_group FROM letters v WHERE v.id = l.letter), '') AS reader \
-             FROM job_letters l JOIN jobs j ON j.id = l.job \
-             WHERE l.state = 'sent' AND l.sent < $1 ORDER BY l.sent LIMIT $2",
-        );
-        let rows = sql.bind(before_ms).bind(most).fetch_all(&self.pool).await?;
-        let overdue = |row: &AnyRow| {
-            let (target, group): (String, String) = (row.try_get("target")?, row.try_get("reader")?);
-            let retries = target == Target::Retry.as_str() && !group.is_empty();
-            Ok(Overdue {
-                job: row.try_get("job")?,
-                position: row.try_get("position")?,
-                sent_ms: row.try_get("sent")?,
-                topic: row.try_get("topic")?,
-                partition: small(row, "topic_partition").ok(),
-                offset: row.try_get("topic_offset")?,
-                group: if retries { format!("{group}-retry") } else { group },
-            })
-        };
-        rows.iter().map(overdue).collect()
-    }
-
-    /// Nobody will know what became of these.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn give_up(&self, overdue: &[&Overdue], now_ms: i64) -> sqlx::Result<()> {
-        let mut transaction = self.begin().await?;
-        for Overdue { job, position, .. } in overdue {
-            let sql = sqlx::query(
-                "UPDATE job_letters SET state = 'unknown', ended = $1 \
-                 WHERE job = $2 AND position = $3 AND state = 'sent'",
-            );
-            sql.bind(now_ms).bind(job).bind(position).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await
     }
 }
