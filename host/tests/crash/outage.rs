@@ -200,6 +200,16 @@ fn the_brokers_disk_is_full() {
     report.print(&format!("the disk full after {handled} messages"));
 }
 
+/// Until the broker has put the topic's files aside: before that it takes records, acknowledges them, and
+/// deletes them with the rest.
 fn delete(kafka: &Kafka, topic: &str) {
     kafka.cli("topics", &["--bootstrap-server", kafka.bootstrap(), "--delete", "--topic", topic]);
+    let is_of_topic = |name: &str| {
+        name.rsplit_once('-').is_some_and(|(name, number)| name == topic && number.parse::<u32>().is_ok())
+    };
+    eventually(BOUND, || {
+        let data = std::fs::read_dir(kafka.dir().join("data")).expect("the broker's data");
+        let mut names = data.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        !names.any(|name| is_of_topic(&name))
+    });
 }
