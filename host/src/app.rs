@@ -102,8 +102,9 @@ impl App {
     /// What is wrong with what was given, or Kafka stays away.
     pub async fn start(args: &RunArgs) -> anyhow::Result<Self> {
         let (plugins, services) = prepare(args).await?;
-        let desk = memory::open(args, &plugins, &services).await?;
+        // Before the store: what is wrong with the properties changes nothing.
         let topics = Topics::new(&args.kafka, args.create_topics)?;
+        let desk = memory::open(args, &plugins, &services).await?;
         client::wait(&args.kafka, START_UP).await?;
         intake::refuse_others(args, desk.as_ref(), &plugins)?;
         let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
