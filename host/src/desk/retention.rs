@@ -22,7 +22,7 @@ const IN_USE: &str = "EXISTS (SELECT 1 FROM job_letters JOIN jobs ON jobs.id = j
 /// What is kept for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Letters that were replayed or discarded, since then.
+    /// Letters that were replayed or discarded, and replays that are over, since then.
     pub keep: Duration,
     /// Open letters, since they came; and groups without letters, since they failed last.
     pub keep_open: Duration,
@@ -85,6 +85,9 @@ impl Desk {
             letters += round;
             tokio::time::sleep(PAUSE).await;
         }
+        while self.delete_old_job(before(retention.keep)).await? {
+            tokio::time::sleep(PAUSE).await;
+        }
         self.delete_empty_groups(before(retention.keep_open)).await?;
         Ok(letters)
     }
@@ -119,6 +122,28 @@ impl Desk {
         }
         transaction.commit().await?;
         Ok(deleted)
+    }
+
+    /// Deletes a replay that ended before this moment, or some of its rows; false where there is none.
+    async fn delete_old_job(&self, before_ms: i64) -> sqlx::Result<bool> {
+        let mut transaction = self.begin().await?;
+        let old: Option<String> = sqlx::query_scalar(
+            "SELECT id FROM jobs WHERE state IN ('done', 'cancelled') AND state_since < $1 ORDER BY id LIMIT 1",
+        )
+        .bind(before_ms)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(job) = old else { return Ok(false) };
+        let rows = format!(
+            "DELETE FROM job_letters WHERE job = $1 AND position < {ROUND} + \
+             (SELECT MIN(position) FROM job_letters WHERE job = $1)"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(rows)).bind(&job).execute(&mut *transaction).await?;
+        if rows.rows_affected() == 0 {
+            sqlx::query("DELETE FROM jobs WHERE id = $1").bind(&job).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
     }
 
     async fn delete_empty_groups(&self, before_ms: i64) -> sqlx::Result<()> {

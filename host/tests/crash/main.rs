@@ -5,6 +5,7 @@
 //! `TEST_SEED=…` repeats it. `LONG=1` runs the full sizes.
 
 mod audit;
+mod desk;
 mod drain;
 mod effects;
 mod fixture;

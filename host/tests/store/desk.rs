@@ -312,6 +312,29 @@ async fn what_is_old_goes_and_what_a_replay_needs_stays() {
         desk.cancel_job(&running.id, BY).await.expect("cancelled");
         assert_eq!(desk.clean(&retention, NOW + 366 * DAY).await.expect("cleaned"), 1);
         assert_eq!(offsets(&desk).await, [3]);
+        assert!(desk.job(&running.id).await.expect("an answer").is_none(), "it ended long ago");
+        assert!(desk.job(&paused.id).await.expect("an answer").is_some(), "it can go on");
+        let all = desk.actions(None, &At::First, 50).await.expect("an answer").items;
+        assert!(all.iter().any(|action| action.job.as_deref() == Some(&running.id)), "who did what stays");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_replay_that_is_over_goes_whole() {
+    on_both(async |desk| {
+        let letters: Vec<Letter> = (0..1100).map(|offset| letter(offset, "bad-address", "d1")).collect();
+        desk.take_in(&letters).await.expect("taken");
+        let plan = Plan::default();
+        let job = desk.start_job(&Filter::default(), &plan, BY).await.expect("an answer").expect("a job");
+        desk.cancel_job(&job.id, BY).await.expect("cancelled");
+        let retention = Retention::default();
+        let keep = i64::try_from(retention.keep.as_millis()).expect("days");
+        desk.clean(&retention, NOW + keep).await.expect("cleaned");
+        assert_eq!(desk.job(&job.id).await.expect("an answer").expect("not old yet").letters, 1100);
+        desk.clean(&retention, NOW + keep + 1).await.expect("cleaned");
+        assert!(desk.job(&job.id).await.expect("an answer").is_none());
+        assert_eq!(offsets(&desk).await.len(), 1100, "its letters are open still");
     })
     .await;
 }
