@@ -29,6 +29,7 @@ use crate::config::PluginSettings;
 use crate::desk::Desk;
 use crate::desk::replay::Replay;
 use crate::desk::replay::outcomes::Outcomes;
+use crate::desk::trial::Trials;
 use crate::effect::Effects;
 use crate::error::Failure;
 use crate::kafka::client::{self, KafkaArgs};
@@ -83,6 +84,7 @@ pub struct App {
     desk: Option<Desk>,
     intakes: Option<Intakes>,
     replay: Option<Replay>,
+    trials: Option<Trials>,
     stop: Arc<AtomicBool>,
     watch: JoinHandle<()>,
 }
@@ -108,6 +110,7 @@ impl App {
         client::wait(&args.kafka, START_UP).await?;
         intake::refuse_others(args, desk.as_ref(), &plugins)?;
         let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
+        let trials = trials(args, desk.as_ref(), &plugins)?;
         let (outcomes, reports) = desk.as_ref().map(|_| Outcomes::channel()).unzip();
         let stop = Arc::new(AtomicBool::new(false));
         let mut running = Vec::with_capacity(plugins.len());
@@ -130,7 +133,7 @@ impl App {
         };
         let chains = running.iter().map(|running| running.pipeline.chain()).collect();
         let watch = tokio::spawn(watch::run(topics, publisher, chains, watch_interval(&args.kafka)));
-        Ok(Self { running, services, desk, intakes, replay, stop, watch })
+        Ok(Self { running, services, desk, intakes, replay, trials, stop, watch })
     }
 
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.
@@ -158,6 +161,7 @@ impl App {
     /// Gives every partition back, drained and committed, and ends the threads.
     async fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, atomic::Ordering::Relaxed);
+        self.trials.iter().for_each(Trials::stop);
         let (running, watch, intakes, replay) = (self.running, self.watch, self.intakes, self.replay);
         let drains = running.iter().map(|running| drain(&running.pipeline.plugin));
         let bound = drains.max().unwrap_or_default() + SHUTDOWN_MARGIN;
@@ -271,6 +275,16 @@ pub fn engines<'a>(all: impl Iterator<Item = Option<&'a PluginSettings>>) -> Res
     let calls = u32::try_from(calls).unwrap_or(u32::MAX);
     Engines::new(calls, memory)
         .map_err(|error| Failure::unavailable(format!("cannot set up WebAssembly: {error:#}")))
+}
+
+/// Trials of builds, with the settings of the plugins that run here; None without a desk.
+fn trials(args: &RunArgs, desk: Option<&Desk>, plugins: &[Plugin]) -> Result<Option<Trials>, Failure> {
+    let Some(desk) = desk else { return Ok(None) };
+    let mut all = Vec::with_capacity(plugins.len());
+    for (index, plugin) in plugins.iter().enumerate() {
+        all.extend(args.settings_of(index)?.map(|settings| (Arc::clone(&plugin.name), settings.clone())));
+    }
+    Ok(Some(Trials::new(desk.clone(), all)))
 }
 
 async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Plugin>, Failure> {

@@ -16,6 +16,7 @@ pub mod page;
 pub mod replay;
 pub mod retention;
 pub mod transfer;
+pub mod trial;
 
 use std::time::Duration;
 

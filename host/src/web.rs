@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::desk::Desk;
 use crate::desk::replay::Replayer;
+use crate::desk::trial::Trials;
 use crate::kafka::health::Health;
 use crate::metrics;
 
@@ -55,6 +56,8 @@ pub struct Office {
     pub plugins: Arc<[Served]>,
     /// Sends letters back.
     pub replayer: Replayer,
+    /// Tries builds on letters.
+    pub trials: Trials,
 }
 
 /// A plugin that this host runs.

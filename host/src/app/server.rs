@@ -60,8 +60,9 @@ impl App {
     /// What the desk's API stands on; None without a desk.
     fn office(&self) -> Option<Office> {
         let (desk, replay) = self.desk.clone().zip(self.replay.as_ref())?;
+        let trials = self.trials.clone()?;
         let plugins = self.running.iter().map(Running::served).collect();
-        Some(Office { desk, plugins, replayer: replay.replayer().clone() })
+        Some(Office { desk, plugins, replayer: replay.replayer().clone(), trials })
     }
 }
 

@@ -10,6 +10,7 @@ mod replay;
 mod select;
 mod show;
 mod transfer;
+mod trial;
 mod turn;
 
 use clap::Subcommand;
@@ -33,6 +34,8 @@ enum Command {
     Show(show::Args),
     /// List what fails: since when, how often, how fast it grows
     Groups(groups::Args),
+    /// Give letters to a build of a plugin, sending nothing: which would now succeed?
+    Try(trial::Args),
     /// Send letters back, and follow that
     Replay(replay::Args),
     /// Change a letter's value; the original is kept
@@ -58,7 +61,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::List(args) => list::run(&client, args).await?,
         Command::Show(args) => show::run(&client, &args).await?,
-        Command::Groups(args) => groups::run(&client, &args).await?,
+        Command::Groups(args) => groups::run(&client, args).await?,
+        Command::Try(args) => trial::run(&client, args).await?,
         Command::Replay(args) => replay::run(&client, args).await?,
         Command::Edit(args) => edit::run(&client, args).await?,
         Command::Discard(args) => turn::discard(&client, args).await?,

@@ -1,6 +1,6 @@
 //! `host plugin inspect|invoke`: a plugin looked at and tried without Kafka.
 
-mod effects;
+pub(super) mod effects;
 mod inspect;
 mod invoke;
 mod message;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::Desk;
 use super::filter::{self, Where};
 use super::letter::Letter;
+use super::page::{At, Cursor, Page};
 
 /// Over how long growth is counted, in milliseconds.
 pub const RECENT_MS: i64 = 3_600_000;
@@ -72,13 +73,46 @@ impl Desk {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn groups(&self, only_open: bool, now_ms: i64, limit: usize) -> sqlx::Result<Vec<Group>> {
+    pub async fn groups(
+        &self,
+        only_open: bool,
+        now_ms: i64,
+        at: &At,
+        limit: usize,
+    ) -> sqlx::Result<Page<Group>> {
         let mut with = Where::default();
         let recent = with.next(now_ms - RECENT_MS);
-        let which =
-            if only_open { "HAVING SUM(CASE WHEN l.state = 'open' THEN 1 ELSE 0 END) > 0" } else { "" };
-        let sql = select(&recent, "", which, limit);
-        filter::rows(sql, &with).fetch_all(&self.pool).await
+        if only_open {
+            with.must(
+                "EXISTS (SELECT 1 FROM letters l WHERE l.failure_group = g.id AND l.state = 'open')"
+                    .to_owned(),
+            );
+        }
+        let order = with.at(at, "g.last_seen", "g.id");
+        let sql = format!("{} {} {order} LIMIT {}", select(&recent), with.sql(), limit.saturating_add(1));
+        let rows = filter::rows(sql, &with).fetch_all(&self.pool).await?;
+        Ok(Page::of(rows, at, limit, |group: &Group| Cursor {
+            moment: group.last_seen_ms,
+            id: group.id.clone(),
+        }))
+    }
+
+    /// How many of a group's letters became ones in each hour since then, by the hour's number since the Unix
+    /// epoch; hours without letters are left out.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn hours(&self, group: &str, since_ms: i64) -> sqlx::Result<BTreeMap<i64, u64>> {
+        let rows: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT hour, COUNT(*) FROM \
+             (SELECT failed / 3600000 AS hour FROM letters WHERE failure_group = $1 \
+              AND state IN ('open', 'replayed', 'discarded') AND failed >= $2) hours GROUP BY hour",
+        )
+        .bind(group)
+        .bind(since_ms)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|(hour, letters)| (hour, letters.unsigned_abs())).collect())
     }
 
     /// The group with this id, or the only one whose id begins so.
@@ -89,28 +123,28 @@ impl Desk {
         let mut with = Where::default();
         let recent = with.next(now_ms - RECENT_MS);
         let condition = with.begins("g.id", &id.to_ascii_lowercase());
-        let mut groups: Vec<Group> =
-            filter::rows(select(&recent, &format!("WHERE {condition}"), "", 2), &with)
-                .fetch_all(&self.pool)
-                .await?;
+        with.must(condition);
+        let sql = format!("{} {} LIMIT 2", select(&recent), with.sql());
+        let mut groups: Vec<Group> = filter::rows(sql, &with).fetch_all(&self.pool).await?;
         Ok(if groups.len() == 1 { groups.pop() } else { None })
     }
 }
 
-/// A group that has no letters any more is shown too, with none.
-fn select(recent: &str, condition: &str, having: &str, limit: usize) -> String {
-    let count = |condition: &str| format!("CAST(SUM(CASE WHEN {condition} THEN 1 ELSE 0 END) AS BIGINT)");
+/// Groups with the numbers of their letters. Each is counted by an index alone, and only for the groups of the
+/// page; a group that has no letters any more has none.
+fn select(recent: &str) -> String {
+    let of = |what: &str, condition: &str| {
+        format!("(SELECT {what} FROM letters l WHERE l.failure_group = g.id AND {condition})")
+    };
+    let state = |state: &str| of("COUNT(*)", &format!("l.state = '{state}'"));
     format!(
         "SELECT g.id, g.code, g.plugin, g.digest, g.first_seen, g.last_seen, g.detail, g.note, g.state, \
-         {} AS open, {} AS replayed, {} AS discarded, {} AS recent, \
-         MIN(CASE WHEN l.state = 'open' THEN l.failed END) AS oldest_open \
-         FROM failure_groups g LEFT JOIN letters l ON l.failure_group = g.id {condition} \
-         GROUP BY g.id, g.code, g.plugin, g.digest, g.first_seen, g.last_seen, g.detail, g.note, g.state \
-         {having} ORDER BY g.last_seen DESC, g.id LIMIT {limit}",
-        count("l.state = 'open'"),
-        count("l.state = 'replayed'"),
-        count("l.state = 'discarded'"),
-        count(&format!("l.failed >= {recent}")),
+         {} AS open, {} AS replayed, {} AS discarded, {} AS recent, {} AS oldest_open FROM failure_groups g",
+        state("open"),
+        state("replayed"),
+        state("discarded"),
+        of("COUNT(*)", &format!("l.state IN ('open', 'replayed', 'discarded') AND l.failed >= {recent}")),
+        of("MIN(l.failed)", "l.state = 'open'"),
     )
 }
 
@@ -161,9 +195,7 @@ pub(super) async fn count_in<'a>(
 
 impl<'r> FromRow<'r, AnyRow> for Group {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
-        // Nothing was summed up where there is no letter.
-        let count =
-            |column| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.unwrap_or(0).unsigned_abs());
+        let count = |column| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.unsigned_abs());
         let state: String = row.try_get("state")?;
         let is_closed = state == GroupState::Closed.as_str();
         Ok(Self {

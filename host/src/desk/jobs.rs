@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row as _};
+use sqlx::{AnyConnection, FromRow, Row as _};
 use utoipa::ToSchema;
 
 use super::actions::{By, To, write_as};
@@ -12,6 +12,9 @@ use super::letter::State;
 use super::letters::small;
 use super::page::{At, Cursor, Page};
 use super::{Desk, new_id};
+
+/// How many ids one statement names.
+const IDS: usize = 1000;
 
 /// Where letters are sent back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
@@ -184,6 +187,20 @@ impl Desk {
     /// # Errors
     /// The store does not answer; then there is no job.
     pub async fn start_job(&self, filter: &Filter, plan: &Plan, by: By<'_>) -> sqlx::Result<Option<Job>> {
+        self.start_job_with(filter, None, plan, by).await
+    }
+
+    /// Likewise, of those with these ids alone, in their order.
+    ///
+    /// # Errors
+    /// The store does not answer; then there is no job.
+    pub async fn start_job_with(
+        &self,
+        filter: &Filter,
+        ids: Option<&[String]>,
+        plan: &Plan,
+        by: By<'_>,
+    ) -> sqlx::Result<Option<Job>> {
         if filter.state.is_some_and(|state| state != State::Open) {
             return Ok(None);
         }
@@ -191,15 +208,10 @@ impl Desk {
         let mut transaction = self.begin().await?;
         // One at a time: no letter is in two jobs that may still send it.
         sqlx::query("UPDATE stores SET id = id").execute(&mut *transaction).await?;
-        let mut with = Where::default();
-        let job = with.next(id.as_str());
-        sendable(&mut with, filter, plan);
-        let sql = format!(
-            "INSERT INTO job_letters (job, position, letter, state) \
-             SELECT {job}, ROW_NUMBER() OVER (ORDER BY failed, id), id, 'waiting' FROM letters {}",
-            with.sql()
-        );
-        let letters = filter::query(sql, &with).execute(&mut *transaction).await?.rows_affected();
+        let mut letters = 0;
+        for some in pieces(ids) {
+            letters += freeze(&mut transaction, &id, letters, filter, some, plan).await?;
+        }
         if letters == 0 {
             return Ok(None);
         }
@@ -304,6 +316,26 @@ impl Desk {
     }
 }
 
+/// Makes letters those of a job, behind the `before` that it has; returns how many they are.
+async fn freeze(
+    connection: &mut AnyConnection,
+    job: &str,
+    before: u64,
+    filter: &Filter,
+    ids: Option<&[String]>,
+    plan: &Plan,
+) -> sqlx::Result<u64> {
+    let mut with = Where::default();
+    let job = with.next(job);
+    sendable(&mut with, filter, ids, plan);
+    let sql = format!(
+        "INSERT INTO job_letters (job, position, letter, state) \
+         SELECT {job}, {before} + ROW_NUMBER() OVER (ORDER BY failed, id), id, 'waiting' FROM letters {}",
+        with.sql()
+    );
+    Ok(filter::query(sql, &with).execute(connection).await?.rows_affected())
+}
+
 /// Letters whose value was cut out.
 pub(super) const CUT: &str = "value_cut IS NOT NULL";
 /// Letters that do not say where they come from.
@@ -313,8 +345,17 @@ pub(super) const TAKEN: &str = "EXISTS (SELECT 1 FROM job_letters taken JOIN job
     WHERE taken.letter = letters.id AND taken.state = 'waiting' \
     AND jobs.state IN ('running', 'paused', 'stopped'))";
 
-/// The condition of letters that a job takes.
-pub(super) fn sendable(with: &mut Where, filter: &Filter, plan: &Plan) {
+/// Ids in pieces that a statement takes; all letters are one.
+pub(super) fn pieces(ids: Option<&[String]>) -> Vec<Option<&[String]>> {
+    ids.map_or_else(|| vec![None], |ids| ids.chunks(IDS).map(Some).collect())
+}
+
+/// The condition of letters that a job takes: of those with these ids alone, where there are some.
+pub(super) fn sendable(with: &mut Where, filter: &Filter, ids: Option<&[String]>, plan: &Plan) {
+    if let Some(ids) = ids {
+        let ids: Vec<String> = ids.iter().map(|id| with.next(id.as_str())).collect();
+        with.must(format!("id IN ({})", ids.join(", ")));
+    }
     with.and(&Filter { state: Some(State::Open), ..filter.clone() });
     let most = with.next(i64::from(plan.most_replays));
     with.must(format!("replays < {most} AND NOT ({CUT}) AND NOT ({STRAY}) AND NOT {TAKEN}"));

@@ -6,18 +6,18 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tracing::Level;
 
+use crate::desk::bytes::Bytes as Written;
 use crate::http::client::Answer;
 use crate::mail::{Address, Email};
-use crate::text;
 
 /// How much of one call's effects is kept, in bytes; what is beyond it is only counted.
 const KEPT: usize = 16 << 20;
 
 /// One thing that a plugin would have done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Captured {
     /// An e-mail.
@@ -27,7 +27,7 @@ pub enum Captured {
 }
 
 /// An e-mail as the plugin asked for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapturedMail {
     /// The `Message-ID` that it would have.
     pub id: String,
@@ -56,7 +56,7 @@ pub struct CapturedMail {
 }
 
 /// A file that would travel with an e-mail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapturedFile {
     /// The name it is offered under.
     pub name: String,
@@ -67,7 +67,7 @@ pub struct CapturedFile {
 }
 
 /// A request as the plugin asked for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapturedRequest {
     /// In capitals.
     pub method: String,
@@ -80,12 +80,16 @@ pub struct CapturedRequest {
     /// None where the method is not an effect, and the plugin gave none.
     pub idempotency_key: Option<String>,
     /// All of it.
-    #[serde(serialize_with = "as_json")]
+    #[serde(serialize_with = "as_json", deserialize_with = "from_json")]
     pub body: Bytes,
 }
 
 fn as_json<S: Serializer>(body: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-    text::bytes_json(Some(body.as_ref())).serialize(serializer)
+    Written(body.to_vec()).serialize(serializer)
+}
+
+fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    Written::deserialize(deserializer).map(|body| body.0.into())
 }
 
 /// A line that a plugin logged or printed.
@@ -183,7 +187,7 @@ impl Capture {
 
 impl Captured {
     /// What it takes to keep it, in bytes, about.
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let pairs = |pairs: &[(String, String)]| {
             pairs.iter().map(|(name, value)| name.len() + value.len() + 64).sum::<usize>()
         };

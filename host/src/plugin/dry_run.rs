@@ -14,6 +14,7 @@ use super::call::Outside;
 use super::capture::{Canned, Capture, Captured, Line, Seen};
 use super::cause::Cause;
 use super::engine::Engines;
+use super::file::PluginFile;
 use super::output::{At, Place};
 use crate::config::PluginSettings;
 use crate::error::Failure;
@@ -73,8 +74,20 @@ impl DryRun {
         engines: &Engines,
         answer: Canned,
     ) -> Result<Self, Failure> {
+        Self::of(PluginFile::read(path, engines)?, |_| settings, answer).await
+    }
+
+    /// Likewise, of a file that was read; `settings` are looked up by the name that the plugin gives itself.
+    ///
+    /// # Errors
+    /// See [`Plugin::of`].
+    pub async fn of<'a>(
+        file: PluginFile,
+        settings: impl FnOnce(&str) -> Option<&'a PluginSettings>,
+        answer: Canned,
+    ) -> Result<Self, Failure> {
         let outside = Outside::Captured(Arc::new(answer));
-        Plugin::load(path, settings, engines, outside).await.map(Self)
+        Plugin::of(file, settings, outside).await.map(Self)
     }
 
     /// What is called.

@@ -26,16 +26,16 @@ impl Plugin {
         engines: &Engines,
         outside: Outside,
     ) -> Result<Self, Failure> {
-        Self::of(PluginFile::read(path, engines)?, settings, outside).await
+        Self::of(PluginFile::read(path, engines)?, |_| settings, outside).await
     }
 
-    /// Likewise, of a file that was read.
+    /// Likewise, of a file that was read; `settings` are looked up by the name that the plugin gives itself.
     ///
     /// # Errors
     /// What is wrong with it, and what to do about it.
-    pub async fn of(
+    pub async fn of<'a>(
         file: PluginFile,
-        settings: Option<&PluginSettings>,
+        settings: impl FnOnce(&str) -> Option<&'a PluginSettings>,
         outside: Outside,
     ) -> Result<Self, Failure> {
         let path = file.path.display().to_string();
@@ -43,6 +43,7 @@ impl Plugin {
         file.check()?;
         let component = file.link()?;
         let Description { name, version, subscription, .. } = file.describe(&component).await?;
+        let settings = settings(&name);
         let help = match settings {
             Some(_) => "this is what the plugin's `describe` returns, below what its [[plugin]] says",
             None => "this is what the plugin's `describe` returns; ask whoever wrote it",

@@ -11,6 +11,7 @@ mod letters;
 mod overview;
 mod query;
 mod request;
+mod trials;
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
@@ -24,6 +25,7 @@ pub use self::letters::{Count, Turned};
 pub use self::overview::{Overview, PluginOverview};
 pub use self::query::MOST;
 pub use self::request::HOST_USER;
+pub use self::trials::WASM;
 use super::Status;
 use super::guard::{Access, guard};
 pub use crate::desk::transfer::Imported;
@@ -62,6 +64,10 @@ fn described() -> OpenApiRouter<Status> {
         .routes(routes!(jobs::pause))
         .routes(routes!(jobs::resume))
         .routes(routes!(jobs::cancel))
+        .routes(routes!(trials::list, trials::start))
+        .routes(routes!(trials::show))
+        .routes(routes!(trials::letters))
+        .routes(routes!(trials::cancel))
         .routes(routes!(actions::list))
         .routes(routes!(overview::show))
 }

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use host::desk::letter::{Place, Record};
 use host::desk::replay::{Replayer, Route};
+use host::desk::trial::Trials;
 use host::desk::{Desk, Letter};
 use host::kafka::client::KafkaArgs;
 use host::kafka::publisher::{Destination, Publisher};
@@ -88,7 +89,8 @@ impl Api {
         let publisher = Arc::new(Publisher::new(&kafka).expect("a producer"));
         // It starts no worker: jobs stay as they were made.
         let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route(&served())]);
-        status.opened(Office { desk: desk.clone(), plugins: [served()].into(), replayer });
+        let trials = Trials::new(desk.clone(), vec![]);
+        status.opened(Office { desk: desk.clone(), plugins: [served()].into(), replayer, trials });
         let router = api::router(status, Access::new(token));
         Self { desk, router, directory }
     }

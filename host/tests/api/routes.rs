@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fixture::{Api, ask, letters};
 
-const ROUTES: [&str; 21] = [
+const ROUTES: [&str; 26] = [
     "get /actions",
     "get /groups",
     "get /groups/{id}",
@@ -21,6 +21,9 @@ const ROUTES: [&str; 21] = [
     "get /letters/{id}",
     "get /letters/{id}/actions",
     "get /overview",
+    "get /trials",
+    "get /trials/{id}",
+    "get /trials/{id}/letters",
     "patch /groups/{id}",
     "post /jobs",
     "post /jobs/preview",
@@ -31,6 +34,8 @@ const ROUTES: [&str; 21] = [
     "post /letters/import",
     "post /letters/restore",
     "post /letters/{id}/edit",
+    "post /trials",
+    "post /trials/{id}/cancel",
 ];
 
 #[tokio::test]

@@ -463,7 +463,7 @@ fn other_groups_that_read_the_topic_are_named() {
     letters[2].replays = 10;
     office.take_in(&letters);
     let replayer = replayer(&office, kafka);
-    let check = |plan: &Plan| office.runtime.block_on(replayer.check(&Filter::default(), plan));
+    let check = |plan: &Plan| office.runtime.block_on(replayer.check(&Filter::default(), None, plan));
     let checked = check(&Plan::default()).expect("possible");
     assert_eq!(checked.topics, [TopicShare { topic: guest.topic.clone(), letters: 3 }]);
     let expected = [

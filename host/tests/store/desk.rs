@@ -163,7 +163,7 @@ async fn groups_tell_what_fails_since_when_and_how_often() {
     on_both(async |desk| {
         let old = Letter { failed_ms: NOW - 7_200_000, ..letter(1, "bad-address", "d1") };
         desk.take_in(&[letter(5, "bad-address", "d1"), old, letter(3, "trap", "d1")]).await.expect("taken");
-        let groups = desk.groups(true, NOW, 10).await.expect("groups");
+        let groups = desk.groups(true, NOW, &At::First, 10).await.expect("groups").items;
         let first = &groups[0];
         assert_eq!((groups.len(), first.code.as_str(), first.open, first.recent), (2, "bad-address", 2, 1));
         assert_eq!((first.first_seen_ms, first.last_seen_ms), (NOW - 7_200_000, NOW + 5));
@@ -180,7 +180,7 @@ async fn groups_tell_what_fails_since_when_and_how_often() {
             desk.group(&first.id, NOW).await.expect("an answer").expect("it").state,
             GroupState::Closed
         );
-        assert_eq!(desk.groups(true, NOW, 10).await.expect("groups").len(), 3);
+        assert_eq!(desk.groups(true, NOW, &At::First, 10).await.expect("groups").items.len(), 3);
         desk.take_in(&[letter(7, "bad-address", "d1")]).await.expect("taken");
         assert_eq!(desk.group(&first.id, NOW).await.expect("an answer").expect("it").state, GroupState::Open);
     })
@@ -197,7 +197,7 @@ async fn what_is_discarded_can_be_restored_and_who_did_it_is_known() {
         assert_eq!(desk.discard(&one, BY).await.expect("no more"), 0);
         let rest = Filter { code: Some("bad-address".to_owned()), ..Filter::default() };
         assert_eq!(desk.discard(&rest, By { who: "lee", ..BY }).await.expect("discarded"), 4);
-        assert!(desk.groups(true, NOW, 10).await.expect("groups").is_empty());
+        assert!(desk.groups(true, NOW, &At::First, 10).await.expect("groups").items.is_empty());
         assert_eq!(desk.restore(&one, By { now_ms: NOW + 1, ..BY }).await.expect("restored"), 1);
         let open = Filter { state: Some(State::Open), ..rest.clone() };
         assert_eq!(
@@ -228,7 +228,7 @@ async fn an_edited_letter_has_an_id_of_its_own_and_the_original_stays() {
         assert_eq!(desk.letter(&original.id).await.expect("an answer"), Some(original.clone()));
         assert_ne!((&copy.id, &copy.message), (&original.id, &original.message));
         assert_eq!(copy.edited_from.as_deref(), Some(&original.id[..]));
-        assert_eq!(desk.groups(true, NOW, 10).await.expect("groups")[0].open, 2);
+        assert_eq!(desk.groups(true, NOW, &At::First, 10).await.expect("groups").items[0].open, 2);
     })
     .await;
 }
@@ -387,7 +387,7 @@ async fn letters_go_from_one_store_into_another() {
         assert_eq!(other.count(&Filter::default()).await.expect("an answer"), before + imported.new);
         let there = other.letter(&letters[0].id).await.expect("an answer").expect("a letter");
         assert_eq!((there.state, there.headers), (State::Discarded, letters[0].headers.clone()));
-        assert_eq!(other.groups(true, NOW, 10).await.expect("groups")[0].open, 449);
+        assert_eq!(other.groups(true, NOW, &At::First, 10).await.expect("groups").items[0].open, 449);
         let actions = desk.actions(None, &At::First, 10).await.expect("actions").items;
         let told: Vec<_> = actions.iter().map(|action| (&action.what[..], action.letters)).collect();
         assert_eq!(told, [("import", 0), ("export", 1), ("export", 450), ("discard", 1)]);

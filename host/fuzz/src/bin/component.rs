@@ -43,7 +43,7 @@ fuzz_target!(
             let effects = Effects::new(RUNTIME.handle().clone());
             let outside = Outside::Sent(Arc::new(Services { mailer: None, effects }));
             let plugin = match PluginFile::from_bytes(Path::new("fuzz.wasm"), data, &ENGINES) {
-                Ok(file) => Plugin::of(file, None, outside).await,
+                Ok(file) => Plugin::of(file, |_| None, outside).await,
                 Err(failure) => Err(failure),
             };
             match plugin {

@@ -86,10 +86,24 @@ impl Client {
 
     /// Asks for something to be done.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Failure::unavailable(format!("cannot write JSON: {error}")))?;
-        let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/json");
-        read(self.send(request.body(body)).await?).await
+        self.say(Method::POST, path, body).await
+    }
+
+    /// Sends something that is not JSON.
+    pub async fn send_bytes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        media: &'static str,
+        bytes: Vec<u8>,
+    ) -> Result<T, Failure> {
+        let request = self.request(Method::POST, &with(path, query)).header(CONTENT_TYPE, media);
+        read(self.send(request.body(bytes)).await?).await
+    }
+
+    /// Asks for something to be changed.
+    pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.say(Method::PATCH, path, body).await
     }
 
     /// An answer to be read piece by piece.
@@ -104,9 +118,19 @@ impl Client {
     }
 
     fn asking(&self, path: &str, query: &[(&str, String)]) -> RequestBuilder {
-        let query: String =
-            form_urlencoded::Serializer::new(String::new()).extend_pairs(query.iter().cloned()).finish();
-        self.request(Method::GET, &format!("{path}?{query}"))
+        self.request(Method::GET, &with(path, query))
+    }
+
+    async fn say<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| Failure::unavailable(format!("cannot write JSON: {error}")))?;
+        let request = self.request(method, path).header(CONTENT_TYPE, "application/json");
+        read(self.send(request.body(body)).await?).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -158,6 +182,11 @@ impl Client {
             .help("is it running? `host --plugin FILE` starts one")
             .help("is it elsewhere? --api URL, or HOST_API")
     }
+}
+
+fn with(path: &str, query: &[(&str, String)]) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query.iter().cloned()).finish();
+    format!("{path}?{query}")
 }
 
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {

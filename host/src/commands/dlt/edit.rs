@@ -10,7 +10,7 @@ use serde_json::json;
 use similar::{ChangeTag, TextDiff};
 
 use super::client::Client;
-use super::replay::{self, How};
+use super::replay::{self, How, Which};
 use super::show::fetch;
 use crate::commands::ask;
 use crate::commands::output::{self, note};
@@ -67,7 +67,8 @@ pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
     output::print(&copy.id)?;
     if args.replay {
         let filter = Filter { ids: vec![copy.id], ..Filter::default() };
-        return replay::send(client, &filter, false, &How::plainly(args.reason)).await;
+        let which = Which { filter, all: false, trial: None };
+        return replay::send(client, &which, &How::plainly(args.reason)).await;
     }
     note(format!("send it back: host dlt replay {}", copy.id));
     Ok(())

@@ -1,16 +1,54 @@
-//! `host dlt groups`.
+//! `host dlt groups`, and what people say of a group.
+
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::list::{escaped, fitted, short};
 use super::select::age;
 use crate::commands::output::{self, Format, note};
 use crate::desk::Page;
+use crate::desk::filter::is_id;
 use crate::desk::groups::{Group, GroupState};
 use crate::error::Failure;
 
 /// Arguments of `host dlt groups`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    mark: Option<Mark>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Mark {
+    /// Say that a group's cause is mended; one that fails again is open again
+    Close(Which),
+    /// Say that it is not
+    Reopen(Which),
+    /// Write down what people should know about a group
+    Note {
+        #[command(flatten)]
+        which: Which,
+        /// The note, in place of the one before; "" takes it away
+        #[arg(value_name = "TEXT")]
+        text: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The group's id, or what it alone begins with (host dlt groups)
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Why
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
     /// Show groups without open letters too
     #[arg(long)]
     all: bool,
@@ -22,8 +60,33 @@ pub struct Args {
     output: Format,
 }
 
-/// Prints what fails.
-pub async fn run(client: &Client, args: &Args) -> Result<(), Failure> {
+/// Prints what fails, or marks a group.
+pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
+    match args.mark {
+        None => list(client, &args.list).await,
+        Some(Mark::Close(which)) => mark(client, &which, json!({ "state": "closed" })).await,
+        Some(Mark::Reopen(which)) => mark(client, &which, json!({ "state": "open" })).await,
+        Some(Mark::Note { which, text }) => mark(client, &which, json!({ "note": text })).await,
+    }
+}
+
+async fn mark(client: &Client, which: &Which, mut change: Value) -> Result<(), Failure> {
+    let id = &which.id;
+    if !is_id(id) {
+        return Err(Failure::usage(format!("{}: not an id of a group", escaped(id)))
+            .help("see which there are: host dlt groups"));
+    }
+    change["reason"] = json!(which.reason);
+    let group: Group = client.patch(&format!("/groups/{id}"), &change).await?;
+    let note_text = if group.note.is_empty() { String::new() } else { format!(": {}", escaped(&group.note)) };
+    note(format!("{} {} is {}{note_text}", short(&group.id), escaped(&group.code), group.state.as_str()));
+    if group.state == GroupState::Closed && group.open > 0 {
+        note(format!("{} of its letters are open still: replay or discard them", group.open));
+    }
+    Ok(())
+}
+
+async fn list(client: &Client, args: &List) -> Result<(), Failure> {
     let query = [("open", (!args.all).to_string()), ("limit", args.limit.to_string())];
     let groups: Page<Group> = client.get("/groups", &query).await?;
     if args.output == Format::Json {

@@ -21,6 +21,9 @@ pub struct Args {
     /// Every open letter
     #[arg(long)]
     all: bool,
+    /// Those that a trial (host dlt try) says would pass; of these, what else is asked for
+    #[arg(long, value_name = "ID")]
+    trial: Option<String>,
     #[command(flatten)]
     how: How,
 }
@@ -91,15 +94,28 @@ impl How {
 
 /// Sends letters back.
 pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
-    let filter = args.select.some(args.all)?;
-    send(client, &filter, args.all, &args.how).await
+    let filter =
+        if args.trial.is_some() { args.select.filter()? } else { args.select.some(args.all)? };
+    send(client, &Which { filter, all: args.all, trial: args.trial }, &args.how).await
+}
+
+/// Which letters.
+pub struct Which {
+    /// Those that are open among these.
+    pub filter: Filter,
+    /// Whether an empty filter means every letter.
+    pub all: bool,
+    /// A trial: its letters that pass.
+    pub trial: Option<String>,
 }
 
 /// Says what would be sent, asks, sends it and follows that.
-pub async fn send(client: &Client, filter: &Filter, all: bool, how: &How) -> Result<(), Failure> {
+pub async fn send(client: &Client, which: &Which, how: &How) -> Result<(), Failure> {
     let plan = how.plan();
     plan.check().map_err(Failure::usage)?;
-    let body: Value = json!({ "filter": filter, "plan": plan, "reason": how.reason, "all": all });
+    let Which { filter, all, trial } = which;
+    let body: Value =
+        json!({ "filter": filter, "plan": plan, "reason": how.reason, "all": all, "trial": trial });
     let preview: Check = client.post("/jobs/preview", &body).await?;
     for share in &preview.topics {
         note(format!("{} letters to {}", share.letters, escaped(&share.topic)));

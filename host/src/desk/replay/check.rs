@@ -53,15 +53,24 @@ const LEFT_OUT: [(&str, &str); 3] = [
 ];
 
 impl Replayer {
-    /// What a job with this filter and plan would do.
+    /// What a job with this filter and plan would do; of the letters with these ids alone, where there are some.
     ///
     /// # Errors
     /// It is not possible (a usage failure), or the store does not answer.
-    pub async fn check(&self, filter: &Filter, plan: &Plan) -> Result<Check, Failure> {
+    pub async fn check(
+        &self,
+        filter: &Filter,
+        ids: Option<&[String]>,
+        plan: &Plan,
+    ) -> Result<Check, Failure> {
         plan.check().map_err(Failure::usage)?;
         let desk = self.desk();
-        let sources = desk.sources(filter, plan).await.map_err(|error| desk_failed(&error))?;
-        let mut warnings = desk.left_out(filter, plan).await.map_err(|error| desk_failed(&error))?;
+        let sources = desk.sources(filter, ids, plan).await.map_err(|error| desk_failed(&error))?;
+        let mut warnings = match ids {
+            // What was chosen by hand is named where it is chosen.
+            Some(_) => Vec::new(),
+            None => desk.left_out(filter, plan).await.map_err(|error| desk_failed(&error))?,
+        };
         let topics = match plan.target {
             Target::Source => {
                 warnings.extend(self.missing(&sources).await);
@@ -155,15 +164,34 @@ fn retry_topics(routes: &[Route], sources: &[Source]) -> Result<BTreeMap<String,
 
 impl Desk {
     /// Topics and groups of the letters that a job with this filter and plan would have.
-    pub(super) async fn sources(&self, filter: &Filter, plan: &Plan) -> sqlx::Result<Vec<Source>> {
+    pub(super) async fn sources(
+        &self,
+        filter: &Filter,
+        ids: Option<&[String]>,
+        plan: &Plan,
+    ) -> sqlx::Result<Vec<Source>> {
         if filter.state.is_some_and(|state| state != State::Open) {
             return Ok(Vec::new());
         }
+        let mut all: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for some in jobs::pieces(ids) {
+            for Source { topic, group, letters } in self.sources_among(filter, some, plan).await? {
+                *all.entry((topic, group)).or_default() += letters;
+            }
+        }
+        Ok(all.into_iter().map(|((topic, group), letters)| Source { topic, group, letters }).collect())
+    }
+
+    async fn sources_among(
+        &self,
+        filter: &Filter,
+        ids: Option<&[String]>,
+        plan: &Plan,
+    ) -> sqlx::Result<Vec<Source>> {
         let mut with = Where::default();
-        jobs::sendable(&mut with, filter, plan);
+        jobs::sendable(&mut with, filter, ids, plan);
         let sql = format!(
-            "SELECT source, consumer_group, COUNT(*) FROM letters {} GROUP BY source, consumer_group \
-             ORDER BY source, consumer_group",
+            "SELECT source, consumer_group, COUNT(*) FROM letters {} GROUP BY source, consumer_group",
             with.sql()
         );
         let rows = filter::query(sql, &with).fetch_all(&self.pool).await?;

@@ -6,7 +6,7 @@ use producer::Problem;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::query::{Query, bad};
+use super::query::{PAGE, Paging, Query, bad};
 use super::request::{Id, Open, Said, Who};
 use super::{away, unknown};
 use crate::clock;
@@ -24,18 +24,15 @@ const LONGEST_NOTE: usize = 4000;
 struct Which {
     /// Only those with open letters.
     open: Option<bool>,
-    /// The most groups, 1 to 500; 50 where it is left out.
-    limit: Option<usize>,
 }
 
 /// Failures of one code, plugin and digest; the group that failed last comes first.
-#[utoipa::path(get, path = "/groups", tag = "groups", operation_id = "list_groups", params(Which),
+#[utoipa::path(get, path = "/groups", tag = "groups", operation_id = "list_groups", params(Which, Paging),
     responses((status = OK, body = Page<Group>)))]
 pub async fn list(Open(office): Open, RawQuery(query): RawQuery) -> Result<Json<Page<Group>>, Problem> {
-    let query = Query::read(query.as_deref(), &[&["open", "limit"]])?;
-    let groups = office.desk.groups(query.is("open")?, clock::now_ms(), query.limit()?);
-    let items = groups.await.map_err(away)?;
-    Ok(Json(Page { items, next: None, previous: None }))
+    let query = Query::read(query.as_deref(), &[&["open"], &PAGE])?;
+    let (at, limit) = (query.at()?, query.limit()?);
+    office.desk.groups(query.is("open")?, clock::now_ms(), &at, limit).await.map(Json).map_err(away)
 }
 
 /// One group.

@@ -50,12 +50,23 @@ pub struct Replay {
     /// Whether an empty filter means every letter.
     #[serde(default)]
     all: bool,
+    /// A trial: its letters that pass, those of them that the filter has.
+    #[serde(default)]
+    trial: Option<String>,
 }
 
 impl Replay {
     fn check(&self) -> Result<(), Problem> {
-        some(&self.filter, self.all)?;
+        some(&self.filter, self.all || self.trial.is_some())?;
         self.plan.check().map_err(|why| bad(format!("plan: {why}")))
+    }
+}
+
+impl Replay {
+    /// The letters that a trial leaves, where one is named.
+    fn ids(&self, office: &Office) -> Result<Option<Vec<String>>, Problem> {
+        let ids = |trial: &String| office.trials.passing(trial).ok_or_else(|| unknown("trial", trial));
+        self.trial.as_ref().map(ids).transpose()
     }
 }
 
@@ -88,7 +99,9 @@ pub async fn start(
     replay.check()?;
     let by = who.because(&replay.reason)?;
     let warnings = look_ahead(&office, &replay).await?.warnings;
-    let job = office.desk.start_job(&replay.filter, &replay.plan, by).await.map_err(away)?;
+    let ids = replay.ids(&office)?;
+    let job = office.desk.start_job_with(&replay.filter, ids.as_deref(), &replay.plan, by);
+    let job = job.await.map_err(away)?;
     let job = job.ok_or_else(|| {
         Problem::new(
             StatusCode::CONFLICT,
@@ -164,7 +177,8 @@ fn turned(office: &Office, id: &str, job: Result<Job, JobError>) -> Result<Json<
 }
 
 async fn look_ahead(office: &Office, replay: &Replay) -> Result<Check, Problem> {
-    office.replayer.check(&replay.filter, &replay.plan).await.map_err(|failure| match failure.code() {
+    let ids = replay.ids(office)?;
+    office.replayer.check(&replay.filter, ids.as_deref(), &replay.plan).await.map_err(|failure| match failure.code() {
         2 => bad(failure.to_string()),
         _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()),
     })

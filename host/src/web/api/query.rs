@@ -16,7 +16,8 @@ const LIMIT: usize = 50;
 pub const MOST: usize = 500;
 const FILTER: [&str; 10] =
     ["ids", "state", "topic", "code", "plugin", "group", "message", "since_ms", "until_ms", "text"];
-const PAGE: [&str; 4] = ["limit", "after", "before", "last"];
+/// The names of [`Paging`].
+pub const PAGE: [&str; 4] = ["limit", "after", "before", "last"];
 
 /// Which page of a list. At most one of `after`, `before` and `last`; none of them is the first page.
 #[derive(IntoParams)]
@@ -107,6 +108,14 @@ impl Query {
         }
     }
 
+    /// The parameter as `true` or `false`, where it is there.
+    ///
+    /// # Errors
+    /// 400: it is neither.
+    pub fn maybe(&self, name: &str) -> Result<Option<bool>, Problem> {
+        self.get(name).map(|_| self.is(name)).transpose()
+    }
+
     fn filter(&self) -> Result<Filter, Problem> {
         let text = |name| self.get(name).map(str::to_owned);
         let state = match self.get("state") {
@@ -129,7 +138,11 @@ impl Query {
         Ok(filter)
     }
 
-    fn at(&self) -> Result<At, Problem> {
+    /// Which page.
+    ///
+    /// # Errors
+    /// 400: it is none.
+    pub fn at(&self) -> Result<At, Problem> {
         let cursor = |name| self.get(name).map(Cursor::from_str).transpose();
         let cursor = |name| cursor(name).map_err(|why| bad(format!("{name}: {why}")));
         match (cursor("after")?, cursor("before")?, self.is("last")?) {
@@ -141,7 +154,11 @@ impl Query {
         }
     }
 
-    fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
+    /// A number, where it is there.
+    ///
+    /// # Errors
+    /// 400: it is none.
+    pub fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
         let number = self.get(name).map(str::parse).transpose();
         number.map_err(|_| bad(format!("{name}: a whole number")))
     }

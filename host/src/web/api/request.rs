@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::BodyExt as _;
 use producer::Problem;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -26,8 +27,10 @@ const LONGEST_NAME: usize = 64;
 const LONGEST_REASON: usize = 1000;
 /// The largest body but an import's, in bytes.
 const LARGEST: usize = 2 << 20;
+/// For how long, and how many bytes, a body is read whose answer is known already.
+const DRAIN: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
 /// How long a body may take to arrive; an import: its next part.
-pub const ARRIVAL: Duration = Duration::from_secs(30);
+const ARRIVAL: Duration = Duration::from_secs(30);
 
 /// The office, once the host has started.
 pub struct Open(pub Office);
@@ -93,7 +96,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Said<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
+        if !is_media(request.headers(), "application/json") {
             let detail = "the body must be JSON: Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
@@ -109,8 +112,43 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Said<T> {
     }
 }
 
+/// A large body, all of it.
+///
+/// # Errors
+/// It is larger than `largest`, in bytes; or it stops arriving.
+pub async fn whole(body: &mut Body, largest: usize, what: &str) -> Result<Vec<u8>, Problem> {
+    let read = read(body, largest, what).await;
+    if read.is_err() {
+        let _ = timeout(DRAIN.0, drain(body)).await;
+    }
+    read
+}
+
+async fn read(body: &mut Body, largest: usize, what: &str) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = timeout(ARRIVAL, body.frame()).await.map_err(|_| late())? {
+        let frame = frame.map_err(|_| bad("the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > largest {
+            let detail = format!("{} MiB at most for {what}", largest >> 20);
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// Who is still sending reads the answer only then.
+async fn drain(body: &mut Body) {
+    let mut left = DRAIN.1;
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, |data| data.len())) else { return };
+        left = rest;
+    }
+}
+
 /// 408: a body stopped arriving.
-pub fn late() -> Problem {
+fn late() -> Problem {
     let detail = format!("nothing more of the body arrived for {} s", ARRIVAL.as_secs());
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }
@@ -135,8 +173,9 @@ pub fn reasoned(reason: &str) -> Result<&str, Problem> {
     if reason.trim().is_empty() { Err(bad("reason: say why")) } else { Ok(reason) }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the body is said to be of this type.
+pub fn is_media(headers: &HeaderMap, wanted: &str) -> bool {
     let media = headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
-    media.eq_ignore_ascii_case("application/json")
+    media.eq_ignore_ascii_case(wanted)
 }
