@@ -1,6 +1,7 @@
-//! Health checks over HTTP, and the desk.
+//! Health checks over HTTP, the desk's API and its console.
 
 pub mod api;
+pub mod console;
 pub mod guard;
 
 use std::future::Future;

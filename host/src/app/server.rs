@@ -13,7 +13,7 @@ use super::{App, Running};
 use crate::cli::RunArgs;
 use crate::error::Failure;
 use crate::web::guard::Access;
-use crate::web::{self, Office, Served, api};
+use crate::web::{self, Office, Served, api, console};
 
 /// How long open HTTP connections may take to end.
 const HANG_UP: Duration = Duration::from_secs(2);
@@ -32,7 +32,8 @@ impl Server {
         let stopped = Arc::clone(&stop);
         let mut router = web::router(status.clone()).merge(more);
         if let Some(access) = access {
-            router = router.merge(api::router(status.clone(), access));
+            router = router.merge(api::router(status.clone(), access.clone()));
+            router = router.merge(console::router(status.clone(), access));
         }
         let task = tokio::spawn(web::serve(listener, router, async move { stopped.notified().await }));
         Self { status, stop, task }

@@ -52,6 +52,9 @@ impl App {
         if let (Some(desk), Some(intakes)) = (&self.desk, &self.intakes) {
             lines.push(format!("  desk     {}  {} open", desk.place(), intakes.open));
         }
+        if self.desk.is_some() {
+            lines.push(format!("  console  http://{address}/"));
+        }
         lines.push(format!("  health   http://{address}/readyz"));
         lines.join("\n") + "\n"
     }

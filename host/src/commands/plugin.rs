@@ -1,6 +1,5 @@
 //! `host plugin inspect|invoke`: a plugin looked at and tried without Kafka.
 
-pub(super) mod effects;
 mod inspect;
 mod invoke;
 mod message;

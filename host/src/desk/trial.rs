@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use self::result::{Sent, Still, Trial, TrialState, Tried};
 use self::result::Progress;
+pub use self::result::{Sent, Still, Trial, TrialState, Tried};
 use self::run::Shared;
 use super::actions::{By, To, write_as};
 use super::filter::{self, Filter, Where};

@@ -16,6 +16,7 @@ pub mod load;
 pub mod mail;
 pub mod output;
 pub mod subscription;
+pub mod told;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,10 +22,11 @@ use utoipa_axum::routes;
 
 pub use self::jobs::Started;
 pub use self::letters::{Count, Turned};
-pub use self::overview::{Overview, PluginOverview};
-pub use self::query::MOST;
+pub use self::overview::{Overview, PluginOverview, look};
+pub use self::query::{MOST, Query, pairs};
 pub use self::request::HOST_USER;
 pub use self::trials::WASM;
+pub use self::trials::refused;
 use super::Status;
 use super::guard::{Access, guard};
 pub use crate::desk::transfer::Imported;
@@ -73,7 +74,7 @@ fn described() -> OpenApiRouter<Status> {
 }
 
 /// The store does not answer: 503, and the reason for the log alone.
-fn away(error: sqlx::Error) -> Problem {
+pub(in crate::web) fn away(error: sqlx::Error) -> Problem {
     tracing::warn!("the desk's store does not answer: {error}");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the desk's store does not answer; the host's log says why")
 }

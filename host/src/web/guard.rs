@@ -25,6 +25,21 @@ impl Access {
         Self { token: token.map(|token| Arc::new(digest(token.as_bytes()))) }
     }
 
+    /// Whether a token is asked for.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// A key for this purpose: made of the token, else a random one.
+    pub fn key(&self, purpose: &str) -> [u8; 32] {
+        let mut hash = Sha256::new_with_prefix(purpose);
+        match &self.token {
+            Some(token) => hash.update(**token),
+            None => [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].iter().for_each(|part| hash.update(part)),
+        }
+        hash.finalize().into()
+    }
+
     /// Whether this is the token. How long that takes tells nothing about it.
     pub fn is_token(&self, shown: &[u8]) -> bool {
         self.token.as_ref().is_some_and(|token| token.ct_eq(&digest(shown)).into())
@@ -34,6 +49,22 @@ impl Access {
     /// 421 where a page could have made the name of its site point here, 403 where another site's page asks
     /// for a change, 401 without the token.
     pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+        self.check_origin(method, headers)?;
+        if self.token.is_some() && !bearer(headers).is_some_and(|shown| self.is_token(shown)) {
+            let what = "this needs the desk's token: Authorization: Bearer TOKEN";
+            let challenge = HeaderValue::from_static("Bearer realm=\"host\"");
+            return Err(
+                Problem::new(StatusCode::UNAUTHORIZED, what).header(header::WWW_AUTHENTICATE, challenge)
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether no other site's page is behind this.
+    ///
+    /// # Errors
+    /// 421 or 403, as in [`check`](Self::check).
+    pub fn check_origin(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
         if self.token.is_none() && !is_for_this_machine(headers) {
             return Err(Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -45,13 +76,6 @@ impl Access {
                 StatusCode::FORBIDDEN,
                 "a page of another site must not change anything here",
             ));
-        }
-        if self.token.is_some() && !bearer(headers).is_some_and(|shown| self.is_token(shown)) {
-            let what = "this needs the desk's token: Authorization: Bearer TOKEN";
-            let challenge = HeaderValue::from_static("Bearer realm=\"host\"");
-            return Err(
-                Problem::new(StatusCode::UNAUTHORIZED, what).header(header::WWW_AUTHENTICATE, challenge)
-            );
         }
         Ok(())
     }

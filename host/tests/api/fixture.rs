@@ -75,6 +75,20 @@ impl Api {
 
     /// With a token, and a Kafka.
     pub async fn start(letters: &[Letter], token: Option<&str>, kafka: &str) -> Self {
+        Self::open(letters, token, kafka, |desk| Trials::new(desk, vec![])).await
+    }
+
+    /// With these trials.
+    pub async fn trying(letters: &[Letter], trials: impl FnOnce(Desk) -> Trials) -> Self {
+        Self::open(letters, None, "127.0.0.1:1", trials).await
+    }
+
+    async fn open(
+        letters: &[Letter],
+        token: Option<&str>,
+        kafka: &str,
+        trials: impl FnOnce(Desk) -> Trials,
+    ) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("host-api-{}-{number}", std::process::id()));
@@ -89,7 +103,7 @@ impl Api {
         let publisher = Arc::new(Publisher::new(&kafka).expect("a producer"));
         // It starts no worker: jobs stay as they were made.
         let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route(&served())]);
-        let trials = Trials::new(desk.clone(), vec![]);
+        let trials = trials(desk.clone());
         status.opened(Office { desk: desk.clone(), plugins: [served()].into(), replayer, trials });
         let router = api::router(status, Access::new(token));
         Self { desk, router, directory }

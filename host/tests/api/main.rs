@@ -7,3 +7,4 @@ mod jobs;
 mod letters;
 mod pages;
 mod routes;
+mod trials;

@@ -94,8 +94,7 @@ impl How {
 
 /// Sends letters back.
 pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
-    let filter =
-        if args.trial.is_some() { args.select.filter()? } else { args.select.some(args.all)? };
+    let filter = if args.trial.is_some() { args.select.filter()? } else { args.select.some(args.all)? };
     send(client, &Which { filter, all: args.all, trial: args.trial }, &args.how).await
 }
 

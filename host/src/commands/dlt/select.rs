@@ -10,6 +10,7 @@ use crate::commands::ask;
 use crate::desk::Filter;
 use crate::error::Failure;
 use crate::web::api::Count;
+pub use crate::web::api::pairs as query;
 
 /// Which letters: of several conditions, all must hold.
 #[derive(Debug, Default, clap::Args)]
@@ -74,25 +75,6 @@ impl Select {
         }
         Ok(filter)
     }
-}
-
-/// As parameters of a request.
-pub fn query(filter: &Filter) -> Vec<(&'static str, String)> {
-    let Filter { ids, state, topic, code, plugin, group, message, since_ms, until_ms, text } = filter;
-    let ids = (!ids.is_empty()).then(|| ids.join(","));
-    let pairs = [
-        ("ids", ids),
-        ("state", state.map(|state| state.as_str().to_owned())),
-        ("topic", topic.clone()),
-        ("code", code.clone()),
-        ("plugin", plugin.clone()),
-        ("group", group.clone()),
-        ("message", message.clone()),
-        ("since_ms", since_ms.map(|moment| moment.to_string())),
-        ("until_ms", until_ms.map(|moment| moment.to_string())),
-        ("text", text.clone()),
-    ];
-    pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// How many letters these are, of those in the filter's state; none is an error.

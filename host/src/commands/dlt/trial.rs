@@ -12,10 +12,10 @@ use super::client::Client;
 use super::list::{escaped, fitted, short};
 use super::select::{Select, query};
 use crate::commands::output::{self, Format, note};
-use crate::commands::plugin::effects;
 use crate::desk::trial::{Trial, TrialState, Tried};
 use crate::desk::{Filter, Page, State};
 use crate::error::Failure;
+use crate::plugin::told;
 use crate::web::api::WASM;
 
 /// How often the trial is looked at.
@@ -54,8 +54,7 @@ pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
     let trial = follow(client, trial).await?;
     let letters = async |passes: bool, most: u8| {
         let query = [("passes", passes.to_string()), ("limit", most.max(1).to_string())];
-        let page: Result<Page<Tried>, _> =
-            client.get(&format!("/trials/{}/letters", trial.id), &query).await;
+        let page: Result<Page<Tried>, _> = client.get(&format!("/trials/{}/letters", trial.id), &query).await;
         page.map(|page| if most == 0 { Vec::new() } else { page.items })
     };
     let (pass, fail) = (letters(true, args.show).await?, letters(false, args.show).await?);
@@ -139,12 +138,13 @@ fn verdict(trial: &Trial) -> String {
 
 fn one(tried: &Tried) -> String {
     let what = if tried.passes { "passes".to_owned() } else { format!("still {}", escaped(&tried.code)) };
-    let detail = if tried.detail.is_empty() { String::new() } else { format!(": {}", escaped(&tried.detail)) };
+    let detail =
+        if tried.detail.is_empty() { String::new() } else { format!(": {}", escaped(&tried.detail)) };
     let mut lines = vec![format!("{} {what}{detail}", short(&tried.letter))];
     lines.extend(tried.log.iter().map(|line| format!("  log       {}", escaped(line))));
     for effect in &tried.effects {
         let mut what = "would send";
-        for line in effects::lines(effect) {
+        for line in told::lines(effect) {
             lines.push(format!("  {what:<10}{line}"));
             what = "";
         }

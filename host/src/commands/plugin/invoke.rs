@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::message::messages;
 use super::next::Next;
-use super::{Format, Here, effects};
+use super::{Format, Here};
 use crate::app;
 use crate::commands::output::{self, note, print};
 use crate::error::Failure;
@@ -19,6 +19,7 @@ use crate::plugin::bindings::consumer::plugin::types::Outcome;
 use crate::plugin::capture::{Canned, Captured, Line};
 use crate::plugin::cause::Cause;
 use crate::plugin::dry_run::{DryRun, Input, Run};
+use crate::plugin::told;
 use crate::text;
 
 /// Arguments of `host plugin invoke`.
@@ -191,7 +192,7 @@ impl Tried {
         }
         for effect in &self.effects {
             let mut what = "captured";
-            for line in effects::lines(effect) {
+            for line in told::lines(effect) {
                 say(what, &line);
                 what = "";
             }

@@ -212,6 +212,7 @@ fn seen(run: Run) -> Seen {
         Ok(Outcome::Retry(_) | Outcome::Reject(_)) => (None, String::new()),
         Err(cause) => (Some(cause.code), cause.detail),
     };
-    let log = log.into_iter().map(|line| format!("{} {}", line.level.as_str().to_ascii_lowercase(), line.text));
+    let log =
+        log.into_iter().map(|line| format!("{} {}", line.level.as_str().to_ascii_lowercase(), line.text));
     Seen { code, detail, effects, log: log.collect() }
 }

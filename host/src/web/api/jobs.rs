@@ -178,7 +178,9 @@ fn turned(office: &Office, id: &str, job: Result<Job, JobError>) -> Result<Json<
 
 async fn look_ahead(office: &Office, replay: &Replay) -> Result<Check, Problem> {
     let ids = replay.ids(office)?;
-    office.replayer.check(&replay.filter, ids.as_deref(), &replay.plan).await.map_err(|failure| match failure.code() {
+    office.replayer.check(&replay.filter, ids.as_deref(), &replay.plan).await.map_err(|failure| match failure
+        .code()
+    {
         2 => bad(failure.to_string()),
         _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()),
     })

@@ -11,6 +11,7 @@ use super::query::Query;
 use super::request::Open;
 use crate::desk::{Filter, State};
 use crate::metrics::Tally;
+use crate::web::Office;
 
 /// How the host stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -48,8 +49,16 @@ pub struct PluginOverview {
     responses((status = OK, body = Overview)))]
 pub async fn show(Open(office): Open, RawQuery(query): RawQuery) -> Result<Json<Overview>, Problem> {
     Query::read(query.as_deref(), &[])?;
+    look(&office).await.map(Json).map_err(away)
+}
+
+/// How the plugins stand now.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn look(office: &Office) -> sqlx::Result<Overview> {
     let open = Filter { state: Some(State::Open), ..Filter::default() };
-    let open_letters = office.desk.count(&open).await.map_err(away)?;
+    let open_letters = office.desk.count(&open).await?;
     let tally = Tally::now();
     let plugins = office.plugins.iter().map(|served| {
         let retry_waiting =
@@ -66,5 +75,5 @@ pub async fn show(Open(office): Open, RawQuery(query): RawQuery) -> Result<Json<
             lag: tally.lag(&served.group, &served.topic),
         }
     });
-    Ok(Json(Overview { plugins: plugins.collect(), open_letters }))
+    Ok(Overview { plugins: plugins.collect(), open_letters })
 }

@@ -116,7 +116,11 @@ impl Query {
         self.get(name).map(|_| self.is(name)).transpose()
     }
 
-    fn filter(&self) -> Result<Filter, Problem> {
+    /// Which letters.
+    ///
+    /// # Errors
+    /// 400: they cannot be meant.
+    pub fn filter(&self) -> Result<Filter, Problem> {
         let text = |name| self.get(name).map(str::to_owned);
         let state = match self.get("state") {
             None => None,
@@ -184,4 +188,23 @@ fn unknown(name: &str, known: &mut dyn Iterator<Item = &&str>) -> Problem {
         }
         Some(_) => bad(format!("{name:?} is no parameter; there are {}", known.join(", "))),
     }
+}
+
+/// A filter as parameters of a request.
+pub fn pairs(filter: &Filter) -> Vec<(&'static str, String)> {
+    let Filter { ids, state, topic, code, plugin, group, message, since_ms, until_ms, text } = filter;
+    let ids = (!ids.is_empty()).then(|| ids.join(","));
+    let pairs = [
+        ("ids", ids),
+        ("state", state.map(|state| state.as_str().to_owned())),
+        ("topic", topic.clone()),
+        ("code", code.clone()),
+        ("plugin", plugin.clone()),
+        ("group", group.clone()),
+        ("message", message.clone()),
+        ("since_ms", since_ms.map(|moment| moment.to_string())),
+        ("until_ms", until_ms.map(|moment| moment.to_string())),
+        ("text", text.clone()),
+    ];
+    pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

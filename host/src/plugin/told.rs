@@ -1,6 +1,6 @@
 //! Captured effects for a person.
 
-use crate::plugin::capture::{Captured, CapturedMail, CapturedRequest};
+use super::capture::{Captured, CapturedMail, CapturedRequest};
 use crate::text;
 
 /// Characters of a text or a body that are shown.
