@@ -1,5 +1,6 @@
 //! Running plugins: build everything, run, drain.
 
+mod alerts;
 mod bounds;
 mod intake;
 mod memory;
@@ -27,6 +28,7 @@ pub use self::server::{Server, access};
 use crate::cli::RunArgs;
 use crate::config::PluginSettings;
 use crate::desk::Desk;
+use crate::desk::alerts::Alerts;
 use crate::desk::replay::Replay;
 use crate::desk::replay::outcomes::Outcomes;
 use crate::desk::trial::Trials;
@@ -85,6 +87,8 @@ pub struct App {
     intakes: Option<Intakes>,
     replay: Option<Replay>,
     trials: Option<Trials>,
+    alerts: Option<Alerts>,
+    telling: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     watch: JoinHandle<()>,
 }
@@ -111,6 +115,7 @@ impl App {
         intake::refuse_others(args, desk.as_ref(), &plugins)?;
         let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
         let trials = trials(args, desk.as_ref(), &plugins)?;
+        let alerts = alerts::new(args, desk.as_ref(), &services)?;
         let (outcomes, reports) = desk.as_ref().map(|_| Outcomes::channel()).unzip();
         let stop = Arc::new(AtomicBool::new(false));
         let mut running = Vec::with_capacity(plugins.len());
@@ -131,9 +136,10 @@ impl App {
             }
             None => None,
         };
+        let telling = alerts.clone().map(|alerts| tokio::spawn(alerts.run()));
         let chains = running.iter().map(|running| running.pipeline.chain()).collect();
         let watch = tokio::spawn(watch::run(topics, publisher, chains, watch_interval(&args.kafka)));
-        Ok(Self { running, services, desk, intakes, replay, trials, stop, watch })
+        Ok(Self { running, services, desk, intakes, replay, trials, alerts, telling, stop, watch })
     }
 
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` once every group has been joined.
@@ -162,6 +168,7 @@ impl App {
     async fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, atomic::Ordering::Relaxed);
         self.trials.iter().for_each(Trials::stop);
+        self.telling.iter().for_each(JoinHandle::abort);
         let (running, watch, intakes, replay) = (self.running, self.watch, self.intakes, self.replay);
         let drains = running.iter().map(|running| drain(&running.pipeline.plugin));
         let bound = drains.max().unwrap_or_default() + SHUTDOWN_MARGIN;
@@ -252,6 +259,7 @@ impl Running {
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Arc<Services>), Failure> {
     memory::store(args)?;
     intake::retention(args)?;
+    alerts::check(args)?;
     access(args, args.listen)?;
     let ca = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref());
     let mailer = args.mail_url.as_deref().map(|url| Mailer::from_url(url, ca)).transpose()?.map(Arc::new);

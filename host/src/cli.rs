@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use crate::commands::{config, consume, dlt, groups, plugin, produce, topics};
+use crate::commands::{alerts, config, consume, dlt, groups, plugin, produce, topics};
 use crate::config::layers::Origins;
 use crate::config::{Found, PluginSettings};
 use crate::demo;
@@ -61,6 +61,8 @@ pub enum Command {
     Groups(groups::Args),
     /// See, understand and send back dead letters
     Dlt(dlt::Args),
+    /// Test whether alerts about dead letters arrive
+    Alerts(alerts::Args),
     /// Publish lines from standard input
     Produce(produce::Args),
     /// Print the messages of a topic

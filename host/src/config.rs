@@ -3,6 +3,7 @@
 //! The comments of these structs are the reference: `host config init` writes them into a new
 //! file, and `docs/reference/configuration.md` is made of them.
 
+pub mod alerts;
 pub mod desk;
 pub mod http;
 pub mod layers;
@@ -20,6 +21,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+pub use self::alerts::AlertSettings;
 pub use self::desk::DeskSettings;
 pub use self::http::HttpSettings;
 pub use self::plugin::{LimitSettings, MailSettings, OnDead, PluginSettings, RetrySettings, RuleSettings};
@@ -52,6 +54,8 @@ pub struct File {
     pub store: Store,
     /// The dead-letter desk.
     pub desk: DeskSettings,
+    /// Alerts about dead letters.
+    pub alerts: AlertSettings,
     /// A plugin to run; repeat the table for more. Once one is listed, no other can run.
     #[serde(rename = "plugin")]
     pub plugins: Vec<PluginSettings>,
@@ -169,7 +173,9 @@ impl File {
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
         let urls = self.mail.url.iter_mut().chain(&mut self.store.url);
-        urls.chain(&mut self.desk.token).chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
+        urls.chain(&mut self.desk.token)
+            .chain(&mut self.alerts.webhook)
+            .chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
     }
 }
 

@@ -5,6 +5,7 @@
 //! people do to letters is one transaction with an entry in [`actions`].
 
 pub mod actions;
+pub mod alerts;
 pub mod bytes;
 pub mod filter;
 pub mod groups;

@@ -56,6 +56,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Consume(args)) => commands::consume::run(args),
         Some(Command::Plugin(args)) => serve(commands::plugin::run(args)),
         Some(Command::Dlt(args)) => serve(commands::dlt::run(args)),
+        Some(Command::Alerts(args)) => serve(commands::alerts::run(args)),
         Some(Command::Config(args)) => serve(commands::config::run(args, cli.origins)),
     }
 }

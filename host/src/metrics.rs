@@ -27,6 +27,7 @@ const LAG: &str = "host_lag";
 const EFFECTS: &str = "host_effects_total";
 const IN_FLIGHT: &str = "host_in_flight";
 const LETTERS_TAKEN: &str = "host_dead_letters_taken_total";
+const ALERTS: &str = "host_alerts_total";
 const LETTERS_OPEN: &str = "host_dead_letters_open";
 
 /// Upper bounds of the lateness buckets, in seconds.
@@ -59,6 +60,7 @@ fn install() -> Option<PrometheusHandle> {
     describe_gauge!(LAG, "Messages before the committable position; in a retry topic, those that wait.");
     describe_gauge!(IN_FLIGHT, "Messages under way.");
     describe_counter!(LETTERS_TAKEN, "Dead letters that this process wrote into the store.");
+    describe_counter!(ALERTS, "Alerts about dead letters, by channel and result.");
     describe_gauge!(LETTERS_OPEN, "Dead letters in the store that nobody has done anything about.");
     Some(handle)
 }
@@ -183,6 +185,11 @@ pub fn given_up(group: &str, cause: &'static str, count: usize) {
 /// So many new dead letters of the plugin's are in the store.
 pub fn letters_taken(plugin: &str, count: usize) {
     counter!(LETTERS_TAKEN, "plugin" => plugin.to_owned()).increment(count as u64);
+}
+
+/// An alert was sent over this channel, or not taken by it.
+pub fn alert(channel: &str, result: &'static str) {
+    counter!(ALERTS, "channel" => channel.to_owned(), "result" => result).increment(1);
 }
 
 /// So many letters in the store are open.

@@ -15,6 +15,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::desk::Desk;
+use crate::desk::alerts::Alerts;
 use crate::desk::replay::Replayer;
 use crate::desk::trial::Trials;
 use crate::kafka::health::Health;
@@ -57,6 +58,8 @@ pub struct Office {
     pub plugins: Arc<[Served]>,
     /// Sends letters back.
     pub replayer: Replayer,
+    /// Tells people; None where nobody is to be told.
+    pub alerts: Option<Alerts>,
     /// Tries builds on letters.
     pub trials: Trials,
 }

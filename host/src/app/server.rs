@@ -63,7 +63,13 @@ impl App {
         let (desk, replay) = self.desk.clone().zip(self.replay.as_ref())?;
         let trials = self.trials.clone()?;
         let plugins = self.running.iter().map(Running::served).collect();
-        Some(Office { desk, plugins, replayer: replay.replayer().clone(), trials })
+        Some(Office {
+            desk,
+            plugins,
+            replayer: replay.replayer().clone(),
+            alerts: self.alerts.clone(),
+            trials,
+        })
     }
 }
 

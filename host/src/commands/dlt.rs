@@ -1,6 +1,6 @@
 //! `host dlt`: the dead-letter desk of a running host, through its HTTP API.
 
-mod client;
+pub(super) mod client;
 mod edit;
 mod follow;
 mod groups;

@@ -3,6 +3,7 @@
 //! Each of Kafka's commands is synchronous and owns the thread it runs on: call its `run` outside of any
 //! async runtime. stdout carries data alone, stderr everything said to a person.
 
+pub mod alerts;
 pub mod config;
 pub mod consume;
 pub mod dlt;

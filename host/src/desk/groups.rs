@@ -132,7 +132,7 @@ impl Desk {
 
 /// Groups with the numbers of their letters. Each is counted by an index alone, and only for the groups of the
 /// page; a group that has no letters any more has none.
-fn select(recent: &str) -> String {
+pub(super) fn select(recent: &str) -> String {
     let of = |what: &str, condition: &str| {
         format!("(SELECT {what} FROM letters l WHERE l.failure_group = g.id AND {condition})")
     };

@@ -2,6 +2,7 @@
 //! same functions.
 
 mod actions;
+mod alerts;
 mod document;
 mod export;
 mod groups;
@@ -20,6 +21,7 @@ use producer::Problem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use self::alerts::Tested;
 pub use self::jobs::Started;
 pub use self::letters::{Count, Turned};
 pub use self::overview::{Overview, PluginOverview, look};
@@ -69,6 +71,7 @@ fn described() -> OpenApiRouter<Status> {
         .routes(routes!(trials::show))
         .routes(routes!(trials::letters))
         .routes(routes!(trials::cancel))
+        .routes(routes!(alerts::test))
         .routes(routes!(actions::list))
         .routes(routes!(overview::show))
 }

@@ -15,7 +15,7 @@ use host::kafka::client::KafkaArgs;
 use host::kafka::publisher::{Destination, Publisher};
 use host::store::{Store, StoreUrl};
 use host::web::guard::Access;
-use host::web::{Office, Served, Status, api};
+use host::web::{Office, Served, Status, api, console};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -63,7 +63,8 @@ impl Answer {
 pub struct Api {
     /// The desk.
     pub desk: Desk,
-    router: Router,
+    /// The API and the console.
+    pub router: Router,
     directory: PathBuf,
 }
 
@@ -104,8 +105,16 @@ impl Api {
         // It starts no worker: jobs stay as they were made.
         let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route(&served())]);
         let trials = trials(desk.clone());
-        status.opened(Office { desk: desk.clone(), plugins: [served()].into(), replayer, trials });
-        let router = api::router(status, Access::new(token));
+        status.opened(Office {
+            desk: desk.clone(),
+            plugins: [served()].into(),
+            replayer,
+            trials,
+            alerts: None,
+        });
+        let access = Access::new(token);
+        let router = api::router(status.clone(), access.clone());
+        let router = router.merge(console::router(status, access));
         Self { desk, router, directory }
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fixture::{Api, ask, letters};
 
-const ROUTES: [&str; 26] = [
+const ROUTES: [&str; 27] = [
     "get /actions",
     "get /groups",
     "get /groups/{id}",
@@ -25,6 +25,7 @@ const ROUTES: [&str; 26] = [
     "get /trials/{id}",
     "get /trials/{id}/letters",
     "patch /groups/{id}",
+    "post /alerts/test",
     "post /jobs",
     "post /jobs/preview",
     "post /jobs/{id}/cancel",

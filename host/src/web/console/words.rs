@@ -104,6 +104,8 @@ words! {
     apply: "Apply", "적용";
     clear: "Clear", "초기화";
     select: "Select", "선택";
+    with_all: "With all of them:", "조건에 맞는 전체:";
+    all_of_them: "All of them", "전체 보기";
     with_selected: "With the selected ones:", "선택한 건:";
     first_page: "Newest", "최신";
     newer: "Newer", "이전";
@@ -130,7 +132,6 @@ words! {
     published: "Published", "발행";
     failed_first: "Failed for the first time", "첫 실패";
     became_dead: "Given up after its last attempt", "마지막 시도까지 실패";
-    attempt_count: "attempts", "회 시도";
     taken_in: "Taken in by the desk", "데스크에 접수";
     edited_here: "edited here", "이곳에서 수정됨";
     edited_from: "Edited copy of", "수정 전 원본";
