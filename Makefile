@@ -3,7 +3,7 @@ export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 WASM := $(CARGO_TARGET_DIR)/wasm32-wasip2/release
 NATIVE := -p host -p producer -p testkit -p messages
 PLUGINS := -p email -p sms
-GUESTS := -p faulty -p faulty-fast -p hostile -p parse
+GUESTS := -p faulty -p faulty-fast -p faulty-mended -p hostile -p parse
 # One test at a time: most start JVMs or measure time.
 TEST_THREADS ?= 1
 # Seconds for each fuzz target, and which targets; all of them by default.

@@ -61,13 +61,34 @@ pub fn request(
     // A server that refuses a body early answers and closes: the answer is what counts.
     let sent = stream.write_all(body);
     let mut answer = Vec::new();
-    let received = stream.read_to_end(&mut answer);
+    let received = read(&mut stream, &mut answer);
     match parse(&answer) {
         Some(response) => Ok(response),
         None => Err(sent.and(received.map(|_| ())).err().unwrap_or_else(|| {
             Error::new(ErrorKind::InvalidData, format!("no answer from {address}: {} bytes", answer.len()))
         })),
     }
+}
+
+/// To the answer's end: some servers keep the connection whatever they are asked.
+fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<usize> {
+    let mut part = [0; 16 << 10];
+    while !is_whole(answer) {
+        match stream.read(&mut part)? {
+            0 => break,
+            length => answer.extend_from_slice(&part[..length]),
+        }
+    }
+    Ok(answer.len())
+}
+
+/// Whether it says how long its body is, and has so much.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = find(answer, b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| answer.len() >= end + 4 + length)
 }
 
 fn parse(answer: &[u8]) -> Option<Response> {

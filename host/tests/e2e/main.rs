@@ -3,6 +3,7 @@
 //! Needs what `make build guests` leaves. The tests share one broker; each runs its messages
 //! through a guest that was renamed for it, so topics and groups are its own.
 
+mod alerts;
 mod configuration;
 mod desk;
 mod dlt;

@@ -1,5 +1,6 @@
 //! The ledger on a real PostgreSQL, SQLite has it among the unit tests; and the desk on both.
 
+mod alerts;
 mod desk;
 mod replay;
 

@@ -27,7 +27,7 @@ impl Text {
             some
         };
         let kinds = [
-            ("new failure", is(|event| *event == Event::New)),
+            ("new failure", is(|event| matches!(event, Event::New { .. }))),
             ("failure that grows", is(|event| matches!(event, Event::Growth { .. }))),
             ("failure that stays open", is(|event| *event == Event::Age)),
             ("recovery", is(|event| *event == Event::Recovery)),
@@ -73,7 +73,7 @@ fn one(event: Event, group: &Group, console: Option<&str>) -> String {
     let letters = |number: u64| format!("{number} open {}", if number == 1 { "letter" } else { "letters" });
     let since = group.oldest_open_ms.map(minute).unwrap_or_default();
     let what = match event {
-        Event::New => format!("NEW: {code} ({plugin}), {} since {since}", letters(group.open)),
+        Event::New { .. } => format!("NEW: {code} ({plugin}), {} since {since}", letters(group.open)),
         Event::Growth { from, .. } => {
             format!(
                 "GROWS: {code} ({plugin}), {} since {since}, {from} when it was reported last",
@@ -135,8 +135,10 @@ mod tests {
 
     #[test]
     fn one_failure_is_told_whole() {
-        let text =
-            Text::of(&[(Event::New, group('a', "bad-address", 10_000))], Some("https://host.example.com"));
+        let text = Text::of(
+            &[(Event::New { aged: false }, group('a', "bad-address", 10_000))],
+            Some("https://host.example.com"),
+        );
         assert_eq!(text.subject, "host: 1 new failure: bad-address (email@1)");
         assert_eq!(
             text.body,
@@ -149,8 +151,9 @@ mod tests {
 
     #[test]
     fn many_are_one_message_of_bounded_length() {
-        let mut events: Vec<_> =
-            (0..33).map(|number| (Event::New, group('b', &format!("code-{number}"), number))).collect();
+        let mut events: Vec<_> = (0..33)
+            .map(|number| (Event::New { aged: false }, group('b', &format!("code-{number}"), number)))
+            .collect();
         events.push((Event::Recovery, group('c', "gone", 0)));
         events.push((Event::Growth { from: 2, aged: false }, group('d', &"x".repeat(5000), 20)));
         let text = Text::of(&events, None);

@@ -41,7 +41,10 @@ pub struct Reported {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// It fails, and nobody knows.
-    New,
+    New {
+        /// Whether its oldest open letter is old already: that is not said again.
+        aged: bool,
+    },
     /// Far more letters are open than when it was said last.
     Growth {
         /// How many these were.
@@ -60,8 +63,8 @@ impl Event {
     pub fn reported(self, group: &Group, now_ms: i64) -> Reported {
         let aged = match self {
             Self::Age => true,
-            Self::Growth { aged, .. } => aged,
-            Self::New | Self::Recovery => false,
+            Self::New { aged } | Self::Growth { aged, .. } => aged,
+            Self::Recovery => false,
         };
         Reported { raised: self != Self::Recovery, at_ms: now_ms, open: group.open, aged }
     }
@@ -72,11 +75,11 @@ pub fn event(group: &Group, last: Option<&Reported>, when: &Thresholds, now_ms: 
     let since = |ms: i64, duration: Duration| {
         now_ms.saturating_sub(ms) >= i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
     };
+    let oldest = |duration| group.oldest_open_ms.is_some_and(|oldest| since(oldest, duration));
     match last {
         Some(Reported { raised: true, .. }) if group.open == 0 => Some(Event::Recovery),
         Some(Reported { raised: true, at_ms, open, aged }) => {
-            let is_old = group.oldest_open_ms.is_some_and(|oldest| since(oldest, when.age));
-            if !aged && is_old {
+            if !aged && oldest(when.age) {
                 Some(Event::Age)
             } else if since(*at_ms, when.repeat) && group.open >= open.saturating_mul(when.growth).max(1) {
                 Some(Event::Growth { from: *open, aged: *aged })
@@ -86,7 +89,7 @@ pub fn event(group: &Group, last: Option<&Reported>, when: &Thresholds, now_ms: 
         }
         // What comes and goes is reported as seldom as what grows.
         Some(Reported { raised: false, at_ms, .. }) if !since(*at_ms, when.repeat) => None,
-        _ => group.oldest_open_ms.is_some_and(|oldest| since(oldest, when.wait)).then_some(Event::New),
+        _ => oldest(when.wait).then(|| Event::New { aged: oldest(when.age) }),
     }
 }
 
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn a_storm_is_one_alert_and_one_recovery() {
         assert_eq!(told(&group(3, 9_999), None), None, "more may come with it");
-        assert_eq!(told(&group(3, 10_000), None), Some(Event::New));
+        assert_eq!(told(&group(3, 10_000), None), Some(Event::New { aged: false }));
         assert_eq!(told(&group(10_000, 30_000), Some(said(true, 20_000, 3, false))), None);
         assert_eq!(told(&group(0, 0), Some(said(true, 30_000, 3, false))), Some(Event::Recovery));
         assert_eq!(told(&group(0, 0), Some(said(false, 30_000, 0, false))), None);
@@ -151,6 +154,7 @@ mod tests {
         let old = group(5, 24 * HOUR);
         assert_eq!(told(&old, Some(said(true, 1000, 5, false))), Some(Event::Age));
         assert_eq!(told(&old, Some(said(true, 1000, 5, true))), None);
+        assert_eq!(told(&old, None), Some(Event::New { aged: true }), "both at once");
         let after = Event::Growth { from: 1, aged: true }.reported(&old, NOW);
         assert!(after.aged && after.raised);
     }
@@ -158,6 +162,9 @@ mod tests {
     #[test]
     fn what_comes_and_goes_does_not_flood() {
         assert_eq!(told(&group(5, 60_000), Some(said(false, HOUR - 1, 0, false))), None);
-        assert_eq!(told(&group(5, 60_000), Some(said(false, HOUR, 0, false))), Some(Event::New));
+        assert_eq!(
+            told(&group(5, 60_000), Some(said(false, HOUR, 0, false))),
+            Some(Event::New { aged: false })
+        );
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The body is `{"id": "…", "do": "…", "until": N, "ms": N, "after-ms": N}`; see [`Request`].
 //! `faulty` and `faulty-fast` are this one source: topic, group and dead letters carry the
-//! package's name, and the second retries after milliseconds.
+//! package's name, and the second retries after milliseconds. `faulty-mended` is a later build of the second: it
+//! handles what that rejects.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,7 +31,7 @@ mod contract {
     export!(Faulty);
 }
 
-const NAME: &str = env!("CARGO_PKG_NAME");
+const NAME: &str = if cfg!(feature = "mended") { "faulty-fast" } else { env!("CARGO_PKG_NAME") };
 
 /// Messages that this instance has seen: 1 in a fresh one.
 static HANDLED: AtomicU64 = AtomicU64::new(0);
@@ -156,6 +157,7 @@ fn act(request: &Request, count: u64) -> Option<Outcome> {
             let failure = failure("asked-retry", "asked to retry");
             return Some(Outcome::Retry(RetryLater { failure, after_ms: request.after_ms }));
         }
+        Action::Reject if cfg!(feature = "mended") => {}
         Action::Reject => return Some(Outcome::Reject(failure("asked-reject", "asked to reject"))),
         Action::Trap => std::process::abort(),
         Action::Panic => panic!("asked to panic"),

@@ -1,0 +1,299 @@
+//! Chromium, driven through chromedriver: the few requests of WebDriver (W3C) that the tests need. (A client
+//! library changes the features of what the whole host is built of, so that everything is compiled twice.)
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Value, json};
+use testkit::{Process, request};
+use url::Url;
+
+/// Longer than anything takes on a busy machine.
+pub const BOUND: Duration = Duration::from_secs(30);
+/// How often it is looked whether something is there.
+const INTERVAL: Duration = Duration::from_millis(30);
+/// The name of an element's id.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+pub const TAB: char = '\u{e004}';
+pub const ENTER: char = '\u{e007}';
+pub const ESCAPE: char = '\u{e00c}';
+
+/// A browser of its own, with nothing in its profile.
+pub struct Browser {
+    port: u16,
+    session: String,
+    profile: PathBuf,
+    _driver: Process,
+}
+
+/// What a browser is like.
+#[derive(Debug, Clone, Copy)]
+pub struct Like {
+    pub lang: &'static str,
+    pub dark: bool,
+    pub scripts: bool,
+    pub size: (u32, u32),
+}
+
+impl Default for Like {
+    fn default() -> Self {
+        Self { lang: "en", dark: false, scripts: true, size: (1280, 800) }
+    }
+}
+
+impl Browser {
+    pub fn start(like: Like) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let profile = std::env::temp_dir().join(format!("host-browser-{}-{number}", std::process::id()));
+        let _ = fs::remove_dir_all(&profile);
+        let driver = Process::start_with(Path::new("chromedriver"), &["--port=0"], &[]);
+        let line = driver.wait_for(|line| line.contains("started successfully on port"), BOUND);
+        let port = line.trim_end_matches('.').rsplit(' ').next().and_then(|port| port.parse().ok());
+        let mut browser =
+            Self { port: port.expect("a port"), session: String::new(), profile, _driver: driver };
+        let wanted = json!({ "capabilities": { "alwaysMatch": browser.capabilities(like) } });
+        let session = browser.ask("POST", "/session", &wanted);
+        browser.session = session["sessionId"].as_str().expect("a session").to_owned();
+        browser
+    }
+
+    fn capabilities(&self, like: Like) -> Value {
+        let (width, height) = like.size;
+        let mut args: Vec<String> = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--no-first-run",
+            "--hide-scrollbars",
+        ]
+        .map(str::to_owned)
+        .into();
+        args.push(format!("--user-data-dir={}", self.profile.display()));
+        args.push(format!("--window-size={width},{height}"));
+        args.push(format!("--lang={}", like.lang));
+        if like.dark {
+            args.push("--blink-settings=preferredColorScheme=0".to_owned());
+        }
+        let prefs = json!({
+            "intl.accept_languages": like.lang,
+            "profile.managed_default_content_settings.javascript": if like.scripts { 1 } else { 2 },
+        });
+        json!({ "goog:chromeOptions": { "args": args, "prefs": prefs }, "goog:loggingPrefs": { "browser": "ALL" } })
+    }
+
+    /// What the driver answers, or why it does not.
+    fn try_ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        let body = if method == "POST" { body.to_string() } else { String::new() };
+        let headers = [("content-type", "application/json; charset=utf-8")];
+        let answer = request(self.port, method, path, &headers, body.as_bytes()).expect("an answer");
+        let json: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let value = json["value"].clone();
+        if answer.status == 200 { Ok(value) } else { Err(value["message"].to_string()) }
+    }
+
+    #[track_caller]
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.try_ask(method, path, body).unwrap_or_else(|why| panic!("{method} {path} {body}: {why}"))
+    }
+
+    fn of(&self, path: &str) -> String {
+        format!("/session/{}{path}", self.session)
+    }
+
+    #[track_caller]
+    fn post(&self, path: &str, body: &Value) -> Value {
+        self.ask("POST", &self.of(path), body)
+    }
+
+    #[track_caller]
+    pub fn goto(&self, url: &str) {
+        self.post("/url", &json!({ "url": url }));
+    }
+
+    pub fn back(&self) {
+        self.post("/back", &json!({}));
+    }
+
+    #[track_caller]
+    fn located(&self, using: &str, value: &str) -> Element<'_> {
+        let end = Instant::now() + BOUND;
+        loop {
+            let found =
+                self.try_ask("POST", &self.of("/element"), &json!({ "using": using, "value": value }));
+            match found {
+                Ok(found) => {
+                    return Element { browser: self, id: found[ELEMENT].as_str().expect("an id").to_owned() };
+                }
+                Err(why) => assert!(Instant::now() < end, "{value}: {why}\n{}", self.text()),
+            }
+            sleep(INTERVAL);
+        }
+    }
+
+    /// The element, as soon as it is there.
+    #[track_caller]
+    pub fn find(&self, css: &str) -> Element<'_> {
+        self.located("css selector", css)
+    }
+
+    /// Clicks the link or button with this text.
+    #[track_caller]
+    pub fn click(&self, name: &str) {
+        let path = format!("//*[self::a or self::button][normalize-space(.)='{name}']");
+        let end = Instant::now() + BOUND;
+        // What is there may be drawn anew in this moment.
+        while let Err(why) = self.located("xpath", &path).try_click() {
+            assert!(Instant::now() < end, "{name}: {why}");
+            sleep(INTERVAL);
+        }
+    }
+
+    #[track_caller]
+    pub fn fill(&self, css: &str, text: &str) {
+        let field = self.find(css);
+        self.post(&format!("/element/{}/clear", field.id), &json!({}));
+        field.send_keys(text);
+    }
+
+    /// Everything that is to be read.
+    pub fn text(&self) -> String {
+        let body = self.try_ask(
+            "POST",
+            &self.of("/execute/sync"),
+            &json!({ "script": "return document.body.innerText", "args": [] }),
+        );
+        match body {
+            Ok(text) => text.as_str().unwrap_or_default().to_owned(),
+            // Without scripts.
+            Err(_) => {
+                let body = json!({ "using": "css selector", "value": "body" });
+                let Ok(body) = self.try_ask("POST", &self.of("/element"), &body) else {
+                    return String::new();
+                };
+                let id = body[ELEMENT].as_str().unwrap_or_default().to_owned();
+                let text = self.try_ask("GET", &self.of(&format!("/element/{id}/text")), &Value::Null);
+                text.ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Waits until something can be read, without a reload by the test.
+    #[track_caller]
+    pub fn reads(&self, what: &str) {
+        let end = Instant::now() + BOUND;
+        loop {
+            let text = self.text();
+            if text.split_whitespace().collect::<Vec<_>>().join(" ").contains(what) {
+                return;
+            }
+            assert!(Instant::now() < end, "{what:?} does not show up:\n{text}\n{}", self.log());
+            sleep(INTERVAL);
+        }
+    }
+
+    /// What the browser complained about: scripts that failed, and what the policy forbade.
+    pub fn log(&self) -> String {
+        let log = self.try_ask("POST", &self.of("/se/log"), &json!({ "type": "browser" }));
+        let mut text = String::new();
+        for entry in log.ok().and_then(|log| log.as_array().cloned()).unwrap_or_default() {
+            let _ = writeln!(text, "{}", entry["message"]);
+        }
+        text
+    }
+
+    /// Keys, one after the other, to whatever has the focus.
+    #[track_caller]
+    pub fn keys(&self, keys: &str) {
+        let down = |key: char| json!({ "type": "keyDown", "value": key.to_string() });
+        let up = |key: char| json!({ "type": "keyUp", "value": key.to_string() });
+        let actions: Vec<Value> = keys.chars().flat_map(|key| [down(key), up(key)]).collect();
+        self.post(
+            "/actions",
+            &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }),
+        );
+    }
+
+    #[track_caller]
+    pub fn run(&self, script: &str) -> Value {
+        self.post("/execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    pub fn path(&self) -> String {
+        let url = self.ask("GET", &self.of("/url"), &Value::Null);
+        let url: Url = url.as_str().expect("a URL").parse().expect("a URL");
+        url[url::Position::BeforePath..].to_owned()
+    }
+
+    /// Keeps a picture where they are wanted.
+    pub fn picture(&self, name: &str) {
+        let Some(dir) = std::env::var_os("SCREENSHOTS") else { return };
+        let dir = PathBuf::from(dir);
+        fs::create_dir_all(&dir).expect("a directory");
+        let picture = self.ask("GET", &self.of("/screenshot"), &Value::Null);
+        let picture = BASE64_STANDARD.decode(picture.as_str().expect("base64")).expect("base64");
+        fs::write(dir.join(format!("{name}.png")), picture).expect("written");
+    }
+
+    pub fn close(self) {
+        self.ask("DELETE", &self.of(""), &Value::Null);
+    }
+}
+
+impl Drop for Browser {
+    /// Also where the test has failed: the driver's end is not the browser's.
+    fn drop(&mut self) {
+        let profile = self.profile.display().to_string();
+        for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&line).contains(&profile) {
+                let pid = process.file_name().to_string_lossy().into_owned();
+                let _ = Command::new("kill").args(["-KILL", &pid]).output();
+            }
+        }
+        let _ = fs::remove_dir_all(&self.profile);
+    }
+}
+
+/// Something on a page.
+pub struct Element<'b> {
+    browser: &'b Browser,
+    id: String,
+}
+
+impl Element<'_> {
+    #[track_caller]
+    pub fn click(&self) {
+        self.try_click().unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    fn try_click(&self) -> Result<(), String> {
+        let path = self.browser.of(&format!("/element/{}/click", self.id));
+        self.browser.try_ask("POST", &path, &json!({})).map(|_| ())
+    }
+
+    #[track_caller]
+    pub fn send_keys(&self, text: &str) {
+        self.browser.post(&format!("/element/{}/value", self.id), &json!({ "text": text }));
+    }
+
+    #[track_caller]
+    pub fn attr(&self, name: &str) -> String {
+        let path = self.browser.of(&format!("/element/{}/attribute/{name}", self.id));
+        self.browser.ask("GET", &path, &Value::Null).as_str().expect(name).to_owned()
+    }
+
+    #[track_caller]
+    pub fn text(&self) -> String {
+        let path = self.browser.of(&format!("/element/{}/text", self.id));
+        self.browser.ask("GET", &path, &Value::Null).as_str().expect("a text").to_owned()
+    }
+}

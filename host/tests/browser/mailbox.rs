@@ -1,0 +1,42 @@
+//! The demo's mailbox.
+
+use std::time::Duration;
+
+use testkit::{Process, post};
+
+use crate::chromium::{BOUND, Browser, Like};
+
+#[test]
+fn an_e_mail_shows_up_by_itself_and_runs_nothing() {
+    let plugins = testkit::plugin("email");
+    let plugins = plugins.parent().expect("a directory").display().to_string();
+    let args = ["demo", "--plugins", &plugins, "--listen", "127.0.0.1:0", "--producer-listen", "127.0.0.1:0"];
+    let mut demo = Process::start("host", &args);
+    let line = demo.wait_for(|line| line.contains("/demo/mailbox"), BOUND);
+    let mailbox = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
+    for (lang, empty) in [("en", "No e-mail yet"), ("ko", "받은 메일")] {
+        let browser = Browser::start(Like { lang, dark: lang == "ko", ..Like::default() });
+        browser.goto(&mailbox);
+        browser.reads(empty);
+        let example = browser.find(".command pre").text();
+        let port = example
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next()?.rsplit(':').next()?.parse().ok());
+        let subject = format!("<script>window.xss=1</script> {lang}");
+        let json = format!(
+            r#"{{"from":"me@example.com","to":"you@example.com","subject":"{subject}","body":"hi"}}"#
+        );
+        if let Some(port) = port {
+            assert_eq!(post(port, "/api/emails/send", &json).expect("an answer").status, 200);
+            browser.reads(&subject);
+        } else {
+            panic!("no example: {example}");
+        }
+        assert!(browser.run("return window.xss ?? null").is_null());
+        browser.picture(&format!("mailbox-{lang}"));
+        browser.close();
+    }
+    demo.terminate();
+    assert_eq!(demo.wait(Duration::from_secs(40)).code(), Some(0));
+}

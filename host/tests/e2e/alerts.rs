@@ -1,0 +1,152 @@
+//! Alerts of a running host, to a real HTTP sink and a real mail server.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
+
+use mail_parser::MessageParser;
+use serde_json::{Value, json};
+use testkit::{Kafka, Postfix, Record, binary, eventually, post};
+
+use crate::support::{BOUND, Guest, Host, body, file, fresh, sqlite};
+
+/// A webhook; what it is told, and its URL.
+fn webhook() -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/services/T0/secret", listener.local_addr().expect("an address"));
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut reader = BufReader::new(stream.try_clone().expect("a clone"));
+            loop {
+                let (mut line, mut length) = (String::new(), 0);
+                while reader.read_line(&mut line).is_ok_and(|read| read > 0) && line != "\r\n" {
+                    if let Some(text) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = text.trim().parse().expect("a length");
+                    }
+                    line.clear();
+                }
+                if line.is_empty() {
+                    break;
+                }
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).expect("a body");
+                let json: Value = serde_json::from_slice(&body).expect("JSON");
+                let _ = tell.send(json["text"].as_str().expect("a text").to_owned());
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").expect("answered");
+            }
+        }
+    });
+    (url, told)
+}
+
+#[test]
+fn a_storm_of_ten_thousand_is_one_alert_and_one_recovery_on_each_channel() {
+    const COUNT: usize = 10_000;
+    let (kafka, guest, postfix) = (Kafka::shared(), Guest::fast("storm"), Postfix::start());
+    let (url, told) = webhook();
+    let config = file(
+        "alerts.toml",
+        format!(
+            "[mail]\nurl = \"{}\"\nca = \"{}\"\n[alerts]\nwebhook = {{ env = \"HOOK\" }}\nmail-to = [\"oncall@example.com\"]\n\
+             mail-from = \"host@example.com\"\nconsole = \"https://host.example.com/\"\nwait = \"2s\"\n",
+            postfix.starttls(),
+            postfix.ca().display()
+        )
+        .as_bytes(),
+    );
+    let config = config.display().to_string();
+    let store = sqlite(&fresh("alerts"));
+    let plugin = guest.path.display().to_string();
+    let args = [
+        "--config",
+        &config,
+        "--bootstrap-servers",
+        kafka.bootstrap(),
+        "--plugin",
+        &plugin,
+        "--store",
+        &store,
+    ];
+    let start = || {
+        let host = Host::run(&args, &[("HOOK", &url)]);
+        host.process.wait_for(|line| line.starts_with("Ready in"), BOUND);
+        host
+    };
+    let host = start();
+    kafka.produce(&guest.topic, (0..COUNT).map(|id| Record::new(body(&id.to_string(), "reject", ""))));
+    let first = told.recv_timeout(BOUND).expect("an alert");
+    assert!(
+        first.contains("NEW: asked-reject (") && first.contains("https://host.example.com/groups/"),
+        "{first}"
+    );
+    let group = first.rsplit("/groups/").next().expect("an id").trim().to_owned();
+    let count = |host: &Host, state: &str| {
+        let path = format!("/api/v1/letters/count?state={state}");
+        let answer = testkit::get(host.port, &path).expect("an answer");
+        serde_json::from_slice::<Value>(&answer.body).expect("JSON")["letters"].as_u64()
+    };
+    eventually(BOUND, || count(&host, "open") == Some(COUNT as u64));
+    // Another process says nothing that was said.
+    host.stop();
+    let host = start();
+    let reply = post(
+        host.port,
+        "/api/v1/letters/discard",
+        &json!({ "filter": { "group": group }, "reason": "mended" }).to_string(),
+    );
+    assert_eq!(reply.expect("an answer").status, 200);
+    let second = told.recv_timeout(BOUND).expect("a recovery");
+    assert!(second.contains("RECOVERED: asked-reject"), "{second}");
+    eventually(BOUND, || postfix.count() == 2);
+    // A test says that it is one, over both.
+    let test = Command::new(binary("host"))
+        .args(["alerts", "test"])
+        .env("HOST_API", format!("http://127.0.0.1:{}", host.port))
+        .output()
+        .expect("its end");
+    let printed = String::from_utf8_lossy(&test.stdout).into_owned();
+    assert!(test.status.success() && printed == "webhook  taken\nmail  taken\n", "{test:?}");
+    assert!(told.recv_timeout(BOUND).expect("a test").contains("Nothing has failed"));
+    eventually(BOUND, || postfix.count() == 3);
+    let lines = host.stop();
+    assert!(told.try_recv().is_err(), "nothing else was said");
+    assert!(!lines.iter().any(|line| line.contains("secret")), "the webhook's URL is a secret");
+    let mut subjects: Vec<String> = postfix
+        .mails()
+        .iter()
+        .map(|mail| {
+            let mail = MessageParser::default().parse(mail).expect("an e-mail");
+            mail.subject().expect("a subject").to_owned()
+        })
+        .collect();
+    subjects.sort();
+    let name = &guest.topic;
+    assert_eq!(subjects[0], format!("host: 1 new failure: asked-reject ({name}@0.1.0)"));
+    assert_eq!(subjects[1], format!("host: 1 recovery: asked-reject ({name}@0.1.0)"));
+    assert_eq!(subjects[2], "host: a test");
+}
+
+#[test]
+fn alerts_that_are_not_possible_are_refused_at_the_start() {
+    for (name, text, why) in [
+        ("url", "webhook = \"hooks.slack.com/T0/secret\"", "alerts.webhook: not a URL"),
+        ("sender", "mail-to = [\"a@example.com\"]", "needs a sender"),
+        ("server", "mail-to = [\"a@example.com\"]\nmail-from = \"b@example.com\"", "needs a mail server"),
+        ("growth", "growth = 1", "2 or more"),
+        ("console", "console = \"host\"", "not a URL"),
+        ("word", "webhok = \"x\"", "did you mean webhook?"),
+    ] {
+        let config = file(&format!("alerts-{name}.toml"), format!("[alerts]\n{text}\n").as_bytes());
+        let guest = Guest::fast("alerts-no");
+        let output = Command::new(binary("host"))
+            .args(["--config", &config.display().to_string(), "--plugin", &guest.path.display().to_string()])
+            .output()
+            .expect("its end");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(why) && !said.contains("secret"), "{name}: {said}");
+    }
+}
