@@ -300,6 +300,13 @@ async fn a_build_is_tried_by_a_form() {
     let refused = browser.ask("POST", "/try", &[("content-type", &media)], body).await;
     assert_eq!(refused.status, 422);
     assert!(refused.text().contains("the build"), "{}", refused.text());
+    // A build may be larger than any other form.
+    let (media, body) = multipart(&fields, &vec![0; 6 << 20]);
+    let refused = browser.ask("POST", "/try", &[("content-type", &media)], body).await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    let large = format!("csrf={}&reason=x&which=", "x".repeat(6 << 20));
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    assert_eq!(browser.ask("POST", "/discard", &form, large).await.status, 413);
     let (media, body) = multipart(&[("csrf", "wrong"), ("which", "")], &build);
     assert_eq!(browser.ask("POST", "/try", &[("content-type", &media)], body).await.status, 403);
 }

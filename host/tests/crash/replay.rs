@@ -166,6 +166,41 @@ fn killed_in_the_middle_each_letter_is_replayed_and_the_counts_agree() {
 }
 
 #[test]
+fn a_replay_outlives_kafka_being_away() {
+    let mut rng = Rng::seeded();
+    let count = scale(2000, 20_000);
+    let kafka = Kafka::start();
+    kafka.create_topic(TOPIC, PARTITIONS, &[]);
+    let office = Office::new("replay-away", count);
+    let host = office.start(&kafka);
+    host.ready(BOUND);
+    let plan = Plan { rate: Some(count as f64 / 8.0), ramp: Plan::RAMP.to_vec(), ..Plan::default() };
+    let job = office.replay(&plan);
+    let left = count as u64 / 4 + rng.below(count as u64 / 4);
+    eventually(BOUND, || office.job(&job.id).waiting <= left);
+    kafka.stop();
+    let away = office.job(&job.id);
+    println!("Kafka went: {} waiting, {} sent, {} done", away.waiting, away.sent, away.done);
+    assert!(away.waiting > 0, "it went after everything was sent");
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(office.job(&job.id).state, JobState::Running, "it waits");
+    kafka.start_again();
+    let job = office.wait_done(&job.id, scale(2, 6) * BOUND);
+    eventually(BOUND, || kafka.lag(GROUP, TOPIC) == 0);
+    let deliveries = Deliveries::of(&host.stop());
+    let topic = on_topic(&kafka);
+    let sent: usize = topic.values().sum();
+    println!("{count} letters: {sent} records, {} unknown", job.unknown);
+    assert_eq!(
+        (job.failed, job.gone, job.waiting, topic.len(), office.open()),
+        (0, 0, 0, count, 0),
+        "{job:?}"
+    );
+    assert!(sent - count <= SIDE_BY_SIDE, "{} sent twice", sent - count);
+    assert!((0..count).all(|id| deliveries.count(id, 1) > 0), "letters that no plugin has seen");
+}
+
+#[test]
 fn where_nothing_is_killed_each_letter_is_replayed_once() {
     let count = scale(2000, 50_000);
     let kafka = Kafka::start();

@@ -17,14 +17,14 @@ use testkit::{Kafka, Process, binary, get};
 use crate::support::{BOUND, Guest, Host, file};
 
 /// A host with a desk of its own, and its command line.
-struct Desk {
-    host: Host,
+pub struct Desk {
+    pub host: Host,
     directory: PathBuf,
     token: Option<&'static str>,
 }
 
 impl Desk {
-    fn start(guest: &Guest, more: &[&str]) -> Self {
+    pub fn start(guest: &Guest, more: &[&str]) -> Self {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dlt-{}", guest.topic));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).expect("a directory");
@@ -43,7 +43,7 @@ impl Desk {
         command
     }
 
-    fn run(&self, args: &[&str], input: &[u8]) -> Output {
+    pub fn run(&self, args: &[&str], input: &[u8]) -> Output {
         let mut child = self.command(&binary("host")).arg("dlt").args(args).spawn().expect("started");
         let mut stdin = child.stdin.take().expect("an input");
         std::thread::scope(|scope| {
@@ -55,7 +55,7 @@ impl Desk {
 
     /// What a command that succeeds prints, and what it says.
     #[track_caller]
-    fn ok(&self, args: &[&str]) -> (String, String) {
+    pub fn ok(&self, args: &[&str]) -> (String, String) {
         let output = self.run(args, b"");
         let (stdout, stderr) = texts(&output);
         assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
@@ -63,12 +63,12 @@ impl Desk {
     }
 
     #[track_caller]
-    fn json(&self, args: &[&str]) -> Value {
+    pub fn json(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.ok(&[args, &["-o", "json"]].concat()).0).expect("JSON")
     }
 
     #[track_caller]
-    fn fails(&self, args: &[&str], code: i32, says: &[&str]) {
+    pub fn fails(&self, args: &[&str], code: i32, says: &[&str]) {
         let output = self.run(args, b"");
         let (stdout, stderr) = texts(&output);
         assert_eq!((output.status.code(), stdout.as_str()), (Some(code), ""), "{args:?}: {stderr}");
@@ -95,7 +95,7 @@ impl Desk {
         (child.wait().expect("its end").code(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    fn import(&self, letters: &[Letter]) {
+    pub fn import(&self, letters: &[Letter]) {
         let path = self.directory.join("letters.jsonl");
         let lines = letters.iter().map(|letter| serde_json::to_string(letter).expect("JSON") + "\n");
         fs::write(&path, lines.collect::<String>()).expect("a file");
@@ -104,13 +104,13 @@ impl Desk {
     }
 }
 
-fn texts(output: &Output) -> (String, String) {
+pub fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
 
 /// A letter of this guest's, which drives terminals where it is not escaped.
-fn letter(guest: &Guest, offset: i64, code: &str) -> Letter {
+pub fn letter(guest: &Guest, offset: i64, code: &str) -> Letter {
     let headers: Vec<(&str, Vec<u8>)> = vec![
         ("kafka_original-topic", guest.topic.clone().into_bytes()),
         ("kafka_original-partition", 0_i32.to_be_bytes().to_vec()),

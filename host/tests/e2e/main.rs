@@ -7,6 +7,7 @@ mod alerts;
 mod configuration;
 mod desk;
 mod dlt;
+mod dlt_try;
 mod embedded;
 mod groups;
 mod hostile;
