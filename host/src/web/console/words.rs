@@ -183,6 +183,7 @@ words! {
     see_open: "What of these letters is still open", "남은 미처리 건 보기";
     discard_lead: "They are given up, and can be restored.", "폐기한 건은 나중에 되돌릴 수 있습니다.";
     restore_lead: "They are open again.", "다시 미처리 상태가 됩니다.";
+    how_many: "Letters", "건수";
     letters_count: "letters", "건";
     all_letters: "This means every letter.", "모든 데드 레터가 대상입니다.";
     nothing_to_turn: "None of these letters is in the right state.", "해당하는 상태의 건이 없습니다.";
