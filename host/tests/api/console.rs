@@ -160,7 +160,7 @@ async fn every_room_is_shown_in_both_languages() {
 #[tokio::test]
 async fn nothing_that_a_message_holds_runs() {
     let letter = nasty();
-    let api = Api::with(&[letter.clone()]).await;
+    let api = Api::with(std::slice::from_ref(&letter)).await;
     let by = By { who: SCRIPT, reason: SCRIPT, now_ms: NOW };
     let group = api.desk.groups(false, NOW, &host::desk::At::First, 1).await.expect("groups").items;
     api.desk.mark_group(&group[0].id, Some(SCRIPT), None, by).await.expect("marked");

@@ -112,7 +112,7 @@ async fn what_is_no_build_or_no_selection_begins_nothing() {
     refused("/trials?code=nothing", &WASM, build(), 409, "no such letters").await;
     refused("/trials?colour=red", &WASM, build(), 400, "colour").await;
     for path in ["/trials/00ff", "/trials/zz", "/trials/00ff/letters", "/trials/%2e%2e"] {
-        assert_eq!(api.get(&path).await.status, 404, "{path}");
+        assert_eq!(api.get(path).await.status, 404, "{path}");
     }
     assert_eq!(api.found("/trials").await["items"], json!([]));
 }

@@ -16,7 +16,7 @@ const MEMBER: [&str; 2] = ["-X", "group.instance.id=desk"];
 
 /// Half of them are rejected, the others cannot be read.
 fn message(number: usize) -> Record {
-    let wrong = if number % 2 == 0 { r#""do":"reject""# } else { r#""done":true"# };
+    let wrong = if number.is_multiple_of(2) { r#""do":"reject""# } else { r#""done":true"# };
     Record::new(format!(r#"{{"id":"{number}",{wrong},"path":"{}"}}"#, "x".repeat(150)))
 }
 
