@@ -290,10 +290,4 @@ impl Element<'_> {
         let path = self.browser.of(&format!("/element/{}/attribute/{name}", self.id));
         self.browser.ask("GET", &path, &Value::Null).as_str().expect(name).to_owned()
     }
-
-    #[track_caller]
-    pub fn text(&self) -> String {
-        let path = self.browser.of(&format!("/element/{}/text", self.id));
-        self.browser.ask("GET", &path, &Value::Null).as_str().expect("a text").to_owned()
-    }
 }
