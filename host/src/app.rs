@@ -19,7 +19,7 @@ use axum::Router;
 use rdkafka::ClientConfig;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use self::bounds::{check_bounds, drain};
@@ -149,10 +149,11 @@ impl App {
     pub async fn run(self, server: Server, ready: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
         server.started(&self);
         let announcement = tokio::spawn(announce(self.health(), ready));
-        shutdown_signal().await?;
+        let mut signals = Signals::listen()?;
+        signals.recv().await;
         announcement.abort();
         eprintln!("Draining; a second signal stops at once.");
-        self.stop().await?;
+        self.stop(signals).await?;
         server.stop().await
     }
 
@@ -165,7 +166,7 @@ impl App {
     }
 
     /// Gives every partition back, drained and committed, and ends the threads.
-    async fn stop(self) -> anyhow::Result<()> {
+    async fn stop(self, mut signals: Signals) -> anyhow::Result<()> {
         self.stop.store(true, atomic::Ordering::Relaxed);
         self.trials.iter().for_each(Trials::stop);
         self.telling.iter().for_each(JoinHandle::abort);
@@ -190,8 +191,7 @@ impl App {
                 Ok(result) => result,
                 Err(_) => Err(Failure::unavailable(format!("not drained within {} s; what was under way will be repeated", bound.as_secs())).into()),
             },
-            signal = shutdown_signal() => {
-                signal?;
+            () = signals.recv() => {
                 Err(Failure::unavailable("stopped at once; what was under way will be repeated").into())
             }
         }
@@ -382,11 +382,23 @@ async fn announce(health: Vec<Arc<Health>>, ready: impl FnOnce()) {
     ready();
 }
 
-/// Completes on SIGTERM or Ctrl-C.
-async fn shutdown_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        result = tokio::signal::ctrl_c() => result,
+/// SIGTERM and Ctrl-C. One that comes while nobody waits for it is not lost.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: signal(terminate)?, interrupt: signal(interrupt)? })
+    }
+
+    /// Completes on the next one.
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

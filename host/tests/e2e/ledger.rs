@@ -112,7 +112,7 @@ fn a_replay_does_not_send_what_was_sent() {
     send(kafka, &guest, "once", "mailretry", "");
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 1);
     assert_eq!((host.handled("once"), sink.count("once")), (6, 1));
-    office.take_in(&[taken(&guest, &kafka.read_all(&guest.dead)[0])]);
+    office.wait_for(&taken(&guest, &kafka.read_all(&guest.dead)[0]));
     let job = office.wait_done(&office.replay(&Plan::default()).id);
     assert_eq!((job.failed, job.letters), (1, 1));
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 2);

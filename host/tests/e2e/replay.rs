@@ -60,7 +60,7 @@ impl Office {
     }
 
     /// Waits until the host has taken in this letter.
-    fn wait_for(&self, letter: &Letter) {
+    pub fn wait_for(&self, letter: &Letter) {
         let is_there = || self.runtime.block_on(self.desk.letter(&letter.id)).expect("a store").is_some();
         eventually(BOUND, is_there);
     }

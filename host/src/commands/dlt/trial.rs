@@ -114,7 +114,8 @@ fn tell(trial: &Trial, pass: &[Tried], fail: &[Tried]) -> Result<(), Failure> {
         output::print(format!("\n{}", one(tried)))?;
     }
     if trial.pass > 0 {
-        note(format!("send back those that pass: host dlt replay --trial {} --careful", short(&trial.id)));
+        // Ids of the same minute begin alike.
+        note(format!("send back those that pass: host dlt replay --trial {} --careful", escaped(&trial.id)));
     }
     Ok(())
 }
