@@ -84,6 +84,7 @@ fn an_operator_needs_no_mouse() {
     browser.keys("/");
     browser.keys("colour");
     press(&browser, ENTER);
+    browser.find("input[name=text][value=colour]");
     browser.reads("2 letters");
     browser.close();
     desk.stop();
