@@ -16,7 +16,7 @@ use crate::mail::{Address, Email, check};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct AlertSettings {
-    /// A webhook that takes Slack's `{"text": "…"}`. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    /// A webhook that takes Slack's `{"text": "..."}`. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
     #[schemars(with = "Option<String>", example = "https://hooks.slack.com/services/T0/B0/secret")]
     pub webhook: Option<Value>,
     /// Who gets an e-mail, through the host's mail server.
