@@ -1,9 +1,12 @@
 //! Which SMTP server, and how to get a connection that is ready for mail.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{
     AsyncSmtpConnection, Certificate, Tls, TlsParameters, TlsParametersBuilder,
@@ -62,17 +65,18 @@ impl Server {
     pub(super) async fn connect(&self, bound: Duration) -> Result<AsyncSmtpConnection, String> {
         let wrapper = if let Tls::Wrapper(parameters) = &self.tls { Some(parameters.clone()) } else { None };
         let address = (self.host.as_str(), self.port);
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1(address, Some(bound), &self.hello, wrapper, None)
-                .await
-                .map_err(|error| one_line(&format!("no connection to {self}: {error}")))?;
+        let connecting =
+            AsyncSmtpConnection::connect_tokio1(address, Some(bound), &self.hello, wrapper, None);
+        let mut connection = greeted(connecting)
+            .await
+            .map_err(|error| one_line(&format!("no connection to {self}: {error}")))?;
         let upgrade = match &self.tls {
             Tls::Required(parameters) => Some(parameters),
             Tls::Opportunistic(parameters) if connection.can_starttls() => Some(parameters),
             _ => None,
         };
         if let Some(parameters) = upgrade {
-            let secured = connection.starttls(parameters.clone(), &self.hello).await;
+            let secured = greeted(connection.starttls(parameters.clone(), &self.hello)).await;
             secured.map_err(|error| one_line(&format!("no STARTTLS with {self}: {error}")))?;
         }
         if let Some(login) = &self.login {
@@ -83,6 +87,15 @@ impl Server {
             })?;
         }
         Ok(connection)
+    }
+}
+
+/// Waits for a step that ends with EHLO. lettre 0.11 panics where a line of the answer is nothing but
+/// blanks; the connection is given up either way.
+async fn greeted<T>(step: impl Future<Output = Result<T, SmtpError>>) -> Result<T, String> {
+    match AssertUnwindSafe(step).catch_unwind().await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("its answer to EHLO cannot be read".to_owned()),
     }
 }
 

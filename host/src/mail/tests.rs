@@ -411,6 +411,13 @@ async fn a_server_without_starttls_or_login_is_transient() {
 }
 
 #[tokio::test]
+async fn a_greeting_with_a_line_of_blanks_is_transient() {
+    let address = scripted(|_| "250-hello\r\n250 \t".to_owned());
+    let mailer = mailer(address);
+    assert!(transient(mailer.send(&email(), "0").await).contains("answer to EHLO"));
+}
+
+#[tokio::test]
 async fn a_refused_login_is_transient_and_shows_no_secret() {
     let (tell, told) = channel();
     let address = scripted(move |line| match line.split(' ').next() {
