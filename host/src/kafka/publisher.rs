@@ -44,6 +44,9 @@ const RECENT: Duration = Duration::from_secs(60);
 /// How long a producer may take to look a topic up.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
+/// A record was reported as delivered without the place where it is.
+const UNPROVEN: RDKafkaErrorCode = RDKafkaErrorCode::Inconsistent;
+
 /// A topic to publish to. Clones are the same destination.
 #[derive(Debug, Clone)]
 pub struct Destination {
@@ -79,8 +82,8 @@ impl Destination {
 pub struct Placed {
     /// The partition.
     pub partition: i32,
-    /// The offset; the broker does not always tell it.
-    pub offset: Option<i64>,
+    /// The offset.
+    pub offset: i64,
 }
 
 /// What makes every batch hold one record.
@@ -283,10 +286,11 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, result: &DeliveryResult<'_>, report: Box<Report>) {
         let result = match result {
-            Ok(record) => Ok(Placed {
-                partition: record.partition(),
-                offset: Some(record.offset()).filter(|offset| *offset >= 0),
-            }),
+            // librdkafka's conclusion, not the broker's word: what was sent later was taken, so this was
+            // taken before. It was not where a topic was made again in between, whose log takes any
+            // sequence as its first. Said to be unpublished, it is published again.
+            Ok(record) if record.offset() < 0 => Err(UNPROVEN),
+            Ok(record) => Ok(Placed { partition: record.partition(), offset: record.offset() }),
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
         };
         // Nobody waits any more where the call was cut off.

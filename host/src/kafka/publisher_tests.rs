@@ -1,3 +1,4 @@
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
@@ -59,4 +60,26 @@ async fn a_producer_that_fails_for_good_under_way_is_replaced() {
     assert!(publish(&client).await.is_err());
     assert!(broken.client().fatal_error().is_some());
     assert_eq!(publish(&client).await, Ok(()));
+}
+
+/// What a topic does that is deleted and made again: refuses one record, and takes the next, which is
+/// under way already, as the first of an empty log.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_acknowledged_because_a_later_record_was_taken() {
+    let cluster = MockCluster::new(1).expect("a cluster");
+    cluster.create_topic("fatal", 1, 1).expect("a topic");
+    let mut client = client(&cluster);
+    for (key, value) in ALONE {
+        client.config.set(key, value);
+    }
+    let client = Client::new(client.config).expect("a producer");
+    assert_eq!(publish(&client).await, Ok(()));
+    cluster.broker_round_trip_time(1, Duration::from_millis(300)).expect("a slow broker");
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[refused]);
+    let (first, second) = tokio::join!(publish(&client), publish(&client));
+    assert_eq!((first, second), (Err(UNPROVEN), Ok(())));
+    let consumer: BaseConsumer = client.config.create().expect("a consumer");
+    let (_, end) = consumer.fetch_watermarks("fatal", 0, BOUND).expect("the log's end");
+    assert_eq!(end, 2, "the log holds what was acknowledged");
 }

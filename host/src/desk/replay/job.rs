@@ -218,7 +218,8 @@ impl Runner {
             match shared.publisher.publish(&to, partition, key, value, &headers).await {
                 Ok(Placed { partition, offset }) => {
                     let topic = to.name().into_owned();
-                    Fate::Sent(Sent { position, letter: letter.id.clone(), topic, partition, offset })
+                    let letter = letter.id.clone();
+                    Fate::Sent(Sent { position, letter, topic, partition, offset: Some(offset) })
                 }
                 Err(RDKafkaErrorCode::MessageSizeTooLarge) => {
                     let why = format!("{} refuses a record of its size", to.name());
