@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use serde_json::{Value, json};
-
 /// Bytes as one line of text: control characters and bytes that are not UTF-8 are escaped, so that a
 /// record can neither drive the terminal nor break out of its line.
 pub fn line(bytes: &[u8]) -> String {
@@ -42,15 +40,6 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_chunks::<2>();
     let bytes = pairs.iter().map(|[high, low]| u8::try_from(high * 16 + low).ok());
     rest.is_empty().then(|| bytes.collect())?
-}
-
-/// Bytes as JSON: a text, `{"hex": "…"}` where they are not UTF-8, or null.
-pub fn bytes_json(bytes: Option<&[u8]>) -> Value {
-    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-        None => Value::Null,
-        Some((_, Ok(text))) => Value::String(text.to_owned()),
-        Some((bytes, Err(_))) => json!({ "hex": hex(bytes) }),
-    }
 }
 
 /// Milliseconds since 1970 as `2026-11-23T14:36:49.123Z`; any `i64` is a valid moment.

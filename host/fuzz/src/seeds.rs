@@ -97,6 +97,15 @@ fn dictionary(template: &str) -> String {
         words.insert(line.to_owned());
         words.extend(line.split([' ', '{', '}', ',']).filter(|word| word.len() > 2).map(str::to_owned));
     }
-    let escaped = |word: &str| word.replace('\\', "\\\\").replace('"', "\\\"");
     words.iter().map(|word| format!("\"{}\"\n", escaped(word))).collect()
+}
+
+/// A word as libFuzzer reads it: what is not printable ASCII is `\xNN`.
+fn escaped(word: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'\\' | b'"' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => format!("\\x{byte:02X}"),
+    };
+    word.bytes().map(byte).collect()
 }

@@ -7,9 +7,10 @@ use rdkafka::message::{BorrowedMessage, Message};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::desk::bytes::Bytes;
 use crate::kafka::headers::big_integer;
 use crate::kafka::raw;
-use crate::text::{self, bytes_json};
+use crate::text;
 
 /// Writes what surrounds the value: where the record lies, when it was written, its key and headers.
 pub fn write_headers(out: &mut impl Write, message: &BorrowedMessage<'_>) -> io::Result<()> {
@@ -60,14 +61,14 @@ pub struct Json<'m> {
     /// Milliseconds since 1970.
     timestamp: Option<i64>,
     timestamp_type: Option<&'static str>,
-    key: Value,
-    value: Value,
+    key: Option<Bytes>,
+    value: Option<Bytes>,
     headers: Vec<JsonHeader>,
 }
 
 #[derive(Serialize)]
 struct JsonHeader {
-    name: Value,
+    name: Bytes,
     value: Value,
 }
 
@@ -84,20 +85,24 @@ impl<'m> Json<'m> {
                 Timestamp::CreateTime(_) => Some("CreateTime"),
                 Timestamp::LogAppendTime(_) => Some("LogAppendTime"),
             },
-            key: bytes_json(message.key()),
-            value: bytes_json(message.payload()),
+            key: message.key().map(bytes),
+            value: message.payload().map(bytes),
             headers: headers(message)
-                .map(|header| JsonHeader { name: bytes_json(Some(header.name)), value: header_json(&header) })
+                .map(|header| JsonHeader { name: bytes(header.name), value: header_json(&header) })
                 .collect(),
         }
     }
+}
+
+fn bytes(bytes: &[u8]) -> Bytes {
+    Bytes(bytes.to_vec())
 }
 
 /// A header's value for programs.
 pub fn header_json(header: &Header<'_>) -> Value {
     match known_number(header) {
         Some(Number { value, .. }) => json!(value),
-        None => bytes_json(header.value),
+        None => json!(header.value.map(bytes)),
     }
 }
 
