@@ -1,6 +1,6 @@
 //! Text that is safe and readable on a terminal, made of bytes that anyone may have written.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// Bytes as one line of text: control characters and bytes that are not UTF-8 are escaped, so that a
 /// record can neither drive the terminal nor break out of its line.
@@ -40,6 +40,11 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_chunks::<2>();
     let bytes = pairs.iter().map(|[high, low]| u8::try_from(high * 16 + low).ok());
     rest.is_empty().then(|| bytes.collect())?
+}
+
+/// `1 letter`, `2 letters`, where `one` is `letter`.
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str) -> String {
+    format!("{count} {one}{}", if count == N::from(1) { "" } else { "s" })
 }
 
 /// Milliseconds since 1970 as `2026-11-23T14:36:49.123Z`; any `i64` is a valid moment.

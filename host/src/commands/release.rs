@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             .help("a key is held after a dead letter, where its plugin has on-dead = \"hold\""));
     }
     commit(&session, &group, &changed)?;
-    note(format_args!("released {released} key{} of {topic}", if released == 1 { "" } else { "s" }));
+    note(format_args!("released {} of {topic}", text::counted(released, "key")));
     Ok(())
 }
 

@@ -26,8 +26,8 @@ async fn a_preview_says_where_letters_would_go() {
     );
     let warnings = source["warnings"].to_string();
     for says in [
-        "1 letters that were replayed 10 times",
-        "1 letters that have no value any more",
+        "1 letter, replayed 10 times",
+        "1 letter, with no value any more",
         "Kafka does not say which other groups read them",
     ] {
         assert!(warnings.contains(says), "no {says:?} in {warnings}");
@@ -57,10 +57,7 @@ async fn a_job_is_begun_paused_resumed_and_ended() {
         (&job["letters"], &job["state"], &job["plan"]["ramp"]),
         (&json!(4), &json!("running"), &json!([1, 2]))
     );
-    assert_eq!(
-        job["warnings"],
-        json!(["left out: 1 letters that were replayed 10 times before, or more often"])
-    );
+    assert_eq!(job["warnings"], json!(["left out: 1 letter, replayed 10 times before, or more often"]));
     let turn = async |what: &str| api.post(&format!("/jobs/{id}/{what}"), &json!({ "reason": "x" })).await;
     assert_eq!(turn("pause").await.json()["state"], "paused");
     turn("pause").await.is_problem(409, "paused already");

@@ -467,8 +467,8 @@ fn other_groups_that_read_the_topic_are_named() {
     let checked = check(&Plan::default()).expect("possible");
     assert_eq!(checked.topics, [TopicShare { topic: guest.topic.clone(), letters: 3 }]);
     let expected = [
-        "left out: 1 letters that were replayed 10 times before, or more often".to_owned(),
-        "left out: 1 letters that have no value any more: the dead-letter topic refused it for its size"
+        "left out: 1 letter, replayed 10 times before, or more often".to_owned(),
+        "left out: 1 letter, with no value any more: the dead-letter topic refused it for its size"
             .to_owned(),
         format!(
             "group rep-billing reads {} as well: it will get these messages again; --to retry sends them to {} alone",

@@ -11,6 +11,7 @@ use crate::desk::Filter;
 use crate::desk::jobs::{Plan, Target};
 use crate::desk::replay::Check;
 use crate::error::Failure;
+use crate::text::counted;
 use crate::web::api::Started;
 
 /// Arguments of `host dlt replay`.
@@ -117,7 +118,7 @@ pub async fn send(client: &Client, which: &Which, how: &How) -> Result<(), Failu
         json!({ "filter": filter, "plan": plan, "reason": how.reason, "all": all, "trial": trial });
     let preview: Check = client.post("/jobs/preview", &body).await?;
     for share in &preview.topics {
-        note(format!("{} letters to {}", share.letters, escaped(&share.topic)));
+        note(format!("{} to {}", counted(share.letters, "letter"), escaped(&share.topic)));
     }
     preview.warnings.iter().for_each(|warning| note(format!("warning: {}", escaped(warning))));
     if preview.letters == 0 {
@@ -126,7 +127,7 @@ pub async fn send(client: &Client, which: &Which, how: &How) -> Result<(), Failu
         )
         .help("see which there are: host dlt list, with the same filters"));
     }
-    agreed(&format!("Replay {} letters?", preview.letters), preview.letters, how.yes)?;
+    agreed(&format!("Replay {}?", counted(preview.letters, "letter")), preview.letters, how.yes)?;
     let Started { job, .. } = client.post("/jobs", &body).await?;
     if !how.detach {
         return follow::run(client, job, how.output).await;

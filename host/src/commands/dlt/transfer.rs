@@ -12,6 +12,7 @@ use super::select::{Select, query};
 use crate::commands::output::{note, unwritable};
 use crate::desk::State;
 use crate::error::Failure;
+use crate::text::counted;
 use crate::web::api::Imported;
 
 /// Arguments of `host dlt export`.
@@ -61,7 +62,7 @@ pub async fn export(client: &Client, args: Export) -> Result<(), Failure> {
             letters
         }
     };
-    note(format!("exported {letters} letters"));
+    note(format!("exported {}", counted(letters, "letter")));
     Ok(())
 }
 
@@ -94,7 +95,7 @@ pub async fn import(client: &Client, args: Import) -> Result<(), Failure> {
         _ => Body::wrap_stream(ReaderStream::new(tokio::io::stdin())),
     };
     let Imported { new, known } = client.upload("/letters/import", body).await?;
-    note(format!("imported {new} letters; {known} were there already"));
+    note(format!("imported {}; {known} were there already", counted(new, "letter")));
     Ok(())
 }
 

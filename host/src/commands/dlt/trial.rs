@@ -16,6 +16,7 @@ use crate::desk::trial::{Trial, TrialState, Tried};
 use crate::desk::{Filter, Page, State};
 use crate::error::Failure;
 use crate::plugin::told;
+use crate::text::counted;
 use crate::web::api::WASM;
 
 /// How often the trial is looked at.
@@ -157,7 +158,8 @@ fn ended(trial: &Trial) -> Result<(), Failure> {
     match trial.state {
         TrialState::Done if trial.pass == trial.letters => Ok(()),
         TrialState::Done => {
-            Err(Failure::unavailable(format!("{} letters do not pass", trial.letters - trial.pass)))
+            let failed = counted(trial.letters - trial.pass, "letter");
+            Err(Failure::unavailable(format!("not passed: {failed}")))
         }
         state => {
             let why = if trial.why.is_empty() { String::new() } else { format!(": {}", escaped(&trial.why)) };

@@ -8,6 +8,7 @@ use crate::commands::ask;
 use crate::commands::output::note;
 use crate::desk::{Filter, State};
 use crate::error::Failure;
+use crate::text::counted;
 use crate::web::api::Turned;
 
 /// Arguments of `host dlt discard`.
@@ -46,12 +47,12 @@ pub struct Restore {
 pub async fn discard(client: &Client, args: Discard) -> Result<(), Failure> {
     let filter = args.select.some(args.all)?;
     let open = Filter { state: Some(State::Open), ..filter.clone() };
-    let letters = count(client, &open, "open").await?;
+    let found = count(client, &open, "open").await?;
     let reason = reason(args.reason)?;
-    agreed(&format!("Discard {letters} letters?"), letters, args.yes)?;
+    agreed(&format!("Discard {}?", counted(found, "letter")), found, args.yes)?;
     let body = json!({ "filter": filter, "reason": reason, "all": args.all });
-    let Turned { letters } = client.post("/letters/discard", &body).await?;
-    note(format!("discarded {letters} letters; host dlt restore opens them again"));
+    let turned: Turned = client.post("/letters/discard", &body).await?;
+    note(format!("discarded {}; host dlt restore opens them again", counted(turned.letters, "letter")));
     Ok(())
 }
 
@@ -59,11 +60,11 @@ pub async fn discard(client: &Client, args: Discard) -> Result<(), Failure> {
 pub async fn restore(client: &Client, args: Restore) -> Result<(), Failure> {
     let filter = args.select.some(args.all)?;
     let discarded = Filter { state: Some(State::Discarded), ..filter.clone() };
-    let letters = count(client, &discarded, "discarded").await?;
-    agreed(&format!("Restore {letters} letters?"), letters, args.yes)?;
+    let found = count(client, &discarded, "discarded").await?;
+    agreed(&format!("Restore {}?", counted(found, "letter")), found, args.yes)?;
     let body = json!({ "filter": filter, "reason": args.reason, "all": args.all });
-    let Turned { letters } = client.post("/letters/restore", &body).await?;
-    note(format!("restored {letters} letters"));
+    let turned: Turned = client.post("/letters/restore", &body).await?;
+    note(format!("restored {}", counted(turned.letters, "letter")));
     Ok(())
 }
 

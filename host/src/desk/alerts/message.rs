@@ -70,7 +70,7 @@ fn counted(number: usize, what: &str) -> String {
 
 fn one(event: Event, group: &Group, console: Option<&str>) -> String {
     let (code, plugin) = (line(&group.code), line(&group.plugin));
-    let letters = |number: u64| format!("{number} open {}", if number == 1 { "letter" } else { "letters" });
+    let letters = |number: u64| text::counted(number, "open letter");
     let since = group.oldest_open_ms.map(minute).unwrap_or_default();
     let what = match event {
         Event::New { .. } => format!("NEW: {code} ({plugin}), {} since {since}", letters(group.open)),

@@ -43,7 +43,7 @@ impl Batch {
 
 fn line(count: usize, last: &Letter) -> String {
     let group = last.failure_group.get(..8).unwrap_or_default();
-    let letters = if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") };
+    let letters = text::counted(count, "dead letter");
     let (code, plugin) = (text::line(last.code.as_bytes()), text::line(last.plugin.as_bytes()));
     let place = last.place.as_ref().map(|place| {
         format!(", the last one at offset {} of {} {}", place.offset, place.topic, place.partition)

@@ -12,7 +12,9 @@ use crate::desk::filter::{self, Filter, Where};
 use crate::desk::jobs::{self, Plan, Target};
 use crate::desk::{Desk, State, desk_failed};
 use crate::error::Failure;
+use crate::kafka::errors;
 use crate::plugin::subscription;
+use crate::text::counted;
 
 /// What a replay would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -47,9 +49,9 @@ pub struct Source {
 
 /// Why letters that are asked for are left out, and the condition of those.
 const LEFT_OUT: [(&str, &str); 3] = [
-    (jobs::CUT, "have no value any more: the dead-letter topic refused it for its size"),
-    (jobs::STRAY, "do not say which topic they come from"),
-    (jobs::TAKEN, "are in another job that may still send them: cancel it first"),
+    (jobs::CUT, "with no value any more: the dead-letter topic refused it for its size"),
+    (jobs::STRAY, "from nobody knows which topic"),
+    (jobs::TAKEN, "in another job that may still send them: cancel it first"),
 ];
 
 impl Replayer {
@@ -98,7 +100,10 @@ impl Replayer {
         let readers = match readers {
             Ok(Ok(readers)) => readers,
             Ok(Err(error)) => {
-                return vec![format!("Kafka does not say which other groups read them: {error}")];
+                return vec![format!(
+                    "Kafka does not say which other groups read them: {}",
+                    errors::reason(&error)
+                )];
             }
             Err(_) => return vec!["nobody knows which other groups read them".to_owned()],
         };
@@ -124,7 +129,10 @@ impl Replayer {
         for source in sources {
             if let Ok(None) = self.partitions(&source.topic).await {
                 let Source { topic, letters, .. } = source;
-                warnings.push(format!("there is no topic {topic}: its {letters} letters stay open"));
+                warnings.push(format!(
+                    "there is no topic {topic}, so these stay open: {}",
+                    counted(*letters, "letter")
+                ));
             }
         }
         warnings
@@ -155,7 +163,7 @@ fn retry_topics(routes: &[Route], sources: &[Source]) -> Result<BTreeMap<String,
     let topics = sources.iter().map(|source| {
         let found = Route::retry_topic(routes, &source.topic, &source.group);
         found.map(|to| (to.name().into_owned(), source.letters)).map_err(|why| {
-            Failure::usage(format!("{} letters cannot be sent to a retry topic: {why}", source.letters))
+            Failure::usage(format!("not possible for {}: {why}", counted(source.letters, "letter")))
                 .help(format!("send them to their own topic, {}: --to source", source.topic))
         })
     });
@@ -212,7 +220,7 @@ impl Desk {
         let mut with = Where::of(&open);
         let most = with.next(i64::from(plan.most_replays));
         with.must(format!("replays >= {most}"));
-        let often = format!("were replayed {} times before, or more often", plan.most_replays);
+        let often = format!("replayed {} times before, or more often", plan.most_replays);
         left_out.extend(self.left(with, &often).await?);
         for (condition, why) in LEFT_OUT {
             let mut with = Where::of(&open);
@@ -225,7 +233,7 @@ impl Desk {
     async fn left(&self, with: Where, why: &str) -> sqlx::Result<Option<String>> {
         let sql = format!("SELECT COUNT(*) FROM letters {}", with.sql());
         let count: i64 = filter::scalar(sql, &with).fetch_one(&self.pool).await?;
-        Ok((count > 0).then(|| format!("left out: {count} letters that {why}")))
+        Ok((count > 0).then(|| format!("left out: {}, {why}", counted(count.unsigned_abs(), "letter"))))
     }
 }
 
