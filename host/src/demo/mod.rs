@@ -28,7 +28,7 @@ pub struct Args {
     /// Where the producer's API answers
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub producer_listen: SocketAddr,
-    /// Where health checks and the mailbox answer
+    /// Where the console, the mailbox and health checks answer
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
 }
@@ -44,23 +44,25 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let listener = app::bind(args.listen, "--listen").await?;
     let (producer, address) = (api.local_addr()?, listener.local_addr()?);
     let broker = MockCluster::new(1).context("cannot start the embedded broker")?;
-    let kafka = embedded(&broker);
     let (mailbox, smtp) =
         Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
 
-    let server = Server::start(listener, None, mailbox::router(mailbox, producer));
+    // Its topics begin anew each time, and so would be taken for the last ones.
+    let store = tempfile::tempdir().context("cannot make a directory for what the demo keeps")?;
     let run = RunArgs {
         plugins,
-        kafka,
+        kafka: embedded(&broker),
         auto_offset_reset: OffsetReset::Earliest,
         create_topics: true,
-        desk: false,
+        // Elsewhere it would need a token.
+        desk: address.ip().is_loopback(),
         listen: address,
         mail_url: Some(format!("smtp://{smtp}")),
-        // Its topics begin anew each time, and so would be taken for the last ones.
-        store: None,
+        store: Some(format!("sqlite:{}", store.path().join("host.db").display())),
         found: None,
     };
+    let server =
+        Server::start(listener, app::access(&run, address)?, mailbox::router(mailbox, producer, run.desk));
     // First of all: the producer then finds the topics it needs.
     let app = App::start(&run).await?;
     let settings = producer::Settings::new(&run.kafka.bootstrap_servers);
@@ -73,19 +75,23 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     eprintln!("  broker   embedded, in memory: for trying out, never for production");
     eprintln!("  producer http://{producer}");
     eprintln!("  mailbox  http://{address}/demo/mailbox");
-    app.run(server, move || announce(producer, address, started)).await?;
+    app.run(server, move || announce(producer, address, run.desk, started)).await?;
     // The producer ends with its own drain; it may have ended already.
     let _ = stop.send(());
     serving.await??;
     Ok(())
 }
 
-fn announce(producer: SocketAddr, address: SocketAddr, started: Instant) {
+fn announce(producer: SocketAddr, address: SocketAddr, has_console: bool, started: Instant) {
+    let fails = format!(
+        "With \"to\":\"nobody\" it fails, and is kept: mend it and send it back at http://{address}/\n\n"
+    );
+    let fails = if has_console { &fails } else { "" };
     eprintln!(
         "Ready in {:.1} s. Try it, and then look at http://{address}/demo/mailbox\n\n  \
          curl http://{producer}/api/emails/send -H 'Content-Type: application/json' \\\n    \
          -d '{{\"from\":\"me@example.com\",\"to\":\"you@example.com\",\"subject\":\"Hello\",\"body\":\"It works.\"}}'\n\n\
-         Ctrl-C ends it.",
+         {fails}Ctrl-C ends it.",
         started.elapsed().as_secs_f64()
     );
 }

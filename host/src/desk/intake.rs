@@ -223,8 +223,10 @@ impl Member {
             }
             Err(error) => {
                 self.look_at = Instant::now() + LOOK_AGAIN;
-                let is_connection = error.rdkafka_error_code().is_some_and(errors::is_connection);
-                if !is_connection && self.unseen.is_due() {
+                // The embedded broker keeps no list of groups, and nobody else reaches it.
+                let is_quiet =
+                    |code| errors::is_connection(code) || code == RDKafkaErrorCode::UnsupportedFeature;
+                if !error.rdkafka_error_code().is_some_and(is_quiet) && self.unseen.is_due() {
                     tracing::warn!(group, %error, "cannot see who else keeps this group's dead letters");
                 }
             }

@@ -34,6 +34,11 @@ fn an_e_mail_shows_up_by_itself_and_runs_nothing() {
         browser.reads(&subject);
         assert!(browser.run("return window.xss ?? null").is_null());
         browser.picture(&format!("mailbox-{lang}"));
+        let fails = json.replace("you@example.com", "nobody");
+        assert_eq!(post(port, "/api/emails/send", &fails).expect("an answer").status, 200);
+        browser.run("document.querySelector('.lead a').click()");
+        browser.reads("smtp-permanent");
+        browser.picture(&format!("mailbox-console-{lang}"));
         browser.close();
     }
     demo.terminate();

@@ -1,5 +1,6 @@
 //! On the embedded broker: the demo, and the retry path on a broker that is not Kafka.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -7,9 +8,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use testkit::{Process, eventually, get, post, request};
+use serde_json::Value;
+use testkit::{Process, binary, eventually, get, post, request};
 
-use crate::support::{BOUND, Guest, SHUTDOWN, between};
+use crate::support::{BOUND, Guest, SHUTDOWN, between, file};
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
@@ -45,6 +47,53 @@ fn the_demo_catches_the_mail_it_was_asked_for() {
     );
     demo.wait_for(|line| line.contains("SMS 발송: from=1, to=2"), BOUND);
     assert_eq!(demo.count(|line| line.contains("이메일 발송: from=me@example.com")), 1);
+    demo.terminate();
+    assert!(demo.wait(SHUTDOWN).success());
+}
+
+#[test]
+fn the_demo_keeps_what_fails_and_it_can_be_mended_and_sent_back() {
+    let mut demo = Process::start("host", &["demo", "--listen", ANY_PORT, "--producer-listen", ANY_PORT]);
+    demo.wait_for(|line| line.starts_with("With \"to\":\"nobody\" it fails"), BOUND);
+    let (producer, host) = (port(&demo, "  producer", "/none"), port(&demo, "  mailbox", "/demo"));
+    let body = r#"{"from":"me@example.com","to":"nobody","subject":"s","body":"It fails."}"#;
+    assert_eq!(post(producer, "/api/emails/send", body).expect("an answer").status, 200);
+    let letters = || {
+        let answer = get(host, "/api/v1/letters?state=open").ok()?;
+        let letters: Value = serde_json::from_str(&answer.text()).ok()?;
+        letters["items"][0]["id"].as_str().map(str::to_owned)
+    };
+    eventually(BOUND, || letters().is_some());
+    let console = request(host, "GET", "/", &[("accept", "text/html")], b"").expect("a page").text();
+    assert!(console.contains("is not an e-mail address"), "{console}");
+
+    let mended = file("embedded-mended.json", body.replace("nobody", "you@example.com").as_bytes());
+    let edit = Command::new(binary("host"))
+        .args(["dlt", "edit", &letters().expect("a letter"), "--replay", "--yes", "--value"])
+        .arg(mended)
+        .env("HOST_API", format!("http://127.0.0.1:{host}"))
+        .output()
+        .expect("its end");
+    assert!(edit.status.success(), "{edit:?}");
+    eventually(BOUND, || get(host, "/demo/mailbox").is_ok_and(|answer| answer.text().contains("It fails.")));
+    assert_eq!(demo.count(|line| line.contains(" WARN ")), 0, "nothing to worry a newcomer");
+    demo.terminate();
+    assert!(demo.wait(SHUTDOWN).success());
+}
+
+/// Elsewhere it would need a token.
+#[test]
+fn the_demo_has_its_console_on_loopback_alone() {
+    let mut demo = Process::start("host", &["demo", "--listen", "0.0.0.0:0", "--producer-listen", ANY_PORT]);
+    demo.wait_for(|line| line.starts_with("Ctrl-C ends it."), BOUND);
+    assert_eq!(demo.count(|line| line.contains("console") || line.contains("nobody")), 0);
+    let line = demo.wait_for(|line| line.starts_with("  mailbox"), BOUND);
+    let host = between(&line, "http://0.0.0.0:", "/demo").and_then(|port| port.parse().ok()).expect("a port");
+    for path in ["/", "/api/v1/letters"] {
+        assert_eq!(get(host, path).expect("an answer").status, 404, "{path}");
+    }
+    let page = request(host, "GET", "/demo/mailbox", &[("accept", "text/html")], b"").expect("a page");
+    assert!(page.status == 200 && !page.text().contains("nobody"), "{}", page.text());
     demo.terminate();
     assert!(demo.wait(SHUTDOWN).success());
 }

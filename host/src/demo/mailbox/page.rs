@@ -23,7 +23,7 @@ pub(super) const SCRIPT: &str = include_str!("../../../templates/mailbox.js");
 /// `STYLE` and `SCRIPT`; a test says the new one when a file changes.
 pub(super) const POLICY: &str = concat!(
     "default-src 'none'; ",
-    "style-src 'sha256-RL1vRc+bfysD/XgeLcJcBuS4pKKcy9TuMTGN8zlnlyY='; ",
+    "style-src 'sha256-1UexBw3avLAIm7epSxwmCib7X4A+Nd5gTjvVPRa03r8='; ",
     "script-src 'sha256-PXXrCbOIHkBmGLgNAAUPp7az21oKwqrqbbdxruf+NPU='; ",
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 );
@@ -32,12 +32,13 @@ pub(super) const POLICY: &str = concat!(
 struct Shown {
     mailbox: Mailbox,
     producer: SocketAddr,
+    has_console: bool,
 }
 
 /// Serves `GET /demo/mailbox`: HTML where the client accepts it, else a JSON array, newest first.
-/// `producer` is where the page's example sends its POST.
-pub fn router(mailbox: Mailbox, producer: SocketAddr) -> Router {
-    Router::new().route("/demo/mailbox", get(show)).with_state(Shown { mailbox, producer })
+/// `producer` is where the page's example sends its POST. The page leads to the console, where there is one.
+pub fn router(mailbox: Mailbox, producer: SocketAddr, has_console: bool) -> Router {
+    Router::new().route("/demo/mailbox", get(show)).with_state(Shown { mailbox, producer, has_console })
 }
 
 async fn show(State(shown): State<Shown>, headers: HeaderMap) -> Response {
@@ -63,7 +64,8 @@ fn html(shown: &Shown, headers: &HeaderMap) -> Response {
     }
     let mails = shown.mailbox.mails();
     let example = words.example(shown.producer);
-    let page = Page { words, run, smtp: shown.mailbox.smtp, example, mails: &mails };
+    let page =
+        Page { words, run, smtp: shown.mailbox.smtp, example, has_console: shown.has_console, mails: &mails };
     match page.render() {
         Ok(page) => {
             let headers = [
@@ -88,6 +90,7 @@ struct Page<'a> {
     run: u64,
     smtp: SocketAddr,
     example: String,
+    has_console: bool,
     mails: &'a [Arc<Mail>],
 }
 
@@ -102,6 +105,8 @@ struct Words {
     none_yet: &'static str,
     none_yet_lead: &'static str,
     another: &'static str,
+    fails: &'static str,
+    console: &'static str,
     copy: &'static str,
     copied: &'static str,
     lost: &'static str,
@@ -131,6 +136,8 @@ const ENGLISH: Words = Words {
     none_yet: "No e-mail yet",
     none_yet_lead: "Send the first one from a terminal. It shows up here by itself.",
     another: "Send another one",
+    fails: "An e-mail to “nobody” fails: mend it and send it back in",
+    console: "the console",
     copy: "Copy",
     copied: "Copied",
     lost: "The host is not answering. This page catches up when it is back.",
@@ -160,6 +167,8 @@ const KOREAN: Words = Words {
     none_yet: "아직 받은 메일이 없습니다",
     none_yet_lead: "터미널에서 첫 메일을 보내 보세요. 도착하면 화면에 바로 나타납니다.",
     another: "메일 더 보내기",
+    fails: "받는 사람을 “nobody”로 하면 실패합니다. 고쳐서 다시 보내 보세요:",
+    console: "콘솔",
     copy: "복사",
     copied: "복사됨",
     lost: "호스트가 응답하지 않습니다. 다시 연결되면 화면이 저절로 갱신됩니다.",

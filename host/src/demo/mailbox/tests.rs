@@ -19,7 +19,7 @@ impl Demo {
         let (mailbox, smtp) = Mailbox::start_within("127.0.0.1:0", bounds).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
-        let app = router(mailbox, "127.0.0.1:8080".parse().unwrap());
+        let app = router(mailbox, "127.0.0.1:8080".parse().unwrap(), true);
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { mailer: Mailer::from_url(&format!("smtp://{smtp}"), None).unwrap(), http }
     }
