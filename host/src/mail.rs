@@ -8,6 +8,7 @@ mod transaction;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,8 @@ use lettre::transport::smtp::commands::Rset;
 use lettre::transport::smtp::extension::Extension;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{timeout, timeout_at};
 
 use self::compose::Composed;
 use self::server::Server;
@@ -27,11 +28,13 @@ use crate::error::Failure;
 
 /// How many connections are open to the server at once; further e-mails wait for one.
 const CONNECTIONS: usize = 10;
+/// How many e-mails have a turn at once: one on each connection, and as many that come next.
+const TURNS: usize = 2 * CONNECTIONS;
 /// Longest a connection waits unused before it is given up.
 const IDLE: Duration = Duration::from_secs(60);
 /// Bound on asking a kept connection whether it still lives.
 const COURTESY: Duration = Duration::from_secs(2);
-/// Bound on one e-mail: waiting for a connection, connecting, login, sending, the server's answer.
+/// Bound on one e-mail: waiting for its turn or a connection, connecting, login, sending, the server's answer.
 /// Below the bound on a call, so that the plugin hears of it.
 const SEND_BOUND: Duration = Duration::from_secs(8);
 /// Characters kept of a server's words.
@@ -139,8 +142,15 @@ pub fn check(email: &Email, name: &str) -> Result<String, MailError> {
 pub struct Mailer {
     server: Server,
     bound: Duration,
+    turns: Arc<Semaphore>,
     slots: Semaphore,
     idle: Mutex<Vec<Idle>>,
+}
+
+/// Leave to send one e-mail soon, for those of whom not many may be about to.
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+    until: tokio::time::Instant,
 }
 
 struct Idle {
@@ -159,35 +169,64 @@ impl Mailer {
         Ok(Self {
             server: Server::from_url(url, ca)?,
             bound: SEND_BOUND,
+            turns: Arc::new(Semaphore::new(TURNS)),
             slots: Semaphore::new(CONNECTIONS),
             idle: Mutex::new(Vec::new()),
         })
     }
 
-    /// Replaces the bound on one e-mail, from waiting for a connection to the server's answer; 8 s.
+    /// Replaces the bound on one e-mail, from waiting for its turn or a connection to the server's answer; 8 s.
     #[must_use]
     pub fn with_bound(mut self, bound: Duration) -> Self {
         self.bound = bound;
         self
     }
 
-    /// Sends one e-mail and waits for the server to take it. `name` is the first part of its
-    /// `Message-ID`, the same for the same e-mail, so that one which arrives twice can be recognised.
+    /// Sends one e-mail and waits for the server to take it. `name` is the first part of
+    /// its `Message-ID`, the same for the same e-mail, so that one which arrives twice can be recognised.
     ///
     /// After the bound, or when the returned future is dropped, the connection is closed.
     ///
     /// # Errors
     /// It was not taken for anybody; [`MailError::Unknown`] where nobody can say.
     pub async fn send(&self, email: &Email, name: &str) -> Result<Receipt, MailError> {
+        self.send_until(tokio::time::Instant::now() + self.bound, email, name).await
+    }
+
+    /// Waits until fewer than 20 others have a turn; on any runtime.
+    ///
+    /// # Errors
+    /// [`MailError::Transient`]: not within the bound.
+    pub async fn turn(&self) -> Result<Turn, MailError> {
+        let until = tokio::time::Instant::now() + self.bound;
+        match timeout_at(until, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Turn { _permit: permit, until }),
+            Ok(Err(_)) => Err(self.closed()),
+            Err(_) => Err(MailError::Transient(self.too_late())),
+        }
+    }
+
+    /// [`Mailer::send`] for whoever has waited for the turn; the bound began with that.
+    ///
+    /// # Errors
+    /// Those of [`Mailer::send`].
+    pub async fn send_in(&self, turn: Turn, email: &Email, name: &str) -> Result<Receipt, MailError> {
+        self.send_until(turn.until, email, name).await
+    }
+
+    async fn send_until(
+        &self,
+        until: tokio::time::Instant,
+        email: &Email,
+        name: &str,
+    ) -> Result<Receipt, MailError> {
         let mail = compose::compose(email, name).map_err(MailError::Permanent)?;
         let begun = AtomicBool::new(false);
-        let sent = timeout(self.bound, self.deliver(&mail, &begun)).await.unwrap_or_else(|_| {
-            let bound = self.bound.as_secs_f64();
-            let text = format!("{self} did not take the e-mail within {bound} s");
+        let sent = timeout_at(until, self.deliver(&mail, &begun)).await.unwrap_or_else(|_| {
             Err(if begun.load(Ordering::Relaxed) {
-                MailError::Unknown(text)
+                MailError::Unknown(self.too_late())
             } else {
-                MailError::Transient(text)
+                MailError::Transient(self.too_late())
             })
         })?;
         match sent {
@@ -200,8 +239,7 @@ impl Mailer {
     }
 
     async fn deliver(&self, mail: &Composed, begun: &AtomicBool) -> Result<Answer, MailError> {
-        let closed = |_| MailError::Transient(format!("{self}: the mailer is closed"));
-        let _slot = self.slots.acquire().await.map_err(closed)?;
+        let _slot = self.slots.acquire().await.map_err(|_| self.closed())?;
         // The connection is owned here and goes back only after a whole conversation: one that is cut
         // off by the bound closes with this future. (lettre's pool keeps such a connection, and the
         // next e-mail on it would read the answers meant for the last one.)
@@ -220,6 +258,14 @@ impl Mailer {
             self.keep(connection);
         }
         held.map_err(|error| self.classify(&error, begun.load(Ordering::Relaxed)))
+    }
+
+    fn too_late(&self) -> String {
+        format!("{self} did not take the e-mail within {} s", self.bound.as_secs_f64())
+    }
+
+    fn closed(&self) -> MailError {
+        MailError::Transient(format!("{self}: the mailer is closed"))
     }
 
     /// A kept connection that still answers; a transaction that was refused on it ends here, beside

@@ -400,6 +400,24 @@ async fn at_most_ten_connections_and_every_email_arrives() {
 }
 
 #[tokio::test]
+async fn at_most_twenty_have_a_turn_and_the_next_waits_no_longer_than_the_bound() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mailer = mailer(silent.local_addr().unwrap()).with_bound(Duration::from_millis(300));
+    let mut turns = Vec::new();
+    for _ in 0..TURNS {
+        turns.push(mailer.turn().await.unwrap());
+    }
+    let asked = Instant::now();
+    let late = mailer.turn().await.err().expect("no turn");
+    assert_eq!(late.to_string(), format!("{mailer} did not take the e-mail within 0.3 s"));
+    assert!(asked.elapsed() >= Duration::from_millis(300));
+    turns.pop();
+    let turn = mailer.turn().await.unwrap();
+    transient(mailer.send_in(turn, &email(), "0").await);
+    assert!(mailer.turn().await.is_ok(), "it is given back");
+}
+
+#[tokio::test]
 async fn a_server_without_starttls_or_login_is_transient() {
     let (mailer, _mails) = serve(ok, ok);
     let address = mailer.to_string().replace("smtp://", "");

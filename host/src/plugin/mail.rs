@@ -1,6 +1,8 @@
 //! The contract's `mail` import.
 
 pub mod grant;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use super::bindings::consumer::plugin::mail;
 use super::call::{Call, Outside, Services};
 use super::capture::Capture;
 use super::limits::Exceeded;
+use crate::config::plugin::Unsettled;
 use crate::effect::{Content, Digest, Key, Performed, Record, Recorded};
 use crate::mail::{self as host_mail, MailError};
 use crate::metrics;
@@ -37,7 +40,9 @@ impl mail::Host for Call {
                 Ok(()) => {
                     let key = self.effect(digest(&email));
                     let sent = match &outside {
-                        Outside::Sent(services) => send(services, &grant, key, email).await,
+                        Outside::Sent(services) => {
+                            send(services, &grant, self.grants.unsettled, key, email).await
+                        }
                         Outside::Captured(_) => capture(&self.output.capture(), &grant, &key, &email),
                     };
                     let sent = sent.inspect_err(|_| metrics::mail(&plugin, "not-tried"))?;
@@ -72,6 +77,7 @@ fn name_of(outside: &Outside, sent: &Result<mail::Receipt, MailError>) -> &'stat
 async fn send(
     services: &Services,
     grant: &Arc<MailGrant>,
+    unsettled: Unsettled,
     key: Key,
     email: host_mail::Email,
 ) -> wasmtime::Result<Result<mail::Receipt, MailError>> {
@@ -81,12 +87,24 @@ async fn send(
     };
     let (mailer, grant) = (Arc::clone(mailer), Arc::clone(grant));
     let name = key.id();
+    // What a crash leaves in doubt is written down before it is sent. Where a person has to look at it, it is no
+    // more than keeps the connections busy.
+    let turn = match unsettled {
+        Unsettled::DeadLetter => Some(mailer.turn().await),
+        Unsettled::Send => None,
+    };
     let sending = async move {
         // Counted here: what was sent by an earlier try is not sent, and counts no more.
         if let Err(too_many) = grant.count() {
             return Performed::Failed(NotSent::TooMany(too_many));
         }
-        match mailer.send(&grant.redirected(email), &name).await {
+        let email = grant.redirected(email);
+        let sent = match turn {
+            None => mailer.send(&email, &name).await,
+            Some(Ok(turn)) => mailer.send_in(turn, &email, &name).await,
+            Some(Err(late)) => Err(late),
+        };
+        match sent {
             Ok(receipt) => Performed::Done(receipt),
             Err(error @ MailError::Unknown(_)) => Performed::Unknown(NotSent::Mail(error)),
             Err(error) => Performed::Failed(NotSent::Mail(error)),
