@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use host::desk::Letter;
 use host::desk::letter::{Place, Record};
+use host::text::counted;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -100,7 +101,7 @@ impl Desk {
         let lines = letters.iter().map(|letter| serde_json::to_string(letter).expect("JSON") + "\n");
         fs::write(&path, lines.collect::<String>()).expect("a file");
         let (_, said) = self.ok(&["import", path.to_str().expect("UTF-8")]);
-        assert!(said.contains(&format!("imported {} letters", letters.len())), "{said}");
+        assert!(said.contains(&format!("imported {};", counted(letters.len(), "letter"))), "{said}");
     }
 }
 

@@ -483,7 +483,7 @@ fn other_groups_that_read_the_topic_are_named() {
     office.replay(&Plan { rate: Some(0.001), ..Plan::default() });
     let checked = check(&Plan::default()).expect("possible");
     assert_eq!(checked.letters, 0);
-    assert!(checked.warnings[2].contains("are in another job"), "{:?}", checked.warnings);
+    assert!(checked.warnings[2].contains("3 letters, in another job"), "{:?}", checked.warnings);
 }
 
 #[test]
