@@ -169,3 +169,34 @@ impl OffsetReset {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// clap's own check of this is not in release builds: there one of the two goes unheard.
+    #[test]
+    fn no_command_has_two_flags_of_one_name() {
+        let mut commands = vec![Cli::command()];
+        let mut count = 0;
+        while let Some(command) = commands.pop() {
+            let (mut ids, mut flags) = (BTreeSet::new(), BTreeSet::new());
+            for arg in command.get_arguments() {
+                let (name, id) = (command.get_name(), arg.get_id());
+                assert!(ids.insert(id), "{name}: {id}");
+                let long = arg.get_long().map(|long| format!("--{long}"));
+                let short = arg.get_short().map(|short| format!("-{short}"));
+                for flag in long.into_iter().chain(short) {
+                    assert!(flags.insert(flag.clone()), "{name}: {flag}");
+                }
+            }
+            commands.extend(command.get_subcommands().cloned());
+            count += 1;
+        }
+        assert!(count > 30, "{count} commands");
+    }
+}

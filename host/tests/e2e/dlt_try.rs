@@ -33,7 +33,8 @@ fn a_build_is_tried_and_those_that_pass_are_sent_back() {
     let trial = next.split(' ').next().expect("an id");
     assert_eq!(desk.json(&["list"]).as_array().map(Vec::len), Some(5), "no letter has changed");
     assert_eq!(kafka.end_offsets(&guest.topic).iter().sum::<i64>(), 0, "nothing was sent");
-    let told = desk.run(&["try", "--plugin", build, "-o", "json", &letters[0].id], b"");
+    let one = ["try", "--plugin", build, "--of-plugin", &letters[0].plugin, "-o", "json", &letters[0].id];
+    let told = desk.run(&one, b"");
     let json: serde_json::Value = serde_json::from_slice(&told.stdout).expect("JSON");
     assert_eq!((told.status.code(), json["trial"]["pass"].as_u64()), (Some(0), Some(1)), "{json}");
     desk.ok(&["replay", "--trial", trial, "--yes"]);
@@ -57,6 +58,7 @@ fn what_cannot_be_tried_is_refused() {
     desk.fails(&["try", "--plugin", build], 1, &["there are no such letters"]);
     desk.import(&[asking(&guest, 0, "done")]);
     desk.fails(&["try", "--plugin", "/nowhere.wasm"], 2, &["cannot read /nowhere.wasm", "--plugin FILE"]);
+    desk.fails(&["try", "--plugin", build, "--of-plugin", "another"], 1, &["there are no such letters"]);
     let text = file("not-a-build.wasm", b"#!/bin/sh\n");
     desk.fails(&["try", "--plugin", text.to_str().expect("UTF-8")], 2, &["the build"]);
     desk.fails(&["replay", "--trial", "00ff"], 1, &["no trial has the id"]);

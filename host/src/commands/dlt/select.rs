@@ -15,6 +15,16 @@ pub use crate::web::api::pairs as query;
 /// Which letters: of several conditions, all must hold.
 #[derive(Debug, Default, clap::Args)]
 pub struct Select {
+    #[command(flatten)]
+    conditions: Conditions,
+    /// Of this plugin: name@version, or the name alone
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
+}
+
+/// Conditions beside the plugin's name, which is not `--plugin` everywhere.
+#[derive(Debug, Default, clap::Args)]
+pub struct Conditions {
     /// Letters by their ids, or what those begin with
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
@@ -24,9 +34,6 @@ pub struct Select {
     /// With this failure code
     #[arg(long)]
     code: Option<String>,
-    /// Of this plugin: name@version, or the name alone
-    #[arg(long, value_name = "NAME")]
-    plugin: Option<String>,
     /// Of this group of failures (host dlt groups)
     #[arg(long, value_name = "ID")]
     group: Option<String>,
@@ -41,17 +48,17 @@ pub struct Select {
     text: Option<String>,
 }
 
-impl Select {
-    /// As a filter.
+impl Conditions {
+    /// As a filter, of this plugin alone where there is one.
     ///
     /// # Errors
     /// It cannot be meant.
-    pub fn filter(self) -> Result<Filter, Failure> {
+    pub fn filter(self, plugin: Option<String>) -> Result<Filter, Failure> {
         let filter = Filter {
             ids: self.ids,
             topic: self.topic,
             code: self.code,
-            plugin: self.plugin,
+            plugin,
             group: self.group,
             since_ms: self.since,
             until_ms: self.until,
@@ -60,6 +67,16 @@ impl Select {
         };
         filter.check().map_err(|why| Failure::usage(why).help("see ids: host dlt list, host dlt groups"))?;
         Ok(filter)
+    }
+}
+
+impl Select {
+    /// As a filter.
+    ///
+    /// # Errors
+    /// It cannot be meant.
+    pub fn filter(self) -> Result<Filter, Failure> {
+        self.conditions.filter(self.plugin)
     }
 
     /// As a filter for something that is done to letters.

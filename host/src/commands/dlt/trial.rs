@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::client::Client;
 use super::list::{escaped, fitted, short};
-use super::select::{Select, query};
+use super::select::{Conditions, query};
 use crate::commands::output::{self, Format, note};
 use crate::desk::trial::{Trial, TrialState, Tried};
 use crate::desk::{Filter, Page, State};
@@ -29,7 +29,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     plugin: PathBuf,
     #[command(flatten)]
-    select: Select,
+    conditions: Conditions,
+    /// Of this plugin: name@version, or the name alone
+    #[arg(long, value_name = "NAME")]
+    of_plugin: Option<String>,
     /// What has become of them [default: open]
     #[arg(long, value_enum, value_name = "STATE", hide_default_value = true)]
     state: Option<State>,
@@ -46,7 +49,7 @@ pub struct Args {
 /// # Errors
 /// The build does not run there (exit code 2), or some letters still fail (1).
 pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
-    let filter = Filter { state: args.state, ..args.select.filter()? };
+    let filter = Filter { state: args.state, ..args.conditions.filter(args.of_plugin)? };
     let build = tokio::fs::read(&args.plugin).await.map_err(|error| {
         Failure::usage(format!("cannot read {}: {error}", args.plugin.display()))
             .help("name the new build: --plugin FILE")
