@@ -103,8 +103,27 @@ pub(crate) fn new_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 
+/// A new id of something that people name by the beginning of it, as that of a letter: 32 hexadecimal digits at
+/// random, since the first digits of [`new_id`] are the same for a minute.
+pub(crate) fn random_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
 /// What a person is told when the store does not answer.
 pub fn desk_failed(error: &sqlx::Error) -> Failure {
     Failure::unavailable(format!("the store does not answer: {error}"))
         .help("it is the one that --store names; start or mend it")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_first_digits_tell_what_was_made_in_the_same_moment_apart() {
+        let shown: BTreeSet<String> = (0..20).map(|_| random_id().chars().take(8).collect()).collect();
+        assert_eq!(shown.len(), 20);
+    }
 }

@@ -10,7 +10,7 @@ use super::groups::GroupState;
 use super::letter::{Letter, State};
 use super::letters::insert;
 use super::page::{At, Cursor, Page};
-use super::{Desk, groups, new_id};
+use super::{Desk, groups, new_id, random_id};
 
 /// Somebody, and the reason for what they do.
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +113,7 @@ impl Desk {
     /// # Errors
     /// The store does not answer; then nothing was done.
     pub async fn edit(&self, original: &Letter, edited: Edited, by: By<'_>) -> sqlx::Result<Letter> {
-        let (id, action) = (new_id(), new_id());
+        let (id, action) = (random_id(), new_id());
         let letter = Letter {
             message: id.clone(),
             id,

@@ -11,7 +11,7 @@ use super::filter::{self, Filter, Where};
 use super::letter::State;
 use super::letters::small;
 use super::page::{At, Cursor, Page};
-use super::{Desk, new_id};
+use super::{Desk, new_id, random_id};
 
 /// How many ids one statement names.
 const IDS: usize = 1000;
@@ -204,7 +204,7 @@ impl Desk {
         if filter.state.is_some_and(|state| state != State::Open) {
             return Ok(None);
         }
-        let id = new_id();
+        let id = random_id();
         let mut transaction = self.begin().await?;
         // One at a time: no letter is in two jobs that may still send it.
         sqlx::query("UPDATE stores SET id = id").execute(&mut *transaction).await?;

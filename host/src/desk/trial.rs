@@ -16,7 +16,7 @@ pub use self::result::{Sent, Still, Trial, TrialState, Tried};
 use self::run::Shared;
 use super::actions::{By, To, write_as};
 use super::filter::{self, Filter, Where};
-use super::{Desk, State, new_id};
+use super::{Desk, State, new_id, random_id};
 use crate::clock;
 use crate::config::PluginSettings;
 use crate::error::Failure;
@@ -96,7 +96,7 @@ impl Trials {
             return Err(TrialError::Busy(running.snapshot().id));
         }
         let trial = Trial {
-            id: new_id(),
+            id: random_id(),
             who: who.to_owned(),
             filter: filter.clone(),
             started_ms: clock::now_ms(),
