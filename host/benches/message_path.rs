@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use contract::Message;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use host::effect::Effects;
-use host::kafka::tracker::Tracker;
-use host::plugin::Plugin;
-use host::plugin::bindings::consumer::plugin::types::Message;
-use host::plugin::call::{Outside, Services};
-use host::plugin::engine::Engines;
-use host::plugin::output::{At, Place};
+use effects::Effects;
+use kafka::tracker::Tracker;
+use sandbox::Plugin;
+use sandbox::call::{Outside, Services};
+use sandbox::engine::Engines;
+use sandbox::output::{At, Place};
 use tokio::runtime::{Builder, Runtime};
 
 const JSON: &[u8] = r#"{"from":"sender0000001@example.com","to":"receiver0000001@example.org","subject":"테스트 제목 0000001","body":"okay 테스트 내용 번호 0000001 lorem ipsum dolor sit amet"}"#.as_bytes();

@@ -1,11 +1,10 @@
 //! Running plugins: build everything, run, drain.
 
 mod alerts;
-mod bounds;
+mod http;
 mod intake;
-mod memory;
 mod replay;
-mod server;
+mod storage;
 mod summary;
 
 use std::io::ErrorKind;
@@ -16,42 +15,37 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use base::error::Failure;
+use cli::preflight;
+use consumer::bounds::drain;
+use consumer::metrics::Messages;
+use consumer::reports::Outcomes;
+use consumer::worker;
+use consumer::{Pipeline, Subscriber};
+use desk::Desk;
+use desk::alerts::Alerts;
+use desk::replay::Replay;
+use desk::trial::Trials;
+use kafka::client;
+use kafka::errors;
+use kafka::group::Group;
+use kafka::health::Health;
+use kafka::leftovers;
+use kafka::partition::{Lane, Partition};
+use kafka::publisher::{Destination, Publisher};
+use kafka::topics::Topics;
+use kafka::watch;
 use rdkafka::ClientConfig;
+use sandbox::call::Services;
+use server::guard;
+use settings::{KafkaArgs, Ordering, RunArgs};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use self::bounds::{check_bounds, drain};
+pub use self::http::Server;
 use self::intake::Intakes;
-pub use self::server::{Server, access};
-use crate::cli::RunArgs;
-use crate::config::PluginSettings;
-use crate::desk::Desk;
-use crate::desk::alerts::Alerts;
-use crate::desk::replay::Replay;
-use crate::desk::replay::outcomes::Outcomes;
-use crate::desk::trial::Trials;
-use crate::effect::Effects;
-use crate::error::Failure;
-use crate::kafka::client::{self, KafkaArgs};
-use crate::kafka::errors;
-use crate::kafka::group::Group;
-use crate::kafka::health::Health;
-use crate::kafka::leftovers;
-use crate::kafka::order::Ordering;
-use crate::kafka::partition::{Lane, Partition};
-use crate::kafka::publisher::{Destination, Publisher};
-use crate::kafka::topics::Topics;
-use crate::kafka::watch;
-use crate::mail::Mailer;
-use crate::metrics::Messages;
-use crate::pipeline::Pipeline;
-use crate::pipeline::worker;
-use crate::plugin::Plugin;
-use crate::plugin::call::{Outside, Services};
-use crate::plugin::engine::Engines;
-use crate::plugin::limits::Limits;
 
 /// How long Kafka may be away at start.
 const START_UP: Duration = Duration::from_secs(30);
@@ -70,7 +64,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let listener = bind(args.listen, "--listen").await?;
     let address = listener.local_addr()?;
-    let server = Server::start(listener, access(&args, address)?, Router::new());
+    let server = Server::start(listener, guard::access(&args, address)?, Router::new());
     let app = App::start(&args).await?;
     eprint!("{}", app.summary(&args, address));
     let ready = move || {
@@ -107,10 +101,10 @@ impl App {
     /// # Errors
     /// What is wrong with what was given, or Kafka stays away.
     pub async fn start(args: &RunArgs) -> anyhow::Result<Self> {
-        let (plugins, services) = prepare(args).await?;
+        let (plugins, services) = preflight::prepare(args).await?;
         // Before the store: what is wrong with the properties changes nothing.
         let topics = Topics::new(&args.kafka, args.create_topics)?;
-        let desk = memory::open(args, &plugins, &services).await?;
+        let desk = storage::open(args, &plugins, &services).await?;
         client::wait(&args.kafka, START_UP).await?;
         intake::refuse_others(args, desk.as_ref(), &plugins)?;
         let publisher = Arc::new(Publisher::new(&args.kafka).map_err(|error| errors::refused(&error))?);
@@ -131,7 +125,7 @@ impl App {
         let replay = replay::start(desk.as_ref().zip(reports), args, &publisher, &running);
         let intakes = match &desk {
             Some(desk) => {
-                let plugins = running.iter().map(|running| &running.pipeline.plugin);
+                let plugins = running.iter().map(|running| &*running.pipeline);
                 Some(Intakes::start(args, desk, plugins, &stop).await?)
             }
             None => None,
@@ -201,7 +195,7 @@ impl App {
 impl Running {
     fn start(pipeline: Arc<Pipeline>, args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Self> {
         let (ready, listed) = async_channel::unbounded();
-        let workers = worker::shares(pipeline.plugin.subscription.concurrency)
+        let workers = worker::shares(pipeline.subscription.concurrency)
             .into_iter()
             .enumerate()
             .map(|(number, calls)| {
@@ -209,13 +203,13 @@ impl Running {
                 worker::spawn(name, calls, Arc::clone(&pipeline), listed.clone())
             })
             .collect::<Result<_, _>>()?;
-        let plugin = &pipeline.plugin;
+        let (plugin, subscription) = (&pipeline.plugin, &pipeline.subscription);
         let config = consumer_config(args);
         let join = |group: &str, topics: &[&str], retries: bool| {
             let lane = Lane {
-                group: plugin.subscription.group.clone(),
+                group: subscription.group.clone(),
                 retries,
-                ordering: if retries { Ordering::Unordered } else { plugin.subscription.ordering },
+                ordering: if retries { Ordering::Unordered } else { subscription.ordering },
                 ready: ready.clone(),
                 runtime: Handle::current(),
                 health: Arc::default(),
@@ -232,11 +226,11 @@ impl Running {
             }
             Group::join(&config, group, topics, Arc::new(lane), drain(plugin), Arc::clone(stop))
         };
-        let mut groups = vec![join(&plugin.subscription.group, &[&plugin.subscription.topic], false)?];
-        let retry_topics = plugin.subscription.retry_topics();
+        let mut groups = vec![join(&subscription.group, &[&subscription.topic], false)?];
+        let retry_topics = subscription.retry_topics();
         if !retry_topics.is_empty() {
             let names: Vec<&str> = retry_topics.iter().map(String::as_str).collect();
-            groups.push(join(&plugin.subscription.retry_group(), &names, true)?);
+            groups.push(join(&subscription.retry_group(), &names, true)?);
         }
         Ok(Self { pipeline, groups, ready, workers })
     }
@@ -252,103 +246,59 @@ impl Running {
     }
 }
 
-/// Everything that can be found out without Kafka: settings, URLs of mail server and store, plugins.
-///
-/// # Errors
-/// What is wrong with what was given.
-pub async fn prepare(args: &RunArgs) -> Result<(Vec<Plugin>, Arc<Services>), Failure> {
-    memory::store(args)?;
-    intake::retention(args)?;
-    alerts::check(args)?;
-    access(args, args.listen)?;
-    let ca = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref());
-    let mailer = args.mail_url.as_deref().map(|url| Mailer::from_url(url, ca)).transpose()?.map(Arc::new);
-    let services = Arc::new(Services { mailer, effects: Effects::new(Handle::current()) });
-    let plugins = load(args, &services).await?;
-    plugins.iter().try_for_each(|plugin| check_bounds(&args.kafka, plugin))?;
-    Ok((plugins, services))
-}
-
-/// Engines for plugins with these settings.
-///
-/// # Errors
-/// The machine has no room for them.
-pub fn engines<'a>(all: impl Iterator<Item = Option<&'a PluginSettings>>) -> Result<Engines, Failure> {
-    let (mut calls, mut memory) = (0, 0);
-    for settings in all {
-        calls += worker::shares(settings.and_then(|settings| settings.concurrency)).iter().sum::<usize>();
-        let limits = settings.map(|settings| Limits::new(&settings.limits)).transpose();
-        memory = limits.map_err(Failure::usage)?.unwrap_or_default().memory.max(memory);
-    }
-    let calls = u32::try_from(calls).unwrap_or(u32::MAX);
-    Engines::new(calls, memory)
-        .map_err(|error| Failure::unavailable(format!("cannot set up WebAssembly: {error:#}")))
-}
-
 /// Trials of builds, with the settings of the plugins that run here; None without a desk.
-fn trials(args: &RunArgs, desk: Option<&Desk>, plugins: &[Plugin]) -> Result<Option<Trials>, Failure> {
+fn trials(args: &RunArgs, desk: Option<&Desk>, plugins: &[Subscriber]) -> Result<Option<Trials>, Failure> {
     let Some(desk) = desk else { return Ok(None) };
     let mut all = Vec::with_capacity(plugins.len());
     for (index, plugin) in plugins.iter().enumerate() {
-        all.extend(args.settings_of(index)?.map(|settings| (Arc::clone(&plugin.name), settings.clone())));
+        all.extend(
+            args.settings_of(index)?.map(|settings| (Arc::clone(&plugin.plugin.name), settings.clone())),
+        );
     }
     Ok(Some(Trials::new(desk.clone(), all)))
 }
 
-async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Plugin>, Failure> {
-    let settings =
-        (0..args.plugins.len()).map(|index| args.settings_of(index)).collect::<Result<Vec<_>, _>>()?;
-    let engines = engines(settings.iter().copied())?;
-    let mut plugins: Vec<Plugin> = Vec::with_capacity(args.plugins.len());
-    for (path, settings) in args.plugins.iter().zip(settings) {
-        let plugin = Plugin::load(path, settings, &engines, Outside::Sent(Arc::clone(services))).await?;
-        let group = &plugin.subscription.group;
-        if let Some(other) = plugins.iter().find(|other| other.subscription.group == *group) {
-            let what = format!("{} and {} both use group {group}", other.label, plugin.label);
-            return Err(Failure::usage(what).help("give each plugin a group of its own, or leave one out"));
-        }
-        plugins.push(plugin);
-    }
-    Ok(plugins)
-}
-
 async fn pipeline(
-    plugin: Plugin,
+    subscriber: Subscriber,
     topics: &Topics,
     publisher: &Arc<Publisher>,
     outcomes: &Option<Outcomes>,
 ) -> Result<Pipeline, Failure> {
-    let mut names = plugin.subscription.retry_topics();
-    let in_place = [plugin.subscription.topic.clone()];
-    let is_in_place = plugin.subscription.ordering.is_in_place();
+    let Subscriber { plugin, subscription } = subscriber;
+    let mut names = subscription.retry_topics();
+    let in_place = [subscription.topic.clone()];
+    let is_in_place = subscription.ordering.is_in_place();
     let counted = Messages::of(&plugin.name, if is_in_place { &in_place } else { &names });
-    names.push(plugin.subscription.dead_letter_topic.clone());
-    let found = topics.ensure(&plugin.subscription.topic, &names).await?;
+    names.push(subscription.dead_letter_topic.clone());
+    let found = topics.ensure(&subscription.topic, &names).await?;
     found.refused.iter().for_each(|failure| tracing::warn!("{failure}"));
     let destinations = names.iter().zip(found.partitions).map(|(name, count)| Destination::new(name, count));
     let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
     let dead_letter = retry.pop().ok_or_else(|| Failure::usage("a topic name holds a NUL"))?;
     let (publisher, outcomes) = (Arc::clone(publisher), outcomes.clone());
-    Ok(Pipeline { plugin, counted, publisher, retry, dead_letter, outcomes })
+    Ok(Pipeline { plugin, subscription, counted, publisher, retry, dead_letter, outcomes })
 }
 
 fn consumer_config(args: &RunArgs) -> ClientConfig {
-    args.kafka.config(&[
-        ("auto.offset.reset", args.auto_offset_reset.as_str()),
-        // The host commits by itself what is finished.
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("partition.assignment.strategy", "cooperative-sticky"),
-        // Moves the commit position over transaction markers and aborted messages at the end.
-        ("enable.partition.eof", "true"),
-        // Per partition; what waits in the client is memory, not speed.
-        ("queued.max.messages.kbytes", "1024"),
-        // How long a partition rests when its queue is full; the default of 1 s halves the rate.
-        ("fetch.queue.backoff.ms", "5"),
-        ("reconnect.backoff.max.ms", "2000"),
-        // How soon new partitions are read.
-        (REFRESH, &watch::INTERVAL.as_millis().to_string()),
-    ])
+    client::config(
+        &args.kafka,
+        &[
+            ("auto.offset.reset", args.auto_offset_reset.as_str()),
+            // The host commits by itself what is finished.
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            // Moves the commit position over transaction markers and aborted messages at the end.
+            ("enable.partition.eof", "true"),
+            // Per partition; what waits in the client is memory, not speed.
+            ("queued.max.messages.kbytes", "1024"),
+            // How long a partition rests when its queue is full; the default of 1 s halves the rate.
+            ("fetch.queue.backoff.ms", "5"),
+            ("reconnect.backoff.max.ms", "2000"),
+            // How soon new partitions are read.
+            (REFRESH, &watch::INTERVAL.as_millis().to_string()),
+        ],
+    )
 }
 
 /// Topics are looked at as often as consumers look for new partitions.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
-use host::config::reference;
+use settings::reference;
 // What the coverage reports to.
 use libfuzzer_sys as _;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};

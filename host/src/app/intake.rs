@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use base::error::Failure;
+use cli::preflight;
+use consumer::{Pipeline, Subscriber, Subscription};
+use desk::intake::{self, Intake, Source};
+use desk::{Desk, Filter, State, desk_failed};
+use sandbox::Plugin;
+use settings::RunArgs;
 use tokio::task::{JoinHandle, block_in_place};
 
 use super::consumer_config;
-use crate::cli::RunArgs;
-use crate::config::DeskSettings;
-use crate::desk::intake::{self, Intake, Source};
-use crate::desk::retention::Retention;
-use crate::desk::{Desk, Filter, State, desk_failed};
-use crate::error::Failure;
-use crate::plugin::Plugin;
 
 /// What the desk does by itself.
 pub(super) struct Intakes {
@@ -27,19 +27,22 @@ impl Intakes {
     ///
     /// # Errors
     /// What librdkafka has against the configuration, or the store does not answer.
-    pub(super) async fn start(
+    pub(super) async fn start<'a>(
         args: &RunArgs,
         desk: &Desk,
-        plugins: impl Iterator<Item = &Plugin>,
+        plugins: impl Iterator<Item = &'a Pipeline>,
         stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         let open = Filter { state: Some(State::Open), ..Filter::default() };
         let open = desk.count(&open).await.map_err(|error| desk_failed(&error))?;
         let config = consumer_config(args);
-        let join = |plugin| Intake::join(&config, source(plugin), desk.clone(), Arc::clone(stop));
+        let join = |pipeline: &Pipeline| {
+            let source = source(&pipeline.plugin, &pipeline.subscription);
+            Intake::join(&config, source, desk.clone(), Arc::clone(stop))
+        };
         Ok(Self {
             all: plugins.map(join).collect::<Result<_, _>>()?,
-            bounds: tokio::spawn(desk.clone().keep_in_bounds(retention(args)?)),
+            bounds: tokio::spawn(desk.clone().keep_in_bounds(preflight::retention(args)?)),
             open,
         })
     }
@@ -55,23 +58,18 @@ impl Intakes {
 ///
 /// # Errors
 /// One does.
-pub(super) fn refuse_others(args: &RunArgs, desk: Option<&Desk>, plugins: &[Plugin]) -> Result<(), Failure> {
+pub(super) fn refuse_others(
+    args: &RunArgs,
+    desk: Option<&Desk>,
+    plugins: &[Subscriber],
+) -> Result<(), Failure> {
     let Some(desk) = desk else { return Ok(()) };
-    let refuse = |plugin| intake::refuse_others(&args.kafka, desk, &source(plugin));
+    let refuse =
+        |of: &Subscriber| intake::refuse_others(&args.kafka, desk, &source(&of.plugin, &of.subscription));
     block_in_place(|| plugins.iter().try_for_each(refuse))
 }
 
-/// What the configuration says about what is kept.
-///
-/// # Errors
-/// It is not possible.
-pub(super) fn retention(args: &RunArgs) -> Result<Retention, Failure> {
-    let none = DeskSettings::default();
-    args.found.as_ref().map_or(&none, |found| &found.file.desk).retention()
-}
-
-fn source(plugin: &Plugin) -> Source {
-    let subscription = &plugin.subscription;
+fn source(plugin: &Plugin, subscription: &Subscription) -> Source {
     Source {
         plugin: Arc::clone(&plugin.name),
         topic: subscription.dead_letter_topic.clone(),

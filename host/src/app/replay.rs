@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use consumer::reports::Report;
+use desk::Desk;
+use desk::replay::{Replay, Replayer, Route};
+use kafka::publisher::Publisher;
+use settings::RunArgs;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::Running;
-use crate::cli::RunArgs;
-use crate::desk::Desk;
-use crate::desk::replay::outcomes::Report;
-use crate::desk::replay::{Replay, Replayer, Route};
-use crate::kafka::publisher::Publisher;
 
 /// Starts it where there is a desk.
 pub(super) fn start(

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use sandbox::limits::Limits;
+use settings::RunArgs;
+
 use super::{App, Running};
-use crate::cli::RunArgs;
-use crate::plugin::limits::Limits;
 
 impl App {
     /// What is in use.
@@ -15,7 +16,7 @@ impl App {
             |mailer| format!("may reach {mailer}"),
         );
         for Running { pipeline, .. } in &self.running {
-            let plugin = &pipeline.plugin;
+            let (plugin, subscription) = (&pipeline.plugin, &pipeline.subscription);
             let mail = match (plugin.wants_mail, &plugin.grants.mail) {
                 (false, _) if plugin.wants_http => "no e-mail".to_owned(),
                 (false, _) => "reaches nothing".to_owned(),
@@ -36,16 +37,13 @@ impl App {
             let Limits { memory, call_time, .. } = plugin.grants.limits;
             let (memory, time) = (memory >> 20, call_time.as_secs_f64());
             lines.push(format!("  plugin   {}  {memory} MiB, {time} s  {mail}{http}", plugin.label));
-            lines.push(format!(
-                "  kafka    {}  group {}",
-                args.kafka.bootstrap_servers, plugin.subscription.group
-            ));
-            let tiers = plugin.subscription.retry_topics();
-            let tiers = tiers.iter().filter_map(|tier| tier.strip_prefix(&plugin.subscription.topic));
-            let chain: Vec<&str> = [plugin.subscription.topic.as_str()]
+            lines.push(format!("  kafka    {}  group {}", args.kafka.bootstrap_servers, subscription.group));
+            let tiers = subscription.retry_topics();
+            let tiers = tiers.iter().filter_map(|tier| tier.strip_prefix(&subscription.topic));
+            let chain: Vec<&str> = [subscription.topic.as_str()]
                 .into_iter()
                 .chain(tiers)
-                .chain([plugin.subscription.dead_letter_topic.as_str()])
+                .chain([subscription.dead_letter_topic.as_str()])
                 .collect();
             lines.push(format!("  topics   {}", chain.join(" -> ")));
         }

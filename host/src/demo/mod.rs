@@ -7,31 +7,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
+use base::error::Failure;
+use cli::demo::Args;
 use rdkafka::mocking::MockCluster;
+use settings::KafkaArgs;
+use settings::{OffsetReset, RunArgs};
 use tokio::sync::oneshot;
 
 use self::mailbox::Mailbox;
 use crate::app::{self, App, Server};
-use crate::cli::{OffsetReset, RunArgs};
-use crate::error::Failure;
-use crate::kafka::client::KafkaArgs;
 
 /// The plugins that the demo runs.
 const PLUGINS: [&str; 2] = ["email.wasm", "sms.wasm"];
-
-/// Arguments of `host demo`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Where email.wasm and sms.wasm are [default: where `make build` leaves them]
-    #[arg(long, value_name = "DIR", env = "HOST_DEMO_PLUGINS")]
-    pub plugins: Option<PathBuf>,
-    /// Where the producer's API answers
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub producer_listen: SocketAddr,
-    /// Where the console, the mailbox and health checks answer
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
-    pub listen: SocketAddr,
-}
 
 /// Runs broker, producer, plugins and mail catcher until Ctrl-C.
 ///
@@ -61,8 +48,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         store: Some(format!("sqlite:{}", store.path().join("host.db").display())),
         found: None,
     };
-    let server =
-        Server::start(listener, app::access(&run, address)?, mailbox::router(mailbox, producer, run.desk));
+    let server = Server::start(
+        listener,
+        server::guard::access(&run, address)?,
+        mailbox::router(mailbox, producer, run.desk),
+    );
     // First of all: the producer then finds the topics it needs.
     let app = App::start(&run).await?;
     let settings = producer::Settings::new(&run.kafka.bootstrap_servers);

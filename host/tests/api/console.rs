@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::http::Request;
-use host::desk::actions::By;
-use host::desk::bytes::Bytes;
-use host::desk::{Filter, Letter, State};
+use desk::actions::By;
+use base::bytes::Bytes;
+use desk::{Filter, Letter, State};
 use http_body_util::BodyExt as _;
 use testkit::plugin;
 use tower::ServiceExt as _;
@@ -162,7 +162,7 @@ async fn nothing_that_a_message_holds_runs() {
     let letter = nasty();
     let api = Api::with(std::slice::from_ref(&letter)).await;
     let by = By { who: SCRIPT, reason: SCRIPT, now_ms: NOW };
-    let group = api.desk.groups(false, NOW, &host::desk::At::First, 1).await.expect("groups").items;
+    let group = api.desk.groups(false, NOW, &desk::At::First, 1).await.expect("groups").items;
     api.desk.mark_group(&group[0].id, Some(SCRIPT), None, by).await.expect("marked");
     let one = Filter { ids: vec![letter.id.clone()], ..Filter::default() };
     api.desk.discard(&one, by).await.expect("discarded");
@@ -402,7 +402,7 @@ async fn forms_of_others_change_nothing() {
     }
     let open = Filter { state: Some(State::Open), ..Filter::default() };
     assert_eq!(api.desk.count(&open).await.expect("a count"), 3);
-    assert!(api.desk.actions(None, &host::desk::At::First, 10).await.expect("actions").items.is_empty());
+    assert!(api.desk.actions(None, &desk::At::First, 10).await.expect("actions").items.is_empty());
 }
 
 #[tokio::test]
@@ -444,8 +444,8 @@ async fn tricks_in_addresses_end_in_a_page() {
 
 #[tokio::test]
 async fn before_the_host_has_started_the_page_says_so() {
-    let status = host::web::Status::default();
-    let router = host::web::console::router(status, host::web::guard::Access::new(None));
+    let status = server::Status::default();
+    let router = server::console::router(status, server::guard::Access::new(None));
     let request = Request::get("/").header("host", "localhost").header("accept-language", "ko");
     let answer = router.oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
     assert_eq!(answer.status(), 503);

@@ -1,6 +1,6 @@
 //! Replays: looked at before, begun, paused, ended. `desk::replay` sends the letters.
 
-use host::desk::Letter;
+use desk::Letter;
 use rdkafka::mocking::MockCluster;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Letters and groups: found, given up, edited, carried from desk to desk.
 
 use axum::body::{Body, Bytes};
-use host::desk::Letter;
+use desk::Letter;
 use http_body_util::channel::Channel;
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use axum::body::Body;
-use host::web::guard::Access;
-use host::web::{Status, api};
+use server::guard::Access;
+use server::{Status, api};
 use serde_json::Value;
 
 use crate::fixture::{Api, ask, letters};

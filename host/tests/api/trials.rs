@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host::config::PluginSettings;
-use host::desk::Letter;
-use host::desk::trial::{LARGEST, Trials};
+use settings::PluginSettings;
+use desk::Letter;
+use desk::trial::{LARGEST, Trials};
 use serde_json::{Value, json};
 use testkit::plugin;
 
@@ -16,7 +16,7 @@ const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
 /// A letter whose message asks a guest for this.
 fn asking(offset: i64, what: &str) -> Letter {
     let mut letter = letter(offset, "bad-address");
-    letter.value = Some(host::desk::bytes::Bytes(format!(r#"{{"id":"{offset}",{what}}}"#).into_bytes()));
+    letter.value = Some(base::bytes::Bytes(format!(r#"{{"id":"{offset}",{what}}}"#).into_bytes()));
     letter
 }
 

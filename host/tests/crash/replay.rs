@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use host::desk::actions::By;
-use host::desk::jobs::{Job, JobState, Plan};
-use host::desk::letter::{Place, Record};
-use host::desk::{Desk, Filter, Letter, State};
-use host::store::{Store, StoreUrl};
+use desk::actions::By;
+use desk::jobs::{Job, JobState, Plan};
+use desk::letter::{Place, Record};
+use desk::{Desk, Filter, Letter, State};
+use store::{Store, StoreUrl};
 use testkit::{Kafka, Rng, eventually, scale};
 use tokio::runtime::Runtime;
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use host::desk::{At, Desk, Filter, Letter, State};
-use host::store::{Store, StoreUrl};
+use desk::{At, Desk, Filter, Letter, State};
+use store::{Store, StoreUrl};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use testkit::{Kafka, Postgres, Process, Record, eventually, get};
 use tokio::runtime::Runtime;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use host::desk::Letter;
-use host::desk::letter::{Place, Record};
-use host::text::counted;
+use desk::Letter;
+use desk::letter::{Place, Record};
+use base::text::counted;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -124,7 +124,7 @@ pub fn letter(guest: &Guest, offset: i64, code: &str) -> Letter {
         ("host-plugin-digest", b"d1".to_vec()),
         ("\x1b]0;x\x07", b"\x9b2J".to_vec()),
     ];
-    let now = host::clock::now_ms();
+    let now = base::clock::now_ms();
     let record = Record {
         place: Place { topic: guest.dead.clone(), partition: 0, offset },
         timestamp_ms: now - 7_000_000 + offset,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::spawn;
 use std::time::Duration;
 
-use host::desk::jobs::Plan;
+use desk::jobs::Plan;
 use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use parking_lot::Mutex;
 use testkit::{Kafka, Postgres, Record, eventually};

@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use host::app;
-use host::plugin::capture::{Canned, Captured};
-use host::plugin::dry_run::{DryRun, Input};
+use consumer::load;
+use sandbox::capture::{Canned, Captured};
+use consumer::dry_run::{DryRun, Input};
 use serde_json::{Value, json};
 use testkit::{Kafka, Record, binary, eventually, plugin};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use host::mail::{Address, Attachment, Email, MailError, Mailer};
+use sandbox::capabilities::mail::mailer::{Address, Attachment, Email, MailError, Mailer};
 use mail_parser::{HeaderForm, MessageParser, MimeHeaders};
 use testkit::{Kafka, Postfix, Record, eventually, get, plugin};
 

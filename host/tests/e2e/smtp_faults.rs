@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::mail::{Address, Email, MailError, Mailer, Receipt};
+use sandbox::capabilities::mail::mailer::{Address, Email, MailError, Mailer, Receipt};
 use testkit::{End, FaultySmtp, Rng, Shares, Transaction, scale};
 use tokio::sync::Semaphore;
 

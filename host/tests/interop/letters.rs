@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use host::desk::{At, Desk, Filter};
-use host::kafka::headers::{Origin, Trail};
-use host::store::{Store, StoreUrl};
+use desk::{At, Desk, Filter};
+use kafka::headers::{Origin, Trail};
+use store::{Store, StoreUrl};
 use testkit::{Boot, Process, Record};
 
 use crate::fixture::{BOUND, Consumer, SPRING_STOPPED, stop};

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
-use host::desk::actions::By;
-use host::desk::alerts::{Alerts, Channels, Places, Thresholds};
-use host::desk::{Desk, Filter, Letter};
-use host::web::serve;
+use desk::actions::By;
+use desk::alerts::{Alerts, Channels, Places, Thresholds};
+use desk::{Desk, Filter, Letter};
+use server::serve;
 use parking_lot::Mutex;
 
 use crate::desk::{letter, on_both};
@@ -133,7 +133,7 @@ async fn what_a_channel_does_not_take_is_told_later_and_once() {
         let letters = [letter(1, "bad-address", "d1")];
         desk.take_in(&letters).await.expect("taken");
         sink.answer.store(503, Ordering::Relaxed);
-        let now = host::clock::now_ms().max(due(&letters));
+        let now = base::clock::now_ms().max(due(&letters));
         assert_eq!(alerts.turn(now).await.expect("a turn"), 0);
         assert_eq!(alerts.turn(now).await.expect("a turn"), 0, "not at once");
         sink.answer.store(0, Ordering::Relaxed);

@@ -1,13 +1,13 @@
 //! The dead-letter desk's store. Each test runs on SQLite and on PostgreSQL.
 
-use host::desk::actions::{By, Edited};
-use host::desk::bytes::Bytes;
-use host::desk::groups::GroupState;
-use host::desk::jobs::{JobError, JobState, Plan, Target};
-use host::desk::letter::{Place, Record};
-use host::desk::retention::Retention;
-use host::desk::{At, Desk, Filter, Letter, State};
-use host::store::{Store, StoreUrl};
+use desk::actions::{By, Edited};
+use base::bytes::Bytes;
+use desk::groups::GroupState;
+use desk::jobs::{JobError, JobState, Plan, Target};
+use desk::letter::{Place, Record};
+use desk::retention::Retention;
+use desk::{At, Desk, Filter, Letter, State};
+use store::{Store, StoreUrl};
 use testkit::Postgres;
 
 pub const NOW: i64 = 1_795_435_410_000;

@@ -8,9 +8,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::effect::{Calls, Key, Record};
-use host::ledger::{Begun, Ledger};
-use host::store::{Store, StoreUrl};
+use effects::{Calls, Key, Record};
+use effects::ledger::{Begun, Ledger};
+use store::{Store, StoreUrl};
 use testkit::Postgres;
 
 const KEEP: Duration = Duration::from_secs(7 * 86_400);

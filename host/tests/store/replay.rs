@@ -1,11 +1,11 @@
 //! What a replay reads and writes, on both databases.
 
-use host::desk::jobs::{Job, JobState, Plan};
-use host::desk::letter::Letter;
-use host::desk::replay::outcomes::{Report, Tag};
-use host::desk::replay::rows::{Gone, Sent};
-use host::desk::replay::steps::{Counts, Verdict};
-use host::desk::{At, Desk, Filter, State};
+use desk::jobs::{Job, JobState, Plan};
+use desk::letter::Letter;
+use consumer::reports::{Report, Tag};
+use desk::replay::rows::{Gone, Sent};
+use desk::replay::steps::{Counts, Verdict};
+use desk::{At, Desk, Filter, State};
 
 use crate::desk::{BY, NOW, letter, on_both};
 

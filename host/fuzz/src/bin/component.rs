@@ -7,13 +7,13 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
-use host::effect::Effects;
-use host::plugin::Plugin;
-use host::plugin::bindings::consumer::plugin::types::Message;
-use host::plugin::call::{Outside, Services};
-use host::plugin::engine::Engines;
-use host::plugin::file::PluginFile;
-use host::plugin::output::{At, Place};
+use effects::Effects;
+use sandbox::Plugin;
+use contract::Message;
+use sandbox::call::{Outside, Services};
+use sandbox::engine::Engines;
+use sandbox::file::PluginFile;
+use sandbox::output::{At, Place};
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
 

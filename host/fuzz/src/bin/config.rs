@@ -2,14 +2,14 @@
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
-use host::config::{File, HttpSettings, PluginSettings, Value};
-use host::error::Failure;
-use host::mail::Mailer;
-use host::plugin::bindings::exports::consumer::plugin::lifecycle::{RetryPolicy, Subscription as Described};
-use host::plugin::grants::{Allow, Grants};
-use host::plugin::limits::Limits;
-use host::plugin::subscription::Subscription;
-use host::store::StoreUrl;
+use settings::{File, HttpSettings, PluginSettings, Value};
+use base::error::Failure;
+use sandbox::capabilities::mail::mailer::Mailer;
+use contract::{RetryPolicy, Subscription as Described};
+use sandbox::grants::{Allow, Grants};
+use sandbox::limits::Limits;
+use consumer::subscription::Subscription;
+use store::StoreUrl;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

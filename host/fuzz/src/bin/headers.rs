@@ -5,9 +5,9 @@
 use std::sync::LazyLock;
 
 use fuzz::Input;
-use host::kafka::headers::{Origin, Stamp, Trail};
-use host::kafka::raw::{HeaderList, TimestampType};
-use host::pipeline::policy::{Failed, Policy, Retry, Step};
+use kafka::headers::{Origin, Stamp, Trail};
+use kafka::raw::{HeaderList, TimestampType};
+use consumer::policy::{Failed, Policy, Retry, Step};
 use libfuzzer_sys::fuzz_target;
 
 type Header<'a> = (&'a [u8], Option<&'a [u8]>);

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use fuzz::Input;
-use host::config::MailSettings;
+use settings::MailSettings;
 use host::fuzzing::compose;
-use host::mail::{Address, Attachment, Email};
-use host::plugin::mail::grant::MailGrant;
+use sandbox::capabilities::mail::mailer::{Address, Attachment, Email};
+use sandbox::capabilities::mail::grant::MailGrant;
 use libfuzzer_sys::fuzz_target;
 use mail_parser::MessageParser;
 use serde::Deserialize as _;

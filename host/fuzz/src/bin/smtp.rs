@@ -7,7 +7,7 @@ use std::panic;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use host::mail::{Address, Email, MailError, Mailer};
+use sandbox::capabilities::mail::mailer::{Address, Email, MailError, Mailer};
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
 use fuzz::Input;
-use host::kafka::window::{MAX_LEN, Window};
+use kafka::window::{MAX_LEN, Window};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

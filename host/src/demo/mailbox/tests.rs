@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use mail_parser::decoders::base64::base64_decode;
+use sandbox::capabilities::mail::mailer::{Address, Attachment, Email, MailError, Mailer};
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::mail::{Address, Attachment, Email, MailError, Mailer};
 
 struct Demo {
     mailer: Mailer,

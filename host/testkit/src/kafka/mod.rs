@@ -18,13 +18,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::consumer::BaseConsumer;
+pub use segments::Record;
 
 use crate::guard::Guarded;
 use crate::must;
 use crate::usage::Usage;
 use crate::wait::free_port;
-
-pub use segments::Record;
 
 /// A start takes 2 to 5 s; much longer where many processes share few cores.
 const START_BOUND: Duration = Duration::from_secs(120);

@@ -1,0 +1,384 @@
+//! `host groups adopt`: moving a consumer between Spring Kafka and this host while messages wait.
+//!
+//! Both read the source topic in the same group, and there is nothing to do about it. But Spring
+//! has a group for each retry topic (`<group>-retry-1000`), and this host one for all of them
+//! (`<group>-retry`): where one stopped is committed for the other. Nothing is written before
+//! everything has been checked.
+
+mod beside;
+mod plan;
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
+
+use base::error::Failure;
+use base::text;
+use consumer::subscription::Subscription;
+use rdkafka::admin::ConfigSource;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::groups::{GroupInfo, GroupList};
+use rdkafka::metadata::Metadata;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use settings::KafkaArgs;
+use settings::RunArgs;
+
+use self::plan::{Move, Partition, Retries, To, Topic};
+use crate::groups;
+use crate::output::{Format, note};
+use crate::preflight;
+use crate::session::{self, Session};
+
+/// What this host sets on the topics it creates, and Spring does not.
+const MARK: &str = "max.message.bytes";
+/// The newer protocol's members cannot be listed here.
+const UNSEEN: &str = "cannot be seen from here, whether it has members";
+
+/// What is known of each partition.
+type Offsets<T = i64> = BTreeMap<(String, i32), T>;
+
+/// Arguments of `host groups adopt`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Hand over to Spring, instead of taking over from it
+    #[arg(long)]
+    to_spring: bool,
+    /// Check and show what would be committed, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How to print it
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    /// The plugins, with their settings.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Runs `host groups adopt`.
+///
+/// # Errors
+/// Why the one side cannot go on where the other stopped; then nothing was changed.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let to = if args.to_spring { To::Spring } else { To::Host };
+    let kafka = &args.run.kafka;
+    let subscriptions = subscriptions(&args.run)?;
+    let session = Session::open(kafka, &[])?;
+    let metadata = session.metadata(None)?;
+    let mut all = Vec::new();
+    for subscription in &subscriptions {
+        let consumer = Moved { subscription, kafka, session: &session, metadata: &metadata };
+        check_unordered(subscription)?;
+        consumer.check_idle(args.dry_run)?;
+        if args.to_spring {
+            consumer.check_none_finished()?;
+        }
+        let moves = consumer.look()?.plan(to).map_err(|failure| failure.within(&subscription.topic))?;
+        all.push((subscription, moves));
+    }
+    if !args.dry_run {
+        for (subscription, moves) in &all {
+            commit(kafka, subscription, moves, to)?;
+        }
+    }
+    report::print(args, &all, to)
+}
+
+fn subscriptions(run: &RunArgs) -> Result<Vec<Subscription>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::unavailable(format!("cannot load plugins: {error}")))?;
+    let (plugins, _) = runtime.block_on(preflight::prepare(run))?;
+    Ok(plugins.into_iter().map(|plugin| plugin.subscription).collect())
+}
+
+/// In order nothing goes through retry topics.
+fn check_unordered(subscription: &Subscription) -> Result<(), Failure> {
+    let ordering = subscription.ordering;
+    if !ordering.is_in_place() {
+        return Ok(());
+    }
+    let what = format!(
+        "{} has ordering = \"{}\": what failed is tried again in its place, and Spring would not know how \
+         often it was",
+        subscription.topic,
+        ordering.as_str()
+    );
+    Err(Failure::usage(what)
+        .help("let whoever runs now work it off, until the lag is 0: host groups describe GROUP"))
+}
+
+/// Spring's group for a retry topic has the topic's suffix.
+fn spring_group(subscription: &Subscription, suffix: &str) -> String {
+    format!("{}{suffix}", subscription.group)
+}
+
+/// The consumer that moves, as the broker shows it.
+struct Moved<'a> {
+    subscription: &'a Subscription,
+    kafka: &'a KafkaArgs,
+    session: &'a Session,
+    metadata: &'a Metadata,
+}
+
+impl Moved<'_> {
+    /// This host's retry topics that exist, and others that are named like some of the same source.
+    fn retry_topics(&self) -> (Vec<&str>, Vec<&str>) {
+        let tiers = self.subscription.retry_topics();
+        let known = self.metadata.topics().iter().map(|topic| topic.name());
+        known
+            .filter(|name| {
+                tiers.iter().any(|tier| tier == name)
+                    || name
+                        .strip_prefix(&self.subscription.topic)
+                        .is_some_and(|rest| is_retry_suffix(rest, &self.prefix()))
+            })
+            .partition(|name| tiers.iter().any(|tier| tier == name))
+    }
+
+    /// What retry topics carry behind the source's name, before the delay.
+    fn prefix(&self) -> String {
+        let tiers = self.subscription.retry_topics();
+        let suffix =
+            tiers.first().and_then(|tier| tier.strip_prefix(&self.subscription.topic)).unwrap_or("-retry");
+        match suffix.rsplit_once('-') {
+            Some((prefix, delay)) if delay.bytes().all(|byte| byte.is_ascii_digit()) => prefix.to_owned(),
+            _ => suffix.to_owned(),
+        }
+    }
+
+    fn look(&self) -> Result<Retries, Failure> {
+        let tiers = self.subscription.retry_topics();
+        let (found, others) = self.retry_topics();
+        let partitions: Vec<(String, i32)> = self.partitions(found.iter().chain(&others).copied()).collect();
+        let ends = self.watermarks(&partitions)?;
+        let retry_group = self.subscription.retry_group();
+        let host = self.committed(&retry_group, &partitions)?;
+        let mut topic = |name: &&str| -> Result<Topic, Failure> {
+            let suffix = name.strip_prefix(&self.subscription.topic).unwrap_or_default().to_owned();
+            let own: Vec<(String, i32)> = self.partitions(iter::once(*name)).collect();
+            let spring = self.committed(&spring_group(self.subscription, &suffix), &own)?;
+            let partition = |key: &(String, i32)| {
+                let (start, end) = ends.get(key).copied().unwrap_or_default();
+                let (spring, host) = (spring.get(key).copied(), host.get(key).copied());
+                Partition { index: key.1, start, end, spring, host }
+            };
+            Ok(Topic {
+                name: (*name).to_owned(),
+                suffix,
+                made_by_host: self.made_by_host(name)?,
+                partitions: own.iter().map(partition).collect(),
+            })
+        };
+        let mut found: Vec<Topic> = found.iter().map(&mut topic).collect::<Result<_, _>>()?;
+        found.sort_by_key(|topic| tiers.iter().position(|tier| *tier == topic.name));
+        let others = others.iter().map(&mut topic).collect::<Result<_, _>>()?;
+        Ok(Retries { tiers, found, others })
+    }
+
+    fn partitions<'b>(&self, topics: impl Iterator<Item = &'b str>) -> impl Iterator<Item = (String, i32)> {
+        let found =
+            topics.filter_map(|name| self.metadata.topics().iter().find(|topic| topic.name() == name));
+        found.flat_map(|topic| topic.partitions().iter().map(move |p| (topic.name().to_owned(), p.id())))
+    }
+
+    fn committed(&self, group: &str, of: &[(String, i32)]) -> Result<Offsets, Failure> {
+        let session = member_of(self.kafka, group)?;
+        groups::committed(&session, of.iter().map(|(topic, partition)| (topic.as_str(), *partition)))
+    }
+
+    /// First and next offset. A partition that does not tell them cannot be judged.
+    fn watermarks(&self, of: &[(String, i32)]) -> Result<Offsets<(i64, i64)>, Failure> {
+        let read = |which| self.session.offsets(which, of);
+        let (starts, ends) = (read(Offset::Beginning)?, read(Offset::End)?);
+        let known = |list: &TopicPartitionList, (topic, partition): &(String, i32)| {
+            let found = list.find_partition(topic, *partition)?;
+            found.error().ok().and_then(|()| found.offset().to_raw()).filter(|offset| *offset >= 0)
+        };
+        of.iter()
+            .map(|key| match (known(&starts, key), known(&ends, key)) {
+                (Some(start), Some(end)) => Ok((key.clone(), (start, end))),
+                _ => Err(Failure::unavailable(format!("{}[{}] has no leader", key.0, key.1))
+                    .help(format!("see what is there: host topics describe {}", key.0))),
+            })
+            .collect()
+    }
+
+    fn made_by_host(&self, topic: &str) -> Result<Option<bool>, Failure> {
+        let settings = session::settings(self.kafka, topic)?;
+        let own = |entry: &rdkafka::admin::ConfigEntry| {
+            entry.name == MARK && entry.source == ConfigSource::DynamicTopic
+        };
+        Ok(settings.map(|entries| entries.iter().any(own)))
+    }
+
+    fn check_none_finished(&self) -> Result<(), Failure> {
+        let (found, _) = self.retry_topics();
+        let source = [self.subscription.topic.as_str()];
+        let (retry_group, group) = (self.subscription.retry_group(), self.subscription.group.clone());
+        for (group, topics) in [(group, &source[..]), (retry_group, &found[..])] {
+            let partitions: Vec<(String, i32)> = self.partitions(topics.iter().copied()).collect();
+            beside::check_none_finished(&member_of(self.kafka, &group)?, &partitions)?;
+        }
+        Ok(())
+    }
+
+    /// Every group that either side reads in.
+    fn groups(&self) -> BTreeSet<String> {
+        let (found, others) = self.retry_topics();
+        let suffixes =
+            found.into_iter().chain(others).filter_map(|name| name.strip_prefix(&self.subscription.topic));
+        let springs = suffixes.map(|suffix| spring_group(self.subscription, suffix));
+        springs.chain([self.subscription.group.clone(), self.subscription.retry_group()]).collect()
+    }
+
+    /// Neither side may run: what it has taken and not committed would run twice.
+    fn check_idle(&self, dry_run: bool) -> Result<(), Failure> {
+        let listed: GroupList = groups::fetch(self.session, None)?;
+        let ours = self.groups();
+        for group in listed.groups().iter().filter(|group| ours.contains(group.name())) {
+            if !group.members().is_empty() {
+                return Err(active(group));
+            }
+            if groups::is_classic(group) {
+                continue;
+            }
+            if dry_run {
+                note(format_args!(
+                    "note: group {} {UNSEEN}; without --dry-run it is found out",
+                    group.name()
+                ));
+            } else {
+                self.probe(group.name())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The broker takes no commit from outside for a group with members. What is committed here is
+    /// what is committed already.
+    fn probe(&self, group: &str) -> Result<(), Failure> {
+        let (found, others) = self.retry_topics();
+        let topics = found.into_iter().chain(others).chain([self.subscription.topic.as_str()]);
+        let partitions: Vec<(String, i32)> = self.partitions(topics).collect();
+        let session = member_of(self.kafka, group)?;
+        let committed = beside::committed(&session, &partitions)?;
+        if committed.count() == 0 {
+            note(format_args!("note: group {group} {UNSEEN}: make sure that it is stopped"));
+            return Ok(());
+        }
+        let refused = match session.consumer.commit(&committed, CommitMode::Sync) {
+            Err(error) => error,
+            Ok(()) => return Ok(()),
+        };
+        Err(not_taken(&session, group, &refused))
+    }
+}
+
+/// `-retry`, `-retry-1000`, or `-retry-1000-0`, where equal delays have topics of their own.
+fn is_retry_suffix(suffix: &str, prefix: &str) -> bool {
+    let Some(rest) = suffix.strip_prefix(prefix) else { return false };
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    rest.is_empty()
+        || rest
+            .strip_prefix('-')
+            .is_some_and(|rest| rest.split('-').count() <= 2 && rest.split('-').all(number))
+}
+
+/// A client that commits for a group without being a member of it.
+fn member_of(kafka: &KafkaArgs, group: &str) -> Result<Session, Failure> {
+    Session::open(
+        kafka,
+        &[("group.id", group), ("enable.auto.commit", "false"), ("isolation.level", "read_uncommitted")],
+    )
+}
+
+fn active(group: &GroupInfo) -> Failure {
+    let members = group.members().iter().take(3).map(|member| {
+        let host = member.client_host().trim_start_matches('/');
+        format!("\n  {} on {}", text::line(member.client_id().as_bytes()), text::line(host.as_bytes()))
+    });
+    let (name, count) = (text::line(group.name().as_bytes()), group.members().len());
+    Failure::unavailable(format!("group {name} is active, members: {count}{}", members.collect::<String>()))
+        .help(
+            "stop both sides first; a member that was killed counts until its session ends (45 s by default)",
+        )
+        .help(format!("see who is there: host groups describe {name}"))
+}
+
+fn not_taken(session: &Session, group: &str, error: &KafkaError) -> Failure {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(
+            Code::UnknownMemberId
+            | Code::IllegalGeneration
+            | Code::RebalanceInProgress
+            | Code::FencedInstanceId,
+        ) => Failure::unavailable(format!(
+            "group {group} is active: the broker takes no commit for it from outside"
+        ))
+        .help(
+            "stop both sides first; a member that was killed counts until its session ends (45 s by default)",
+        ),
+        _ => session.failure(&format!("commit for group {group}"), error),
+    }
+}
+
+fn list(session: &Session, offsets: &Offsets) -> Result<TopicPartitionList, Failure> {
+    let mut list = TopicPartitionList::new();
+    for ((topic, partition), offset) in offsets {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+            .map_err(|error| session.failure("commit", &error))?;
+    }
+    Ok(list)
+}
+
+/// The group that stops and the group that goes on.
+fn sides(subscription: &Subscription, suffix: &str, to: To) -> (String, String) {
+    let (host, spring) = (subscription.retry_group(), spring_group(subscription, suffix));
+    match to {
+        To::Host => (spring, host),
+        To::Spring => (host, spring),
+    }
+}
+
+fn commit(kafka: &KafkaArgs, subscription: &Subscription, moves: &[Move], to: To) -> Result<(), Failure> {
+    let mut by_group: BTreeMap<String, Offsets> = BTreeMap::new();
+    for m in moves.iter().filter(|m| m.offset != m.before) {
+        if let Some(offset) = m.offset {
+            let (_, group) = sides(subscription, &m.suffix, to);
+            by_group.entry(group).or_default().insert((m.topic.clone(), m.partition), offset);
+        }
+    }
+    for (group, wanted) in &by_group {
+        let session = member_of(kafka, group)?;
+        (session.consumer.commit(&list(&session, wanted)?, CommitMode::Sync)).map_err(|error| {
+            not_taken(&session, group, &error).help("run it again: what was committed stays")
+        })?;
+        let found =
+            groups::committed(&session, wanted.keys().map(|(topic, index)| (topic.as_str(), *index)))?;
+        if found != *wanted {
+            return Err(Failure::unavailable(format!(
+                "the broker did not take every offset for group {group}"
+            ))
+            .help("this client needs READ on the group and its topics; then run it again"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_topics_are_known_by_their_suffix() {
+        for suffix in ["-retry", "-retry-1000", "-retry-0", "-retry-4000-1"] {
+            assert!(is_retry_suffix(suffix, "-retry"), "{suffix}");
+        }
+        for suffix in ["", ".dlt", "-retry-", "-retry-x", "-retry-1-2-3", "-retry1", "-retry.dlt", "-other-1"]
+        {
+            assert!(!is_retry_suffix(suffix, "-retry"), "{suffix}");
+        }
+        assert!(is_retry_suffix("-again-5", "-again"));
+    }
+}

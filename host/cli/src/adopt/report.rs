@@ -1,0 +1,118 @@
+//! What `host groups adopt` prints.
+
+use base::error::Failure;
+use consumer::subscription::Subscription;
+use serde::Serialize;
+
+use super::plan::{Move, To};
+use super::{Args, sides};
+use crate::output::{self, Format, note};
+
+#[derive(Serialize)]
+struct Row<'a> {
+    topic: &'a str,
+    partition: i32,
+    from_group: String,
+    to_group: String,
+    offset: Option<i64>,
+    before: Option<i64>,
+    waiting: i64,
+}
+
+/// Says what was committed, and what to start now.
+///
+/// # Errors
+/// stdout cannot be written.
+pub fn print(args: &Args, all: &[(&Subscription, Vec<Move>)], to: To) -> Result<(), Failure> {
+    let rows: Vec<Row<'_>> = all
+        .iter()
+        .flat_map(|(subscription, moves)| {
+            moves.iter().map(move |m| {
+                let (from_group, to_group) = sides(subscription, &m.suffix, to);
+                let Move { topic, partition, offset, before, waiting, .. } = m;
+                Row {
+                    topic,
+                    partition: *partition,
+                    from_group,
+                    to_group,
+                    offset: *offset,
+                    before: *before,
+                    waiting: *waiting,
+                }
+            })
+        })
+        .collect();
+    match args.output {
+        Format::Json => output::print_json(&rows)?,
+        Format::Table => output::print(table(&rows))?,
+    }
+    left_out(&rows, to);
+    note(if args.dry_run { "Nothing was changed." } else { "Done." });
+    match to {
+        To::Host => note("Start this host, and leave Spring stopped."),
+        To::Spring => {
+            for (subscription, _) in all {
+                note(format_args!(
+                    "Start Spring for {} with\n  {}",
+                    subscription.topic,
+                    annotation(subscription)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn table(rows: &[Row<'_>]) -> String {
+    let headings = ["TOPIC", ">PARTITION", "FROM GROUP", "TO GROUP", ">BEFORE", ">COMMITTED", ">WAITING"];
+    let cells = rows.iter().map(|row| {
+        [
+            row.topic.to_owned(),
+            row.partition.to_string(),
+            row.from_group.clone(),
+            row.to_group.clone(),
+            output::cell(row.before),
+            output::cell(row.offset),
+            row.waiting.to_string(),
+        ]
+    });
+    output::table(headings, cells)
+}
+
+/// Where the side that stops has committed nothing, the other keeps its place.
+fn left_out(rows: &[Row<'_>], to: To) {
+    let (off, begins) = match to {
+        To::Host => ("Spring", "this host begins at the first message"),
+        To::Spring => {
+            ("this host", "Spring begins where its auto-offset-reset says: earliest, or it loses what waits")
+        }
+    };
+    let (new, kept): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
+        rows.iter().filter(|row| row.offset.is_none()).partition(|row| row.before.is_none());
+    for (rows, what) in [(new, begins), (kept, "the place from before is kept")] {
+        if !rows.is_empty() {
+            let names: Vec<String> =
+                rows.iter().map(|row| format!("{}[{}]", row.topic, row.partition)).collect();
+            note(format_args!(
+                "note: left out, {off} has committed nothing there: {}; {what}",
+                names.join(", ")
+            ));
+        }
+    }
+}
+
+/// Spring's words for this host's policy; what is not said there cannot be compared.
+fn annotation(subscription: &Subscription) -> String {
+    let retry = subscription.policy.retry();
+    let longest = subscription.policy.tiers_ms().last().copied().unwrap_or_default();
+    // Spring's own largest delay is 30 s unless it is given one.
+    let capped = longest == retry.max_delay_ms || longest > 30_000;
+    let max = if capped { format!(", maxDelay = {longest}") } else { String::new() };
+    let dead = subscription.dead_letter_topic.strip_prefix(&subscription.topic).unwrap_or("?");
+    format!(
+        "@RetryableTopic(attempts = \"{}\", backoff = @Backoff(delay = {}, multiplier = {:?}{max}), dltTopicSuffix = \"{dead}\")",
+        retry.retries.saturating_add(1),
+        retry.delay_ms,
+        retry.multiplier,
+    )
+}

@@ -1,0 +1,317 @@
+//! `host config check|show|init|reference`: nothing of it needs Kafka.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::error::Failure;
+use bytesize::ByteSize;
+use consumer::{Subscriber, worker};
+use kafka::errors::{self, Context};
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaResult;
+use sandbox::call::Outside;
+use sandbox::limits::Limits;
+use settings::RunArgs;
+use settings::{LimitSettings, MailSettings, PluginSettings, Properties, RuleSettings, reference};
+use settings::{Pattern, Redirect};
+use store::StoreUrl;
+
+use crate::layers::Origins;
+use crate::output::{note, print};
+use crate::preflight;
+
+/// Arguments of `host config`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Check the configuration and load the plugins, without Kafka
+    Check(RunArgs),
+    /// Print what holds, and which layer it comes from
+    Show(RunArgs),
+    /// Write a new file with every key explained
+    Init(InitArgs),
+    /// Print the reference of all keys as Markdown
+    Reference,
+}
+
+#[derive(Debug, clap::Args)]
+struct InitArgs {
+    /// A plugin to list; repeat for more
+    #[arg(long = "plugin", value_name = "FILE")]
+    list: Vec<PathBuf>,
+    /// Where to write; - is stdout
+    #[arg(short, long, value_name = "FILE", default_value = settings::NAME)]
+    output: PathBuf,
+}
+
+impl Args {
+    /// The arguments that are those of running plugins.
+    pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
+        match &mut self.command {
+            Command::Check(args) | Command::Show(args) => Some(args),
+            Command::Init(_) | Command::Reference => None,
+        }
+    }
+}
+
+/// # Errors
+/// What is wrong with the configuration, or the file is there already.
+pub async fn run(args: Args, origins: Origins) -> anyhow::Result<()> {
+    match args.command {
+        Command::Check(args) => Ok(check(&args).await?),
+        Command::Show(args) => Ok(show(&args, &origins).await?),
+        Command::Init(args) => Ok(init(&args).await?),
+        Command::Reference => Ok(print(reference::markdown().trim_end())?),
+    }
+}
+
+async fn check(args: &RunArgs) -> Result<(), Failure> {
+    let plugins = load(args).await?;
+    for Subscriber { plugin, subscription } in &plugins {
+        let label = &plugin.label;
+        note(format_args!("{label}: topic {}, group {}", subscription.topic, subscription.group));
+    }
+    let place =
+        args.found.as_ref().map_or("the command line".to_owned(), |found| found.path.display().to_string());
+    note(format_args!("{place} is good"));
+    Ok(())
+}
+
+/// The plugins as they would run. A client finds out whether librdkafka knows the properties; it
+/// connects to nobody before it is asked something.
+pub(super) async fn load(args: &RunArgs) -> Result<Vec<Subscriber>, Failure> {
+    let (plugins, _) = preflight::prepare(args).await?;
+    let client: KafkaResult<BaseConsumer<Context>> =
+        kafka::client::config(&args.kafka, &[]).create_with_context(Context::default());
+    client.map_err(|error| errors::refused(&error))?;
+    Ok(plugins)
+}
+
+async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
+    let plugins = load(args).await?;
+    let mut text = String::new();
+    let from = |key: &str| origins.get(key).copied().unwrap_or("default");
+    line(&mut text, "listen", &args.listen.to_string().into(), from("listen"));
+    line(&mut text, "create-topics", &args.create_topics.into(), from("create-topics"));
+    line(&mut text, "auto-offset-reset", &args.auto_offset_reset.as_str().into(), from("auto-offset-reset"));
+    text.push_str("\n[kafka]\n");
+    let servers = args.kafka.bootstrap_servers.as_str();
+    line(&mut text, "bootstrap-servers", &servers.into(), from("bootstrap-servers"));
+    let kafka = &args.kafka;
+    let layers = [(&kafka.properties, "-X"), (&kafka.environment_properties, "environment")];
+    let layers = layers.into_iter().chain([(&kafka.file_properties, "file")]);
+    let mut told = BTreeSet::new();
+    for (properties, from) in layers {
+        // The last one of a name counts.
+        for (name, value) in properties.iter().rev().filter(|(name, _)| !name.is_empty()) {
+            if told.insert(name) {
+                line(
+                    &mut text,
+                    &format!("properties.{name:?}"),
+                    &Properties::shown(name, value).into(),
+                    from,
+                );
+            }
+        }
+    }
+    let mail = args.mail_url.as_deref().map(without_password);
+    if let Some(url) = mail {
+        text.push_str("\n[mail]\n");
+        line(&mut text, "url", &url.into(), from("mail.url"));
+        if let Some(ca) = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref()) {
+            line(&mut text, "ca", &ca.display().to_string().into(), "file");
+        }
+    }
+    if let Some(url) = args.store.as_deref() {
+        text.push_str("\n[desk]\n");
+        line(&mut text, "enabled", &args.desk.into(), from("desk.enabled"));
+        text.push_str("\n[store]\n");
+        line(&mut text, "url", &StoreUrl::parse(url)?.to_string().into(), from("store.url"));
+        let (none, set) = (settings::Store::default(), args.found.as_ref().map(|found| &found.file.store));
+        let keep = set.unwrap_or(&none).keep()?;
+        let is_set = set.is_some_and(|set| set.keep.is_some());
+        let millis = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        line(&mut text, "keep", &time(millis), if is_set { "file" } else { "default" });
+    }
+    for (index, (plugin, path)) in plugins.iter().zip(&args.plugins).enumerate() {
+        let settings = args.settings_of(index)?;
+        text.push_str(&shown(plugin, path, settings, from("plugin")));
+    }
+    print(text.trim_end())
+}
+
+fn shown(subscriber: &Subscriber, path: &Path, settings: Option<&PluginSettings>, from: &str) -> String {
+    let Subscriber { plugin, subscription } = subscriber;
+    let mut text = format!("\n# {}\n[[plugin]]\n", plugin.label);
+    let none = PluginSettings::default();
+    let (listed, set) = (settings.is_some(), settings.unwrap_or(&none));
+    let origin = |is_set: bool| if is_set { "file" } else { "plugin" };
+    let or_default = |is_set: bool| if is_set { "file" } else { "default" };
+    line(&mut text, "path", &path.display().to_string().into(), from);
+    line(&mut text, "topic", &subscription.topic.as_str().into(), origin(listed));
+    line(&mut text, "group", &subscription.group.as_str().into(), origin(set.group.is_some()));
+    let dead = set.dead_letter_topic.is_some() || set.dead_letter_suffix.is_some();
+    line(&mut text, "dead-letter-topic", &subscription.dead_letter_topic.as_str().into(), origin(dead));
+    for (key, value, is_set) in [
+        ("dead-letter-suffix", &subscription.dead_letter_suffix, set.dead_letter_suffix.is_some()),
+        ("retry-suffix", &subscription.retry_suffix, set.retry_suffix.is_some()),
+    ] {
+        line(&mut text, key, &value.as_str().into(), or_default(is_set));
+    }
+    let calls = worker::shares(subscription.concurrency).iter().sum::<usize>();
+    let calls = i64::try_from(calls).unwrap_or(i64::MAX);
+    line(&mut text, "concurrency", &calls.into(), or_default(set.concurrency.is_some()));
+    let (ordering, on_dead) = (subscription.ordering.as_str(), subscription.on_dead.as_str());
+    line(&mut text, "ordering", &ordering.into(), or_default(set.ordering.is_some()));
+    line(&mut text, "on-dead", &on_dead.into(), or_default(set.on_dead.is_some()));
+    line(&mut text, "isolation", &plugin.isolation().as_str().into(), or_default(set.isolation.is_some()));
+    let unsettled = plugin.grants.unsettled.as_str();
+    line(&mut text, "unsettled", &unsettled.into(), or_default(set.unsettled.is_some()));
+    let allow: Vec<_> = set.allow.iter().map(ToString::to_string).collect();
+    line(&mut text, "allow", &allow.into(), or_default(!set.allow.is_empty()));
+    for (key, value) in &set.config {
+        line(&mut text, &format!("config.{key:?}"), &value.to_string().into(), "file");
+    }
+    shown_mail(&mut text, &set.mail);
+    for (url, http) in &set.http {
+        let _ = writeln!(text, "[plugin.http.{url:?}]");
+        for (name, value) in &http.headers {
+            line(&mut text, &format!("headers.{name:?}"), &value.to_string().into(), "file");
+        }
+        for (key, value) in http.solapi.iter().flat_map(|it| [("key", &it.key), ("secret", &it.secret)]) {
+            line(&mut text, &format!("solapi.{key}"), &value.to_string().into(), "file");
+        }
+    }
+    shown_limits(&mut text, &plugin.grants.limits, &set.limits);
+    text.push_str("[plugin.retry]\n");
+    let (retry, set) = (subscription.policy.retry(), &set.retry);
+    for (key, value, from) in [
+        ("retries", i64::from(retry.retries).into(), origin(set.retries.is_some())),
+        ("delay", time(retry.delay_ms), origin(set.delay.is_some())),
+        ("multiplier", retry.multiplier.into(), origin(set.multiplier.is_some())),
+        ("max-delay", time(retry.max_delay_ms), origin(set.max_delay.is_some())),
+        ("jitter", retry.jitter.into(), origin(set.jitter.is_some())),
+        ("max-age", time(retry.max_age_ms), origin(set.max_age.is_some())),
+        ("blocking-tries", i64::from(retry.blocking_tries).into(), or_default(set.blocking_tries.is_some())),
+        ("blocking-delay", time(retry.blocking_delay_ms), or_default(set.blocking_delay.is_some())),
+    ] {
+        line(&mut text, key, &value, from);
+    }
+    subscription.policy.rules().iter().for_each(|rule| shown_rule(&mut text, rule));
+    text
+}
+
+fn shown_mail(text: &mut String, set: &MailSettings) {
+    if *set == MailSettings::default() {
+        return;
+    }
+    text.push_str("[plugin.mail]\n");
+    let list = |patterns: &Option<Vec<Pattern>>| {
+        patterns.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().into())
+    };
+    for (key, value) in [
+        ("senders", list(&set.senders)),
+        ("recipients", list(&set.recipients)),
+        ("per-minute", set.per_minute.map(|count| i64::from(count.get()).into())),
+        ("redirect-all", set.redirect_all.as_ref().map(|Redirect(address)| address.to_string().into())),
+    ] {
+        if let Some(value) = value {
+            line(text, key, &value, "file");
+        }
+    }
+}
+
+fn shown_limits(text: &mut String, limits: &Limits, set: &LimitSettings) {
+    text.push_str("[plugin.limits]\n");
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let size = |bytes: usize| ByteSize::b(bytes as u64).to_string().into();
+    for (key, value, is_set) in [
+        ("memory", size(limits.memory), set.memory.is_some()),
+        ("guest-time", time(millis(limits.guest_time)), set.guest_time.is_some()),
+        ("call-time", time(millis(limits.call_time)), set.call_time.is_some()),
+        ("outcome", size(limits.outcome), set.outcome.is_some()),
+        ("log", size(limits.log), set.log.is_some()),
+        ("mail", size(limits.mail), set.mail.is_some()),
+        ("http-request", size(limits.http_request), set.http_request.is_some()),
+        ("http-response", size(limits.http_response), set.http_response.is_some()),
+        ("host-calls", i64::from(limits.host_calls).into(), set.host_calls.is_some()),
+    ] {
+        line(text, key, &value, if is_set { "file" } else { "default" });
+    }
+}
+
+/// What a rule leaves out is not the same for all of its failures.
+fn shown_rule(text: &mut String, rule: &RuleSettings) {
+    text.push_str("[[plugin.rule]]\n");
+    let number = |number: u32| toml::Value::from(i64::from(number));
+    for (key, value) in [
+        ("code", Some(rule.code.as_str().into())),
+        ("retries", rule.retries.map(number)),
+        ("action", rule.action.map(|action| action.as_str().into())),
+        ("blocking-tries", rule.blocking_tries.map(number)),
+    ] {
+        if let Some(value) = value {
+            line(text, key, &value, "file");
+        }
+    }
+}
+
+fn time(millis: u64) -> toml::Value {
+    humantime_serde::re::humantime::format_duration(Duration::from_millis(millis)).to_string().into()
+}
+
+fn line(text: &mut String, key: &str, value: &toml::Value, from: &str) {
+    let pair = format!("{key} = {value}");
+    let _ = writeln!(text, "{pair:<50} # {from}");
+}
+
+pub(super) fn without_password(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut url) if url.password().is_some() => {
+            let _ = url.set_password(Some("***"));
+            url.to_string()
+        }
+        _ => url.to_owned(),
+    }
+}
+
+async fn init(args: &InitArgs) -> Result<(), Failure> {
+    let mut plugins = String::new();
+    let engines = consumer::load::engines(args.list.iter().map(|_| None))?;
+    let outside = Outside::Captured(Arc::default());
+    for path in &args.list {
+        let Subscriber { plugin, subscription } =
+            Subscriber::load(path, None, &engines, outside.clone()).await?;
+        let text = |text: &str| toml::Value::from(text);
+        let _ = write!(
+            plugins,
+            "# {}\n[[plugin]]\npath = {}\ntopic = {}\ngroup = {}\n",
+            plugin.label,
+            text(&path.display().to_string()),
+            text(&subscription.topic),
+            text(&subscription.group),
+        );
+    }
+    let text = reference::template(&plugins);
+    if args.output == Path::new("-") {
+        return print(text.trim_end());
+    }
+    let place = args.output.display();
+    let file = OpenOptions::new().write(true).create_new(true).open(&args.output);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
+        Failure::usage(format!("cannot write {place}: {error}"))
+            .help("choose another place: host config init -o FILE, or -o - for stdout")
+    })?;
+    note(format_args!("wrote {place}; check it with: host config check"));
+    Ok(())
+}

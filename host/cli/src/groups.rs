@@ -1,0 +1,325 @@
+//! `host groups`.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base::error::Failure;
+use base::text;
+use clap::Subcommand;
+use kafka::assignment;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::groups::{GroupInfo, GroupList, GroupMemberInfo};
+use rdkafka::metadata::Metadata;
+use rdkafka::topic_partition_list::Offset;
+use serde::Serialize;
+use settings::KafkaArgs;
+use settings::RunArgs;
+
+use crate::adopt;
+use crate::output::{self, Format, note};
+use crate::release;
+use crate::session::{Session, TIMEOUT};
+
+/// Arguments of `host groups`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List consumer groups
+    List(List),
+    /// Show a group's members, offsets and lag
+    Describe(Describe),
+    /// Handle the messages of keys again that follow a dead letter
+    Release(release::Args),
+    /// Take a consumer over from Spring Kafka in the middle of its retries, or hand it back
+    Adopt(Box<adopt::Args>),
+}
+
+impl Args {
+    /// The arguments that are those of running plugins.
+    pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
+        match &mut self.command {
+            Command::Adopt(args) => Some(&mut args.run),
+            Command::List(_) | Command::Describe(_) | Command::Release(_) => None,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// How to print the list
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    kafka: KafkaArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct Describe {
+    /// The group to show
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// How to print it
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    kafka: KafkaArgs,
+}
+
+/// Runs `host groups`.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    match args.command {
+        Command::List(args) => list(&args)?,
+        Command::Describe(args) => describe(&args)?,
+        Command::Adopt(args) => adopt::run(&args)?,
+        Command::Release(args) => release::run(&args)?,
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Listed {
+    group: String,
+    /// Absent where Kafka's description for classic groups does not cover the group.
+    state: Option<String>,
+    protocol_type: Option<String>,
+    members: Option<usize>,
+}
+
+fn list(args: &List) -> Result<(), Failure> {
+    let session = Session::open(&args.kafka, &[])?;
+    session.metadata(None)?;
+    let found = fetch(&session, None)?;
+    let mut groups: Vec<_> = found.groups().iter().map(listed).collect();
+    groups.sort_by(|a, b| a.group.cmp(&b.group));
+    if groups.iter().any(|group| group.state.is_none()) {
+        note(UNKNOWN_STATE);
+    }
+    if args.output == Format::Json {
+        return output::print_json(&groups);
+    }
+    let rows = groups.into_iter().map(|g| {
+        let state = g.state.unwrap_or_else(|| "unknown".to_owned());
+        [text::line(g.group.as_bytes()), state, output::cell(g.protocol_type), output::cell(g.members)]
+    });
+    output::print(output::table(["GROUP", "STATE", "TYPE", ">MEMBERS"], rows))
+}
+
+const UNKNOWN_STATE: &str = "note: a group of unknown state is no classic consumer group, or is being removed: \
+                             groups of the newer protocol (KIP-848) and share groups do not show their state and members here";
+
+/// Kafka describes as dead, without members, what it lists all the same: a group of another kind.
+pub fn is_classic(group: &GroupInfo) -> bool {
+    group.state() != "Dead" || !group.members().is_empty()
+}
+
+fn listed(group: &GroupInfo) -> Listed {
+    let classic = is_classic(group);
+    Listed {
+        group: group.name().to_owned(),
+        state: classic.then(|| text::line(group.state().as_bytes())),
+        protocol_type: Some(text::line(group.protocol_type().as_bytes())).filter(|text| !text.is_empty()),
+        members: classic.then(|| group.members().len()),
+    }
+}
+
+#[derive(Serialize)]
+struct Described {
+    #[serde(flatten)]
+    listed: Summary,
+    members: Option<Vec<Member>>,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    group: String,
+    state: Option<String>,
+    protocol_type: Option<String>,
+    /// The assignor that the members agreed on.
+    assignor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Member {
+    id: String,
+    client_id: String,
+    host: String,
+    /// Absent where the assignment is not in the consumer protocol's form.
+    partitions: Option<Vec<(String, i32)>>,
+}
+
+#[derive(Serialize)]
+struct Partition {
+    topic: String,
+    partition: i32,
+    committed: Option<i64>,
+    end_offset: Option<i64>,
+    lag: Option<i64>,
+    member: Option<String>,
+    client_id: Option<String>,
+    host: Option<String>,
+}
+
+fn describe(args: &Describe) -> Result<(), Failure> {
+    if args.group.is_empty() {
+        return Err(Failure::usage("a group's name is not empty").help("host groups list"));
+    }
+    let own = [
+        ("group.id", args.group.as_str()),
+        ("enable.auto.commit", "false"),
+        // As in Kafka's own tools, the end is the last message written, committed transaction or not.
+        ("isolation.level", "read_uncommitted"),
+    ];
+    let session = Session::open(&args.kafka, &own)?;
+    let metadata = session.metadata(None)?;
+    let found = fetch(&session, Some(&args.group))?;
+    let Some(group) = found.groups().iter().find(|group| group.name() == args.group) else {
+        return Err(Failure::unavailable(format!("no group {}", text::line(args.group.as_bytes())))
+            .help("see what is there: host groups list"));
+    };
+    let members: Vec<_> = group.members().iter().map(|m| member(group, m)).collect();
+    let described = Described {
+        listed: summary(group),
+        partitions: partitions(&session, &metadata, &members)?,
+        members: is_classic(group).then_some(members),
+    };
+    if described.members.is_none() {
+        note(UNKNOWN_STATE);
+    }
+    match args.output {
+        Format::Json => output::print_json(&described),
+        Format::Table => output::print(blocks(&described)),
+    }
+}
+
+/// Asks every broker for its groups; a coordinator that is only starting is asked again.
+pub fn fetch(session: &Session, group: Option<&str>) -> Result<GroupList, Failure> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let error = match session.consumer.fetch_group_list(group, TIMEOUT) {
+            Ok(groups) => return Ok(groups),
+            Err(error) => error,
+        };
+        let starting = matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::CoordinatorLoadInProgress | RDKafkaErrorCode::CoordinatorNotAvailable)
+        );
+        if !starting || Instant::now() >= deadline {
+            return Err(session.failure("list groups", &error));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn summary(group: &GroupInfo) -> Summary {
+    let Listed { group: name, state, protocol_type, .. } = listed(group);
+    let assignor = Some(text::line(group.protocol().as_bytes())).filter(|text| !text.is_empty());
+    Summary { group: name, state, protocol_type, assignor }
+}
+
+fn member(group: &GroupInfo, member: &GroupMemberInfo) -> Member {
+    // Connect and others use the same groups with assignments of their own form.
+    let consumer = group.protocol_type() == "consumer";
+    Member {
+        id: member.id().to_owned(),
+        client_id: member.client_id().to_owned(),
+        host: member.client_host().trim_start_matches('/').to_owned(),
+        partitions: match member.assignment() {
+            None => Some(Vec::new()),
+            Some(bytes) => consumer.then(|| assignment::decode(bytes)).flatten(),
+        },
+    }
+}
+
+/// Every partition that a member owns or that has a committed offset.
+fn partitions(session: &Session, metadata: &Metadata, members: &[Member]) -> Result<Vec<Partition>, Failure> {
+    let all = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(move |p| (topic, p)));
+    // Kafka tells them for partitions that are named, so all are.
+    let committed = committed(session, all.map(|(topic, p)| (topic.name(), p.id())))?;
+    let mut owners = BTreeMap::new();
+    for member in members {
+        owners.extend(member.partitions.iter().flatten().map(|key| (key.clone(), member)));
+    }
+    let rows: BTreeSet<_> = committed.keys().chain(owners.keys()).cloned().collect();
+    let led = leaders(metadata);
+    let asked: Vec<_> = rows.iter().filter(|key| led.contains(key)).cloned().collect();
+    let ends = session.offsets(Offset::End, &asked)?;
+    let end = |topic: &str, partition| {
+        let found = ends.find_partition(topic, partition)?;
+        found.error().ok().and_then(|()| found.offset().to_raw()).filter(|offset| *offset >= 0)
+    };
+    Ok(rows
+        .into_iter()
+        .map(|key| {
+            let (committed, member) = (committed.get(&key).copied(), owners.get(&key));
+            let (topic, partition) = key;
+            let end_offset = end(&topic, partition);
+            Partition {
+                lag: committed.zip(end_offset).map(|(committed, end)| end.saturating_sub(committed)),
+                topic,
+                partition,
+                committed,
+                end_offset,
+                member: member.map(|member| member.id.clone()),
+                client_id: member.map(|member| member.client_id.clone()),
+                host: member.map(|member| member.host.clone()),
+            }
+        })
+        .collect())
+}
+
+/// The offsets that the session's group has committed on these partitions.
+pub fn committed<'a>(
+    session: &Session,
+    partitions: impl Iterator<Item = (&'a str, i32)>,
+) -> Result<BTreeMap<(String, i32), i64>, Failure> {
+    let found = session.committed(partitions)?;
+    Ok(found.into_iter().map(|found| ((found.topic, found.partition), found.offset)).collect())
+}
+
+fn leaders(metadata: &Metadata) -> HashSet<(String, i32)> {
+    let all = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(move |p| (topic, p)));
+    all.filter(|(_, p)| p.leader() >= 0).map(|(topic, p)| (topic.name().to_owned(), p.id())).collect()
+}
+
+fn blocks(group: &Described) -> String {
+    let members = group.members.as_ref().map(Vec::len);
+    let mut text = format!(
+        "{}  state {}  type {}  assignor {}  members {}",
+        text::line(group.listed.group.as_bytes()),
+        group.listed.state.as_deref().unwrap_or("unknown"),
+        output::cell(group.listed.protocol_type.as_ref()),
+        output::cell(group.listed.assignor.as_ref()),
+        output::cell(members),
+    );
+    if !group.partitions.is_empty() {
+        let rows = group.partitions.iter().map(|p| {
+            let (topic, committed, end) =
+                (p.topic.clone(), output::cell(p.committed), output::cell(p.end_offset));
+            let (client, host) = (output::cell(p.client_id.as_ref()), output::cell(p.host.as_ref()));
+            let lag = output::cell(p.lag);
+            [topic, p.partition.to_string(), committed, end, lag, escape(&client), escape(&host)]
+        });
+        let headings = ["TOPIC", ">PARTITION", ">COMMITTED", ">END", ">LAG", "CLIENT", "HOST"];
+        text += &format!("\n{}", output::table(headings, rows));
+    }
+    if let Some(members) = group.members.as_ref().filter(|members| !members.is_empty()) {
+        let rows = members.iter().map(|m| {
+            let owned = m.partitions.as_ref().map(Vec::len);
+            [escape(&m.id), escape(&m.client_id), escape(&m.host), output::cell(owned)]
+        });
+        text += &format!("\n\n{}", output::table(["MEMBER", "CLIENT", "HOST", ">PARTITIONS"], rows));
+    }
+    text
+}
+
+fn escape(text: &str) -> String {
+    text::line(text.as_bytes())
+}

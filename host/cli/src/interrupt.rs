@@ -1,0 +1,64 @@
+//! Ctrl-C, SIGTERM and a closed stdout as a flag for a loop that polls.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base::error::Failure;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Turns the first signal into a flag. The second one ends the process: the loop may be stuck in a
+/// write that nobody reads. A pipe whose reader has gone (`| head`) sets the flag as well, so that
+/// the end does not have to wait for the next write.
+pub struct Interrupt {
+    seen: Arc<AtomicBool>,
+    _runtime: Runtime,
+}
+
+impl Interrupt {
+    /// Starts to listen.
+    pub fn listen() -> Result<Self, Failure> {
+        Self::start().map_err(|error| Failure::unavailable(format!("cannot listen for signals: {error}")))
+    }
+
+    /// Whether it is time to stop.
+    pub fn seen(&self) -> bool {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    fn start() -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let context = runtime.enter();
+        let mut interrupts = signal(SignalKind::interrupt())?;
+        let mut terminations = signal(SignalKind::terminate())?;
+        let seen = Arc::new(AtomicBool::new(false));
+        let flag = seen.clone();
+        runtime.spawn(async move {
+            loop {
+                tokio::select! { _ = interrupts.recv() => (), _ = terminations.recv() => () }
+                if flag.swap(true, Ordering::Relaxed) {
+                    std::process::exit(130);
+                }
+            }
+        });
+        if let Some(stdout) = stdout_pipe() {
+            let flag = seen.clone();
+            runtime.spawn(async move {
+                if stdout.ready(Interest::ERROR).await.is_ok() {
+                    flag.store(true, Ordering::Relaxed);
+                }
+            });
+        }
+        drop(context);
+        Ok(Self { seen, _runtime: runtime })
+    }
+}
+
+/// stdout where it can be watched, as pipes can and files cannot.
+fn stdout_pipe() -> Option<Sender> {
+    Sender::from_owned_fd_unchecked(io::stdout().as_fd().try_clone_to_owned().ok()?).ok()
+}

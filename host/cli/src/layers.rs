@@ -1,0 +1,192 @@
+//! Which layer counts: default < file < environment < flag.
+//!
+//! What the file says becomes the defaults of the command line, so that clap decides about the rest
+//! and `--help` shows what holds.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use base::error::Failure;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use settings::{File, Found, Properties};
+
+use crate::args::Cli;
+
+/// Where each value came from, by the name of its key.
+pub type Origins = BTreeMap<&'static str, &'static str>;
+
+/// The keys that are arguments too: key and argument.
+const KEYS: [(&str, &str); 8] = [
+    ("listen", "listen"),
+    ("mail.url", "mail_url"),
+    ("store.url", "store"),
+    ("create-topics", "create_topics"),
+    ("desk.enabled", "desk"),
+    ("auto-offset-reset", "auto_offset_reset"),
+    ("bootstrap-servers", "bootstrap_servers"),
+    ("plugin", "plugins"),
+];
+
+/// Reads the command line over the file. Help, and what clap has against the arguments, ends the
+/// process here.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn parse(mut args: Vec<OsString>) -> Result<Cli, Failure> {
+    let named = take_named(&mut args);
+    let read = Found::look(named.as_deref()).and_then(|found| {
+        let values = found.as_ref().map(|found| values(&found.file)).transpose()?;
+        Ok((found, values.unwrap_or_default()))
+    });
+    let (found, values) = match read {
+        Ok(read) => read,
+        Err(failure) => {
+            // Help is given whatever the file says.
+            match Cli::command().try_get_matches_from(args) {
+                Err(other) if !other.use_stderr() => other.exit(),
+                _ => return Err(failure),
+            }
+        }
+    };
+    let command = values.iter().fold(Cli::command(), |command, (id, values)| with(command, id, values));
+    let matches = command.get_matches_from(args);
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    cli.origins = origins(&matches, &values);
+    if let Some(run) = cli.run_args_mut() {
+        run.found = found.map(Box::new);
+    }
+    Ok(cli)
+}
+
+/// The file that `--config` or its environment variable names. The flag is taken out, so that it may
+/// stand before a command and after it; but behind `topics` it is Kafka's flag for topic settings.
+fn take_named(args: &mut Vec<OsString>) -> Option<PathBuf> {
+    let end = args.iter().position(|arg| arg == "--" || arg == "topics").unwrap_or(args.len());
+    let flag =
+        |arg: &OsString| arg.to_str().is_some_and(|arg| arg == "--config" || arg.starts_with("--config="));
+    let at = args.iter().take(end).position(flag);
+    let value = at.and_then(|at| {
+        let inline = args.get(at)?.to_str()?.strip_prefix("--config=").map(PathBuf::from);
+        // Without a value it stays, for clap to say so.
+        let value = inline.clone().or_else(|| args.get(at + 1).map(PathBuf::from))?;
+        args.drain(at..=at + usize::from(inline.is_none()));
+        Some(value)
+    });
+    value.or_else(|| std::env::var_os("HOST_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from))
+}
+
+/// What the file says, as arguments.
+fn values(file: &File) -> Result<Vec<(&'static str, Vec<OsString>)>, Failure> {
+    let one = |id: &'static str, value: Option<String>| value.map(|value| (id, vec![value.into()]));
+    let Properties(properties) = &file.kafka.properties;
+    let scalars = [
+        one("listen", file.listen.map(|address| address.to_string())),
+        one("mail_url", file.mail.url.as_ref().map(|url| url.read("mail.url")).transpose()?),
+        one("store", file.store.url.as_ref().map(|url| url.read("store.url")).transpose()?),
+        one("create_topics", file.create_topics.map(|create| create.to_string())),
+        one("desk", file.desk.enabled.map(|enabled| enabled.to_string())),
+        one("auto_offset_reset", file.auto_offset_reset.map(|reset| reset.as_str().to_owned())),
+        one("bootstrap_servers", file.kafka.bootstrap_servers.clone()),
+    ];
+    let properties = properties.iter().map(|(name, value)| format!("{name}={value}").into()).collect();
+    let plugins = file.plugins.iter().map(|plugin| plugin.path.clone().into()).collect();
+    let lists: [(_, Vec<OsString>); 2] = [("file_properties", properties), ("plugins", plugins)];
+    Ok(scalars.into_iter().flatten().chain(lists.into_iter().filter(|(_, list)| !list.is_empty())).collect())
+}
+
+/// Makes `values` the default of an argument wherever it occurs; the demo is complete in itself.
+fn with(command: Command, id: &'static str, values: &[OsString]) -> Command {
+    let has = command.get_arguments().any(|arg| arg.get_id() == id);
+    let command = if has && command.get_name() != "demo" {
+        command.mut_arg(id, |arg| arg.required(false).default_values(values.to_vec()))
+    } else {
+        command
+    };
+    command.mut_subcommands(|subcommand| with(subcommand, id, values))
+}
+
+fn origins(matches: &ArgMatches, values: &[(&str, Vec<OsString>)]) -> Origins {
+    if let Some((_, matches)) = matches.subcommand() {
+        return origins(matches, values);
+    }
+    let origin = |id: &str| match matches.try_get_raw(id).ok().and_then(|_| matches.value_source(id)) {
+        Some(ValueSource::CommandLine) => "flag",
+        Some(ValueSource::EnvVariable) => "environment",
+        _ if values.iter().any(|(known, _)| *known == id) => "file",
+        _ => "default",
+    };
+    KEYS.iter().map(|(key, id)| (*key, origin(id))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(text: &str) -> Vec<OsString> {
+        text.split(' ').map(OsString::from).collect()
+    }
+
+    fn read(file: &str, line: &str) -> Cli {
+        let file = File::parse(file).expect("a file");
+        let values = values(&file).expect("values");
+        let command = values.iter().fold(Cli::command(), |command, (id, values)| with(command, id, values));
+        let matches = command.try_get_matches_from(args(line)).expect(line);
+        let mut cli = Cli::from_arg_matches(&matches).expect(line);
+        cli.origins = origins(&matches, &values);
+        cli
+    }
+
+    const FILE: &str = "listen = \"127.0.0.1:9000\"\n[kafka]\nbootstrap-servers = \"file:9092\"\n\
+        properties.client.id = \"file\"\n[[plugin]]\npath = \"a.wasm\"\ntopic = \"a\"";
+
+    #[test]
+    fn the_file_counts_more_than_the_default_and_a_flag_more_than_the_file() {
+        let cli = read(FILE, "host");
+        assert_eq!(cli.run.listen.port(), 9000);
+        assert_eq!(cli.run.kafka.bootstrap_servers, "file:9092");
+        assert_eq!(cli.run.plugins, [PathBuf::from("a.wasm")]);
+        assert_eq!(cli.origins["listen"], "file");
+        assert_eq!(cli.origins["create-topics"], "default");
+        let cli = read(FILE, "host --plugin b.wasm --listen 127.0.0.1:9001");
+        assert_eq!((cli.run.listen.port(), cli.origins["listen"]), (9001, "flag"));
+        assert_eq!(cli.run.plugins, [PathBuf::from("b.wasm")]);
+    }
+
+    #[test]
+    fn properties_are_layered_one_by_one() {
+        let kafka = read(FILE, "host -X linger.ms=1").run.kafka;
+        let config = kafka::client::config(&kafka, &[("client.id", "own")]);
+        assert_eq!((config.get("client.id"), config.get("linger.ms")), (Some("file"), Some("1")));
+        let kafka = read(FILE, "host -X client.id=flag").run.kafka;
+        let config = kafka::client::config(&kafka, &[]);
+        assert_eq!(config.get("client.id"), Some("flag"));
+    }
+
+    #[test]
+    fn commands_read_it_too() {
+        use crate::args::Command;
+        let Some(Command::Topics(_)) = read(FILE, "host topics list").command else {
+            panic!("not the command")
+        };
+        assert_eq!(read(FILE, "host topics list").origins["bootstrap-servers"], "file");
+        let Some(Command::Demo(demo)) = read(FILE, "host demo").command else { panic!("not the demo") };
+        assert_eq!(demo.listen.port(), 8081);
+    }
+
+    #[test]
+    fn the_file_is_named_before_the_rest_is_read() {
+        let take = |text: &str| {
+            let mut args = args(text);
+            (take_named(&mut args), args)
+        };
+        let file = Some(PathBuf::from("x.toml"));
+        assert_eq!(take("host --config x.toml topics list"), (file.clone(), args("host topics list")));
+        assert_eq!(take("host produce t --config=x.toml"), (file, args("host produce t")));
+        assert_eq!(take("host produce t -- --config y"), (None, args("host produce t -- --config y")));
+        assert_eq!(take("host --config"), (None, args("host --config")));
+        let create = "host topics create t --config retention.ms=1";
+        assert_eq!(take(create), (None, args(create)));
+    }
+}

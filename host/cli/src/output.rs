@@ -1,0 +1,106 @@
+//! Data on stdout, talk on stderr, and neither minds a closed pipe.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+
+use base::error::Failure;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned columns
+    Table,
+    /// JSON
+    Json,
+}
+
+/// Says something to the person: a line on stderr.
+pub fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Prints data; a reader that has gone away is not an error.
+pub fn print(text: impl Display) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(unwritable(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as JSON.
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    print(json(serde_json::to_string_pretty(value))?)
+}
+
+/// JSON text in which every control character is escaped: JSON itself lets DEL and the C1 range
+/// pass, and a terminal may obey them.
+pub fn json(text: serde_json::Result<String>) -> Result<String, Failure> {
+    let text = text.map_err(|error| Failure::unavailable(format!("cannot write JSON: {error}")))?;
+    if !text.contains(unsafe_in_json) {
+        return Ok(text);
+    }
+    Ok(text
+        .chars()
+        .map(|c| if unsafe_in_json(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() })
+        .collect())
+}
+
+fn unsafe_in_json(c: char) -> bool {
+    c.is_control() && c != '\n'
+}
+
+/// stdout cannot be written, for another reason than a closed pipe.
+pub fn unwritable(error: &io::Error) -> Failure {
+    Failure::unavailable(format!("cannot write to stdout: {error}"))
+}
+
+/// Aligned columns without lines around them. A heading that starts with `>` aligns its column to
+/// the right, as numbers read best.
+pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(headings.map(|heading| heading.trim_start_matches('>')));
+    for row in rows {
+        table.add_row(row);
+    }
+    for (column, heading) in table.column_iter_mut().zip(headings) {
+        column.set_padding((0, 2));
+        if heading.starts_with('>') {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+/// A cell for what may be missing.
+pub fn cell(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// Broker or partition numbers as one cell.
+pub fn numbers(values: &[i32]) -> String {
+    if values.is_empty() {
+        return "-".to_owned();
+    }
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let text = table(["TOPIC", ">LAG"], [["a".into(), "1".into()], ["longer".into(), "1000".into()]]);
+        assert_eq!(text, "TOPIC    LAG\na          1\nlonger  1000");
+    }
+
+    #[test]
+    fn json_cannot_drive_a_terminal() {
+        let text = json(serde_json::to_string("\u{1b}[2J\u{7f}\u{9b}2J")).unwrap();
+        assert_eq!(text, r#""\u001b[2J\u007f\u009b2J""#);
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), "\u{1b}[2J\u{7f}\u{9b}2J");
+    }
+}

@@ -1,0 +1,68 @@
+//! What can be found out before Kafka is asked: whether the settings are possible, and the plugins load.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::error::Failure;
+use consumer::{Subscriber, bounds, load};
+use desk::alerts::{Places, Thresholds};
+use desk::retention::Retention;
+use effects::Effects;
+use sandbox::call::Services;
+use sandbox::capabilities::mail::mailer::Mailer;
+use settings::{AlertSettings, DeskSettings, RunArgs};
+use store::StoreUrl;
+use tokio::runtime::Handle;
+
+/// Everything that can be found out without Kafka: settings, URLs of mail server and store, plugins.
+///
+/// # Errors
+/// What is wrong with what was given.
+pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>), Failure> {
+    store(args)?;
+    retention(args)?;
+    check_alerts(args)?;
+    server::guard::access(args, args.listen)?;
+    let ca = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref());
+    let mailer = args.mail_url.as_deref().map(|url| Mailer::from_url(url, ca)).transpose()?.map(Arc::new);
+    let services = Arc::new(Services { mailer, effects: Effects::new(Handle::current()) });
+    let plugins = load::load(args, &services).await?;
+    plugins.iter().try_for_each(|plugin| bounds::check_bounds(&args.kafka, &plugin.plugin))?;
+    Ok((plugins, services))
+}
+
+/// The store that was given, and how long it keeps what was sent.
+pub fn store(args: &RunArgs) -> Result<Option<(StoreUrl, Duration)>, Failure> {
+    let none = settings::Store::default();
+    let keep = args.found.as_ref().map_or(&none, |found| &found.file.store).keep()?;
+    let url = args.store.as_deref().map(StoreUrl::parse).transpose()?;
+    Ok(url.map(|url| (url, keep)))
+}
+
+/// What the configuration says about what is kept.
+///
+/// # Errors
+/// It is not possible.
+pub fn retention(args: &RunArgs) -> Result<Retention, Failure> {
+    let none = DeskSettings::default();
+    Retention::new(args.found.as_ref().map_or(&none, |found| &found.file.desk))
+}
+
+/// Whether the alerts are possible.
+///
+/// # Errors
+/// What is wrong with their settings.
+fn check_alerts(args: &RunArgs) -> Result<(), Failure> {
+    let Some(settings) = alert_settings(args) else { return Ok(()) };
+    Thresholds::new(settings)?;
+    if Places::new(settings, args.mail_url.is_some())?.is_some() && (!args.desk || args.store.is_none()) {
+        return Err(Failure::usage("alerts are about dead letters, and the desk is left out")
+            .help("leave [alerts] out as well, or keep the desk: [desk] enabled = true"));
+    }
+    Ok(())
+}
+
+/// The settings of alerts, where there is a file.
+pub fn alert_settings(args: &RunArgs) -> Option<&AlertSettings> {
+    args.found.as_ref().map(|found| &found.file.alerts)
+}

@@ -1,0 +1,151 @@
+//! One command's connection to Kafka: bounded waits, and errors that say what to do next.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base::error::Failure;
+use base::text;
+use kafka::committed::{Committed, committed};
+use kafka::errors::{self, Context, is_connection, reason, refused, short};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, ResourceSpecifier};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use settings::KafkaArgs;
+use tokio::runtime::Builder;
+
+/// How long Kafka may take to answer a question.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long Kafka may take to change something.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A connection for the time of one command.
+pub struct Session {
+    /// The client underneath.
+    pub consumer: BaseConsumer<Context>,
+    servers: String,
+}
+
+impl Session {
+    /// Prepares a connection with these settings below the person's own; nothing is sent yet.
+    pub fn open(kafka: &KafkaArgs, own: &[(&str, &str)]) -> Result<Self, Failure> {
+        let consumer = kafka::client::config(kafka, own)
+            .create_with_context(Context::default())
+            .map_err(|error| refused(&error))?;
+        Ok(Self { consumer, servers: kafka.bootstrap_servers.clone() })
+    }
+
+    /// What the cluster says of one topic or, without a name, of all of them.
+    pub fn metadata(&self, topic: Option<&str>) -> Result<Metadata, Failure> {
+        self.consumer.fetch_metadata(topic, TIMEOUT).map_err(|error| self.unreachable(&error))
+    }
+
+    /// The topic's metadata; a topic that does not exist, or may not be seen, is an error.
+    pub fn topic(&self, name: &str) -> Result<Metadata, Failure> {
+        // librdkafka panics on names that C cannot hold, and answers an empty one with all topics.
+        if name.is_empty() || name.contains('\0') {
+            return Err(invalid_topic(name));
+        }
+        let metadata = self.metadata(Some(name))?;
+        let error = metadata.topics().iter().find(|topic| topic.name() == name).map(MetadataTopic::error);
+        match error.map(|error| error.map(RDKafkaErrorCode::from)) {
+            Some(None) => Ok(metadata),
+            None | Some(Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)) => {
+                Err(Failure::unavailable(format!("no topic {}", text::line(name.as_bytes())))
+                    .help(format!("create it: host topics create {}", text::line(name.as_bytes())))
+                    .help("see what is there: host topics list"))
+            }
+            Some(Some(RDKafkaErrorCode::InvalidTopic)) => Err(invalid_topic(name)),
+            Some(Some(code)) => {
+                Err(Failure::unavailable(format!("cannot use topic {name}: {}", short(code))))
+            }
+        }
+    }
+
+    /// What the session's group has committed for these partitions; see [`committed`].
+    pub fn committed<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = (&'a str, i32)>,
+    ) -> Result<Vec<Committed>, Failure> {
+        committed(&self.consumer, partitions, TIMEOUT)
+            .map_err(|error| self.failure("read the group's offsets", &error))
+    }
+
+    /// The first (`Offset::Beginning`) or the next (`Offset::End`) offset of each of these
+    /// partitions; a partition without a leader has none.
+    pub fn offsets(&self, of: Offset, partitions: &[(String, i32)]) -> Result<TopicPartitionList, Failure> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            list.add_partition_offset(topic, *partition, of)
+                .map_err(|error| self.failure("read offsets", &error))?;
+        }
+        if partitions.is_empty() {
+            return Ok(list);
+        }
+        // The "times" -2 and -1 stand for the ends of the partition: one request a broker, not two a partition.
+        self.consumer.offsets_for_times(list, TIMEOUT).map_err(|error| self.failure("read offsets", &error))
+    }
+
+    /// Waits a moment until every one of these topics can be used (or is gone), so that the next
+    /// command finds it so: brokers learn of a change a little after it was made.
+    pub fn settle(&self, names: &[String], present: bool) {
+        let deadline = Instant::now() + TIMEOUT;
+        let settled = |name: &String| {
+            self.consumer.fetch_metadata(Some(name), TIMEOUT).is_ok_and(|metadata| {
+                metadata.topics().iter().all(|topic| {
+                    let usable =
+                        topic.error().is_none() && topic.partitions().iter().all(|p| p.leader() >= 0);
+                    if present { usable } else { topic.error().is_some() }
+                })
+            })
+        };
+        while !names.iter().all(settled) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// An error of Kafka's about something this command was doing.
+    pub fn failure(&self, doing: &str, error: &KafkaError) -> Failure {
+        match error.rdkafka_error_code() {
+            Some(code) if is_connection(code) => self.unreachable(error),
+            _ => Failure::unavailable(format!("cannot {doing}: {}", reason(error))),
+        }
+    }
+
+    fn unreachable(&self, error: &KafkaError) -> Failure {
+        errors::away(&self.servers, &self.consumer, error)
+    }
+}
+
+/// Asks for something through Kafka's admin interface.
+pub fn admin<T>(
+    kafka: &KafkaArgs,
+    doing: &str,
+    call: impl AsyncFnOnce(&AdminClient<Context>, &AdminOptions) -> KafkaResult<T>,
+) -> Result<T, Failure> {
+    let client: AdminClient<Context> = kafka::client::config(kafka, &[])
+        .create_with_context(Context::default())
+        .map_err(|error| refused(&error))?;
+    let options =
+        AdminOptions::new().request_timeout(Some(CHANGE_TIMEOUT)).operation_timeout(Some(CHANGE_TIMEOUT));
+    let failed = |cause: String| Failure::unavailable(format!("cannot {doing}: {cause}"));
+    let runtime = Builder::new_current_thread().build().map_err(|error| failed(error.to_string()))?;
+    runtime.block_on(call(&client, &options)).map_err(|error| failed(reason(&error)))
+}
+
+/// Every setting of a topic, its defaults included; none where they may not be read, which needs a
+/// permission of its own.
+pub fn settings(kafka: &KafkaArgs, topic: &str) -> Result<Option<Vec<ConfigEntry>>, Failure> {
+    let resources = admin(kafka, "read topic settings", async |admin, options| {
+        admin.describe_configs(&[ResourceSpecifier::Topic(topic)], options).await
+    })?;
+    let entries = resources.into_iter().flatten().next().map(|resource| resource.entries);
+    Ok(entries.filter(|entries| !entries.is_empty()))
+}
+
+/// A name that Kafka takes for no topic.
+pub fn invalid_topic(name: &str) -> Failure {
+    Failure::usage(format!("'{}' is no topic name", text::line(name.as_bytes())))
+        .help("a name has letters, digits, '.', '_' and '-', and at most 249 of them")
+}

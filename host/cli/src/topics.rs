@@ -1,0 +1,342 @@
+//! `host topics`.
+
+use base::error::Failure;
+use base::text;
+use clap::{Subcommand, value_parser};
+use kafka::errors;
+use rdkafka::admin::{ConfigSource, NewTopic, TopicReplication, TopicResult};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataPartition;
+use rdkafka::topic_partition_list::Offset;
+use serde::Serialize;
+use settings::KafkaArgs;
+
+use crate::ask;
+use crate::output::{self, Format, note};
+use crate::session::{self, Session};
+
+/// Arguments of `host topics`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create topics
+    Create(Create),
+    /// List topics
+    List(List),
+    /// Show partitions, offsets and settings of topics
+    Describe(Describe),
+    /// Delete topics and every message in them
+    Delete(Delete),
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// Topics to create
+    #[arg(required = true, value_name = "TOPIC")]
+    names: Vec<String>,
+    /// How many partitions; without it the broker's default
+    #[arg(long, value_name = "N", value_parser = value_parser!(i32).range(1..=100_000))]
+    partitions: Option<i32>,
+    /// How many brokers keep a copy; without it the broker's default
+    #[arg(long, value_name = "N", value_parser = value_parser!(i32).range(1..=32_767))]
+    replication_factor: Option<i32>,
+    /// A topic setting, e.g. --config retention.ms=86400000; repeat for more
+    #[arg(long = "config", value_name = "NAME=VALUE", value_parser = setting)]
+    configs: Vec<(String, String)>,
+    /// A topic that is there already is not an error
+    #[arg(long)]
+    if_not_exists: bool,
+    #[command(flatten)]
+    kafka: KafkaArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Show Kafka's own topics too (those that start with __)
+    #[arg(long)]
+    internal: bool,
+    /// How to print the list
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    kafka: KafkaArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct Describe {
+    /// Topics to show
+    #[arg(required = true, value_name = "TOPIC")]
+    names: Vec<String>,
+    /// How to print them
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    kafka: KafkaArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct Delete {
+    /// Topics to delete
+    #[arg(required = true, value_name = "TOPIC")]
+    names: Vec<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    kafka: KafkaArgs,
+}
+
+/// Runs `host topics`.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    match args.command {
+        Command::Create(args) => create(args)?,
+        Command::List(args) => list(&args)?,
+        Command::Describe(args) => describe(args)?,
+        Command::Delete(args) => delete(args)?,
+    }
+    Ok(())
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE, as in --config retention.ms=86400000".to_owned()),
+    }
+}
+
+fn create(mut args: Create) -> Result<(), Failure> {
+    deduplicate(&mut args.names);
+    let session = Session::open(&args.kafka, &[])?;
+    // Reaching the cluster is found out here, within a shorter time than a change may take.
+    let brokers = session.metadata(None)?.brokers().len();
+    let topics: Vec<_> = (args.names.iter())
+        .map(|name| NewTopic {
+            name,
+            num_partitions: args.partitions.unwrap_or(-1),
+            // -1: the broker's default.
+            replication: TopicReplication::Fixed(args.replication_factor.unwrap_or(-1)),
+            config: args.configs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        })
+        .collect();
+    let results = session::admin(&args.kafka, "create topics", async |admin, options| {
+        admin.create_topics(&topics, options).await
+    })?;
+    let mut created = Vec::new();
+    let mut failures = Vec::new();
+    for result in results {
+        match result {
+            Ok(name) => created.push(name),
+            Err((name, RDKafkaErrorCode::TopicAlreadyExists)) if args.if_not_exists => {
+                note(format!("{name} was there already"));
+            }
+            Err((name, code)) => failures.push(not_created(&name, code, &args, brokers)),
+        }
+    }
+    session.settle(&created, true);
+    created.iter().for_each(|name| note(format!("created {name}")));
+    report(failures)
+}
+
+fn not_created(name: &str, code: RDKafkaErrorCode, args: &Create, brokers: usize) -> Failure {
+    let shown = text::line(name.as_bytes());
+    match code {
+        RDKafkaErrorCode::TopicAlreadyExists => Failure::unavailable(format!("topic {shown} exists already"))
+            .help("accept that: --if-not-exists")
+            .help(format!("look at it: host topics describe {shown}")),
+        RDKafkaErrorCode::InvalidTopic => session::invalid_topic(name),
+        RDKafkaErrorCode::InvalidReplicationFactor => {
+            let wanted = args.replication_factor.map_or_else(|| "default".to_owned(), |n| n.to_string());
+            Failure::usage(format!(
+                "cannot create topic {shown}: replication factor {wanted}, but {brokers} broker(s)"
+            ))
+            .help(format!("--replication-factor takes 1 to {brokers}"))
+        }
+        RDKafkaErrorCode::InvalidConfig => {
+            let configs: Vec<_> =
+                args.configs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            Failure::usage(format!("cannot create topic {shown}: Kafka refuses {}", configs.join(", ")))
+                .help("see names and values: https://kafka.apache.org/documentation/#topicconfigs")
+        }
+        code => Failure::unavailable(format!("cannot create topic {shown}: {}", errors::short(code))),
+    }
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    partitions: usize,
+    replication_factor: usize,
+}
+
+fn list(args: &List) -> Result<(), Failure> {
+    let metadata = Session::open(&args.kafka, &[])?.metadata(None)?;
+    let mut topics: Vec<_> = (metadata.topics().iter())
+        .filter(|topic| args.internal || !topic.name().starts_with("__"))
+        .map(|topic| Listed {
+            name: topic.name().to_owned(),
+            partitions: topic.partitions().len(),
+            replication_factor: topic.partitions().iter().map(|p| p.replicas().len()).max().unwrap_or(0),
+        })
+        .collect();
+    topics.sort_by(|a, b| a.name.cmp(&b.name));
+    match args.output {
+        Format::Json => output::print_json(&topics),
+        Format::Table => output::print(output::table(
+            ["TOPIC", ">PARTITIONS", ">REPLICATION"],
+            topics.into_iter().map(|t| [t.name, t.partitions.to_string(), t.replication_factor.to_string()]),
+        )),
+    }
+}
+
+#[derive(Serialize)]
+struct Described {
+    name: String,
+    partitions: Vec<Partition>,
+    /// Settings made on the topic itself; absent where they may not be read.
+    configs: Option<Vec<Setting>>,
+}
+
+#[derive(Serialize)]
+struct Partition {
+    partition: i32,
+    /// Absent while the partition has no leader.
+    leader: Option<i32>,
+    replicas: Vec<i32>,
+    isr: Vec<i32>,
+    start_offset: Option<i64>,
+    end_offset: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Setting {
+    name: String,
+    /// Absent where it is a secret.
+    value: Option<String>,
+}
+
+fn describe(mut args: Describe) -> Result<(), Failure> {
+    deduplicate(&mut args.names);
+    // As in Kafka's own tools, the end is the last message written, committed transaction or not.
+    let session = Session::open(&args.kafka, &[("isolation.level", "read_uncommitted")])?;
+    let mut topics = Vec::new();
+    for name in &args.names {
+        let partitions = partitions(&session, name)?;
+        topics.push(Described { name: name.clone(), partitions, configs: configs(&args.kafka, name)? });
+    }
+    if args.output == Format::Json {
+        return output::print_json(&topics);
+    }
+    let blocks: Vec<_> = topics.iter().map(block).collect();
+    output::print(blocks.join("\n\n"))
+}
+
+fn partitions(session: &Session, name: &str) -> Result<Vec<Partition>, Failure> {
+    let metadata = session.topic(name)?;
+    let mut found: Vec<&MetadataPartition> =
+        metadata.topics().iter().filter(|topic| topic.name() == name).flat_map(|t| t.partitions()).collect();
+    found.sort_by_key(|partition| partition.id());
+    let led: Vec<_> = found.iter().filter(|p| p.leader() >= 0).map(|p| (name.to_owned(), p.id())).collect();
+    let (starts, ends) = (session.offsets(Offset::Beginning, &led)?, session.offsets(Offset::End, &led)?);
+    let at = |list: &rdkafka::TopicPartitionList, id| {
+        list.find_partition(name, id).filter(|found| found.error().is_ok()).and_then(|p| p.offset().to_raw())
+    };
+    Ok(found
+        .into_iter()
+        .map(|partition| Partition {
+            partition: partition.id(),
+            leader: (partition.leader() >= 0).then_some(partition.leader()),
+            replicas: partition.replicas().to_vec(),
+            isr: partition.isr().to_vec(),
+            start_offset: at(&starts, partition.id()),
+            end_offset: at(&ends, partition.id()),
+        })
+        .collect())
+}
+
+fn configs(kafka: &KafkaArgs, name: &str) -> Result<Option<Vec<Setting>>, Failure> {
+    let Some(entries) = session::settings(kafka, name)? else { return Ok(None) };
+    let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+    let mut settings: Vec<_> =
+        own.map(|e| Setting { name: e.name, value: e.value.filter(|_| !e.is_sensitive) }).collect();
+    settings.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Some(settings))
+}
+
+fn block(topic: &Described) -> String {
+    let replication = topic.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0);
+    let mut text =
+        format!("{}  partitions {}  replication {replication}", topic.name, topic.partitions.len());
+    match &topic.configs {
+        None => text += "\n  settings may not be read",
+        Some(settings) => {
+            for setting in settings {
+                let value = setting.value.as_deref().unwrap_or("(hidden)");
+                text += &format!("\n  {}={}", setting.name, text::line(value.as_bytes()));
+            }
+        }
+    }
+    let rows = topic.partitions.iter().map(|p| {
+        let numbers = [output::numbers(&p.replicas), output::numbers(&p.isr)];
+        let [replicas, isr] = numbers;
+        let (leader, start, end) =
+            (output::cell(p.leader), output::cell(p.start_offset), output::cell(p.end_offset));
+        [p.partition.to_string(), leader, replicas, isr, start, end]
+    });
+    text + "\n" + &output::table([">PARTITION", ">LEADER", "REPLICAS", "ISR", ">START", ">END"], rows)
+}
+
+fn delete(mut args: Delete) -> Result<(), Failure> {
+    deduplicate(&mut args.names);
+    if !args.yes && !ask::is_possible() {
+        return Err(Failure::usage(
+            "deleting asks first, and there is no terminal to ask on; nothing was deleted",
+        )
+        .help(format!("delete without being asked: host topics delete {} --yes", args.names.join(" "))));
+    }
+    let session = Session::open(&args.kafka, &[("isolation.level", "read_uncommitted")])?;
+    let mut descriptions = Vec::new();
+    for name in &args.names {
+        let partitions = partitions(&session, name)?;
+        let length = |p: &Partition| p.end_offset.zip(p.start_offset).map_or(0, |(end, start)| end - start);
+        let messages: i64 = partitions.iter().map(length).sum();
+        descriptions.push(format!("{name} ({} partitions, up to {messages} messages)", partitions.len()));
+    }
+    let question = format!("Delete {}? This cannot be undone.", descriptions.join(", "));
+    if !args.yes && !ask::confirmed(&question)? {
+        return Err(Failure::unavailable("nothing was deleted"));
+    }
+    let names: Vec<_> = args.names.iter().map(String::as_str).collect();
+    let results = session::admin(&args.kafka, "delete topics", async |admin, options| {
+        admin.delete_topics(&names, options).await
+    })?;
+    let (deleted, failed): (Vec<TopicResult>, Vec<TopicResult>) =
+        results.into_iter().partition(Result::is_ok);
+    let deleted: Vec<_> = deleted.into_iter().flatten().collect();
+    session.settle(&deleted, false);
+    deleted.iter().for_each(|name| note(format!("deleted {name}")));
+    let failed = failed.into_iter().filter_map(Result::err);
+    report(
+        failed
+            .map(|(name, code)| {
+                Failure::unavailable(format!("cannot delete topic {name}: {}", errors::short(code)))
+            })
+            .collect(),
+    )
+}
+
+/// Several failures: all but the last are said at once, the last ends the command.
+fn report(mut failures: Vec<Failure>) -> Result<(), Failure> {
+    let last = failures.pop();
+    failures.iter().for_each(|failure| note(format!("error: {failure}")));
+    last.map_or(Ok(()), Err)
+}
+
+fn deduplicate(names: &mut Vec<String>) {
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+}

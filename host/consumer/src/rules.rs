@@ -1,0 +1,249 @@
+//! Rules by failure code: what holds for some failures in place of the policy.
+
+use sandbox::cause::MAX_CODE;
+use settings::{Action, RuleSettings};
+
+use crate::policy::{MAX_BLOCKING_TRIES, MAX_RETRIES, Retry};
+
+/// What holds for one failed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ruling {
+    /// What becomes of the delivery.
+    pub action: Action,
+    /// Deliveries after the first one; 0 where there is no retry.
+    pub retries: u32,
+    /// Further calls in place, before the delivery counts as failed; 0 where there is no retry.
+    pub blocking_tries: u32,
+}
+
+/// Rules in the order in which they are asked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules(Vec<RuleSettings>);
+
+impl Rules {
+    /// # Errors
+    /// A sentence that says which rule is not possible, and why.
+    pub fn new(rules: Vec<RuleSettings>, retry: &Retry) -> Result<Self, String> {
+        for (index, rule) in rules.iter().enumerate() {
+            check(rule, retry).map_err(|what| format!("the rule for code {:?} {what}", rule.code))?;
+            let before = rules.iter().take(index).find(|before| matches(&before.code, &rule.code));
+            if let Some(before) = before {
+                return Err(format!(
+                    "the rule for code {:?} can never count: the one for {:?} stands before it and \
+                     takes all of its failures",
+                    rule.code, before.code
+                ));
+            }
+        }
+        Ok(Self(rules))
+    }
+
+    /// The rules as they were given.
+    pub fn settings(&self) -> &[RuleSettings] {
+        &self.0
+    }
+
+    /// What holds for a failure. Without a rule that says otherwise, what the plugin `rejected` is
+    /// not tried again.
+    pub fn ruling(&self, code: &str, rejected: bool, retry: &Retry) -> Ruling {
+        let rule = self.0.iter().find(|rule| matches(&rule.code, code));
+        let told = if rejected { Action::Reject } else { Action::Retry };
+        match rule.and_then(|rule| rule.action).unwrap_or(told) {
+            action @ Action::Retry => Ruling {
+                action,
+                retries: rule.and_then(|rule| rule.retries).unwrap_or(retry.retries),
+                blocking_tries: rule.map_or(retry.blocking_tries, |rule| blocking_tries(rule, retry)),
+            },
+            action => Ruling { action, retries: 0, blocking_tries: 0 },
+        }
+    }
+
+    /// The most retries that any failure has.
+    pub fn most_retries(&self, retry: &Retry) -> u32 {
+        self.0.iter().filter_map(|rule| rule.retries).fold(retry.retries, u32::max)
+    }
+
+    /// Whether there is a failure that is tried again in place.
+    pub fn try_in_place(&self, retry: &Retry) -> bool {
+        retry.blocking_tries > 0 || self.0.iter().any(|rule| blocking_tries(rule, retry) > 0)
+    }
+}
+
+/// A rule without retries means dead at once, also where the policy would try in place.
+fn blocking_tries(rule: &RuleSettings, retry: &Retry) -> u32 {
+    let others = if rule.retries == Some(0) { 0 } else { retry.blocking_tries };
+    rule.blocking_tries.unwrap_or(others)
+}
+
+fn check(rule: &RuleSettings, retry: &Retry) -> Result<(), String> {
+    let RuleSettings { code, retries, action, blocking_tries: blocking } = rule;
+    if code.is_empty() || code.len() > MAX_CODE {
+        return Err(format!("can never count: a code has 1 to {MAX_CODE} bytes"));
+    }
+    if retries.is_none() && action.is_none() && blocking.is_none() {
+        return Err("says nothing: give it retries, action or blocking-tries".to_owned());
+    }
+    match action {
+        Some(action @ (Action::Reject | Action::Discard)) if retries.is_some() || blocking.is_some() => {
+            let action = action.as_str();
+            return Err(format!("has retries or blocking-tries, but its action is \"{action}\""));
+        }
+        Some(Action::Retry) if retries.unwrap_or(retry.retries) == 0 && blocking_tries(rule, retry) == 0 => {
+            return Err("has action \"retry\", but neither retries nor blocking-tries".to_owned());
+        }
+        _ => {}
+    }
+    if let Some(retries) = retries.filter(|retries| *retries > MAX_RETRIES) {
+        return Err(format!("has {retries} retries; at most {MAX_RETRIES} are possible"));
+    }
+    if let Some(tries) = blocking.filter(|tries| *tries > MAX_BLOCKING_TRIES) {
+        return Err(format!("has {tries} blocking tries; at most {MAX_BLOCKING_TRIES} are possible"));
+    }
+    Ok(())
+}
+
+/// Whether a text is what the pattern says, where `*` stands for any characters and none. A pattern
+/// as text tells whether all that it matches is matched: no character but `*` can stand for its `*`.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RETRY: Retry = Retry {
+        retries: 5,
+        delay_ms: 1000,
+        multiplier: 2.0,
+        max_delay_ms: 3_600_000,
+        jitter: 0.0,
+        max_age_ms: 86_400_000,
+        blocking_tries: 0,
+        blocking_delay_ms: 100,
+    };
+
+    fn rule(code: &str) -> RuleSettings {
+        RuleSettings { code: code.to_owned(), ..RuleSettings::default() }
+    }
+
+    fn acts(code: &str, action: Action) -> RuleSettings {
+        RuleSettings { action: Some(action), ..rule(code) }
+    }
+
+    fn retries(code: &str, retries: u32) -> RuleSettings {
+        RuleSettings { retries: Some(retries), ..rule(code) }
+    }
+
+    fn refused(rules: Vec<RuleSettings>) -> String {
+        Rules::new(rules, &RETRY).expect_err("not possible")
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_counts() {
+        let rules =
+            vec![retries("smtp-4*", 10), acts("smtp-*", Action::Reject), acts("spam", Action::Discard)];
+        let rules = Rules::new(rules, &RETRY).expect("rules");
+        let ruling = |code| rules.ruling(code, false, &RETRY);
+        assert_eq!((ruling("smtp-421").action, ruling("smtp-421").retries), (Action::Retry, 10));
+        assert_eq!((ruling("smtp-550").action, ruling("smtp-550").retries), (Action::Reject, 0));
+        assert_eq!(ruling("spam").action, Action::Discard);
+        assert_eq!((ruling("timeout").action, ruling("timeout").retries), (Action::Retry, 5));
+        assert_eq!(rules.most_retries(&RETRY), 10);
+    }
+
+    #[test]
+    fn what_the_plugin_rejected_is_tried_again_only_where_a_rule_says_so() {
+        let rules =
+            Rules::new(vec![acts("quota", Action::Retry), retries("gone", 3)], &RETRY).expect("rules");
+        assert_eq!(rules.ruling("quota", true, &RETRY).action, Action::Retry);
+        assert_eq!(rules.ruling("quota", true, &RETRY).retries, 5);
+        assert_eq!(rules.ruling("gone", true, &RETRY).action, Action::Reject);
+        assert_eq!(rules.ruling("other", true, &RETRY).action, Action::Reject);
+    }
+
+    #[test]
+    fn blocking_tries_are_the_policys_unless_a_rule_has_its_own() {
+        let policy = Retry { blocking_tries: 2, ..RETRY };
+        let own = |code: &str, tries| RuleSettings { blocking_tries: Some(tries), ..rule(code) };
+        let rules = vec![own("db", 5), own("slow", 0), retries("bad", 0), acts("spam", Action::Reject)];
+        let rules = Rules::new(rules, &policy).expect("rules");
+        let tries = |code| rules.ruling(code, false, &policy).blocking_tries;
+        assert_eq!(["db", "slow", "bad", "spam", "other"].map(tries), [5, 0, 0, 0, 2]);
+        assert_eq!(rules.ruling("other", true, &policy).blocking_tries, 0);
+        assert!(rules.try_in_place(&policy) && rules.try_in_place(&RETRY));
+        assert!(!Rules::default().try_in_place(&RETRY));
+    }
+
+    #[test]
+    fn what_can_mean_nothing_is_refused() {
+        assert!(refused(vec![rule("a")]).contains("the rule for code \"a\" says nothing"));
+        assert!(refused(vec![retries("", 1)]).contains("1 to 64"));
+        assert!(refused(vec![retries(&"x".repeat(65), 1)]).contains("1 to 64"));
+        assert!(refused(vec![retries("a", 1001)]).contains("1001 retries"));
+        let tries = RuleSettings { blocking_tries: Some(11), ..rule("a") };
+        assert!(refused(vec![tries]).contains("11 blocking tries"));
+        let both = RuleSettings { retries: Some(1), ..acts("a", Action::Discard) };
+        assert!(refused(vec![both]).contains("its action is \"discard\""));
+        let none = RuleSettings { retries: Some(0), ..acts("a", Action::Retry) };
+        assert!(refused(vec![none]).contains("neither retries nor blocking-tries"));
+    }
+
+    #[test]
+    fn a_rule_that_another_hides_is_refused() {
+        for (first, second) in
+            [("smtp-*", "smtp-550"), ("*", "a*"), ("a", "a"), ("*a*", "b*a"), ("a*", "a**")]
+        {
+            let told = refused(vec![retries(first, 1), retries(second, 2)]);
+            assert!(told.contains(&format!("{second:?} can never count: the one for {first:?}")), "{told}");
+        }
+        for (first, second) in [("smtp-550", "smtp-*"), ("a*b", "a*"), ("*a", "a*")] {
+            assert!(
+                Rules::new(vec![retries(first, 1), retries(second, 2)], &RETRY).is_ok(),
+                "{first} {second}"
+            );
+        }
+    }
+
+    #[test]
+    fn patterns_are_literal_but_for_the_star() {
+        assert!(matches("smtp-*", "smtp-") && matches("*", "") && matches("a*b*c", "abbc"));
+        assert!(matches("a.c", "a.c") && matches("*-timeout", "connect-timeout"));
+        assert!(!matches("a.c", "abc") && !matches("smtp-*", "http-smtp-1") && !matches("a*a", "a"));
+    }
+
+    /// The definition, slow and plain.
+    fn plain(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([], text) => text.is_empty(),
+            ([b'*', rest @ ..], _) => (0..=text.len()).any(|skip| plain(rest, &text[skip..])),
+            ([one, rest @ ..], [first, after @ ..]) => one == first && plain(rest, after),
+            (_, []) => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_is_what_its_definition_says(pattern in "[ab*]{0,8}", text in "[ab]{0,10}") {
+            prop_assert_eq!(matches(&pattern, &text), plain(pattern.as_bytes(), text.as_bytes()));
+        }
+
+        #[test]
+        fn a_hidden_pattern_matches_nothing_more(first in "[ab*]{1,6}", second in "[ab*]{1,6}", text in "[ab]{0,10}") {
+            if matches(&first, &second) && matches(&second, &text) {
+                prop_assert!(matches(&first, &text));
+            }
+        }
+    }
+}

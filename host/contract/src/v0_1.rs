@@ -1,0 +1,131 @@
+//! Version 0.1 of the contract. Its generated types stay in here.
+
+mod bindings;
+
+use std::marker::PhantomData;
+
+use wasmtime::component::{HasData, InstancePre, Linker};
+use wasmtime::{AsContextMut, Store};
+
+use self::bindings::consumer::plugin::types::{self as wire};
+use self::bindings::consumer::plugin::{config, log};
+use self::bindings::exports::consumer::plugin::lifecycle;
+use self::bindings::{HandlerOnly, HandlerOnlyPre};
+use crate::imports::{Imports, Level};
+use crate::types::{Description, Failure, Message, Outcome, RetryLater, RetryPolicy, Subscription};
+
+/// The version's first two numbers, which must match.
+pub(crate) const VERSION: &str = "0.1";
+
+/// Provides the imports of this version.
+pub(crate) fn link<T: Imports + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    HandlerOnly::add_to_linker::<T, Provided<T>>(linker, |data| Host(data))
+}
+
+pub(crate) struct Linked<T: 'static>(HandlerOnlyPre<T>);
+
+impl<T: Send> Linked<T> {
+    pub(crate) fn new(component: InstancePre<T>) -> wasmtime::Result<Self> {
+        HandlerOnlyPre::new(component).map(Self)
+    }
+
+    pub(crate) async fn instantiate(&self, store: &mut Store<T>) -> wasmtime::Result<Guest> {
+        self.0.instantiate_async(store).await.map(Guest)
+    }
+}
+
+pub(crate) struct Guest(HandlerOnly);
+
+impl Guest {
+    pub(crate) async fn describe(
+        &self,
+        store: impl AsContextMut<Data: Send>,
+    ) -> wasmtime::Result<Description> {
+        self.0.consumer_plugin_lifecycle().call_describe(store).await.map(description)
+    }
+
+    pub(crate) async fn handle(
+        &self,
+        store: impl AsContextMut<Data: Send>,
+        message: Message<'_>,
+    ) -> wasmtime::Result<Vec<Outcome>> {
+        // The same layout: the list is translated in its place.
+        let headers =
+            message.headers.into_iter().map(|header| wire::Header { key: header.key, value: header.value });
+        let headers: Vec<_> = headers.collect();
+        let message = wire::Message {
+            id: message.id,
+            topic: message.topic,
+            partition: message.partition,
+            offset: message.offset,
+            timestamp_ms: message.timestamp_ms,
+            key: message.key,
+            value: message.value,
+            headers: &headers,
+            attempt: message.attempt,
+            max_attempts: message.max_attempts,
+            attributes: &[],
+        };
+        let outcomes = self.0.consumer_plugin_handler().call_handle(store, &[message]).await?;
+        Ok(outcomes.into_iter().map(outcome).collect())
+    }
+}
+
+/// What the imports are served from.
+struct Provided<T>(PhantomData<T>);
+
+impl<T: Imports + 'static> HasData for Provided<T> {
+    type Data<'a> = Host<'a, T>;
+}
+
+struct Host<'a, T>(&'a mut T);
+
+impl<T: Imports> wire::Host for Host<'_, T> {}
+
+impl<T: Imports> config::Host for Host<'_, T> {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        self.0.config(&key)
+    }
+}
+
+impl<T: Imports> log::Host for Host<'_, T> {
+    fn write(
+        &mut self,
+        level: log::Level,
+        text: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        let level = match level {
+            log::Level::Trace => Level::Trace,
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        self.0.log(level, text, fields)
+    }
+}
+
+fn outcome(outcome: wire::Outcome) -> Outcome {
+    match outcome {
+        wire::Outcome::Done(text) => Outcome::Done(text),
+        wire::Outcome::Skipped(text) => Outcome::Skipped(text),
+        wire::Outcome::Retry(wire::RetryLater { failure: why, after_ms }) => {
+            Outcome::Retry(RetryLater { failure: failure(why), after_ms })
+        }
+        wire::Outcome::Reject(why) => Outcome::Reject(failure(why)),
+    }
+}
+
+fn failure(wire::Failure { code, detail }: wire::Failure) -> Failure {
+    Failure { code, detail }
+}
+
+fn description(description: lifecycle::Description) -> Description {
+    let lifecycle::Description { name, version, summary, subscription, attributes } = description;
+    let lifecycle::Subscription { topic, group, dead_letter_topic, retry } = subscription;
+    let lifecycle::RetryPolicy { retries, delay_ms, multiplier, max_delay_ms, jitter, max_age_ms } = retry;
+    let retry = RetryPolicy { retries, delay_ms, multiplier, max_delay_ms, jitter, max_age_ms };
+    let subscription = Subscription { topic, group, dead_letter_topic, retry };
+    Description { name, version, summary, subscription, attributes }
+}

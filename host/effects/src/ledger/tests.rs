@@ -1,0 +1,208 @@
+//! The ledger on SQLite; `tests/store` has it on PostgreSQL.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use store::StoreUrl;
+
+use super::*;
+use crate::Calls;
+
+const KEEP: Duration = Duration::from_secs(7 * 86_400);
+
+/// A file of its own, removed at the end.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("host-ledger-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        Self(directory.join("host.db"))
+    }
+
+    async fn open(&self) -> Ledger {
+        self.open_for(KEEP).await
+    }
+
+    async fn open_for(&self, keep: Duration) -> Ledger {
+        let url = StoreUrl::parse(&format!("sqlite:{}", self.0.display())).expect("a URL");
+        Ledger::new(Store::open(url).await.expect("a store"), keep)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        if let Some(directory) = self.0.parent() {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    }
+}
+
+fn key(number: usize) -> Key {
+    Calls::of("group", &format!("message\0{}", number / 2)).next([u8::try_from(number % 2).unwrap_or(0); 32])
+}
+
+fn record(number: u32) -> Record {
+    Record { head: format!("head \0 {number}"), body: number.to_be_bytes().to_vec() }
+}
+
+/// What the ledger should know of an effect: None where it was begun alone.
+type Model = HashMap<usize, Option<Record>>;
+
+async fn step(ledger: &Ledger, model: &mut Model, random: &mut fastrand::Rng, turn: u32) {
+    let number = random.usize(0..12);
+    match random.u32(0..4) {
+        0 | 1 => {
+            let expected = match model.get(&number) {
+                None => Begun::New,
+                Some(None) => Begun::Unsettled,
+                Some(Some(record)) => Begun::Done(record.clone()),
+            };
+            assert_eq!(ledger.begin(&key(number)).await, Ok(expected), "turn {turn}, effect {number}");
+            model.entry(number).or_default();
+        }
+        2 => {
+            ledger.settle(&key(number), &record(turn)).await.expect("settled");
+            model.insert(number, Some(record(turn)));
+        }
+        _ => {
+            ledger.forget(&key(number)).await.expect("forgotten");
+            if model.get(&number) == Some(&None) {
+                model.remove(&number);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_does_as_a_map_does_over_every_restart() {
+    let file = File::new("model");
+    for seed in 0..8 {
+        let _ = std::fs::remove_file(&file.0);
+        for other in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{other}", file.0.display()));
+        }
+        let (mut random, mut model) = (fastrand::Rng::with_seed(seed), Model::new());
+        let mut ledger = file.open().await;
+        for turn in 0..200 {
+            if random.u32(0..20) == 0 {
+                ledger = file.open().await;
+            }
+            step(&ledger, &mut model, &mut random, turn).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_together_is_begun_once() {
+    let file = File::new("together");
+    let ledger = Arc::new(file.open().await);
+    let asked: Vec<_> = (0..600)
+        .map(|number| {
+            let ledger = Arc::clone(&ledger);
+            tokio::spawn(async move { ledger.begin(&key(number % 300)).await })
+        })
+        .collect();
+    let mut new = 0;
+    for asked in asked {
+        match asked.await.expect("no panic").expect("a store") {
+            Begun::New => new += 1,
+            begun => assert_eq!(begun, Begun::Unsettled),
+        }
+    }
+    assert_eq!(new, 300);
+}
+
+#[tokio::test]
+async fn a_begin_that_nobody_waits_for_leaves_nothing() {
+    let file = File::new("given-up");
+    let ledger = file.open().await;
+    for number in 0..50 {
+        let key = key(number);
+        // Polled once, it is in the queue; then it is dropped.
+        let mut asking = Box::pin(ledger.begin(&key));
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(asking.as_mut().poll(context)));
+        assert!(polled.await.is_pending());
+        drop(asking);
+        if number % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ledger.begin(&key).await, Ok(Begun::New), "effect {number}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_old_is_deleted() {
+    let file = File::new("old");
+    let ledger = file.open().await;
+    for number in 0..20 {
+        assert_eq!(ledger.begin(&key(number)).await, Ok(Begun::New));
+    }
+    ledger.settle(&key(1), &record(1)).await.expect("settled");
+    drop(ledger);
+    let ledger = file.open_for(Duration::ZERO).await;
+    // It cleans as soon as it runs.
+    for number in [0, 1] {
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        while ledger.begin(&key(number)).await != Ok(Begun::New) {
+            assert!(std::time::Instant::now() < end, "effect {number} is kept");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_file_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = File::new("private");
+    let ledger = file.open().await;
+    assert_eq!(ledger.begin(&key(0)).await, Ok(Begun::New));
+    for other in ["", "-wal", "-shm"] {
+        let path = format!("{}{other}", file.0.display());
+        let mode = std::fs::metadata(&path).expect(&path).permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{path}: {mode:o}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_committed_is_on_the_disk() {
+    use sqlx::{Executor as _, Row as _};
+    let file = File::new("pragmas");
+    let url = StoreUrl::parse(&format!("sqlite:{}", file.0.display())).expect("a URL");
+    let mut connection = Store::open(url).await.expect("a store").connect().await.expect("a connection");
+    for (pragma, expected) in
+        [("PRAGMA journal_mode", "wal"), ("PRAGMA synchronous", "2"), ("PRAGMA busy_timeout", "3000")]
+    {
+        let row = connection.fetch_one(pragma).await.expect(pragma);
+        let number = row.try_get::<i64, _>(0).map(|number| number.to_string());
+        assert_eq!(number.or_else(|_| row.try_get::<String, _>(0)).expect(pragma), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_why() {
+    let refused = async |url: &str| {
+        let url = StoreUrl::parse(url).expect("a URL");
+        Store::open(url).await.expect_err("refused").to_string()
+    };
+    let file = File::new("broken");
+    let told = refused(&format!("sqlite:{}/none/host.db", file.0.display())).await;
+    assert!(told.contains("cannot open the store") && told.contains("--store"), "{told}");
+    std::fs::write(&file.0, "this is not a database, and long enough to tell").expect("a file");
+    let told = refused(&format!("sqlite:{}", file.0.display())).await;
+    assert!(told.contains("not a database") && told.contains("--store"), "{told}");
+}
+
+#[test]
+fn records_pass_through_text() {
+    for body in [vec![], vec![0, 255, 16, 1], b"text".to_vec()] {
+        let record = Record { head: "\0 {\"a\":\"한\"}".to_owned(), body };
+        let text = encode(&record);
+        assert!(!text.contains('\0'));
+        assert_eq!(decode(&text), Some(record));
+    }
+    assert_eq!(decode(r#"{"head":"","body":"0"}"#), None);
+    assert_eq!(decode(r#"{"head":"","body":"zz"}"#), None);
+    assert_eq!(decode(r#"{"head":"","body":"가"}"#), None);
+}

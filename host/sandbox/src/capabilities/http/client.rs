@@ -1,0 +1,293 @@
+//! The connections of one plugin's requests.
+
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::error::Failure;
+use bytes::{Bytes, BytesMut};
+use effects::{Record, Recorded};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use url::Url;
+
+use super::address;
+
+/// Longest a connection may take: name, TCP and TLS together.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Connections that are kept for each host, and for how long.
+const KEPT: usize = 8;
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A request that may be sent.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Anything but CONNECT and TRACE.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Without Host and Content-Length.
+    pub headers: HeaderMap,
+    /// All of it.
+    pub body: Bytes,
+}
+
+/// What bounds one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Until the response's head.
+    pub head: Duration,
+    /// Between two pieces of the response's body.
+    pub between: Duration,
+    /// All of it.
+    pub total: Duration,
+    /// The response's head and body, in bytes.
+    pub response: usize,
+}
+
+/// A response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// None where it is larger than it may be.
+    pub body: Option<Bytes>,
+}
+
+impl Answer {
+    /// Bytes of head and body.
+    pub fn size(&self) -> usize {
+        size(&self.headers) + self.body.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// As they are sent, about.
+fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+/// Why there is no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The name has addresses that must not be connected to, and no other.
+    #[error("every address of the host is of a network that is not allowed")]
+    Prohibited,
+    /// The name has no address.
+    #[error("the host's name is not known")]
+    Dns,
+    /// No connection, or no TLS.
+    #[error("no connection")]
+    Connect,
+    /// It took too long.
+    #[error("no answer in time")]
+    Timeout,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken,
+}
+
+impl Error {
+    /// Whether the request may have reached the server.
+    pub fn may_have_arrived(self) -> bool {
+        matches!(self, Self::Timeout | Self::Broken)
+    }
+}
+
+/// TLS with the certificates of Mozilla's list.
+///
+/// # Errors
+/// The provider does not fit.
+pub fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut tls =
+        rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(tls)
+}
+
+/// Sends requests of one plugin: a connection that was made under one plugin's grants is not used for
+/// another's.
+#[derive(Debug, Clone)]
+pub struct Client(reqwest::Client);
+
+impl Client {
+    /// Connects to public addresses, and those of `networks`.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new(networks: Vec<IpNet>) -> Result<Self, Failure> {
+        let failed = |error: &dyn StdError| Failure::unavailable(format!("cannot set up HTTP: {error}"));
+        let tls = tls().map_err(|error| failed(&error))?;
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(CONNECT)
+            .pool_max_idle_per_host(KEPT)
+            .pool_idle_timeout(IDLE)
+            .dns_resolver(Arc::new(Checked { networks: networks.into() }))
+            .build();
+        client.map(Self).map_err(|error| failed(&error))
+    }
+
+    /// Sends it and reads the whole response.
+    ///
+    /// # Errors
+    /// There is no response.
+    pub async fn send(&self, request: Request, bounds: Bounds) -> Result<Answer, Error> {
+        timeout(bounds.total, self.converse(request, bounds)).await.unwrap_or(Err(Error::Timeout))
+    }
+
+    async fn converse(&self, request: Request, bounds: Bounds) -> Result<Answer, Error> {
+        let mut outgoing = reqwest::Request::new(request.method, request.url);
+        *outgoing.headers_mut() = request.headers;
+        if !request.body.is_empty() {
+            *outgoing.body_mut() = Some(request.body.into());
+        }
+        let sent = timeout(bounds.head, self.0.execute(outgoing)).await.map_err(|_| Error::Timeout)?;
+        let mut response = sent.map_err(|error| classify(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut size = size(&headers);
+        let mut body = BytesMut::new();
+        loop {
+            let chunk = timeout(bounds.between, response.chunk()).await.map_err(|_| Error::Timeout)?;
+            size = match chunk.map_err(|_| Error::Broken)? {
+                Some(chunk) => {
+                    body.extend_from_slice(&chunk);
+                    size.saturating_add(chunk.len())
+                }
+                None if size <= bounds.response => {
+                    return Ok(Answer { status, headers, body: Some(body.freeze()) });
+                }
+                None => size,
+            };
+            if size > bounds.response {
+                return Ok(Answer { status, headers, body: None });
+            }
+        }
+    }
+}
+
+fn classify(error: &reqwest::Error) -> Error {
+    let mut source: Option<&dyn StdError> = Some(error);
+    while let Some(cause) = source {
+        if cause.is::<Refused>() {
+            return Error::Prohibited;
+        }
+        source = cause.source();
+    }
+    match error {
+        error if error.is_dns() => Error::Dns,
+        error if error.is_connect() || error.is_builder() => Error::Connect,
+        error if error.is_timeout() => Error::Timeout,
+        _ => Error::Broken,
+    }
+}
+
+/// Resolves names, and leaves out addresses that must not be connected to.
+struct Checked {
+    networks: Arc<[IpNet]>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no address of the host is allowed")]
+struct Refused;
+
+impl Resolve for Checked {
+    fn resolve(&self, name: Name) -> Resolving {
+        let networks = Arc::clone(&self.networks);
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let addresses = checked(found, &networks)?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn checked(found: impl Iterator<Item = SocketAddr>, networks: &[IpNet]) -> Result<Vec<SocketAddr>, Refused> {
+    let permitted: Vec<_> = found.filter(|found| address::is_permitted(found.ip(), networks)).collect();
+    if permitted.is_empty() { Err(Refused) } else { Ok(permitted) }
+}
+
+/// An answer's head as it is remembered; a header's bytes as Latin-1.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    status: u16,
+    headers: Vec<(String, String)>,
+    too_large: bool,
+}
+
+impl Recorded for Answer {
+    fn record(&self) -> Record {
+        let text = |value: &HeaderValue| value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
+        let head =
+            Head { status: self.status.as_u16(), headers: headers.collect(), too_large: self.body.is_none() };
+        let body = self.body.as_ref().map(|body| body.to_vec()).unwrap_or_default();
+        Record { head: serde_json::to_string(&head).unwrap_or_default(), body }
+    }
+
+    fn recall(record: Record) -> Option<Self> {
+        let head: Head = serde_json::from_str(&record.head).ok()?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in head.headers {
+            let value: Vec<u8> = value.chars().map(u8::try_from).collect::<Result<_, _>>().ok()?;
+            let value = HeaderValue::from_bytes(&value).ok()?;
+            headers.try_append(HeaderName::from_bytes(name.as_bytes()).ok()?, value).ok()?;
+        }
+        let body = (!head.too_large).then(|| record.body.into());
+        Some(Self { status: StatusCode::from_u16(head.status).ok()?, headers, body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_are_not_allowed_are_left_out() {
+        let found = ["127.0.0.1:0", "8.8.8.8:0"].map(|text| text.parse().expect(text));
+        let names = |networks: &[IpNet]| checked(found.into_iter(), networks).expect("some").len();
+        assert_eq!((names(&[]), names(&["127.0.0.0/8".parse().expect("a network")])), (1, 2));
+        assert!(checked(found.into_iter().take(1), &[]).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_is_not_connected_to() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let second = Duration::from_secs(5);
+        let bounds = Bounds { head: second, between: second, total: second, response: 1000 };
+        let request = Request {
+            method: Method::POST,
+            url: format!("http://localhost:{port}/").parse().expect("a URL"),
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(b"x"),
+        };
+        let client = Client::new(Vec::new()).expect("a client");
+        assert_eq!(client.send(request, bounds).await, Err(Error::Prohibited));
+        let arrived = timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(arrived.is_err(), "something arrived");
+    }
+
+    #[test]
+    fn an_answer_is_remembered_whole() {
+        let mut headers = HeaderMap::new();
+        headers.append("x", HeaderValue::from_bytes(b"a\xff").expect("a value"));
+        headers.append("x", HeaderValue::from_static("b"));
+        for body in [Some(Bytes::from_static(b"\0\xff")), None] {
+            let answer = Answer { status: StatusCode::CREATED, headers: headers.clone(), body };
+            assert_eq!(Answer::recall(answer.record()), Some(answer));
+        }
+    }
+}

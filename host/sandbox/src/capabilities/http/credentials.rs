@@ -1,0 +1,175 @@
+//! What the host adds to requests, so that plugins never hold it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base::error::Failure;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderName, HeaderValue};
+use settings::HttpSettings;
+use settings::target::Target;
+use url::Url;
+
+use super::client::Request;
+use super::solapi::Solapi;
+
+/// What belongs to one URL and all below it. Its values are never shown.
+pub struct Credentials {
+    target: Target,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    solapi: Option<Solapi>,
+}
+
+impl Credentials {
+    /// Those of `[plugin.http."URL"]`; `allowed` is where requests may go at all.
+    ///
+    /// # Errors
+    /// A URL that no entry of `allow` covers, a value that is not there or cannot be a header.
+    pub fn new(url: &str, settings: &HttpSettings, allowed: &[Target]) -> Result<Self, Failure> {
+        let place = format!("plugin.http.{url:?}");
+        let target = Target::parse(url).map_err(|what| Failure::usage(what).within("plugin.http"))?;
+        if !allowed.iter().any(|allowed| allowed.overlaps(&target)) {
+            let what = format!("{place} is for requests that are not allowed");
+            return Err(Failure::usage(what).help(format!("add {url:?} to the plugin's `allow`")));
+        }
+        let mut headers = Vec::with_capacity(settings.headers.len());
+        for (name, value) in &settings.headers {
+            let place = format!("{place}.headers.{name:?}");
+            let text = value.read(&place)?;
+            headers.push((header_name(name, &place)?, secret(&text, &place)?));
+        }
+        let solapi = settings.solapi.as_ref().map(|solapi| -> Result<_, Failure> {
+            let [key, secret] = [(&solapi.key, "key"), (&solapi.secret, "secret")]
+                .map(|(value, name)| value.read(&format!("{place}.solapi.{name}")));
+            let solapi = Solapi { key: key?, secret: secret? };
+            self::secret(&solapi.authorization(), &format!("{place}.solapi.key"))?;
+            Ok(solapi)
+        });
+        Ok(Self { target, headers, solapi: solapi.transpose()? })
+    }
+
+    /// Those of all tables, the most general one first, so that a nearer one counts more.
+    ///
+    /// # Errors
+    /// See [`Credentials::new`].
+    pub fn all(tables: &BTreeMap<String, HttpSettings>, allowed: &[Target]) -> Result<Vec<Self>, Failure> {
+        let mut all: Vec<_> = tables
+            .iter()
+            .map(|(url, settings)| Self::new(url, settings, allowed))
+            .collect::<Result<_, _>>()?;
+        all.sort_by_key(|credentials: &Self| credentials.target.path_len());
+        Ok(all)
+    }
+
+    /// The names of the headers that they add to requests to this URL.
+    pub fn names(&self, url: &Url) -> impl Iterator<Item = HeaderName> {
+        let signed = self.solapi.as_ref().map(|_| AUTHORIZATION);
+        let covers = self.target.covers(url);
+        self.headers.iter().map(|(name, _)| name.clone()).chain(signed).filter(move |_| covers)
+    }
+
+    /// Adds them to a request that they belong to.
+    pub fn add_to(&self, request: &mut Request) {
+        if !self.target.covers(&request.url) {
+            return;
+        }
+        for (name, value) in &self.headers {
+            request.headers.insert(name, value.clone());
+        }
+        if let Some(solapi) = &self.solapi
+            && let Ok(mut value) = HeaderValue::try_from(solapi.authorization())
+        {
+            value.set_sensitive(true);
+            request.headers.insert(AUTHORIZATION, value);
+        }
+    }
+}
+
+fn header_name(name: &str, place: &str) -> Result<HeaderName, Failure> {
+    let parsed = HeaderName::try_from(name)
+        .map_err(|_| Failure::usage(format!("{place}: {name:?} is not the name of a header")))?;
+    if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE].contains(&parsed) {
+        return Err(Failure::usage(format!("{place}: {parsed} is written by the host itself")));
+    }
+    Ok(parsed)
+}
+
+fn secret(text: &str, place: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::try_from(text).map_err(|_| {
+        Failure::usage(format!("{place}: the value holds characters that a header cannot hold"))
+            .help("look for line breaks and the like in it")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({})", self.target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, Method};
+
+    use super::*;
+
+    fn tables(text: &str) -> BTreeMap<String, HttpSettings> {
+        toml::from_str(text).expect(text)
+    }
+
+    fn added(credentials: &[Credentials], url: &str, own: &[(&'static str, &'static str)]) -> HeaderMap {
+        let headers =
+            own.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let mut request = Request {
+            method: Method::POST,
+            url: url.parse().expect(url),
+            headers: headers.collect(),
+            body: Bytes::new(),
+        };
+        credentials.iter().for_each(|credentials| credentials.add_to(&mut request));
+        request.headers
+    }
+
+    #[test]
+    fn they_go_where_they_belong_and_nowhere_else() {
+        let allowed = ["https://h", "https://other", "http://h"].map(|url| Target::parse(url).expect(url));
+        let text = "[\"https://h\"]\nheaders = { authorization = \"outer\", x-a = \"a\" }\n\
+                    [\"https://h/near\"]\nheaders = { authorization = \"inner\" }\n";
+        let all = Credentials::all(&tables(text), &allowed).expect("possible");
+        let forged = [("authorization", "the plugin's own"), ("x-b", "b")];
+        let headers = added(&all, "https://h/far", &forged);
+        assert_eq!(
+            (&headers["authorization"], &headers["x-a"], &headers["x-b"]),
+            (
+                &HeaderValue::from_static("outer"),
+                &HeaderValue::from_static("a"),
+                &HeaderValue::from_static("b")
+            )
+        );
+        assert!(headers["authorization"].is_sensitive());
+        assert_eq!(added(&all, "https://h/near/er", &[])["authorization"], "inner");
+        for elsewhere in ["https://other/", "http://h/", "https://h:444/", "https://h.evil/"] {
+            assert_eq!(added(&all, elsewhere, &forged)["authorization"], "the plugin's own", "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_added_is_refused_and_not_shown() {
+        let allowed = [Target::parse("https://h/a").expect("a target")];
+        for (text, named) in [
+            ("[\"https://other\"]\n", "not allowed"),
+            ("[\"https://h/b\"]\n", "not allowed"),
+            ("[\"https://h\"]\nheaders = { host = \"hush\" }", "host"),
+            ("[\"https://h\"]\nheaders = { \"a b\" = \"hush\" }", "a b"),
+            ("[\"https://h\"]\nheaders = { x = \"hush\\n\" }", "headers.\"x\""),
+            ("[\"https://h\"]\nheaders = { x = { env = \"HOST_TEST_NO_SUCH_VARIABLE\" } }", "NO_SUCH"),
+            ("[\"https://h\"]\nsolapi = { key = \"hush\\n\", secret = \"hush\" }", "solapi.key"),
+        ] {
+            let told = Credentials::all(&tables(text), &allowed).expect_err(text).to_string();
+            assert!(told.contains(named) && !told.contains("hush"), "{told}");
+        }
+    }
+}

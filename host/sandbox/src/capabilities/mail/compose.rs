@@ -1,0 +1,194 @@
+//! From an [`Email`] to the bytes and the envelope that SMTP carries.
+
+#[cfg(test)]
+mod tests;
+
+use lettre::address::{Address as Mailbox, Envelope};
+use lettre::message::header::{self, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment as Part, Mailbox as Named, Mailboxes, MessageBuilder};
+use lettre::message::{Message, MultiPart, SinglePart};
+
+use super::mailer::{Address, Attachment, Email};
+
+/// Headers that the host writes itself, or that only a mail server may write.
+const OWNED: [&str; 16] = [
+    "authentication-results",
+    "bcc",
+    "cc",
+    "date",
+    "delivered-to",
+    "dkim-signature",
+    "from",
+    "message-id",
+    "mime-version",
+    "received",
+    "received-spf",
+    "reply-to",
+    "return-path",
+    "sender",
+    "subject",
+    "to",
+];
+const OWNED_FAMILIES: [&str; 3] = ["arc-", "content-", "resent-"];
+
+/// An e-mail ready for the wire.
+pub struct Composed {
+    /// `<name@the sender's domain>`.
+    pub id: String,
+    /// The envelope's sender.
+    pub sender: Mailbox,
+    /// To, cc and bcc.
+    pub recipients: Vec<Mailbox>,
+    /// Headers and body. ASCII, unless an address is not.
+    pub message: String,
+    /// An address is not ASCII: only a server with SMTPUTF8 can take it.
+    pub international: bool,
+}
+
+/// Checks and encodes an e-mail; `name` is its `Message-ID`'s.
+///
+/// # Errors
+/// Which part is wrong, and why.
+pub fn compose(email: &Email, name: &str) -> Result<Composed, String> {
+    check("the subject", &email.subject)?;
+    let sender = named("the sender", &email.sender)?;
+    let to = all_named("to", &email.to)?;
+    let cc = all_named("cc", &email.cc)?;
+    let bcc = all_named("bcc", &email.bcc)?;
+    let recipients: Vec<_> =
+        [&to, &cc, &bcc].into_iter().flatten().map(|named| named.email.clone()).collect();
+    let envelope = Envelope::new(Some(sender.email.clone()), recipients.clone())
+        .map_err(|_| "there is no recipient: to, cc and bcc are all empty".to_owned())?;
+    let id = format!("<{name}@{}>", sender.email.domain());
+
+    let mut builder = Message::builder()
+        .envelope(envelope)
+        .header(header::From::from(Mailboxes::from(sender.clone())))
+        .subject(email.subject.as_str())
+        .message_id(Some(id.clone()));
+    if !to.is_empty() {
+        builder = builder.header(header::To::from(Mailboxes::from(to)));
+    }
+    if !cc.is_empty() {
+        builder = builder.header(header::Cc::from(Mailboxes::from(cc)));
+    }
+    if let Some(address) = &email.reply_to {
+        builder = builder.header(header::ReplyTo::from(Mailboxes::from(named("reply-to", address)?)));
+    }
+    let message = body(with_headers(builder, &email.headers)?, email)?.formatted();
+    let message = String::from_utf8(message).map_err(|_| "the e-mail cannot be written as text")?;
+
+    let ascii = |address: &Mailbox| AsRef::<str>::as_ref(address).is_ascii();
+    let international = !message.is_ascii() || !ascii(&sender.email) || !recipients.iter().all(ascii);
+    Ok(Composed { id, sender: sender.email, recipients, message, international })
+}
+
+fn body(builder: MessageBuilder, email: &Email) -> Result<Message, String> {
+    let built = match (&email.text, &email.html, email.attachments.as_slice()) {
+        (Some(text), Some(html), []) => {
+            builder.multipart(MultiPart::alternative_plain_html(text.clone(), html.clone()))
+        }
+        (text, html, []) => builder.singlepart(single(text.as_deref(), html.as_deref())),
+        (text, html, files) => {
+            let mixed = MultiPart::mixed();
+            let mut parts = match (text, html) {
+                (Some(text), Some(html)) => {
+                    mixed.multipart(MultiPart::alternative_plain_html(text.clone(), html.clone()))
+                }
+                _ => mixed.singlepart(single(text.as_deref(), html.as_deref())),
+            };
+            for file in files {
+                parts = parts.singlepart(part(file)?);
+            }
+            builder.multipart(parts)
+        }
+    };
+    built.map_err(|error| format!("the e-mail cannot be written: {error}"))
+}
+
+/// The one body there is; an empty text where there is none.
+fn single(text: Option<&str>, html: Option<&str>) -> SinglePart {
+    match html {
+        Some(html) => SinglePart::html(html.to_owned()),
+        None => SinglePart::plain(text.unwrap_or_default().to_owned()),
+    }
+}
+
+fn part(file: &Attachment) -> Result<SinglePart, String> {
+    check("an attachment's filename", &file.filename)?;
+    check("an attachment's content type", &file.content_type)?;
+    let content_type = ContentType::parse(&file.content_type)
+        .map_err(|error| format!("the content type {} is not one: {error}", quoted(&file.content_type)))?;
+    // The content is sent as base64, which these may not be.
+    let family = file.content_type.trim_start().to_ascii_lowercase();
+    if family.starts_with("multipart/") || family.starts_with("message/") {
+        return Err(format!("the content type {} is not a file's", quoted(&file.content_type)));
+    }
+    Ok(Part::new(file.filename.clone()).body(file.content.clone(), content_type))
+}
+
+fn with_headers(mut builder: MessageBuilder, headers: &[(String, String)]) -> Result<MessageBuilder, String> {
+    let mut seen = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let lower = name.to_ascii_lowercase();
+        let printable = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+        let parsed = match name.bytes().all(printable) {
+            true => HeaderName::new_from_ascii(name.clone()).ok(),
+            false => None,
+        };
+        let Some(parsed) = parsed else {
+            return Err(format!(
+                "{} is not a header name: 1 to 76 printable ASCII characters without `:`",
+                quoted(name)
+            ));
+        };
+        if OWNED.contains(&lower.as_str()) || OWNED_FAMILIES.iter().any(|family| lower.starts_with(family)) {
+            return Err(format!("the header {name} is written by the host and cannot be given"));
+        }
+        check(&format!("the header {name}"), value)?;
+        if seen.contains(&lower) {
+            return Err(format!("the header {name} is given twice"));
+        }
+        seen.push(lower);
+        builder = builder.raw_header(HeaderValue::new(parsed, value.clone()));
+    }
+    Ok(builder)
+}
+
+fn all_named(role: &str, addresses: &[Address]) -> Result<Vec<Named>, String> {
+    addresses.iter().map(|address| named(role, address)).collect()
+}
+
+fn named(role: &str, address: &Address) -> Result<Named, String> {
+    let name = address.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    if let Some(name) = name {
+        check(&format!("{role}: the name"), name)?;
+    }
+    let parsed = address.parse().map_err(|why| format!("{role}: {why}"))?;
+    Ok(Named::new(name.map(str::to_owned), parsed))
+}
+
+impl Address {
+    /// What comes before and after the `@`, and nothing else.
+    ///
+    /// # Errors
+    /// Why it is not an address.
+    pub fn parse(&self) -> Result<Mailbox, String> {
+        check("the address", &self.email)?;
+        let email = self.email.trim();
+        email.parse().map_err(|error| format!("{} is not an e-mail address: {error}", quoted(email)))
+    }
+}
+
+/// No line breaks, no NUL, nothing else that a header could be broken with.
+fn check(what: &str, text: &str) -> Result<(), String> {
+    match text.chars().find(|&c| c.is_control() && c != '\t') {
+        Some(c) => Err(format!("{what} holds the control character U+{:04X}", u32::from(c))),
+        None => Ok(()),
+    }
+}
+
+/// What was given, escaped and cut short for an error.
+fn quoted(text: &str) -> String {
+    format!("{:?}", text.chars().take(80).collect::<String>())
+}

@@ -1,0 +1,248 @@
+//! Which SMTP server, and how to get a connection that is ready for mail.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::time::Duration;
+
+use base::error::Failure;
+use futures_util::FutureExt as _;
+use lettre::transport::smtp::Error as SmtpError;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, Certificate, Tls, TlsParameters, TlsParametersBuilder,
+};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::{SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
+
+use super::mailer::one_line;
+
+/// How a certificate in PEM begins.
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+/// An SMTP server as its URL describes it.
+pub(super) struct Server {
+    host: String,
+    port: u16,
+    tls: Tls,
+    hello: ClientId,
+    login: Option<Credentials>,
+}
+
+impl Server {
+    /// See [`super::Mailer::from_url`]. Parts of the URL are never repeated in an error: a password
+    /// with an unescaped `/` or `?` can end up in any of them.
+    pub(super) fn from_url(text: &str, ca: Option<&Path>) -> Result<Self, Failure> {
+        let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+        if url.path().contains('@') || url.fragment().is_some() {
+            return Err(wrong("a special character in the user or password is not percent-encoded"));
+        }
+        let host = match url.host() {
+            Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
+            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Ipv6(address)) => address.to_string(),
+            _ => return Err(wrong("it names no host")),
+        };
+        let (tls, default_port) = security(&url, &host, authorities(ca)?)?;
+        let port = url.port().unwrap_or(default_port);
+        if port == 0 {
+            return Err(wrong("port 0 cannot be connected to"));
+        }
+        let server = Self { host, port, tls, hello: hello(&url)?, login: login(&url)? };
+        if server.login.is_some() && matches!(server.tls, Tls::None) {
+            tracing::warn!(
+                "{server}: the password crosses the network unencrypted; use ?tls=required or smtps://"
+            );
+        }
+        Ok(server)
+    }
+
+    /// Connects, secures and logs in. The error is for a person and holds no credentials.
+    ///
+    /// Every failure here is the server's or the operator's, never the e-mail's, whatever its code.
+    pub(super) async fn connect(&self, bound: Duration) -> Result<AsyncSmtpConnection, String> {
+        let wrapper = if let Tls::Wrapper(parameters) = &self.tls { Some(parameters.clone()) } else { None };
+        let address = (self.host.as_str(), self.port);
+        let connecting =
+            AsyncSmtpConnection::connect_tokio1(address, Some(bound), &self.hello, wrapper, None);
+        let mut connection = greeted(connecting)
+            .await
+            .map_err(|error| one_line(&format!("no connection to {self}: {error}")))?;
+        let upgrade = match &self.tls {
+            Tls::Required(parameters) => Some(parameters),
+            Tls::Opportunistic(parameters) if connection.can_starttls() => Some(parameters),
+            _ => None,
+        };
+        if let Some(parameters) = upgrade {
+            let secured = greeted(connection.starttls(parameters.clone(), &self.hello)).await;
+            secured.map_err(|error| one_line(&format!("no STARTTLS with {self}: {error}")))?;
+        }
+        if let Some(login) = &self.login {
+            // The server's words are left out: they may repeat what it was given.
+            connection.auth(DEFAULT_MECHANISMS, login).await.map_err(|error| match error.status() {
+                Some(code) => format!("{self} refused the login with {code}"),
+                None => format!("{self} offers no login with a password, or broke it off"),
+            })?;
+        }
+        Ok(connection)
+    }
+}
+
+/// Waits for a step that ends with EHLO. lettre 0.11 panics where a line of the answer is nothing but
+/// blanks; the connection is given up either way.
+async fn greeted<T>(step: impl Future<Output = Result<T, SmtpError>>) -> Result<T, String> {
+    match AssertUnwindSafe(step).catch_unwind().await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("its answer to EHLO cannot be read".to_owned()),
+    }
+}
+
+/// The certificates of a file, to be trusted beside the public authorities.
+fn authorities(path: Option<&Path>) -> Result<Option<Certificate>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let wrong = |why: &str| {
+        Failure::usage(format!("mail.ca: {}: {why}", path.display()))
+            .help("name a file of certificates in PEM, `-----BEGIN CERTIFICATE-----` and so on")
+    };
+    let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
+    if !pem.windows(PEM.len()).any(|window| window == PEM) {
+        return Err(wrong("it holds no certificate"));
+    }
+    // What is in it is looked at only when it is used.
+    let usable = |ca: Certificate| {
+        let builder = TlsParameters::builder("localhost".to_owned());
+        builder.add_root_certificate(ca.clone()).build().map(|_| ca)
+    };
+    Certificate::from_pem(&pem).and_then(usable).map(Some).map_err(|error| wrong(&error.to_string()))
+}
+
+fn security(url: &Url, host: &str, ca: Option<Certificate>) -> Result<(Tls, u16), Failure> {
+    let parameters = || {
+        let builder = TlsParameters::builder(host.to_owned());
+        let builder = ca.iter().cloned().fold(builder, TlsParametersBuilder::add_root_certificate);
+        builder.build().map_err(|error| wrong(&format!("TLS cannot be set up for its host: {error}")))
+    };
+    let mut query = url.query_pairs();
+    let option = query.next();
+    if query.next().is_some() || option.as_ref().is_some_and(|(name, _)| name != "tls") {
+        return Err(wrong("`tls` is the only parameter it may have"));
+    }
+    match (url.scheme(), option.as_ref().map(|(_, value)| value.as_ref())) {
+        ("smtp", None) => Ok((Tls::None, SMTP_PORT)),
+        ("smtp", Some("required")) => Ok((Tls::Required(parameters()?), SUBMISSION_PORT)),
+        ("smtp", Some("opportunistic")) => Ok((Tls::Opportunistic(parameters()?), SUBMISSION_PORT)),
+        ("smtps", None) => Ok((Tls::Wrapper(parameters()?), SUBMISSIONS_PORT)),
+        ("smtps", Some(_)) => Err(wrong("smtps:// is TLS from the start and takes no `tls`")),
+        ("smtp", Some(_)) => Err(wrong("`tls` is either `required` or `opportunistic`")),
+        _ => Err(wrong("it begins with neither smtp:// nor smtps://")),
+    }
+}
+
+fn hello(url: &Url) -> Result<ClientId, Failure> {
+    let name = url.path().trim_matches('/');
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte)) {
+        return Err(wrong("its path is not a host name to greet the server with"));
+    }
+    Ok(if name.is_empty() { ClientId::default() } else { ClientId::Domain(name.to_owned()) })
+}
+
+fn login(url: &Url) -> Result<Option<Credentials>, Failure> {
+    let decode = |part: &str| {
+        let text = percent_decode_str(part).decode_utf8();
+        text.map(|text| text.into_owned()).map_err(|_| wrong("its user or password is not UTF-8"))
+    };
+    match (url.username(), url.password()) {
+        ("", None) => Ok(None),
+        ("", Some(_)) => Err(wrong("it has a password but no user")),
+        (_, None) => Err(wrong("it has a user but no password")),
+        (user, Some(password)) => Ok(Some(Credentials::new(decode(user)?, decode(password)?))),
+    }
+}
+
+fn wrong(why: &str) -> Failure {
+    Failure::usage(format!("the mail URL cannot be used: {why}")).help(
+        "write smtp://HOST:PORT, smtp://USER:PASSWORD@HOST:587?tls=required (STARTTLS) or \
+         smtps://USER:PASSWORD@HOST; in USER and PASSWORD write special characters as %XX",
+    )
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if matches!(self.tls, Tls::Wrapper(_)) { "smtps" } else { "smtp" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_and_shown_without_secrets() {
+        for (url, shown) in [
+            ("smtp://localhost", "smtp://localhost:25"),
+            ("smtp://127.0.0.1:1025", "smtp://127.0.0.1:1025"),
+            ("smtp://[::1]:1025", "smtp://[::1]:1025"),
+            ("smtp://u:p%40ss@mail.example.com?tls=required", "smtp://mail.example.com:587"),
+            (
+                "smtp://mail.example.com:2525/client.example.com?tls=opportunistic",
+                "smtp://mail.example.com:2525",
+            ),
+            ("smtps://u:p@mail.example.com", "smtps://mail.example.com:465"),
+        ] {
+            assert_eq!(Server::from_url(url, None).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused_and_named() {
+        let path = std::env::temp_dir().join(format!("host-mail-ca-{}", std::process::id()));
+        for content in
+            [None, Some("no PEM"), Some("-----BEGIN CERTIFICATE-----\nQQ\n-----END CERTIFICATE-----")]
+        {
+            if let Some(content) = content {
+                std::fs::write(&path, content).expect("written");
+            }
+            let Err(failure) = Server::from_url("smtps://host", Some(&path)) else { panic!("{content:?}") };
+            let text = failure.to_string();
+            assert!(text.contains("mail.ca") && text.contains("host-mail-ca"), "{text}");
+        }
+        std::fs::remove_file(&path).expect("removed");
+    }
+
+    #[test]
+    fn wrong_urls_say_what_to_write_and_repeat_nothing() {
+        for url in [
+            "",
+            "hunter2",
+            "localhost:1025",
+            "http://u:hunter2@host",
+            "smtp://",
+            "smtp://:hunter2@host",
+            "smtp://hunter2@host",
+            "smtp://u:hunter2/x@host",
+            "smtp://u:1/hunter2@host",
+            "smtp://u:1#hunter2@host",
+            "smtp://u:1?hunter2@host",
+            "smtp://u:hunter2@host:0",
+            "smtp://host:99999",
+            "smtp://host?tls=hunter2",
+            "smtp://host?tls=required&x=hunter2",
+            "smtps://host?tls=required",
+            "smtp://host/a%20b",
+        ] {
+            let Err(failure) = Server::from_url(url, None) else { panic!("accepted: {url}") };
+            assert_eq!(failure.code(), 2);
+            let text = failure.to_string();
+            assert!(
+                text.contains("help: write smtp://HOST:PORT") && !text.contains("hunter2"),
+                "{url}: {text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What was counted so far, to be shown: read from what Prometheus is told.
+
+use consumer::metrics::{FAILURES, MESSAGES};
+use kafka::metrics::LAG;
+
+use super::start;
+
+/// What was counted when it was made.
+pub struct Tally(String);
+
+impl Tally {
+    /// What was counted until now.
+    pub fn now() -> Self {
+        Self(start().map(|handle| handle.render()).unwrap_or_default())
+    }
+
+    /// The plugin's deliveries with this outcome.
+    pub fn messages(&self, plugin: &str, outcome: &str) -> u64 {
+        self.sum(MESSAGES, &[("plugin", plugin), ("outcome", outcome)])
+    }
+
+    /// The plugin's calls that failed.
+    pub fn failures(&self, plugin: &str) -> u64 {
+        self.sum(FAILURES, &[("plugin", plugin)])
+    }
+
+    /// What the group has not finished of its partitions of the topic.
+    pub fn lag(&self, group: &str, topic: &str) -> u64 {
+        self.sum(LAG, &[("group", group), ("topic", topic)])
+    }
+
+    /// The sum of all lines of this name with these labels.
+    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        let labels: Vec<String> = labels.iter().map(|(key, value)| label(key, value)).collect();
+        let values = self.0.lines().filter_map(|line| {
+            let (line, value) = line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} ")?;
+            // Each label follows the brace or a comma.
+            let line = format!(",{line},");
+            labels.iter().all(|label| line.contains(label)).then(|| value.parse::<f64>().ok())?
+        });
+        // Never negative, and far below 2^53.
+        values.sum::<f64>() as u64
+    }
+}
+
+/// A label as Prometheus' text form has it.
+fn label(key: &str, value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!(",{key}=\"{value}\",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_summed_up_by_its_labels() {
+        let text = "# TYPE host_lag gauge\n\
+            host_lag{group=\"g\",topic=\"t\",partition=\"0\"} 5\n\
+            host_lag{group=\"g\",topic=\"t\",partition=\"1\"} 7\n\
+            host_lag{group=\"g\",topic=\"t2\",partition=\"0\"} 100\n\
+            host_lag{group=\"other\",topic=\"t\",partition=\"0\"} 1000\n\
+            host_messages_total{plugin=\"a \\\"b\\\"\",outcome=\"done\"} 3\n\
+            host_failures_total{plugin=\"p\",code=\"x\"} 1\n\
+            host_failures_total{plugin=\"p\",code=\"y\"} 2\n";
+        let tally = Tally(text.to_owned());
+        assert_eq!(tally.lag("g", "t"), 12);
+        assert_eq!(tally.lag("g", "none"), 0);
+        assert_eq!(tally.messages("a \"b\"", "done"), 3);
+        assert_eq!(tally.messages("a \"b\"", "dead"), 0);
+        assert_eq!(tally.failures("p"), 3);
+    }
+}

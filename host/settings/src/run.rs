@@ -1,0 +1,107 @@
+//! The arguments that run plugins, the file's values below them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use base::error::Failure;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use crate::{Found, KafkaArgs, PluginSettings};
+
+/// Running plugins.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A plugin to run; repeat for more
+    #[arg(
+        long = "plugin",
+        value_name = "FILE",
+        required = true,
+        env = "HOST_PLUGINS",
+        value_delimiter = ','
+    )]
+    pub plugins: Vec<PathBuf>,
+    #[command(flatten)]
+    /// How to reach Kafka.
+    pub kafka: KafkaArgs,
+    /// Where a group without committed offsets starts
+    #[arg(long, value_enum, default_value_t = OffsetReset::Earliest, env = "KAFKA_AUTO_OFFSET_RESET")]
+    pub auto_offset_reset: OffsetReset,
+    /// Create the topics that are missing
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_CREATE_TOPICS")]
+    pub create_topics: bool,
+    /// Keep dead letters at the desk, to be looked at and sent back
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_DESK")]
+    pub desk: bool,
+    /// Where the desk and health checks are answered
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", env = "HOST_LISTEN")]
+    pub listen: SocketAddr,
+    /// Where e-mail goes, e.g. smtp://localhost:1025; without it e-mail is only logged
+    // It may hold a password, which help must not show.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOST_MAIL_URL",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub mail_url: Option<String>,
+    /// Where dead letters are kept, and what messages have already sent: sqlite:PATH or postgres://…
+    // It may hold a password too.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOST_STORE",
+        hide_env_values = true,
+        default_value = "sqlite:host.db",
+        hide_default_value = true
+    )]
+    pub store: Option<String>,
+    /// The configuration file, which limits what may run.
+    #[arg(skip)]
+    pub found: Option<Box<Found>>,
+}
+
+impl RunArgs {
+    /// What the file says of the plugin with this index; None where there is no file, or it lists no
+    /// plugin at all. A file may list the same component twice, for two topics.
+    ///
+    /// # Errors
+    /// The file lists plugins, and not this one.
+    pub fn settings_of(&self, index: usize) -> Result<Option<&PluginSettings>, Failure> {
+        let Some(found) = self.found.as_ref().filter(|found| !found.file.plugins.is_empty()) else {
+            return Ok(None);
+        };
+        let (listed, path) =
+            (&found.file.plugins, self.plugins.get(index).map_or(Path::new(""), PathBuf::as_path));
+        let same = |other: &&PluginSettings| match (path.canonicalize(), other.path.canonicalize()) {
+            (Ok(path), Ok(other)) => path == other,
+            _ => path == other.path,
+        };
+        let settings = listed.get(index).filter(same).or_else(|| listed.iter().find(same));
+        settings.map(Some).ok_or_else(|| {
+            Failure::usage(format!("{} is not listed in {}", path.display(), found.path.display()))
+                .help("add a [[plugin]] with its path and its topic")
+        })
+    }
+}
+
+/// Where a group without committed offsets starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OffsetReset {
+    /// At the first message that is still there.
+    Earliest,
+    /// At what comes from now on.
+    Latest,
+}
+
+impl OffsetReset {
+    /// The value of `auto.offset.reset`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Where requests may go: scheme, host, port and the beginning of the path.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
+
+/// A URL that requests may go to, with all below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target(Url);
+
+impl Target {
+    /// Reads `https://host[:port][/path]`.
+    ///
+    /// # Errors
+    /// What is wrong with it, without repeating a password.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("a URL to allow holds a user or a password; use [plugin.http]".to_owned());
+        }
+        let wrong = |what: &str| Err(format!("{text:?} is not a URL to allow: {what}"));
+        if !is_usable(&url) {
+            return wrong(
+                "it needs http or https, a host without a dot at its end, and a port that is not 0",
+            );
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return wrong("it has a query or a fragment");
+        }
+        if text.contains('*') {
+            return wrong("there are no wildcards; name each host");
+        }
+        if text.contains('\\') || !is_plain(url.path()) {
+            return wrong("its path can be read in two ways");
+        }
+        Ok(Self(url))
+    }
+
+    /// Whether a request to this URL may be made.
+    pub fn covers(&self, url: &Url) -> bool {
+        self.is_origin_of(url) && is_below(self.0.path(), url.path())
+    }
+
+    /// Whether some request is covered by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.covers(&other.0) || other.covers(&self.0)
+    }
+
+    /// How much of a path it names.
+    pub fn path_len(&self) -> usize {
+        self.0.path().len()
+    }
+
+    /// Whether scheme, host and port are the same.
+    pub fn is_origin_of(&self, url: &Url) -> bool {
+        self.0.scheme() == url.scheme()
+            && self.0.host() == url.host()
+            && self.0.port_or_known_default() == url.port_or_known_default()
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whether it has all that a request needs: a scheme, a host and a port.
+pub fn is_usable(url: &Url) -> bool {
+    let has_host = match url.host() {
+        Some(Host::Domain(name)) => !name.is_empty() && !name.ends_with('.'),
+        Some(_) => true,
+        None => false,
+    };
+    matches!(url.scheme(), "http" | "https") && has_host && url.port() != Some(0)
+}
+
+/// `/a` has `/a` and `/a/b` below it, not `/ab`; `/a/` has `/a/b`.
+fn is_below(prefix: &str, path: &str) -> bool {
+    if prefix == "/" {
+        return true;
+    }
+    let rest = path.strip_prefix(prefix);
+    is_plain(path)
+        && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
+}
+
+/// Whether every server reads the path as we do: nothing in it may become a separator or a step up.
+fn is_plain(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let hidden = ["%2e", "%2f", "%5c", "%25", "%3b", "//", "\\"].iter().any(|part| lower.contains(part));
+    let climbs = lower.split('/').any(|segment| segment.starts_with("..") || segment == ".");
+    let escapes_well = lower.match_indices('%').all(|(at, _)| {
+        lower.as_bytes().get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    });
+    let decoded = percent_decode_str(&lower).decode_utf8();
+    !hidden && !climbs && escapes_well && decoded.is_ok_and(|text| !text.contains(char::is_control))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(target: &str, uri: &str) -> bool {
+        let target = Target::parse(target).expect(target);
+        uri.parse().ok().and_then(|uri| requested(&uri)).is_some_and(|url| target.covers(&url))
+    }
+
+    #[test]
+    fn a_target_covers_its_own_and_what_is_below() {
+        for (target, uri) in [
+            ("https://api.example.com", "https://api.example.com/any/path?q=1"),
+            ("https://API.example.com:443/a", "https://api.EXAMPLE.com/a"),
+            ("https://h/a", "https://h/a/b"),
+            ("https://h/a", "https://h/a?x"),
+            ("https://h/a/", "https://h/a/b"),
+            ("http://h:8080/", "http://h:8080/x//y"),
+            ("http://[::1]:80/", "http://[0:0::1]/"),
+            ("http://127.0.0.1/", "http://127.0.0.1/"),
+        ] {
+            assert!(covers(target, uri), "{target} {uri}");
+        }
+    }
+
+    #[test]
+    fn a_target_covers_nothing_else() {
+        for uri in [
+            "http://h/a",
+            "https://h:444/a",
+            "https://h./a",
+            "https://x.h/a",
+            "https://h.x/a",
+            "https://h/ab",
+            "https://h/",
+            "https://h/A",
+            "https://u@h/a",
+            "https://u:p@h/a",
+            "https://h@evil/a",
+            "https://h/a/../b",
+            "https://h/a/%2e%2e/b",
+            "https://h/a/..%2fb",
+            "https://h/a/%252e%252e/b",
+            "https://h/a//b",
+            "https://h//a",
+            "https://h/a/..;/b",
+            "https://h/a%2fb",
+            "https://h/a/%00",
+            "https://h/a/%c0%ae",
+            "https://h/a/%u002e",
+            "https://h/a/b%5c..",
+            "https://%68/a",
+            "https://h:0/a",
+            "ftp://h/a",
+        ] {
+            assert!(!covers("https://h/a", uri), "{uri}");
+        }
+        assert!(!covers("https://h/a/", "https://h/a"));
+        assert!(!covers("http://127.0.0.1/", "http://[::ffff:127.0.0.1]/"));
+    }
+
+    #[test]
+    fn what_is_odd_cannot_be_allowed() {
+        for text in [
+            "ftp://h/",
+            "https://",
+            "https://u:hush@h/",
+            "https://h./",
+            "https://h/a?x",
+            "https://h/#x",
+            "https://*.h/",
+            "https://h/a//b",
+            "https://h/%2e%2e%2fb",
+            "https://h:0/",
+            "h/a",
+            "https://h/a\\b",
+        ] {
+            let told = Target::parse(text).expect_err(text);
+            assert!(!told.contains("hush"), "{told}");
+        }
+    }
+}
