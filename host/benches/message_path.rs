@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use consumer::Subscriber;
 use contract::Message;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use effects::Effects;
 use kafka::tracker::Tracker;
-use sandbox::Plugin;
 use sandbox::call::{Outside, Services};
 use sandbox::engine::Engines;
 use sandbox::output::{At, Place};
@@ -16,12 +16,12 @@ use tokio::runtime::{Builder, Runtime};
 
 const JSON: &[u8] = r#"{"from":"sender0000001@example.com","to":"receiver0000001@example.org","subject":"테스트 제목 0000001","body":"okay 테스트 내용 번호 0000001 lorem ipsum dolor sit amet"}"#.as_bytes();
 
-fn load(runtime: &Runtime) -> Plugin {
+fn load(runtime: &Runtime) -> Subscriber {
     let services = Arc::new(Services { mailer: None, effects: Effects::new(runtime.handle().clone()) });
     runtime.block_on(async {
         let engines = Engines::new(1, 64 << 20).expect("engines");
         let path = testkit::plugin("parse");
-        Plugin::load(Path::new(&path), None, &engines, Outside::Sent(services))
+        Subscriber::load(Path::new(&path), None, &engines, Outside::Sent(services))
             .await
             .expect("parse.wasm loads")
     })
@@ -36,23 +36,22 @@ fn message() -> Message<'static> {
         timestamp_ms: 1_792_000_000_000,
         key: None,
         value: Some(JSON),
-        headers: &[],
+        headers: Vec::new(),
         attempt: 1,
         max_attempts: 6,
-        attributes: &[],
     }
 }
 
 fn call(criterion: &mut Criterion) {
     let runtime = Builder::new_current_thread().enable_time().build().expect("runtime");
-    let plugin = load(&runtime);
+    let subscriber = load(&runtime);
     criterion.bench_function("call, fresh instance, 200 bytes of JSON", |bencher| {
         bencher.iter_custom(|count| {
             runtime.block_on(async {
                 let started = Instant::now();
                 for _ in 0..count {
-                    let place = Place { plugin: Arc::clone(&plugin.name), at: At::Nowhere };
-                    plugin.handle(message(), place).await.expect("an outcome");
+                    let place = Place { plugin: Arc::clone(&subscriber.plugin.name), at: At::Nowhere };
+                    subscriber.handle(message(), place).await.expect("an outcome");
                 }
                 started.elapsed()
             })

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
-use settings::reference;
 // What the coverage reports to.
 use libfuzzer_sys as _;
+use settings::reference;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 

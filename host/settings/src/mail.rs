@@ -44,7 +44,11 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `user@example.com`, `example.com`, `*@example.com` or `*.example.com`.
+    ///
+    /// # Errors
+    /// It is none of these.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!("{text:?} is none of `user@example.com`, `example.com`, `*@example.com`, `*.example.com`")
         };

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::http::Request;
-use desk::actions::By;
 use base::bytes::Bytes;
+use desk::actions::By;
 use desk::{Filter, Letter, State};
 use http_body_util::BodyExt as _;
 use testkit::plugin;

@@ -11,13 +11,13 @@ use desk::letter::{Place, Record};
 use desk::replay::{Replayer, Route};
 use desk::trial::Trials;
 use desk::{Desk, Letter};
-use settings::KafkaArgs;
+use http_body_util::BodyExt as _;
 use kafka::publisher::{Destination, Publisher};
-use store::{Store, StoreUrl};
+use serde_json::Value;
 use server::guard::Access;
 use server::{Office, Served, Status, api, console};
-use http_body_util::BodyExt as _;
-use serde_json::Value;
+use settings::KafkaArgs;
+use store::{Store, StoreUrl};
 use tower::ServiceExt as _;
 
 /// When the letters became dead.

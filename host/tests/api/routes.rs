@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use axum::body::Body;
+use serde_json::Value;
 use server::guard::Access;
 use server::{Status, api};
-use serde_json::Value;
 
 use crate::fixture::{Api, ask, letters};
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use settings::PluginSettings;
 use desk::Letter;
 use desk::trial::{LARGEST, Trials};
 use serde_json::{Value, json};
+use settings::PluginSettings;
 use testkit::plugin;
 
 use crate::fixture::{Api, letter};

@@ -6,8 +6,8 @@ use std::thread::{self, sleep};
 use std::time::Duration;
 
 use desk::{At, Desk, Filter, Letter, State};
-use store::{Store, StoreUrl};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use store::{Store, StoreUrl};
 use testkit::{Kafka, Postgres, Process, Record, eventually, get};
 use tokio::runtime::Runtime;
 

@@ -1,7 +1,7 @@
 //! `host dlt try` and what is said of groups, on a running host.
 
-use desk::Letter;
 use base::bytes::Bytes;
+use desk::Letter;
 use testkit::{Kafka, eventually};
 
 use crate::dlt::{Desk, letter, texts};

@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use consumer::dry_run::{DryRun, Input};
 use consumer::load;
 use sandbox::capture::{Canned, Captured};
-use consumer::dry_run::{DryRun, Input};
 use serde_json::{Value, json};
 use testkit::{Kafka, Record, binary, eventually, plugin};
 
@@ -358,7 +358,7 @@ fn what_is_wrong_is_refused_with_what_was_meant() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_call_has_its_own_effects() {
     const CALLS: usize = 300;
-    let engines = app::engines(std::iter::once(None)).expect("engines");
+    let engines = load::engines(std::iter::once(None)).expect("engines");
     let dry = DryRun::load(&plugin("email"), None, &engines, Canned::default()).await.expect("it loads");
     let dry = std::sync::Arc::new(dry);
     let calls: Vec<_> = (0..CALLS)

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use sandbox::capabilities::mail::mailer::{Address, Attachment, Email, MailError, Mailer};
 use mail_parser::{HeaderForm, MessageParser, MimeHeaders};
+use sandbox::capabilities::mail::mailer::{Address, Attachment, Email, MailError, Mailer};
 use testkit::{Kafka, Postfix, Record, eventually, get, plugin};
 
 use crate::support::{BOUND, Host, file};

@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use desk::actions::{By, Edited};
 use base::bytes::Bytes;
+use desk::actions::{By, Edited};
 use desk::jobs::{Job, JobState, Plan, Target};
 use desk::letter::{self, Place};
 use desk::replay::{Replayer, TopicShare};
 use desk::{At, Desk, Filter, Letter, State};
-use settings::KafkaArgs;
 use kafka::publisher::Publisher;
-use store::{Store, StoreUrl};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::Offset;
+use settings::KafkaArgs;
+use store::{Store, StoreUrl};
 use testkit::{Kafka, Postgres, Record, eventually};
 use tokio::runtime::Runtime;
 

@@ -9,8 +9,8 @@ use axum::routing::post;
 use desk::actions::By;
 use desk::alerts::{Alerts, Channels, Places, Thresholds};
 use desk::{Desk, Filter, Letter};
-use server::serve;
 use parking_lot::Mutex;
+use server::serve;
 
 use crate::desk::{letter, on_both};
 

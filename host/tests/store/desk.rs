@@ -1,7 +1,7 @@
 //! The dead-letter desk's store. Each test runs on SQLite and on PostgreSQL.
 
-use desk::actions::{By, Edited};
 use base::bytes::Bytes;
+use desk::actions::{By, Edited};
 use desk::groups::GroupState;
 use desk::jobs::{JobError, JobState, Plan, Target};
 use desk::letter::{Place, Record};

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use effects::{Calls, Key, Record};
 use effects::ledger::{Begun, Ledger};
+use effects::{Calls, Key, Record};
 use store::{Store, StoreUrl};
 use testkit::Postgres;
 

@@ -1,8 +1,8 @@
 //! What a replay reads and writes, on both databases.
 
+use consumer::reports::{Report, Tag};
 use desk::jobs::{Job, JobState, Plan};
 use desk::letter::Letter;
-use consumer::reports::{Report, Tag};
 use desk::replay::rows::{Gone, Sent};
 use desk::replay::steps::{Counts, Verdict};
 use desk::{At, Desk, Filter, State};

@@ -88,7 +88,7 @@ impl fmt::Display for Next {
 mod tests {
     use contract::{Failure, RetryLater};
     use contract::{RetryPolicy, Subscription as Described};
-    use kafka::order::Ordering;
+    use settings::Ordering;
     use settings::{PluginSettings, RuleSettings};
 
     use super::*;

@@ -7,14 +7,14 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
-use effects::Effects;
-use sandbox::Plugin;
+use consumer::Subscriber;
 use contract::Message;
+use effects::Effects;
+use libfuzzer_sys::fuzz_target;
 use sandbox::call::{Outside, Services};
 use sandbox::engine::Engines;
 use sandbox::file::PluginFile;
 use sandbox::output::{At, Place};
-use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
 
 /// What one instance may have in the pool; more runs on demand, up to the default limit.
@@ -43,7 +43,7 @@ fuzz_target!(
             let effects = Effects::new(RUNTIME.handle().clone());
             let outside = Outside::Sent(Arc::new(Services { mailer: None, effects }));
             let plugin = match PluginFile::from_bytes(Path::new("fuzz.wasm"), data, &ENGINES) {
-                Ok(file) => Plugin::of(file, |_| None, outside).await,
+                Ok(file) => Subscriber::of(file, |_| None, outside).await,
                 Err(failure) => Err(failure),
             };
             match plugin {
@@ -57,23 +57,23 @@ fuzz_target!(
     }
 );
 
-async fn handle(plugin: &Plugin) {
+async fn handle(subscriber: &Subscriber) {
+    let plugin = &subscriber.plugin;
     assert!(!plugin.name.is_empty() && plugin.digest.len() == 64);
     let message = Message {
         id: "1",
-        topic: &plugin.subscription.topic,
+        topic: &subscriber.subscription.topic,
         partition: 0,
         offset: 0,
         timestamp_ms: 0,
         key: Some(b"key"),
         value: Some(b"A"),
-        headers: &[],
+        headers: Vec::new(),
         attempt: 1,
         max_attempts: 2,
-        attributes: &[],
     };
     let place = Place { plugin: Arc::clone(&plugin.name), at: At::Nowhere };
-    if let Err(cause) = plugin.handle(message, place).await {
+    if let Err(cause) = subscriber.handle(message, place).await {
         assert!(!cause.code.is_empty() && !cause.exception.is_empty());
     }
 }

@@ -2,15 +2,16 @@
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
-use settings::{File, HttpSettings, PluginSettings, Value};
 use base::error::Failure;
-use sandbox::capabilities::mail::mailer::Mailer;
-use contract::{RetryPolicy, Subscription as Described};
-use sandbox::grants::{Allow, Grants};
-use sandbox::limits::Limits;
 use consumer::subscription::Subscription;
-use store::StoreUrl;
+use contract::{RetryPolicy, Subscription as Described};
 use libfuzzer_sys::fuzz_target;
+use sandbox::capabilities::mail::mailer::Mailer;
+use sandbox::grants::Grants;
+use sandbox::limits::Limits;
+use settings::Allow;
+use settings::{File, HttpSettings, PluginSettings, Value};
+use store::StoreUrl;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };

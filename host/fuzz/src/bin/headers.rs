@@ -4,10 +4,10 @@
 
 use std::sync::LazyLock;
 
+use consumer::policy::{Failed, Policy, Retry, Step};
 use fuzz::Input;
 use kafka::headers::{Origin, Stamp, Trail};
 use kafka::raw::{HeaderList, TimestampType};
-use consumer::policy::{Failed, Policy, Retry, Step};
 use libfuzzer_sys::fuzz_target;
 
 type Header<'a> = (&'a [u8], Option<&'a [u8]>);

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use fuzz::Input;
-use settings::MailSettings;
-use host::fuzzing::compose;
-use sandbox::capabilities::mail::mailer::{Address, Attachment, Email};
-use sandbox::capabilities::mail::grant::MailGrant;
 use libfuzzer_sys::fuzz_target;
 use mail_parser::MessageParser;
+use sandbox::capabilities::mail::compose::compose;
+use sandbox::capabilities::mail::grant::MailGrant;
+use sandbox::capabilities::mail::mailer::{Address, Attachment, Email};
 use serde::Deserialize as _;
 use serde_json::json;
+use settings::MailSettings;
 use url::Host;
 
 /// What the host writes itself.

@@ -7,8 +7,8 @@ use std::panic;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use sandbox::capabilities::mail::mailer::{Address, Email, MailError, Mailer};
 use libfuzzer_sys::fuzz_target;
+use sandbox::capabilities::mail::mailer::{Address, Email, MailError, Mailer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};

@@ -3,25 +3,26 @@
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use fuzz::Input;
-use cli::produce::{Line, read_line, split};
-use effects::{Record, Recorded};
-use host::fuzzing::{Header, header_json, header_text};
-use sandbox::capabilities::http::client::Answer;
-use settings::target::{Target, requested};
-use kafka::client::servers;
-use effects::ledger;
-use sandbox::capabilities::mail::mailer::{Mailer, Receipt};
-use settings::Allow;
-use sandbox::capabilities::mail::grant::Pattern;
-use store::StoreUrl;
 use base::text;
+use cli::produce::{Line, read_line, split};
+use effects::ledger;
+use effects::{Record, Recorded};
+use fuzz::Input;
+use kafka::header_value::{Header, header_json, header_text};
 use lettre::Address;
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
 use producer::fuzzing::{check_body, of_request, prefers_json};
+use sandbox::capabilities::http::client::Answer;
+use sandbox::capabilities::http::requested;
+use sandbox::capabilities::mail::mailer::{Mailer, Receipt};
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{Deserialize, IntoDeserializer};
+use settings::Allow;
+use settings::Pattern;
+use settings::kafka::servers;
+use settings::target::Target;
+use store::StoreUrl;
 use url::Url;
 
 /// What a URL of the tests hides; no dictionary has it.
@@ -131,7 +132,7 @@ fn recalled<T: Recorded + PartialEq>(record: Record) {
 }
 
 fn group_member(data: &[u8]) {
-    if let Some(owned) = host::fuzzing::group_member(data) {
+    if let Some(owned) = kafka::assignment::decode(data) {
         assert!(owned.len() * 4 <= data.len());
     }
 }

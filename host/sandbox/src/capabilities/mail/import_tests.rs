@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use effects::ledger::Ledger;
 use effects::{Calls, Effects, Memory};
-use settings::plugin::MailSettings;
+use settings::MailSettings;
 use store::{Store, StoreUrl};
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::capabilities::mail::mailer::Mailer;
-use crate::demo::mailbox::Mailbox;
+use crate::capabilities::mail::mailer::tests::{ok, serve};
 
 fn email(subject: &str) -> host_mail::Email {
     let address = |email: &str| host_mail::Address { name: None, email: email.to_owned() };
@@ -38,8 +37,7 @@ async fn without_a_turn_what_was_sent_has_its_answer_and_the_rest_is_not_in_doub
     let effects = Effects::new(Handle::current());
     let never_again = ["group".to_owned()].into();
     effects.remember(Memory::new(Ledger::new(store, Duration::from_secs(86_400)), never_again));
-    let (mailbox, smtp) = Mailbox::start("127.0.0.1:0").expect("a server");
-    let mailer = Mailer::from_url(&format!("smtp://{smtp}"), None).expect("a mailer");
+    let (mailer, mails) = serve(ok, ok);
     let mailer = Arc::new(mailer.with_bound(Duration::from_millis(500)));
     let services = Services { mailer: Some(Arc::clone(&mailer)), effects };
     let grant = Arc::new(MailGrant::new(&MailSettings::default()));
@@ -59,5 +57,5 @@ async fn without_a_turn_what_was_sent_has_its_answer_and_the_rest_is_not_in_doub
     drop(turns);
     // In this group what may have been sent is not sent again.
     sent("meanwhile").await.expect("it is known not to have been sent");
-    assert_eq!(mailbox.mails().len(), 2);
+    assert_eq!(mails.try_iter().count(), 2);
 }

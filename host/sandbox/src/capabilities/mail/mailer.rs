@@ -2,7 +2,7 @@
 
 #[cfg(test)]
 #[path = "mailer_tests.rs"]
-mod tests;
+pub(super) mod tests;
 
 use std::fmt;
 use std::path::Path;

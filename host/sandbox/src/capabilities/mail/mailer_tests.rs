@@ -48,11 +48,15 @@ impl Handler for Catcher {
     }
 }
 
-fn ok() -> Response {
+pub(in crate::capabilities::mail) fn ok() -> Response {
     mailin_embedded::response::OK
 }
 
-fn serve(rcpt: Answers, end: impl Fn() -> Response + Send + Sync + 'static) -> (Mailer, Receiver<Caught>) {
+/// A server that answers so, and a mailer to it.
+pub(in crate::capabilities::mail) fn serve(
+    rcpt: Answers,
+    end: impl Fn() -> Response + Send + Sync + 'static,
+) -> (Mailer, Receiver<Caught>) {
     let (caught, mails) = channel();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
