@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use base::error::Failure;
+use base::error::UserError;
 use cli::preflight;
 use consumer::bounds::drain;
 use consumer::metrics::Messages;
@@ -183,10 +183,10 @@ impl App {
         tokio::select! {
             result = tokio::time::timeout(bound + SEND_BOUND, stopping) => match result {
                 Ok(result) => result,
-                Err(_) => Err(Failure::unavailable(format!("not drained within {} s; what was under way will be repeated", bound.as_secs())).into()),
+                Err(_) => Err(UserError::unavailable(format!("not drained within {} s; what was under way will be repeated", bound.as_secs())).into()),
             },
             () = signals.recv() => {
-                Err(Failure::unavailable("stopped at once; what was under way will be repeated").into())
+                Err(UserError::unavailable("stopped at once; what was under way will be repeated").into())
             }
         }
     }
@@ -247,7 +247,7 @@ impl Running {
 }
 
 /// Trials of builds, with the settings of the plugins that run here; None without a desk.
-fn trials(args: &RunArgs, desk: Option<&Desk>, plugins: &[Subscriber]) -> Result<Option<Trials>, Failure> {
+fn trials(args: &RunArgs, desk: Option<&Desk>, plugins: &[Subscriber]) -> Result<Option<Trials>, UserError> {
     let Some(desk) = desk else { return Ok(None) };
     let mut all = Vec::with_capacity(plugins.len());
     for (index, plugin) in plugins.iter().enumerate() {
@@ -263,7 +263,7 @@ async fn pipeline(
     topics: &Topics,
     publisher: &Arc<Publisher>,
     outcomes: &Option<Outcomes>,
-) -> Result<Pipeline, Failure> {
+) -> Result<Pipeline, UserError> {
     let Subscriber { plugin, subscription } = subscriber;
     let mut names = subscription.retry_topics();
     let in_place = [subscription.topic.clone()];
@@ -274,7 +274,7 @@ async fn pipeline(
     found.refused.iter().for_each(|failure| tracing::warn!("{failure}"));
     let destinations = names.iter().zip(found.partitions).map(|(name, count)| Destination::new(name, count));
     let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
-    let dead_letter = retry.pop().ok_or_else(|| Failure::usage("a topic name holds a NUL"))?;
+    let dead_letter = retry.pop().ok_or_else(|| UserError::usage("a topic name holds a NUL"))?;
     let (publisher, outcomes) = (Arc::clone(publisher), outcomes.clone());
     Ok(Pipeline { plugin, subscription, counted, publisher, retry, dead_letter, outcomes })
 }
@@ -312,9 +312,9 @@ fn watch_interval(kafka: &KafkaArgs) -> Duration {
 ///
 /// # Errors
 /// The address is taken, or not of this machine.
-pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, UserError> {
     TcpListener::bind(address).await.map_err(|error| {
-        let failure = Failure::usage(format!("cannot listen on {address}: {error}"));
+        let failure = UserError::usage(format!("cannot listen on {address}: {error}"));
         match error.kind() {
             ErrorKind::AddrInUse => {
                 failure.help(format!("stop what listens there, or choose another port: {flag} 127.0.0.1:0"))

@@ -4,13 +4,13 @@ use std::fmt;
 
 /// An error with the next step beside it, and the exit code it ends the process with.
 #[derive(Debug)]
-pub struct Failure {
+pub struct UserError {
     what: String,
     help: Vec<String>,
     code: u8,
 }
 
-impl Failure {
+impl UserError {
     /// Something given was wrong: exit code 2.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { what: what.into(), help: Vec::new(), code: 2 }
@@ -57,16 +57,16 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for UserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         self.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for UserError {}
 
-/// The exit code that an error ends the process with: its own where it is a [`Failure`], else 1.
+/// The exit code that an error ends the process with: its own where it is a [`UserError`], else 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<Failure>().map_or(1, Failure::code)
+    error.downcast_ref::<UserError>().map_or(1, UserError::code)
 }

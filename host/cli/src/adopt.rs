@@ -12,7 +12,7 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use consumer::subscription::Subscription;
 use rdkafka::admin::ConfigSource;
@@ -59,7 +59,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Why the one side cannot go on where the other stopped; then nothing was changed.
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args) -> Result<(), UserError> {
     let to = if args.to_spring { To::Spring } else { To::Host };
     let kafka = &args.run.kafka;
     let subscriptions = subscriptions(&args.run)?;
@@ -84,15 +84,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     report::print(args, &all, to)
 }
 
-fn subscriptions(run: &RunArgs) -> Result<Vec<Subscription>, Failure> {
+fn subscriptions(run: &RunArgs) -> Result<Vec<Subscription>, UserError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::unavailable(format!("cannot load plugins: {error}")))?;
+    let runtime = runtime.map_err(|error| UserError::unavailable(format!("cannot load plugins: {error}")))?;
     let (plugins, _) = runtime.block_on(preflight::prepare(run))?;
     Ok(plugins.into_iter().map(|plugin| plugin.subscription).collect())
 }
 
 /// In order nothing goes through retry topics.
-fn check_unordered(subscription: &Subscription) -> Result<(), Failure> {
+fn check_unordered(subscription: &Subscription) -> Result<(), UserError> {
     let ordering = subscription.ordering;
     if !ordering.is_in_place() {
         return Ok(());
@@ -103,7 +103,7 @@ fn check_unordered(subscription: &Subscription) -> Result<(), Failure> {
         subscription.topic,
         ordering.as_str()
     );
-    Err(Failure::usage(what)
+    Err(UserError::usage(what)
         .help("let whoever runs now work it off, until the lag is 0: host groups describe GROUP"))
 }
 
@@ -146,14 +146,14 @@ impl Moved<'_> {
         }
     }
 
-    fn look(&self) -> Result<Retries, Failure> {
+    fn look(&self) -> Result<Retries, UserError> {
         let tiers = self.subscription.retry_topics();
         let (found, others) = self.retry_topics();
         let partitions: Vec<(String, i32)> = self.partitions(found.iter().chain(&others).copied()).collect();
         let ends = self.watermarks(&partitions)?;
         let retry_group = self.subscription.retry_group();
         let host = self.committed(&retry_group, &partitions)?;
-        let mut topic = |name: &&str| -> Result<Topic, Failure> {
+        let mut topic = |name: &&str| -> Result<Topic, UserError> {
             let suffix = name.strip_prefix(&self.subscription.topic).unwrap_or_default().to_owned();
             let own: Vec<(String, i32)> = self.partitions(iter::once(*name)).collect();
             let spring = self.committed(&spring_group(self.subscription, &suffix), &own)?;
@@ -181,13 +181,13 @@ impl Moved<'_> {
         found.flat_map(|topic| topic.partitions().iter().map(move |p| (topic.name().to_owned(), p.id())))
     }
 
-    fn committed(&self, group: &str, of: &[(String, i32)]) -> Result<Offsets, Failure> {
+    fn committed(&self, group: &str, of: &[(String, i32)]) -> Result<Offsets, UserError> {
         let session = member_of(self.kafka, group)?;
         groups::committed(&session, of.iter().map(|(topic, partition)| (topic.as_str(), *partition)))
     }
 
     /// First and next offset. A partition that does not tell them cannot be judged.
-    fn watermarks(&self, of: &[(String, i32)]) -> Result<Offsets<(i64, i64)>, Failure> {
+    fn watermarks(&self, of: &[(String, i32)]) -> Result<Offsets<(i64, i64)>, UserError> {
         let read = |which| self.session.offsets(which, of);
         let (starts, ends) = (read(Offset::Beginning)?, read(Offset::End)?);
         let known = |list: &TopicPartitionList, (topic, partition): &(String, i32)| {
@@ -197,13 +197,13 @@ impl Moved<'_> {
         of.iter()
             .map(|key| match (known(&starts, key), known(&ends, key)) {
                 (Some(start), Some(end)) => Ok((key.clone(), (start, end))),
-                _ => Err(Failure::unavailable(format!("{}[{}] has no leader", key.0, key.1))
+                _ => Err(UserError::unavailable(format!("{}[{}] has no leader", key.0, key.1))
                     .help(format!("see what is there: host topics describe {}", key.0))),
             })
             .collect()
     }
 
-    fn made_by_host(&self, topic: &str) -> Result<Option<bool>, Failure> {
+    fn made_by_host(&self, topic: &str) -> Result<Option<bool>, UserError> {
         let settings = session::settings(self.kafka, topic)?;
         let own = |entry: &rdkafka::admin::ConfigEntry| {
             entry.name == MARK && entry.source == ConfigSource::DynamicTopic
@@ -211,7 +211,7 @@ impl Moved<'_> {
         Ok(settings.map(|entries| entries.iter().any(own)))
     }
 
-    fn check_none_finished(&self) -> Result<(), Failure> {
+    fn check_none_finished(&self) -> Result<(), UserError> {
         let (found, _) = self.retry_topics();
         let source = [self.subscription.topic.as_str()];
         let (retry_group, group) = (self.subscription.retry_group(), self.subscription.group.clone());
@@ -232,7 +232,7 @@ impl Moved<'_> {
     }
 
     /// Neither side may run: what it has taken and not committed would run twice.
-    fn check_idle(&self, dry_run: bool) -> Result<(), Failure> {
+    fn check_idle(&self, dry_run: bool) -> Result<(), UserError> {
         let listed: GroupList = groups::fetch(self.session, None)?;
         let ours = self.groups();
         for group in listed.groups().iter().filter(|group| ours.contains(group.name())) {
@@ -256,7 +256,7 @@ impl Moved<'_> {
 
     /// The broker takes no commit from outside for a group with members. What is committed here is
     /// what is committed already.
-    fn probe(&self, group: &str) -> Result<(), Failure> {
+    fn probe(&self, group: &str) -> Result<(), UserError> {
         let (found, others) = self.retry_topics();
         let topics = found.into_iter().chain(others).chain([self.subscription.topic.as_str()]);
         let partitions: Vec<(String, i32)> = self.partitions(topics).collect();
@@ -285,27 +285,27 @@ fn is_retry_suffix(suffix: &str, prefix: &str) -> bool {
 }
 
 /// A client that commits for a group without being a member of it.
-fn member_of(kafka: &KafkaArgs, group: &str) -> Result<Session, Failure> {
+fn member_of(kafka: &KafkaArgs, group: &str) -> Result<Session, UserError> {
     Session::open(
         kafka,
         &[("group.id", group), ("enable.auto.commit", "false"), ("isolation.level", "read_uncommitted")],
     )
 }
 
-fn active(group: &GroupInfo) -> Failure {
+fn active(group: &GroupInfo) -> UserError {
     let members = group.members().iter().take(3).map(|member| {
         let host = member.client_host().trim_start_matches('/');
         format!("\n  {} on {}", text::line(member.client_id().as_bytes()), text::line(host.as_bytes()))
     });
     let (name, count) = (text::line(group.name().as_bytes()), group.members().len());
-    Failure::unavailable(format!("group {name} is active, members: {count}{}", members.collect::<String>()))
+    UserError::unavailable(format!("group {name} is active, members: {count}{}", members.collect::<String>()))
         .help(
             "stop both sides first; a member that was killed counts until its session ends (45 s by default)",
         )
         .help(format!("see who is there: host groups describe {name}"))
 }
 
-fn not_taken(session: &Session, group: &str, error: &KafkaError) -> Failure {
+fn not_taken(session: &Session, group: &str, error: &KafkaError) -> UserError {
     use RDKafkaErrorCode as Code;
     match error.rdkafka_error_code() {
         Some(
@@ -313,7 +313,7 @@ fn not_taken(session: &Session, group: &str, error: &KafkaError) -> Failure {
             | Code::IllegalGeneration
             | Code::RebalanceInProgress
             | Code::FencedInstanceId,
-        ) => Failure::unavailable(format!(
+        ) => UserError::unavailable(format!(
             "group {group} is active: the broker takes no commit for it from outside"
         ))
         .help(
@@ -323,7 +323,7 @@ fn not_taken(session: &Session, group: &str, error: &KafkaError) -> Failure {
     }
 }
 
-fn list(session: &Session, offsets: &Offsets) -> Result<TopicPartitionList, Failure> {
+fn list(session: &Session, offsets: &Offsets) -> Result<TopicPartitionList, UserError> {
     let mut list = TopicPartitionList::new();
     for ((topic, partition), offset) in offsets {
         list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
@@ -341,7 +341,7 @@ fn sides(subscription: &Subscription, suffix: &str, to: To) -> (String, String) 
     }
 }
 
-fn commit(kafka: &KafkaArgs, subscription: &Subscription, moves: &[Move], to: To) -> Result<(), Failure> {
+fn commit(kafka: &KafkaArgs, subscription: &Subscription, moves: &[Move], to: To) -> Result<(), UserError> {
     let mut by_group: BTreeMap<String, Offsets> = BTreeMap::new();
     for m in moves.iter().filter(|m| m.offset != m.before) {
         if let Some(offset) = m.offset {
@@ -357,7 +357,7 @@ fn commit(kafka: &KafkaArgs, subscription: &Subscription, moves: &[Move], to: To
         let found =
             groups::committed(&session, wanted.keys().map(|(topic, index)| (topic.as_str(), *index)))?;
         if found != *wanted {
-            return Err(Failure::unavailable(format!(
+            return Err(UserError::unavailable(format!(
                 "the broker did not take every offset for group {group}"
             ))
             .help("this client needs READ on the group and its topics; then run it again"));

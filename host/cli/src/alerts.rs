@@ -1,6 +1,6 @@
 //! `host alerts`: whether alerts of a running host arrive.
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use clap::Subcommand;
 use serde_json::json;
@@ -38,9 +38,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let failed = channels.iter().filter(|channel| !channel.taken).count();
     if failed > 0 {
-        return Err(Failure::unavailable(format!("{failed} of {} channels did not take it", channels.len()))
-            .help("see [alerts] in the host's configuration, and docs/alerts.md")
-            .into());
+        return Err(UserError::unavailable(format!(
+            "{failed} of {} channels did not take it",
+            channels.len()
+        ))
+        .help("see [alerts] in the host's configuration, and docs/alerts.md")
+        .into());
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use base::error::Failure;
+use base::error::UserError;
 
 /// Whether there is somebody to ask.
 pub fn is_possible() -> bool {
@@ -13,7 +13,7 @@ pub fn is_possible() -> bool {
 ///
 /// # Errors
 /// The answer cannot be read.
-pub fn confirmed(question: &str) -> Result<bool, Failure> {
+pub fn confirmed(question: &str) -> Result<bool, UserError> {
     let answer = answer(&format!("{question} [y/N] "))?;
     Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
 }
@@ -22,13 +22,13 @@ pub fn confirmed(question: &str) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// The answer cannot be read.
-pub fn answer(question: &str) -> Result<String, Failure> {
+pub fn answer(question: &str) -> Result<String, UserError> {
     let mut stderr = io::stderr();
     let _ = write!(stderr, "{question}");
     let _ = stderr.flush();
     let mut answer = String::new();
     io::stdin()
         .read_line(&mut answer)
-        .map_err(|error| Failure::unavailable(format!("cannot read the answer: {error}")))?;
+        .map_err(|error| UserError::unavailable(format!("cannot read the answer: {error}")))?;
     Ok(answer.trim().to_owned())
 }

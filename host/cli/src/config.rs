@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use bytesize::ByteSize;
 use consumer::{Subscriber, worker};
 use kafka::errors::{self, Context};
@@ -75,7 +75,7 @@ pub async fn run(args: Args, origins: Origins) -> anyhow::Result<()> {
     }
 }
 
-async fn check(args: &RunArgs) -> Result<(), Failure> {
+async fn check(args: &RunArgs) -> Result<(), UserError> {
     let plugins = load(args).await?;
     for Subscriber { plugin, subscription } in &plugins {
         let label = &plugin.label;
@@ -89,7 +89,7 @@ async fn check(args: &RunArgs) -> Result<(), Failure> {
 
 /// The plugins as they would run. A client finds out whether librdkafka knows the properties; it
 /// connects to nobody before it is asked something.
-pub(super) async fn load(args: &RunArgs) -> Result<Vec<Subscriber>, Failure> {
+pub(super) async fn load(args: &RunArgs) -> Result<Vec<Subscriber>, UserError> {
     let (plugins, _) = preflight::prepare(args).await?;
     let client: KafkaResult<BaseConsumer<Context>> =
         kafka::client::config(&args.kafka, &[]).create_with_context(Context::default());
@@ -97,7 +97,7 @@ pub(super) async fn load(args: &RunArgs) -> Result<Vec<Subscriber>, Failure> {
     Ok(plugins)
 }
 
-async fn show(args: &RunArgs, origins: &Origins) -> Result<(), Failure> {
+async fn show(args: &RunArgs, origins: &Origins) -> Result<(), UserError> {
     let plugins = load(args).await?;
     let mut text = String::new();
     let from = |key: &str| origins.get(key).copied().unwrap_or("default");
@@ -285,7 +285,7 @@ pub(super) fn without_password(url: &str) -> String {
     }
 }
 
-async fn init(args: &InitArgs) -> Result<(), Failure> {
+async fn init(args: &InitArgs) -> Result<(), UserError> {
     let mut plugins = String::new();
     let engines = consumer::load::engines(args.list.iter().map(|_| None))?;
     let outside = Outside::Captured(Arc::default());
@@ -309,7 +309,7 @@ async fn init(args: &InitArgs) -> Result<(), Failure> {
     let place = args.output.display();
     let file = OpenOptions::new().write(true).create_new(true).open(&args.output);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
-        Failure::usage(format!("cannot write {place}: {error}"))
+        UserError::usage(format!("cannot write {place}: {error}"))
             .help("choose another place: host config init -o FILE, or -o - for stdout")
     })?;
     note(format_args!("wrote {place}; check it with: host config check"));

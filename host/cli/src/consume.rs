@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use clap::value_parser;
 use kafka::errors;
 use rdkafka::consumer::{CommitMode, Consumer};
@@ -74,7 +74,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     Ok(read.and(committed)?)
 }
 
-fn start(session: &Session, args: &Args) -> Result<(), Failure> {
+fn start(session: &Session, args: &Args) -> Result<(), UserError> {
     let metadata = session.topic(&args.topic)?;
     let failed = |error: KafkaError| session.failure("read the topic", &error);
     if let Some(group) = &args.group {
@@ -98,7 +98,12 @@ fn start(session: &Session, args: &Args) -> Result<(), Failure> {
 }
 
 /// Prints until it is time to stop: enough messages, a signal, or nobody who reads.
-fn pump(session: &Session, args: &Args, stop: &Interrupt, printer: &mut Printer<'_>) -> Result<(), Failure> {
+fn pump(
+    session: &Session,
+    args: &Args,
+    stop: &Interrupt,
+    printer: &mut Printer<'_>,
+) -> Result<(), UserError> {
     let mut left = args.max_messages.unwrap_or(u64::MAX);
     let mut lost = false;
     while left > 0 && !stop.seen() {
@@ -124,13 +129,13 @@ fn pump(session: &Session, args: &Args, stop: &Interrupt, printer: &mut Printer<
 }
 
 /// Whether an error ends the command. One that may pass is said once, until messages flow again.
-fn judge(session: &Session, args: &Args, error: &KafkaError, lost: bool) -> Result<bool, Failure> {
+fn judge(session: &Session, args: &Args, error: &KafkaError, lost: bool) -> Result<bool, UserError> {
     use RDKafkaErrorCode as Code;
     let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
     match error.rdkafka_error_code() {
         Some(Code::InconsistentGroupProtocol) => {
             let group = args.group.as_deref().unwrap_or_default();
-            Err(Failure::unavailable(format!("group {group} has members with another assignor"))
+            Err(UserError::unavailable(format!("group {group} has members with another assignor"))
                 .help(
                     "use theirs: -X partition.assignment.strategy=cooperative-sticky (or range, roundrobin)",
                 )
@@ -189,7 +194,7 @@ impl<'s> Printer<'s> {
     }
 
     /// Prints one message; false when nobody reads stdout any more.
-    fn print(&mut self, message: &BorrowedMessage<'_>) -> Result<bool, Failure> {
+    fn print(&mut self, message: &BorrowedMessage<'_>) -> Result<bool, UserError> {
         let written = match self.format {
             Format::Json => {
                 let json = output::json(serde_json::to_string(&record::Json::of(message)))?;
@@ -213,7 +218,7 @@ impl<'s> Printer<'s> {
     }
 
     /// Hands everything to stdout, and what got there to the next commit; false when nobody reads.
-    fn flush(&mut self) -> Result<bool, Failure> {
+    fn flush(&mut self) -> Result<bool, UserError> {
         self.unflushed = 0;
         if !open(self.out.flush())? {
             return Ok(false);
@@ -228,7 +233,7 @@ impl<'s> Printer<'s> {
     }
 
     /// Commits what was flushed, where there is a group.
-    fn commit(&self) -> Result<(), Failure> {
+    fn commit(&self) -> Result<(), UserError> {
         if !self.group {
             return Ok(());
         }
@@ -240,7 +245,7 @@ impl<'s> Printer<'s> {
 }
 
 /// Whether stdout still has a reader.
-fn open(written: io::Result<()>) -> Result<bool, Failure> {
+fn open(written: io::Result<()>) -> Result<bool, UserError> {
     match written {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use clap::Subcommand;
 use kafka::assignment;
@@ -92,7 +92,7 @@ struct Listed {
     members: Option<usize>,
 }
 
-fn list(args: &List) -> Result<(), Failure> {
+fn list(args: &List) -> Result<(), UserError> {
     let session = Session::open(&args.kafka, &[])?;
     session.metadata(None)?;
     let found = fetch(&session, None)?;
@@ -167,9 +167,9 @@ struct Partition {
     host: Option<String>,
 }
 
-fn describe(args: &Describe) -> Result<(), Failure> {
+fn describe(args: &Describe) -> Result<(), UserError> {
     if args.group.is_empty() {
-        return Err(Failure::usage("a group's name is not empty").help("host groups list"));
+        return Err(UserError::usage("a group's name is not empty").help("host groups list"));
     }
     let own = [
         ("group.id", args.group.as_str()),
@@ -181,7 +181,7 @@ fn describe(args: &Describe) -> Result<(), Failure> {
     let metadata = session.metadata(None)?;
     let found = fetch(&session, Some(&args.group))?;
     let Some(group) = found.groups().iter().find(|group| group.name() == args.group) else {
-        return Err(Failure::unavailable(format!("no group {}", text::line(args.group.as_bytes())))
+        return Err(UserError::unavailable(format!("no group {}", text::line(args.group.as_bytes())))
             .help("see what is there: host groups list"));
     };
     let members: Vec<_> = group.members().iter().map(|m| member(group, m)).collect();
@@ -200,7 +200,7 @@ fn describe(args: &Describe) -> Result<(), Failure> {
 }
 
 /// Asks every broker for its groups; a coordinator that is only starting is asked again.
-pub fn fetch(session: &Session, group: Option<&str>) -> Result<GroupList, Failure> {
+pub fn fetch(session: &Session, group: Option<&str>) -> Result<GroupList, UserError> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         let error = match session.consumer.fetch_group_list(group, TIMEOUT) {
@@ -239,7 +239,11 @@ fn member(group: &GroupInfo, member: &GroupMemberInfo) -> Member {
 }
 
 /// Every partition that a member owns or that has a committed offset.
-fn partitions(session: &Session, metadata: &Metadata, members: &[Member]) -> Result<Vec<Partition>, Failure> {
+fn partitions(
+    session: &Session,
+    metadata: &Metadata,
+    members: &[Member],
+) -> Result<Vec<Partition>, UserError> {
     let all = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(move |p| (topic, p)));
     // Kafka tells them for partitions that are named, so all are.
     let committed = committed(session, all.map(|(topic, p)| (topic.name(), p.id())))?;
@@ -279,7 +283,7 @@ fn partitions(session: &Session, metadata: &Metadata, members: &[Member]) -> Res
 pub fn committed<'a>(
     session: &Session,
     partitions: impl Iterator<Item = (&'a str, i32)>,
-) -> Result<BTreeMap<(String, i32), i64>, Failure> {
+) -> Result<BTreeMap<(String, i32), i64>, UserError> {
     let found = session.committed(partitions)?;
     Ok(found.into_iter().map(|found| ((found.topic, found.partition), found.offset)).collect())
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base::error::Failure;
+use base::error::UserError;
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Sender;
 use tokio::runtime::{Builder, Runtime};
@@ -21,8 +21,8 @@ pub struct Interrupt {
 
 impl Interrupt {
     /// Starts to listen.
-    pub fn listen() -> Result<Self, Failure> {
-        Self::start().map_err(|error| Failure::unavailable(format!("cannot listen for signals: {error}")))
+    pub fn listen() -> Result<Self, UserError> {
+        Self::start().map_err(|error| UserError::unavailable(format!("cannot listen for signals: {error}")))
     }
 
     /// Whether it is time to stop.

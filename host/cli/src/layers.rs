@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use base::error::Failure;
+use base::error::UserError;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use settings::{File, Found, Properties};
@@ -34,7 +34,7 @@ const KEYS: [(&str, &str); 8] = [
 ///
 /// # Errors
 /// What is wrong with the file.
-pub fn parse(mut args: Vec<OsString>) -> Result<Cli, Failure> {
+pub fn parse(mut args: Vec<OsString>) -> Result<Cli, UserError> {
     let named = take_named(&mut args);
     let read = Found::look(named.as_deref()).and_then(|found| {
         let values = found.as_ref().map(|found| values(&found.file)).transpose()?;
@@ -78,7 +78,7 @@ fn take_named(args: &mut Vec<OsString>) -> Option<PathBuf> {
 }
 
 /// What the file says, as arguments.
-fn values(file: &File) -> Result<Vec<(&'static str, Vec<OsString>)>, Failure> {
+fn values(file: &File) -> Result<Vec<(&'static str, Vec<OsString>)>, UserError> {
     let one = |id: &'static str, value: Option<String>| value.map(|value| (id, vec![value.into()]));
     let Properties(properties) = &file.kafka.properties;
     let scalars = [

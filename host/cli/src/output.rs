@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
-use base::error::Failure;
+use base::error::UserError;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ pub fn note(text: impl Display) {
 }
 
 /// Prints data; a reader that has gone away is not an error.
-pub fn print(text: impl Display) -> Result<(), Failure> {
+pub fn print(text: impl Display) -> Result<(), UserError> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(unwritable(&error)),
@@ -31,14 +31,14 @@ pub fn print(text: impl Display) -> Result<(), Failure> {
 }
 
 /// Prints a value as JSON.
-pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+pub fn print_json(value: &impl Serialize) -> Result<(), UserError> {
     print(json(serde_json::to_string_pretty(value))?)
 }
 
 /// JSON text in which every control character is escaped: JSON itself lets DEL and the C1 range
 /// pass, and a terminal may obey them.
-pub fn json(text: serde_json::Result<String>) -> Result<String, Failure> {
-    let text = text.map_err(|error| Failure::unavailable(format!("cannot write JSON: {error}")))?;
+pub fn json(text: serde_json::Result<String>) -> Result<String, UserError> {
+    let text = text.map_err(|error| UserError::unavailable(format!("cannot write JSON: {error}")))?;
     if !text.contains(unsafe_in_json) {
         return Ok(text);
     }
@@ -53,8 +53,8 @@ fn unsafe_in_json(c: char) -> bool {
 }
 
 /// stdout cannot be written, for another reason than a closed pipe.
-pub fn unwritable(error: &io::Error) -> Failure {
-    Failure::unavailable(format!("cannot write to stdout: {error}"))
+pub fn unwritable(error: &io::Error) -> UserError {
+    UserError::unavailable(format!("cannot write to stdout: {error}"))
 }
 
 /// Aligned columns without lines around them. A heading that starts with `>` aligns its column to

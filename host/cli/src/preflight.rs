@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use consumer::{Subscriber, bounds, load};
 use desk::alerts::{Places, Thresholds};
 use desk::retention::Retention;
@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 ///
 /// # Errors
 /// What is wrong with what was given.
-pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>), Failure> {
+pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>), UserError> {
     store(args)?;
     retention(args)?;
     check_alerts(args)?;
@@ -32,7 +32,7 @@ pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>),
 }
 
 /// The store that was given, and how long it keeps what was sent.
-pub fn store(args: &RunArgs) -> Result<Option<(StoreUrl, Duration)>, Failure> {
+pub fn store(args: &RunArgs) -> Result<Option<(StoreUrl, Duration)>, UserError> {
     let none = settings::Store::default();
     let keep = args.found.as_ref().map_or(&none, |found| &found.file.store).keep()?;
     let url = args.store.as_deref().map(StoreUrl::parse).transpose()?;
@@ -43,7 +43,7 @@ pub fn store(args: &RunArgs) -> Result<Option<(StoreUrl, Duration)>, Failure> {
 ///
 /// # Errors
 /// It is not possible.
-pub fn retention(args: &RunArgs) -> Result<Retention, Failure> {
+pub fn retention(args: &RunArgs) -> Result<Retention, UserError> {
     let none = DeskSettings::default();
     Retention::new(args.found.as_ref().map_or(&none, |found| &found.file.desk))
 }
@@ -52,11 +52,11 @@ pub fn retention(args: &RunArgs) -> Result<Retention, Failure> {
 ///
 /// # Errors
 /// What is wrong with their settings.
-fn check_alerts(args: &RunArgs) -> Result<(), Failure> {
+fn check_alerts(args: &RunArgs) -> Result<(), UserError> {
     let Some(settings) = alert_settings(args) else { return Ok(()) };
     Thresholds::new(settings)?;
     if Places::new(settings, args.mail_url.is_some())?.is_some() && (!args.desk || args.store.is_none()) {
-        return Err(Failure::usage("alerts are about dead letters, and the desk is left out")
+        return Err(UserError::usage("alerts are about dead letters, and the desk is left out")
             .help("leave [alerts] out as well, or keep the desk: [desk] enabled = true"));
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use kafka::errors;
 use parking_lot::Mutex;
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let tally = producer.context().tally.lock();
     note(format!("published {} messages to {}", tally.delivered, args.topic));
-    read.map_err(|error| Failure::unavailable(format!("cannot read stdin: {error}")))?;
+    read.map_err(|error| UserError::unavailable(format!("cannot read stdin: {error}")))?;
     Ok(tally.outcome()?)
 }
 
@@ -62,7 +62,7 @@ const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// The broker refuses a whole batch that is larger than the topic's limit on messages, so batches
 /// stay below it, and a message that is too large by itself fails alone.
-fn batch_bytes(args: &Args) -> Result<String, Failure> {
+fn batch_bytes(args: &Args) -> Result<String, UserError> {
     let settings = session::settings(&args.kafka, &args.topic)?.unwrap_or_default();
     let limit = settings.into_iter().find(|setting| setting.name == "max.message.bytes");
     let limit = limit.and_then(|setting| setting.value?.parse::<u32>().ok());
@@ -230,7 +230,7 @@ impl Deliveries {
 }
 
 impl Tally {
-    fn outcome(&self) -> Result<(), Failure> {
+    fn outcome(&self) -> Result<(), UserError> {
         let mut reasons: Vec<_> = self.failed.iter().map(|(reason, n)| format!("{n}: {reason}")).collect();
         if let Some((n, line, separator)) = &self.without_key {
             let separator = text::line(separator.as_bytes());
@@ -241,7 +241,7 @@ impl Tally {
             return Ok(());
         }
         let all = failed + self.delivered;
-        let failure = Failure::unavailable(format!(
+        let failure = UserError::unavailable(format!(
             "{failed} of {all} messages were not published ({})",
             reasons.join("; ")
         ));

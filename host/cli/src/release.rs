@@ -1,6 +1,6 @@
 //! `host groups release`: keys whose messages follow a dead letter are handled again.
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use kafka::committed::Committed;
 use kafka::order::wait_key;
@@ -35,9 +35,9 @@ pub struct Args {
 ///
 /// # Errors
 /// The group has members, or nothing is held.
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args) -> Result<(), UserError> {
     if args.group.is_empty() {
-        return Err(Failure::usage("a group's name is not empty").help("host groups list"));
+        return Err(UserError::usage("a group's name is not empty").help("host groups list"));
     }
     let own = [("group.id", args.group.as_str()), ("enable.auto.commit", "false")];
     let session = Session::open(&args.kafka, &own)?;
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let (group, topic) = (text::line(args.group.as_bytes()), &args.topic);
     if released == 0 {
-        return Err(Failure::unavailable(format!("{group} holds no such key of {topic}"))
+        return Err(UserError::unavailable(format!("{group} holds no such key of {topic}"))
             .help("a key is held after a dead letter, where its plugin has on-dead = \"hold\""));
     }
     commit(&session, &group, &changed)?;
@@ -73,21 +73,21 @@ impl Args {
     }
 }
 
-fn committed(session: &Session, topic: &str) -> Result<Vec<Committed>, Failure> {
+fn committed(session: &Session, topic: &str) -> Result<Vec<Committed>, UserError> {
     let metadata = session.topic(topic)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
     session.committed(partitions.map(|partition| (topic, partition.id())))
 }
 
 /// Kafka takes a commit of nobody's only while the group has no members.
-fn commit(session: &Session, group: &str, changed: &TopicPartitionList) -> Result<(), Failure> {
+fn commit(session: &Session, group: &str, changed: &TopicPartitionList) -> Result<(), UserError> {
     session.consumer.commit(changed, CommitMode::Sync).map_err(|error| match error.rdkafka_error_code() {
         Some(
             RDKafkaErrorCode::UnknownMemberId
             | RDKafkaErrorCode::IllegalGeneration
             | RDKafkaErrorCode::RebalanceInProgress
             | RDKafkaErrorCode::StaleMemberEpoch,
-        ) => Failure::unavailable(format!("{group} has members, which would write over it"))
+        ) => UserError::unavailable(format!("{group} has members, which would write over it"))
             .help("stop its hosts, release the key, and start them again"),
         _ => session.failure("release keys", &error),
     })

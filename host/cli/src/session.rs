@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use kafka::committed::{Committed, committed};
 use kafka::errors::{self, Context, is_connection, reason, refused, short};
@@ -29,7 +29,7 @@ pub struct Session {
 
 impl Session {
     /// Prepares a connection with these settings below the person's own; nothing is sent yet.
-    pub fn open(kafka: &KafkaArgs, own: &[(&str, &str)]) -> Result<Self, Failure> {
+    pub fn open(kafka: &KafkaArgs, own: &[(&str, &str)]) -> Result<Self, UserError> {
         let consumer = kafka::client::config(kafka, own)
             .create_with_context(Context::default())
             .map_err(|error| refused(&error))?;
@@ -37,12 +37,12 @@ impl Session {
     }
 
     /// What the cluster says of one topic or, without a name, of all of them.
-    pub fn metadata(&self, topic: Option<&str>) -> Result<Metadata, Failure> {
+    pub fn metadata(&self, topic: Option<&str>) -> Result<Metadata, UserError> {
         self.consumer.fetch_metadata(topic, TIMEOUT).map_err(|error| self.unreachable(&error))
     }
 
     /// The topic's metadata; a topic that does not exist, or may not be seen, is an error.
-    pub fn topic(&self, name: &str) -> Result<Metadata, Failure> {
+    pub fn topic(&self, name: &str) -> Result<Metadata, UserError> {
         // librdkafka panics on names that C cannot hold, and answers an empty one with all topics.
         if name.is_empty() || name.contains('\0') {
             return Err(invalid_topic(name));
@@ -52,13 +52,13 @@ impl Session {
         match error.map(|error| error.map(RDKafkaErrorCode::from)) {
             Some(None) => Ok(metadata),
             None | Some(Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)) => {
-                Err(Failure::unavailable(format!("no topic {}", text::line(name.as_bytes())))
+                Err(UserError::unavailable(format!("no topic {}", text::line(name.as_bytes())))
                     .help(format!("create it: host topics create {}", text::line(name.as_bytes())))
                     .help("see what is there: host topics list"))
             }
             Some(Some(RDKafkaErrorCode::InvalidTopic)) => Err(invalid_topic(name)),
             Some(Some(code)) => {
-                Err(Failure::unavailable(format!("cannot use topic {name}: {}", short(code))))
+                Err(UserError::unavailable(format!("cannot use topic {name}: {}", short(code))))
             }
         }
     }
@@ -67,14 +67,14 @@ impl Session {
     pub fn committed<'a>(
         &self,
         partitions: impl IntoIterator<Item = (&'a str, i32)>,
-    ) -> Result<Vec<Committed>, Failure> {
+    ) -> Result<Vec<Committed>, UserError> {
         committed(&self.consumer, partitions, TIMEOUT)
             .map_err(|error| self.failure("read the group's offsets", &error))
     }
 
     /// The first (`Offset::Beginning`) or the next (`Offset::End`) offset of each of these
     /// partitions; a partition without a leader has none.
-    pub fn offsets(&self, of: Offset, partitions: &[(String, i32)]) -> Result<TopicPartitionList, Failure> {
+    pub fn offsets(&self, of: Offset, partitions: &[(String, i32)]) -> Result<TopicPartitionList, UserError> {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for (topic, partition) in partitions {
             list.add_partition_offset(topic, *partition, of)
@@ -106,14 +106,14 @@ impl Session {
     }
 
     /// An error of Kafka's about something this command was doing.
-    pub fn failure(&self, doing: &str, error: &KafkaError) -> Failure {
+    pub fn failure(&self, doing: &str, error: &KafkaError) -> UserError {
         match error.rdkafka_error_code() {
             Some(code) if is_connection(code) => self.unreachable(error),
-            _ => Failure::unavailable(format!("cannot {doing}: {}", reason(error))),
+            _ => UserError::unavailable(format!("cannot {doing}: {}", reason(error))),
         }
     }
 
-    fn unreachable(&self, error: &KafkaError) -> Failure {
+    fn unreachable(&self, error: &KafkaError) -> UserError {
         errors::away(&self.servers, &self.consumer, error)
     }
 }
@@ -123,20 +123,20 @@ pub fn admin<T>(
     kafka: &KafkaArgs,
     doing: &str,
     call: impl AsyncFnOnce(&AdminClient<Context>, &AdminOptions) -> KafkaResult<T>,
-) -> Result<T, Failure> {
+) -> Result<T, UserError> {
     let client: AdminClient<Context> = kafka::client::config(kafka, &[])
         .create_with_context(Context::default())
         .map_err(|error| refused(&error))?;
     let options =
         AdminOptions::new().request_timeout(Some(CHANGE_TIMEOUT)).operation_timeout(Some(CHANGE_TIMEOUT));
-    let failed = |cause: String| Failure::unavailable(format!("cannot {doing}: {cause}"));
+    let failed = |cause: String| UserError::unavailable(format!("cannot {doing}: {cause}"));
     let runtime = Builder::new_current_thread().build().map_err(|error| failed(error.to_string()))?;
     runtime.block_on(call(&client, &options)).map_err(|error| failed(reason(&error)))
 }
 
 /// Every setting of a topic, its defaults included; none where they may not be read, which needs a
 /// permission of its own.
-pub fn settings(kafka: &KafkaArgs, topic: &str) -> Result<Option<Vec<ConfigEntry>>, Failure> {
+pub fn settings(kafka: &KafkaArgs, topic: &str) -> Result<Option<Vec<ConfigEntry>>, UserError> {
     let resources = admin(kafka, "read topic settings", async |admin, options| {
         admin.describe_configs(&[ResourceSpecifier::Topic(topic)], options).await
     })?;
@@ -145,7 +145,7 @@ pub fn settings(kafka: &KafkaArgs, topic: &str) -> Result<Option<Vec<ConfigEntry
 }
 
 /// A name that Kafka takes for no topic.
-pub fn invalid_topic(name: &str) -> Failure {
-    Failure::usage(format!("'{}' is no topic name", text::line(name.as_bytes())))
+pub fn invalid_topic(name: &str) -> UserError {
+    UserError::usage(format!("'{}' is no topic name", text::line(name.as_bytes())))
         .help("a name has letters, digits, '.', '_' and '-', and at most 249 of them")
 }

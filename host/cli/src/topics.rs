@@ -1,6 +1,6 @@
 //! `host topics`.
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use clap::{Subcommand, value_parser};
 use kafka::errors;
@@ -109,7 +109,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn create(mut args: Create) -> Result<(), Failure> {
+fn create(mut args: Create) -> Result<(), UserError> {
     deduplicate(&mut args.names);
     let session = Session::open(&args.kafka, &[])?;
     // Reaching the cluster is found out here, within a shorter time than a change may take.
@@ -142,16 +142,18 @@ fn create(mut args: Create) -> Result<(), Failure> {
     report(failures)
 }
 
-fn not_created(name: &str, code: RDKafkaErrorCode, args: &Create, brokers: usize) -> Failure {
+fn not_created(name: &str, code: RDKafkaErrorCode, args: &Create, brokers: usize) -> UserError {
     let shown = text::line(name.as_bytes());
     match code {
-        RDKafkaErrorCode::TopicAlreadyExists => Failure::unavailable(format!("topic {shown} exists already"))
-            .help("accept that: --if-not-exists")
-            .help(format!("look at it: host topics describe {shown}")),
+        RDKafkaErrorCode::TopicAlreadyExists => {
+            UserError::unavailable(format!("topic {shown} exists already"))
+                .help("accept that: --if-not-exists")
+                .help(format!("look at it: host topics describe {shown}"))
+        }
         RDKafkaErrorCode::InvalidTopic => session::invalid_topic(name),
         RDKafkaErrorCode::InvalidReplicationFactor => {
             let wanted = args.replication_factor.map_or_else(|| "default".to_owned(), |n| n.to_string());
-            Failure::usage(format!(
+            UserError::usage(format!(
                 "cannot create topic {shown}: replication factor {wanted}, but {brokers} broker(s)"
             ))
             .help(format!("--replication-factor takes 1 to {brokers}"))
@@ -159,10 +161,10 @@ fn not_created(name: &str, code: RDKafkaErrorCode, args: &Create, brokers: usize
         RDKafkaErrorCode::InvalidConfig => {
             let configs: Vec<_> =
                 args.configs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            Failure::usage(format!("cannot create topic {shown}: Kafka refuses {}", configs.join(", ")))
+            UserError::usage(format!("cannot create topic {shown}: Kafka refuses {}", configs.join(", ")))
                 .help("see names and values: https://kafka.apache.org/documentation/#topicconfigs")
         }
-        code => Failure::unavailable(format!("cannot create topic {shown}: {}", errors::short(code))),
+        code => UserError::unavailable(format!("cannot create topic {shown}: {}", errors::short(code))),
     }
 }
 
@@ -173,7 +175,7 @@ struct Listed {
     replication_factor: usize,
 }
 
-fn list(args: &List) -> Result<(), Failure> {
+fn list(args: &List) -> Result<(), UserError> {
     let metadata = Session::open(&args.kafka, &[])?.metadata(None)?;
     let mut topics: Vec<_> = (metadata.topics().iter())
         .filter(|topic| args.internal || !topic.name().starts_with("__"))
@@ -219,7 +221,7 @@ struct Setting {
     value: Option<String>,
 }
 
-fn describe(mut args: Describe) -> Result<(), Failure> {
+fn describe(mut args: Describe) -> Result<(), UserError> {
     deduplicate(&mut args.names);
     // As in Kafka's own tools, the end is the last message written, committed transaction or not.
     let session = Session::open(&args.kafka, &[("isolation.level", "read_uncommitted")])?;
@@ -235,7 +237,7 @@ fn describe(mut args: Describe) -> Result<(), Failure> {
     output::print(blocks.join("\n\n"))
 }
 
-fn partitions(session: &Session, name: &str) -> Result<Vec<Partition>, Failure> {
+fn partitions(session: &Session, name: &str) -> Result<Vec<Partition>, UserError> {
     let metadata = session.topic(name)?;
     let mut found: Vec<&MetadataPartition> =
         metadata.topics().iter().filter(|topic| topic.name() == name).flat_map(|t| t.partitions()).collect();
@@ -258,7 +260,7 @@ fn partitions(session: &Session, name: &str) -> Result<Vec<Partition>, Failure> 
         .collect())
 }
 
-fn configs(kafka: &KafkaArgs, name: &str) -> Result<Option<Vec<Setting>>, Failure> {
+fn configs(kafka: &KafkaArgs, name: &str) -> Result<Option<Vec<Setting>>, UserError> {
     let Some(entries) = session::settings(kafka, name)? else { return Ok(None) };
     let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
     let mut settings: Vec<_> =
@@ -290,10 +292,10 @@ fn block(topic: &Described) -> String {
     text + "\n" + &output::table([">PARTITION", ">LEADER", "REPLICAS", "ISR", ">START", ">END"], rows)
 }
 
-fn delete(mut args: Delete) -> Result<(), Failure> {
+fn delete(mut args: Delete) -> Result<(), UserError> {
     deduplicate(&mut args.names);
     if !args.yes && !ask::is_possible() {
-        return Err(Failure::usage(
+        return Err(UserError::usage(
             "deleting asks first, and there is no terminal to ask on; nothing was deleted",
         )
         .help(format!("delete without being asked: host topics delete {} --yes", args.names.join(" "))));
@@ -308,7 +310,7 @@ fn delete(mut args: Delete) -> Result<(), Failure> {
     }
     let question = format!("Delete {}? This cannot be undone.", descriptions.join(", "));
     if !args.yes && !ask::confirmed(&question)? {
-        return Err(Failure::unavailable("nothing was deleted"));
+        return Err(UserError::unavailable("nothing was deleted"));
     }
     let names: Vec<_> = args.names.iter().map(String::as_str).collect();
     let results = session::admin(&args.kafka, "delete topics", async |admin, options| {
@@ -323,14 +325,14 @@ fn delete(mut args: Delete) -> Result<(), Failure> {
     report(
         failed
             .map(|(name, code)| {
-                Failure::unavailable(format!("cannot delete topic {name}: {}", errors::short(code)))
+                UserError::unavailable(format!("cannot delete topic {name}: {}", errors::short(code)))
             })
             .collect(),
     )
 }
 
 /// Several failures: all but the last are said at once, the last ends the command.
-fn report(mut failures: Vec<Failure>) -> Result<(), Failure> {
+fn report(mut failures: Vec<UserError>) -> Result<(), UserError> {
     let last = failures.pop();
     failures.iter().for_each(|failure| note(format!("error: {failure}")));
     last.map_or(Ok(()), Err)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use kafka::publisher::PUBLISH_BOUND;
 use sandbox::Plugin;
 use settings::KafkaArgs;
@@ -25,14 +25,14 @@ pub fn drain(plugin: &Plugin) -> Duration {
 ///
 /// # Errors
 /// It is not longer.
-pub fn check_bounds(kafka: &KafkaArgs, plugin: &Plugin) -> Result<(), Failure> {
+pub fn check_bounds(kafka: &KafkaArgs, plugin: &Plugin) -> Result<(), UserError> {
     let (name, default) = LONGEST_REBALANCE;
     let given = kafka.given().rev().find(|(key, _)| key == name);
     let bound = match given {
         Some((_, value)) => value
             .parse()
             .map(Duration::from_millis)
-            .map_err(|_| Failure::usage(format!("{name}={value}: not a number of milliseconds")))?,
+            .map_err(|_| UserError::usage(format!("{name}={value}: not a number of milliseconds")))?,
         None => default,
     };
     let drain = drain(plugin);
@@ -41,7 +41,7 @@ pub fn check_bounds(kafka: &KafkaArgs, plugin: &Plugin) -> Result<(), Failure> {
         let what = format!("{name} is {bound} ms, but a partition may take {drain} ms to drain");
         let default = default.as_millis();
         return Err(
-            Failure::usage(what).help(format!("raise {name}, or leave it at its default of {default}"))
+            UserError::usage(what).help(format!("raise {name}, or leave it at its default of {default}"))
         );
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base::error::Failure;
+use base::error::UserError;
 use contract::{Header, Message, Outcome};
 use kafka::headers::{self, Origin};
 use kafka::raw::TimestampType;
@@ -75,7 +75,7 @@ impl DryRun {
         settings: Option<&PluginSettings>,
         engines: &Engines,
         answer: Canned,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, UserError> {
         Self::of(PluginFile::read(path, engines)?, |_| settings, answer).await
     }
 
@@ -87,7 +87,7 @@ impl DryRun {
         file: PluginFile,
         settings: impl FnOnce(&str) -> Option<&'a PluginSettings>,
         answer: Canned,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, UserError> {
         let outside = Outside::Captured(Arc::new(answer));
         Subscriber::of(file, settings, outside).await.map(Self)
     }

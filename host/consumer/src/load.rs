@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::error::Failure;
+use base::error::UserError;
 use sandbox::call::{Outside, Services};
 use sandbox::engine::Engines;
 use sandbox::limits::Limits;
@@ -14,7 +14,7 @@ use crate::{Subscriber, worker};
 ///
 /// # Errors
 /// What is wrong with one of them, or two of them use one group.
-pub async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Subscriber>, Failure> {
+pub async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Subscriber>, UserError> {
     let settings =
         (0..args.plugins.len()).map(|index| args.settings_of(index)).collect::<Result<Vec<_>, _>>()?;
     let engines = engines(settings.iter().copied())?;
@@ -26,7 +26,7 @@ pub async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Subscr
         if let Some(other) = plugins.iter().find(|other| other.subscription.group == *group) {
             let what =
                 format!("{} and {} both use group {group}", other.plugin.label, subscriber.plugin.label);
-            return Err(Failure::usage(what).help("give each plugin a group of its own, or leave one out"));
+            return Err(UserError::usage(what).help("give each plugin a group of its own, or leave one out"));
         }
         plugins.push(subscriber);
     }
@@ -37,14 +37,14 @@ pub async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Subscr
 ///
 /// # Errors
 /// The machine has no room for them.
-pub fn engines<'a>(all: impl Iterator<Item = Option<&'a PluginSettings>>) -> Result<Engines, Failure> {
+pub fn engines<'a>(all: impl Iterator<Item = Option<&'a PluginSettings>>) -> Result<Engines, UserError> {
     let (mut calls, mut memory) = (0, 0);
     for settings in all {
         calls += worker::shares(settings.and_then(|settings| settings.concurrency)).iter().sum::<usize>();
         let limits = settings.map(|settings| Limits::new(&settings.limits)).transpose();
-        memory = limits.map_err(Failure::usage)?.unwrap_or_default().memory.max(memory);
+        memory = limits.map_err(UserError::usage)?.unwrap_or_default().memory.max(memory);
     }
     let calls = u32::try_from(calls).unwrap_or(u32::MAX);
     Engines::new(calls, memory)
-        .map_err(|error| Failure::unavailable(format!("cannot set up WebAssembly: {error:#}")))
+        .map_err(|error| UserError::unavailable(format!("cannot set up WebAssembly: {error:#}")))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use base::error::Failure;
+use base::error::UserError;
 use contract::{Message, Outcome};
 use sandbox::Plugin;
 use sandbox::call::Outside;
@@ -34,7 +34,7 @@ impl Subscriber {
         settings: Option<&PluginSettings>,
         engines: &Engines,
         outside: Outside,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, UserError> {
         Self::of(PluginFile::read(path, engines)?, |_| settings, outside).await
     }
 
@@ -46,7 +46,7 @@ impl Subscriber {
         file: PluginFile,
         settings: impl FnOnce(&str) -> Option<&'a PluginSettings>,
         outside: Outside,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, UserError> {
         let path = file.path().to_owned();
         let Loaded { plugin, described, settings } = Plugin::load(file, settings, outside).await?;
         let subscription = Subscription::new(described, settings)

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use kafka::client;
 use kafka::probe::Probe;
@@ -117,7 +117,7 @@ impl Intake {
 ///
 /// # Errors
 /// Somebody does.
-pub fn refuse_others(kafka: &KafkaArgs, desk: &Desk, source: &Source) -> Result<(), Failure> {
+pub fn refuse_others(kafka: &KafkaArgs, desk: &Desk, source: &Source) -> Result<(), UserError> {
     let own = [("group.id", source.group.as_str()), ("enable.auto.commit", "false")];
     let consumer: BaseConsumer<errors::Context> = client::config(kafka, &own)
         .create_with_context(errors::Context::default())
@@ -126,7 +126,7 @@ pub fn refuse_others(kafka: &KafkaArgs, desk: &Desk, source: &Source) -> Result<
     if others.desks.is_empty() {
         return Ok(());
     }
-    Err(Failure::unavailable(format!("{}, and {} would be another", refusal(&source.group), desk.place()))
+    Err(UserError::unavailable(format!("{}, and {} would be another", refusal(&source.group), desk.place()))
         .help(ONE_STORE)
         .help("or leave the desk out of all but one: --desk=false")
         .help("a host that was killed counts until its session has ended, 45 s"))

@@ -21,7 +21,7 @@ pub mod trial;
 
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyPool, Transaction};
 use store::Store;
@@ -50,7 +50,7 @@ impl Desk {
     ///
     /// # Errors
     /// The store cannot be reached.
-    pub async fn open(store: &Store) -> Result<Self, Failure> {
+    pub async fn open(store: &Store) -> Result<Self, UserError> {
         let options = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(WAIT);
         let pool = store.pool(options);
         let desk = Self {
@@ -109,8 +109,8 @@ pub(crate) fn random_id() -> String {
 }
 
 /// What a person is told when the store does not answer.
-pub fn desk_failed(error: &sqlx::Error) -> Failure {
-    Failure::unavailable(format!("the store does not answer: {error}"))
+pub fn desk_failed(error: &sqlx::Error) -> UserError {
+    UserError::unavailable(format!("the store does not answer: {error}"))
         .help("it is the one that --store names; start or mend it")
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base::clock;
-use base::error::Failure;
+use base::error::UserError;
 use settings::DeskSettings;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -38,7 +38,7 @@ impl Retention {
     ///
     /// # Errors
     /// Nothing would be kept.
-    pub fn new(settings: &DeskSettings) -> Result<Self, Failure> {
+    pub fn new(settings: &DeskSettings) -> Result<Self, UserError> {
         let default = Self::default();
         let retention = Self {
             keep: settings.keep.unwrap_or(default.keep),
@@ -51,7 +51,7 @@ impl Retention {
             Self { most: 0, .. } => "desk.most: 1 or more",
             _ => return Ok(retention),
         };
-        Err(Failure::usage(wrong).help("to keep no dead letters at all: --desk=false"))
+        Err(UserError::usage(wrong).help("to keep no dead letters at all: --desk=false"))
     }
 }
 

@@ -9,7 +9,7 @@ mod run;
 use std::sync::Arc;
 
 use base::clock;
-use base::error::Failure;
+use base::error::UserError;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use settings::PluginSettings;
@@ -45,7 +45,7 @@ struct Inner {
 pub enum TrialError {
     /// The build is no plugin that runs here.
     #[error("{0}")]
-    Refused(Failure),
+    Refused(UserError),
     /// Another one runs.
     #[error("another trial runs: {0}")]
     Busy(String),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use base::error::Failure;
+use base::error::UserError;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -49,7 +49,7 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 ///
 /// # Errors
 /// None did within `bound`.
-pub async fn wait(kafka: &KafkaArgs, bound: Duration) -> Result<(), Failure> {
+pub async fn wait(kafka: &KafkaArgs, bound: Duration) -> Result<(), UserError> {
     let client: BaseConsumer<Context> = config(kafka, &[])
         .create_with_context(Context::default())
         .map_err(|error| errors::refused(&error))?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -11,42 +11,44 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// A setting that librdkafka does not take. Its value stays out of the message: it may be a secret.
-pub fn refused(error: &KafkaError) -> Failure {
+pub fn refused(error: &KafkaError) -> UserError {
     match error {
         KafkaError::ClientConfig(_, description, key, _) => {
-            Failure::usage(format!("bad Kafka property {key}: {}", description.trim()))
+            UserError::usage(format!("bad Kafka property {key}: {}", description.trim()))
                 .help("properties are librdkafka's, given as -X PROPERTY=VALUE")
         }
-        KafkaError::ClientCreation(cause) => Failure::usage(format!("bad Kafka settings: {}", cause.trim())),
-        other => Failure::usage(format!("bad Kafka settings: {}", reason(other))),
+        KafkaError::ClientCreation(cause) => {
+            UserError::usage(format!("bad Kafka settings: {}", cause.trim()))
+        }
+        other => UserError::usage(format!("bad Kafka settings: {}", reason(other))),
     }
 }
 
 /// Kafka does not answer a consumer that nobody polls.
-pub fn away(address: &str, consumer: &BaseConsumer<Context>, error: &KafkaError) -> Failure {
+pub fn away(address: &str, consumer: &BaseConsumer<Context>, error: &KafkaError) -> UserError {
     // Errors wait as events.
     while let Some(Err(_)) = consumer.poll(Duration::from_millis(50)) {}
     no_answer(address, consumer.context(), error)
 }
 
 /// Kafka does not answer. The client's last error says more than "timed out".
-pub fn no_answer(address: &str, context: &Context, error: &KafkaError) -> Failure {
+pub fn no_answer(address: &str, context: &Context, error: &KafkaError) -> UserError {
     let (code, cause) = context
         .last_error
         .lock()
         .take()
         .unwrap_or_else(|| (error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), reason(error)));
     if is_refusal(code) {
-        return Failure::unavailable(format!("Kafka at {address} does not let this client in ({cause})"))
+        return UserError::unavailable(format!("Kafka at {address} does not let this client in ({cause})"))
             .help("set sasl.mechanism and sasl.username as the broker has them: -X, or [kafka.properties] in host.toml")
             .help("and the password in the environment: KAFKA_PROPERTIES=\"sasl.password=…\"");
     }
     if code == RDKafkaErrorCode::SSL {
-        return Failure::unavailable(format!("cannot reach Kafka at {address} over TLS ({cause})"))
+        return UserError::unavailable(format!("cannot reach Kafka at {address} over TLS ({cause})"))
             .help("name the certificate that signed the broker's: -X ssl.ca.location=FILE.pem")
             .help("a broker without TLS needs security.protocol=plaintext or sasl_plaintext");
     }
-    Failure::unavailable(format!("cannot reach Kafka at {address} ({cause})"))
+    UserError::unavailable(format!("cannot reach Kafka at {address} ({cause})"))
         .help("start it, or name another: --bootstrap-servers HOST:PORT, or KAFKA_BOOTSTRAP_SERVERS")
         .help("or try without Kafka: host demo")
 }

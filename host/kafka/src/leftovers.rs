@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use settings::KafkaArgs;
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// There are some; or Kafka does not answer.
-pub fn check(kafka: &KafkaArgs, group: &str, topics: &[String]) -> Result<(), Failure> {
+pub fn check(kafka: &KafkaArgs, group: &str, topics: &[String]) -> Result<(), UserError> {
     let own = [("group.id", group), ("enable.auto.commit", "false")];
     let consumer: BaseConsumer<Context> = crate::client::config(kafka, &own)
         .create_with_context(Context::default())
@@ -38,7 +38,7 @@ pub fn check(kafka: &KafkaArgs, group: &str, topics: &[String]) -> Result<(), Fa
         }
         if left > 0 {
             let what = format!("{topic} still holds {left} messages, which nobody reads in order");
-            return Err(Failure::unavailable(what)
+            return Err(UserError::unavailable(what)
                 .help("run with ordering = \"unordered\" until they are handled")
                 .help(format!("see them go: host groups describe {group}")));
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use rdkafka::admin::{
     AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
 };
@@ -34,7 +34,7 @@ impl Topics {
     ///
     /// # Errors
     /// What librdkafka has against the configuration.
-    pub fn new(kafka: &KafkaArgs, create: bool) -> Result<Self, Failure> {
+    pub fn new(kafka: &KafkaArgs, create: bool) -> Result<Self, UserError> {
         let admin = crate::client::config(kafka, &[])
             .create_with_context(Context::default())
             .map_err(|error| errors::refused(&error))?;
@@ -45,7 +45,7 @@ impl Topics {
     ///
     /// # Errors
     /// A topic is missing and may not or cannot be created, or Kafka does not answer.
-    pub async fn ensure(&self, source: &str, derived: &[String]) -> Result<Derived, Failure> {
+    pub async fn ensure(&self, source: &str, derived: &[String]) -> Result<Derived, UserError> {
         if self.partitions(source)?.is_none() {
             self.create(vec![NewTopic::new(source, -1, TopicReplication::Fixed(-1))]).await?;
         }
@@ -58,7 +58,7 @@ impl Topics {
     ///
     /// # Errors
     /// A topic is missing and may not or cannot be created, or Kafka does not answer.
-    pub async fn follow(&self, source: &str, derived: &[String]) -> Result<Derived, Failure> {
+    pub async fn follow(&self, source: &str, derived: &[String]) -> Result<Derived, UserError> {
         self.create_missing(source, derived).await?;
         let wanted = self.found(source)?;
         let mut found = Derived { partitions: Vec::with_capacity(derived.len()), refused: Vec::new() };
@@ -90,7 +90,7 @@ impl Topics {
         self.partitions(topic).is_ok()
     }
 
-    async fn create_missing(&self, source: &str, derived: &[String]) -> Result<(), Failure> {
+    async fn create_missing(&self, source: &str, derived: &[String]) -> Result<(), UserError> {
         let mut missing = Vec::new();
         for name in derived {
             if self.partitions(name)?.is_none() {
@@ -112,7 +112,7 @@ impl Topics {
 
     /// Gives a topic `to` partitions. Returns how many it has then: another host may have been
     /// quicker.
-    async fn grow(&self, name: &str, from: usize, to: usize) -> Result<usize, Failure> {
+    async fn grow(&self, name: &str, from: usize, to: usize) -> Result<usize, UserError> {
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
         let wanted = NewPartitions::new(name, to);
         let results = self.admin.create_partitions([&wanted], &options).await;
@@ -124,7 +124,7 @@ impl Topics {
                     "cannot give topic {name} {to} partitions, as many as its source has: {}",
                     errors::short(code)
                 );
-                return Err(Failure::unavailable(what).help(format!("grant this client ALTER on topic {name}"))
+                return Err(UserError::unavailable(what).help(format!("grant this client ALTER on topic {name}"))
                     .help(format!("until then what has no partition of its number among the {from} there is placed by its key")));
             }
         }
@@ -139,17 +139,17 @@ impl Topics {
         }
     }
 
-    fn found(&self, name: &str) -> Result<usize, Failure> {
+    fn found(&self, name: &str) -> Result<usize, UserError> {
         self.partitions(name)?.ok_or_else(|| self.missing(name))
     }
 
-    fn missing(&self, name: &str) -> Failure {
-        Failure::unavailable(format!("topic {name} does not exist"))
+    fn missing(&self, name: &str) -> UserError {
+        UserError::unavailable(format!("topic {name} does not exist"))
             .help(format!("create it: host topics create {name} --bootstrap-servers {}", self.address))
             .help("or leave it to the host: --create-topics=true")
     }
 
-    async fn create(&self, topics: Vec<NewTopic<'_>>) -> Result<(), Failure> {
+    async fn create(&self, topics: Vec<NewTopic<'_>>) -> Result<(), UserError> {
         let names: Vec<String> = topics.iter().map(|topic| topic.name.to_owned()).collect();
         if !self.create {
             return Err(self.missing(names.first().map_or("", String::as_str)));
@@ -161,7 +161,7 @@ impl Topics {
                 Ok(name) => tracing::info!(topic = name, "created"),
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, code)) => {
-                    return Err(Failure::unavailable(format!("cannot create topic {name}: {code}"))
+                    return Err(UserError::unavailable(format!("cannot create topic {name}: {code}"))
                         .help("create it by hand, or grant this client CREATE on it"));
                 }
             }
@@ -170,12 +170,12 @@ impl Topics {
     }
 
     /// A created topic takes a moment until every broker knows it.
-    async fn appear(&self, names: &[String]) -> Result<(), Failure> {
+    async fn appear(&self, names: &[String]) -> Result<(), UserError> {
         let until = tokio::time::Instant::now() + TIMEOUT;
         for name in names {
             while self.partitions(name)?.is_none() {
                 if tokio::time::Instant::now() >= until {
-                    return Err(Failure::unavailable(format!(
+                    return Err(UserError::unavailable(format!(
                         "topic {name} was created but does not appear"
                     )));
                 }
@@ -186,11 +186,11 @@ impl Topics {
     }
 
     /// How many partitions a topic has; None where there is no such topic.
-    fn partitions(&self, name: &str) -> Result<Option<usize>, Failure> {
+    fn partitions(&self, name: &str) -> Result<Option<usize>, UserError> {
         self.look_up(name, |topic| topic.partitions().len())
     }
 
-    fn look_up<T>(&self, name: &str, read: impl FnOnce(&MetadataTopic) -> T) -> Result<Option<T>, Failure> {
+    fn look_up<T>(&self, name: &str, read: impl FnOnce(&MetadataTopic) -> T) -> Result<Option<T>, UserError> {
         let client = self.admin.inner();
         let metadata = tokio::task::block_in_place(|| client.fetch_metadata(Some(name), TIMEOUT));
         let metadata = metadata.map_err(|error| {
@@ -202,7 +202,7 @@ impl Topics {
         };
         match topic.error().map(RDKafkaErrorCode::from) {
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                Err(Failure::unavailable(format!("this client may not see topic {name}"))
+                Err(UserError::unavailable(format!("this client may not see topic {name}"))
                     .help(format!("grant it DESCRIBE on topic {name}, or see whether the topic exists")))
             }
             Some(_) => Ok(None),
@@ -211,7 +211,7 @@ impl Topics {
     }
 
     /// What derived topics take over from the source.
-    async fn shape(&self, source: &str) -> Result<Shape, Failure> {
+    async fn shape(&self, source: &str) -> Result<Shape, UserError> {
         let shape = self.look_up(source, |topic| {
             let replicas = topic.partitions().first().map_or(1, |partition| partition.replicas().len());
             (topic.partitions().len(), replicas)
@@ -240,7 +240,7 @@ impl Topics {
         limit.and_then(|limit| limit.parse().ok()).unwrap_or(DEFAULT_MAX_MESSAGE_BYTES)
     }
 
-    fn away(&self, error: &KafkaError) -> Failure {
+    fn away(&self, error: &KafkaError) -> UserError {
         errors::no_answer(&self.address, self.admin.inner().context(), error)
     }
 }
@@ -251,7 +251,7 @@ pub struct Derived {
     /// How many partitions each has, in the order they were asked for.
     pub partitions: Vec<usize>,
     /// Why some could not be grown.
-    pub refused: Vec<Failure>,
+    pub refused: Vec<UserError>,
 }
 
 struct Shape {

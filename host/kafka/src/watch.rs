@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base::error::Failure;
+use base::error::UserError;
 
 use crate::publisher::{Destination, Publisher};
 use crate::topics::Topics;
@@ -49,7 +49,7 @@ pub async fn run(topics: Topics, publisher: Arc<Publisher>, chains: Vec<Chain>, 
 }
 
 /// What could not be mended.
-async fn look(topics: &Topics, publisher: &Publisher, chain: &Chain, gone: &mut Gone) -> Vec<Failure> {
+async fn look(topics: &Topics, publisher: &Publisher, chain: &Chain, gone: &mut Gone) -> Vec<UserError> {
     let retry = chain.retry.iter().filter(|to| !topics.creates() || gone.is_settled(topics, &to.name()));
     let derived: Vec<&Destination> = retry.chain([&chain.dead_letter]).collect();
     let names: Vec<String> = derived.iter().map(|to| to.name().into_owned()).collect();
@@ -99,7 +99,7 @@ struct Reports(HashMap<String, Instant>);
 
 impl Reports {
     /// Says each failure once and then at intervals, and again after it was mended.
-    fn tell(&mut self, failures: Vec<Failure>) {
+    fn tell(&mut self, failures: Vec<UserError>) {
         let told = std::mem::take(&mut self.0);
         for failure in failures {
             let text = failure.to_string().replace("\n  help: ", "; ");

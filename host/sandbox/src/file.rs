@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::error::Failure;
+use base::error::UserError;
 use contract::{Description, Linked, PACKAGE, VERSIONS};
 use settings::PluginSettings;
 use sha2::{Digest, Sha256};
@@ -46,8 +46,8 @@ impl PluginFile {
     ///
     /// # Errors
     /// It cannot be read, or is no component.
-    pub fn read(path: &Path, engines: &Engines) -> Result<Self, Failure> {
-        let at = |what: String| Failure::usage(format!("{}: {what}", path.display()));
+    pub fn read(path: &Path, engines: &Engines) -> Result<Self, UserError> {
+        let at = |what: String| UserError::usage(format!("{}: {what}", path.display()));
         let bytes = std::fs::read(path).map_err(|error| {
             at(error.to_string())
                 .help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
@@ -59,8 +59,8 @@ impl PluginFile {
     ///
     /// # Errors
     /// They are no component.
-    pub fn from_bytes(path: &Path, bytes: &[u8], engines: &Engines) -> Result<Self, Failure> {
-        let at = |what: String| Failure::usage(format!("{}: {what}", path.display()));
+    pub fn from_bytes(path: &Path, bytes: &[u8], engines: &Engines) -> Result<Self, UserError> {
+        let at = |what: String| UserError::usage(format!("{}: {what}", path.display()));
         check_kind(bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
         let (engine, component) = compile(bytes, engines)
             .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(AGAIN))?;
@@ -80,7 +80,7 @@ impl PluginFile {
     ///
     /// # Errors
     /// What it lacks, or has too much.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self) -> Result<(), UserError> {
         if let Some(version) = self.contracts().into_iter().find(|version| !contract::speaks(version)) {
             let what = format!("contract {version}, but this host speaks {VERSIONS}");
             return Err(self.wrong(what).help(REBUILD));
@@ -102,7 +102,7 @@ impl PluginFile {
     ///
     /// # Errors
     /// What it lacks.
-    pub fn check_exports(&self) -> Result<(), Failure> {
+    pub fn check_exports(&self) -> Result<(), UserError> {
         for wanted in ["handler", "lifecycle"] {
             let exported = self.exports.iter().any(|name| name.starts_with(&format!("{PACKAGE}/{wanted}@")));
             if !exported {
@@ -134,7 +134,7 @@ impl PluginFile {
     ///
     /// # Errors
     /// It needs an import of another type.
-    pub fn link(&self) -> Result<Linked<Call>, Failure> {
+    pub fn link(&self) -> Result<Linked<Call>, UserError> {
         let link = || {
             let mut linker = Linker::new(&self.engine);
             imports::link(&mut linker)?;
@@ -149,7 +149,7 @@ impl PluginFile {
     ///
     /// # Errors
     /// It has no answer.
-    pub async fn describe(&self, component: &Linked<Call>) -> Result<Description, Failure> {
+    pub async fn describe(&self, component: &Linked<Call>) -> Result<Description, UserError> {
         let name = self.path.file_stem().map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy());
         let place = Place { plugin: name.into(), at: At::Nowhere };
         let grants = Arc::new(Grants::default());
@@ -170,22 +170,22 @@ impl PluginFile {
     }
 
     /// What it describes is not possible.
-    pub fn described_wrongly(&self, what: &str, settings: Option<&PluginSettings>) -> Failure {
+    pub fn described_wrongly(&self, what: &str, settings: Option<&PluginSettings>) -> UserError {
         described_wrongly(&self.path, what, settings)
     }
 
-    fn wrong(&self, what: String) -> Failure {
-        Failure::usage(format!("{}: {what}", self.path.display()))
+    fn wrong(&self, what: String) -> UserError {
+        UserError::usage(format!("{}: {what}", self.path.display()))
     }
 }
 
 /// What the plugin in this file describes is not possible.
-pub fn described_wrongly(path: &Path, what: &str, settings: Option<&PluginSettings>) -> Failure {
+pub fn described_wrongly(path: &Path, what: &str, settings: Option<&PluginSettings>) -> UserError {
     let help = match settings {
         Some(_) => "this is what the plugin's `describe` returns, below what its [[plugin]] says",
         None => "this is what the plugin's `describe` returns; ask whoever wrote it",
     };
-    Failure::usage(format!("{}: {what}", path.display())).help(help)
+    UserError::usage(format!("{}: {what}", path.display())).help(help)
 }
 
 fn check_kind(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::error::Failure;
+use base::error::UserError;
 use ipnet::IpNet;
 use settings::plugin::Unsettled;
 use settings::{Allow, MailSettings, PluginSettings};
@@ -42,12 +42,12 @@ impl Grants {
     ///
     /// # Errors
     /// What is not possible, or is not there.
-    pub fn new(settings: Option<&PluginSettings>) -> Result<Self, Failure> {
+    pub fn new(settings: Option<&PluginSettings>) -> Result<Self, UserError> {
         let Some(settings) = settings else {
             return Ok(Self { mail: Some(Arc::default()), ..Self::default() });
         };
         let mut grants =
-            Self { limits: Limits::new(&settings.limits).map_err(Failure::usage)?, ..Self::default() };
+            Self { limits: Limits::new(&settings.limits).map_err(UserError::usage)?, ..Self::default() };
         grants.unsettled = settings.unsettled.unwrap_or_default();
         for (key, value) in &settings.config {
             grants.config.insert(key.clone(), value.read(&format!("plugin.config.{key}"))?);
@@ -65,7 +65,9 @@ impl Grants {
                 Allow::Directory(path) if path.is_dir() => grants.directories.push(path.clone()),
                 Allow::Directory(path) => {
                     let what = format!("allow: {} is not a directory", path.display());
-                    return Err(Failure::usage(what).help("make it, or take it out of the plugin's `allow`"));
+                    return Err(
+                        UserError::usage(what).help("make it, or take it out of the plugin's `allow`")
+                    );
                 }
             }
         }
@@ -75,15 +77,15 @@ impl Grants {
             grants.networks = networks;
         } else if !settings.http.is_empty() {
             let what = "plugin.http is for requests, and `allow` lists no URL";
-            return Err(Failure::usage(what).help("add the URL to the plugin's `allow`"));
+            return Err(UserError::usage(what).help("add the URL to the plugin's `allow`"));
         } else if !networks.is_empty() {
             let what = "`allow` lists a network, but no URL whose host may be there";
-            return Err(Failure::usage(what).help("add the URL to the plugin's `allow`"));
+            return Err(UserError::usage(what).help("add the URL to the plugin's `allow`"));
         }
         if grants.mail.is_none() && settings.mail != MailSettings::default() {
             let what =
                 "plugin.mail says which e-mails may be sent, and `mail` is not in the plugin's `allow`";
-            return Err(Failure::usage(what).help("write allow = [\"mail\"], or take [plugin.mail] out"));
+            return Err(UserError::usage(what).help("write allow = [\"mail\"], or take [plugin.mail] out"));
         }
         Ok(grants)
     }
@@ -92,7 +94,7 @@ impl Grants {
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn connect(&mut self) -> Result<(), Failure> {
+    pub fn connect(&mut self) -> Result<(), UserError> {
         if self.http.is_some() {
             self.client = Some(Client::new(self.networks.clone())?);
         }

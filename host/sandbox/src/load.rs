@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::error::Failure;
+use base::error::UserError;
 use contract::{Description, Subscription};
 use settings::PluginSettings;
 
@@ -31,13 +31,13 @@ impl Plugin {
         file: PluginFile,
         settings: impl FnOnce(&str) -> Option<&'a PluginSettings>,
         outside: Outside,
-    ) -> Result<Loaded<'a>, Failure> {
+    ) -> Result<Loaded<'a>, UserError> {
         file.check()?;
         let component = file.link()?;
         let Description { name, version, subscription, .. } = file.describe(&component).await?;
         let settings = settings(&name);
         check_names(&name, &version).map_err(|what| file.described_wrongly(&what, settings))?;
-        let within = |failure: Failure| failure.within(&file.path().display().to_string());
+        let within = |failure: UserError| failure.within(&file.path().display().to_string());
         let mut grants = Grants::new(settings).map_err(within)?;
         if let Outside::Sent(_) = outside {
             grants.connect().map_err(within)?;

@@ -8,7 +8,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use base::error::Failure;
+use base::error::UserError;
 use producer::Problem;
 use settings::{DeskSettings, RunArgs};
 use sha2::{Digest as _, Sha256};
@@ -131,7 +131,7 @@ fn host(headers: &HeaderMap) -> Option<Authority> {
 ///
 /// # Errors
 /// The token is none, or the address needs one.
-pub fn access(args: &RunArgs, listen: SocketAddr) -> Result<Option<Access>, Failure> {
+pub fn access(args: &RunArgs, listen: SocketAddr) -> Result<Option<Access>, UserError> {
     if !args.desk || args.store.is_none() {
         return Ok(None);
     }

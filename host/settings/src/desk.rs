@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -43,14 +43,14 @@ impl DeskSettings {
     ///
     /// # Errors
     /// It is too short or cannot be read, or the address needs one and there is none.
-    pub fn token(&self, listen: SocketAddr) -> Result<Option<String>, Failure> {
+    pub fn token(&self, listen: SocketAddr) -> Result<Option<String>, UserError> {
         let token = self.token.as_ref().map(|token| token.read("desk.token")).transpose()?;
         match &token {
             Some(token) if token.len() < TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Err(Failure::usage(format!("desk.token: {TOKEN} or more ASCII characters, without blanks"))
+                Err(UserError::usage(format!("desk.token: {TOKEN} or more ASCII characters, without blanks"))
                     .help("make one: openssl rand -hex 32"))
             }
-            None if !listen.ip().is_loopback() => Err(Failure::usage(format!(
+            None if !listen.ip().is_loopback() => Err(UserError::usage(format!(
                 "the dead-letter desk would be open to everybody who reaches {listen}"
             ))
             .help("give it a token: desk.token = { env = \"HOST_TOKEN\" }")

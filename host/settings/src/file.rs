@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -98,13 +98,13 @@ impl Store {
     ///
     /// # Errors
     /// It is too short.
-    pub fn keep(&self) -> Result<Duration, Failure> {
+    pub fn keep(&self) -> Result<Duration, UserError> {
         const DAY: Duration = Duration::from_secs(86_400);
         let keep = self.keep.unwrap_or(7 * DAY);
         if keep > DAY {
             return Ok(keep);
         }
-        Err(Failure::usage("store.keep must be longer than 24 h")
+        Err(UserError::usage("store.keep must be longer than 24 h")
             .help("a message may be tried again for 24 h, and must find what it sent"))
     }
 }
@@ -123,14 +123,14 @@ impl Found {
     ///
     /// # Errors
     /// The file cannot be read, or says something that is not possible: where and what.
-    pub fn look(named: Option<&Path>) -> Result<Option<Self>, Failure> {
+    pub fn look(named: Option<&Path>) -> Result<Option<Self>, UserError> {
         let path = match named {
             Some(path) => path.to_owned(),
             None if Path::new(NAME).exists() => PathBuf::from(NAME),
             None => return Ok(None),
         };
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            Failure::usage(format!("cannot read {}: {error}", path.display()))
+            UserError::usage(format!("cannot read {}: {error}", path.display()))
                 .help("name the file: --config FILE, or write one: host config init")
         })?;
         let mut file = File::parse(&text).map_err(|failure| failure.within(&path.display().to_string()))?;
@@ -148,9 +148,9 @@ impl Found {
 impl File {
     /// # Errors
     /// The line, and what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
+    pub fn parse(text: &str) -> Result<Self, UserError> {
         toml::from_str(text).map_err(|error| {
-            let failure = Failure::usage(error.to_string().trim_end().to_owned());
+            let failure = UserError::usage(error.to_string().trim_end().to_owned());
             match nearest(error.message()) {
                 Some(name) => failure.help(format!("did you mean {name}?")),
                 None => failure.help("what can be set: host config init, or docs/reference/configuration.md"),

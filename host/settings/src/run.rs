@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use base::error::Failure;
+use base::error::UserError;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
@@ -68,7 +68,7 @@ impl RunArgs {
     ///
     /// # Errors
     /// The file lists plugins, and not this one.
-    pub fn settings_of(&self, index: usize) -> Result<Option<&PluginSettings>, Failure> {
+    pub fn settings_of(&self, index: usize) -> Result<Option<&PluginSettings>, UserError> {
         let Some(found) = self.found.as_ref().filter(|found| !found.file.plugins.is_empty()) else {
             return Ok(None);
         };
@@ -80,7 +80,7 @@ impl RunArgs {
         };
         let settings = listed.get(index).filter(same).or_else(|| listed.iter().find(same));
         settings.map(Some).ok_or_else(|| {
-            Failure::usage(format!("{} is not listed in {}", path.display(), found.path.display()))
+            UserError::usage(format!("{} is not listed in {}", path.display(), found.path.display()))
                 .help("add a [[plugin]] with its path and its topic")
         })
     }

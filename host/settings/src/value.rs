@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use base::error::Failure;
+use base::error::UserError;
 use serde::Deserialize;
 
 /// A text, or where it is kept. Never shown.
@@ -37,17 +37,19 @@ impl Value {
     ///
     /// # Errors
     /// The variable is not set, the file cannot be read.
-    pub fn read(&self, key: &str) -> Result<String, Failure> {
+    pub fn read(&self, key: &str) -> Result<String, UserError> {
         match self {
             Self::Text(text) => Ok(text.clone()),
             Self::Env(InEnv { env }) => std::env::var(env).map_err(|_| {
-                Failure::usage(format!("{key}: the environment variable {env} is not set"))
+                UserError::usage(format!("{key}: the environment variable {env} is not set"))
                     .help(format!("set it: export {env}=…"))
             }),
             Self::File(InFile { file }) => match std::fs::read_to_string(file) {
                 Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(error) => Err(Failure::usage(format!("{key}: cannot read {}: {error}", file.display()))
-                    .help("write the value into that file, readable for this user alone")),
+                Err(error) => {
+                    Err(UserError::usage(format!("{key}: cannot read {}: {error}", file.display()))
+                        .help("write the value into that file, readable for this user alone"))
+                }
             },
         }
     }

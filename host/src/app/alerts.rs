@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::error::Failure;
+use base::error::UserError;
 use cli::preflight;
 use desk::Desk;
 use desk::alerts::{Alerts, Channels, Places, Thresholds};
@@ -17,7 +17,7 @@ pub(super) fn new(
     args: &RunArgs,
     desk: Option<&Desk>,
     services: &Services,
-) -> Result<Option<Alerts>, Failure> {
+) -> Result<Option<Alerts>, UserError> {
     let Some((desk, settings)) = desk.zip(preflight::alert_settings(args)) else { return Ok(None) };
     let Some(places) = Places::new(settings, args.mail_url.is_some())? else { return Ok(None) };
     let channels = Channels::new(&places, services.mailer.as_ref().map(Arc::clone))?;

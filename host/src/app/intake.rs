@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use base::error::Failure;
+use base::error::UserError;
 use cli::preflight;
 use consumer::{Pipeline, Subscriber, Subscription};
 use desk::intake::{self, Intake, Source};
@@ -62,7 +62,7 @@ pub(super) fn refuse_others(
     args: &RunArgs,
     desk: Option<&Desk>,
     plugins: &[Subscriber],
-) -> Result<(), Failure> {
+) -> Result<(), UserError> {
     let Some(desk) = desk else { return Ok(()) };
     let refuse =
         |of: &Subscriber| intake::refuse_others(&args.kafka, desk, &source(&of.plugin, &of.subscription));

@@ -1,6 +1,6 @@
 //! What outlives the process: what messages have sent, and dead letters.
 
-use base::error::Failure;
+use base::error::UserError;
 use cli::preflight;
 use consumer::Subscriber;
 use desk::Desk;
@@ -17,7 +17,7 @@ pub(super) async fn open(
     args: &RunArgs,
     plugins: &[Subscriber],
     services: &Services,
-) -> Result<Option<Desk>, Failure> {
+) -> Result<Option<Desk>, UserError> {
     let Some((url, keep)) = preflight::store(args)? else { return Ok(None) };
     let sends = plugins.iter().any(|subscriber| subscriber.plugin.has_effects());
     if !sends && !args.desk {

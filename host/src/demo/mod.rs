@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use base::error::Failure;
+use base::error::UserError;
 use cli::demo::Args;
 use rdkafka::mocking::MockCluster;
 use settings::KafkaArgs;
@@ -98,17 +98,17 @@ fn embedded(broker: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>)
     }
 }
 
-fn find_plugins(given: Option<PathBuf>) -> Result<Vec<PathBuf>, Failure> {
+fn find_plugins(given: Option<PathBuf>) -> Result<Vec<PathBuf>, UserError> {
     let directory = match given {
         Some(directory) => directory,
         None => built().ok_or_else(|| {
-            Failure::usage("cannot tell where the plugins are").help("name them: --plugins DIR")
+            UserError::usage("cannot tell where the plugins are").help("name them: --plugins DIR")
         })?,
     };
     let plugins: Vec<PathBuf> = PLUGINS.iter().map(|name| directory.join(name)).collect();
     match plugins.iter().find(|path| !path.is_file()) {
         None => Ok(plugins),
-        Some(missing) => Err(Failure::usage(format!("{} is not there", missing.display()))
+        Some(missing) => Err(UserError::usage(format!("{} is not there", missing.display()))
             .help("build the plugins: make build")
             .help("or say where they are: host demo --plugins DIR")),
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
@@ -42,9 +42,9 @@ impl StoreUrl {
     ///
     /// # Errors
     /// A usage failure (exit code 2) that says what is wrong without repeating the URL.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
+    pub fn parse(text: &str) -> Result<Self, UserError> {
         let wrong = |what: &str| {
-            Err(Failure::usage(format!("store: {what}"))
+            Err(UserError::usage(format!("store: {what}"))
                 .help("name a file, sqlite:host.db, or a database, postgres://user:password@host/database"))
         };
         if let Some(path) = text.strip_prefix("sqlite:") {
@@ -118,11 +118,11 @@ impl Store {
     ///
     /// # Errors
     /// What is wrong with it, and what to do about it.
-    pub async fn open(url: StoreUrl) -> Result<Self, Failure> {
+    pub async fn open(url: StoreUrl) -> Result<Self, UserError> {
         sqlx::any::install_default_drivers();
         if let Kind::Sqlite(path) = &url.0 {
             make_private(path).map_err(|error| {
-                Failure::usage(format!("cannot open the store {url}: {error}"))
+                UserError::usage(format!("cannot open the store {url}: {error}"))
                     .help("make its directory writable, or name another file: --store sqlite:PATH")
             })?;
         }
@@ -182,7 +182,7 @@ impl Store {
         &self.url
     }
 
-    async fn migrated(&self) -> Result<(), Failure> {
+    async fn migrated(&self) -> Result<(), UserError> {
         let mut connection = loop {
             match self.connect().await {
                 Ok(connection) => break connection,
@@ -191,13 +191,13 @@ impl Store {
             }
         };
         MIGRATIONS.run(&mut connection).await.map_err(|error| {
-            Failure::usage(format!("the store {} cannot be used: {error}", self.url))
+            UserError::usage(format!("the store {} cannot be used: {error}", self.url))
                 .help("give the host a database of its own, and one that no newer host has changed")
         })
     }
 
     /// Why it could not be reached in all that time.
-    async fn last_error(&self) -> Option<Failure> {
+    async fn last_error(&self) -> Option<UserError> {
         let error = timeout(PAUSE, self.connect()).await.ok()?.err()?;
         Some(refused(&self.url, &error))
     }
@@ -217,8 +217,8 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map(drop)
 }
 
-fn refused(url: &StoreUrl, error: &sqlx::Error) -> Failure {
-    let failure = Failure::unavailable(format!("cannot open the store {url}: {error}"));
+fn refused(url: &StoreUrl, error: &sqlx::Error) -> UserError {
+    let failure = UserError::unavailable(format!("cannot open the store {url}: {error}"));
     match url.0 {
         Kind::Sqlite(_) => failure.help("name another file: --store sqlite:PATH"),
         Kind::Postgres(_) => {

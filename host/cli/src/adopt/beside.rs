@@ -1,6 +1,6 @@
 //! What a host commits beside its offsets. Spring does not read it, and writes over it.
 
-use base::error::Failure;
+use base::error::UserError;
 use kafka::committed::Committed;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -10,7 +10,7 @@ use crate::session::Session;
 ///
 /// # Errors
 /// Kafka does not say.
-pub fn committed(session: &Session, of: &[(String, i32)]) -> Result<TopicPartitionList, Failure> {
+pub fn committed(session: &Session, of: &[(String, i32)]) -> Result<TopicPartitionList, UserError> {
     let mut again = TopicPartitionList::new();
     for found in session.committed(named(of))? {
         let mut element = again.add_partition(&found.topic, found.partition);
@@ -32,7 +32,7 @@ fn named(of: &[(String, i32)]) -> impl Iterator<Item = (&str, i32)> {
 ///
 /// # Errors
 /// Messages behind a committed offset are finished already.
-pub fn check_none_finished(session: &Session, of: &[(String, i32)]) -> Result<(), Failure> {
+pub fn check_none_finished(session: &Session, of: &[(String, i32)]) -> Result<(), UserError> {
     for found in session.committed(named(of))? {
         let Some(window) = found.window() else { continue };
         let Committed { topic, partition: index, offset: base, .. } = found;
@@ -43,7 +43,7 @@ pub fn check_none_finished(session: &Session, of: &[(String, i32)]) -> Result<()
                 "{finished} messages of {topic}[{index}] behind the committed offset {base} are finished, \
                  and Spring would handle them again"
             );
-            return Err(Failure::unavailable(what)
+            return Err(UserError::unavailable(what)
                 .help("start this host again, until those before them are finished as well"));
         }
     }

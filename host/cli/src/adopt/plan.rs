@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 
 /// Which side goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +102,11 @@ impl Retries {
     ///
     /// # Errors
     /// Why it cannot go on where the other stopped, and what to do.
-    pub fn plan(&self, to: To) -> Result<Vec<Move>, Failure> {
+    pub fn plan(&self, to: To) -> Result<Vec<Move>, UserError> {
         if self.found.is_empty() && self.others.is_empty() {
             let what = format!("no retry topic exists: neither {}", self.tiers.join(" nor "));
             return Err(
-                Failure::unavailable(what).help("nothing waits in retries: stop one side, start the other")
+                UserError::unavailable(what).help("nothing waits in retries: stop one side, start the other")
             );
         }
         self.refuse_other_policy(to)?;
@@ -120,7 +120,7 @@ impl Retries {
     }
 
     /// Spring creates the topics of all its tiers when it starts, and commits on those it has read.
-    fn refuse_other_policy(&self, to: To) -> Result<(), Failure> {
+    fn refuse_other_policy(&self, to: To) -> Result<(), UserError> {
         let other: Vec<&Topic> = self.others.iter().filter(|topic| topic.read_by_spring()).collect();
         let lacking = self.lacking(to);
         if other.is_empty() && lacking.is_empty() {
@@ -135,7 +135,7 @@ impl Retries {
         }
         let _ = write!(what, "\n  this host's retry topics: {}", self.tiers.join(", "));
         let springs = self.found.iter().filter(|topic| !lacking.contains(&topic.name.as_str())).chain(other);
-        let failure = Failure::unavailable(what).help(suggestion(springs.map(Topic::delay_ms).collect()));
+        let failure = UserError::unavailable(what).help(suggestion(springs.map(Topic::delay_ms).collect()));
         if to == To::Spring && !lacking.is_empty() {
             return Err(failure
                 .help(format!("let this host work off what waits in {} before that", lacking.join(", "))));
@@ -156,7 +156,7 @@ impl Retries {
         self.tiers.iter().map(String::as_str).filter(lacks).collect()
     }
 
-    fn refuse_what_nobody_reads(&self) -> Result<(), Failure> {
+    fn refuse_what_nobody_reads(&self) -> Result<(), UserError> {
         let Some(topic) = self.others.iter().find(|topic| topic.unread() > 0) else { return Ok(()) };
         let what = format!(
             "{} still holds messages that neither side has read ({}), and this host's policy does not read it\n  \
@@ -165,13 +165,13 @@ impl Retries {
             topic.unread(),
             self.tiers.join(", ")
         );
-        Err(Failure::unavailable(what)
+        Err(UserError::unavailable(what)
             .help("run the side that reads it until it is empty, or take it into this host's policy")
             .help(format!("see whose they are: host consume {} --from-beginning --headers", topic.name)))
     }
 
     /// Where Spring has read some retry topics here and never this one, it may have no such tier.
-    fn refuse_what_spring_never_read(&self) -> Result<(), Failure> {
+    fn refuse_what_spring_never_read(&self) -> Result<(), UserError> {
         if !self.found.iter().any(Topic::read_by_spring) {
             return Ok(());
         }
@@ -191,10 +191,10 @@ impl Retries {
             topic.waiting(To::Spring),
             read.join(", ")
         );
-        Err(Failure::unavailable(what).help("let this host work it off, then stop it and hand over"))
+        Err(UserError::unavailable(what).help("let this host work it off, then stop it and hand over"))
     }
 
-    fn refuse_to_go_back(&self, moves: &[Move], to: To) -> Result<(), Failure> {
+    fn refuse_to_go_back(&self, moves: &[Move], to: To) -> Result<(), UserError> {
         let end = |wanted: &Move| {
             let topic = self.found.iter().find(|topic| topic.name == wanted.topic);
             let partition =
@@ -217,7 +217,7 @@ impl Retries {
         };
         let what =
             format!("{on} has gone further than {off}; going back would repeat messages{}", back.concat());
-        Err(Failure::unavailable(what)
+        Err(UserError::unavailable(what)
             .help(format!("nothing is left to take over: start {on}; the other way is {flag}")))
     }
 }

@@ -1,6 +1,6 @@
 //! What `host groups adopt` prints.
 
-use base::error::Failure;
+use base::error::UserError;
 use consumer::subscription::Subscription;
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ struct Row<'a> {
 ///
 /// # Errors
 /// stdout cannot be written.
-pub fn print(args: &Args, all: &[(&Subscription, Vec<Move>)], to: To) -> Result<(), Failure> {
+pub fn print(args: &Args, all: &[(&Subscription, Vec<Move>)], to: To) -> Result<(), UserError> {
     let rows: Vec<Row<'_>> = all
         .iter()
         .flat_map(|(subscription, moves)| {

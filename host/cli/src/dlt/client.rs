@@ -4,7 +4,7 @@ use std::env;
 use std::error::Error as _;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, Url};
@@ -47,17 +47,17 @@ struct Problem {
 
 impl Client {
     /// Prepares to ask; nothing is sent yet.
-    pub fn new(reach: &Reach) -> Result<Self, Failure> {
+    pub fn new(reach: &Reach) -> Result<Self, UserError> {
         let base =
             Url::parse(&reach.api).ok().filter(|url| url.has_host() && url.scheme().starts_with("http"));
         let base = base.ok_or_else(|| {
-            Failure::usage(format!("--api {}: not a URL", text::line(reach.api.as_bytes())))
+            UserError::usage(format!("--api {}: not a URL", text::line(reach.api.as_bytes())))
                 .help("as in --api http://127.0.0.1:8081")
         })?;
         let mut headers = HeaderMap::new();
         if let Some(token) = env::var(TOKEN).ok().filter(|token| !token.is_empty()) {
             let value = HeaderValue::from_str(&format!("Bearer {token}"));
-            let mut value = value.map_err(|_| Failure::usage(format!("{TOKEN}: not a token")))?;
+            let mut value = value.map_err(|_| UserError::usage(format!("{TOKEN}: not a token")))?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
@@ -65,7 +65,7 @@ impl Client {
             headers.insert(server::api::HOST_USER, user);
         }
         let failed =
-            |error: &dyn std::error::Error| Failure::unavailable(format!("cannot set up HTTP: {error}"));
+            |error: &dyn std::error::Error| UserError::unavailable(format!("cannot set up HTTP: {error}"));
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(
                 sandbox::capabilities::http::client::tls().map_err(|error| failed(&error))?,
@@ -81,12 +81,16 @@ impl Client {
     }
 
     /// Asks for something below the API's base.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, Failure> {
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, UserError> {
         read(self.send(self.asking(path, query)).await?).await
     }
 
     /// Asks for something to be done.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, UserError> {
         self.say(Method::POST, path, body).await
     }
 
@@ -97,23 +101,27 @@ impl Client {
         query: &[(&str, String)],
         media: &'static str,
         bytes: Vec<u8>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, UserError> {
         let request = self.request(Method::POST, &with(path, query)).header(CONTENT_TYPE, media);
         read(self.send(request.body(bytes)).await?).await
     }
 
     /// Asks for something to be changed.
-    pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+    pub async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, UserError> {
         self.say(Method::PATCH, path, body).await
     }
 
     /// An answer to be read piece by piece.
-    pub async fn stream(&self, path: &str, query: &[(&str, String)]) -> Result<Response, Failure> {
+    pub async fn stream(&self, path: &str, query: &[(&str, String)]) -> Result<Response, UserError> {
         self.send(self.asking(path, query)).await
     }
 
     /// Sends JSON Lines.
-    pub async fn upload<T: DeserializeOwned>(&self, path: &str, body: Body) -> Result<T, Failure> {
+    pub async fn upload<T: DeserializeOwned>(&self, path: &str, body: Body) -> Result<T, UserError> {
         let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/jsonl");
         read(self.send(request.body(body)).await?).await
     }
@@ -127,9 +135,9 @@ impl Client {
         method: Method,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, UserError> {
         let body = serde_json::to_vec(body)
-            .map_err(|error| Failure::unavailable(format!("cannot write JSON: {error}")))?;
+            .map_err(|error| UserError::unavailable(format!("cannot write JSON: {error}")))?;
         let request = self.request(method, path).header(CONTENT_TYPE, "application/json");
         read(self.send(request.body(body)).await?).await
     }
@@ -139,7 +147,7 @@ impl Client {
         self.http.request(method, format!("{base}{BASE}{path}"))
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+    async fn send(&self, request: RequestBuilder) -> Result<Response, UserError> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         if status.is_success() {
@@ -151,25 +159,25 @@ impl Client {
         let detail = text::line(detail.as_bytes());
         Err(match status {
             StatusCode::UNAUTHORIZED => {
-                Failure::usage(format!("{} does not let this client in: {detail}", self.base))
+                UserError::usage(format!("{} does not let this client in: {detail}", self.base))
                     .help(format!("give it the token that desk.token has: export {TOKEN}=…"))
             }
             StatusCode::NOT_FOUND => {
-                Failure::unavailable(detail).help("see what is there: host dlt list, groups or jobs")
+                UserError::unavailable(detail).help("see what is there: host dlt list, groups or jobs")
             }
-            StatusCode::CONFLICT => Failure::unavailable(detail),
-            status if status.is_client_error() => Failure::usage(detail),
-            _ => Failure::unavailable(format!("the host at {} cannot do that now: {detail}", self.base)),
+            StatusCode::CONFLICT => UserError::unavailable(detail),
+            status if status.is_client_error() => UserError::usage(detail),
+            _ => UserError::unavailable(format!("the host at {} cannot do that now: {detail}", self.base)),
         })
     }
 
-    fn no_desk(&self, status: StatusCode) -> Failure {
-        Failure::unavailable(format!("{} answers {status}: no desk is there", self.base))
+    fn no_desk(&self, status: StatusCode) -> UserError {
+        UserError::unavailable(format!("{} answers {status}: no desk is there", self.base))
             .help("the host may run with --desk=false, or something else may listen there")
             .help("name another: --api URL, or HOST_API")
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+    fn unreachable(&self, error: &reqwest::Error) -> UserError {
         let mut cause: &dyn std::error::Error = error;
         while let Some(deeper) = cause.source() {
             cause = deeper;
@@ -179,7 +187,7 @@ impl Client {
         } else {
             format!("does not answer: {cause}")
         };
-        Failure::unavailable(format!("the host at {} {what}", self.base))
+        UserError::unavailable(format!("the host at {} {what}", self.base))
             .help("is it running? `host --plugin FILE` starts one")
             .help("is it elsewhere? --api URL, or HOST_API")
     }
@@ -190,15 +198,15 @@ fn with(path: &str, query: &[(&str, String)]) -> String {
     format!("{path}?{query}")
 }
 
-async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
+async fn read<T: DeserializeOwned>(response: Response) -> Result<T, UserError> {
     let body = response.bytes().await.map_err(|error| broke_off(&error))?;
     serde_json::from_slice(&body)
-        .map_err(|error| Failure::unavailable(format!("the host's answer is of another version: {error}")))
+        .map_err(|error| UserError::unavailable(format!("the host's answer is of another version: {error}")))
 }
 
 /// An answer has ended before its end.
-pub fn broke_off(error: &reqwest::Error) -> Failure {
-    Failure::unavailable(format!(
+pub fn broke_off(error: &reqwest::Error) -> UserError {
+    UserError::unavailable(format!(
         "the host's answer broke off: {}",
         error.source().map_or_else(|| error.to_string(), ToString::to_string)
     ))

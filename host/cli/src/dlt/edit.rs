@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base::bytes::Bytes;
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use desk::{Filter, Letter};
 use serde_json::json;
@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 /// Makes an edited copy of a letter.
-pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
+pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     let letter = fetch(client, &args.id).await?;
     let before = letter.value.as_ref().map_or(&[][..], |value| &value.0);
     let after = match &args.value {
@@ -48,18 +48,18 @@ pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
         None => tokio::task::block_in_place(|| edited(before))?,
     };
     if letter.value.is_some() && after == before {
-        return Err(Failure::unavailable("nothing was changed, so there is no edited letter"));
+        return Err(UserError::unavailable("nothing was changed, so there is no edited letter"));
     }
     note(difference(before, &after));
     if !args.yes {
         if !ask::is_possible() {
-            return Err(Failure::usage(
+            return Err(UserError::usage(
                 "editing asks first, and there is no terminal to ask on; nothing was done",
             )
             .help("do it without being asked: --yes"));
         }
         if !ask::confirmed("Keep this as a letter of its own, beside the original?")? {
-            return Err(Failure::unavailable("nothing was done"));
+            return Err(UserError::unavailable("nothing was done"));
         }
     }
     let body = json!({ "value": Bytes(after), "reason": args.reason });
@@ -75,16 +75,16 @@ pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
 }
 
 /// The value as the person leaves it in an editor.
-fn edited(value: &[u8]) -> Result<Vec<u8>, Failure> {
+fn edited(value: &[u8]) -> Result<Vec<u8>, UserError> {
     let editor =
         ["VISUAL", "EDITOR"].into_iter().find_map(|name| env::var_os(name).filter(|value| !value.is_empty()));
     let Some(editor) = editor.filter(|_| ask::is_possible()) else {
-        return Err(Failure::usage("no editor: EDITOR is not set, or there is no terminal")
+        return Err(UserError::usage("no editor: EDITOR is not set, or there is no terminal")
             .help("set it: export EDITOR=vi")
             .help("or give the new value in a file: --value FILE"));
     };
     let failed =
-        |error: &std::io::Error| Failure::unavailable(format!("cannot write a temporary file: {error}"));
+        |error: &std::io::Error| UserError::unavailable(format!("cannot write a temporary file: {error}"));
     // Others must not read it.
     let mut file = tempfile::Builder::new()
         .prefix("letter-")
@@ -103,9 +103,9 @@ fn edited(value: &[u8]) -> Result<Vec<u8>, Failure> {
     match status {
         Ok(status) if status.success() => {}
         Ok(status) => {
-            return Err(Failure::unavailable(format!("the editor ended with {status}; nothing was done")));
+            return Err(UserError::unavailable(format!("the editor ended with {status}; nothing was done")));
         }
-        Err(error) => return Err(Failure::unavailable(format!("cannot start the editor: {error}"))),
+        Err(error) => return Err(UserError::unavailable(format!("cannot start the editor: {error}"))),
     }
     // By its name: editors put another file in its place.
     let mut after = fs::read(file.path()).map_err(|error| unreadable(file.path(), &error))?;
@@ -131,8 +131,8 @@ fn difference(before: &[u8], after: &[u8]) -> String {
     changes.collect::<Vec<_>>().join("\n")
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("cannot read {}: {error}", path.display()))
+fn unreadable(path: &Path, error: &std::io::Error) -> UserError {
+    UserError::usage(format!("cannot read {}: {error}", path.display()))
 }
 
 #[cfg(test)]

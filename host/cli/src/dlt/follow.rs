@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use base::error::Failure;
+use base::error::UserError;
 use desk::jobs::{Job, JobState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,9 +21,9 @@ const AWAY: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// It did not end well, or is not followed any longer.
-pub async fn run(client: &Client, mut job: Job, output: Format) -> Result<(), Failure> {
+pub async fn run(client: &Client, mut job: Job, output: Format) -> Result<(), UserError> {
     let mut interrupts = signal(SignalKind::interrupt())
-        .map_err(|error| Failure::unavailable(format!("cannot listen for signals: {error}")))?;
+        .map_err(|error| UserError::unavailable(format!("cannot listen for signals: {error}")))?;
     note(format!("following job {}; Ctrl-C leaves it to itself", job.id));
     let bar = bar(&job);
     let mut seen = Instant::now();
@@ -31,7 +31,7 @@ pub async fn run(client: &Client, mut job: Job, output: Format) -> Result<(), Fa
         tokio::select! {
             _ = interrupts.recv() => {
                 bar.finish_and_clear();
-                return Err(Failure::unavailable(format!("no longer followed; the job is {} and goes on without this", job.state.as_str()))
+                return Err(UserError::unavailable(format!("no longer followed; the job is {} and goes on without this", job.state.as_str()))
                     .help(format!("follow it again: host dlt jobs follow {}", job.id))
                     .help(format!("end it: host dlt jobs cancel {}", job.id)));
             }
@@ -72,7 +72,7 @@ fn show(bar: &ProgressBar, job: &Job) {
     ));
 }
 
-fn ended(job: &Job, output: Format) -> Result<(), Failure> {
+fn ended(job: &Job, output: Format) -> Result<(), UserError> {
     match output {
         Format::Json => output::print_json(job)?,
         Format::Table => note(format!(
@@ -88,9 +88,9 @@ fn ended(job: &Job, output: Format) -> Result<(), Failure> {
     }
     match job.state {
         JobState::Done => Ok(()),
-        JobState::Stopped => Err(Failure::unavailable(format!("stopped: {}", escaped(&job.why)))
+        JobState::Stopped => Err(UserError::unavailable(format!("stopped: {}", escaped(&job.why)))
             .help("see what failed: host dlt groups")
             .help(format!("go on all the same: host dlt jobs resume {}", job.id))),
-        state => Err(Failure::unavailable(format!("the job is {}", state.as_str()))),
+        state => Err(UserError::unavailable(format!("the job is {}", state.as_str()))),
     }
 }

@@ -1,6 +1,6 @@
 //! `host dlt groups`, and what people say of a group.
 
-use base::error::Failure;
+use base::error::UserError;
 use desk::Page;
 use desk::filter::is_id;
 use desk::groups::{Group, GroupState};
@@ -61,7 +61,7 @@ struct List {
 }
 
 /// Prints what fails, or marks a group.
-pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
+pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     match args.mark {
         None => list(client, &args.list).await,
         Some(Mark::Close(which)) => mark(client, &which, json!({ "state": "closed" })).await,
@@ -70,10 +70,10 @@ pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
     }
 }
 
-async fn mark(client: &Client, which: &Which, mut change: Value) -> Result<(), Failure> {
+async fn mark(client: &Client, which: &Which, mut change: Value) -> Result<(), UserError> {
     let id = &which.id;
     if !is_id(id) {
-        return Err(Failure::usage(format!("{}: not an id of a group", escaped(id)))
+        return Err(UserError::usage(format!("{}: not an id of a group", escaped(id)))
             .help("see which there are: host dlt groups"));
     }
     change["reason"] = json!(which.reason);
@@ -86,7 +86,7 @@ async fn mark(client: &Client, which: &Which, mut change: Value) -> Result<(), F
     Ok(())
 }
 
-async fn list(client: &Client, args: &List) -> Result<(), Failure> {
+async fn list(client: &Client, args: &List) -> Result<(), UserError> {
     let query = [("open", (!args.all).to_string()), ("limit", args.limit.to_string())];
     let groups: Page<Group> = client.get("/groups", &query).await?;
     if args.output == Format::Json {

@@ -1,6 +1,6 @@
 //! `host dlt jobs`.
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use clap::Subcommand;
 use desk::Page;
@@ -59,7 +59,7 @@ struct One {
 }
 
 /// Runs `host dlt jobs`.
-pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
+pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     match args.command {
         None => list(client, args.output).await,
         Some(Command::Show(show)) => {
@@ -76,7 +76,7 @@ pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
     }
 }
 
-async fn list(client: &Client, output: Format) -> Result<(), Failure> {
+async fn list(client: &Client, output: Format) -> Result<(), UserError> {
     let jobs: Page<Job> = client.get("/jobs", &[]).await?;
     if output == Format::Json {
         return output::print_json(&jobs.items);
@@ -129,21 +129,21 @@ fn block(job: &Job) -> String {
     lines.join("\n")
 }
 
-async fn fetch(client: &Client, id: &str) -> Result<Job, Failure> {
+async fn fetch(client: &Client, id: &str) -> Result<Job, UserError> {
     client.get(&format!("/jobs/{}", checked(id)?), &[]).await
 }
 
-async fn turn(client: &Client, one: &One, what: &str) -> Result<(), Failure> {
+async fn turn(client: &Client, one: &One, what: &str) -> Result<(), UserError> {
     let path = format!("/jobs/{}/{what}", checked(&one.id)?);
     let job: Job = client.post(&path, &json!({ "reason": one.reason })).await?;
     note(format!("job {} is {}", short(&job.id), job.state.as_str()));
     Ok(())
 }
 
-fn checked(id: &str) -> Result<&str, Failure> {
+fn checked(id: &str) -> Result<&str, UserError> {
     if is_id(id) {
         return Ok(id);
     }
-    Err(Failure::usage(format!("{} is no id: 1 to 32 hexadecimal digits", escaped(id)))
+    Err(UserError::usage(format!("{} is no id: 1 to 32 hexadecimal digits", escaped(id)))
         .help("see ids: host dlt jobs"))
 }

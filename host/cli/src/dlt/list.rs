@@ -1,6 +1,6 @@
 //! `host dlt list`.
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use desk::letters::Summary;
 use desk::{Page, State};
@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 /// Prints letters, newest first.
-pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
+pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     let Args { select, state, limit, output } = args;
     let mut filter = select.filter()?;
     filter.state = state;

@@ -1,6 +1,6 @@
 //! `host dlt replay`.
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text::counted;
 use desk::Filter;
 use desk::jobs::{Plan, Target};
@@ -94,7 +94,7 @@ impl How {
 }
 
 /// Sends letters back.
-pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
+pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     let filter = if args.trial.is_some() { args.select.filter()? } else { args.select.some(args.all)? };
     send(client, &Which { filter, all: args.all, trial: args.trial }, &args.how).await
 }
@@ -110,9 +110,9 @@ pub struct Which {
 }
 
 /// Says what would be sent, asks, sends it and follows that.
-pub async fn send(client: &Client, which: &Which, how: &How) -> Result<(), Failure> {
+pub async fn send(client: &Client, which: &Which, how: &How) -> Result<(), UserError> {
     let plan = how.plan();
-    plan.check().map_err(Failure::usage)?;
+    plan.check().map_err(UserError::usage)?;
     let Which { filter, all, trial } = which;
     let body: Value =
         json!({ "filter": filter, "plan": plan, "reason": how.reason, "all": all, "trial": trial });
@@ -122,7 +122,7 @@ pub async fn send(client: &Client, which: &Which, how: &How) -> Result<(), Failu
     }
     preview.warnings.iter().for_each(|warning| note(format!("warning: {}", escaped(warning))));
     if preview.letters == 0 {
-        return Err(Failure::unavailable(
+        return Err(UserError::unavailable(
             "none of these letters can be sent: they are not open, or were replayed too often",
         )
         .help("see which there are: host dlt list, with the same filters"));

@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use base::clock;
-use base::error::Failure;
+use base::error::UserError;
 use desk::Filter;
 use humantime_serde::re::humantime;
 use server::api::Count;
@@ -53,7 +53,7 @@ impl Conditions {
     ///
     /// # Errors
     /// It cannot be meant.
-    pub fn filter(self, plugin: Option<String>) -> Result<Filter, Failure> {
+    pub fn filter(self, plugin: Option<String>) -> Result<Filter, UserError> {
         let filter = Filter {
             ids: self.ids,
             topic: self.topic,
@@ -65,7 +65,9 @@ impl Conditions {
             text: self.text,
             ..Filter::default()
         };
-        filter.check().map_err(|why| Failure::usage(why).help("see ids: host dlt list, host dlt groups"))?;
+        filter
+            .check()
+            .map_err(|why| UserError::usage(why).help("see ids: host dlt list, host dlt groups"))?;
         Ok(filter)
     }
 }
@@ -75,7 +77,7 @@ impl Select {
     ///
     /// # Errors
     /// It cannot be meant.
-    pub fn filter(self) -> Result<Filter, Failure> {
+    pub fn filter(self) -> Result<Filter, UserError> {
         self.conditions.filter(self.plugin)
     }
 
@@ -83,10 +85,10 @@ impl Select {
     ///
     /// # Errors
     /// It cannot be meant, or means every letter without `all`.
-    pub fn some(self, all: bool) -> Result<Filter, Failure> {
+    pub fn some(self, all: bool) -> Result<Filter, UserError> {
         let filter = self.filter()?;
         if filter.is_any() && !all {
-            return Err(Failure::usage("which letters?")
+            return Err(UserError::usage("which letters?")
                 .help("name them by id, or by --topic, --code, --plugin, --group, --since, --until, --text")
                 .help("or say --all"));
         }
@@ -98,10 +100,10 @@ impl Select {
 ///
 /// # Errors
 /// The host does not answer, or there are none.
-pub async fn count(client: &Client, filter: &Filter, what: &str) -> Result<u64, Failure> {
+pub async fn count(client: &Client, filter: &Filter, what: &str) -> Result<u64, UserError> {
     let Count { letters } = client.get("/letters/count", &query(filter)).await?;
     if letters == 0 {
-        return Err(Failure::unavailable(format!("none of these letters is {what}"))
+        return Err(UserError::unavailable(format!("none of these letters is {what}"))
             .help("see which there are: host dlt list, with the same filters"));
     }
     Ok(letters)
@@ -111,17 +113,17 @@ pub async fn count(client: &Client, filter: &Filter, what: &str) -> Result<u64, 
 ///
 /// # Errors
 /// The answer is no, or there is nobody to ask.
-pub fn agreed(question: &str, letters: u64, yes: bool) -> Result<(), Failure> {
+pub fn agreed(question: &str, letters: u64, yes: bool) -> Result<(), UserError> {
     if yes || letters <= 1 {
         return Ok(());
     }
     if !ask::is_possible() {
-        return Err(Failure::usage(format!(
+        return Err(UserError::usage(format!(
             "{letters} letters: this asks first, and there is no terminal to ask on; nothing was done"
         ))
         .help("do it without being asked: --yes"));
     }
-    if ask::confirmed(question)? { Ok(()) } else { Err(Failure::unavailable("nothing was done")) }
+    if ask::confirmed(question)? { Ok(()) } else { Err(UserError::unavailable("nothing was done")) }
 }
 
 /// A moment, in milliseconds since the Unix epoch: so long ago, or a date.

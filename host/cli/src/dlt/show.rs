@@ -1,7 +1,7 @@
 //! `host dlt show`.
 
 use base::bytes::Bytes;
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use desk::actions::Action;
 use desk::letter::Place;
@@ -33,7 +33,7 @@ struct Shown {
 }
 
 /// Prints a letter.
-pub async fn run(client: &Client, args: &Args) -> Result<(), Failure> {
+pub async fn run(client: &Client, args: &Args) -> Result<(), UserError> {
     let letter = fetch(client, &args.id).await?;
     let actions: Page<Action> =
         client.get(&format!("/letters/{}/actions", letter.id), &[("limit", "100".to_owned())]).await?;
@@ -45,9 +45,9 @@ pub async fn run(client: &Client, args: &Args) -> Result<(), Failure> {
 }
 
 /// The letter with this id.
-pub async fn fetch(client: &Client, id: &str) -> Result<Letter, Failure> {
+pub async fn fetch(client: &Client, id: &str) -> Result<Letter, UserError> {
     if !desk::filter::is_id(id) {
-        return Err(Failure::usage(format!("{} is no id: 1 to 32 hexadecimal digits", escaped(id)))
+        return Err(UserError::usage(format!("{} is no id: 1 to 32 hexadecimal digits", escaped(id)))
             .help("see ids: host dlt list"));
     }
     client.get(&format!("/letters/{id}"), &[]).await

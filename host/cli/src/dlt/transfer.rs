@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text::counted;
 use desk::State;
 use reqwest::Body;
@@ -37,7 +37,7 @@ pub struct Import {
 }
 
 /// Writes whole letters.
-pub async fn export(client: &Client, args: Export) -> Result<(), Failure> {
+pub async fn export(client: &Client, args: Export) -> Result<(), UserError> {
     let mut filter = args.select.filter()?;
     filter.state = args.state;
     let query = query(&filter);
@@ -71,7 +71,7 @@ async fn copy(
     client: &Client,
     query: &[(&str, String)],
     to: &mut impl Write,
-) -> Result<io::Result<usize>, Failure> {
+) -> Result<io::Result<usize>, UserError> {
     let mut response = client.stream("/letters/export", query).await?;
     let mut letters = 0;
     while let Some(part) = response.chunk().await.map_err(|error| broke_off(&error))? {
@@ -84,12 +84,12 @@ async fn copy(
 }
 
 /// Takes letters in.
-pub async fn import(client: &Client, args: Import) -> Result<(), Failure> {
+pub async fn import(client: &Client, args: Import) -> Result<(), UserError> {
     let body = match &args.file {
         Some(path) if path.as_os_str() != "-" => {
             let file = tokio::fs::File::open(path).await;
             Body::from(
-                file.map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?,
+                file.map_err(|error| UserError::usage(format!("cannot read {}: {error}", path.display())))?,
             )
         }
         _ => Body::wrap_stream(ReaderStream::new(tokio::io::stdin())),
@@ -99,6 +99,6 @@ pub async fn import(client: &Client, args: Import) -> Result<(), Failure> {
     Ok(())
 }
 
-fn not_written(path: &Path, error: &io::Error) -> Failure {
-    Failure::usage(format!("cannot write {}: {error}", path.display()))
+fn not_written(path: &Path, error: &io::Error) -> UserError {
+    UserError::usage(format!("cannot write {}: {error}", path.display()))
 }

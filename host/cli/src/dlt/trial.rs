@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text::counted;
 use desk::trial::{Trial, TrialState, Tried};
 use desk::{Filter, Page, State};
@@ -48,10 +48,10 @@ pub struct Args {
 ///
 /// # Errors
 /// The build does not run there (exit code 2), or some letters still fail (1).
-pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
+pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     let filter = Filter { state: args.state, ..args.conditions.filter(args.of_plugin)? };
     let build = tokio::fs::read(&args.plugin).await.map_err(|error| {
-        Failure::usage(format!("cannot read {}: {error}", args.plugin.display()))
+        UserError::usage(format!("cannot read {}: {error}", args.plugin.display()))
             .help("name the new build: --plugin FILE")
     })?;
     let trial: Trial = client.send_bytes("/trials", &query(&filter), WASM, build).await?;
@@ -70,9 +70,9 @@ pub async fn run(client: &Client, args: Args) -> Result<(), Failure> {
 }
 
 /// Waits for its end. Ctrl-C ends it.
-async fn follow(client: &Client, mut trial: Trial) -> Result<Trial, Failure> {
+async fn follow(client: &Client, mut trial: Trial) -> Result<Trial, UserError> {
     let mut interrupts: Signal = signal(SignalKind::interrupt())
-        .map_err(|error| Failure::unavailable(format!("cannot listen for signals: {error}")))?;
+        .map_err(|error| UserError::unavailable(format!("cannot listen for signals: {error}")))?;
     let target =
         if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(trial.letters), target);
@@ -84,7 +84,7 @@ async fn follow(client: &Client, mut trial: Trial) -> Result<Trial, Failure> {
             _ = interrupts.recv() => {
                 bar.finish_and_clear();
                 let _: Trial = client.post(&format!("/trials/{}/cancel", trial.id), &json!({})).await?;
-                return Err(Failure::unavailable("cancelled; nothing was sent, and no letter has changed"));
+                return Err(UserError::unavailable("cancelled; nothing was sent, and no letter has changed"));
             }
             () = tokio::time::sleep(INTERVAL) => {}
         }
@@ -96,7 +96,7 @@ async fn follow(client: &Client, mut trial: Trial) -> Result<Trial, Failure> {
     Ok(trial)
 }
 
-fn tell(trial: &Trial, pass: &[Tried], fail: &[Tried]) -> Result<(), Failure> {
+fn tell(trial: &Trial, pass: &[Tried], fail: &[Tried]) -> Result<(), UserError> {
     if !trial.settings {
         note(format!(
             "{} has no settings: this host runs no plugin of that name, or without a configuration file",
@@ -157,16 +157,16 @@ fn one(tried: &Tried) -> String {
     lines.join("\n")
 }
 
-fn ended(trial: &Trial) -> Result<(), Failure> {
+fn ended(trial: &Trial) -> Result<(), UserError> {
     match trial.state {
         TrialState::Done if trial.pass == trial.letters => Ok(()),
         TrialState::Done => {
             let failed = counted(trial.letters - trial.pass, "letter");
-            Err(Failure::unavailable(format!("not passed: {failed}")))
+            Err(UserError::unavailable(format!("not passed: {failed}")))
         }
         state => {
             let why = if trial.why.is_empty() { String::new() } else { format!(": {}", escaped(&trial.why)) };
-            Err(Failure::unavailable(format!("the trial is {}{why}", state.as_str())))
+            Err(UserError::unavailable(format!("the trial is {}{why}", state.as_str())))
         }
     }
 }

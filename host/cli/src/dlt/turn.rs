@@ -1,6 +1,6 @@
 //! `host dlt discard` and `host dlt restore`.
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text::counted;
 use desk::{Filter, State};
 use serde_json::json;
@@ -44,7 +44,7 @@ pub struct Restore {
 }
 
 /// Gives letters up.
-pub async fn discard(client: &Client, args: Discard) -> Result<(), Failure> {
+pub async fn discard(client: &Client, args: Discard) -> Result<(), UserError> {
     let filter = args.select.some(args.all)?;
     let open = Filter { state: Some(State::Open), ..filter.clone() };
     let found = count(client, &open, "open").await?;
@@ -57,7 +57,7 @@ pub async fn discard(client: &Client, args: Discard) -> Result<(), Failure> {
 }
 
 /// Opens discarded letters again.
-pub async fn restore(client: &Client, args: Restore) -> Result<(), Failure> {
+pub async fn restore(client: &Client, args: Restore) -> Result<(), UserError> {
     let filter = args.select.some(args.all)?;
     let discarded = Filter { state: Some(State::Discarded), ..filter.clone() };
     let found = count(client, &discarded, "discarded").await?;
@@ -68,7 +68,7 @@ pub async fn restore(client: &Client, args: Restore) -> Result<(), Failure> {
     Ok(())
 }
 
-fn reason(given: Option<String>) -> Result<String, Failure> {
+fn reason(given: Option<String>) -> Result<String, UserError> {
     let reason = match given {
         Some(reason) => reason,
         None if ask::is_possible() => ask::answer("Why? ")?,
@@ -76,7 +76,7 @@ fn reason(given: Option<String>) -> Result<String, Failure> {
     };
     if reason.trim().is_empty() {
         return Err(
-            Failure::usage("discarding needs a reason; nothing was done").help("say why: --reason TEXT")
+            UserError::usage("discarding needs a reason; nothing was done").help("say why: --reason TEXT")
         );
     }
     Ok(reason)

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::iter;
 use std::path::{Path, PathBuf};
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use bytesize::ByteSize;
 use consumer::Subscriber;
@@ -34,7 +34,7 @@ pub struct Args {
 ///
 /// # Errors
 /// It is no plugin (exit code 2), or does not run here (1).
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub async fn run(args: Args) -> Result<(), UserError> {
     let (run, output) = (args.here.run_args(), args.output);
     let path = run.plugins.first().map_or(Path::new(""), PathBuf::as_path);
     // Whatever the configuration says of it: the file is looked at first.
@@ -47,10 +47,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Format::Text => print(report.text().trim_end())?,
         Format::Json => print_json(&report)?,
     }
-    runs.map(|_| ()).map_err(Failure::as_answer)
+    runs.map(|_| ()).map_err(UserError::as_answer)
 }
 
-async fn ask(file: &PluginFile) -> Result<Description, Failure> {
+async fn ask(file: &PluginFile) -> Result<Description, UserError> {
     file.check()?;
     file.describe(&file.link()?).await
 }
@@ -110,8 +110,8 @@ impl Report {
         run: &RunArgs,
         path: &Path,
         file: &PluginFile,
-        described: &Result<Description, Failure>,
-        runs: &Result<Vec<Subscriber>, Failure>,
+        described: &Result<Description, UserError>,
+        runs: &Result<Vec<Subscriber>, UserError>,
     ) -> Self {
         let settings = run.settings_of(0).ok().flatten();
         let is_granted = run.settings_of(0).is_ok();
@@ -259,8 +259,8 @@ impl Reads {
 
 /// As it runs here; else as it would with these settings; else as it describes itself.
 fn reads(
-    described: &Result<Description, Failure>,
-    runs: &Result<Vec<Subscriber>, Failure>,
+    described: &Result<Description, UserError>,
+    runs: &Result<Vec<Subscriber>, UserError>,
     settings: Option<&PluginSettings>,
 ) -> Option<Reads> {
     if let Some(plugin) = runs.as_ref().ok().and_then(|plugins| plugins.first()) {

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, IsTerminal, Read};
 use std::iter;
 use std::path::{Path, PathBuf};
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use bytesize::ByteSize;
 use consumer::dry_run::{DryRun, Input, Run};
@@ -46,7 +46,7 @@ pub struct Args {
 ///
 /// # Errors
 /// What was given is wrong (exit code 2), or a message failed (1).
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub async fn run(args: Args) -> Result<(), UserError> {
     let Args { message, http_response, output, here } = args;
     let run = here.run_args();
     let settings = run.settings_of(0)?;
@@ -70,15 +70,15 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         }
     }
     match (all, failed) {
-        (0, _) => Err(Failure::usage(format!("{place} holds no message"))
+        (0, _) => Err(UserError::usage(format!("{place} holds no message"))
             .help("give it one, such as {\"value\": \"text\"}")),
         (_, 0) => Ok(()),
-        (1, _) => Err(Failure::unavailable("the message failed")),
-        _ => Err(Failure::unavailable(format!("{failed} of {all} messages failed"))),
+        (1, _) => Err(UserError::unavailable("the message failed")),
+        _ => Err(UserError::unavailable(format!("{failed} of {all} messages failed"))),
     }
 }
 
-fn open(path: &Path) -> Result<(Box<dyn Read>, String), Failure> {
+fn open(path: &Path) -> Result<(Box<dyn Read>, String), UserError> {
     if path == Path::new("-") {
         if io::stdin().is_terminal() {
             note("a line is a message, a JSON object such as {\"value\": \"text\"}; Ctrl-D ends");
@@ -88,7 +88,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, String), Failure> {
     let place = path.display().to_string();
     match File::open(path) {
         Ok(file) => Ok((Box::new(file), place)),
-        Err(error) => Err(Failure::usage(format!("cannot read {place}: {error}"))
+        Err(error) => Err(UserError::usage(format!("cannot read {place}: {error}"))
             .help("name a file with a message: --message FILE, or - for standard input")),
     }
 }
@@ -124,7 +124,7 @@ enum Told {
     Retry(Failed),
     Reject(Failed),
     /// It gave no outcome.
-    Failure(Failed),
+    UserError(Failed),
 }
 
 #[derive(Serialize)]
@@ -142,7 +142,7 @@ impl Tried {
         let failed: fn(Failed) -> Told = match &outcome {
             Ok(Outcome::Retry(_)) => Told::Retry,
             Ok(Outcome::Reject(_)) => Told::Reject,
-            _ => Told::Failure,
+            _ => Told::UserError,
         };
         let outcome = Cause::of(outcome);
         let next = Next::after(dry.subscription(), input.attempt, outcome.as_ref().err());
@@ -182,7 +182,7 @@ impl Tried {
         );
         let mut say = |what: &str, line: &str| _ = writeln!(text, "  {what:<9}{line}");
         say("outcome", &self.told.text());
-        if let Told::Retry(failed) | Told::Reject(failed) | Told::Failure(failed) = &self.told {
+        if let Told::Retry(failed) | Told::Reject(failed) | Told::UserError(failed) = &self.told {
             failed.backtrace.lines().for_each(|trace| say("", &line(trace)));
         }
         say("next", &self.next.to_string());
@@ -216,7 +216,7 @@ impl Told {
             Self::Skipped { reason } => ("skipped", line(reason)),
             Self::Retry(failed) => ("retry", failed.text()),
             Self::Reject(failed) => ("reject", failed.text()),
-            Self::Failure(failed) => ("failure", format!("{} ({})", failed.text(), failed.exception)),
+            Self::UserError(failed) => ("failure", format!("{} ({})", failed.text(), failed.exception)),
         };
         if text.is_empty() { what.to_owned() } else { format!("{what}: {text}") }
     }

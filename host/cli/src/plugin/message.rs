@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use consumer::dry_run::Input;
@@ -44,10 +44,10 @@ pub fn messages(
     source: impl Read,
     place: &str,
     subscription: &Subscription,
-) -> impl Iterator<Item = Result<Input, Failure>> {
+) -> impl Iterator<Item = Result<Input, UserError>> {
     let values = serde_json::Deserializer::from_reader(source).into_iter::<Value>();
     values.zip(1_u64..).map(move |(value, number)| {
-        let wrong = |what: String| Failure::usage(format!("{place}: message {number}: {what}"));
+        let wrong = |what: String| UserError::usage(format!("{place}: message {number}: {what}"));
         let value = value.map_err(|error| {
             wrong(format!("not JSON: {error}"))
                 .help("give it one JSON object a line, as `host consume -o json` prints them")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 use sandbox::capabilities::http::client::tls;
@@ -42,7 +42,7 @@ impl Channels {
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(places: &Places, mailer: Option<Arc<Mailer>>) -> Result<Self, Failure> {
+    pub fn new(places: &Places, mailer: Option<Arc<Mailer>>) -> Result<Self, UserError> {
         let webhook = places.webhook.clone().map(|url| client().map(|client| (client, url))).transpose()?;
         Ok(Self { webhook, mail: mailer.zip(places.mail.clone()) })
     }
@@ -76,8 +76,9 @@ impl Channels {
     }
 }
 
-fn client() -> Result<reqwest::Client, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::unavailable(format!("cannot set up HTTP: {error}"));
+fn client() -> Result<reqwest::Client, UserError> {
+    let failed =
+        |error: &dyn std::error::Error| UserError::unavailable(format!("cannot set up HTTP: {error}"));
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls().map_err(|error| failed(&error))?)
         .redirect(reqwest::redirect::Policy::none())

@@ -1,6 +1,6 @@
 //! What `[alerts]` says, checked.
 
-use base::error::Failure;
+use base::error::UserError;
 use reqwest::Url;
 use sandbox::capabilities::mail::mailer::{Address, Email, check};
 use settings::AlertSettings;
@@ -12,7 +12,7 @@ impl Thresholds {
     ///
     /// # Errors
     /// It is not possible.
-    pub fn new(settings: &AlertSettings) -> Result<Self, Failure> {
+    pub fn new(settings: &AlertSettings) -> Result<Self, UserError> {
         let default = Self::default();
         let thresholds = Self {
             wait: settings.wait.unwrap_or(default.wait),
@@ -21,7 +21,7 @@ impl Thresholds {
             age: settings.age.unwrap_or(default.age),
         };
         if thresholds.growth < 2 {
-            return Err(Failure::usage("alerts.growth: 2 or more"));
+            return Err(UserError::usage("alerts.growth: 2 or more"));
         }
         Ok(thresholds)
     }
@@ -32,12 +32,12 @@ impl Places {
     ///
     /// # Errors
     /// An address or a URL is none, or there is no mail server.
-    pub fn new(settings: &AlertSettings, has_mail: bool) -> Result<Option<Self>, Failure> {
+    pub fn new(settings: &AlertSettings, has_mail: bool) -> Result<Option<Self>, UserError> {
         let webhook = settings.webhook.as_ref().map(|webhook| webhook.read("alerts.webhook")).transpose()?;
         let webhook = webhook.map(|text| {
             // The URL is a secret: it is not repeated.
             url(&text).ok_or_else(|| {
-                Failure::usage("alerts.webhook: not a URL that begins with https:// or http://")
+                UserError::usage("alerts.webhook: not a URL that begins with https:// or http://")
             })
         });
         let webhook = webhook.transpose()?;
@@ -45,7 +45,7 @@ impl Places {
         let console = settings.console.as_deref().map(|text| {
             let console = url(text).map(|_| text.trim_end_matches('/').to_owned());
             console.ok_or_else(|| {
-                Failure::usage(format!("alerts.console: {text:?} is not a URL"))
+                UserError::usage(format!("alerts.console: {text:?} is not a URL"))
                     .help("as in console = \"https://host.example.com\"")
             })
         });
@@ -54,15 +54,15 @@ impl Places {
     }
 }
 
-fn mail(settings: &AlertSettings, has_mail: bool) -> Result<Option<Email>, Failure> {
+fn mail(settings: &AlertSettings, has_mail: bool) -> Result<Option<Email>, UserError> {
     if settings.mail_to.is_empty() {
         return Ok(None);
     }
     let from = settings.mail_from.as_ref().ok_or_else(|| {
-        Failure::usage("alerts.mail-to needs a sender").help("as in mail-from = \"host@example.com\"")
+        UserError::usage("alerts.mail-to needs a sender").help("as in mail-from = \"host@example.com\"")
     })?;
     if !has_mail {
-        return Err(Failure::usage("alerts.mail-to needs a mail server")
+        return Err(UserError::usage("alerts.mail-to needs a mail server")
             .help("name it: [mail] url = \"smtp://mail.example.com\", or --mail-url"));
     }
     let address = |email: &String| Address { name: None, email: email.clone() };
@@ -78,7 +78,7 @@ fn mail(settings: &AlertSettings, has_mail: bool) -> Result<Option<Email>, Failu
         headers: vec![],
         attachments: vec![],
     };
-    check(&email, "alert").map_err(|error| Failure::usage(format!("alerts: {error}")))?;
+    check(&email, "alert").map_err(|error| UserError::usage(format!("alerts: {error}")))?;
     Ok(Some(email))
 }
 

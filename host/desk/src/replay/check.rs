@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base::error::Failure;
+use base::error::UserError;
 use base::text::counted;
 use consumer::subscription;
 use kafka::errors;
@@ -64,8 +64,8 @@ impl Replayer {
         filter: &Filter,
         ids: Option<&[String]>,
         plan: &Plan,
-    ) -> Result<Check, Failure> {
-        plan.check().map_err(Failure::usage)?;
+    ) -> Result<Check, UserError> {
+        plan.check().map_err(UserError::usage)?;
         let desk = self.desk();
         let sources = desk.sources(filter, ids, plan).await.map_err(|error| desk_failed(&error))?;
         let mut warnings = match ids {
@@ -159,11 +159,11 @@ fn sum(letters: impl Iterator<Item = (String, u64)>) -> BTreeMap<String, u64> {
     topics
 }
 
-fn retry_topics(routes: &[Route], sources: &[Source]) -> Result<BTreeMap<String, u64>, Failure> {
+fn retry_topics(routes: &[Route], sources: &[Source]) -> Result<BTreeMap<String, u64>, UserError> {
     let topics = sources.iter().map(|source| {
         let found = Route::retry_topic(routes, &source.topic, &source.group);
         found.map(|to| (to.name().into_owned(), source.letters)).map_err(|why| {
-            Failure::usage(format!("not possible for {}: {why}", counted(source.letters, "letter")))
+            UserError::usage(format!("not possible for {}: {why}", counted(source.letters, "letter")))
                 .help(format!("send them to their own topic, {}: --to source", source.topic))
         })
     });

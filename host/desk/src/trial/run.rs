@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use base::clock;
-use base::error::Failure;
+use base::error::UserError;
 use bytes::Bytes;
 use consumer::dry_run::{DryRun, Input, Run};
 use contract::Outcome;
@@ -37,7 +37,7 @@ pub(super) struct Build {
 
 impl Build {
     /// Compiles it, beside everything else, and asks what it is called.
-    pub async fn load(bytes: Bytes, settings: &[(Arc<str>, PluginSettings)]) -> Result<Self, Failure> {
+    pub async fn load(bytes: Bytes, settings: &[(Arc<str>, PluginSettings)]) -> Result<Self, UserError> {
         // Half of the machine is left to what runs in earnest.
         let calls = thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
         let calls = u32::try_from(calls).unwrap_or(1);
@@ -45,10 +45,10 @@ impl Build {
         let file = tokio::task::spawn_blocking(move || {
             // What is only tried does not fill the cache.
             let engines = Engines::with_cache(calls, memory, None)
-                .map_err(|error| Failure::unavailable(format!("cannot set up WebAssembly: {error:#}")))?;
+                .map_err(|error| UserError::unavailable(format!("cannot set up WebAssembly: {error:#}")))?;
             PluginFile::from_bytes(Path::new(NAME), &bytes, &engines)
         });
-        let file = file.await.map_err(|_| Failure::unavailable("the build could not be compiled"))??;
+        let file = file.await.map_err(|_| UserError::unavailable("the build could not be compiled"))??;
         let settings = |name: &str| settings.iter().find(|(other, _)| **other == *name).map(|(_, it)| it);
         let dry = DryRun::of(file, settings, Canned::default()).await?;
         let settings = settings(&dry.plugin().name).is_some();
@@ -61,10 +61,10 @@ impl Build {
 }
 
 /// What one instance may take at most, by any of these.
-fn memory(settings: &[(Arc<str>, PluginSettings)]) -> Result<usize, Failure> {
+fn memory(settings: &[(Arc<str>, PluginSettings)]) -> Result<usize, UserError> {
     let mut memory = Limits::default().memory;
     for (_, settings) in settings {
-        memory = memory.max(Limits::new(&settings.limits).map_err(Failure::usage)?.memory);
+        memory = memory.max(Limits::new(&settings.limits).map_err(UserError::usage)?.memory);
     }
     Ok(memory)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use base::clock;
-use base::error::Failure;
+use base::error::UserError;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
@@ -257,7 +257,7 @@ impl Writer {
     fn say(&mut self, why: &str) {
         if self.said.is_none_or(|said| said.elapsed() >= SAY) {
             self.said = Some(Instant::now());
-            let failure = Failure::unavailable(format!(
+            let failure = UserError::unavailable(format!(
                 "the store {} takes nothing, and nothing is sent without it: {why}",
                 self.store.url()
             ));

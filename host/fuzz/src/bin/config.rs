@@ -2,7 +2,7 @@
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
-use base::error::Failure;
+use base::error::UserError;
 use consumer::subscription::Subscription;
 use contract::{RetryPolicy, Subscription as Described};
 use libfuzzer_sys::fuzz_target;
@@ -64,7 +64,7 @@ fn described() -> Described {
 }
 
 /// An error says what is wrong, and that it was given.
-fn good<T>(result: Result<T, Failure>) -> Option<T> {
+fn good<T>(result: Result<T, UserError>) -> Option<T> {
     result.inspect_err(|failure| assert!(failure.code() == 2 && !failure.to_string().trim().is_empty())).ok()
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use bytes::{Bytes, BytesMut};
 use effects::{Record, Recorded};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -124,8 +124,8 @@ impl Client {
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(networks: Vec<IpNet>) -> Result<Self, Failure> {
-        let failed = |error: &dyn StdError| Failure::unavailable(format!("cannot set up HTTP: {error}"));
+    pub fn new(networks: Vec<IpNet>) -> Result<Self, UserError> {
+        let failed = |error: &dyn StdError| UserError::unavailable(format!("cannot set up HTTP: {error}"));
         let tls = tls().map_err(|error| failed(&error))?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use base::error::Failure;
+use base::error::UserError;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue};
 use settings::HttpSettings;
@@ -25,12 +25,12 @@ impl Credentials {
     ///
     /// # Errors
     /// A URL that no entry of `allow` covers, a value that is not there or cannot be a header.
-    pub fn new(url: &str, settings: &HttpSettings, allowed: &[Target]) -> Result<Self, Failure> {
+    pub fn new(url: &str, settings: &HttpSettings, allowed: &[Target]) -> Result<Self, UserError> {
         let place = format!("plugin.http.{url:?}");
-        let target = Target::parse(url).map_err(|what| Failure::usage(what).within("plugin.http"))?;
+        let target = Target::parse(url).map_err(|what| UserError::usage(what).within("plugin.http"))?;
         if !allowed.iter().any(|allowed| allowed.overlaps(&target)) {
             let what = format!("{place} is for requests that are not allowed");
-            return Err(Failure::usage(what).help(format!("add {url:?} to the plugin's `allow`")));
+            return Err(UserError::usage(what).help(format!("add {url:?} to the plugin's `allow`")));
         }
         let mut headers = Vec::with_capacity(settings.headers.len());
         for (name, value) in &settings.headers {
@@ -38,7 +38,7 @@ impl Credentials {
             let text = value.read(&place)?;
             headers.push((header_name(name, &place)?, secret(&text, &place)?));
         }
-        let solapi = settings.solapi.as_ref().map(|solapi| -> Result<_, Failure> {
+        let solapi = settings.solapi.as_ref().map(|solapi| -> Result<_, UserError> {
             let [key, secret] = [(&solapi.key, "key"), (&solapi.secret, "secret")]
                 .map(|(value, name)| value.read(&format!("{place}.solapi.{name}")));
             let solapi = Solapi { key: key?, secret: secret? };
@@ -52,7 +52,7 @@ impl Credentials {
     ///
     /// # Errors
     /// See [`Credentials::new`].
-    pub fn all(tables: &BTreeMap<String, HttpSettings>, allowed: &[Target]) -> Result<Vec<Self>, Failure> {
+    pub fn all(tables: &BTreeMap<String, HttpSettings>, allowed: &[Target]) -> Result<Vec<Self>, UserError> {
         let mut all: Vec<_> = tables
             .iter()
             .map(|(url, settings)| Self::new(url, settings, allowed))
@@ -85,18 +85,18 @@ impl Credentials {
     }
 }
 
-fn header_name(name: &str, place: &str) -> Result<HeaderName, Failure> {
+fn header_name(name: &str, place: &str) -> Result<HeaderName, UserError> {
     let parsed = HeaderName::try_from(name)
-        .map_err(|_| Failure::usage(format!("{place}: {name:?} is not the name of a header")))?;
+        .map_err(|_| UserError::usage(format!("{place}: {name:?} is not the name of a header")))?;
     if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE].contains(&parsed) {
-        return Err(Failure::usage(format!("{place}: {parsed} is written by the host itself")));
+        return Err(UserError::usage(format!("{place}: {parsed} is written by the host itself")));
     }
     Ok(parsed)
 }
 
-fn secret(text: &str, place: &str) -> Result<HeaderValue, Failure> {
+fn secret(text: &str, place: &str) -> Result<HeaderValue, UserError> {
     let mut value = HeaderValue::try_from(text).map_err(|_| {
-        Failure::usage(format!("{place}: the value holds characters that a header cannot hold"))
+        UserError::usage(format!("{place}: the value holds characters that a header cannot hold"))
             .help("look for line breaks and the like in it")
     })?;
     value.set_sensitive(true);

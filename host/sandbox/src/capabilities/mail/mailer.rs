@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use base::error::Failure;
+use base::error::UserError;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::Rset;
@@ -163,7 +163,7 @@ impl Mailer {
     ///
     /// # Errors
     /// A usage failure (exit code 2) that says what is wrong with the URL without repeating it.
-    pub fn from_url(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
+    pub fn from_url(url: &str, ca: Option<&Path>) -> Result<Self, UserError> {
         Ok(Self {
             server: Server::from_url(url, ca)?,
             bound: SEND_BOUND,

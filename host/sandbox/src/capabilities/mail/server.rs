@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::time::Duration;
 
-use base::error::Failure;
+use base::error::UserError;
 use futures_util::FutureExt as _;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
@@ -34,7 +34,7 @@ pub(super) struct Server {
 impl Server {
     /// See [`super::Mailer::from_url`]. Parts of the URL are never repeated in an error: a password
     /// with an unescaped `/` or `?` can end up in any of them.
-    pub(super) fn from_url(text: &str, ca: Option<&Path>) -> Result<Self, Failure> {
+    pub(super) fn from_url(text: &str, ca: Option<&Path>) -> Result<Self, UserError> {
         let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
         if url.path().contains('@') || url.fragment().is_some() {
             return Err(wrong("a special character in the user or password is not percent-encoded"));
@@ -100,10 +100,10 @@ async fn greeted<T>(step: impl Future<Output = Result<T, SmtpError>>) -> Result<
 }
 
 /// The certificates of a file, to be trusted beside the public authorities.
-fn authorities(path: Option<&Path>) -> Result<Option<Certificate>, Failure> {
+fn authorities(path: Option<&Path>) -> Result<Option<Certificate>, UserError> {
     let Some(path) = path else { return Ok(None) };
     let wrong = |why: &str| {
-        Failure::usage(format!("mail.ca: {}: {why}", path.display()))
+        UserError::usage(format!("mail.ca: {}: {why}", path.display()))
             .help("name a file of certificates in PEM, `-----BEGIN CERTIFICATE-----` and so on")
     };
     let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
@@ -118,7 +118,7 @@ fn authorities(path: Option<&Path>) -> Result<Option<Certificate>, Failure> {
     Certificate::from_pem(&pem).and_then(usable).map(Some).map_err(|error| wrong(&error.to_string()))
 }
 
-fn security(url: &Url, host: &str, ca: Option<Certificate>) -> Result<(Tls, u16), Failure> {
+fn security(url: &Url, host: &str, ca: Option<Certificate>) -> Result<(Tls, u16), UserError> {
     let parameters = || {
         let builder = TlsParameters::builder(host.to_owned());
         let builder = ca.iter().cloned().fold(builder, TlsParametersBuilder::add_root_certificate);
@@ -140,7 +140,7 @@ fn security(url: &Url, host: &str, ca: Option<Certificate>) -> Result<(Tls, u16)
     }
 }
 
-fn hello(url: &Url) -> Result<ClientId, Failure> {
+fn hello(url: &Url) -> Result<ClientId, UserError> {
     let name = url.path().trim_matches('/');
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte)) {
         return Err(wrong("its path is not a host name to greet the server with"));
@@ -148,7 +148,7 @@ fn hello(url: &Url) -> Result<ClientId, Failure> {
     Ok(if name.is_empty() { ClientId::default() } else { ClientId::Domain(name.to_owned()) })
 }
 
-fn login(url: &Url) -> Result<Option<Credentials>, Failure> {
+fn login(url: &Url) -> Result<Option<Credentials>, UserError> {
     let decode = |part: &str| {
         let text = percent_decode_str(part).decode_utf8();
         text.map(|text| text.into_owned()).map_err(|_| wrong("its user or password is not UTF-8"))
@@ -161,8 +161,8 @@ fn login(url: &Url) -> Result<Option<Credentials>, Failure> {
     }
 }
 
-fn wrong(why: &str) -> Failure {
-    Failure::usage(format!("the mail URL cannot be used: {why}")).help(
+fn wrong(why: &str) -> UserError {
+    UserError::usage(format!("the mail URL cannot be used: {why}")).help(
         "write smtp://HOST:PORT, smtp://USER:PASSWORD@HOST:587?tls=required (STARTTLS) or \
          smtps://USER:PASSWORD@HOST; in USER and PASSWORD write special characters as %XX",
     )
