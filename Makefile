@@ -1,50 +1,66 @@
 # `make help` lists the targets.
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+# rustup's installer adds this directory to the path of later shells only.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 WASM := $(CARGO_TARGET_DIR)/wasm32-wasip2/release
-NATIVE := -p host -p producer -p testkit -p messages
-PLUGINS := -p email -p sms
-GUESTS := -p faulty -p faulty-fast -p faulty-mended -p hostile -p parse
-# One test at a time: most start JVMs or measure time.
-TEST_THREADS ?= 1
+# Packages are named like their folders.
+PLUGINS := $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
+GUESTS := $(patsubst host/tests/guests/%/Cargo.toml,%,$(wildcard host/tests/guests/*/Cargo.toml))
+# Every native build selects the same packages. Cargo unites the features of what is selected, and a
+# dependency with other features would be compiled once more. The plugins would change wasmtime's.
+NATIVE := --workspace $(addprefix --exclude ,$(PLUGINS) $(GUESTS))
+# There are no examples, but with this flag the features of dev-dependencies count, as they do in tests.
+AS_IN_TESTS := --examples
+# Test binaries that measure time or take the machine down run one test at a time (scripts/run-test); all
+# others run this many.
+export TEST_THREADS ?= 4
+TEST_RUNNER := --config 'target."cfg(all())".runner = ["$(CURDIR)/scripts/run-test"]'
 # Seconds for each fuzz target, and which targets; all of them by default.
 FUZZ_TIME ?= 60
 FUZZ_TARGETS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo guests test test-long fuzz bench component lint
+.PHONY: help setup build plugins guests demo check test test-long fuzz bench component lint dist docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install the toolchain, check for everything that builds and tests need
+setup: ## Install everything that builds and tests need
 	@scripts/setup test
 
 build: ## Build host, producer and the plugins
 	@scripts/setup build
-	cargo build --release -p host -p producer
-	cargo build --release --target wasm32-wasip2 $(PLUGINS)
+	cargo build --release $(NATIVE) --bin host --bin producer $(AS_IN_TESTS)
+	cargo build --release --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS))
 
 demo: build ## Run the whole system in one process, without Kafka
 	$(CARGO_TARGET_DIR)/release/host demo --plugins $(WASM) $(ARGS)
 
 guests: ## Build the guests of the host's own tests
-	cargo build --release --target wasm32-wasip2 $(GUESTS)
+	@scripts/setup build
+	cargo build --release --target wasm32-wasip2 $(addprefix -p ,$(GUESTS))
+
+check: ## Format, lints and the unit tests of changed crates: for every few minutes of work (ARGS=name picks tests)
+	@scripts/setup build
+	scripts/check $(ARGS)
 
 test: setup build guests ## Run every test, those on a real Kafka too (TEST_SEED=N repeats a seed, ARGS=name picks tests)
-	cargo test --release $(PLUGINS) -- $(ARGS)
-	cargo test --release $(NATIVE) -- --test-threads=$(TEST_THREADS) $(ARGS)
+	scripts/unit-tests $(addprefix -p ,$(PLUGINS)) --lib -- $(ARGS)
+	scripts/unit-tests $(NATIVE) --exclude fuzz --lib --bins -- $(ARGS)
+	cargo test --release $(NATIVE) --doc
+	cargo test --release $(NATIVE) --test '*' $(TEST_RUNNER) -- $(ARGS)
 
 test-long: export LONG := 1
 test-long: FUZZ_TIME := 3600
 test-long: test fuzz ## Run every test at its full size, and each fuzz target for an hour
 
-fuzz: ## Fuzz what takes bytes from outside (FUZZ_TIME=60 seconds a target, FUZZ_TARGETS="headers mail")
+fuzz: ## Fuzz the decoders of outside bytes (FUZZ_TIME=60 seconds a target, FUZZ_TARGETS="headers mail")
 	@scripts/setup build
 	scripts/fuzz --time $(FUZZ_TIME) --jobs 2 $(FUZZ_TARGETS)
 
 bench: setup build guests ## Measure the host beside a bare rdkafka consumer (ARGS='--runs 3 -- --host-flag')
-	cargo build --release -p host -p producer -p testkit --bins
+	cargo build --release $(NATIVE) --bin host --bin producer --bin bench $(AS_IN_TESTS)
 	$(CARGO_TARGET_DIR)/release/bench run $(ARGS)
 
 component: ## Check that cargo-component builds the plugins too
@@ -57,7 +73,17 @@ component: ## Check that cargo-component builds the plugins too
 lint: ## Check format and lints
 	@scripts/setup build
 	cargo fmt --all --check
-	cargo clippy --release $(NATIVE) --all-targets -- -D warnings
-	cargo clippy --release -p fuzz --lib --bins -- -D warnings
-	cargo clippy --release $(PLUGINS) --all-targets -- -D warnings
-	cargo clippy --release --target wasm32-wasip2 $(PLUGINS) $(GUESTS) -- -D warnings
+	cargo clippy --release $(NATIVE) --exclude fuzz --all-targets -- -D warnings
+	cargo clippy --release $(NATIVE) --lib --bins $(AS_IN_TESTS) -- -D warnings
+	cargo clippy --release $(addprefix -p ,$(PLUGINS)) --all-targets -- -D warnings
+	cargo clippy --release --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS) $(GUESTS)) -- -D warnings
+
+# What ships and what is measured depends on no earlier build.
+bench dist: export CARGO_INCREMENTAL := 0
+
+dist: build ## Pack stripped binaries and the plugins into dist/
+	scripts/dist
+
+docs: ## Build the documentation as a book, into target/book
+	@mdbook --version >/dev/null 2>&1 || { printf 'mdbook is missing\n  help: cargo install mdbook --locked\n' >&2; exit 1; }
+	mdbook build docs --dest-dir $(CARGO_TARGET_DIR)/book
