@@ -1,8 +1,8 @@
-//! Errors a person reads: what went wrong, and what to do next.
+//! Errors for a person: what went wrong, and the next step.
 
 use std::fmt;
 
-/// Something given was wrong; carries the next step, and ends the process with exit code 2.
+/// A mistake in the configuration, with the next step. The process exits with code 2.
 #[derive(Debug)]
 pub struct Failure {
     what: String,
@@ -10,7 +10,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What went wrong, and the next step.
+    /// An error with its next step.
     pub fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
         Self { what: what.into(), help: help.into() }
     }
@@ -34,7 +34,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The exit code that an error ends the process with: 2 for a [`Failure`], else 1.
+/// The exit code for an error: 2 for a [`Failure`], otherwise 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Failure>() { 2 } else { 1 }
 }

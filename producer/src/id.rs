@@ -1,17 +1,16 @@
-//! The id that a message carries in its `host-id` header.
+//! The id in a message's `host-id` header.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use problem::Problem;
 use uuid::Uuid;
-
-use crate::problem::Problem;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const MAX_BYTES: usize = 255;
 
-/// The client's `Idempotency-Key` where it sent one, else a new UUIDv7.
+/// The client's `Idempotency-Key`, or a new UUIDv7 without one.
 ///
 /// # Errors
-/// 400 where the key is empty, longer than 255 bytes, not visible ASCII, or sent twice.
+/// 400 if the key is empty, longer than 255 bytes, not visible ASCII, or sent more than once.
 pub fn of_request(headers: &HeaderMap) -> Result<String, Problem> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     match (keys.next(), keys.next()) {
@@ -24,11 +23,11 @@ pub fn of_request(headers: &HeaderMap) -> Result<String, Problem> {
 fn refused() -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
-        "Idempotency-Key must be sent once, as 1 to 255 visible ASCII characters, quoted or not",
+        "Idempotency-Key must be sent once and have 1 to 255 visible ASCII characters, quoted or not",
     )
 }
 
-/// The key itself, or the content of the string of RFC 8941 that it is.
+/// The key as it is, or the content of an RFC 8941 string.
 fn parse(key: &HeaderValue) -> Option<String> {
     let text = key.to_str().ok()?;
     let id = if text.starts_with('"') { unquoted(text)? } else { text.to_owned() };
@@ -63,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_taken_with_or_without_quotes() {
+    fn a_key_is_accepted_with_or_without_quotes() {
         assert_eq!(id(&[b"order-1"]).expect("bare"), "order-1");
         assert_eq!(id(&[b"\"order-1\""]).expect("quoted"), "order-1");
         assert_eq!(id(&[br#""a\"b\\c""#]).expect("escaped"), r#"a"b\c"#);
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_key_is_refused() {
+    fn an_invalid_key_is_refused() {
         let long = [b'k'; 256];
         let bad: [&[u8]; 9] =
             [b"", b"\"\"", b"\"open", b"\"", b"a b", br#""a"b""#, br#""a\b""#, "키".as_bytes(), &long];
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_ids_are_new_and_rise() {
+    fn without_a_key_ids_are_new_and_ascending() {
         let (first, second) = (id(&[]).expect("id"), id(&[]).expect("id"));
         assert!(first < second);
         assert_eq!(Uuid::parse_str(&first).expect("uuid").get_version_num(), 7);

@@ -1,10 +1,10 @@
-//! Takes e-mail and SMS requests over HTTP and publishes them to Kafka.
+//! Accepts e-mail and SMS requests over HTTP and publishes them to Kafka.
 //!
-//! [`serve`] is the whole service on a listener; [`router`] is its HTTP part alone. The life of a
-//! request is `api::accept`, top to bottom.
+//! [`serve`] runs the whole service on a listener; [`router`] is the HTTP part alone. `api::accept` shows
+//! the life of a request from top to bottom.
 //!
-//! The promise: a message answered with 200 is in its topic, and a message answered with
-//! `"delivery": "not-sent"` is not and never will be. What nobody can know is answered `"unknown"`.
+//! Delivery guarantee: after a 200 the message is in its topic. After `"delivery": "not-sent"` it is not in
+//! the topic and never will be. After `"delivery": "unknown"` it may or may not be there.
 
 mod api;
 mod body;
@@ -12,13 +12,13 @@ mod failure;
 mod id;
 mod media;
 mod native;
-mod problem;
 mod publisher;
+mod refusal;
 mod serve;
 mod settings;
 mod watch;
 
-/// What only the fuzz targets (`host/fuzz`) need of what is private.
+/// Private functions for the fuzz targets in `host/fuzz`.
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::id::of_request;
@@ -27,7 +27,6 @@ pub mod fuzzing {
 
 pub use api::router;
 pub use failure::{Failure, exit_code};
-pub use problem::Problem;
 pub use publisher::{Delivery, PublishError, Publisher, Receipt};
 pub use serve::serve;
 pub use settings::{EMAIL_TOPIC, SMS_TOPIC, Settings};

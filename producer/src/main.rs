@@ -1,4 +1,4 @@
-//! `producer`: parse, run, turn an error into an exit code.
+//! The `producer` binary: parses the command line, runs the service, maps errors to exit codes.
 
 use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
@@ -11,25 +11,25 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Takes e-mail and SMS requests over HTTP and publishes them to Kafka.
+/// Accepts e-mail and SMS requests over HTTP and publishes them to Kafka.
 ///
-/// POST /api/emails/send publishes to email.send, POST /api/sms/send to sms.send. A request is
-/// answered with 200 once Kafka has confirmed the message. Kafka may be away at start and later:
-/// requests get 503 until it is back.
+/// POST /api/emails/send publishes to the topic email.send, POST /api/sms/send to sms.send. A request is
+/// answered with status 200 once Kafka has confirmed the message. While Kafka is unreachable, at startup or
+/// later, requests are answered with status 503.
 #[derive(Debug, Parser)]
 #[command(name = "producer", version, after_help = AFTER_HELP)]
 struct Cli {
-    /// How to reach Kafka.
+    /// The connection to Kafka and the request timeout.
     #[command(flatten)]
     settings: Settings,
-    /// Where HTTP requests are answered
+    /// Address to listen on for HTTP requests
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "PRODUCER_LISTEN", value_parser = address)]
     listen: SocketAddr,
 }
 
-const AFTER_HELP: &str = r#"RUST_LOG sets what is logged to stderr (default: info).
+const AFTER_HELP: &str = r#"RUST_LOG sets the log filter for stderr (default: info).
 
-Try it:
+Example:
   curl http://127.0.0.1:8080/api/emails/send -H 'Content-Type: application/json' \
     -d '{"from":"a@example.com","to":"b@example.com","subject":"Hello","body":"Hi"}'"#;
 
@@ -69,7 +69,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         );
         serve(listener, &cli.settings, stopped(stop)).await
     });
-    // What is still in a blocking call ends with the process.
+    // Blocking calls that are still running end with the process.
     runtime.shutdown_background();
     result
 }
@@ -78,7 +78,7 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == ErrorKind::AddrInUse => Err(Failure::new(
-            format!("--listen {address}: another process listens there"),
+            format!("--listen {address}: another process is listening on this address"),
             "end it, or choose another port, as in --listen 127.0.0.1:8090",
         )
         .into()),
@@ -98,5 +98,5 @@ async fn stopped((mut terminate, mut interrupt): (Signal, Signal)) {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("ending: no more connections, finishing what is under way");
+    tracing::info!("shutting down: no new connections, finishing requests in progress");
 }

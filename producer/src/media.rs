@@ -1,13 +1,13 @@
-//! Media types: what a body must be, and what an answer is.
+//! Media types of request bodies and responses.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::problem::Problem;
+use problem::Problem;
 
-/// Lets a JSON body through: `application/json` or `application/*+json`, in UTF-8, not compressed.
+/// Accepts an uncompressed UTF-8 body of type `application/json` or `application/*+json`.
 ///
 /// # Errors
-/// 415, which names what is accepted.
+/// 415 with the accepted media type in `Accept`.
 pub fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
     let refused = |detail: &'static str| {
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
@@ -25,7 +25,7 @@ pub fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
         }
         let charset = parameters.clone().find(|(name, _)| name.eq_ignore_ascii_case("charset"));
         if charset.is_some_and(|(_, charset)| !charset.eq_ignore_ascii_case("utf-8")) {
-            return Err(refused("JSON is UTF-8: send it as such, without another charset"));
+            return Err(refused("JSON must be sent as UTF-8, without another charset"));
         }
     }
     match headers.get(header::CONTENT_ENCODING) {
@@ -34,10 +34,10 @@ pub fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Whether the client would rather have JSON than plain text.
+/// Whether the client prefers JSON to plain text.
 ///
-/// The higher quality wins, then the range named more exactly, then the one named first; so a
-/// client that does not care gets plain text, and one that accepts neither gets it as well.
+/// The higher quality wins, then the more specific range, then the earlier one. Plain text is the default,
+/// also for clients that accept neither.
 pub fn prefers_json(headers: &HeaderMap) -> bool {
     let accepts = || headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let (mut json, mut text) = (Match::default(), Match::default());
@@ -52,29 +52,29 @@ pub fn prefers_json(headers: &HeaderMap) -> bool {
     json.quality > 0 && json.rank() > text.rank()
 }
 
-/// The most exact range of an `Accept` header that takes a media type.
+/// The most specific range of an `Accept` header that matches a media type.
 #[derive(Default)]
 struct Match {
-    exactness: u8,
+    specificity: u8,
     quality: u16,
     position: usize,
 }
 
 impl Match {
     fn consider(&mut self, range: &str, kind: &str, subtype: &str, quality: u16, position: usize) {
-        let exactness = match range.split_once('/') {
+        let specificity = match range.split_once('/') {
             Some(("*", "*")) => 1,
             Some((k, "*")) if k.eq_ignore_ascii_case(kind) => 2,
             Some((k, s)) if k.eq_ignore_ascii_case(kind) && s.eq_ignore_ascii_case(subtype) => 3,
             _ => 0,
         };
-        if exactness > self.exactness {
-            *self = Self { exactness, quality, position };
+        if specificity > self.specificity {
+            *self = Self { specificity, quality, position };
         }
     }
 
     fn rank(&self) -> (u16, u8, std::cmp::Reverse<usize>) {
-        (self.quality, self.exactness, std::cmp::Reverse(self.position))
+        (self.quality, self.specificity, std::cmp::Reverse(self.position))
     }
 }
 
@@ -97,7 +97,7 @@ fn is_json(essence: &str) -> bool {
             || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json")))
 }
 
-/// A quality of 0 to 1 as 0 to 1000; `None` where it is no such number.
+/// A quality of 0 to 1 as 0 to 1000; `None` if it is not a number in that range.
 fn thousandths(quality: &str) -> Option<u16> {
     let quality: f32 = quality.parse().ok()?;
     (0.0..=1.0).contains(&quality).then_some((quality * 1000.0).round() as u16)
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_json() {
+    fn only_uncompressed_utf_8_json_is_accepted() {
         for good in [
             "application/json",
             "Application/JSON; charset=UTF-8",
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_for_who_asks_for_it() {
+    fn json_is_sent_only_to_clients_that_prefer_it() {
         for json in [
             "application/json",
             "APPLICATION/JSON",

@@ -1,4 +1,4 @@
-//! What librdkafka offers and the `rdkafka` crate does not pass on: the two unsafe calls here.
+//! Calls of librdkafka that the `rdkafka` crate does not expose: the only unsafe code of the producer.
 
 use std::ffi::CString;
 
@@ -8,23 +8,22 @@ use rdkafka_sys::{rd_kafka_brokers_add, rd_kafka_message_status, rd_kafka_msg_st
 
 use crate::publisher::Delivery;
 
-/// Gives a client that reaches nobody its first brokers back.
+/// Adds the bootstrap servers to a client again that has lost all its brokers.
 ///
-/// librdkafka drops the brokers that a metadata answer does not list. A single broker that comes
-/// back from a pause lists none for a moment: the client then has nobody left to ask.
+/// librdkafka drops brokers that are missing from a metadata response. The broker of a single-node cluster
+/// lists none for a moment after a pause, and the client then has no broker left to connect to.
 #[allow(unsafe_code)]
 pub(crate) fn bootstrap_again<C: ClientContext>(client: &Client<C>, servers: &str) {
     if let Ok(servers) = CString::new(servers) {
-        // SAFETY: client and text live for the call, which copies what it needs.
+        // SAFETY: client and string live for the call, which copies the string.
         unsafe { rd_kafka_brokers_add(client.native_ptr(), servers.as_ptr()) };
     }
 }
 
-/// Where a message of a delivery report with an error is, which only librdkafka knows.
+/// The delivery state of a message whose delivery report has an error. Only librdkafka knows it.
 #[allow(unsafe_code)]
 pub(crate) fn delivery_of(message: &BorrowedMessage<'_>) -> Delivery {
-    // SAFETY: the report owns the message that the pointer names for as long as `message` lives,
-    // and the call reads one field of it.
+    // SAFETY: the pointer is valid as long as `message` lives, and the call only reads a field.
     let status = unsafe { rd_kafka_message_status(message.ptr()) };
     match status {
         rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => Delivery::NotSent,

@@ -1,4 +1,4 @@
-//! Publishing one message and telling what became of it.
+//! Publishing a message and reporting its outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,6 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
-use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
 
 use crate::failure::Failure;
@@ -21,32 +20,41 @@ use crate::watch::Health;
 /// Where Kafka put a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
-    /// The partition's number.
+    /// The partition.
     pub partition: i32,
-    /// The offset in it; `None` where Kafka confirmed a repeated attempt without saying where it is.
+    /// The offset; `None` if Kafka confirmed a repeated attempt without an offset.
     pub offset: Option<i64>,
 }
 
-/// Where a message is that was not confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// Whether an unconfirmed message is in its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// Not in the topic, and never will be.
+    /// It is not in the topic and never will be.
     NotSent,
-    /// Perhaps in the topic.
+    /// It may or may not be in the topic.
     Unknown,
+}
+
+impl Delivery {
+    /// The value of the `delivery` member in a problem document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSent => "not-sent",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// Why a message was not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishError {
-    /// Larger than the topic takes; not sent.
+    /// The message exceeds the topic's size limit and was not sent.
     TooLarge,
-    /// Kafka did not confirm it in time, or refused it.
+    /// Kafka refused the message or did not confirm it in time.
     Unavailable {
-        /// Where the message is.
+        /// Whether the message is in the topic.
         delivery: Delivery,
-        /// What went wrong, for the client.
+        /// The reason, for the client.
         reason: String,
     },
 }
@@ -59,10 +67,12 @@ impl PublishError {
                 Self::unavailable(delivery, "Kafka did not confirm the message in time")
             }
             (Some(RDKafkaErrorCode::QueueFull), _) => {
-                Self::unavailable(delivery, "too many messages wait for Kafka already")
+                Self::unavailable(delivery, "too many messages are waiting for Kafka")
             }
-            (Some(code), _) => Self::unavailable(delivery, format!("Kafka did not take the message: {code}")),
-            (None, _) => Self::unavailable(delivery, format!("Kafka did not take the message: {error}")),
+            (Some(code), _) => {
+                Self::unavailable(delivery, format!("Kafka did not accept the message: {code}"))
+            }
+            (None, _) => Self::unavailable(delivery, format!("Kafka did not accept the message: {error}")),
         }
     }
 
@@ -71,12 +81,12 @@ impl PublishError {
     }
 }
 
-/// Publishes messages with an idempotent producer and `acks=all`. Clones share it.
+/// Publishes messages with an idempotent producer and `acks=all`. Clones share the Kafka client.
 #[derive(Clone)]
 pub struct Publisher(Arc<Inner>);
 
 struct Inner {
-    /// Replaced after a fatal error; readers hold it only while they enqueue.
+    /// Replaced after a fatal error. Readers hold the lock only to enqueue a message.
     client: RwLock<Client>,
     config: ClientConfig,
     report_timeout: Duration,
@@ -87,10 +97,10 @@ struct Inner {
 pub(crate) type Client = ThreadedProducer<Reports>;
 
 impl Publisher {
-    /// Makes the Kafka client; does not wait for a broker.
+    /// Creates the Kafka client without waiting for a broker.
     ///
     /// # Errors
-    /// A [`Failure`] where librdkafka refuses a property.
+    /// A [`Failure`] if librdkafka refuses a property.
     pub fn new(settings: &Settings) -> Result<Self, Failure> {
         let config = settings.client_config()?;
         let trouble = Arc::new(Notify::new());
@@ -104,13 +114,12 @@ impl Publisher {
         })))
     }
 
-    /// Publishes a message with its id in the header `host-id`, and waits for Kafka's word.
+    /// Publishes a message with its id in the `host-id` header and waits for Kafka's confirmation.
     ///
-    /// The message is on its way once this was polled for the first time: dropping the future
-    /// does not take it back.
+    /// The first poll enqueues the message. Dropping the future after that does not cancel it.
     ///
     /// # Errors
-    /// [`PublishError`], within the request's bound.
+    /// [`PublishError`], at the latest when the request's timeout expires.
     pub async fn publish(&self, topic: &str, id: &str, value: &[u8]) -> Result<Receipt, PublishError> {
         let (report, outcome) = oneshot::channel();
         let headers = OwnedHeaders::new_with_capacity(1).insert(Header { key: "host-id", value: Some(id) });
@@ -121,10 +130,10 @@ impl Publisher {
         enqueued.map_err(|error| self.not_enqueued(&error))?;
         match tokio::time::timeout(self.0.report_timeout, outcome).await {
             Ok(Ok(outcome)) => outcome,
-            // Dropped with its client, or no word in time.
+            // The client was dropped, or the confirmation is overdue.
             Ok(Err(_)) | Err(_) => Err(PublishError::unavailable(
                 Delivery::Unknown,
-                "Kafka did not say in time whether it has the message",
+                "Kafka did not report in time whether it has the message",
             )),
         }
     }
@@ -137,41 +146,41 @@ impl Publisher {
         PublishError::new(code, Delivery::NotSent, error)
     }
 
-    /// The client of now.
+    /// The current client.
     pub(crate) fn client(&self) -> Client {
         self.0.client.read().clone()
     }
 
-    /// The client's settings.
+    /// The client's configuration.
     pub(crate) fn config(&self) -> &ClientConfig {
         &self.0.config
     }
 
-    /// When Kafka was last heard of.
+    /// When Kafka last responded.
     pub(crate) fn health(&self) -> &Health {
         &self.0.health
     }
 
-    /// Notified when the client may need to be replaced or a topic to be created.
+    /// Notified when the client may have to be replaced or a topic created.
     pub(crate) fn trouble(&self) -> &Notify {
         &self.0.trouble
     }
 
-    /// Replaces the client if it hit a fatal error. What it had not confirmed is answered by its
-    /// own last reports, `unknown` where the broker may have it. Blocks for up to a second.
+    /// Replaces the client after a fatal error. Its last delivery reports settle the unconfirmed messages,
+    /// as `unknown` if the broker may have them. Blocks for up to a second.
     pub(crate) fn replace_if_fatal(&self) {
         let Some((code, reason)) = self.0.client.read().client().fatal_error() else { return };
-        tracing::error!("Kafka ended this producer's session ({code}: {reason}); starting another");
+        tracing::error!("the Kafka client failed with a fatal error ({code}: {reason}); replacing it");
         match connect(&self.0.config, &self.0.trouble) {
             Ok(client) => {
                 let old = std::mem::replace(&mut *self.0.client.write(), client);
                 drop(old);
             }
-            Err(error) => tracing::error!("no new session: {error}"),
+            Err(error) => tracing::error!("the Kafka client cannot be replaced: {error}"),
         }
     }
 
-    /// Waits until every message is confirmed or given up; blocks for at most `timeout`.
+    /// Blocks until every message is confirmed or has failed, at most for `timeout`.
     pub(crate) fn flush(&self, timeout: Duration) -> Result<(), KafkaError> {
         self.client().flush(timeout)
     }
@@ -181,7 +190,7 @@ fn connect(config: &ClientConfig, trouble: &Arc<Notify>) -> Result<Client, Kafka
     config.create_with_context(Reports { trouble: Arc::clone(trouble) })
 }
 
-/// Takes librdkafka's delivery reports to the requests that wait for them.
+/// Passes librdkafka's delivery reports to the waiting requests.
 pub(crate) struct Reports {
     trouble: Arc<Notify>,
 }
@@ -201,7 +210,7 @@ impl ProducerContext for Reports {
                 Err(PublishError::new(error.rdkafka_error_code(), native::delivery_of(message), error))
             }
         };
-        // A client that left does not wait for it.
+        // Nobody waits once the HTTP client has disconnected.
         let _ = request.send(outcome);
     }
 }
@@ -215,14 +224,14 @@ impl ClientContext for Reports {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.trouble.notify_one();
         }
-        // What the broker connections log already.
+        // The broker connections have logged it.
         tracing::debug!("{error}: {reason}");
     }
 
     fn stats_raw(&self, _statistics: &[u8]) {}
 }
 
-/// librdkafka's own lines, as ours.
+/// Forwards a log line of librdkafka.
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel::{Alert, Critical, Debug, Emerg, Error, Info, Notice, Warning};
     match level {

@@ -1,4 +1,4 @@
-//! What can be set, and the Kafka client it becomes.
+//! Settings and the Kafka client configuration.
 
 use std::time::Duration;
 
@@ -8,50 +8,50 @@ use rdkafka::error::KafkaError;
 
 use crate::failure::Failure;
 
-/// The topic of e-mails to send.
+/// The topic for e-mails.
 pub const EMAIL_TOPIC: &str = "email.send";
-/// The topic of SMS to send.
+/// The topic for SMS.
 pub const SMS_TOPIC: &str = "sms.send";
 
-/// The largest request body, in bytes.
-pub(crate) const MAX_BODY: usize = 1024 * 1024;
+/// The maximum size of a request body.
+pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// librdkafka looks for messages that are past their time once a second, so a message gets up
-/// this much before its request must be answered.
+/// librdkafka scans for expired messages once a second. A message must therefore expire this long before
+/// its request times out.
 const MESSAGE_TIMEOUT_MARGIN: Duration = Duration::from_millis(1500);
-/// An answer leaves this much before its bound, so that it also arrives within it.
+/// A response is sent this long before the timeout, so that it also arrives in time.
 const ANSWER_MARGIN: Duration = Duration::from_millis(200);
 
-/// Properties that the promise behind an answer rests on, or that another flag sets.
+/// Properties that the delivery guarantee depends on, or that another flag sets, with the reason.
 const RESERVED: [(&str, &str); 7] = [
-    ("acks", "an answer of 200 means that every in-sync replica has the message"),
-    ("request.required.acks", "an answer of 200 means that every in-sync replica has the message"),
-    ("enable.idempotence", "without it a message could be stored twice"),
+    ("acks", "status 200 means that every in-sync replica has the message"),
+    ("request.required.acks", "status 200 means that every in-sync replica has the message"),
+    ("enable.idempotence", "without it, a message could be stored twice"),
     ("transactional.id", "the producer does not use transactions"),
-    ("delivery.report.only.error", "the producer answers when Kafka has confirmed the message"),
-    ("message.timeout.ms", "it follows from --timeout"),
-    ("delivery.timeout.ms", "it follows from --timeout"),
+    ("delivery.report.only.error", "the producer responds once Kafka has confirmed the message"),
+    ("message.timeout.ms", "it is derived from --timeout"),
+    ("delivery.timeout.ms", "it is derived from --timeout"),
 ];
 
-/// How to reach Kafka, and how long a request may take.
+/// The connection to Kafka and the request timeout.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Kafka brokers, comma-separated
+    /// Kafka brokers to connect to first, comma-separated
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092", env = "KAFKA_BOOTSTRAP_SERVERS", value_parser = servers)]
     pub bootstrap_servers: String,
-    /// Any librdkafka property, e.g. -X security.protocol=ssl; repeat for more
+    /// A librdkafka property, as in -X security.protocol=ssl; may be repeated
     #[arg(short = 'X', value_name = "PROPERTY=VALUE", value_parser = property, env = "KAFKA_PROPERTIES", value_delimiter = ';')]
     pub properties: Vec<(String, String)>,
-    /// Seconds until a request is answered, whatever Kafka does (3 to 300)
+    /// Maximum time until a request is answered, in seconds (3 to 300)
     #[arg(long = "timeout", value_name = "SECONDS", default_value = "5", env = "PRODUCER_TIMEOUT", value_parser = seconds)]
     pub timeout: Duration,
-    /// Create the topics that are missing, with the broker's defaults
+    /// Create missing topics with the broker's defaults
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "PRODUCER_CREATE_TOPICS")]
     pub create_topics: bool,
 }
 
 impl Settings {
-    /// The defaults of the command line, for the brokers at `bootstrap_servers`.
+    /// The defaults of the command line for the brokers at `bootstrap_servers`.
     pub fn new(bootstrap_servers: impl Into<String>) -> Self {
         Self {
             bootstrap_servers: bootstrap_servers.into(),
@@ -61,7 +61,7 @@ impl Settings {
         }
     }
 
-    /// Looks whether librdkafka knows the properties and takes their values.
+    /// Checks that librdkafka knows the properties and accepts their values.
     ///
     /// # Errors
     /// A [`Failure`] that names the property.
@@ -74,7 +74,7 @@ impl Settings {
         self.timeout.saturating_sub(ANSWER_MARGIN)
     }
 
-    /// The client's settings: ours, then the person's `-X`.
+    /// The client configuration: the producer's own properties, then those of `-X`.
     pub(crate) fn client_config(&self) -> Result<ClientConfig, Failure> {
         let message_timeout = self.timeout.saturating_sub(MESSAGE_TIMEOUT_MARGIN).as_millis().max(1);
         let mut config = ClientConfig::new();
@@ -85,18 +85,18 @@ impl Settings {
             .set("acks", "all")
             .set("message.timeout.ms", message_timeout.to_string())
             .set("allow.auto.create.topics", "false")
-            // The system's certificates: those that the linked OpenSSL looks for are nowhere.
+            // Use the system's certificates: the default paths of the linked OpenSSL do not exist.
             .set("ssl.ca.location", "probe")
-            // The topic's own limit decides, not the client's default below the broker's.
-            .set("message.max.bytes", (MAX_BODY + 64 * 1024).to_string())
+            // Leave the limit to the topic: the client's default is lower than the broker's.
+            .set("message.max.bytes", (MAX_BODY_BYTES + 64 * 1024).to_string())
             .set("queue.buffering.max.messages", "20000")
             .set("queue.buffering.max.kbytes", "65536")
-            // Measured at 64 connections: a batch goes when 64 messages wait, or after 1 ms. Without
-            // the count every batch waits the 1 ms out; a shorter wait makes batches too small. With
-            // hundreds of connections on few cores -X batch.num.messages=1000 is faster.
+            // Measured with 64 connections: a batch is sent with 64 messages or after 1 ms. Without the
+            // count, every batch waits for 1 ms; with a shorter wait, batches are too small. With hundreds
+            // of connections on few cores, -X batch.num.messages=1000 is faster.
             .set("linger.ms", "1")
             .set("batch.num.messages", "64")
-            // Below a topic's usual limit, so that only a single message can be too large for it.
+            // Below the usual topic limit, so that only a single message can exceed it, never a batch.
             .set("batch.size", "65536")
             .set("socket.nagle.disable", "true")
             .set("socket.connection.setup.timeout.ms", "3000")
@@ -104,7 +104,7 @@ impl Settings {
         for (key, value) in self.properties.iter().filter(|(key, _)| !key.is_empty()) {
             if let Some((_, why)) = RESERVED.iter().find(|(reserved, _)| reserved == key) {
                 return Err(Failure::new(
-                    format!("-X {key}={value}: the producer sets {key} itself: {why}"),
+                    format!("-X {key}={value}: the producer sets {key} itself, since {why}"),
                     format!("leave {key} out"),
                 ));
             }
@@ -114,24 +114,24 @@ impl Settings {
     }
 }
 
-/// What librdkafka says of a client that it cannot make, with the next step.
+/// librdkafka's reason for refusing a configuration, with the next step.
 pub(crate) fn refused_config(error: &KafkaError) -> Failure {
     match error {
-        // Without its value, which may be a secret.
+        // Without the value, which may be a secret.
         KafkaError::ClientConfig(_, description, key, _) => Failure::new(
             format!("-X {key}: {description}"),
             "the properties are listed in https://github.com/confluentinc/librdkafka/blob/v2.12.1/CONFIGURATION.md",
         ),
         other => Failure::new(
-            format!("the Kafka client cannot be made: {other}"),
-            "check --bootstrap-servers and the -X properties, files they name included",
+            format!("the Kafka client cannot be created: {other}"),
+            "check --bootstrap-servers, the -X properties and the files they refer to",
         ),
     }
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        // An environment variable that is set but empty.
+        // From an environment variable that is set but empty.
         None if text.is_empty() => Ok(Default::default()),
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err("expected PROPERTY=VALUE, as in -X security.protocol=ssl".to_owned()),
@@ -139,7 +139,8 @@ fn property(text: &str) -> Result<(String, String), String> {
 }
 
 fn servers(text: &str) -> Result<String, String> {
-    let broken = |server: &str| format!("{server:?} is no address: expected HOST:PORT, as in localhost:9092");
+    let broken =
+        |server: &str| format!("{server:?} is not an address: expected HOST:PORT, as in localhost:9092");
     for server in text.split(',') {
         let address = server.trim().rsplit_once("://").map_or(server.trim(), |(_, address)| address);
         let (host, port) = match address.rsplit_once(':') {
@@ -160,7 +161,7 @@ fn servers(text: &str) -> Result<String, String> {
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds @ 3..=300) => Ok(Duration::from_secs(seconds)),
-        _ => Err("expected whole seconds from 3 to 300".to_owned()),
+        _ => Err("expected a whole number of seconds from 3 to 300".to_owned()),
     }
 }
 
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_checked_before_kafka_is() {
+    fn broker_addresses_are_checked() {
         for good in ["localhost", "localhost:9092", "a:1,b:2", "[::1]:9092", "SASL_SSL://kafka:9093"] {
             assert!(servers(good).is_ok(), "{good}");
         }
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_promise_rests_on_cannot_be_set() {
+    fn reserved_properties_cannot_be_set() {
         for (reserved, _) in RESERVED {
             let mut settings = Settings::new("localhost:9092");
             settings.properties.push((reserved.to_owned(), "1".to_owned()));
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_expires_before_its_request_is_answered() {
+    fn a_message_expires_before_its_request_times_out() {
         for timeout in [3, 5, 300] {
             let settings = Settings { timeout: Duration::from_secs(timeout), ..Settings::new("localhost") };
             let config = settings.client_config().expect("config");

@@ -1,4 +1,4 @@
-//! What happens beside the requests: is Kafka there, are the topics there, is the client still good.
+//! Background checks: whether Kafka is reachable, the topics exist, and the client is usable.
 
 use std::time::{Duration, Instant};
 
@@ -17,28 +17,28 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Two missed probes and their time-outs.
+/// Two missed probes and their timeouts.
 const READY_FOR: Duration = Duration::from_secs(8);
 
-/// When Kafka was last heard of.
+/// When Kafka last responded.
 #[derive(Default)]
 pub(crate) struct Health(Mutex<Option<Instant>>);
 
 impl Health {
-    /// Whether Kafka answered within the last 8 seconds.
+    /// Whether Kafka has responded within the last 8 seconds.
     pub(crate) fn is_ready(&self) -> bool {
-        self.0.lock().is_some_and(|heard| heard.elapsed() < READY_FOR)
+        self.0.lock().is_some_and(|at| at.elapsed() < READY_FOR)
     }
 
-    fn heard(&self) {
+    fn responded(&self) {
         *self.0.lock() = Some(Instant::now());
     }
 }
 
-/// Watches until it is dropped: asks for the topics every 2 seconds, creates what is missing if
-/// `create_topics`, and replaces the client after a fatal error.
+/// Runs until dropped: looks up the topics every 2 seconds, creates missing ones if `create_topics` is set,
+/// and replaces the client after a fatal error.
 pub(crate) async fn watch(publisher: Publisher, create_topics: bool) {
-    let mut said = None;
+    let mut logged = None;
     loop {
         let probe = {
             let publisher = publisher.clone();
@@ -54,18 +54,18 @@ pub(crate) async fn watch(publisher: Publisher, create_topics: bool) {
         };
         let state = match probe.await {
             Ok(Ok(missing)) => {
-                publisher.health().heard();
+                publisher.health().responded();
                 topics(&publisher, missing, create_topics).await
             }
-            Ok(Err(error)) => State::Away(error.to_string()),
-            Err(panicked) => State::Away(panicked.to_string()),
+            Ok(Err(error)) => State::Unreachable(error.to_string()),
+            Err(panicked) => State::Unreachable(panicked.to_string()),
         };
-        let interval = if matches!(state, State::Good) { INTERVAL } else { RETRY_INTERVAL };
-        if said.as_ref() != Some(&state) {
+        let interval = if matches!(state, State::Ready) { INTERVAL } else { RETRY_INTERVAL };
+        if logged.as_ref() != Some(&state) {
             state.log();
-            said = Some(state);
+            logged = Some(state);
         }
-        // Not at once: trouble that lasts must not turn this into a busy loop.
+        // A persistent problem must not turn this into a busy loop.
         tokio::time::sleep(RETRY_INTERVAL).await;
         let _ = tokio::time::timeout(interval, publisher.trouble().notified()).await;
     }
@@ -73,18 +73,18 @@ pub(crate) async fn watch(publisher: Publisher, create_topics: bool) {
 
 #[derive(PartialEq)]
 enum State {
-    Good,
+    Ready,
     Missing(String),
-    Away(String),
+    Unreachable(String),
 }
 
 impl State {
     fn log(&self) {
         match self {
-            Self::Good => tracing::info!("Kafka answers, and the topics are there"),
-            Self::Missing(what) => tracing::warn!("{what}"),
-            Self::Away(why) => {
-                tracing::warn!("Kafka does not answer ({why}); requests get 503 until it does");
+            Self::Ready => tracing::info!("Kafka is reachable and the topics exist"),
+            Self::Missing(problem) => tracing::warn!("{problem}"),
+            Self::Unreachable(reason) => {
+                tracing::warn!("Kafka is unreachable ({reason}); requests get 503 until it responds");
             }
         }
     }
@@ -105,18 +105,18 @@ fn missing_topics(publisher: &Publisher) -> Result<Vec<&'static str>, KafkaError
 
 async fn topics(publisher: &Publisher, missing: Vec<&str>, create: bool) -> State {
     if missing.is_empty() {
-        return State::Good;
+        return State::Ready;
     }
     let names = missing.join(", ");
     if !create {
         return State::Missing(format!(
-            "Kafka has no topic {names}: create it, or start with --create-topics"
+            "Kafka has no topic {names}; create it, or start with --create-topics"
         ));
     }
     match create_topics(publisher, &missing).await {
         Ok(()) => {
-            tracing::info!("created {names} with the broker's defaults");
-            State::Good
+            tracing::info!("created topic {names} with the broker's defaults");
+            State::Ready
         }
         Err(error) => State::Missing(format!("Kafka has no topic {names}, and creating it failed: {error}")),
     }
@@ -124,12 +124,12 @@ async fn topics(publisher: &Publisher, missing: Vec<&str>, create: bool) -> Stat
 
 async fn create_topics(publisher: &Publisher, names: &[&str]) -> Result<(), KafkaError> {
     let admin: AdminClient<AdminContext> = publisher.config().create_with_context(AdminContext)?;
-    // Minus one: the broker's default.
+    // -1 stands for the broker's default.
     let new: Vec<_> = names.iter().map(|name| NewTopic::new(name, -1, TopicReplication::Fixed(-1))).collect();
     let options =
         AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT));
     let results = admin.create_topics(&new, &options).await;
-    // Dropping it joins its thread.
+    // Dropping the client joins its thread.
     let _ = tokio::task::spawn_blocking(move || drop(admin)).await;
     for result in results? {
         match result {
@@ -140,7 +140,7 @@ async fn create_topics(publisher: &Publisher, names: &[&str]) -> Result<(), Kafk
     Ok(())
 }
 
-/// Logs as the publisher's client does.
+/// Logs like the publisher's client.
 struct AdminContext;
 
 impl ClientContext for AdminContext {

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base::error::UserError;
-use producer::Problem;
+use problem::Problem;
 use settings::{DeskSettings, RunArgs};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;

@@ -7,6 +7,7 @@ pub mod metrics;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -18,6 +19,7 @@ use desk::alerts::Alerts;
 use desk::replay::Replayer;
 use desk::trial::Trials;
 use kafka::health::Health;
+use problem::server::Bounds;
 use tokio::net::TcpListener;
 
 /// What is known of the host once it has started.
@@ -95,17 +97,14 @@ async fn prometheus() -> ([(HeaderName, &'static str); 1], String) {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 
-/// Serves until `stop` completes.
-///
-/// # Errors
-/// The listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+/// How long requests in progress may take once the host stops.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Serves until `stop` completes; a client that keeps its connection open does not keep the process.
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(metrics::upkeep());
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    let bounds = Bounds { drain_timeout: DRAIN, ..Bounds::default() };
+    problem::server::serve(listener, router, bounds, stop).await;
 }
 
 async fn livez(State(Status(known)): State<Status>) -> (StatusCode, &'static str) {

@@ -1,7 +1,6 @@
 //! What is served beside the plugins, from before they are loaded.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use server::guard::Access;
@@ -12,14 +11,11 @@ use tokio::task::JoinHandle;
 
 use super::{App, Running};
 
-/// How long open HTTP connections may take to end.
-const HANG_UP: Duration = Duration::from_secs(2);
-
 /// Health checks, the desk, and what else is served beside the plugins.
 pub struct Server {
     status: server::Status,
     stop: Arc<Notify>,
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Server {
@@ -48,11 +44,7 @@ impl Server {
 
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.stop.notify_one();
-        // A client that keeps its connection open does not keep the process.
-        match tokio::time::timeout(HANG_UP, self.task).await {
-            Ok(result) => Ok(result??),
-            Err(_) => Ok(()),
-        }
+        Ok(self.task.await?)
     }
 }
 

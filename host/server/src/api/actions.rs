@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::RawQuery;
 use desk::Page;
 use desk::actions::Action;
-use producer::Problem;
+use problem::Problem;
 
 use super::away;
 use super::query::{Paging, Query};

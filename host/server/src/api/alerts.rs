@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use producer::Problem;
+use problem::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

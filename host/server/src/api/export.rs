@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use desk::Filter;
 use http_body_util::channel::{Channel, Sender};
-use producer::Problem;
+use problem::Problem;
 use tokio::sync::mpsc::Receiver;
 
 use super::away;

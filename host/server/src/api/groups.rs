@@ -6,7 +6,7 @@ use base::clock;
 use desk::filter::is_id;
 use desk::groups::{Group, GroupState};
 use desk::{Desk, Page};
-use producer::Problem;
+use problem::Problem;
 use serde::Deserialize;
 use utoipa::ToSchema;
 

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use desk::transfer::{ImportError, Imported};
-use producer::Problem;
+use problem::Problem;
 use tokio::sync::Semaphore;
 
 use super::away;

@@ -7,7 +7,7 @@ use desk::filter::is_id;
 use desk::jobs::{Job, JobError, Plan};
 use desk::replay::Check;
 use desk::{Filter, Page};
-use producer::Problem;
+use problem::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -9,7 +9,7 @@ use desk::filter::is_id;
 use desk::letter::Header;
 use desk::letters::Summary;
 use desk::{Desk, Filter, Letter, Page};
-use producer::Problem;
+use problem::Problem;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 

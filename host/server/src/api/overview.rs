@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::RawQuery;
 use desk::{Filter, State};
-use producer::Problem;
+use problem::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

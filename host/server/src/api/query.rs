@@ -5,7 +5,7 @@ use std::str::FromStr;
 use axum::http::StatusCode;
 use desk::page::Cursor;
 use desk::{At, Filter, State};
-use producer::Problem;
+use problem::Problem;
 use url::form_urlencoded;
 use utoipa::IntoParams;
 

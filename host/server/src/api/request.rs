@@ -10,7 +10,7 @@ use base::clock;
 use desk::Filter;
 use desk::actions::By;
 use http_body_util::BodyExt as _;
-use producer::Problem;
+use problem::Problem;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 

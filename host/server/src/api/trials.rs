@@ -6,7 +6,7 @@ use axum::extract::RawQuery;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use desk::trial::{LARGEST, Trial, TrialError, Tried};
 use desk::{Filter, Page};
-use producer::Problem;
+use problem::Problem;
 
 use super::query::{Query, bad};
 use super::request::{Id, Open, Who, is_media, whole};

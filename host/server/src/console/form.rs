@@ -74,7 +74,7 @@ impl Asked {
         self.part(&names).and_then(|query| query.filter()).map_err(|problem| shell.refused(problem))
     }
 
-    fn part(&self, names: &[&str]) -> Result<Query, producer::Problem> {
+    fn part(&self, names: &[&str]) -> Result<Query, problem::Problem> {
         let some = self.0.iter().filter(|(name, _)| names.contains(&&name[..]));
         let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(some).finish();
         Query::read(Some(&text), &[names])

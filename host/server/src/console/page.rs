@@ -9,7 +9,7 @@ use base::clock;
 use desk::actions::By;
 use desk::page::Cursor;
 use desk::{Page, State};
-use producer::Problem;
+use problem::Problem;
 
 use super::Console;
 use super::assets::{PATHS, Paths};
