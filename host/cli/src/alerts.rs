@@ -42,7 +42,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             "{failed} of {} channels did not take it",
             channels.len()
         ))
-        .help("see [alerts] in the host's configuration, and docs/alerts.md")
+        .help("see [alerts] in the host's configuration, and docs/guides/alerts.md")
         .into());
     }
     Ok(())

@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_guide_is_possible() {
-        let guide = include_str!("../../../docs/failures.md");
+        let guide = include_str!("../../../docs/guides/retries.md");
         let example = guide.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```"));
         let file = File::parse(example.expect("an example").0).expect("a file");
         let listed = Subscription::new(described(), file.plugins.first()).expect("possible");

@@ -54,7 +54,7 @@ pub fn messages(
         })?;
         read(value, subscription).map_err(|what| match settings::nearest(&what) {
             Some(name) => wrong(what).help(format!("did you mean {name}?")),
-            None => wrong(what).help("what a message may hold: docs/plugin-tools.md"),
+            None => wrong(what).help("what a message may hold: docs/guides/testing-a-plugin.md"),
         })
     })
 }

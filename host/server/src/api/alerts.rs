@@ -31,7 +31,7 @@ pub struct Tested {
     responses((status = OK, body = Tested)))]
 pub async fn test(Open(office): Open) -> Result<Json<Tested>, Problem> {
     let Some(alerts) = &office.alerts else {
-        let detail = "no alerts are configured: [alerts] webhook or mail-to, docs/alerts.md";
+        let detail = "no alerts are configured: [alerts] webhook or mail-to, docs/guides/alerts.md";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     };
     let channels = alerts.channels().test().await.into_iter().map(|(channel, answer)| ChannelAnswer {

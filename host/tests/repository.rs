@@ -1,0 +1,216 @@
+//! The repository keeps its own rules: which crate may use which, how large things are, and that links lead somewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+type Edges = BTreeMap<String, BTreeSet<String>>;
+
+/// Lines of a crate, its tests not counted.
+const MAX_CRATE: usize = 7_000;
+/// Lines of a file.
+const MAX_FILE: usize = 400;
+/// Lines of a function.
+const MAX_FUNCTION: usize = 60;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Files below a directory, build results and dot directories left out.
+fn files(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !name.starts_with('.')
+                && !matches!(name.as_str(), "target" | "dist" | "corpus" | "regressions")
+            {
+                files(&path, extension, found);
+            }
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+}
+
+/// What each of our crates uses of the others outside its tests, as cargo sees it.
+fn used() -> Edges {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let name = |value: &Value| value["name"].as_str().expect("a name").to_owned();
+    let ours: BTreeSet<String> = packages.iter().map(name).collect();
+    let edges = |package: &Value| {
+        let all = package["dependencies"].as_array().expect("dependencies");
+        let all = all.iter().filter(|dependency| dependency["kind"] != "dev").map(name);
+        all.filter(|name| ours.contains(name)).collect()
+    };
+    packages.iter().map(|package| (name(package), edges(package))).collect()
+}
+
+/// What ARCHITECTURE.md allows.
+fn allowed() -> Edges {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let (_, block) = text.split_once("```edges\n").expect("a block of edges");
+    let (block, _) = block.split_once("```").expect("its end");
+    let line = |line: &str| {
+        let (from, to) = line.split_once("->").unwrap_or_else(|| panic!("{line}: no edge"));
+        (from.trim().to_owned(), to.split_whitespace().map(str::to_owned).collect())
+    };
+    block.lines().map(line).collect()
+}
+
+#[test]
+fn crates_use_each_other_only_as_architecture_allows() {
+    let (used, allowed) = (used(), allowed());
+    for (from, to) in &allowed {
+        let found =
+            used.get(from).unwrap_or_else(|| panic!("ARCHITECTURE.md lists {from}, which is no crate"));
+        assert_eq!(found, to, "{from}: the manifest, and ARCHITECTURE.md");
+    }
+    // The plugins and guests are not the host's; test tools may use everything.
+    let others =
+        ["email", "sms", "faulty", "faulty-fast", "faulty-mended", "hostile", "parse", "testkit", "fuzz"];
+    for from in used.keys().filter(|from| !others.contains(&from.as_str())) {
+        assert!(allowed.contains_key(from), "ARCHITECTURE.md does not list {from}");
+    }
+}
+
+#[test]
+fn the_edges_have_no_cycle() {
+    let mut left = allowed();
+    while !left.is_empty() {
+        let free: Vec<_> = left
+            .iter()
+            .filter(|(_, to)| to.iter().all(|to| !left.contains_key(to)))
+            .map(|(from, _)| from.clone())
+            .collect();
+        assert!(!free.is_empty(), "a cycle among {:?}", left.keys());
+        free.iter().for_each(|from| _ = left.remove(from));
+    }
+}
+
+/// Whether a file holds only tests.
+fn is_test(path: &Path) -> bool {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    name.ends_with("tests") || path.components().any(|part| part.as_os_str() == "tests")
+}
+
+/// A source file without the tests at its end.
+fn without_tests(text: &str) -> usize {
+    text.lines().take_while(|line| *line != "#[cfg(test)]").count()
+}
+
+#[test]
+fn crates_files_and_functions_are_bounded() {
+    let mut too_large = Vec::new();
+    for name in allowed().keys().filter(|name| !matches!(name.as_str(), "messages" | "producer" | "host")) {
+        let mut sources = Vec::new();
+        files(&root().join("host").join(name).join("src"), "rs", &mut sources);
+        let lines: usize =
+            sources.iter().filter(|path| !is_test(path)).map(|path| without_tests(&read(path))).sum();
+        if lines > MAX_CRATE {
+            too_large.push(format!("{name}: {lines} lines"));
+        }
+        for path in sources {
+            let text = read(&path);
+            if text.lines().count() > MAX_FILE && !is_test(&path) {
+                too_large.push(format!("{}: {} lines", path.display(), text.lines().count()));
+            }
+            too_large.extend(long_functions(&path, &text));
+        }
+    }
+    assert!(too_large.is_empty(), "{}", too_large.join("\n"));
+}
+
+/// Functions end at the brace below their first letter: that is how rustfmt writes them.
+fn long_functions(path: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, usize, &str)> = None;
+    for (number, line) in text.lines().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        match open {
+            None if is_function(line) && !line.ends_with(['}', ';']) => open = Some((number, indent, line)),
+            Some((start, at, name)) if indent == at && line.trim_start().starts_with('}') => {
+                if number - start >= MAX_FUNCTION {
+                    found.push(format!(
+                        "{}:{}: {} lines: {}",
+                        path.display(),
+                        start + 1,
+                        number - start + 1,
+                        name.trim()
+                    ));
+                }
+                open = None;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn is_function(line: &str) -> bool {
+    let words = line.split_whitespace();
+    let mut words =
+        words.skip_while(|word| word.starts_with("pub") || matches!(*word, "async" | "const" | "unsafe"));
+    words.next() == Some("fn")
+}
+
+#[test]
+fn links_in_the_documents_lead_somewhere() {
+    let mut pages = Vec::new();
+    files(&root(), "md", &mut pages);
+    let mut dead = Vec::new();
+    for page in &pages {
+        for link in links(&read(page)) {
+            let target = link.split('#').next().unwrap_or_default();
+            let is_elsewhere = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
+            if !is_elsewhere && !page.parent().expect("a directory").join(target).exists() {
+                dead.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(pages.len() > 50, "{} pages", pages.len());
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+}
+
+/// The targets of `[text](target)`, outside of code.
+fn links(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut in_code = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        }
+        if in_code {
+            continue;
+        }
+        let mut rest = line;
+        while let Some((_, after)) = rest.split_once("](") {
+            let Some((target, after)) = after.split_once(')') else { break };
+            found.push(target.to_owned());
+            rest = after;
+        }
+    }
+    found
+}
+
+#[test]
+fn the_rules_can_be_broken() {
+    let long = format!("    fn f() {{\n{}    }}\n", "        x();\n".repeat(MAX_FUNCTION));
+    assert_eq!(long_functions(Path::new("a.rs"), &long).len(), 1);
+    assert_eq!(links("[a](b.md) and [c](d.md#e)\n```\n[x](y)\n```\n"), ["b.md", "d.md#e"]);
+}
