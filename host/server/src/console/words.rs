@@ -34,7 +34,7 @@ words! {
     letters: "Dead letters", "데드 레터";
     jobs: "Replays", "재처리";
     trials: "Trials", "시험 실행";
-    actions: "Record", "작업 기록";
+    actions: "Audit log", "작업 기록";
     search: "Search", "검색";
     search_hint: "Text in key, value, detail or id", "키·본문·오류 내용·ID에서 찾기";
     keys: "Keys", "단축키";
