@@ -7,7 +7,6 @@ use desk::Desk;
 use effects::Memory;
 use effects::ledger::Ledger;
 use sandbox::call::Services;
-use settings;
 use settings::RunArgs;
 use settings::plugin::Unsettled;
 use store::Store;

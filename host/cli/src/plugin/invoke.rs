@@ -124,7 +124,7 @@ enum Told {
     Retry(Failed),
     Reject(Failed),
     /// It gave no outcome.
-    UserError(Failed),
+    Failure(Failed),
 }
 
 #[derive(Serialize)]
@@ -142,7 +142,7 @@ impl Tried {
         let failed: fn(Failed) -> Told = match &outcome {
             Ok(Outcome::Retry(_)) => Told::Retry,
             Ok(Outcome::Reject(_)) => Told::Reject,
-            _ => Told::UserError,
+            _ => Told::Failure,
         };
         let outcome = Cause::of(outcome);
         let next = Next::after(dry.subscription(), input.attempt, outcome.as_ref().err());
@@ -182,7 +182,7 @@ impl Tried {
         );
         let mut say = |what: &str, line: &str| _ = writeln!(text, "  {what:<9}{line}");
         say("outcome", &self.told.text());
-        if let Told::Retry(failed) | Told::Reject(failed) | Told::UserError(failed) = &self.told {
+        if let Told::Retry(failed) | Told::Reject(failed) | Told::Failure(failed) = &self.told {
             failed.backtrace.lines().for_each(|trace| say("", &line(trace)));
         }
         say("next", &self.next.to_string());
@@ -216,7 +216,7 @@ impl Told {
             Self::Skipped { reason } => ("skipped", line(reason)),
             Self::Retry(failed) => ("retry", failed.text()),
             Self::Reject(failed) => ("reject", failed.text()),
-            Self::UserError(failed) => ("failure", format!("{} ({})", failed.text(), failed.exception)),
+            Self::Failure(failed) => ("failure", format!("{} ({})", failed.text(), failed.exception)),
         };
         if text.is_empty() { what.to_owned() } else { format!("{what}: {text}") }
     }
