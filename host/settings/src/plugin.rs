@@ -192,8 +192,8 @@ pub struct RetrySettings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", example = "1h")]
     pub max_delay: Option<Duration>,
-    /// The share of a delay, 0 to 1, that is added to it at random at most, so that messages that failed together
-    /// are not retried together.
+    /// The maximum share of a delay, 0 to 1, that is added to it at random. It spreads the retries of messages that
+    /// failed together.
     #[schemars(example = 0.0)]
     pub jitter: Option<f64>,
     /// The maximum time from the first failure of a message to its last retry; at most 24 h.

@@ -159,8 +159,8 @@ fn an_impossible_value_is_refused_with_its_line() {
         ("[kafka.properties]\nx = [1]", "line 1", "x must be"),
         ("listen = ", "line 1", ""),
     ] {
-        let told = refused(text);
-        assert!(told.contains(line) && told.contains(what), "{text}: {told}");
+        let error = refused(text);
+        assert!(error.contains(line) && error.contains(what), "{text}: {error}");
     }
 }
 
@@ -180,6 +180,6 @@ fn effects_are_kept_longer_than_a_message_is_retried() {
     assert_eq!(keep("[store]\nkeep = \"25h\"").expect("possible"), Duration::from_secs(25 * 3600));
     assert!(keep("[store]\nkeep = \"24h\"").expect_err("too short").to_string().contains("store.keep"));
     let plugin = "[[plugin]]\npath = \"a\"\ntopic = \"a\"\n";
-    let told = refused(&format!("{plugin}unsettled = \"dead-leter\""));
-    assert!(told.contains("line 4") && told.contains("did you mean dead-letter?"), "{told}");
+    let error = refused(&format!("{plugin}unsettled = \"dead-leter\""));
+    assert!(error.contains("line 4") && error.contains("did you mean dead-letter?"), "{error}");
 }

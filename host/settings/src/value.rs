@@ -99,11 +99,11 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("host-value-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
         std::fs::write(directory.join("secret"), "hush\n").expect("a file");
-        let mut kept = value("v = { file = \"secret\" }");
-        kept.resolve(&directory);
-        assert_eq!(kept.read("v").expect("a file"), "hush");
+        let mut in_file = value("v = { file = \"secret\" }");
+        in_file.resolve(&directory);
+        assert_eq!(in_file.read("v").expect("a file"), "hush");
         std::fs::remove_dir_all(&directory).expect("removed");
-        assert!(kept.read("plugin.config.key").expect_err("gone").to_string().contains("plugin.config.key"));
+        assert!(in_file.read("plugin.config.key").expect_err("gone").to_string().contains("plugin.config.key"));
         let missing = value("v = { env = \"HOST_TEST_NO_SUCH_VARIABLE\" }").read("v");
         assert!(missing.expect_err("not set").to_string().contains("HOST_TEST_NO_SUCH_VARIABLE"));
     }

@@ -160,8 +160,8 @@ fn everything_is_redirected_and_says_where_it_was_meant_for() {
             header("X-Original-Bcc", "secret@e.f")
         ]
     );
-    let nobody = Email { headers: vec![header("X-Original-Foo", "1")], ..email("a@b.c", &[]) };
-    assert_eq!(grant.redirected(nobody.clone()), nobody);
+    let without = Email { headers: vec![header("X-Original-Foo", "1")], ..email("a@b.c", &[]) };
+    assert_eq!(grant.redirected(without.clone()), without);
     // Without it nothing is changed.
     assert_eq!(MailGrant::default().redirected(sent.clone()), sent);
 }

@@ -174,7 +174,7 @@ async fn dots_at_the_beginning_of_a_line_arrive() {
     assert_eq!(parse(&bytes).body_text(0).unwrap().trim_end(), text);
 }
 
-/// Else it waits for an acknowledgement that the server delays.
+/// A separate end would wait for an acknowledgement that the server delays.
 #[tokio::test]
 async fn the_end_of_the_content_comes_with_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -182,14 +182,14 @@ async fn the_end_of_the_content_comes_with_it() {
     let server = std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         let mut reader = BufReader::new(&stream);
-        let say = |text: &str| (&stream).write_all(text.as_bytes()).unwrap();
-        say("220 hi\r\n");
-        for answer in ["250 hello\r\n", "250 fine\r\n", "250 fine\r\n", "354 go on\r\n"] {
+        let answer = |text: &str| (&stream).write_all(text.as_bytes()).unwrap();
+        answer("220 hi\r\n");
+        for text in ["250 hello\r\n", "250 fine\r\n", "250 fine\r\n", "354 go on\r\n"] {
             reader.read_line(&mut String::new()).unwrap();
-            say(answer);
+            answer(text);
         }
         let came = reader.fill_buf().unwrap().to_vec();
-        say("250 queued\r\n");
+        answer("250 queued\r\n");
         came
     });
     mailer.send(&email(), "0").await.unwrap();
@@ -197,23 +197,23 @@ async fn the_end_of_the_content_comes_with_it() {
     assert!(came.ends_with(b"\r\n.\r\n"), "{}", String::from_utf8_lossy(&came));
 }
 
-/// A server for one connection, which answers each line with what `reply` says to it. It listens no
-/// longer once it has its connection: a second one finds nobody.
+/// A server for one connection that answers each line with `reply`. It stops listening after the first connection, so
+/// a second one is refused.
 fn scripted(mut reply: impl FnMut(&str) -> String + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         drop(listener);
-        let say = |text: &str| (&stream).write_all(format!("{text}\r\n").as_bytes());
+        let answer = |text: &str| (&stream).write_all(format!("{text}\r\n").as_bytes());
         let mut lines = BufReader::new(&stream).lines();
-        let mut said = say("220 hi");
-        while let (Ok(()), Some(Ok(line))) = (said, lines.next()) {
-            said = say(&reply(&line));
+        let mut answered = answer("220 hi");
+        while let (Ok(()), Some(Ok(line))) = (answered, lines.next()) {
+            answered = answer(&reply(&line));
             if line == "DATA" {
                 // Without the whole content there is nothing to answer.
                 let Some(_) = lines.find(|line| line.as_ref().is_ok_and(|line| line == ".")) else { return };
-                said = say(&reply("."));
+                answered = answer(&reply("."));
             }
         }
     });
@@ -236,18 +236,18 @@ async fn one_connection_serves_many_emails() {
     }
 }
 
-/// Refuses recipients whose name begins with a code, with it; notes every line.
+/// A server that refuses recipients whose name begins with a code; and the commands that it gets.
 fn choosy() -> (Mailer, Receiver<String>) {
-    let (tell, told) = channel();
+    let (sender, commands) = channel();
     let address = scripted(move |line| {
-        tell.send(line.to_owned()).unwrap();
+        sender.send(line.to_owned()).unwrap();
         match line.strip_prefix("RCPT TO:<").map(|rest| &rest[..3]) {
             Some(code) if code.starts_with(['4', '5']) => format!("{code} not {code}"),
             _ if line == "DATA" => "354 go on".to_owned(),
             _ => "250 fine".to_owned(),
         }
     });
-    (mailer(address), told)
+    (mailer(address), commands)
 }
 
 fn to(recipients: &[&str]) -> Email {
@@ -256,7 +256,7 @@ fn to(recipients: &[&str]) -> Email {
 
 #[tokio::test]
 async fn accepted_recipients_get_the_email_and_refused_ones_are_reported() {
-    let (mailer, told) = choosy();
+    let (mailer, commands) = choosy();
     let mut mail = to(&["550@example.com", "a@example.com"]);
     (mail.cc, mail.bcc) = (vec![address("451@example.com")], vec![address("b@example.com")]);
     let receipt = mailer.send(&mail, "0").await.unwrap();
@@ -269,22 +269,22 @@ async fn accepted_recipients_get_the_email_and_refused_ones_are_reported() {
         receipt.refused,
         [refused("550@example.com", false, "550 not 550"), refused("451@example.com", true, "451 not 451")]
     );
-    assert_eq!(told.try_iter().filter(|line| line.starts_with("RCPT")).count(), 4);
+    assert_eq!(commands.try_iter().filter(|line| line.starts_with("RCPT")).count(), 4);
 }
 
 #[tokio::test]
 async fn no_accepted_recipient_is_transient_with_one_4xx_and_keeps_the_connection() {
-    let (mailer, told) = choosy();
+    let (mailer, commands) = choosy();
     let text = transient(mailer.send(&to(&["550@example.com", "452@example.com"]), "0").await);
     assert!(text.contains("none of 2 recipients") && text.contains("452 not 452"), "{text}");
     let text = permanent(mailer.send(&to(&["550@example.com", "553@example.com"]), "0").await);
     assert!(text.contains("550 not 550"), "{text}");
-    // The server listens no longer: this is the same connection.
+    // The server has stopped listening: this is the same connection.
     assert_eq!(mailer.send(&email(), "0").await.unwrap().refused, []);
-    let commands: Vec<_> = told.try_iter().map(|line| line.chars().take(4).collect::<String>()).collect();
+    let commands: Vec<_> = commands.try_iter().map(|line| line.chars().take(4).collect::<String>()).collect();
     let refused = ["MAIL", "RCPT", "RCPT", "RSET"];
     let taken = ["MAIL", "RCPT", "DATA"];
-    // After the greeting; the script notes the end of the content as a line of its own.
+    // Without the greeting, and without the end of the content, which is a line of its own.
     let commands = &commands[1..commands.len() - 1];
     assert_eq!(commands, [&refused[..], &refused, &taken].concat());
 }

@@ -146,18 +146,18 @@ async fn a_greeting_with_a_line_of_blanks_is_transient() {
 
 #[tokio::test]
 async fn a_refused_login_is_transient_and_shows_no_secret() {
-    let (tell, told) = channel();
+    let (sender, commands) = channel();
     let address = scripted(move |line| match line.split(' ').next() {
         Some("EHLO") => "250-hello\r\n250 AUTH PLAIN".to_owned(),
         Some("AUTH") => {
-            tell.send(line.to_owned()).unwrap();
+            sender.send(line.to_owned()).unwrap();
             format!("535 not with {line} hunter2")
         }
         _ => "250 fine".to_owned(),
     });
     let mailer = Mailer::from_url(&format!("smtp://user:hunter%32@{address}"), None).unwrap();
     let text = transient(mailer.send(&email(), "0").await);
-    assert_eq!(told.recv().unwrap(), "AUTH PLAIN AHVzZXIAaHVudGVyMg==");
+    assert_eq!(commands.recv().unwrap(), "AUTH PLAIN AHVzZXIAaHVudGVyMg==");
     assert!(text.contains("login with 535") && !text.contains("hunter2") && !text.contains("AHVz"), "{text}");
     assert!(!format!("{mailer:?} {mailer}").contains("hunter"));
 }
