@@ -119,7 +119,7 @@ impl Cause {
     }
 
     /// The host ended the call.
-    pub(super) fn of_end(end: &CallEnd, call: &Call) -> Self {
+    fn of_end(end: &CallEnd, call: &Call) -> Self {
         match end {
             CallEnd::Exceeded(limit) => Self::exceeded(*limit, call),
             CallEnd::Effect(interrupted) => Self::interrupted(interrupted),

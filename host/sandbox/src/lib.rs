@@ -24,6 +24,7 @@ use settings::plugin::Isolation;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 
 use self::call::{Call, Outside};
+use self::call_end::CallEnd;
 use self::capabilities::Capability;
 use self::cause::Cause;
 use self::grants::Grants;
@@ -94,7 +95,8 @@ impl Plugin {
         };
         store.data().context.output.end(store.data().memory());
         match result {
-            Err(why) => Err(Cause::of_end(&why, store.data())),
+            Err(CallEnd::Exceeded(limit)) => Err(Cause::exceeded(limit, store.data())),
+            Err(why) => Err(Cause::from_error(&why.into(), store.data())),
             Ok(Err(_)) => Err(Cause::exceeded(Exceeded::CallTime, store.data())),
             Ok(Ok(Err(error))) => Err(Cause::from_error(&error, store.data())),
             Ok(Ok(Ok((guest, calls, outcomes)))) => {
