@@ -103,7 +103,9 @@ mod tests {
         in_file.resolve(&directory);
         assert_eq!(in_file.read("v").expect("a file"), "hush");
         std::fs::remove_dir_all(&directory).expect("removed");
-        assert!(in_file.read("plugin.config.key").expect_err("gone").to_string().contains("plugin.config.key"));
+        assert!(
+            in_file.read("plugin.config.key").expect_err("gone").to_string().contains("plugin.config.key")
+        );
         let missing = value("v = { env = \"HOST_TEST_NO_SUCH_VARIABLE\" }").read("v");
         assert!(missing.expect_err("not set").to_string().contains("HOST_TEST_NO_SUCH_VARIABLE"));
     }
