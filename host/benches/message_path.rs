@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 const JSON: &[u8] = r#"{"from":"sender0000001@example.com","to":"receiver0000001@example.org","subject":"테스트 제목 0000001","body":"okay 테스트 내용 번호 0000001 lorem ipsum dolor sit amet"}"#.as_bytes();
 
 fn load(runtime: &Runtime) -> Subscriber {
-    let services = Arc::new(Services { mailer: None, effects: Effects::new(runtime.handle().clone()) });
+    let services = Arc::new(Services::new(Effects::new(runtime.handle().clone())));
     runtime.block_on(async {
         let engines = Engines::new(1, 64 << 20).expect("engines");
         let path = testkit::plugin("parse");

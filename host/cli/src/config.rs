@@ -1,4 +1,4 @@
-//! `host config check|show|init|reference`: nothing of it needs Kafka.
+//! `host config check|show|init|reference`. None of them needs Kafka.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,10 +15,10 @@ use kafka::errors::{self, Context};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
 use sandbox::call::Outside;
+use sandbox::capabilities;
 use sandbox::limits::Limits;
 use settings::RunArgs;
-use settings::{LimitSettings, MailSettings, PluginSettings, Properties, RuleSettings, reference};
-use settings::{Pattern, Redirect};
+use settings::{LimitSettings, PluginSettings, Properties, RuleSettings, ShownTable, reference};
 use store::StoreUrl;
 
 use crate::layers::Origins;
@@ -36,9 +36,9 @@ pub struct Args {
 enum Command {
     /// Check the configuration and load the plugins, without Kafka
     Check(RunArgs),
-    /// Print what holds, and which layer it comes from
+    /// Print the effective configuration, and the origin of each value
     Show(RunArgs),
-    /// Write a new file with every key explained
+    /// Write a new file that explains every key
     Init(InitArgs),
     /// Print the reference of all keys as Markdown
     Reference,
@@ -49,13 +49,13 @@ struct InitArgs {
     /// A plugin to list; repeat for more
     #[arg(long = "plugin", value_name = "FILE")]
     list: Vec<PathBuf>,
-    /// Where to write; - is stdout
+    /// The file to write; - is stdout
     #[arg(short, long, value_name = "FILE", default_value = settings::NAME)]
     output: PathBuf,
 }
 
 impl Args {
-    /// The arguments that are those of running plugins.
+    /// The arguments for running plugins.
     pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
         match &mut self.command {
             Command::Check(args) | Command::Show(args) => Some(args),
@@ -65,13 +65,13 @@ impl Args {
 }
 
 /// # Errors
-/// What is wrong with the configuration, or the file is there already.
+/// The configuration is wrong, or the new file exists already.
 pub async fn run(args: Args, origins: Origins) -> anyhow::Result<()> {
     match args.command {
         Command::Check(args) => Ok(check(&args).await?),
         Command::Show(args) => Ok(show(&args, &origins).await?),
         Command::Init(args) => Ok(init(&args).await?),
-        Command::Reference => Ok(print(reference::markdown().trim_end())?),
+        Command::Reference => Ok(print(reference::markdown(&capabilities::extensions()).trim_end())?),
     }
 }
 
@@ -87,8 +87,7 @@ async fn check(args: &RunArgs) -> Result<(), UserError> {
     Ok(())
 }
 
-/// The plugins as they would run. A client finds out whether librdkafka knows the properties; it
-/// connects to nobody before it is asked something.
+/// Loads the plugins. A Kafka client checks the properties of librdkafka; it does not connect.
 pub(super) async fn load(args: &RunArgs) -> Result<Vec<Subscriber>, UserError> {
     let (plugins, _) = preflight::prepare(args).await?;
     let client: KafkaResult<BaseConsumer<Context>> =
@@ -110,11 +109,11 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), UserError> {
     let kafka = &args.kafka;
     let layers = [(&kafka.properties, "-X"), (&kafka.environment_properties, "environment")];
     let layers = layers.into_iter().chain([(&kafka.file_properties, "file")]);
-    let mut told = BTreeSet::new();
+    let mut printed = BTreeSet::new();
     for (properties, from) in layers {
-        // The last one of a name counts.
+        // The last value of a property takes precedence.
         for (name, value) in properties.iter().rev().filter(|(name, _)| !name.is_empty()) {
-            if told.insert(name) {
+            if printed.insert(name) {
                 line(
                     &mut text,
                     &format!("properties.{name:?}"),
@@ -182,15 +181,9 @@ fn shown(subscriber: &Subscriber, path: &Path, settings: Option<&PluginSettings>
     for (key, value) in &set.config {
         line(&mut text, &format!("config.{key:?}"), &value.to_string().into(), "file");
     }
-    shown_mail(&mut text, &set.mail);
-    for (url, http) in &set.http {
-        let _ = writeln!(text, "[plugin.http.{url:?}]");
-        for (name, value) in &http.headers {
-            line(&mut text, &format!("headers.{name:?}"), &value.to_string().into(), "file");
-        }
-        for (key, value) in http.solapi.iter().flat_map(|it| [("key", &it.key), ("secret", &it.secret)]) {
-            line(&mut text, &format!("solapi.{key}"), &value.to_string().into(), "file");
-        }
+    for ShownTable { heading, lines } in set.sections.tables() {
+        let _ = writeln!(text, "{heading}");
+        lines.iter().for_each(|(key, value)| line(&mut text, key, value, "file"));
     }
     shown_limits(&mut text, &plugin.grants.limits, &set.limits);
     text.push_str("[plugin.retry]\n");
@@ -211,46 +204,26 @@ fn shown(subscriber: &Subscriber, path: &Path, settings: Option<&PluginSettings>
     text
 }
 
-fn shown_mail(text: &mut String, set: &MailSettings) {
-    if *set == MailSettings::default() {
-        return;
-    }
-    text.push_str("[plugin.mail]\n");
-    let list = |patterns: &Option<Vec<Pattern>>| {
-        patterns.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().into())
-    };
-    for (key, value) in [
-        ("senders", list(&set.senders)),
-        ("recipients", list(&set.recipients)),
-        ("per-minute", set.per_minute.map(|count| i64::from(count.get()).into())),
-        ("redirect-all", set.redirect_all.as_ref().map(|Redirect(address)| address.to_string().into())),
-    ] {
-        if let Some(value) = value {
-            line(text, key, &value, "file");
-        }
-    }
-}
-
 fn shown_limits(text: &mut String, limits: &Limits, set: &LimitSettings) {
     text.push_str("[plugin.limits]\n");
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let size = |bytes: usize| ByteSize::b(bytes as u64).to_string().into();
-    for (key, value, is_set) in [
+    let own = [
         ("memory", size(limits.memory), set.memory.is_some()),
         ("guest-time", time(millis(limits.guest_time)), set.guest_time.is_some()),
         ("call-time", time(millis(limits.call_time)), set.call_time.is_some()),
         ("outcome", size(limits.outcome), set.outcome.is_some()),
         ("log", size(limits.log), set.log.is_some()),
-        ("mail", size(limits.mail), set.mail.is_some()),
-        ("http-request", size(limits.http_request), set.http_request.is_some()),
-        ("http-response", size(limits.http_response), set.http_response.is_some()),
-        ("host-calls", i64::from(limits.host_calls).into(), set.host_calls.is_some()),
-    ] {
+    ];
+    let of_capabilities = Limits::of_capabilities()
+        .map(|limit| (limit.key, size(limits.size(limit)), set.sizes.get(limit).is_some()));
+    let host_calls = [("host-calls", i64::from(limits.host_calls).into(), set.host_calls.is_some())];
+    for (key, value, is_set) in own.into_iter().chain(of_capabilities).chain(host_calls) {
         line(text, key, &value, if is_set { "file" } else { "default" });
     }
 }
 
-/// What a rule leaves out is not the same for all of its failures.
+/// Keys that are not set have no common default: it depends on the failure.
 fn shown_rule(text: &mut String, rule: &RuleSettings) {
     text.push_str("[[plugin.rule]]\n");
     let number = |number: u32| toml::Value::from(i64::from(number));
@@ -302,7 +275,7 @@ async fn init(args: &InitArgs) -> Result<(), UserError> {
             text(&subscription.group),
         );
     }
-    let text = reference::template(&plugins);
+    let text = reference::template(&plugins, &capabilities::extensions());
     if args.output == Path::new("-") {
         return print(text.trim_end());
     }
@@ -314,4 +287,17 @@ async fn init(args: &InitArgs) -> Result<(), UserError> {
     })?;
     note(format_args!("wrote {place}; check it with: host config check"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_is_up_to_date() {
+        let page = include_str!("../../../docs/reference/configuration.md");
+        let generated = reference::markdown(&capabilities::extensions());
+        assert!(!generated.contains("|  |"), "a key has no description");
+        assert!(page == generated, "generate it: host config reference > docs/reference/configuration.md");
+    }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use base::error::UserError;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use sandbox::capabilities;
 use settings::{File, Found, Properties};
 
 use crate::args::Cli;
@@ -36,7 +37,7 @@ const KEYS: [(&str, &str); 8] = [
 /// What is wrong with the file.
 pub fn parse(mut args: Vec<OsString>) -> Result<Cli, UserError> {
     let named = take_named(&mut args);
-    let read = Found::look(named.as_deref()).and_then(|found| {
+    let read = Found::read(named.as_deref(), &capabilities::extensions()).and_then(|found| {
         let values = found.as_ref().map(|found| values(&found.file)).transpose()?;
         Ok((found, values.unwrap_or_default()))
     });
@@ -129,7 +130,7 @@ mod tests {
     }
 
     fn read(file: &str, line: &str) -> Cli {
-        let file = File::parse(file).expect("a file");
+        let file = File::parse(file, &[]).expect("a file");
         let values = values(&file).expect("values");
         let command = values.iter().fold(Cli::command(), |command, (id, values)| with(command, id, values));
         let matches = command.try_get_matches_from(args(line)).expect(line);

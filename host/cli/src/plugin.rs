@@ -1,4 +1,4 @@
-//! `host plugin inspect|invoke`: a plugin looked at and tried without Kafka.
+//! `host plugin inspect|invoke`: plugins without Kafka.
 
 mod inspect;
 mod invoke;
@@ -18,15 +18,15 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Say what a plugin is, what it wants, and whether it runs with this configuration
+    /// Describe a plugin: imports, capabilities, and whether it runs with this configuration
     Inspect(inspect::Args),
-    /// Give messages to a plugin, and show what it would do; nothing is sent
+    /// Call a plugin with messages and show its effects; nothing is sent
     Invoke(invoke::Args),
 }
 
-/// A plugin, and the configuration that holds for it.
+/// A plugin with its configuration.
 #[derive(Debug, clap::Args)]
-// What says nothing about a plugin is not shown, and read all the same: the environment may hold it.
+// Help hides arguments that do not matter for a plugin. They are accepted, because the environment may have them.
 #[command(mut_args(|arg| match arg.get_id().as_str() {
     "plugins" => arg.required(false).hide(true),
     "listen" | "create_topics" | "auto_offset_reset" => arg.hide(true),
@@ -41,14 +41,14 @@ struct Here {
 }
 
 impl Here {
-    /// As `host --plugin FILE` would have it.
+    /// The arguments of `host --plugin FILE`.
     fn run_args(mut self) -> RunArgs {
         self.run.plugins = vec![self.file];
         self.run
     }
 }
 
-/// How a result is printed.
+/// The format of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
     /// For people
@@ -58,7 +58,7 @@ enum Format {
 }
 
 impl Args {
-    /// The arguments that are those of running plugins.
+    /// The arguments for running plugins.
     pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
         match &mut self.command {
             Command::Inspect(args) => Some(&mut args.here.run),

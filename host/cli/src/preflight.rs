@@ -1,4 +1,4 @@
-//! What can be found out before Kafka is asked: whether the settings are possible, and the plugins load.
+//! Checks before Kafka is contacted: settings are possible, and plugins load.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use settings::{AlertSettings, DeskSettings, RunArgs};
 use store::StoreUrl;
 use tokio::runtime::Handle;
 
-/// Everything that can be found out without Kafka: settings, URLs of mail server and store, plugins.
+/// Checks settings and the URLs of mail server and store, and loads the plugins.
 ///
 /// # Errors
-/// What is wrong with what was given.
+/// A setting is impossible, or a plugin does not load.
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>), UserError> {
     store(args)?;
     retention(args)?;
@@ -25,13 +25,13 @@ pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>),
     server::guard::access(args, args.listen)?;
     let ca = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref());
     let mailer = args.mail_url.as_deref().map(|url| Mailer::from_url(url, ca)).transpose()?.map(Arc::new);
-    let services = Arc::new(Services { mailer, effects: Effects::new(Handle::current()) });
+    let services = Arc::new(Services::new(Effects::new(Handle::current())).with(mailer));
     let plugins = load::load(args, &services).await?;
     plugins.iter().try_for_each(|plugin| bounds::check_bounds(&args.kafka, &plugin.plugin))?;
     Ok((plugins, services))
 }
 
-/// The store that was given, and how long it keeps what was sent.
+/// The URL of the store, if there is one, and how long effects are kept.
 pub fn store(args: &RunArgs) -> Result<Option<(StoreUrl, Duration)>, UserError> {
     let none = settings::Store::default();
     let keep = args.found.as_ref().map_or(&none, |found| &found.file.store).keep()?;
@@ -39,19 +39,19 @@ pub fn store(args: &RunArgs) -> Result<Option<(StoreUrl, Duration)>, UserError> 
     Ok(url.map(|url| (url, keep)))
 }
 
-/// What the configuration says about what is kept.
+/// How long dead letters are kept.
 ///
 /// # Errors
-/// It is not possible.
+/// The settings are impossible.
 pub fn retention(args: &RunArgs) -> Result<Retention, UserError> {
     let none = DeskSettings::default();
     Retention::new(args.found.as_ref().map_or(&none, |found| &found.file.desk))
 }
 
-/// Whether the alerts are possible.
+/// Checks the settings of alerts.
 ///
 /// # Errors
-/// What is wrong with their settings.
+/// They are impossible.
 fn check_alerts(args: &RunArgs) -> Result<(), UserError> {
     let Some(settings) = alert_settings(args) else { return Ok(()) };
     Thresholds::new(settings)?;
@@ -62,7 +62,7 @@ fn check_alerts(args: &RunArgs) -> Result<(), UserError> {
     Ok(())
 }
 
-/// The settings of alerts, where there is a file.
+/// The settings of alerts, if there is a file.
 pub fn alert_settings(args: &RunArgs) -> Option<&AlertSettings> {
     args.found.as_ref().map(|found| &found.file.alerts)
 }

@@ -14,7 +14,7 @@ use kafka::headers::{self, Origin};
 use kafka::raw::TimestampType;
 use sandbox::Plugin;
 use sandbox::call::Outside;
-use sandbox::capture::{Canned, Capture, Captured, Line, Seen};
+use sandbox::capture::{Answers, Capture, Captured, Line, Seen};
 use sandbox::cause::Cause;
 use sandbox::engine::Engines;
 use sandbox::file::PluginFile;
@@ -66,7 +66,7 @@ pub struct Run {
 }
 
 impl DryRun {
-    /// Loads a plugin as it would run, with `answer` for each of its requests.
+    /// Loads a plugin as it would run. `answers` are for [`Outside::Captured`].
     ///
     /// # Errors
     /// See [`Subscriber::load`].
@@ -74,21 +74,21 @@ impl DryRun {
         path: &Path,
         settings: Option<&PluginSettings>,
         engines: &Engines,
-        answer: Canned,
+        answers: Answers,
     ) -> Result<Self, UserError> {
-        Self::of(PluginFile::read(path, engines)?, |_| settings, answer).await
+        Self::of(PluginFile::read(path, engines)?, |_| settings, answers).await
     }
 
-    /// Likewise, of a file that was read; `settings` are looked up by the name that the plugin gives itself.
+    /// Loads a file that was read. Its settings are looked up by the plugin's own name.
     ///
     /// # Errors
     /// See [`Subscriber::of`].
     pub async fn of<'a>(
         file: PluginFile,
         settings: impl FnOnce(&str) -> Option<&'a PluginSettings>,
-        answer: Canned,
+        answers: Answers,
     ) -> Result<Self, UserError> {
-        let outside = Outside::Captured(Arc::new(answer));
+        let outside = Outside::Captured(Arc::new(answers));
         Subscriber::of(file, settings, outside).await.map(Self)
     }
 

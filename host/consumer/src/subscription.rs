@@ -340,7 +340,7 @@ mod tests {
     fn the_example_of_the_guide_is_possible() {
         let guide = include_str!("../../../docs/guides/retries.md");
         let example = guide.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```"));
-        let file = File::parse(example.expect("an example").0).expect("a file");
+        let file = File::parse(example.expect("an example").0, &[]).expect("a file");
         let listed = Subscription::new(described(), file.plugins.first()).expect("possible");
         assert_eq!(listed.policy.rules().len(), 4);
         let smtp = listed.policy.ruling("smtp-421", false);

@@ -9,6 +9,7 @@ use std::{env, fs};
 
 // What the coverage reports to.
 use libfuzzer_sys as _;
+use sandbox::capabilities;
 use settings::reference;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -64,7 +65,7 @@ fn main() {
     for (name, text) in OTHERS {
         write(&format!("component/{name}"), &wat::parse_str(text).expect(name));
     }
-    let template = reference::template("");
+    let template = reference::template("", &capabilities::extensions());
     write("config/reference", uncommented(&template).as_bytes());
     write("config.dict", dictionary(&template).as_bytes());
 }

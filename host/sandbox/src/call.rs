@@ -1,58 +1,102 @@
-//! What a plugin can see and use up during one call.
+//! What a plugin can see and use during one call.
 
 use std::sync::Arc;
 
 use effects::{Calls, Digest, Effects, Key};
+use http::Extensions;
 use parking_lot::Mutex;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::capabilities::http::{End, Hooks, Session};
-use crate::capabilities::mail::mailer::Mailer;
-use crate::capture::Canned;
+use crate::call_end::EndSignal;
+use crate::capture::Answers;
 use crate::engine::TICK;
 use crate::grants::Grants;
 use crate::limits::{Exceeded, MAX_HANDLES, MAX_RANDOM, Memory};
 use crate::output::{Output, Place};
 
-/// Where what a plugin does goes. This decides alone: who captures has nothing to send with.
+/// Where the effects of a plugin go. There is no other switch: a dry run has nothing to send with.
 #[derive(Clone)]
 pub enum Outside {
-    /// Out, through these.
+    /// They are performed, through these services.
     Sent(Arc<Services>),
-    /// Nowhere: it is captured, and requests are answered with this.
-    Captured(Arc<Canned>),
+    /// They are captured, and capabilities give these answers.
+    Captured(Arc<Answers>),
 }
 
-/// The host's side of the contract's imports.
+impl Outside {
+    /// The services, where effects are performed.
+    pub fn services(&self) -> Option<&Arc<Services>> {
+        match self {
+            Self::Sent(services) => Some(services),
+            Self::Captured(_) => None,
+        }
+    }
+}
+
+/// The host's side of capabilities.
 pub struct Services {
-    /// Sends e-mail; None only logs it.
-    pub mailer: Option<Arc<Mailer>>,
-    /// Performs what plugins do to the outside world.
+    /// Performs effects.
     pub effects: Effects,
+    /// What capabilities share with the rest of the host, such as the client of the mail server, each by its type.
+    pub shared: Extensions,
 }
 
-/// The largest set of HTTP headers that a guest may make, in bytes of the host's memory.
-const FIELDS: usize = 32 << 10;
+impl Services {
+    /// Services with nothing shared.
+    pub fn new(effects: Effects) -> Self {
+        Self { effects, shared: Extensions::new() }
+    }
 
-/// A store's data: a call's view of the host.
-pub struct Call {
-    /// None while the plugin describes itself: then nothing is granted.
+    /// Shares a client or the like, if there is one.
+    #[must_use]
+    pub fn with<T: Clone + Send + Sync + 'static>(mut self, shared: Option<T>) -> Self {
+        shared.map(|shared| self.shared.insert(shared));
+        self
+    }
+}
+
+/// What a capability needs of a call. Tasks that outlive a host function take a copy.
+#[derive(Clone)]
+pub struct Context {
+    /// None while the plugin describes itself: nothing is granted then.
     pub outside: Option<Outside>,
-    /// What it may reach and use up.
+    /// The plugin's permissions and limits.
     pub grants: Arc<Grants>,
-    /// What the guest printed last, for the failure's detail.
+    /// The plugin's output. Its last lines explain failures.
     pub output: Output,
+    /// The message's effects, if the plugin can have any.
+    calls: Option<Arc<Mutex<Calls>>>,
+    end: Option<Arc<EndSignal>>,
+}
+
+impl Context {
+    /// The key of the message's next effect with this content.
+    ///
+    /// # Errors
+    /// The plugin cannot have effects ([`crate::capabilities::Grant::has_effects`]); the error ends the call.
+    pub fn effect(&self, digest: Digest) -> wasmtime::Result<Key> {
+        let calls = self.calls.as_ref().ok_or_else(|| wasmtime::Error::msg("effects are not permitted"))?;
+        Ok(calls.lock().next(digest))
+    }
+
+    /// Ends the call; None unless [`crate::capabilities::Grant::signals_end`].
+    pub fn end(&self) -> Option<&Arc<EndSignal>> {
+        self.end.as_ref()
+    }
+}
+
+/// The data of a store: one call's view of the host.
+pub struct Call {
+    /// What capabilities need.
+    pub context: Context,
     exceeded: Option<Exceeded>,
     memory: Memory,
     guest_ticks: u32,
     host_calls: u32,
-    /// Set where the plugin may do something to the outside world.
-    effects: Option<Arc<Mutex<Calls>>>,
-    http: Hooks,
-    http_ctx: WasiHttpCtx,
+    /// The state of capabilities, made on first use: most calls use none.
+    states: Extensions,
     wasi: Option<WasiCtx>,
     table: ResourceTable,
 }
@@ -65,31 +109,27 @@ impl Call {
         grants: Arc<Grants>,
         outside: Option<Outside>,
     ) -> Store<Self> {
-        let limits = grants.limits;
+        let (memory, hand_over) = (grants.limits.memory, grants.limits.hand_over());
+        let output = Output::new(place, grants.limits.log);
         let mut call = Self {
-            output: Output::new(place, limits.log),
-            outside,
-            grants,
+            context: Context { outside, grants, output, calls: None, end: None },
             exceeded: None,
-            memory: Memory::new(limits.memory),
+            memory: Memory::new(memory),
             guest_ticks: 0,
             host_calls: 0,
-            effects: None,
-            http: Hooks::default(),
-            http_ctx: WasiHttpCtx::new(),
+            states: Extensions::new(),
             wasi: None,
             table: ResourceTable::new(),
         };
         call.table.set_max_capacity(MAX_HANDLES);
-        call.http_ctx.set_field_size_limit(FIELDS);
         let mut store = Store::new(engine, call);
         store.limiter(|call| &mut call.memory);
-        store.set_hostcall_fuel(limits.hand_over());
+        store.set_hostcall_fuel(hand_over);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
             let call = context.data_mut();
             call.guest_ticks += 1;
-            if TICK * call.guest_ticks > call.grants.limits.guest_time {
+            if TICK * call.guest_ticks > call.context.grants.limits.guest_time {
                 return Err(call.exceed(Exceeded::GuestTime));
             }
             Ok(UpdateDeadline::Yield(1))
@@ -97,97 +137,80 @@ impl Call {
         store
     }
 
-    /// The limit that the call went over, if any. What it answers after that does not count.
-    pub fn exceeded(&self) -> Option<Exceeded> {
-        self.exceeded.or_else(|| self.output.is_full().then_some(Exceeded::Log))
-    }
-
-    /// Turns to another message, in the same instance.
-    pub fn turn_to(store: &mut Store<Self>, place: Place) {
+    /// Prepares the store of a reused instance for another message.
+    pub fn reset(store: &mut Store<Self>, place: Place) {
         let call = store.data_mut();
-        call.output.turn_to(place);
-        (call.guest_ticks, call.host_calls, call.http.requests) = (0, 0, 0);
+        call.context.output.reset(place);
+        (call.guest_ticks, call.host_calls) = (0, 0);
+        call.states.clear();
         store.set_epoch_deadline(1);
     }
 
-    /// What the instance holds, in bytes.
+    /// Permits effects, those of one message.
+    pub fn permit_effects(&mut self, calls: Calls, signals_end: bool) {
+        self.context.calls = Some(Arc::new(Mutex::new(calls)));
+        self.context.end = signals_end.then(Arc::default);
+    }
+
+    /// A capability's state in this call, and the table of the guest's resources.
+    pub fn state<T: Clone + Send + Sync + 'static>(
+        &mut self,
+        make: impl FnOnce(&Context) -> T,
+    ) -> (&mut T, &mut ResourceTable) {
+        let Self { context, states, table, .. } = self;
+        (states.get_or_insert_with(|| make(context)), table)
+    }
+
+    /// The limit that the call exceeded, if any. Its outcome does not count then.
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.exceeded.or_else(|| self.context.output.is_full().then_some(Exceeded::Log))
+    }
+
+    /// The size of the instance's memory, in bytes.
     pub fn memory(&self) -> usize {
         self.memory.used()
     }
 
-    /// Whether the guest was refused memory; it may have coped.
+    /// Whether the guest was refused memory. It may have coped with that.
     pub fn ran_out_of_memory(&self) -> bool {
         self.memory.ran_out()
     }
 
-    /// Notes the limit that the call went over; the error ends it.
+    /// Records that the call exceeded a limit. The error ends the call.
     pub fn exceed(&mut self, limit: Exceeded) -> wasmtime::Error {
         self.exceeded.get_or_insert(limit);
         wasmtime::Error::msg(limit.code())
     }
 
-    /// Whose effects the next ones are.
-    pub fn effects_of(&mut self, calls: Calls) {
-        let calls = Arc::new(Mutex::new(calls));
-        self.http.session =
-            self.outside.clone().zip(self.grants.http.clone()).map(|(outside, outbound)| Session {
-                outbound,
-                outside,
-                client: self.grants.client.clone(),
-                capture: self.output.capture(),
-                limits: self.grants.limits,
-                calls: Arc::clone(&calls),
-                end: Arc::default(),
-                used: Arc::default(),
-            });
-        self.effects = Some(calls);
-    }
-
-    /// What can end the call from beside it.
-    pub fn end(&self) -> Option<Arc<End>> {
-        self.http.session.as_ref().map(|session| Arc::clone(&session.end))
-    }
-
-    /// The key of the next effect with this content. Where nothing may be done there is no message
-    /// to remember it for.
-    pub fn effect(&mut self, digest: Digest) -> Key {
-        self.effects.get_or_insert_with(|| Arc::new(Mutex::new(Calls::of("", "")))).lock().next(digest)
-    }
-
-    /// Counts a host call.
+    /// Counts a call of a host function.
     ///
     /// # Errors
-    /// It is one too many; the error ends the call.
+    /// It exceeds the limit; the error ends the call.
     pub fn count_host_call(&mut self) -> wasmtime::Result<()> {
         self.host_calls += 1;
-        if self.host_calls > self.grants.limits.host_calls {
+        if self.host_calls > self.context.grants.limits.host_calls {
             return Err(self.exceed(Exceeded::HostCalls));
         }
         Ok(())
     }
 }
 
-impl WasiHttpView for Call {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http_ctx, table: &mut self.table, hooks: &mut self.http }
-    }
-}
-
 impl WasiView for Call {
-    /// Made on first use: most calls never ask. Nothing is granted beside clocks, random numbers,
-    /// output that becomes log lines, and what the configuration lists.
+    /// The context is made on first use, which most calls never do. It grants clocks, random numbers, output that
+    /// becomes log lines, and the environment and directories of `allow`.
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let ctx = self.wasi.get_or_insert_with(|| {
+            let Context { grants, output, .. } = &self.context;
             let mut wasi = WasiCtxBuilder::new();
-            wasi.stdout(self.output.stdout())
-                .stderr(self.output.stderr())
+            wasi.stdout(output.stdout())
+                .stderr(output.stderr())
                 .allow_tcp(false)
                 .allow_udp(false)
                 .allow_ip_name_lookup(false)
                 .max_random_size(MAX_RANDOM);
-            if let Err(error) = self.grants.open(&mut wasi) {
-                self.output
-                    .line(tracing::Level::ERROR, &format!("a directory it may read is gone: {error:#}"));
+            if let Err(error) = grants.open(&mut wasi) {
+                let text = format!("a directory it may read is gone: {error:#}");
+                output.line(tracing::Level::ERROR, &text);
             }
             wasi.build()
         });

@@ -1,101 +1,112 @@
-//! What a plugin would do to the outside world and what it says, written down instead of done.
+//! Dry runs: the effects and the output of a call are captured; nothing is performed.
 
-use std::str::FromStr;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
 
-use base::bytes::Bytes as Written;
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::Extensions;
 use parking_lot::Mutex;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use tracing::Level;
 
-use crate::capabilities::http::client::Answer;
-use crate::capabilities::mail::mailer::{Address, Email};
+use crate::capabilities;
 
-/// How much of one call's effects is kept, in bytes; what is beyond it is only counted.
-const KEPT: usize = 16 << 20;
+/// The maximum size of the captured effects of one call, in bytes. Further effects are only counted.
+const MAX_EFFECTS: usize = 16 << 20;
 
-/// One thing that a plugin would have done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Captured {
-    /// An e-mail.
-    Mail(CapturedMail),
-    /// An HTTP request.
-    Http(CapturedRequest),
+/// The answers that capabilities give in a dry run, each by a type of the capability, such as
+/// [`crate::capabilities::http::Canned`].
+pub type Answers = Extensions;
+
+/// An effect as a dry run captures it. Its JSON is part of the HTTP API and of `host plugin invoke -o json`.
+pub trait Effect: Any + Debug + erased_serde::Serialize + Send + Sync {
+    /// Its kind in a summary: `e-mail`, or `POST https://api.example.com`.
+    fn summary(&self) -> String;
+
+    /// The effect for people: a title, and lines of detail. [`crate::wording`] helps.
+    fn lines(&self) -> Vec<String>;
+
+    /// The memory that it takes, in bytes, approximately.
+    fn size(&self) -> usize;
 }
 
-/// An e-mail as the plugin asked for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CapturedMail {
-    /// The `Message-ID` that it would have.
-    pub id: String,
-    /// `user@domain`, or `name <user@domain>`; the recipients too.
-    pub sender: String,
-    /// `To`.
-    pub to: Vec<String>,
-    /// `Cc`.
-    pub cc: Vec<String>,
-    /// Recipients the others do not see.
-    pub bcc: Vec<String>,
-    /// The one address that it would go to instead, by the configuration.
-    pub redirected_to: Option<String>,
-    /// Where answers would go.
-    pub reply_to: Option<String>,
-    /// One line.
-    pub subject: String,
-    /// The plain text body.
-    pub text: Option<String>,
-    /// The HTML body.
-    pub html: Option<String>,
-    /// Further headers.
-    pub headers: Vec<(String, String)>,
-    /// Its files, without their content.
-    pub attachments: Vec<CapturedFile>,
+erased_serde::serialize_trait_object!(Effect);
+
+/// A captured effect of some capability.
+#[derive(Debug, Clone)]
+pub struct Captured {
+    kind: &'static str,
+    effect: Arc<dyn Effect>,
 }
 
-/// A file that would travel with an e-mail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CapturedFile {
-    /// The name it is offered under.
-    pub name: String,
-    /// A media type.
-    pub content_type: String,
-    /// In bytes.
-    pub size: usize,
+impl Captured {
+    /// An effect of the capability with this name.
+    pub fn new(kind: &'static str, effect: Arc<dyn Effect>) -> Self {
+        Self { kind, effect }
+    }
+
+    /// The effect, if it has this type.
+    pub fn get<T: Effect>(&self) -> Option<&T> {
+        (&*self.effect as &dyn Any).downcast_ref()
+    }
+
+    /// See [`Effect::summary`].
+    pub fn summary(&self) -> String {
+        self.effect.summary()
+    }
+
+    /// See [`Effect::lines`].
+    pub fn lines(&self) -> Vec<String> {
+        self.effect.lines()
+    }
+
+    /// See [`Effect::size`].
+    pub fn size(&self) -> usize {
+        self.effect.size()
+    }
 }
 
-/// A request as the plugin asked for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CapturedRequest {
-    /// In capitals.
-    pub method: String,
-    /// Where to.
-    pub url: String,
-    /// What the plugin set; bytes that are not UTF-8 are replaced.
-    pub headers: Vec<(String, String)>,
-    /// The names of the headers that the host would set in place of the plugin's own: credentials.
-    pub host_headers: Vec<String>,
-    /// None where the method is not an effect, and the plugin gave none.
-    pub idempotency_key: Option<String>,
-    /// All of it.
-    #[serde(serialize_with = "as_json", deserialize_with = "from_json")]
-    pub body: Bytes,
+/// `kind` is the name of the capability. The other fields are those of the effect.
+impl Serialize for Captured {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Tagged<'a> {
+            kind: &'static str,
+            #[serde(flatten)]
+            effect: &'a dyn Effect,
+        }
+        Tagged { kind: self.kind, effect: &*self.effect }.serialize(serializer)
+    }
 }
 
-fn as_json<S: Serializer>(body: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-    Written(body.to_vec()).serialize(serializer)
+impl<'de> Deserialize<'de> for Captured {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Value::deserialize(deserializer)?;
+        let kind = json["kind"].as_str().unwrap_or_default();
+        let capability = capabilities::ALL.iter().find(|capability| capability.name() == kind);
+        let capability =
+            capability.ok_or_else(|| D::Error::custom(format!("unknown kind of effect {kind:?}")))?;
+        capability.effect(json).map(|effect| Self::new(capability.name(), effect)).map_err(D::Error::custom)
+    }
 }
 
-fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-    Written::deserialize(deserializer).map(|body| body.0.into())
+/// Effects are equal if their JSON is.
+impl PartialEq for Captured {
+    fn eq(&self, other: &Self) -> bool {
+        let json = |captured: &Self| serde_json::to_value(captured).ok();
+        json(self).is_some_and(|json_of_self| Some(json_of_self) == json(other))
+    }
 }
+
+impl Eq for Captured {}
 
 /// A line that a plugin logged or printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// How it is logged.
+    /// Its log level.
     #[serde(serialize_with = "name")]
     pub level: Level,
     /// Without control characters.
@@ -106,198 +117,94 @@ fn name<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> 
     serializer.collect_str(&level.as_str().to_ascii_lowercase())
 }
 
-/// What one call would have done, and what it said.
+/// The capture of one call.
 #[derive(Debug, Default)]
 pub struct Capture(Mutex<Seen>);
 
-/// What was captured of a call.
+/// The captured effects and output of a call.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// In the order in which they were asked for.
+    /// In the order of their requests.
     pub effects: Vec<Captured>,
-    /// How many effects there were no room for.
+    /// The number of effects beyond the maximum size.
     pub left_out: usize,
     /// In order.
     pub log: Vec<Line>,
-    /// What the instance held at the end, in bytes.
+    /// The size of the instance's memory at the end, in bytes.
     pub memory: usize,
-    /// Bytes of effects.
-    held: usize,
-    mails: u32,
+    /// The size of the effects, in bytes.
+    size: usize,
+    counts: BTreeMap<&'static str, u32>,
 }
 
 impl Capture {
-    /// All of it so far; nothing is left.
+    /// Takes everything captured so far.
     pub fn take(&self) -> Seen {
         std::mem::take(&mut self.0.lock())
     }
 
-    /// How many e-mails there were.
-    pub(super) fn mails(&self) -> u32 {
-        self.0.lock().mails
+    /// Captures an effect of the capability with this name.
+    pub fn effect(&self, kind: &'static str, effect: Arc<dyn Effect>) {
+        let seen = &mut *self.0.lock();
+        *seen.counts.entry(kind).or_default() += 1;
+        let size = seen.size.saturating_add(effect.size());
+        if size > MAX_EFFECTS {
+            seen.left_out += 1;
+            return;
+        }
+        seen.size = size;
+        seen.effects.push(Captured::new(kind, effect));
     }
 
-    pub(super) fn mail(&self, id: String, email: &Email, redirected_to: Option<String>) {
-        let all = |list: &[Address]| list.iter().map(shown).collect();
-        let attachments = email.attachments.iter().map(|file| CapturedFile {
-            name: file.filename.clone(),
-            content_type: file.content_type.clone(),
-            size: file.content.len(),
-        });
-        self.0.lock().mails += 1;
-        self.keep(Captured::Mail(CapturedMail {
-            id,
-            sender: shown(&email.sender),
-            to: all(&email.to),
-            cc: all(&email.cc),
-            bcc: all(&email.bcc),
-            redirected_to,
-            reply_to: email.reply_to.as_ref().map(shown),
-            subject: email.subject.clone(),
-            text: email.text.clone(),
-            html: email.html.clone(),
-            headers: email.headers.clone(),
-            attachments: attachments.collect(),
-        }));
-    }
-
-    pub(super) fn request(&self, request: CapturedRequest) {
-        self.keep(Captured::Http(request));
+    /// The number of effects of the capability with this name.
+    pub fn count(&self, kind: &str) -> u32 {
+        self.0.lock().counts.get(kind).copied().unwrap_or_default()
     }
 
     pub(super) fn line(&self, level: Level, text: &str) {
         self.0.lock().log.push(Line { level, text: text.to_owned() });
     }
 
-    pub(super) fn holds(&self, memory: usize) {
+    pub(super) fn memory(&self, memory: usize) {
         self.0.lock().memory = memory;
     }
-
-    fn keep(&self, effect: Captured) {
-        let seen = &mut *self.0.lock();
-        let held = seen.held.saturating_add(effect.size());
-        if held > KEPT {
-            seen.left_out += 1;
-            return;
-        }
-        seen.held = held;
-        seen.effects.push(effect);
-    }
 }
 
-impl Captured {
-    /// What it takes to keep it, in bytes, about.
-    pub fn size(&self) -> usize {
-        let pairs = |pairs: &[(String, String)]| {
-            pairs.iter().map(|(name, value)| name.len() + value.len() + 64).sum::<usize>()
-        };
-        let texts = |texts: &[String]| texts.iter().map(|text| text.len() + 32).sum::<usize>();
-        match self {
-            Self::Mail(mail) => {
-                let bodies = mail.text.iter().chain(&mail.html).map(String::len).sum::<usize>();
-                let files = mail.attachments.iter();
-                let files = files.map(|file| file.name.len() + file.content_type.len() + 64).sum::<usize>();
-                let lists = [&mail.to, &mail.cc, &mail.bcc].map(|list| texts(list)).iter().sum::<usize>();
-                mail.subject.len() + bodies + files + lists + pairs(&mail.headers) + 512
-            }
-            Self::Http(request) => request.url.len() + request.body.len() + pairs(&request.headers) + 512,
-        }
-    }
+/// The approximate size of pairs of texts, in bytes.
+pub fn size_of_pairs(pairs: &[(String, String)]) -> usize {
+    pairs.iter().map(|(name, value)| name.len() + value.len() + 64).sum()
 }
 
-fn shown(address: &Address) -> String {
-    match &address.name {
-        Some(name) => format!("{name} <{}>", address.email),
-        None => address.email.clone(),
-    }
-}
-
-/// What every captured request is answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Canned {
-    status: StatusCode,
-    body: Bytes,
-}
-
-impl Default for Canned {
-    fn default() -> Self {
-        Self { status: StatusCode::OK, body: Bytes::from_static(b"{}") }
-    }
-}
-
-impl FromStr for Canned {
-    type Err = String;
-
-    /// Reads `STATUS[:BODY]`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (status, body) = text.split_once(':').map_or((text, None), |(status, body)| (status, Some(body)));
-        let digits = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
-        let status = status.parse().ok().filter(|status| digits && (200..=599).contains(status));
-        let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-        let status = status.ok_or("expected STATUS[:BODY] with a status from 200 to 599, as in 429")?;
-        let body = body.map_or(Self::default().body, |body| Bytes::copy_from_slice(body.as_bytes()));
-        Ok(Self { status, body })
-    }
-}
-
-impl Canned {
-    /// As a server would give it; JSON is called so.
-    pub(super) fn answer(&self) -> Answer {
-        let mut headers = HeaderMap::new();
-        if serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_ok() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        Answer { status: self.status, headers, body: Some(self.body.clone()) }
-    }
+/// The approximate size of texts, in bytes.
+pub fn size_of_texts(texts: &[String]) -> usize {
+    texts.iter().map(|text| text.len() + 32).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn request(size: usize) -> CapturedRequest {
-        CapturedRequest {
-            method: "POST".into(),
-            url: "https://h/".into(),
-            headers: vec![],
-            host_headers: vec![],
-            idempotency_key: None,
-            body: vec![b'x'; size].into(),
-        }
-    }
+    use crate::capabilities::ping::Pinged;
 
     #[test]
-    fn what_is_kept_of_a_call_has_a_bound() {
+    fn captured_effects_have_a_maximum_size() {
         let capture = Capture::default();
         for _ in 0..100 {
-            capture.request(request(1 << 20));
+            capture.effect("ping", Arc::new(Pinged { to: "x".repeat(1 << 20) }));
         }
+        assert_eq!(capture.count("ping"), 100);
         let seen = capture.take();
         assert_eq!((seen.effects.len(), seen.left_out), (15, 85));
         assert_eq!(capture.take().effects, []);
     }
 
     #[test]
-    fn an_answer_is_a_status_and_perhaps_a_body() {
-        let canned = |text: &str| text.parse::<Canned>();
-        assert_eq!(canned("200"), Ok(Canned::default()));
-        let slow = canned("429:slow: down").expect("possible").answer();
-        assert_eq!((slow.status, slow.body), (StatusCode::TOO_MANY_REQUESTS, Some("slow: down".into())));
-        assert!(slow.headers.is_empty());
-        assert_eq!(canned("200:").expect("possible").answer().body, Some(Bytes::new()));
-        assert_eq!(Canned::default().answer().headers["content-type"], "application/json");
-        for wrong in ["", "20", "2000", "+20", "99", "100", "600", ":x", "ok"] {
-            assert!(canned(wrong).is_err(), "{wrong}");
+    fn effects_can_be_written_and_read() {
+        let captured = Captured::new("ping", Arc::new(Pinged { to: "a".into() }));
+        let text = serde_json::to_string(&captured).expect("JSON");
+        assert_eq!(text, r#"{"kind":"ping","to":"a"}"#);
+        assert_eq!(serde_json::from_str::<Captured>(&text).expect("an effect"), captured);
+        for wrong in [r#"{"kind":"pong"}"#, r#"{"kind":"ping"}"#, "{}", "1"] {
+            assert!(serde_json::from_str::<Captured>(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn bodies_are_text_or_hex() {
-        let json = |body: &'static [u8]| {
-            let request = CapturedRequest { body: Bytes::from_static(body), ..request(0) };
-            serde_json::to_value(Captured::Http(request)).expect("JSON")
-        };
-        assert_eq!((&json(b"a")["body"], &json(b"a")["kind"]), (&"a".into(), &"http".into()));
-        assert_eq!(json(b"\xff")["body"]["hex"], "ff");
     }
 }

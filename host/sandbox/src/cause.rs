@@ -1,4 +1,4 @@
-//! Why a delivery failed: what goes into the headers of its next record.
+//! Why a delivery failed. The headers of its next record have it.
 
 use contract::{Failure, Outcome, RetryLater};
 use effects::Interrupted;
@@ -7,14 +7,14 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::call::Call;
-use crate::capabilities::mail::grant::TooMany;
+use crate::call_end::CallEnd;
 use crate::limits::Exceeded;
 
 /// The longest failure code, in bytes.
 pub const MAX_CODE: usize = 64;
 /// The longest detail.
 const MAX_DETAIL: usize = 2 << 10;
-/// How long a message waits while nothing can be written down of what it sends, in milliseconds.
+/// How long a message waits while its effects cannot be recorded, in milliseconds.
 const UNAVAILABLE_WAIT: u64 = 5_000;
 /// The longest backtrace.
 const MAX_BACKTRACE: usize = 4 << 10;
@@ -22,41 +22,41 @@ const MAX_BACKTRACE: usize = 4 << 10;
 /// Why a delivery failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// The kind of failure, in the form that Spring's `kafka_exception-fqcn` has.
+    /// The kind of failure, in the form of Spring's `kafka_exception-fqcn`.
     pub exception: &'static str,
-    /// Short and stable: the name failures are grouped by.
+    /// Short and stable; failures with the same code are counted together.
     pub code: String,
-    /// For a person.
+    /// For people.
     pub detail: String,
-    /// Where in the guest, or empty.
+    /// The place in the guest, or empty.
     pub backtrace: String,
-    /// What it leads to where no rule says otherwise.
+    /// The consequence, unless a rule applies.
     pub leads_to: LeadsTo,
 }
 
-/// What a failure leads to.
+/// The consequence of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeadsTo {
-    /// Another attempt, as the policy has it.
+    /// A retry, by the policy.
     Retry,
-    /// Another delivery after so many milliseconds, that spends no attempt.
+    /// Another delivery after so many milliseconds, without spending an attempt.
     Wait(u64),
     /// A dead letter.
     Reject,
 }
 
 impl LeadsTo {
-    /// The delay that was asked for, in milliseconds.
+    /// The requested delay, in milliseconds.
     pub fn after_ms(self) -> Option<u64> {
         if let Self::Wait(millis) = self { Some(millis) } else { None }
     }
 }
 
 impl Cause {
-    /// Tells failures from what is done or skipped.
+    /// Separates failures from successes.
     ///
     /// # Errors
-    /// It failed: the plugin says so, or gave no outcome.
+    /// The plugin asked for a retry, rejected the message, or gave no outcome.
     pub fn of(outcome: Result<Outcome, Self>) -> Result<Outcome, Self> {
         match outcome? {
             Outcome::Reject(failure) => Err(Self::reject(failure)),
@@ -65,45 +65,44 @@ impl Cause {
         }
     }
 
-    /// The plugin asked for another try.
+    /// The plugin asked for a retry.
     pub fn retry(RetryLater { failure, after_ms }: RetryLater) -> Self {
         let leads_to = after_ms.map_or(LeadsTo::Retry, LeadsTo::Wait);
-        Self::told("consumer.plugin.Retry", failure, leads_to)
+        Self::from_plugin("consumer.plugin.Retry", failure, leads_to)
     }
 
-    /// The plugin gave the message up.
+    /// The plugin rejected the message.
     pub fn reject(failure: Failure) -> Self {
-        Self::told("consumer.plugin.Reject", failure, LeadsTo::Reject)
+        Self::from_plugin("consumer.plugin.Reject", failure, LeadsTo::Reject)
     }
 
-    /// A dead letter of its key came before it, and its key is held.
+    /// The message follows a dead letter with the same key, and the key is held.
     pub fn follows_dead_letter() -> Self {
         let detail = "a message of the same key before it is a dead letter, and the key is held";
         Self::own("consumer.plugin.Held", "follows-dead-letter", detail)
     }
 
-    /// A call that went over a limit.
+    /// The call exceeded a limit.
     pub(super) fn exceeded(limit: Exceeded, call: &Call) -> Self {
-        let cause = Self::own(limit.exception(), limit.code(), &limit.detail(&call.grants.limits));
-        cause.with_said(call)
+        let cause = Self::own(limit.exception(), limit.code(), &limit.detail(&call.context.grants.limits));
+        cause.with_output(call)
     }
 
-    /// Not one outcome for one message.
+    /// The number of outcomes is not that of messages, 1.
     pub(super) fn outcomes(count: usize) -> Self {
         let detail = format!("{count} outcomes for 1 message");
         Self::own("consumer.plugin.Outcome", "wrong-outcome-count", &detail)
     }
 
-    /// What ended a call that gave no outcome.
+    /// The error of a call without an outcome.
     pub(super) fn from_error(error: &wasmtime::Error, call: &Call) -> Self {
         let memory = call.ran_out_of_memory().then_some(Exceeded::Memory);
-        let cause = if let Some(limit) = call.exceeded().or(memory).or_else(|| kept_by_wasmtime(error)) {
+        let cause = if let Some(limit) = call.exceeded().or(memory).or_else(|| wasmtime_limit(error)) {
             return Self::exceeded(limit, call).with_backtrace(error);
+        } else if let Some(end) = error.downcast_ref::<CallEnd>() {
+            return Self::of_end(end, call);
         } else if let Some(interrupted) = error.downcast_ref() {
             return Self::interrupted(interrupted);
-        } else if let Some(too_many) = error.downcast_ref::<TooMany>() {
-            let cause = Self::own("consumer.plugin.Effect", "too-many-mails", &too_many.to_string());
-            return Self { leads_to: LeadsTo::Wait(too_many.millis()), ..cause };
         } else if let Some(I32Exit(status)) = error.downcast_ref() {
             let detail = format!("the plugin ended itself with status {status}");
             Self::own("consumer.plugin.Exit", "exit", &detail)
@@ -116,7 +115,19 @@ impl Cause {
                 None => Self::own("consumer.plugin.Trap", "trap", &error.root_cause().to_string()),
             }
         };
-        cause.with_said(call).with_backtrace(error)
+        cause.with_output(call).with_backtrace(error)
+    }
+
+    /// The host ended the call.
+    fn of_end(end: &CallEnd, call: &Call) -> Self {
+        match end {
+            CallEnd::Exceeded(limit) => Self::exceeded(*limit, call),
+            CallEnd::Effect(interrupted) => Self::interrupted(interrupted),
+            CallEnd::Wait(wait) => {
+                let cause = Self::own("consumer.plugin.Effect", wait.code, &wait.detail);
+                Self { leads_to: LeadsTo::Wait(wait.millis()), ..cause }
+            }
+        }
     }
 
     fn interrupted(interrupted: &Interrupted) -> Self {
@@ -127,11 +138,11 @@ impl Cause {
         Self { leads_to, ..Self::own("consumer.plugin.Effect", code, &interrupted.to_string()) }
     }
 
-    /// With what the guest printed last, which often says why.
-    fn with_said(mut self, call: &Call) -> Self {
-        let said = call.output.last_errors();
-        if !said.is_empty() {
-            self.detail = cut(format!("{}: {said}", self.detail), MAX_DETAIL);
+    /// Adds the guest's last lines to the detail. They often explain the failure.
+    fn with_output(mut self, call: &Call) -> Self {
+        let lines = call.context.output.last_errors();
+        if !lines.is_empty() {
+            self.detail = cut(format!("{}: {lines}", self.detail), MAX_DETAIL);
         }
         self
     }
@@ -143,7 +154,7 @@ impl Cause {
         self
     }
 
-    fn told(exception: &'static str, failure: Failure, leads_to: LeadsTo) -> Self {
+    fn from_plugin(exception: &'static str, failure: Failure, leads_to: LeadsTo) -> Self {
         let code =
             if failure.code.is_empty() { "unspecified".to_owned() } else { cut(failure.code, MAX_CODE) };
         Self { exception, code, detail: cut(failure.detail, MAX_DETAIL), backtrace: String::new(), leads_to }
@@ -160,9 +171,9 @@ impl Cause {
     }
 }
 
-/// The limits that wasmtime keeps; for two of them it has no type, only words. A backtrace shows the guest
-/// in the middle of a host call, without one it had returned its outcome.
-fn kept_by_wasmtime(error: &wasmtime::Error) -> Option<Exceeded> {
+/// A limit that wasmtime enforces. Two of them have no type, only a text. With a backtrace the guest was in a host
+/// call; without one it was returning its outcome.
+fn wasmtime_limit(error: &wasmtime::Error) -> Option<Exceeded> {
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
         return Some(Exceeded::Handles);
     }
@@ -183,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_plugin_says_is_bounded() {
+    fn code_and_detail_of_a_plugin_are_cut() {
         let failure = Failure { code: "가".repeat(100), detail: "x".repeat(10_000) };
         let cause = Cause::retry(RetryLater { failure, after_ms: None });
         assert_eq!((cause.code.len(), cause.detail.len()), (63, MAX_DETAIL));

@@ -8,26 +8,25 @@ use wasmtime::{
     Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-/// How often a guest can be interrupted.
+/// The interval at which guests can be interrupted.
 pub const TICK: Duration = Duration::from_millis(10);
 
-/// What one instance may take from the pool; Rust components come with two or three shim
-/// instances and as many small tables.
+/// The share of one instance in the pool. Rust components have two or three shim instances and as many small tables.
 const CORE_INSTANCES_PER_CALL: u32 = 8;
 const TABLES_PER_CALL: u32 = 8;
 const MEMORIES_PER_CALL: u32 = 2;
 
-/// One engine with pooled instances, and one on demand for components that do not fit the pool.
-/// A thread advances both engines' epochs for as long as they live.
+/// Two engines: one with pooled instances, and one with instances on demand for components that do not fit the pool.
+/// A thread advances the epochs of both while they live.
 pub struct Engines {
-    /// Instances come from a pool and go back to it.
+    /// Instances come from a pool.
     pub pooled: Engine,
     /// Every instance is mapped anew.
     pub on_demand: Engine,
 }
 
 impl Engines {
-    /// Engines for up to `calls` calls at a time, each with one memory of at most `memory` bytes.
+    /// Engines for up to `calls` concurrent calls, each with one memory of at most `memory` bytes.
     ///
     /// # Errors
     /// The pool's address space cannot be reserved, or the cache directory is not usable.
@@ -35,7 +34,7 @@ impl Engines {
         Self::with_cache(calls, memory, cache()?)
     }
 
-    /// Likewise, with this cache or none.
+    /// [`Engines::new`] with this cache, or none.
     ///
     /// # Errors
     /// The pool's address space cannot be reserved.
@@ -54,8 +53,8 @@ fn base(cache: Option<Cache>) -> Config {
     config
 }
 
-/// Measured: clearing what a call touched by hand is cheaper than giving the pages back to the
-/// kernel, as long as guests are linked with small stacks and a small memory.
+/// Measured: clearing touched pages is cheaper than returning them to the kernel, if guests are linked with small
+/// stacks and a small memory.
 fn pool(calls: u32, memory: usize) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
@@ -69,8 +68,8 @@ fn pool(calls: u32, memory: usize) -> PoolingAllocationConfig {
     pool
 }
 
-/// Compiled components are kept, because a JavaScript or Python one takes many seconds to compile.
-/// The directory is the user's own: whoever can write there can run code as the host.
+/// Compiled components are cached, because JavaScript and Python components take many seconds to compile. The
+/// directory must be the user's own: write access to it permits running code as the host.
 fn cache() -> wasmtime::Result<Option<Cache>> {
     let Some(directory) = cache_directory() else { return Ok(None) };
     let mut config = CacheConfig::new();
@@ -91,7 +90,7 @@ fn cache_directory() -> Option<PathBuf> {
     }
 }
 
-/// Makes the directory, or checks that it is ours alone.
+/// Makes the directory, or checks that no other user can write to it.
 fn private_directory(directory: &std::path::Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;

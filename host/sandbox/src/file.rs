@@ -1,4 +1,4 @@
-//! A plugin's file: what can be said of it before it is asked anything.
+//! A plugin's file, and what can be checked before the plugin is called.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,40 +12,41 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::call::Call;
+use crate::capabilities::{self, Capability};
 use crate::engine::Engines;
 use crate::grants::Grants;
 use crate::imports;
 use crate::output::{At, Place};
 
-/// Packages a plugin may import beside the contract.
+/// The packages of WASI that a plugin may import.
 const WASI: [&str; 6] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
 
-/// What helps a plugin of another contract.
+/// Help for a plugin of another contract.
 const REBUILD: &str = "build it against this host's wit/, or run it with the host it was built for";
-/// What helps a damaged file.
+/// Help for a damaged file.
 const AGAIN: &str = "the file is damaged or cut off: build or copy it again";
 
-/// A component that may be a plugin, compiled.
+/// A compiled component that may be a plugin.
 pub struct PluginFile {
     pub(crate) path: PathBuf,
-    /// In bytes.
+    /// The size of the file, in bytes.
     pub size: usize,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
-    /// The names of what it imports.
+    /// The names of its imports.
     pub imports: Vec<String>,
-    /// The names of what it exports.
+    /// The names of its exports.
     pub exports: Vec<String>,
     pub(crate) engine: Engine,
     component: Component,
 }
 
 impl PluginFile {
-    /// Reads and compiles it, or takes it from the cache.
+    /// Reads and compiles a file. Compiled components may come from a cache.
     ///
     /// # Errors
-    /// It cannot be read, or is no component.
+    /// The file cannot be read, or is no component.
     pub fn read(path: &Path, engines: &Engines) -> Result<Self, UserError> {
         let at = |what: String| UserError::usage(format!("{}: {what}", path.display()));
         let bytes = std::fs::read(path).map_err(|error| {
@@ -55,10 +56,10 @@ impl PluginFile {
         Self::from_bytes(path, &bytes, engines)
     }
 
-    /// Likewise, for the bytes that were read from `path`.
+    /// Compiles the content of the file `path`.
     ///
     /// # Errors
-    /// They are no component.
+    /// It is no component.
     pub fn from_bytes(path: &Path, bytes: &[u8], engines: &Engines) -> Result<Self, UserError> {
         let at = |what: String| UserError::usage(format!("{}: {what}", path.display()));
         check_kind(bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
@@ -76,10 +77,10 @@ impl PluginFile {
         })
     }
 
-    /// Whether it speaks this host's contract and imports nothing that this host does not know.
+    /// Checks that it implements this host's contract and has no unknown imports.
     ///
     /// # Errors
-    /// What it lacks, or has too much.
+    /// It implements another contract or none, or has an unknown import.
     pub fn check(&self) -> Result<(), UserError> {
         if let Some(version) = self.contracts().into_iter().find(|version| !contract::speaks(version)) {
             let what = format!("contract {version}, but this host speaks {VERSIONS}");
@@ -98,10 +99,10 @@ impl PluginFile {
             ))
     }
 
-    /// Whether it is a plugin at all, of whatever version of the contract.
+    /// Checks that it is a plugin, of any version of the contract.
     ///
     /// # Errors
-    /// What it lacks.
+    /// It lacks an export.
     pub fn check_exports(&self) -> Result<(), UserError> {
         for wanted in ["handler", "lifecycle"] {
             let exported = self.exports.iter().any(|name| name.starts_with(&format!("{PACKAGE}/{wanted}@")));
@@ -114,26 +115,21 @@ impl PluginFile {
         Ok(())
     }
 
-    /// The versions of the contract that it names; one, unless something went wrong.
+    /// The versions of the contract among its imports and exports; one, unless the build went wrong.
     pub fn contracts(&self) -> BTreeSet<&str> {
         let names = self.exports.iter().chain(&self.imports).filter_map(|name| package(name));
         names.filter(|(package, _)| *package == PACKAGE).map(|(_, version)| version).collect()
     }
 
-    /// Whether it imports `mail`.
-    pub fn wants_mail(&self) -> bool {
-        self.imports.iter().any(|name| name.starts_with("consumer:plugin/mail@"))
+    /// The capabilities that it wants.
+    pub fn wants(&self) -> Vec<&'static dyn Capability> {
+        capabilities::wanted(&self.imports)
     }
 
-    /// Whether it sends HTTP requests.
-    pub fn wants_http(&self) -> bool {
-        self.imports.iter().any(|name| name.starts_with("wasi:http/outgoing-handler@"))
-    }
-
-    /// Gives it what it imports.
+    /// Links its imports.
     ///
     /// # Errors
-    /// It needs an import of another type.
+    /// An import has another type.
     pub fn link(&self) -> Result<Linked<Call>, UserError> {
         let link = || {
             let mut linker = Linker::new(&self.engine);
@@ -145,10 +141,10 @@ impl PluginFile {
         })
     }
 
-    /// Asks it what it is, with nothing granted.
+    /// Lets the plugin describe itself, with nothing granted.
     ///
     /// # Errors
-    /// It has no answer.
+    /// It traps, or takes too long.
     pub async fn describe(&self, component: &Linked<Call>) -> Result<Description, UserError> {
         let name = self.path.file_stem().map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy());
         let place = Place { plugin: name.into(), at: At::Nowhere };
@@ -164,12 +160,12 @@ impl PluginFile {
         Err(self.wrong(what).help("`describe` runs with nothing granted; ask whoever wrote the plugin"))
     }
 
-    /// Where it was read from.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it describes is not possible.
+    /// The error of an impossible description.
     pub fn described_wrongly(&self, what: &str, settings: Option<&PluginSettings>) -> UserError {
         described_wrongly(&self.path, what, settings)
     }
@@ -179,7 +175,7 @@ impl PluginFile {
     }
 }
 
-/// What the plugin in this file describes is not possible.
+/// The error of an impossible description by the plugin in this file.
 pub fn described_wrongly(path: &Path, what: &str, settings: Option<&PluginSettings>) -> UserError {
     let help = match settings {
         Some(_) => "this is what the plugin's `describe` returns, below what its [[plugin]] says",
@@ -199,7 +195,7 @@ fn check_kind(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
     }
 }
 
-/// A component that does not fit the pool's sizes runs on demand.
+/// A component that does not fit the pool gets its instances on demand.
 fn compile(bytes: &[u8], engines: &Engines) -> wasmtime::Result<(Engine, Component)> {
     match Component::from_binary(&engines.pooled, bytes) {
         Ok(component) => Ok((engines.pooled.clone(), component)),
@@ -208,14 +204,11 @@ fn compile(bytes: &[u8], engines: &Engines) -> wasmtime::Result<(Engine, Compone
 }
 
 fn is_known(import: &str) -> bool {
-    let is_http = ["wasi:http/types@0.2.", "wasi:http/outgoing-handler@0.2."]
-        .iter()
-        .any(|name| import.starts_with(name));
-    is_http
-        || package(import).is_some_and(|(package, version)| {
-            (package == PACKAGE && contract::speaks(version))
-                || (WASI.contains(&package) && version.starts_with("0.2."))
-        })
+    match package(import) {
+        Some((PACKAGE, version)) => contract::speaks(version),
+        Some((package, version)) if WASI.contains(&package) => version.starts_with("0.2."),
+        _ => capabilities::provide(import),
+    }
 }
 
 /// `a:b/c@1.2.3` is package `a:b`, version `1.2.3`.

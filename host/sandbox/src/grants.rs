@@ -1,64 +1,65 @@
-//! What one plugin may reach: nothing, unless its configuration lists it.
+//! The permissions of one plugin: none, unless its settings list them.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::error::UserError;
-use ipnet::IpNet;
 use settings::plugin::Unsettled;
-use settings::{Allow, MailSettings, PluginSettings};
+use settings::{Allow, PluginSettings};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use crate::capabilities::http::Outbound;
-use crate::capabilities::http::client::Client;
-use crate::capabilities::http::credentials::Credentials;
-use crate::capabilities::mail::grant::MailGrant;
+use crate::call::Services;
+use crate::capabilities::{self, Capability, Grant, GrantRequest};
 use crate::limits::Limits;
 
-/// What one plugin was granted, ready to be asked.
+/// The permissions and limits of one plugin.
 #[derive(Debug, Default)]
 pub struct Grants {
-    /// Values of its configuration.
+    /// The values of its configuration.
     pub config: HashMap<String, String>,
-    /// Whether it may send e-mail, and which.
-    pub mail: Option<Arc<MailGrant>>,
-    /// Where it may send HTTP requests.
-    pub http: Option<Arc<Outbound>>,
-    /// What sends them; None until they are to be sent.
-    pub client: Option<Client>,
-    /// What becomes of an effect that may have happened.
+    /// What happens to an effect that is in doubt.
     pub unsettled: Unsettled,
-    /// What one of its calls may use up.
+    /// The limits of one call.
     pub limits: Limits,
-    networks: Vec<IpNet>,
+    /// What capabilities granted, by their names.
+    capabilities: Vec<(&'static str, Arc<dyn Grant>)>,
     environment: Vec<(String, String)>,
     directories: Vec<PathBuf>,
 }
 
 impl Grants {
-    /// What the configuration says of the plugin. Without a configuration file, whoever gives a
-    /// plugin and a mail server on the command line means one for the other.
+    /// The permissions that these settings give. `services` are those of the host where effects are performed.
     ///
     /// # Errors
-    /// What is not possible, or is not there.
-    pub fn new(settings: Option<&PluginSettings>) -> Result<Self, UserError> {
-        let Some(settings) = settings else {
-            return Ok(Self { mail: Some(Arc::default()), ..Self::default() });
+    /// Settings are impossible, or refer to something that is missing.
+    pub fn new(settings: Option<&PluginSettings>, services: Option<&Services>) -> Result<Self, UserError> {
+        let mut grants = match settings {
+            Some(settings) => Self::without_capabilities(settings)?,
+            None => Self::default(),
         };
+        let sections = settings.map(|settings| &settings.sections).cloned().unwrap_or_default();
+        for capability in capabilities::ALL {
+            let words = capabilities::words(*capability, settings);
+            let request = GrantRequest { words, sections: &sections, services };
+            let grant = capability.grant(&request)?;
+            grants.capabilities.extend(grant.map(|grant| (capability.name(), grant)));
+        }
+        Ok(grants)
+    }
+
+    fn without_capabilities(settings: &PluginSettings) -> Result<Self, UserError> {
         let mut grants =
             Self { limits: Limits::new(&settings.limits).map_err(UserError::usage)?, ..Self::default() };
         grants.unsettled = settings.unsettled.unwrap_or_default();
         for (key, value) in &settings.config {
             grants.config.insert(key.clone(), value.read(&format!("plugin.config.{key}"))?);
         }
-        let (mut targets, mut networks) = (Vec::new(), Vec::new());
         for allow in &settings.allow {
             match allow {
-                Allow::Mail => grants.mail = Some(Arc::new(MailGrant::new(&settings.mail))),
-                Allow::Http(target) => targets.push(target.clone()),
-                Allow::Network(network) => networks.push(*network),
-                // One that is not set is not there for the plugin either.
+                Allow::Word(_) => {}
+                // A variable that is not set does not exist for the plugin either.
                 Allow::Env(name) => {
                     grants.environment.extend(std::env::var(name).ok().map(|value| (name.clone(), value)));
                 }
@@ -71,40 +72,27 @@ impl Grants {
                 }
             }
         }
-        if !targets.is_empty() {
-            let credentials = Credentials::all(&settings.http, &targets)?;
-            grants.http = Some(Arc::new(Outbound::new(targets, credentials)));
-            grants.networks = networks;
-        } else if !settings.http.is_empty() {
-            let what = "plugin.http is for requests, and `allow` lists no URL";
-            return Err(UserError::usage(what).help("add the URL to the plugin's `allow`"));
-        } else if !networks.is_empty() {
-            let what = "`allow` lists a network, but no URL whose host may be there";
-            return Err(UserError::usage(what).help("add the URL to the plugin's `allow`"));
-        }
-        if grants.mail.is_none() && settings.mail != MailSettings::default() {
-            let what =
-                "plugin.mail says which e-mails may be sent, and `mail` is not in the plugin's `allow`";
-            return Err(UserError::usage(what).help("write allow = [\"mail\"], or take [plugin.mail] out"));
-        }
         Ok(grants)
     }
 
-    /// Gives its requests what sends them.
-    ///
-    /// # Errors
-    /// TLS cannot be set up.
-    pub fn connect(&mut self) -> Result<(), UserError> {
-        if self.http.is_some() {
-            self.client = Some(Client::new(self.networks.clone())?);
-        }
-        Ok(())
+    /// The grant of a capability, for the capability itself.
+    pub fn get<T: Grant>(&self) -> Option<Arc<T>> {
+        self.capabilities.iter().find_map(|(_, grant)| {
+            let grant: Arc<dyn Any + Send + Sync> = Arc::<dyn Grant>::clone(grant);
+            grant.downcast().ok()
+        })
     }
 
-    /// Adds the environment and the directories, each under its own path.
+    /// The grant of a capability.
+    pub fn of(&self, capability: &dyn Capability) -> Option<&dyn Grant> {
+        let name = capability.name();
+        self.capabilities.iter().find(|(other, _)| *other == name).map(|(_, grant)| &**grant)
+    }
+
+    /// Adds the environment, and the directories under their own paths.
     ///
     /// # Errors
-    /// A directory that is there no more.
+    /// A directory no longer exists.
     pub fn open(&self, wasi: &mut WasiCtxBuilder) -> wasmtime::Result<()> {
         wasi.envs(&self.environment);
         for path in &self.directories {
@@ -117,22 +105,27 @@ impl Grants {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities::mail::MailGrant;
+
+    fn grants(allow: Vec<Allow>) -> Result<Grants, UserError> {
+        Grants::new(Some(&PluginSettings { allow, ..PluginSettings::default() }), None)
+    }
 
     #[test]
-    fn what_is_not_listed_is_not_granted() {
-        let grants = Grants::new(Some(&PluginSettings::default())).expect("grants");
-        assert!(grants.mail.is_none() && grants.environment.is_empty() && grants.directories.is_empty());
+    fn nothing_is_granted_unless_listed() {
+        let none = grants(vec![]).expect("grants");
+        assert!(none.capabilities.is_empty() && none.environment.is_empty() && none.directories.is_empty());
         let allow = vec![Allow::Env("HOST_TEST_NO_SUCH_VARIABLE".into()), Allow::Env("PATH".into())];
-        let grants =
-            Grants::new(Some(&PluginSettings { allow, ..PluginSettings::default() })).expect("grants");
-        assert_eq!(grants.environment, [("PATH".to_owned(), std::env::var("PATH").expect("a path"))]);
-        let mail = MailSettings { senders: Some(vec![]), ..MailSettings::default() };
-        let refused = Grants::new(Some(&PluginSettings { mail, ..PluginSettings::default() }));
-        assert!(
-            refused.expect_err("no `mail`").to_string().contains("`mail` is not in the plugin's `allow`")
-        );
-        let allow = vec![Allow::Directory("/no/such/directory".into())];
-        let refused = Grants::new(Some(&PluginSettings { allow, ..PluginSettings::default() }));
-        assert!(refused.expect_err("not there").to_string().contains("/no/such/directory"));
+        let listed = grants(allow).expect("grants");
+        assert_eq!(listed.environment, [("PATH".to_owned(), std::env::var("PATH").expect("a path"))]);
+        let refused = grants(vec![Allow::Directory("/no/such/directory".into())]);
+        assert!(refused.expect_err("missing").to_string().contains("/no/such/directory"));
+    }
+
+    #[test]
+    fn a_capability_finds_its_own_grant() {
+        let granted = grants(vec![Allow::Word("mail".into())]).expect("grants");
+        assert!(granted.get::<MailGrant>().is_some() && granted.of(&capabilities::mail::Mail).is_some());
+        assert!(granted.of(&capabilities::http::Http).is_none());
     }
 }

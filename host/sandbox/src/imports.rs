@@ -1,4 +1,4 @@
-//! What every plugin may import, as the host provides it.
+//! The imports of plugins, as the host provides them.
 
 use std::fmt::Write as _;
 
@@ -10,22 +10,21 @@ use crate::call::Call;
 use crate::capabilities;
 use crate::limits::Exceeded;
 
-/// Links everything a plugin may import. WASI is always linked, because Rust, JavaScript and
-/// Python components import all of it; over its empty context it denies on call.
+/// Provides every import that a plugin may have. All of WASI is always provided, because Rust, JavaScript and Python
+/// components import all of it; with its empty context it denies at the call.
 ///
 /// # Errors
-/// Two definitions of one import.
+/// An import is defined twice.
 pub fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     contract::link(linker)?;
-    capabilities::http::link(linker)?;
-    capabilities::mail::link(linker)
+    capabilities::ALL.iter().try_for_each(|capability| capability.link(linker))
 }
 
 impl Imports for Call {
     fn config(&mut self, key: &str) -> wasmtime::Result<Option<String>> {
         self.count_host_call()?;
-        Ok(self.grants.config.get(key).cloned())
+        Ok(self.context.grants.config.get(key).cloned())
     }
 
     fn log(
@@ -45,7 +44,7 @@ impl Imports for Call {
             GuestLevel::Warn => Level::WARN,
             GuestLevel::Error => Level::ERROR,
         };
-        self.output.line(level, &text);
-        if self.output.is_full() { Err(self.exceed(Exceeded::Log)) } else { Ok(()) }
+        self.context.output.line(level, &text);
+        if self.context.output.is_full() { Err(self.exceed(Exceeded::Log)) } else { Ok(()) }
     }
 }

@@ -1,4 +1,4 @@
-//! Instances that are used again.
+//! Instances for reuse.
 
 use contract::Guest;
 use parking_lot::Mutex;
@@ -8,19 +8,18 @@ use wasmtime::Store;
 use crate::call::Call;
 use crate::grants::Grants;
 
-/// How many messages an instance handles before it is replaced, so that what it leaks or remembers
-/// has an end. Replacing one costs about 10 us.
-const CALLS: u32 = 1000;
+/// The number of messages of an instance before it is replaced, which bounds leaks. A replacement costs about 10 µs.
+const MAX_CALLS: u32 = 1000;
 
 /// An instance with its store.
 pub(super) struct Instance {
     pub(super) store: Store<Call>,
     pub(super) guest: Guest,
-    /// How many messages it has handled.
+    /// The number of messages that it has handled.
     pub(super) calls: u32,
 }
 
-/// The instances of one plugin that wait for a message: as many at most as had one at the same time.
+/// The idle instances of one plugin, at most as many as were in use at the same time.
 pub(super) struct InstancePool {
     isolation: Isolation,
     waiting: Mutex<Vec<Instance>>,
@@ -35,7 +34,7 @@ impl InstancePool {
         self.isolation
     }
 
-    /// The one that was used last: its memory is the warmest.
+    /// The instance used last, whose memory is in the caches.
     pub(super) fn take(&self) -> Option<Instance> {
         match self.isolation {
             Isolation::Message => None,
@@ -43,9 +42,10 @@ impl InstancePool {
         }
     }
 
-    /// Keeps it, unless it has had its messages or half of the memory it may have.
+    /// Keeps the instance, unless it has handled its number of messages or uses half of its maximum memory.
     pub(super) fn give_back(&self, instance: Instance, grants: &Grants) {
-        let is_good = instance.calls < CALLS && instance.store.data().memory() <= grants.limits.memory / 2;
+        let is_good =
+            instance.calls < MAX_CALLS && instance.store.data().memory() <= grants.limits.memory / 2;
         if self.isolation == Isolation::Instance && is_good {
             self.waiting.lock().push(instance);
         }

@@ -1,6 +1,7 @@
-//! Plugins in their sandbox: a component that implements the contract, its limits, and what it may reach.
+//! Plugins in their sandbox: components that implement the contract, their limits, and their capabilities.
 
 pub mod call;
+pub mod call_end;
 pub mod capabilities;
 pub mod capture;
 pub mod cause;
@@ -23,53 +24,54 @@ use settings::plugin::Isolation;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 
 use self::call::{Call, Outside};
-use self::capabilities::http::Ended;
+use self::call_end::CallEnd;
+use self::capabilities::Capability;
 use self::cause::Cause;
 use self::grants::Grants;
 use self::instance_pool::{Instance, InstancePool};
 use self::limits::Exceeded;
 use self::output::Place;
 
-/// How long a call waits before it asks a full pool again.
+/// How long a call waits before it tries again to get an instance from a full pool.
 const POOL_WAIT: Duration = Duration::from_millis(1);
 
 /// A loaded plugin.
 pub struct Plugin {
-    /// As it calls itself.
+    /// Its own name.
     pub name: Arc<str>,
     /// name@version.
     pub label: String,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
+    /// The capabilities that it imports.
+    pub wants: Vec<&'static dyn Capability>,
+    /// Its permissions and limits.
+    pub grants: Arc<Grants>,
     engine: Engine,
     component: Linked<Call>,
-    /// Whether it imports `mail`.
-    pub wants_mail: bool,
-    /// Whether it imports `wasi:http`.
-    pub wants_http: bool,
-    /// What it may reach and use up.
-    pub grants: Arc<Grants>,
     outside: Outside,
+    has_effects: bool,
+    signals_end: bool,
     pool: InstancePool,
 }
 
 impl Plugin {
-    /// Gives one message of this consumer group to an instance: a fresh one, or one from the pool.
+    /// Passes one message of this consumer group to an instance: a fresh one, or one from the pool.
     ///
     /// # Errors
-    /// The plugin gave no outcome: it trapped, took too long or too much.
+    /// There is no outcome: the plugin trapped or exceeded a limit, or the host ended the call.
     pub async fn handle(&self, group: &str, message: Message<'_>, place: Place) -> Result<Outcome, Cause> {
         let (mut store, pooled) = match self.pool.take() {
             Some(Instance { mut store, guest, calls }) => {
-                Call::turn_to(&mut store, place);
+                Call::reset(&mut store, place);
                 (store, Some((guest, calls)))
             }
             None => (self.store(place), None),
         };
-        if self.has_effects() {
-            store.data_mut().effects_of(Calls::of(group, message.id));
+        if self.has_effects {
+            store.data_mut().permit_effects(Calls::of(group, message.id), self.signals_end);
         }
-        let end = store.data().end();
+        let end = store.data().context.end().cloned();
         let call = async {
             let (guest, calls) = match pooled {
                 Some(pooled) => pooled,
@@ -78,25 +80,23 @@ impl Plugin {
             let outcomes = guest.handle(&mut store, message).await?;
             Ok((guest, calls + 1, outcomes))
         };
-        // Bounds host calls, which epochs do not stop. The store of a call that is cut off, or trapped,
-        // ends with it.
-        let cut_off = async {
+        let ended = async {
             match end {
                 Some(end) => end.wait().await,
                 None => std::future::pending().await,
             }
         };
-        let ended = tokio::select! {
+        // The time bounds host functions, which epochs do not stop. The store of a call that is ended here, or
+        // traps, is dropped.
+        let result = tokio::select! {
             biased;
-            why = cut_off => Err(why),
-            ended = tokio::time::timeout(self.grants.limits.call_time, call) => Ok(ended),
+            why = ended => Err(why),
+            result = tokio::time::timeout(self.grants.limits.call_time, call) => Ok(result),
         };
-        store.data().output.end(store.data().memory());
-        match ended {
-            Err(Ended::Limit(limit)) => Err(Cause::exceeded(limit, store.data())),
-            Err(Ended::Effect(interrupted)) => {
-                Err(Cause::from_error(&wasmtime::Error::new(interrupted), store.data()))
-            }
+        store.data().context.output.end(store.data().memory());
+        match result {
+            Err(CallEnd::Exceeded(limit)) => Err(Cause::exceeded(limit, store.data())),
+            Err(why) => Err(Cause::from_error(&why.into(), store.data())),
             Ok(Err(_)) => Err(Cause::exceeded(Exceeded::CallTime, store.data())),
             Ok(Ok(Err(error))) => Err(Cause::from_error(&error, store.data())),
             Ok(Ok(Ok((guest, calls, outcomes)))) => {
@@ -112,14 +112,19 @@ impl Plugin {
         self.pool.isolation()
     }
 
-    /// Whether it can do something to the outside world, or would in earnest.
+    /// Whether its calls can have effects outside the process; in a dry run, whether they could.
     pub fn has_effects(&self) -> bool {
-        let mails = match &self.outside {
-            Outside::Sent(services) => services.mailer.is_some(),
-            Outside::Captured(_) => true,
-        };
-        let mails = mails && self.wants_mail && self.grants.mail.is_some();
-        mails || (self.wants_http && self.grants.http.is_some())
+        self.has_effects
+    }
+
+    /// Its capabilities, as the start-up summary has them.
+    pub fn reach(&self) -> String {
+        let reach = self.wants.iter().map(|capability| match self.grants.of(*capability) {
+            Some(grant) => grant.summary(),
+            None => capability.not_granted().to_owned(),
+        });
+        let reach: Vec<_> = reach.collect();
+        if reach.is_empty() { "reaches nothing".to_owned() } else { reach.join(", ") }
     }
 
     fn store(&self, place: Place) -> Store<Call> {

@@ -1,65 +1,67 @@
-//! What one call may use up.
+//! The limits of one call.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use settings::LimitSettings;
+use settings::{LimitSettings, SizeLimit};
 use wasmtime::ResourceLimiter;
 
-/// Bounds of one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use crate::capabilities;
+
+/// The limits of one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Memories and tables of the instance together, in bytes.
     pub memory: usize,
-    /// What the guest may compute; time in host calls does not count.
+    /// Computation by the guest; the time in host functions does not count.
     pub guest_time: Duration,
-    /// The whole call, host calls included.
+    /// The whole call, including host functions.
     pub call_time: Duration,
     /// Receipt, code and detail of an outcome, in bytes.
     pub outcome: usize,
-    /// What is logged and printed, in bytes.
+    /// Logged and printed text, in bytes.
     pub log: usize,
-    /// An e-mail with its attachments, in bytes.
-    pub mail: usize,
-    /// A request's body, in bytes.
-    pub http_request: usize,
-    /// A response's head and body, in bytes.
-    pub http_response: usize,
-    /// Calls of the contract's imports, and HTTP requests.
+    /// Calls of host functions. HTTP requests are counted separately.
     pub host_calls: u32,
+    /// The limits of capabilities that differ from their defaults, by key, in bytes.
+    sizes: BTreeMap<&'static str, usize>,
+    hand_over: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
+        let limits = Self {
             memory: 64 << 20,
             guest_time: Duration::from_secs(2),
             call_time: Duration::from_secs(10),
             outcome: 64 << 10,
             log: 256 << 10,
-            mail: 10 << 20,
-            http_request: 1 << 20,
-            http_response: 1 << 20,
             host_calls: 10_000,
-        }
+            sizes: BTreeMap::new(),
+            hand_over: 0,
+        };
+        limits.with_hand_over()
     }
 }
 
-/// How many of the host's objects an instance may hold at the same time. Each takes the host some hundred
-/// bytes, which no limit on the guest's own memory sees.
+/// The maximum number of host resources that an instance holds at the same time. Each takes some hundred bytes of
+/// the host, which the limit on the guest's memory does not cover.
 pub const MAX_HANDLES: usize = 1_000;
-/// How many random bytes it may ask for at once: the host makes them before it hands them over.
+/// The maximum number of random bytes of one request. The host makes them before it passes them on.
 pub const MAX_RANDOM: u64 = 1 << 20;
 /// The longest call.
 const MAX_CALL_TIME: Duration = Duration::from_secs(120);
-/// The least and the most memory.
+/// The bounds of `memory`.
 const MEMORY: (ByteSize, ByteSize) = (ByteSize::mib(1), ByteSize::gib(1));
-/// The least and the most of everything else that is measured in bytes.
+/// The bounds of all other limits in bytes.
 const SIZE: (ByteSize, ByteSize) = (ByteSize::b(0), ByteSize::mib(256));
 
 impl Limits {
+    /// The limits of a plugin with these settings.
+    ///
     /// # Errors
-    /// Which limit is not possible.
+    /// A limit is out of its bounds.
     pub fn new(settings: &LimitSettings) -> Result<Self, String> {
         let default = Self::default();
         let call_time = settings.call_time.unwrap_or(default.call_time);
@@ -72,25 +74,49 @@ impl Limits {
                 "limits.guest-time must be more than 0 and no longer than limits.call-time".to_owned()
             );
         }
-        Ok(Self {
+        let mut sizes = BTreeMap::new();
+        for limit in Self::of_capabilities() {
+            if let Some(given) = settings.sizes.get(limit) {
+                sizes.insert(limit.key, size(limit.key, Some(given), limit.default, SIZE)?);
+            }
+        }
+        let limits = Self {
             memory: size("memory", settings.memory, default.memory, MEMORY)?,
             guest_time,
             call_time,
             outcome: size("outcome", settings.outcome, default.outcome, SIZE)?,
             log: size("log", settings.log, default.log, SIZE)?,
-            mail: size("mail", settings.mail, default.mail, SIZE)?,
-            http_request: size("http-request", settings.http_request, default.http_request, SIZE)?,
-            http_response: size("http-response", settings.http_response, default.http_response, SIZE)?,
             host_calls: settings.host_calls.unwrap_or(default.host_calls),
-        })
+            sizes,
+            hand_over: 0,
+        };
+        Ok(limits.with_hand_over())
     }
 
-    /// What the guest may hand over to the host at once, in bytes; the host has to copy it before it
-    /// can look at it.
+    /// The limits that capabilities add.
+    pub fn of_capabilities() -> impl Iterator<Item = &'static SizeLimit> {
+        capabilities::ALL.iter().flat_map(|capability| capability.settings().limits)
+    }
+
+    /// A limit of a capability, in bytes.
+    pub fn size(&self, limit: &SizeLimit) -> usize {
+        self.sizes.get(limit.key).copied().unwrap_or(limit.default)
+    }
+
+    /// The maximum size of what the guest passes to a host function, in bytes. The host copies it before it can
+    /// inspect it.
     pub fn hand_over(&self) -> usize {
-        // Every text and list has a header beside its bytes.
+        self.hand_over
+    }
+
+    /// Determined once, since every call needs it.
+    fn with_hand_over(mut self) -> Self {
+        // Every text and list has a header besides its bytes.
         const SLACK: usize = 1 << 20;
-        self.outcome.max(self.log).max(self.mail).saturating_add(SLACK)
+        let sizes = Self::of_capabilities().filter(|limit| limit.in_one_call).map(|limit| self.size(limit));
+        let max = sizes.chain([self.outcome, self.log]).max();
+        self.hand_over = max.unwrap_or_default().saturating_add(SLACK);
+        self
     }
 }
 
@@ -98,41 +124,37 @@ fn size(
     name: &str,
     given: Option<ByteSize>,
     default: usize,
-    (least, most): (ByteSize, ByteSize),
+    (min, max): (ByteSize, ByteSize),
 ) -> Result<usize, String> {
     match given {
         None => Ok(default),
-        Some(given) if given >= least && given <= most => {
+        Some(given) if given >= min && given <= max => {
             Ok(usize::try_from(given.as_u64()).unwrap_or(usize::MAX))
         }
-        Some(_) => Err(format!("limits.{name} must be from {least} to {most}")),
+        Some(_) => Err(format!("limits.{name} must be from {min} to {max}")),
     }
 }
 
-/// A limit that a call went over.
+/// A limit that a call exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exceeded {
-    /// More memory or larger tables.
+    /// Memory and tables.
     Memory,
-    /// The guest computed for too long.
+    /// Computation by the guest.
     GuestTime,
-    /// The whole call took too long.
+    /// The whole call.
     CallTime,
-    /// Too large an outcome.
+    /// The size of the outcome.
     Outcome,
-    /// Too much logged and printed.
+    /// Logged and printed text.
     Log,
-    /// Too large an e-mail.
-    Mail,
-    /// Too large a request.
-    HttpRequest,
-    /// Too large a response.
-    HttpResponse,
-    /// Too many host calls.
+    /// A limit of a capability.
+    Size(&'static SizeLimit),
+    /// Calls of host functions.
     HostCalls,
-    /// More handed over in one host call than any of them may take.
+    /// The size of what is passed to a host function.
     HandOver,
-    /// What it holds of the host at the same time: streams, pollables, descriptors.
+    /// Host resources held at the same time: streams, pollables, descriptors.
     Handles,
 }
 
@@ -154,16 +176,14 @@ impl Exceeded {
             Self::CallTime => "timeout",
             Self::Outcome => "outcome-too-large",
             Self::Log => "log-too-large",
-            Self::Mail => "mail-too-large",
-            Self::HttpRequest => "http-request-too-large",
-            Self::HttpResponse => "http-response-too-large",
+            Self::Size(limit) => limit.code,
             Self::HostCalls => "too-many-host-calls",
             Self::HandOver => "too-much-data",
             Self::Handles => "too-many-handles",
         }
     }
 
-    /// For a person.
+    /// The failure's detail, for people.
     pub fn detail(self, limits: &Limits) -> String {
         let bytes = |bytes: usize| ByteSize::b(bytes as u64);
         match self {
@@ -172,9 +192,7 @@ impl Exceeded {
             Self::CallTime => format!("no outcome after {:?}", limits.call_time),
             Self::Outcome => format!("the outcome has more than {}", bytes(limits.outcome)),
             Self::Log => format!("the plugin logged and printed more than {}", bytes(limits.log)),
-            Self::Mail => format!("an e-mail has more than {}", bytes(limits.mail)),
-            Self::HttpRequest => format!("HTTP requests have more than {}", bytes(limits.http_request)),
-            Self::HttpResponse => format!("HTTP responses have more than {}", bytes(limits.http_response)),
+            Self::Size(limit) => format!("{} {}", limit.detail, bytes(limits.size(limit))),
             Self::HostCalls => format!("the plugin made more than {} host calls", limits.host_calls),
             Self::HandOver => {
                 format!("the plugin handed over more than {} at once", bytes(limits.hand_over()))
@@ -195,12 +213,12 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// At most so many bytes.
+    /// With this maximum in bytes.
     pub fn new(max: usize) -> Self {
         Self { max, used: 0, refused: false }
     }
 
-    /// In bytes.
+    /// The size in bytes.
     pub fn used(&self) -> usize {
         self.used
     }
@@ -233,16 +251,19 @@ impl ResourceLimiter for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities::mail;
 
     #[test]
     fn limits_have_limits() {
         assert_eq!(Limits::new(&LimitSettings::default()), Ok(Limits::default()));
         let short = LimitSettings { call_time: Some(Duration::from_secs(1)), ..LimitSettings::default() };
         assert_eq!(Limits::new(&short).expect("possible").guest_time, Duration::from_secs(1));
+        let mut large = LimitSettings::default();
+        large.sizes.insert(&mail::MAX_EMAIL, ByteSize::gib(1));
         for (wrong, named) in [
             (LimitSettings { memory: Some(ByteSize::kib(1)), ..LimitSettings::default() }, "memory"),
             (LimitSettings { memory: Some(ByteSize::gib(2)), ..LimitSettings::default() }, "memory"),
-            (LimitSettings { mail: Some(ByteSize::gib(1)), ..LimitSettings::default() }, "mail"),
+            (large, "limits.mail"),
             (
                 LimitSettings { call_time: Some(Duration::from_secs(121)), ..LimitSettings::default() },
                 "call-time",
@@ -255,5 +276,9 @@ mod tests {
         ] {
             assert!(Limits::new(&wrong).expect_err(named).contains(named));
         }
+        let mut sizes = LimitSettings::default();
+        sizes.sizes.insert(&mail::MAX_EMAIL, ByteSize::mib(20));
+        let limits = Limits::new(&sizes).expect("possible");
+        assert_eq!((limits.size(&mail::MAX_EMAIL), limits.hand_over()), (20 << 20, 21 << 20));
     }
 }

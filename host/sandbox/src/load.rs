@@ -1,4 +1,4 @@
-//! From a file to a plugin: checked before Kafka is ever asked.
+//! From a file to a plugin. Everything is checked before Kafka is contacted.
 
 use std::sync::Arc;
 
@@ -8,25 +8,26 @@ use settings::PluginSettings;
 
 use crate::Plugin;
 use crate::call::Outside;
+use crate::capabilities;
 use crate::file::PluginFile;
 use crate::grants::Grants;
 use crate::instance_pool::InstancePool;
 
-/// A plugin, with what it asks for.
+/// A plugin with its own description.
 pub struct Loaded<'a> {
     /// Ready to be called.
     pub plugin: Plugin,
     /// The subscription that it describes.
     pub described: Subscription,
-    /// The settings that it was loaded with.
+    /// Its settings, if it has any.
     pub settings: Option<&'a PluginSettings>,
 }
 
 impl Plugin {
-    /// Asks a file what it is. `settings` are looked up by the name that the plugin gives itself.
+    /// Loads a plugin. Its settings are looked up by its own name.
     ///
     /// # Errors
-    /// What is wrong with it, and what to do about it.
+    /// What is wrong with the file or its settings, and what to do about it.
     pub async fn load<'a>(
         file: PluginFile,
         settings: impl FnOnce(&str) -> Option<&'a PluginSettings>,
@@ -38,22 +39,22 @@ impl Plugin {
         let settings = settings(&name);
         check_names(&name, &version).map_err(|what| file.described_wrongly(&what, settings))?;
         let within = |failure: UserError| failure.within(&file.path().display().to_string());
-        let mut grants = Grants::new(settings).map_err(within)?;
-        if let Outside::Sent(_) = outside {
-            grants.connect().map_err(within)?;
-        }
-        let pool = InstancePool::new(settings.and_then(|settings| settings.isolation).unwrap_or_default());
+        let grants = Grants::new(settings, outside.services().map(|services| &**services)).map_err(within)?;
+        let wants = capabilities::wanted(&file.imports);
+        let is_dry = outside.services().is_none();
+        let granted = || wants.iter().filter_map(|capability| grants.of(*capability));
         let plugin = Self {
             label: format!("{name}@{version}"),
             name: name.into(),
-            wants_mail: file.wants_mail(),
-            wants_http: file.wants_http(),
             digest: file.digest,
             engine: file.engine,
             component,
+            has_effects: granted().any(|grant| is_dry || grant.has_effects()),
+            signals_end: granted().any(|grant| grant.signals_end()),
+            wants,
             grants: Arc::new(grants),
             outside,
-            pool,
+            pool: InstancePool::new(settings.and_then(|settings| settings.isolation).unwrap_or_default()),
         };
         Ok(Loaded { plugin, described: subscription, settings })
     }

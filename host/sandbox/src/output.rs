@@ -1,4 +1,4 @@
-//! What a plugin logs and prints, as log lines with the message's place beside them.
+//! The output of plugins, as log lines with the place of their message.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -13,25 +13,25 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::capture::Capture;
 
-/// The longest line; the rest of it is cut off.
+/// The maximum length of a line, in bytes. Longer lines are cut.
 const MAX_LINE: usize = 8 << 10;
-/// How many warnings and errors a failure's detail tells: a panic in Rust prints three lines, the
-/// second of which says why.
-const KEPT: usize = 3;
+/// The number of warnings and errors in the detail of a failure. A panic in Rust prints three lines; the second is
+/// the reason.
+const LAST_LINES: usize = 3;
 
-/// Which message a line is about.
+/// The message that a line is about.
 #[derive(Clone)]
 pub struct Place {
     /// The plugin's name.
     pub plugin: Arc<str>,
-    /// Where that is.
+    /// The place of the message.
     pub at: At,
 }
 
-/// Where a message is.
+/// The place of a message.
 #[derive(Clone)]
 pub enum At {
-    /// There is none, as when the plugin describes itself.
+    /// There is no message, for example while the plugin describes itself.
     Nowhere,
     /// A record.
     Record {
@@ -42,14 +42,14 @@ pub enum At {
         /// Its offset.
         offset: i64,
     },
-    /// A dry run: its lines are captured too.
+    /// A dry run; lines are captured too.
     Captured(Arc<Capture>),
 }
 
-/// The lines of one call after the other.
+/// The output of an instance, one call at a time.
 #[derive(Clone)]
 pub struct Output {
-    /// How many bytes one call may log and print; the rest is dropped, and the call fails.
+    /// The maximum output of one call, in bytes. The rest is dropped, and the call fails.
     max: usize,
     state: Arc<Mutex<State>>,
 }
@@ -59,32 +59,32 @@ struct State {
     written: usize,
     full: bool,
     /// The last warnings and errors.
-    said: VecDeque<String>,
-    /// What was printed since the last line break, by stream.
+    last: VecDeque<String>,
+    /// Printed text since the last line break, by stream.
     partial: [Vec<u8>; 2],
 }
 
 impl Output {
-    /// Nothing is allocated for lines until there is one.
+    /// Output with a maximum in bytes. No memory is allocated before the first line.
     pub fn new(place: Place, max: usize) -> Self {
         let state =
-            State { place, written: 0, full: false, said: VecDeque::new(), partial: Default::default() };
+            State { place, written: 0, full: false, last: VecDeque::new(), partial: Default::default() };
         Self { max, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// What comes now is about another message.
-    pub fn turn_to(&self, place: Place) {
+    /// The following output is about another message.
+    pub fn reset(&self, place: Place) {
         let mut state = self.state.lock();
         (state.place, state.written, state.full) = (place, 0, false);
-        state.said.clear();
+        state.last.clear();
     }
 
-    /// The name of the plugin that says it.
+    /// The plugin's name.
     pub fn plugin(&self) -> Arc<str> {
         Arc::clone(&self.state.lock().place.plugin)
     }
 
-    /// Where it is captured what the call does; forgotten where the call is not a dry run.
+    /// The capture of a dry run; otherwise one that nobody reads.
     pub fn capture(&self) -> Arc<Capture> {
         match &self.state.lock().place.at {
             At::Captured(capture) => Arc::clone(capture),
@@ -92,38 +92,38 @@ impl Output {
         }
     }
 
-    /// The call is over, and its instance holds so many bytes: writes what has no line break at its end.
+    /// Ends a call: writes lines without a line break, and captures the size of the instance's memory in bytes.
     pub fn end(&self, memory: usize) {
         let state = &mut *self.state.lock();
         for stream in STREAMS {
             state.flush_line(stream, self.max);
         }
         if let At::Captured(capture) = &state.place.at {
-            capture.holds(memory);
+            capture.memory(memory);
         }
     }
 
-    /// Whether something was dropped.
+    /// Whether output was dropped.
     pub fn is_full(&self) -> bool {
         self.state.lock().full
     }
 
-    /// Writes one line to the log.
+    /// Logs one line.
     pub fn line(&self, level: Level, text: &str) {
         self.state.lock().line(level, text, self.max);
     }
 
-    /// The last warning and error lines of this call, or an empty text.
+    /// The last warnings and errors of the call in one line, or an empty text.
     pub fn last_errors(&self) -> String {
-        self.state.lock().said.make_contiguous().join(" | ")
+        self.state.lock().last.make_contiguous().join(" | ")
     }
 
-    /// Standard output, whose lines go to the log.
+    /// Standard output; its lines are logged.
     pub fn stdout(&self) -> Stream {
         Stream { output: self.clone(), kind: STREAMS[0] }
     }
 
-    /// Standard error, likewise.
+    /// Standard error; its lines are logged as warnings.
     pub fn stderr(&self) -> Stream {
         Stream { output: self.clone(), kind: STREAMS[1] }
     }
@@ -142,10 +142,10 @@ impl State {
         }
         emit(&self.place, level, &text);
         if level <= Level::WARN {
-            if self.said.len() == KEPT {
-                self.said.pop_front();
+            if self.last.len() == LAST_LINES {
+                self.last.pop_front();
             }
-            self.said.push_back(text.into_owned());
+            self.last.push_back(text.into_owned());
         }
     }
 
@@ -213,7 +213,7 @@ fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// Which stream, and how its lines are logged.
+/// A stream's number, and the level of its lines.
 type Kind = (usize, Level);
 const STREAMS: [Kind; 2] = [(0, Level::INFO), (1, Level::WARN)];
 

@@ -25,7 +25,7 @@ fn install() -> Option<PrometheusHandle> {
     kafka::metrics::describe();
     consumer::metrics::describe();
     effects::metrics::describe();
-    sandbox::capabilities::mail::metrics::describe();
+    sandbox::capabilities::describe_metrics();
     desk::metrics::describe();
     Some(handle)
 }

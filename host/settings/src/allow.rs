@@ -3,53 +3,50 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use crate::Extension;
 
-use crate::target::Target;
+/// What `allow` permits whatever capabilities there are, for the reference.
+pub(crate) const ABOUT: &str = "What the plugin may reach; everything else is denied.";
+/// The entries that belong to no capability: an example, and what it permits.
+pub(crate) const OWN: [(&str, &str); 2] = [
+    ("env:TZ", "`env:NAME`: this environment variable."),
+    ("dir:templates", "`dir:PATH`: reading this directory and everything below it."),
+];
 
 /// One entry of `allow`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allow {
-    /// Sending e-mail.
-    Mail,
-    /// HTTP requests to a URL and all below it.
-    Http(Target),
-    /// Addresses that are not public, for those requests.
-    Network(IpNet),
-    /// A variable of the environment.
+    /// An environment variable.
     Env(String),
-    /// A directory and all below it, to be read.
+    /// A directory and everything below it, for reading.
     Directory(PathBuf),
+    /// An entry of a capability, in its canonical form.
+    Word(String),
 }
 
 impl Allow {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// The entry has none of the possible forms, or its capability refuses it.
+    pub fn parse(text: &str, extensions: &[&Extension]) -> Result<Self, String> {
         match text.split_once(':') {
-            None if text == "mail" => Ok(Self::Mail),
             Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0']) => {
-                Ok(Self::Env(name.to_owned()))
+                return Ok(Self::Env(name.to_owned()));
             }
-            Some(("http" | "https", _)) => Target::parse(text).map(Self::Http),
-            Some(("network", network)) => Self::network(network),
-            Some(("dir", path)) if !path.is_empty() => Ok(Self::Directory(path.into())),
-            _ => Err(format!(
-                "{text:?} is not something to allow: `mail`, a URL, `network:CIDR`, `env:NAME` or `dir:PATH`"
-            )),
+            Some(("dir", path)) if !path.is_empty() => return Ok(Self::Directory(path.into())),
+            _ => {}
         }
+        let words = || extensions.iter().flat_map(|extension| extension.words);
+        let Some(word) = words().find(|word| (word.matches)(text)) else {
+            let forms: Vec<_> = words().map(|word| word.form).chain(["`env:NAME`"]).collect();
+            return Err(format!("{text:?} is not something to allow: {} or `dir:PATH`", forms.join(", ")));
+        };
+        (word.read)(text).map(Self::Word)
     }
 
-    fn network(text: &str) -> Result<Self, String> {
-        let network: IpNet =
-            text.parse().map_err(|_| format!("{text:?} is not a network: `network:10.0.0.0/8`"))?;
-        if network.trunc() != network {
-            return Err(format!("{text:?} is not a network; did you mean {}?", network.trunc()));
-        }
-        Ok(Self::Network(network))
-    }
-
-    /// Directories are seen from that of the configuration file.
-    pub fn seen_from(&mut self, directory: &Path) {
+    /// Makes the path of a directory relative to that of the configuration file.
+    pub(crate) fn resolve(&mut self, directory: &Path) {
         if let Self::Directory(path) = self {
             *path = directory.join(&path);
         }
@@ -59,32 +56,27 @@ impl Allow {
 impl fmt::Display for Allow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mail => f.write_str("mail"),
-            Self::Http(target) => target.fmt(f),
-            Self::Network(network) => write!(f, "network:{network}"),
             Self::Env(name) => write!(f, "env:{name}"),
             Self::Directory(path) => write!(f, "dir:{}", path.display()),
+            Self::Word(text) => f.write_str(text),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Allow {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::PING;
 
     #[test]
-    fn what_can_be_allowed() {
-        assert_eq!(Allow::parse("mail"), Ok(Allow::Mail));
-        assert_eq!(Allow::parse("env:TZ"), Ok(Allow::Env("TZ".into())));
-        assert_eq!(Allow::parse("dir:/etc/x"), Ok(Allow::Directory("/etc/x".into())));
-        for wrong in ["", "all", "Mail", "env:", "env:A=B", "dir:", "ftp://a"] {
-            assert!(Allow::parse(wrong).is_err(), "{wrong}");
+    fn entries_have_a_form() {
+        let parse = |text| Allow::parse(text, &[&PING]);
+        assert_eq!(parse("ping"), Ok(Allow::Word("ping".into())));
+        assert_eq!(parse("env:TZ"), Ok(Allow::Env("TZ".into())));
+        assert_eq!(parse("dir:/etc/x"), Ok(Allow::Directory("/etc/x".into())));
+        for wrong in ["", "all", "Ping", "env:", "env:A=B", "dir:", "ftp://a"] {
+            let what = parse(wrong).expect_err(wrong);
+            assert!(what.ends_with("not something to allow: `ping`, `env:NAME` or `dir:PATH`"), "{what}");
         }
     }
 }

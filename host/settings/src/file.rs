@@ -1,7 +1,7 @@
-//! `host.toml`: what can be set, and how a file becomes settings.
+//! `host.toml`: its keys, and how a file becomes settings.
 //!
-//! The comments of these structs are the reference: `host config init` writes them into a new
-//! file, and `docs/reference/configuration.md` is made of them.
+//! The doc comments of these structs are the reference: `host config init` writes them into a new file, and
+//! `docs/reference/configuration.md` is generated from them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,90 +14,89 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::{AlertSettings, DeskSettings, OffsetReset, PluginSettings, Value};
+use crate::{AlertSettings, DeskSettings, Extension, OffsetReset, PluginSettings, Value, document};
 
-/// The file that is read where none is named.
+/// The name of the file that is read by default.
 pub const NAME: &str = "host.toml";
 
-/// Settings of one host. Everything has a default; an environment variable counts more than the
-/// file, a flag more than both.
+/// The settings of one host. Every key has a default. Precedence: flag > environment > file > default.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct File {
-    /// Where health checks are answered.
+    /// The address of health checks, metrics, API and console.
     #[schemars(with = "Option<String>", example = "127.0.0.1:8081")]
     pub listen: Option<SocketAddr>,
-    /// Whether topics that are missing are created.
+    /// Whether missing topics are created. Default: true.
     #[schemars(example = true)]
     pub create_topics: Option<bool>,
-    /// Where a group without committed offsets starts: `earliest` or `latest`.
+    /// Where a consumer group without committed offsets starts: `earliest` (default) or `latest`.
     #[schemars(with = "Option<String>", example = &"earliest")]
     pub auto_offset_reset: Option<OffsetReset>,
-    /// How to reach Kafka.
+    /// The connection to Kafka.
     pub kafka: Kafka,
     /// The mail server.
     pub mail: Mail,
-    /// Where it is kept what messages have already sent, and what failed.
+    /// The database.
     pub store: Store,
     /// The dead-letter desk.
     pub desk: DeskSettings,
     /// Alerts about dead letters.
     pub alerts: AlertSettings,
-    /// A plugin to run; repeat the table for more. Once one is listed, no other can run.
+    /// The plugins to run.
     #[serde(rename = "plugin")]
     pub plugins: Vec<PluginSettings>,
 }
 
-/// How to reach Kafka; the commands for topics, groups and messages read it too.
+/// The connection to Kafka. The commands for topics, consumer groups and messages use it too.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Kafka {
-    /// Brokers, comma-separated.
+    /// The bootstrap servers, comma-separated.
     #[serde(deserialize_with = "servers")]
     #[schemars(example = "localhost:9092")]
     pub bootstrap_servers: Option<String>,
-    /// Any property of librdkafka, by its own name. `-X` counts more, property by property. What is
-    /// secret is better kept in the environment: `KAFKA_PROPERTIES="sasl.password=…"`.
+    /// Any property of librdkafka, by its own name. A property given with `-X` takes precedence. Keep secrets in
+    /// the environment: `KAFKA_PROPERTIES="sasl.password=…"`.
     #[serde(deserialize_with = "properties")]
     #[schemars(with = "BTreeMap<String, String>", example = Properties::example())]
     pub properties: Properties,
 }
 
-/// The mail server that plugins may use through `allow = ["mail"]`.
+/// The mail server, for plugins with `allow = ["mail"]` and for alerts.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Mail {
-    /// Where e-mail goes, `smtp://[user:password@]host:port[?tls=required]` or `smtps://…`; without it
-    /// e-mail is only logged. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    /// The server, `smtp://[user:password@]host:port[?tls=required]` or `smtps://…`. Without it, e-mail is only
+    /// logged. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
     #[schemars(with = "Option<String>", example = "smtp://localhost:1025")]
     pub url: Option<Value>,
-    /// A file of certificates in PEM, seen from the directory of this file: authorities that the mail
-    /// server's certificate may come from, beside the public ones.
+    /// A file of certificates in PEM: authorities that are trusted for the mail server, in addition to the public
+    /// ones. A relative path starts at the directory of `host.toml`.
     #[schemars(with = "Option<String>", example = "ca.pem")]
     pub ca: Option<PathBuf>,
 }
 
-/// What messages have already sent is kept here, so that a retry, a redelivery or a replay does not send
-/// it again; and dead letters are, for the desk. Opened only where a plugin may send something, or for the
-/// desk.
+/// The database of effects and dead letters. Effects are recorded, so that a retry, a redelivery or a replay does
+/// not repeat them. It is opened only if a plugin may have effects, or for the desk.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Store {
-    /// `sqlite:PATH`, seen from the working directory, or `postgres://user:password@host/database`, which
-    /// several hosts of one group need. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    /// `sqlite:PATH`, relative to the working directory, or `postgres://user:password@host/database`, which is
+    /// required if several hosts share a consumer group. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
     #[schemars(with = "Option<String>", example = "sqlite:host.db")]
     pub url: Option<Value>,
-    /// For how long it is kept what messages have sent; more than 24 h, which a message may be tried for.
+    /// How long effects are kept. It must be longer than the 24 h in which a message may be retried. Default: 7
+    /// days.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", example = "7d")]
     pub keep: Option<Duration>,
 }
 
 impl Store {
-    /// For how long, checked; 7 days by default.
+    /// How long effects are kept, checked.
     ///
     /// # Errors
-    /// It is too short.
+    /// The time is too short.
     pub fn keep(&self) -> Result<Duration, UserError> {
         const DAY: Duration = Duration::from_secs(86_400);
         let keep = self.keep.unwrap_or(7 * DAY);
@@ -109,21 +108,22 @@ impl Store {
     }
 }
 
-/// A file with the place it was found at.
+/// A file that was read.
 #[derive(Debug)]
 pub struct Found {
-    /// Where.
+    /// Its path.
     pub path: PathBuf,
-    /// What it says.
+    /// Its settings.
     pub file: File,
 }
 
 impl Found {
-    /// Reads the file that is named, or [`NAME`] in the working directory where it is there.
+    /// Reads the named file; by default [`NAME`] in the working directory, if it exists. Relative paths in it
+    /// become relative to its directory.
     ///
     /// # Errors
-    /// The file cannot be read, or says something that is not possible: where and what.
-    pub fn look(named: Option<&Path>) -> Result<Option<Self>, UserError> {
+    /// The file cannot be read, or [`File::parse`] refuses it.
+    pub fn read(named: Option<&Path>, extensions: &[&'static Extension]) -> Result<Option<Self>, UserError> {
         let path = match named {
             Some(path) => path.to_owned(),
             None if Path::new(NAME).exists() => PathBuf::from(NAME),
@@ -133,29 +133,36 @@ impl Found {
             UserError::usage(format!("cannot read {}: {error}", path.display()))
                 .help("name the file: --config FILE, or write one: host config init")
         })?;
-        let mut file = File::parse(&text).map_err(|failure| failure.within(&path.display().to_string()))?;
-        let directory = path.parent().unwrap_or(Path::new(""));
-        file.values_mut().for_each(|value| value.seen_from(directory));
-        file.mail.ca = file.mail.ca.map(|ca| directory.join(ca));
-        for plugin in &mut file.plugins {
-            plugin.path = directory.join(&plugin.path);
-            plugin.allow.iter_mut().for_each(|allow| allow.seen_from(directory));
-        }
+        let within = |error: UserError| error.within(&path.display().to_string());
+        let mut file = File::parse(&text, extensions).map_err(within)?;
+        file.resolve(path.parent().unwrap_or(Path::new("")));
         Ok(Some(Self { path, file }))
     }
 }
 
 impl File {
+    /// Reads the text of a file, with the settings of these capabilities.
+    ///
     /// # Errors
-    /// The line, and what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, UserError> {
-        toml::from_str(text).map_err(|error| {
+    /// The line, what is wrong with it, and the nearest name for an unknown key.
+    pub fn parse(text: &str, extensions: &[&'static Extension]) -> Result<Self, UserError> {
+        document::read(text, extensions).map_err(|error| {
             let failure = UserError::usage(error.to_string().trim_end().to_owned());
             match nearest(error.message()) {
                 Some(name) => failure.help(format!("did you mean {name}?")),
                 None => failure.help("what can be set: host config init, or docs/reference/configuration.md"),
             }
         })
+    }
+
+    /// Makes relative paths relative to the directory of the file.
+    fn resolve(&mut self, directory: &Path) {
+        self.values_mut().for_each(|value| value.resolve(directory));
+        self.mail.ca = self.mail.ca.take().map(|ca| directory.join(ca));
+        for plugin in &mut self.plugins {
+            plugin.path = directory.join(&plugin.path);
+            plugin.allow.iter_mut().for_each(|allow| allow.resolve(directory));
+        }
     }
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
@@ -166,8 +173,8 @@ impl File {
     }
 }
 
-/// The known name that looks most like the unknown one, out of serde's "unknown field `x`,
-/// expected one of `a`, `b`", or "unknown variant".
+/// The known name nearest to the unknown one of serde's "unknown field `x`, expected one of `a`, `b`" or "unknown
+/// variant …".
 pub fn nearest(message: &str) -> Option<String> {
     let unknown = message.strip_prefix("unknown field `").or(message.strip_prefix("unknown variant `"));
     let (unknown, known) = unknown?.split_once('`')?;
@@ -177,7 +184,7 @@ pub fn nearest(message: &str) -> Option<String> {
     (likeness(best) > 0.7).then(|| best.to_owned())
 }
 
-/// Properties of librdkafka, with those that are secret kept out of sight.
+/// Properties of librdkafka. `Debug` masks secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(pub Vec<(String, String)>);
 
@@ -186,7 +193,7 @@ impl Properties {
         BTreeMap::from([("security.protocol", "ssl")])
     }
 
-    /// The value as it may be shown.
+    /// The value, or a mask if it is secret.
     pub fn shown<'a>(name: &str, value: &'a str) -> &'a str {
         let secret = ["password", "secret", "token", ".pem", "oauthbearer.config"];
         if secret.iter().any(|part| name.contains(part)) { "***" } else { value }
@@ -204,7 +211,7 @@ fn servers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
     crate::kafka::servers(&text).map(Some).map_err(D::Error::custom)
 }
 
-/// `security.protocol = "ssl"` is a table in a table to TOML, and one name to librdkafka.
+/// To TOML `security.protocol = "ssl"` is a table, to librdkafka one name.
 fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Properties, D::Error> {
     let mut list = Vec::new();
     for (name, value) in toml::Table::deserialize(deserializer)? {

@@ -1,41 +1,41 @@
-//! How Kafka is reached: the arguments that every command takes.
+//! The arguments of every command for the connection to Kafka.
 
 use clap::Args;
 
-/// How to reach Kafka.
+/// The connection to Kafka.
 #[derive(Debug, Clone, Args)]
 pub struct KafkaArgs {
     /// Kafka brokers, comma-separated
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092", value_parser = servers, env = "KAFKA_BOOTSTRAP_SERVERS")]
     pub bootstrap_servers: String,
-    /// Any librdkafka property, e.g. -X security.protocol=ssl; repeat for more, or set
-    /// KAFKA_PROPERTIES="a=b;c=d", which counts less
+    /// Any librdkafka property, e.g. -X security.protocol=ssl; repeat for more. -X takes precedence over
+    /// KAFKA_PROPERTIES="a=b;c=d"
     #[arg(short = 'X', value_name = "PROPERTY=VALUE", value_parser = property)]
     pub properties: Vec<(String, String)>,
-    /// The environment's properties: below `-X`.
+    /// Properties from the environment; `-X` takes precedence.
     #[arg(long = "environment-property", hide = true, value_name = "KAFKA_PROPERTIES", value_parser = property, env = "KAFKA_PROPERTIES", value_delimiter = ';')]
     pub environment_properties: Vec<(String, String)>,
-    /// The configuration file's properties: below the environment's, above what the host sets.
+    /// Properties from `host.toml`; the environment takes precedence.
     #[arg(long = "file-property", hide = true, value_name = "kafka.properties of host.toml", value_parser = property)]
     pub file_properties: Vec<(String, String)>,
 }
 
 impl KafkaArgs {
-    /// The properties that were given, those that count more later.
+    /// The given properties by precedence, the highest last.
     pub fn given(&self) -> impl DoubleEndedIterator<Item = &(String, String)> {
         let layers = [&self.file_properties, &self.environment_properties, &self.properties];
         layers.into_iter().flatten().filter(|(key, _)| !key.is_empty())
     }
 }
 
-/// Refuses what librdkafka would only find out (or silently take for port 9092) after a long wait.
+/// Checks addresses at once. librdkafka would take them for port 9092, or refuse them after a long wait.
 pub fn servers(text: &str) -> Result<String, String> {
     text.split(',').map(str::trim).try_for_each(server).map(|()| text.to_owned())
 }
 
 fn server(text: &str) -> Result<(), String> {
     let address = text.split_once("://").map_or(text, |(_, address)| address);
-    // Only brackets tell the colons of an IPv6 address from the one before the port.
+    // Brackets separate the colons of an IPv6 address from the one before the port.
     let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),
         Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or_default())),

@@ -1,16 +1,16 @@
-//! The reference of all settings, made of the comments of their structs.
+//! The reference of all settings, generated from the doc comments of their types.
 
 use std::fmt::Write;
 
-use schemars::schema_for;
-use serde_json::{Map, Value};
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
 
-use crate::File;
+use crate::{Extension, File, LimitSettings, PluginSettings, allow};
 
-/// Lines of a new file are no longer than this.
+/// The maximum line length of a new file.
 const WIDTH: usize = 98;
 
-/// A table of the file: its heading, what it is, and its keys.
+/// A table of the file.
 struct Table {
     heading: String,
     text: String,
@@ -25,15 +25,19 @@ struct Key {
 }
 
 /// The reference as Markdown.
-pub fn markdown() -> String {
+pub fn markdown(extensions: &[&Extension]) -> String {
     let mut page = String::from(
-        "# Configuration\n\n`host.toml` in the working directory, or the file that `--config` names. Made by \
-         `host config reference`.\n",
+        "# Configuration\n\n`host.toml` in the working directory, or the file named by `--config`. This page is the \
+         output of `host config reference`.\n",
     );
-    for table in tables() {
+    for table in tables(extensions) {
         let heading =
-            if table.heading.is_empty() { "At the top".to_owned() } else { format!("`{}`", table.heading) };
-        let _ = write!(page, "\n## {heading}\n\n{}\n\n| key | for example | |\n|---|---|---|\n", table.text);
+            if table.heading.is_empty() { "Top level".to_owned() } else { format!("`{}`", table.heading) };
+        let _ = write!(
+            page,
+            "\n## {heading}\n\n{}\n\n| key | example | description |\n|---|---|---|\n",
+            table.text
+        );
         for Key { name, text, example, required } in &table.keys {
             let required = if *required { " **Required.**" } else { "" };
             let _ = writeln!(page, "| `{name}` | `{example}` | {text}{required} |");
@@ -42,10 +46,10 @@ pub fn markdown() -> String {
     page
 }
 
-/// A new file: every key with its comment, commented out; `plugins` in place of the example of one.
-pub fn template(plugins: &str) -> String {
+/// A new file: every key with its description, commented out. `plugins` is written before the example of a plugin.
+pub fn template(plugins: &str, extensions: &[&Extension]) -> String {
     let mut text = String::new();
-    for table in tables() {
+    for table in tables(extensions) {
         let is_plugin = table.heading.contains("plugin");
         if table.heading == "[[plugin]]" && !plugins.is_empty() {
             let _ = write!(text, "\n{plugins}");
@@ -54,7 +58,7 @@ pub fn template(plugins: &str) -> String {
             text.push('\n');
         }
         comment(&mut text, &table.text);
-        // A plugin table without a path would be refused; an empty one of the others is as good as none.
+        // `[[plugin]]` without a path would be refused; other tables may be empty.
         let off = if is_plugin { "# " } else { "" };
         if !table.heading.is_empty() {
             let _ = writeln!(text, "{off}{}", table.heading);
@@ -89,14 +93,54 @@ fn textwrap(text: &str) -> Vec<String> {
     lines
 }
 
-fn tables() -> Vec<Table> {
-    let schema = schema_for!(File).to_value();
+fn tables(extensions: &[&Extension]) -> Vec<Table> {
+    let mut generator = SchemaGenerator::default();
+    let file = generator.subschema_for::<File>().to_value();
+    let mut plugin = Map::from_iter([("allow".to_owned(), allow(extensions))]);
+    let mut limits = Map::new();
+    for extension in extensions {
+        if let Some(section) = &extension.section {
+            let mut schema = (section.schema)(&mut generator).to_value();
+            schema["examples"] = json!([section.example]);
+            plugin.insert(section.key.to_owned(), schema);
+        }
+        for limit in extension.limits {
+            let text = format!("{} (`{}`).", limit.about, limit.code);
+            let schema = json!({ "description": text, "examples": [size(limit.default)] });
+            limits.insert(limit.key.to_owned(), schema);
+        }
+    }
+    let mut root = json!({ "$defs": generator.take_definitions(true) });
+    for (name, more) in [(PluginSettings::schema_name(), plugin), (LimitSettings::schema_name(), limits)] {
+        if let Some(properties) = root["$defs"][&*name]["properties"].as_object_mut() {
+            properties.extend(more);
+        }
+    }
     let mut tables = Vec::new();
-    collect(&schema, &schema, String::new(), &mut tables);
+    collect(&root, resolve(&root, &file), String::new(), &mut tables);
     tables
 }
 
-/// One table and, after it, those inside it.
+/// A size in its largest whole unit.
+fn size(bytes: usize) -> String {
+    match bytes {
+        _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} B"),
+    }
+}
+
+/// The schema of `allow`.
+fn allow(extensions: &[&Extension]) -> Value {
+    let words = || extensions.iter().flat_map(|extension| extension.words);
+    let own = allow::OWN.iter().map(|(example, about)| (*example, *about));
+    let all: Vec<_> = words().map(|word| (word.example, word.about)).chain(own).collect();
+    let about: Vec<_> = [allow::ABOUT].into_iter().chain(all.iter().map(|(_, about)| *about)).collect();
+    let examples: Vec<_> = all.iter().map(|(example, _)| *example).collect();
+    json!({ "type": "array", "description": about.join(" "), "examples": [examples] })
+}
+
+/// A table, followed by the tables in it.
 fn collect(root: &Value, schema: &Value, path: String, tables: &mut Vec<Table>) {
     let empty = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&empty);
@@ -106,15 +150,15 @@ fn collect(root: &Value, schema: &Value, path: String, tables: &mut Vec<Table>) 
     for (name, property) in properties {
         let is_list = property["type"] == "array";
         let target = resolve(root, if is_list { &property["items"] } else { property });
-        let text = words(property["description"].as_str().or(target["description"].as_str()));
+        let text = one_line(property["description"].as_str());
         if target.get("properties").is_some() {
             let path = join(&path, name);
-            inside.push((if is_list { format!("[[{path}]]") } else { format!("[{path}]") }, text, target));
-        } else if let Some(target) = property.get("additionalProperties").map(|values| resolve(root, values))
+            inside.push((if is_list { format!("[[{path}]]") } else { format!("[{path}]") }, target));
+        } else if let Some(target) = target.get("additionalProperties").map(|values| resolve(root, values))
             && target.get("properties").is_some()
         {
-            // Tables by name.
-            inside.push((format!("[{}.{}]", join(&path, name), property["examples"][0]), text, target));
+            // A map of tables.
+            inside.push((format!("[{}.{}]", join(&path, name), property["examples"][0]), target));
         } else if let Some(example) = property["examples"][0].as_object() {
             let map = name;
             let (name, example) = example
@@ -128,15 +172,11 @@ fn collect(root: &Value, schema: &Value, path: String, tables: &mut Vec<Table>) 
             keys.push(Key { required: required(name), name: name.clone(), text, example });
         }
     }
-    // What must be there comes first.
+    // Required keys come first.
     keys.sort_by_key(|key| !key.required);
-    tables.push(Table { heading: path, text: words(schema["description"].as_str()), keys });
-    for (heading, text, target) in inside {
-        let first = tables.len();
+    tables.push(Table { heading: path, text: one_line(schema["description"].as_str()), keys });
+    for (heading, target) in inside {
         collect(root, target, heading, tables);
-        if let Some(table) = tables.get_mut(first).filter(|_| !text.is_empty()) {
-            table.text = text;
-        }
     }
 }
 
@@ -151,24 +191,18 @@ fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     name.map_or(schema, |name| &root["$defs"][name])
 }
 
-/// On one line.
-fn words(text: Option<&str>) -> String {
+fn one_line(text: Option<&str>) -> String {
     text.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_reference_is_what_the_structs_say() {
-        let page = include_str!("../../../docs/reference/configuration.md");
-        assert!(page == markdown(), "make it anew: host config reference > docs/reference/configuration.md");
-    }
+    use crate::tests::PING;
 
     #[test]
     fn every_key_has_a_comment_and_an_example() {
-        for table in tables() {
+        for table in tables(&[&PING]) {
             assert!(!table.text.is_empty(), "{} has no comment", table.heading);
             for key in table.keys {
                 assert!(!key.text.is_empty() && key.example != "null", "{} {}", table.heading, key.name);
@@ -177,10 +211,23 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_can_be_read_also_with_every_comment_taken_away() {
-        let text = template("");
-        File::parse(&text).expect("a new file");
-        // A comment may hold ` = ` too.
+    fn an_extension_is_in_the_reference() {
+        let page = markdown(&[&PING]);
+        for part in [
+            "`ping`: sending a ping. `env:NAME`",
+            "\n## `[plugin.ping]`\n\nHow it pings.\n",
+            "| `to` | `\"a\"` | The target. **Required.** |",
+            "| `ping` | `\"1 KiB\"` | A ping (`ping-too-large`). |",
+        ] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+    }
+
+    #[test]
+    fn a_new_file_can_be_read_and_so_can_its_examples() {
+        let text = template("", &[&PING]);
+        File::parse(&text, &[&PING]).expect("a new file");
+        // A comment may contain ` = ` too.
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let is_key = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(is_name));
         let uncommented: Vec<&str> = text
@@ -190,7 +237,7 @@ mod tests {
                 _ => line,
             })
             .collect();
-        let file = File::parse(&uncommented.join("\n")).expect("every example is possible");
+        let file = File::parse(&uncommented.join("\n"), &[&PING]).expect("every example is possible");
         assert_eq!(file.plugins.len(), 1);
         assert!(file.listen.is_some() && file.plugins[0].retry.max_age.is_some());
     }

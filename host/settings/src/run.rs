@@ -1,4 +1,4 @@
-//! The arguments that run plugins, the file's values below them.
+//! The arguments for running plugins. Values of `host.toml` are their defaults.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{Found, KafkaArgs, PluginSettings};
 
-/// Running plugins.
+/// The arguments for running plugins.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// A plugin to run; repeat for more
@@ -22,22 +22,22 @@ pub struct RunArgs {
     )]
     pub plugins: Vec<PathBuf>,
     #[command(flatten)]
-    /// How to reach Kafka.
+    /// The connection to Kafka.
     pub kafka: KafkaArgs,
-    /// Where a group without committed offsets starts
+    /// Where a consumer group without committed offsets starts
     #[arg(long, value_enum, default_value_t = OffsetReset::Earliest, env = "KAFKA_AUTO_OFFSET_RESET")]
     pub auto_offset_reset: OffsetReset,
-    /// Create the topics that are missing
+    /// Create missing topics
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_CREATE_TOPICS")]
     pub create_topics: bool,
-    /// Keep dead letters at the desk, to be looked at and sent back
+    /// Store dead letters, for inspection and replay
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_DESK")]
     pub desk: bool,
-    /// Where the desk and health checks are answered
+    /// The address of health checks, metrics, API and console
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", env = "HOST_LISTEN")]
     pub listen: SocketAddr,
-    /// Where e-mail goes, e.g. smtp://localhost:1025; without it e-mail is only logged
-    // It may hold a password, which help must not show.
+    /// The mail server, e.g. smtp://localhost:1025; without it, e-mail is only logged
+    // It may contain a password, which help must not show.
     #[arg(
         long,
         value_name = "URL",
@@ -46,8 +46,8 @@ pub struct RunArgs {
         hide_default_value = true
     )]
     pub mail_url: Option<String>,
-    /// Where dead letters are kept, and what messages have already sent: sqlite:PATH or postgres://…
-    // It may hold a password too.
+    /// The database of dead letters and effects: sqlite:PATH or postgres://…
+    // It may contain a password too.
     #[arg(
         long,
         value_name = "URL",
@@ -57,17 +57,17 @@ pub struct RunArgs {
         hide_default_value = true
     )]
     pub store: Option<String>,
-    /// The configuration file, which limits what may run.
+    /// `host.toml`. If it lists plugins, no others may run.
     #[arg(skip)]
     pub found: Option<Box<Found>>,
 }
 
 impl RunArgs {
-    /// What the file says of the plugin with this index; None where there is no file, or it lists no
-    /// plugin at all. A file may list the same component twice, for two topics.
+    /// The file's settings for the plugin with this index; None without a file, or if it lists no plugins. A file
+    /// may list a component twice, for two topics.
     ///
     /// # Errors
-    /// The file lists plugins, and not this one.
+    /// The file lists plugins, but not this one.
     pub fn settings_of(&self, index: usize) -> Result<Option<&PluginSettings>, UserError> {
         let Some(found) = self.found.as_ref().filter(|found| !found.file.plugins.is_empty()) else {
             return Ok(None);
@@ -86,13 +86,13 @@ impl RunArgs {
     }
 }
 
-/// Where a group without committed offsets starts.
+/// Where a consumer group without committed offsets starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OffsetReset {
-    /// At the first message that is still there.
+    /// At the oldest message.
     Earliest,
-    /// At what comes from now on.
+    /// At the next message.
     Latest,
 }
 

@@ -1,16 +1,98 @@
-//! The file as people write it.
+//! Files as people write them.
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::*;
 
+/// The settings of a capability.
+pub(crate) static PING: Extension = Extension {
+    words: &[Word {
+        form: "`ping`",
+        about: "`ping`: sending a ping.",
+        example: "ping",
+        grants: true,
+        matches: |text| text == "ping",
+        read: |text| Ok(text.to_owned()),
+    }],
+    section: Some(SectionType::table::<PingSettings>("ping")),
+    limits: &[SizeLimit {
+        key: "ping",
+        about: "A ping",
+        default: 1 << 10,
+        code: "ping-too-large",
+        detail: "a ping has more than",
+        in_one_call: true,
+    }],
+};
+
+/// How it pings.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PingSettings {
+    /// The target.
+    #[schemars(example = &"a")]
+    to: String,
+}
+
+impl Section for PingSettings {
+    fn boxed(&self) -> Box<dyn Section> {
+        Box::new(self.clone())
+    }
+
+    fn tables(&self) -> Vec<ShownTable> {
+        Vec::new()
+    }
+}
+
+fn parse(text: &str) -> Result<File, base::error::UserError> {
+    File::parse(text, &[&PING])
+}
+
 fn refused(text: &str) -> String {
-    File::parse(text).expect_err(text).to_string()
+    parse(text).expect_err(text).to_string()
+}
+
+#[test]
+fn an_extension_adds_keys() {
+    let text = "[[plugin]]\npath = \"a\"\ntopic = \"a\"\nallow = [\"ping\", \"env:A\"]\n\
+                limits = { ping = \"2 KiB\", memory = \"2 MiB\" }\n[plugin.ping]\nto = \"b\"\n\
+                [[plugin]]\npath = \"b\"\ntopic = \"b\"\n";
+    let file = parse(text).expect(text);
+    let [first, second] = &file.plugins[..] else { panic!("{file:?}") };
+    assert_eq!(first.allow, [Allow::Word("ping".into()), Allow::Env("A".into())]);
+    assert_eq!(first.sections.get::<PingSettings>().map(|ping| &ping.to[..]), Some("b"));
+    assert_eq!(first.limits.sizes.get(&PING.limits[0]).map(|size| size.as_u64()), Some(2048));
+    assert!(first.limits.memory.is_some() && second.allow.is_empty());
+    assert_eq!(second.sections.get::<PingSettings>(), None);
+}
+
+#[test]
+fn an_error_in_an_extension_has_its_line_and_the_nearest_name() {
+    let plugin = "[[plugin]]\npath = \"a\"\ntopic = \"a\"\n";
+    for (lines, line, what) in [
+        ("[plugin.pin]\nto = \"b\"", "line 4", "did you mean ping?"),
+        ("alow = []", "line 4", "did you mean allow?"),
+        ("[plugin.limits]\npign = \"1 KiB\"", "line 5", "did you mean ping?"),
+        ("[plugin.limits]\nmemroy = \"1 MiB\"", "line 5", "did you mean memory?"),
+        ("[plugin.ping]\ntoo = \"b\"", "line 5", "did you mean to?"),
+        ("[plugin.ping]\nto = 1", "line 5", "expected a string"),
+        ("[plugin.ping]", "line 4", "missing field `to`"),
+        ("ping = 1", "line 4", "expected struct PingSettings"),
+        ("[plugin.limits]\nping = \"much\"", "line 5", "much"),
+        ("allow = [\n  \"env:A\",\n  \"pong\",\n]", "line 6", "`ping`, `env:NAME` or `dir:PATH`"),
+        ("allow = \"ping\"", "line 4", "expected a sequence"),
+    ] {
+        let text = refused(&format!("{plugin}{lines}\n"));
+        assert!(text.contains(line) && text.contains(what), "{lines}: {text}");
+    }
 }
 
 #[test]
 fn a_whole_file() {
-    let file = File::parse(
+    let file = parse(
         r#"
         listen = "127.0.0.1:9000"
         auto-offset-reset = "latest"
@@ -47,7 +129,7 @@ fn a_whole_file() {
 }
 
 #[test]
-fn an_unknown_name_is_refused_with_its_line_and_the_nearest_one() {
+fn an_unknown_name_is_refused_with_its_line_and_the_nearest_name() {
     let text = refused("[kafka]\nbootstrap-server = \"a:9092\"\n");
     assert!(text.contains("line 2") && text.contains("did you mean bootstrap-servers?"), "{text}");
     let text = refused("[[plugin]]\npath = \"a\"\ntopic = \"a\"\nretry = { retires = 5 }\n");
@@ -64,7 +146,7 @@ fn an_unknown_name_is_refused_with_its_line_and_the_nearest_one() {
 }
 
 #[test]
-fn a_value_that_is_not_possible_is_refused_with_its_line() {
+fn an_impossible_value_is_refused_with_its_line() {
     for (text, line, what) in [
         ("listen = \"8081\"", "line 1", "socket address"),
         ("\n[kafka]\nbootstrap-servers = \"a:x\"", "line 3", "HOST:PORT"),
@@ -77,28 +159,27 @@ fn a_value_that_is_not_possible_is_refused_with_its_line() {
         ("[kafka.properties]\nx = [1]", "line 1", "x must be"),
         ("listen = ", "line 1", ""),
     ] {
-        let told = refused(text);
-        assert!(told.contains(line) && told.contains(what), "{text}: {told}");
+        let error = refused(text);
+        assert!(error.contains(line) && error.contains(what), "{text}: {error}");
     }
 }
 
 #[test]
 fn secrets_are_not_shown() {
-    let file = File::parse(
-        "[kafka.properties]\nsasl.password = \"hush\"\nssl.key.pem = \"hush\"\nclient.id = \"me\"",
-    )
-    .expect("a file");
+    let file =
+        parse("[kafka.properties]\nsasl.password = \"hush\"\nssl.key.pem = \"hush\"\nclient.id = \"me\"")
+            .expect("a file");
     let shown = format!("{file:?}");
     assert!(!shown.contains("hush") && shown.contains("me"), "{shown}");
 }
 
 #[test]
-fn what_was_sent_is_kept_longer_than_a_message_is_tried() {
-    let keep = |text: &str| File::parse(text).expect(text).store.keep();
+fn effects_are_kept_longer_than_a_message_is_retried() {
+    let keep = |text: &str| parse(text).expect(text).store.keep();
     assert_eq!(keep("").expect("a default"), Duration::from_secs(7 * 86_400));
     assert_eq!(keep("[store]\nkeep = \"25h\"").expect("possible"), Duration::from_secs(25 * 3600));
     assert!(keep("[store]\nkeep = \"24h\"").expect_err("too short").to_string().contains("store.keep"));
     let plugin = "[[plugin]]\npath = \"a\"\ntopic = \"a\"\n";
-    let told = refused(&format!("{plugin}unsettled = \"dead-leter\""));
-    assert!(told.contains("line 4") && told.contains("did you mean dead-letter?"), "{told}");
+    let error = refused(&format!("{plugin}unsettled = \"dead-leter\""));
+    assert!(error.contains("line 4") && error.contains("did you mean dead-letter?"), "{error}");
 }

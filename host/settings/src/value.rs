@@ -1,4 +1,4 @@
-//! Values that may be secret: written out, or kept in the environment or in a file.
+//! Values that may be secret: written in `host.toml`, or kept in the environment or in a file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use base::error::UserError;
 use serde::Deserialize;
 
-/// A text, or where it is kept. Never shown.
+/// A text, or the place where it is kept. `Debug` and `Display` never show the text.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "expected a text, { env = \"NAME\" } or { file = \"PATH\" }")]
 pub enum Value {
-    /// Written out.
+    /// The text itself.
     Text(String),
-    /// In a variable of the environment.
+    /// In an environment variable.
     Env(InEnv),
-    /// In a file, without the line break at its end.
+    /// In a file; line breaks at its end do not belong to the value.
     File(InFile),
 }
 
@@ -33,10 +33,10 @@ pub struct InFile {
 }
 
 impl Value {
-    /// The text; `key` is what it is for.
+    /// The text. Errors name `key`.
     ///
     /// # Errors
-    /// The variable is not set, the file cannot be read.
+    /// The variable is not set, or the file cannot be read.
     pub fn read(&self, key: &str) -> Result<String, UserError> {
         match self {
             Self::Text(text) => Ok(text.clone()),
@@ -54,8 +54,8 @@ impl Value {
         }
     }
 
-    /// Files are seen from the directory of the configuration file.
-    pub(crate) fn seen_from(&mut self, directory: &Path) {
+    /// Makes the path of a file relative to the directory of the configuration file.
+    pub(crate) fn resolve(&mut self, directory: &Path) {
         if let Self::File(InFile { file }) = self {
             *file = directory.join(&file);
         }
@@ -68,7 +68,7 @@ impl fmt::Debug for Value {
     }
 }
 
-/// Where it is kept; a text is not shown.
+/// The place; a text is masked.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,23 +93,25 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_from_where_they_are_kept_and_not_shown() {
+    fn values_are_read_from_their_place_and_not_shown() {
         assert_eq!(value("v = \"hush\"").read("v").expect("a text"), "hush");
         assert_eq!(format!("{:?}", value("v = \"hush\"")), "\"***\"");
         let directory = std::env::temp_dir().join(format!("host-value-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
         std::fs::write(directory.join("secret"), "hush\n").expect("a file");
-        let mut kept = value("v = { file = \"secret\" }");
-        kept.seen_from(&directory);
-        assert_eq!(kept.read("v").expect("a file"), "hush");
+        let mut in_file = value("v = { file = \"secret\" }");
+        in_file.resolve(&directory);
+        assert_eq!(in_file.read("v").expect("a file"), "hush");
         std::fs::remove_dir_all(&directory).expect("removed");
-        assert!(kept.read("plugin.config.key").expect_err("gone").to_string().contains("plugin.config.key"));
+        assert!(
+            in_file.read("plugin.config.key").expect_err("gone").to_string().contains("plugin.config.key")
+        );
         let missing = value("v = { env = \"HOST_TEST_NO_SUCH_VARIABLE\" }").read("v");
         assert!(missing.expect_err("not set").to_string().contains("HOST_TEST_NO_SUCH_VARIABLE"));
     }
 
     #[test]
-    fn what_is_neither_is_refused() {
+    fn other_forms_are_refused() {
         for text in ["v = 1", "v = { environment = \"A\" }", "v = { env = \"A\", file = \"b\" }"] {
             let error = toml::from_str::<Doc>(text).err().expect(text).to_string();
             assert!(error.contains("{ env = \"NAME\" }"), "{error}");

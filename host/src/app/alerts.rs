@@ -7,6 +7,7 @@ use cli::preflight;
 use desk::Desk;
 use desk::alerts::{Alerts, Channels, Places, Thresholds};
 use sandbox::call::Services;
+use sandbox::capabilities::mail::mailer::Mailer;
 use settings::RunArgs;
 
 /// What tells people; None where nobody is to be told.
@@ -20,6 +21,6 @@ pub(super) fn new(
 ) -> Result<Option<Alerts>, UserError> {
     let Some((desk, settings)) = desk.zip(preflight::alert_settings(args)) else { return Ok(None) };
     let Some(places) = Places::new(settings, args.mail_url.is_some())? else { return Ok(None) };
-    let channels = Channels::new(&places, services.mailer.as_ref().map(Arc::clone))?;
+    let channels = Channels::new(&places, services.shared.get::<Arc<Mailer>>().cloned())?;
     Ok(Some(Alerts::new(desk.clone(), channels, places.console, Thresholds::new(settings)?)))
 }

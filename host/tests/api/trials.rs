@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use desk::Letter;
 use desk::trial::{LARGEST, Trials};
+use sandbox::capabilities;
 use serde_json::{Value, json};
-use settings::PluginSettings;
+use settings::File;
 use testkit::plugin;
 
 use crate::fixture::{Api, letter};
@@ -40,9 +41,8 @@ fn mixed() -> Vec<Letter> {
 }
 
 async fn with(letters: &[Letter]) -> Api {
-    let settings: PluginSettings =
-        toml::from_str("path = \"faulty_fast.wasm\"\ntopic = \"faulty-fast\"\nallow = [\"mail\"]")
-            .expect("settings");
+    let text = "[[plugin]]\npath = \"faulty_fast.wasm\"\ntopic = \"faulty-fast\"\nallow = [\"mail\"]";
+    let settings = File::parse(text, &capabilities::extensions()).expect("settings").plugins.remove(0);
     Api::trying(letters, |desk| Trials::new(desk, vec![(Arc::from("faulty-fast"), settings)])).await
 }
 

@@ -8,7 +8,8 @@ use std::process::{Command, Output, Stdio};
 
 use consumer::dry_run::{DryRun, Input};
 use consumer::load;
-use sandbox::capture::{Canned, Captured};
+use sandbox::capabilities::mail::CapturedMail;
+use sandbox::capture::Answers;
 use serde_json::{Value, json};
 use testkit::{Kafka, Record, binary, eventually, plugin};
 
@@ -359,7 +360,7 @@ fn what_is_wrong_is_refused_with_what_was_meant() {
 async fn each_call_has_its_own_effects() {
     const CALLS: usize = 300;
     let engines = load::engines(std::iter::once(None)).expect("engines");
-    let dry = DryRun::load(&plugin("email"), None, &engines, Canned::default()).await.expect("it loads");
+    let dry = DryRun::load(&plugin("email"), None, &engines, Answers::new()).await.expect("it loads");
     let dry = std::sync::Arc::new(dry);
     let calls: Vec<_> = (0..CALLS)
         .map(|number| {
@@ -371,7 +372,8 @@ async fn each_call_has_its_own_effects() {
         .collect();
     for (number, call) in calls.into_iter().enumerate() {
         let run = call.await.expect("no panic");
-        let [Captured::Mail(mail)] = &run.effects[..] else { panic!("{:?}", run.effects) };
+        let [effect] = &run.effects[..] else { panic!("{:?}", run.effects) };
+        let mail = effect.get::<CapturedMail>().expect("an e-mail");
         assert_eq!(mail.subject, format!("subject {number}"));
         assert!(run.outcome.is_ok() && run.log.len() == 1);
     }

@@ -9,7 +9,6 @@ use base::text::counted;
 use desk::trial::{Trial, TrialState, Tried};
 use desk::{Filter, Page, State};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sandbox::wording;
 use serde_json::json;
 use server::api::WASM;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -149,7 +148,7 @@ fn one(tried: &Tried) -> String {
     lines.extend(tried.log.iter().map(|line| format!("  log       {}", escaped(line))));
     for effect in &tried.effects {
         let mut what = "would send";
-        for line in wording::lines(effect) {
+        for line in effect.lines() {
             lines.push(format!("  {what:<10}{line}"));
             what = "";
         }

@@ -12,9 +12,10 @@ use consumer::Subscriber;
 use consumer::subscription::Subscription;
 use contract::Description;
 use contract::PACKAGE;
+use sandbox::capabilities::{self, Capability};
 use sandbox::file::PluginFile;
 use serde::Serialize;
-use settings::{Allow, PluginSettings, RunArgs};
+use settings::{PluginSettings, RunArgs};
 
 use super::{Format, Here};
 use crate::config::{self, without_password};
@@ -23,24 +24,24 @@ use crate::output::{print, print_json};
 /// Arguments of `host plugin inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How to print it
+    /// The format of the output
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
     #[command(flatten)]
     pub(super) here: Here,
 }
 
-/// Prints what the plugin is, and whether it runs here.
+/// Prints a description of the plugin, and whether it runs with this configuration.
 ///
 /// # Errors
-/// It is no plugin (exit code 2), or does not run here (1).
+/// The file is no plugin (exit code 2), or does not run here (1).
 pub async fn run(args: Args) -> Result<(), UserError> {
     let (run, output) = (args.here.run_args(), args.output);
     let path = run.plugins.first().map_or(Path::new(""), PathBuf::as_path);
-    // Whatever the configuration says of it: the file is looked at first.
+    // The file is checked first, even if the configuration is wrong.
     let file = PluginFile::read(path, &consumer::load::engines(iter::once(None))?)?;
     file.check_exports()?;
-    let described = ask(&file).await;
+    let described = describe(&file).await;
     let runs = config::load(&run).await;
     let report = Report::new(&run, path, &file, &described, &runs);
     match output {
@@ -50,7 +51,7 @@ pub async fn run(args: Args) -> Result<(), UserError> {
     runs.map(|_| ()).map_err(UserError::as_answer)
 }
 
-async fn ask(file: &PluginFile) -> Result<Description, UserError> {
+async fn describe(file: &PluginFile) -> Result<Description, UserError> {
     file.check()?;
     file.describe(&file.link()?).await
 }
@@ -58,32 +59,32 @@ async fn ask(file: &PluginFile) -> Result<Description, UserError> {
 #[derive(Serialize)]
 struct Report {
     file: String,
-    /// None where it could not be asked.
+    /// None if the plugin could not describe itself.
     name: Option<String>,
     version: Option<String>,
     summary: Option<String>,
     size: usize,
     sha256: String,
-    /// One, unless something went wrong.
+    /// One, unless the build went wrong.
     contract: Vec<String>,
     imports: BTreeMap<&'static str, Vec<String>>,
     exports: Vec<String>,
-    subscription: Option<Reads>,
+    subscription: Option<Topics>,
     wants: Vec<&'static str>,
     runs: bool,
-    errors: Vec<What>,
+    errors: Vec<Problem>,
     /// The configuration file.
     config: Option<String>,
     granted: Vec<String>,
-    /// The names of what it can read.
+    /// The keys of its configuration.
     config_keys: Vec<String>,
     mail_url: Option<String>,
     warnings: Vec<String>,
 }
 
-/// What it reads here, or asks for where it does not run here.
+/// The subscription as it is here, or as the plugin describes it if it does not run here.
 #[derive(Serialize)]
-struct Reads {
+struct Topics {
     topic: String,
     group: String,
     dead_letter_topic: String,
@@ -94,13 +95,13 @@ struct Reads {
 
 #[derive(Serialize)]
 struct Tier {
-    /// None where what failed is tried again in its place.
+    /// None if failed messages are retried in place.
     topic: Option<String>,
     delay_ms: u64,
 }
 
 #[derive(Serialize)]
-struct What {
+struct Problem {
     what: String,
     help: Vec<String>,
 }
@@ -114,20 +115,19 @@ impl Report {
         runs: &Result<Vec<Subscriber>, UserError>,
     ) -> Self {
         let settings = run.settings_of(0).ok().flatten();
-        let is_granted = run.settings_of(0).is_ok();
+        let is_listed = run.settings_of(0).is_ok();
         let own = |text: fn(&Description) -> &String| described.as_ref().ok().map(|it| text(it).clone());
-        // What is wrong with the file is wrong everywhere, whatever else is wrong here.
+        // Errors of the file come first; further ones are those of this configuration.
         let errors = [described.as_ref().err(), runs.as_ref().err()].into_iter().flatten();
         let mut errors: Vec<_> =
-            errors.map(|it| What { what: it.what().to_owned(), help: it.next_steps().to_vec() }).collect();
+            errors.map(|it| Problem { what: it.what().to_owned(), help: it.next_steps().to_vec() }).collect();
         errors.dedup_by(|a, b| a.what == b.what);
-        let granted = match settings {
-            Some(settings) => settings.allow.iter().map(ToString::to_string).collect(),
-            // Without a configuration file the command line means it.
-            None if is_granted => vec!["mail".to_owned()],
-            None => Vec::new(),
+        let granted = if is_listed { capabilities::granted(settings) } else { Vec::new() };
+        let wants = file.wants();
+        let warning = |capability: &&dyn Capability| {
+            capability.warning(capabilities::is_granted(*capability, settings), run)
         };
-        let mut report = Self {
+        Self {
             file: path.display().to_string(),
             name: own(|it| &it.name),
             version: own(|it| &it.version),
@@ -137,44 +137,15 @@ impl Report {
             contract: file.contracts().into_iter().map(str::to_owned).collect(),
             imports: grouped(&file.imports),
             exports: file.exports.clone(),
-            subscription: reads(described, runs, settings),
-            wants: [(file.wants_mail(), "mail"), (file.wants_http(), "http")]
-                .into_iter()
-                .filter_map(|(wants, what)| wants.then_some(what))
-                .collect(),
+            subscription: topics(described, runs, settings),
+            wants: wants.iter().map(|capability| capability.name()).collect(),
             runs: runs.is_ok(),
             errors,
             config: run.found.as_ref().map(|found| found.path.display().to_string()),
             granted,
             config_keys: settings.map(|it| it.config.keys().cloned().collect()).unwrap_or_default(),
             mail_url: run.mail_url.as_deref().map(without_password),
-            warnings: Vec::new(),
-        };
-        if is_granted {
-            report.warn(settings);
-        }
-        report
-    }
-
-    fn warn(&mut self, settings: Option<&PluginSettings>) {
-        let may_mail = self.granted.iter().any(|granted| granted == "mail");
-        let is_url = |allow: &Allow| matches!(allow, Allow::Http(_));
-        let may_http = settings.is_some_and(|settings| settings.allow.iter().any(is_url));
-        if self.wants.contains(&"mail") && !may_mail {
-            self.warnings.push(
-                "it imports `mail`, which is not granted: each e-mail is denied; write allow = [\"mail\"]"
-                    .to_owned(),
-            );
-        } else if self.wants.contains(&"mail") && self.mail_url.is_none() {
-            self.warnings
-                .push("it may send e-mail, and there is no --mail-url: e-mail is only logged".to_owned());
-        }
-        if self.wants.contains(&"http") && !may_http {
-            self.warnings.push(
-                "it imports wasi:http, and no URL is granted: each request is denied; \
-                 list the URL in the `allow` of its [[plugin]]"
-                    .to_owned(),
-            );
+            warnings: wants.iter().filter(|_| is_listed).filter_map(warning).collect(),
         }
     }
 
@@ -183,45 +154,45 @@ impl Report {
             (Some(name), Some(version)) => format!("{}@{}\n", line(name), line(version)),
             _ => format!("{}\n", line(&self.file)),
         };
-        let mut say = |what: &str, line: &str| _ = writeln!(text, "  {what:<13}{line}");
+        let mut add = |name: &str, line: &str| _ = writeln!(text, "  {name:<13}{line}");
         if let Some(summary) = &self.summary {
-            say("summary", &line(summary));
+            add("summary", &line(summary));
         }
-        say("file", &format!("{}, {}", line(&self.file), ByteSize::b(self.size as u64)));
-        say("sha256", &self.sha256);
-        say("contract", &self.contract.join(", "));
-        let mut what = "imports";
+        add("file", &format!("{}, {}", line(&self.file), ByteSize::b(self.size as u64)));
+        add("sha256", &self.sha256);
+        add("contract", &self.contract.join(", "));
+        let mut title = "imports";
         for (group, names) in &self.imports {
-            // What differs in a version beside the contract's is an error, which tells it.
+            // Versions other than the contract's matter only in errors, which have them.
             let names: Vec<_> = names.iter().filter_map(|name| name.split('@').next()).collect();
-            say(what, &format!("{group}: {}", names.join(" ")));
-            what = "";
+            add(title, &format!("{group}: {}", names.join(" ")));
+            title = "";
         }
-        say("exports", &self.exports.join(" "));
-        if let Some(reads) = &self.subscription {
-            reads.lines().iter().for_each(|(what, line)| say(what, line));
+        add("exports", &self.exports.join(" "));
+        if let Some(topics) = &self.subscription {
+            topics.lines().iter().for_each(|(name, line)| add(name, line));
         }
-        say("wants", &or_nothing(&self.wants.join(", ")));
+        add("wants", &or_nothing(&self.wants.join(", ")));
         let place = self.config.as_deref().map_or("no configuration file".to_owned(), line);
-        say("granted here", &format!("{} ({place})", or_nothing(&self.granted.join(" "))));
+        add("granted here", &format!("{} ({place})", or_nothing(&self.granted.join(" "))));
         if !self.config_keys.is_empty() {
-            say("config keys", &line(&self.config_keys.join(" ")));
+            add("config keys", &line(&self.config_keys.join(" ")));
         }
         if let Some(url) = &self.mail_url {
-            say("mail server", &line(url));
+            add("mail server", &line(url));
         }
-        self.warnings.iter().for_each(|warning| say("warning", warning));
-        say("runs here", if self.runs { "yes" } else { "no" });
-        // The last one is said as any error is.
-        for What { what, help } in self.errors.iter().rev().skip(1) {
-            say("error", what);
-            help.iter().for_each(|help| say("", &format!("help: {help}")));
+        self.warnings.iter().for_each(|warning| add("warning", warning));
+        add("runs here", if self.runs { "yes" } else { "no" });
+        // The last error is the error of the command.
+        for Problem { what, help } in self.errors.iter().rev().skip(1) {
+            add("error", what);
+            help.iter().for_each(|help| add("", &format!("help: {help}")));
         }
         text
     }
 }
 
-impl Reads {
+impl Topics {
     fn of(subscription: &Subscription) -> Self {
         let policy = &subscription.policy;
         let topics = subscription.retry_topics();
@@ -257,19 +228,19 @@ impl Reads {
     }
 }
 
-/// As it runs here; else as it would with these settings; else as it describes itself.
-fn reads(
+/// The subscription as it is here, else as these settings would make it, else as the plugin describes it.
+fn topics(
     described: &Result<Description, UserError>,
     runs: &Result<Vec<Subscriber>, UserError>,
     settings: Option<&PluginSettings>,
-) -> Option<Reads> {
+) -> Option<Topics> {
     if let Some(plugin) = runs.as_ref().ok().and_then(|plugins| plugins.first()) {
-        return Some(Reads::of(&plugin.subscription));
+        return Some(Topics::of(&plugin.subscription));
     }
     let described = &described.as_ref().ok()?.subscription;
     Some(match Subscription::new(described.clone(), settings) {
-        Ok(subscription) => Reads::of(&subscription),
-        Err(_) => Reads {
+        Ok(subscription) => Topics::of(&subscription),
+        Err(_) => Topics {
             topic: described.topic.clone(),
             group: described.group.clone(),
             dead_letter_topic: described.dead_letter_topic.clone(),
@@ -280,14 +251,14 @@ fn reads(
     })
 }
 
-/// By where they come from; the contract's without its name.
+/// Imports by their origin; those of the contract without its name.
 fn grouped(imports: &[String]) -> BTreeMap<&'static str, Vec<String>> {
     let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for name in imports {
         let (group, name) = if let Some(own) = name.strip_prefix(PACKAGE) {
             ("contract", own.trim_start_matches('/'))
-        } else if let Some(http) = name.strip_prefix("wasi:http/") {
-            ("http", http)
+        } else if let Some(of_capability) = capabilities::by_import(name) {
+            of_capability
         } else if let Some(wasi) = name.strip_prefix("wasi:") {
             ("wasi", wasi)
         } else {

@@ -11,9 +11,9 @@ use base::text;
 use bytesize::ByteSize;
 use consumer::dry_run::{DryRun, Input, Run};
 use contract::Outcome;
-use sandbox::capture::{Canned, Captured, Line};
+use sandbox::capabilities::http::Canned;
+use sandbox::capture::{Answers, Captured, Line};
 use sandbox::cause::Cause;
-use sandbox::wording;
 use serde::Serialize;
 
 use super::message::messages;
@@ -28,42 +28,45 @@ use crate::output::{self, note, print};
     _ => arg,
 }))]
 pub struct Args {
-    /// JSON with one message, or more behind each other: {"key", "value", "headers", …}, as
-    /// `host consume -o json` prints them; - is standard input
+    /// A file with messages as JSON objects {"key", "value", "headers", …}, as `host consume -o json`
+    /// prints them; - is standard input
     #[arg(short, long, value_name = "FILE")]
     message: PathBuf,
-    /// What each of its HTTP requests is answered with, e.g. 429 or 200:{"id":1}; 200:{} unless given
+    /// The answer to each HTTP request, e.g. 429 or 200:{"id":1}; by default 200:{}
     #[arg(long, value_name = "STATUS[:BODY]")]
     http_response: Option<Canned>,
-    /// How to print what comes of it; as JSON an object a line
+    /// The format of the output; JSON is one object per line
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
     #[command(flatten)]
     pub(super) here: Here,
 }
 
-/// Calls the plugin with each message and prints what comes of it.
+/// Calls the plugin with each message, and prints the outcomes.
 ///
 /// # Errors
-/// What was given is wrong (exit code 2), or a message failed (1).
+/// An argument is wrong (exit code 2), or a message failed (1).
 pub async fn run(args: Args) -> Result<(), UserError> {
     let Args { message, http_response, output, here } = args;
     let run = here.run_args();
     let settings = run.settings_of(0)?;
     let path = run.plugins.first().map_or(Path::new(""), PathBuf::as_path);
     let engines = consumer::load::engines(iter::once(settings))?;
-    let dry = DryRun::load(path, settings, &engines, http_response.unwrap_or_default()).await?;
+    let mut answers = Answers::new();
+    answers.insert(http_response.unwrap_or_default());
+    let dry = DryRun::load(path, settings, &engines, answers).await?;
     let plugin = dry.plugin();
-    if plugin.wants_mail && plugin.grants.mail.is_some() && run.mail_url.is_none() {
-        note("there is no --mail-url: outside of a dry run its e-mail is only logged");
+    let granted = plugin.wants.iter().filter(|capability| plugin.grants.of(**capability).is_some());
+    for warning in granted.filter_map(|capability| capability.warning(true, &run)) {
+        note(format_args!("outside of a dry run: {warning}"));
     }
     let (source, place) = open(&message)?;
     let (mut all, mut failed) = (0_u64, 0_u64);
     for input in messages(BufReader::new(source), &place, dry.subscription()) {
         let input = input?;
-        let result = Tried::of(&dry, &input).await;
+        let result = Report::of(&dry, &input).await;
         all += 1;
-        failed += u64::from(result.told.is_failure());
+        failed += u64::from(result.outcome.is_failure());
         match output {
             Format::Text => print(result.text().trim_end())?,
             Format::Json => print(output::json(serde_json::to_string(&result))?)?,
@@ -93,19 +96,19 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, String), UserError> {
     }
 }
 
-/// What came of a message.
+/// The result of one message.
 #[derive(Serialize)]
-struct Tried {
+struct Report {
     id: String,
     topic: String,
     partition: i32,
     offset: i64,
     attempt: u32,
     #[serde(flatten)]
-    told: Told,
+    outcome: Shown,
     next: Next,
     effects: Vec<Captured>,
-    /// Effects that there was no room for.
+    /// The number of effects beyond the maximum size.
     effects_left_out: usize,
     log: Vec<Line>,
     time_ms: f64,
@@ -114,7 +117,7 @@ struct Tried {
 
 #[derive(Serialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
-enum Told {
+enum Shown {
     Done {
         receipt: String,
     },
@@ -123,7 +126,7 @@ enum Told {
     },
     Retry(Failed),
     Reject(Failed),
-    /// It gave no outcome.
+    /// There is no outcome.
     Failure(Failed),
 }
 
@@ -136,21 +139,21 @@ struct Failed {
     backtrace: String,
 }
 
-impl Tried {
+impl Report {
     async fn of(dry: &DryRun, input: &Input) -> Self {
         let Run { outcome, effects, left_out, log, took, memory } = dry.call(input).await;
-        let failed: fn(Failed) -> Told = match &outcome {
-            Ok(Outcome::Retry(_)) => Told::Retry,
-            Ok(Outcome::Reject(_)) => Told::Reject,
-            _ => Told::Failure,
+        let failed: fn(Failed) -> Shown = match &outcome {
+            Ok(Outcome::Retry(_)) => Shown::Retry,
+            Ok(Outcome::Reject(_)) => Shown::Reject,
+            _ => Shown::Failure,
         };
         let outcome = Cause::of(outcome);
         let next = Next::after(dry.subscription(), input.attempt, outcome.as_ref().err());
-        let told = match outcome {
-            Ok(Outcome::Skipped(reason)) => Told::Skipped { reason },
-            Ok(Outcome::Done(receipt)) => Told::Done { receipt },
-            // `Cause::of` takes what failed for an error.
-            Ok(Outcome::Retry(_) | Outcome::Reject(_)) => Told::Skipped { reason: String::new() },
+        let outcome = match outcome {
+            Ok(Outcome::Skipped(reason)) => Shown::Skipped { reason },
+            Ok(Outcome::Done(receipt)) => Shown::Done { receipt },
+            // `Cause::of` turned these into errors.
+            Ok(Outcome::Retry(_) | Outcome::Reject(_)) => Shown::Skipped { reason: String::new() },
             Err(Cause { exception, code, detail, backtrace, .. }) => {
                 failed(Failed { code, detail, exception, backtrace })
             }
@@ -161,7 +164,7 @@ impl Tried {
             partition: input.partition,
             offset: input.offset,
             attempt: input.attempt,
-            told,
+            outcome,
             next,
             effects,
             effects_left_out: left_out,
@@ -180,45 +183,43 @@ impl Tried {
             self.offset,
             self.attempt
         );
-        let mut say = |what: &str, line: &str| _ = writeln!(text, "  {what:<9}{line}");
-        say("outcome", &self.told.text());
-        if let Told::Retry(failed) | Told::Reject(failed) | Told::Failure(failed) = &self.told {
-            failed.backtrace.lines().for_each(|trace| say("", &line(trace)));
+        let mut add = |name: &str, line: &str| _ = writeln!(text, "  {name:<9}{line}");
+        add("outcome", &self.outcome.text());
+        if let Shown::Retry(failed) | Shown::Reject(failed) | Shown::Failure(failed) = &self.outcome {
+            failed.backtrace.lines().for_each(|trace| add("", &line(trace)));
         }
-        say("next", &self.next.to_string());
+        add("next", &self.next.to_string());
         for Line { level, text } in &self.log {
-            say("log", &format!("{level:<5} {text}"));
+            add("log", &format!("{level:<5} {text}"));
         }
         for effect in &self.effects {
-            let mut what = "captured";
-            for line in wording::lines(effect) {
-                say(what, &line);
-                what = "";
+            for (number, line) in effect.lines().iter().enumerate() {
+                add(if number == 0 { "captured" } else { "" }, line);
             }
         }
         if self.effects_left_out > 0 {
-            say("captured", &format!("{} more, too large to show", self.effects_left_out));
+            add("captured", &format!("{} more, too large to show", self.effects_left_out));
         }
         let memory = ByteSize::b(self.memory_bytes as u64);
-        say("used", &format!("{:.2} ms, {memory} of memory", self.time_ms));
+        add("used", &format!("{:.2} ms, {memory} of memory", self.time_ms));
         text
     }
 }
 
-impl Told {
+impl Shown {
     fn is_failure(&self) -> bool {
         !matches!(self, Self::Done { .. } | Self::Skipped { .. })
     }
 
     fn text(&self) -> String {
-        let (what, text) = match self {
+        let (name, text) = match self {
             Self::Done { receipt } => ("done", line(receipt)),
             Self::Skipped { reason } => ("skipped", line(reason)),
             Self::Retry(failed) => ("retry", failed.text()),
             Self::Reject(failed) => ("reject", failed.text()),
             Self::Failure(failed) => ("failure", format!("{} ({})", failed.text(), failed.exception)),
         };
-        if text.is_empty() { what.to_owned() } else { format!("{what}: {text}") }
+        if text.is_empty() { name.to_owned() } else { format!("{name}: {text}") }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Messages as JSON: what `host consume -o json` prints, and what a person writes.
+//! Messages as JSON, printed by `host consume -o json` or written by people.
 
 use std::io::Read;
 
@@ -21,7 +21,7 @@ struct Json {
     partition: Option<i32>,
     offset: Option<i64>,
     timestamp: Option<i64>,
-    /// A plugin is not told.
+    /// Not passed to plugins.
     #[serde(rename = "timestamp_type")]
     _timestamp_type: Option<String>,
     key: Value,
@@ -39,7 +39,7 @@ struct JsonHeader {
     value: Value,
 }
 
-/// Reads one message after the other, as they come; `place` is what an error calls the source.
+/// Reads messages as they arrive. Errors name the source `place`.
 pub fn messages(
     source: impl Read,
     place: &str,
@@ -50,7 +50,7 @@ pub fn messages(
         let wrong = |what: String| UserError::usage(format!("{place}: message {number}: {what}"));
         let value = value.map_err(|error| {
             wrong(format!("not JSON: {error}"))
-                .help("give it one JSON object a line, as `host consume -o json` prints them")
+                .help("give it one JSON object per line, as `host consume -o json` prints them")
         })?;
         read(value, subscription).map_err(|what| match settings::nearest(&what) {
             Some(name) => wrong(what).help(format!("did you mean {name}?")),
@@ -84,14 +84,14 @@ fn read(value: Value, subscription: &Subscription) -> Result<Input, String> {
         headers,
         attempt: 1,
     };
-    take_back(&mut input, subscription);
+    restore(&mut input, subscription);
     input.attempt = attempt.unwrap_or(input.attempt);
     Ok(input)
 }
 
-/// A record of the plugin's own retry and dead-letter topics is the message that it was at first, as the
-/// host delivers it. A dead letter begins anew, as in a replay.
-fn take_back(input: &mut Input, subscription: &Subscription) {
+/// Turns a record of the plugin's own retry or dead-letter topic into the original message, as the host does. A dead
+/// letter starts with attempt 1, as in a replay.
+fn restore(input: &mut Input, subscription: &Subscription) {
     let is_dead = input.topic == subscription.dead_letter_topic;
     if !is_dead && !subscription.retry_topics().contains(&input.topic) {
         return;
@@ -127,7 +127,7 @@ fn header(JsonHeader { name, value }: JsonHeader) -> Result<(Vec<u8>, Option<Vec
     Ok((name, value))
 }
 
-/// A text is itself, `{"base64": …}` and `{"hex": …}` are bytes, null is none; all else is JSON text.
+/// `{"base64": …}` and `{"hex": …}` are bytes, null is none, and a string is itself; other values are JSON text.
 fn bytes(place: &str, value: Value) -> Result<Option<Vec<u8>>, String> {
     match value {
         Value::Null => Ok(None),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_the_plugins() {
+    fn the_plugin_has_the_defaults() {
         let input = one("{}");
         assert_eq!((input.topic.as_str(), input.partition, input.offset, input.attempt), ("t", 0, 0, 1));
         assert_eq!((input.value.as_ref(), input.id().as_str()), (None, "t/0/0/0"));
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_what_was_meant() {
+    fn errors_name_the_message_and_the_nearest_name() {
         for (text, what) in [
             (r#"{"valu":1}"#, "did you mean value?"),
             (r#"{"headers":[{"nam":"x"}]}"#, "did you mean name?"),
@@ -219,15 +219,15 @@ mod tests {
             (r#"[{}]"#, "a message is a JSON object"),
             ("{", "not JSON"),
         ] {
-            let told = all(text).pop().expect("a message").expect_err(text);
-            assert!(told.contains(what) && told.starts_with("m.json: message 1: "), "{told}");
+            let error = all(text).pop().expect("a message").expect_err(text);
+            assert!(error.contains(what) && error.starts_with("m.json: message 1: "), "{error}");
         }
-        let told = all("{} {}\n{\"x\":1}");
-        assert!(told.len() == 3 && told[2].as_ref().is_err_and(|told| told.contains("message 3")));
+        let read = all("{} {}\n{\"x\":1}");
+        assert!(read.len() == 3 && read[2].as_ref().is_err_and(|error| error.contains("message 3")));
     }
 
     #[test]
-    fn a_record_of_its_own_topics_is_the_message_that_it_was() {
+    fn a_record_of_its_own_topics_becomes_the_original_message() {
         let block = r#"{"name":"mine","value":"x"},{"name":"kafka_original-topic","value":"t"},
             {"name":"kafka_original-partition","value":1},{"name":"kafka_original-offset","value":7},
             {"name":"kafka_original-timestamp","value":1000},{"name":"retry_topic-attempts","value":3},

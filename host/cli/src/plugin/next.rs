@@ -1,4 +1,4 @@
-//! What would follow a call's outcome, by the plugin's policy.
+//! What the plugin's policy makes of an outcome.
 
 use std::fmt;
 
@@ -9,38 +9,38 @@ use sandbox::cause::{Cause, LeadsTo};
 use serde::Serialize;
 use settings::Action;
 
-/// What would become of the message.
+/// The consequence for the message.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Next {
     /// It is finished.
     Finish,
-    /// It is finished although it failed: a rule says so.
+    /// It is finished although it failed, by a rule.
     Discard,
-    /// It is tried again.
+    /// It is retried.
     Retry(Retry),
-    /// It is a dead letter.
+    /// It becomes a dead letter.
     DeadLetter {
-        /// Where.
+        /// The dead-letter topic.
         topic: String,
     },
 }
 
-/// Another try.
+/// A retry.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Retry {
-    /// The retry topic; None where it waits in its place.
+    /// The retry topic; None if the message is retried in place.
     topic: Option<String>,
-    /// Which retry it is, from 1; None where it spends no attempt.
+    /// The number of the retry, from 1; None if it spends no attempt.
     number: Option<u32>,
-    /// How many there are for this failure.
+    /// The number of retries for this failure.
     of: u32,
-    /// Without jitter.
+    /// The delay without jitter, in milliseconds.
     after_ms: i64,
 }
 
 impl Next {
-    /// After this outcome of the delivery `attempt`, the first failure of which is now.
+    /// The consequence of an outcome of the delivery with this number, if the message failed now for the first time.
     pub fn after(subscription: &Subscription, attempt: u32, failed: Option<&Cause>) -> Self {
         let Some(cause) = failed else { return Self::Finish };
         let policy = &subscription.policy;
@@ -112,7 +112,7 @@ mod tests {
         Subscription::new(described, Some(&settings)).expect("possible")
     }
 
-    fn told(subscription: &Subscription, attempt: u32, after_ms: Option<u64>) -> String {
+    fn shown(subscription: &Subscription, attempt: u32, after_ms: Option<u64>) -> String {
         let failure = Failure { code: "busy".into(), detail: String::new() };
         let cause = Cause::retry(RetryLater { failure, after_ms });
         Next::after(subscription, attempt, Some(&cause)).to_string()
@@ -122,18 +122,18 @@ mod tests {
     fn the_policy_decides() {
         let plain = subscription(|_| {});
         assert_eq!(Next::after(&plain, 1, None), Next::Finish);
-        assert_eq!(told(&plain, 1, None), "retry 1 of 2 after 0.5 s on t-retry-500");
-        assert_eq!(told(&plain, 2, None), "retry 2 of 2 after 1 s on t-retry-1000");
-        assert_eq!(told(&plain, 3, None), "dead letter in t.dlt");
-        assert_eq!(told(&plain, 3, Some(700)), "again after 0.7 s, spending no attempt, on t-retry-1000");
+        assert_eq!(shown(&plain, 1, None), "retry 1 of 2 after 0.5 s on t-retry-500");
+        assert_eq!(shown(&plain, 2, None), "retry 2 of 2 after 1 s on t-retry-1000");
+        assert_eq!(shown(&plain, 3, None), "dead letter in t.dlt");
+        assert_eq!(shown(&plain, 3, Some(700)), "again after 0.7 s, spending no attempt, on t-retry-1000");
         let reject = Cause::reject(Failure { code: "no".into(), detail: String::new() });
         assert_eq!(Next::after(&plain, 1, Some(&reject)).to_string(), "dead letter in t.dlt");
         let ordered = subscription(|settings| settings.ordering = Some(Ordering::Key));
-        assert_eq!(told(&ordered, 1, None), "retry 1 of 2 after 0.5 s in its place");
+        assert_eq!(shown(&ordered, 1, None), "retry 1 of 2 after 0.5 s in its place");
     }
 
     #[test]
-    fn rules_count_more() {
+    fn rules_take_precedence() {
         let rule = |action: &str| {
             subscription(|settings| {
                 let action = Some(serde_json::from_value(action.into()).expect("an action"));
@@ -141,7 +141,7 @@ mod tests {
                     vec![RuleSettings { code: "busy".into(), action, ..RuleSettings::default() }];
             })
         };
-        assert_eq!(told(&rule("discard"), 1, None), "discarded, as its rule says");
-        assert_eq!(told(&rule("reject"), 1, None), "dead letter in t.dlt");
+        assert_eq!(shown(&rule("discard"), 1, None), "discarded, as its rule says");
+        assert_eq!(shown(&rule("reject"), 1, None), "dead letter in t.dlt");
     }
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use sandbox::capture::Captured;
 use serde::{Deserialize, Serialize};
-use url::Url;
 use utoipa::ToSchema;
 
 use crate::Filter;
@@ -189,7 +188,7 @@ impl Progress {
     pub fn note(&mut self, number: usize, seen: Seen) {
         self.trial.tried += 1;
         for effect in &seen.effects {
-            let what = kind(effect);
+            let what = effect.summary();
             let known = self.sent.len() < KINDS || self.sent.contains_key(&what);
             *self.sent.entry(if known { what } else { OTHERS.to_owned() }).or_default() += 1;
         }
@@ -264,16 +263,6 @@ impl Progress {
     pub fn passing(&self) -> Vec<String> {
         let all = self.letters.iter().zip(&self.verdicts);
         all.filter(|(_, verdict)| **verdict == Verdict::Passes).map(|(letter, _)| letter.clone()).collect()
-    }
-}
-
-fn kind(effect: &Captured) -> String {
-    match effect {
-        Captured::Mail(_) => "e-mail".to_owned(),
-        Captured::Http(request) => {
-            let origin = Url::parse(&request.url).map(|url| url.origin().ascii_serialization());
-            format!("{} {}", request.method, origin.unwrap_or_default())
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use consumer::dry_run::{DryRun, Input, Run};
 use contract::Outcome;
 use parking_lot::Mutex;
 use sandbox::Plugin;
-use sandbox::capture::Canned;
+use sandbox::capture::Answers;
 use sandbox::cause::Cause;
 use sandbox::engine::Engines;
 use sandbox::file::PluginFile;
@@ -50,7 +50,7 @@ impl Build {
         });
         let file = file.await.map_err(|_| UserError::unavailable("the build could not be compiled"))??;
         let settings = |name: &str| settings.iter().find(|(other, _)| **other == *name).map(|(_, it)| it);
-        let dry = DryRun::of(file, settings, Canned::default()).await?;
+        let dry = DryRun::of(file, settings, Answers::new()).await?;
         let settings = settings(&dry.plugin().name).is_some();
         Ok(Self { dry, settings, calls })
     }

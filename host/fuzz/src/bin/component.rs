@@ -41,7 +41,7 @@ fuzz_target!(
     |data: &[u8]| {
         RUNTIME.block_on(async {
             let effects = Effects::new(RUNTIME.handle().clone());
-            let outside = Outside::Sent(Arc::new(Services { mailer: None, effects }));
+            let outside = Outside::Sent(Arc::new(Services::new(effects)));
             let plugin = match PluginFile::from_bytes(Path::new("fuzz.wasm"), data, &ENGINES) {
                 Ok(file) => Subscriber::of(file, |_| None, outside).await,
                 Err(failure) => Err(failure),

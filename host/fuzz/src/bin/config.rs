@@ -1,21 +1,25 @@
-//! `host.toml`: every check that needs nothing but the text.
+//! `host.toml`: all checks that need only the text.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
+
+use std::sync::LazyLock;
 
 use base::error::UserError;
 use consumer::subscription::Subscription;
 use contract::{RetryPolicy, Subscription as Described};
 use libfuzzer_sys::fuzz_target;
+use sandbox::capabilities;
 use sandbox::capabilities::mail::mailer::Mailer;
 use sandbox::grants::Grants;
 use sandbox::limits::Limits;
-use settings::Allow;
-use settings::{File, HttpSettings, PluginSettings, Value};
+use settings::{Allow, Extension, File, PluginSettings, Value};
 use store::StoreUrl;
+
+static EXTENSIONS: LazyLock<Vec<&'static Extension>> = LazyLock::new(capabilities::extensions);
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let Some(file) = good(File::parse(text)) else { return };
+    let Some(mut file) = good(File::parse(text, &EXTENSIONS)) else { return };
     let _ = format!("{file:?}");
     good(file.store.keep());
     if let Some(Value::Text(url)) = &file.store.url {
@@ -24,27 +28,23 @@ fuzz_target!(|data: &[u8]| {
     if let Some(Value::Text(url)) = &file.mail.url {
         good(Mailer::from_url(url, None).map(|mailer| mailer.to_string()));
     }
-    file.plugins.iter().for_each(plugin);
+    file.plugins.iter_mut().for_each(plugin);
 });
 
-fn plugin(settings: &PluginSettings) {
-    said(Limits::new(&settings.limits).map(|limits| limits.hand_over()));
-    if let Some(subscription) = said(Subscription::new(described(), Some(settings))) {
+fn plugin(settings: &mut PluginSettings) {
+    named(Limits::new(&settings.limits).map(|limits| limits.hand_over()));
+    if let Some(subscription) = named(Subscription::new(described(), Some(settings))) {
         let topics = subscription.retry_topics();
         assert!(topics.len() <= 32 && !topics.contains(&subscription.topic));
         assert!(!topics.contains(&subscription.dead_letter_topic));
         subscription.policy.ruling("smtp-transient", false);
     }
-    let texts = settings.config.values().chain(settings.http.values().flat_map(values));
-    let needs_io = texts.into_iter().any(|value| !matches!(value, Value::Text(_)))
+    assert!(settings.sections.tables().all(|table| table.heading.starts_with("[plugin.")));
+    let needs_io = settings.values_mut().any(|value| !matches!(value, Value::Text(_)))
         || settings.allow.iter().any(|allow| matches!(allow, Allow::Directory(_)));
     if !needs_io {
-        good(Grants::new(Some(settings)));
+        good(Grants::new(Some(settings), None));
     }
-}
-
-fn values(http: &HttpSettings) -> impl Iterator<Item = &Value> {
-    http.headers.values().chain(http.solapi.iter().flat_map(|solapi| [&solapi.key, &solapi.secret]))
 }
 
 fn described() -> Described {
@@ -63,11 +63,11 @@ fn described() -> Described {
     }
 }
 
-/// An error says what is wrong, and that it was given.
+/// An error has a text, and the exit code of a usage error.
 fn good<T>(result: Result<T, UserError>) -> Option<T> {
     result.inspect_err(|failure| assert!(failure.code() == 2 && !failure.to_string().trim().is_empty())).ok()
 }
 
-fn said<T>(result: Result<T, String>) -> Option<T> {
+fn named<T>(result: Result<T, String>) -> Option<T> {
     result.inspect_err(|what| assert!(!what.trim().is_empty())).ok()
 }

@@ -9,14 +9,13 @@ use fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 use mail_parser::MessageParser;
 use sandbox::capabilities::mail::compose::compose;
-use sandbox::capabilities::mail::grant::MailGrant;
 use sandbox::capabilities::mail::mailer::{Address, Attachment, Email};
+use sandbox::capabilities::mail::{MailGrant, MailSettings};
 use serde::Deserialize as _;
 use serde_json::json;
-use settings::MailSettings;
 use url::Host;
 
-/// What the host writes itself.
+/// The headers that the host writes.
 const OWN: [&str; 10] = [
     "cc",
     "content-disposition",
@@ -32,11 +31,11 @@ const OWN: [&str; 10] = [
 
 static GRANT: LazyLock<MailGrant> = LazyLock::new(|| {
     let settings = json!({ "senders": ["*@example.com"], "recipients": ["b@example.com", "*.example.org"] });
-    MailGrant::new(&MailSettings::deserialize(settings).expect("settings"))
+    MailGrant::new(&MailSettings::deserialize(settings).expect("settings"), None)
 });
 static STAGING: LazyLock<MailGrant> = LazyLock::new(|| {
     let settings = json!({ "redirect-all": "staging@example.net" });
-    MailGrant::new(&MailSettings::deserialize(settings).expect("settings"))
+    MailGrant::new(&MailSettings::deserialize(settings).expect("settings"), None)
 });
 
 fuzz_target!(|data: &[u8]| {
@@ -69,7 +68,7 @@ fn all_ascii(recipients: &[lettre::Address], sender: &lettre::Address) -> bool {
     recipients.iter().chain([sender]).all(|address| address.to_string().is_ascii())
 }
 
-/// As DNS is asked for it: what is ASCII is taken as it is.
+/// The domain as DNS queries have it; ASCII is used unchanged.
 fn domain(address: &lettre::Address) -> String {
     let domain = address.domain();
     match Host::parse(domain) {
@@ -111,7 +110,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Nothing that was given becomes a header, or a line, of its own.
+/// No part of the e-mail becomes an additional header or line.
 fn check(message: &[u8], email: &Email) {
     let end = message.windows(4).position(|window| window == b"\r\n\r\n").expect("an end of the headers");
     let mut names = Vec::new();
@@ -132,7 +131,7 @@ fn check(message: &[u8], email: &Email) {
     assert_eq!(read.attachment_count(), email.attachments.len());
 }
 
-/// Every line break is a whole one.
+/// Every line break is CRLF.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let text = bytes.split(|byte| *byte == b'\n');
     let count = bytes.iter().filter(|byte| **byte == b'\n').count();

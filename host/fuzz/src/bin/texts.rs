@@ -13,15 +13,16 @@ use lettre::Address;
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
 use producer::fuzzing::{check_body, of_request, prefers_json};
+use sandbox::capabilities;
 use sandbox::capabilities::http::client::Answer;
 use sandbox::capabilities::http::requested;
+use sandbox::capabilities::http::target::Target;
+use sandbox::capabilities::mail::Pattern;
 use sandbox::capabilities::mail::mailer::{Mailer, Receipt};
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{Deserialize, IntoDeserializer};
 use settings::Allow;
-use settings::Pattern;
 use settings::kafka::servers;
-use settings::target::Target;
 use store::StoreUrl;
 use url::Url;
 
@@ -63,9 +64,11 @@ fn target(data: &[u8]) {
 }
 
 fn allow(data: &[u8]) {
-    let Some(allow) = read::<Allow>(data) else { return };
+    let Ok(text) = str::from_utf8(data) else { return };
+    let read = |text: &str| Allow::parse(text, &capabilities::extensions());
+    let Ok(allow) = read(text) else { return };
     let shown = allow.to_string();
-    assert_eq!(read(shown.as_bytes()), Some(allow), "{shown}");
+    assert_eq!(read(&shown), Ok(allow), "{shown}");
 }
 
 /// A pattern, and an address that it may cover.

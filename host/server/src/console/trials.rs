@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use desk::trial::{Trial, TrialState, Tried};
 use desk::{Filter, State};
-use sandbox::wording;
+use sandbox::capture::Captured;
 use serde::Deserialize;
 
 use super::form::{self, Asked};
@@ -109,7 +109,7 @@ pub async fn show(Open(office): Open, shell: Shell, Path(id): Path<String>) -> R
     let trial = office.trials.get(&id).ok_or_else(|| shell.nothing())?;
     let some = |passes| office.trials.tried(&trial.id, Some(passes), 0, EXAMPLES).unwrap_or_default();
     let examples = some(false).into_iter().chain(some(true)).map(|tried| {
-        let lines = |effect| shown::block(wording::lines(effect).join("\n").as_bytes());
+        let lines = |effect: &Captured| shown::block(effect.lines().join("\n").as_bytes());
         Example { effects: tried.effects.iter().map(lines).collect(), tried }
     });
     let fails = trial.tried - trial.pass - trial.skipped;

@@ -1,4 +1,4 @@
-//! Which addresses are of the public Internet.
+//! Addresses of the public Internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ const fn v6(a: u16, b: u16, length: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), length)
 }
 
-/// IANA's special-purpose registry, multicast and what is reserved.
+/// IANA's registry of special-purpose addresses, multicast and reserved addresses.
 const SPECIAL_V4: [Ipv4Net; 15] = [
     v4(0, 0, 0, 0, 8),
     v4(10, 0, 0, 0, 8),
@@ -30,13 +30,13 @@ const SPECIAL_V4: [Ipv4Net; 15] = [
     v4(224, 0, 0, 0, 4),
     v4(240, 0, 0, 0, 4),
 ];
-/// Global unicast; loopback, local, mapped, NAT64 and multicast addresses lie outside.
+/// Global unicast. Loopback, local, mapped, NAT64 and multicast addresses are outside of it.
 const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 3);
-/// Within it: protocol assignments (Teredo among them), documentation, 6to4.
+/// Exceptions in it: protocol assignments, including Teredo; documentation; 6to4.
 const SPECIAL_V6: [Ipv6Net; 4] =
     [v6(0x2001, 0, 23), v6(0x2001, 0xdb8, 32), v6(0x2002, 0, 16), v6(0x3fff, 0, 20)];
 
-/// Whether the address is one of the public Internet.
+/// Whether the address belongs to the public Internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !SPECIAL_V4.iter().any(|net| net.contains(&address)),
@@ -46,7 +46,7 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether it may be connected to: it is public, or one of the networks holds it.
+/// Whether connections to the address are allowed: it is public, or in one of the networks.
 pub fn is_permitted(address: IpAddr, networks: &[IpNet]) -> bool {
     is_public(address) || networks.iter().any(|net| net.contains(&address))
 }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_of_the_public_internet_is_known() {
+    fn special_addresses_are_not_public() {
         for special in [
             "0.0.0.0",
             "10.1.2.3",
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_permits_its_own_addresses_alone() {
+    fn a_network_permits_only_its_own_addresses() {
         let networks = ["10.0.0.0/8".parse().expect("a network")];
         let permitted = |text: &str| is_permitted(text.parse().expect(text), &networks);
         assert!(permitted("10.255.0.1") && permitted("8.8.8.8"));

@@ -1,4 +1,4 @@
-//! The connections of one plugin's requests.
+//! The HTTP client of one plugin.
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -17,57 +17,58 @@ use url::Url;
 
 use super::address;
 
-/// Longest a connection may take: name, TCP and TLS together.
+/// The time for a connection: name resolution, TCP and TLS.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Connections that are kept for each host, and for how long.
-const KEPT: usize = 8;
+/// The maximum number of idle connections per host.
+const MAX_IDLE: usize = 8;
+/// The time after which an idle connection is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// A request that may be sent.
+/// A request that is allowed.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Anything but CONNECT and TRACE.
+    /// Any method except CONNECT and TRACE.
     pub method: Method,
-    /// Where to.
+    /// The URL.
     pub url: Url,
-    /// Without Host and Content-Length.
+    /// Headers except Host and Content-Length.
     pub headers: HeaderMap,
-    /// All of it.
+    /// The whole body.
     pub body: Bytes,
 }
 
-/// What bounds one request.
+/// The bounds of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Until the response's head.
+    /// The time until the head of the response.
     pub head: Duration,
-    /// Between two pieces of the response's body.
+    /// The time between two pieces of the response's body.
     pub between: Duration,
-    /// All of it.
+    /// The total time.
     pub total: Duration,
-    /// The response's head and body, in bytes.
+    /// The size of the response, head and body, in bytes.
     pub response: usize,
 }
 
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Its status.
+    /// The status.
     pub status: StatusCode,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
-    /// None where it is larger than it may be.
+    /// None if the response is too large.
     pub body: Option<Bytes>,
 }
 
 impl Answer {
-    /// Bytes of head and body.
+    /// The size of head and body, in bytes.
     pub fn size(&self) -> usize {
         size(&self.headers) + self.body.as_ref().map_or(0, Bytes::len)
     }
 }
 
-/// As they are sent, about.
+/// The approximate size in transmission.
 fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
@@ -75,16 +76,16 @@ fn size(headers: &HeaderMap) -> usize {
 /// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The name has addresses that must not be connected to, and no other.
+    /// Connections to the addresses of the name are not allowed.
     #[error("every address of the host is of a network that is not allowed")]
     Prohibited,
-    /// The name has no address.
+    /// The name has no addresses.
     #[error("the host's name is not known")]
     Dns,
-    /// No connection, or no TLS.
+    /// TCP or TLS failed.
     #[error("no connection")]
     Connect,
-    /// It took too long.
+    /// The time ran out.
     #[error("no answer in time")]
     Timeout,
     /// The connection broke.
@@ -99,10 +100,10 @@ impl Error {
     }
 }
 
-/// TLS with the certificates of Mozilla's list.
+/// TLS with Mozilla's certificate authorities.
 ///
 /// # Errors
-/// The provider does not fit.
+/// The cryptography provider does not support TLS's default versions.
 pub fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
     let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let mut tls =
@@ -114,13 +115,12 @@ pub fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
     Ok(tls)
 }
 
-/// Sends requests of one plugin: a connection that was made under one plugin's grants is not used for
-/// another's.
+/// Sends the requests of one plugin. A connection made with one plugin's grant is never used by another plugin.
 #[derive(Debug, Clone)]
 pub struct Client(reqwest::Client);
 
 impl Client {
-    /// Connects to public addresses, and those of `networks`.
+    /// A client that connects to public addresses and to those of `networks`.
     ///
     /// # Errors
     /// TLS cannot be set up.
@@ -133,14 +133,14 @@ impl Client {
             .no_proxy()
             .referer(false)
             .connect_timeout(CONNECT)
-            .pool_max_idle_per_host(KEPT)
+            .pool_max_idle_per_host(MAX_IDLE)
             .pool_idle_timeout(IDLE)
             .dns_resolver(Arc::new(Checked { networks: networks.into() }))
             .build();
         client.map(Self).map_err(|error| failed(&error))
     }
 
-    /// Sends it and reads the whole response.
+    /// Sends a request and reads the whole response.
     ///
     /// # Errors
     /// There is no response.
@@ -194,7 +194,7 @@ fn classify(error: &reqwest::Error) -> Error {
     }
 }
 
-/// Resolves names, and leaves out addresses that must not be connected to.
+/// Resolves names to addresses to which connections are allowed.
 struct Checked {
     networks: Arc<[IpNet]>,
 }
@@ -219,7 +219,7 @@ fn checked(found: impl Iterator<Item = SocketAddr>, networks: &[IpNet]) -> Resul
     if permitted.is_empty() { Err(Refused) } else { Ok(permitted) }
 }
 
-/// An answer's head as it is remembered; a header's bytes as Latin-1.
+/// The head of a response as it is recorded; bytes of headers as Latin-1.
 #[derive(Serialize, Deserialize)]
 struct Head {
     status: u16,
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_are_not_allowed_are_left_out() {
+    fn only_allowed_addresses_are_used() {
         let found = ["127.0.0.1:0", "8.8.8.8:0"].map(|text| text.parse().expect(text));
         let names = |networks: &[IpNet]| checked(found.into_iter(), networks).expect("some").len();
         assert_eq!((names(&[]), names(&["127.0.0.0/8".parse().expect("a network")])), (1, 2));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_of_this_machine_is_not_connected_to() {
+    async fn there_is_no_connection_to_a_name_of_this_machine() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let second = Duration::from_secs(5);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_remembered_whole() {
+    fn a_recorded_answer_is_complete() {
         let mut headers = HeaderMap::new();
         headers.append("x", HeaderValue::from_bytes(b"a\xff").expect("a value"));
         headers.append("x", HeaderValue::from_static("b"));

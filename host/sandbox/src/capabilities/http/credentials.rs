@@ -1,4 +1,4 @@
-//! What the host adds to requests, so that plugins never hold it.
+//! Credentials that the host adds to requests. Plugins never see them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,14 +6,14 @@ use std::fmt;
 use base::error::UserError;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue};
-use settings::HttpSettings;
-use settings::target::Target;
 use url::Url;
 
 use super::client::Request;
+use super::settings::HttpSettings;
 use super::solapi::Solapi;
+use super::target::Target;
 
-/// What belongs to one URL and all below it. Its values are never shown.
+/// Credentials for one URL and everything below it. `Debug` does not show them.
 pub struct Credentials {
     target: Target,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -21,10 +21,10 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Those of `[plugin.http."URL"]`; `allowed` is where requests may go at all.
+    /// The credentials of `[plugin.http."URL"]`. `allowed` are the granted URLs.
     ///
     /// # Errors
-    /// A URL that no entry of `allow` covers, a value that is not there or cannot be a header.
+    /// No entry of `allow` covers the URL, or a value is missing or cannot be a header.
     pub fn new(url: &str, settings: &HttpSettings, allowed: &[Target]) -> Result<Self, UserError> {
         let place = format!("plugin.http.{url:?}");
         let target = Target::parse(url).map_err(|what| UserError::usage(what).within("plugin.http"))?;
@@ -48,7 +48,7 @@ impl Credentials {
         Ok(Self { target, headers, solapi: solapi.transpose()? })
     }
 
-    /// Those of all tables, the most general one first, so that a nearer one counts more.
+    /// The credentials of all tables. The longest path takes precedence, and comes last.
     ///
     /// # Errors
     /// See [`Credentials::new`].
@@ -61,14 +61,14 @@ impl Credentials {
         Ok(all)
     }
 
-    /// The names of the headers that they add to requests to this URL.
+    /// The names of the headers added to requests to this URL.
     pub fn names(&self, url: &Url) -> impl Iterator<Item = HeaderName> {
         let signed = self.solapi.as_ref().map(|_| AUTHORIZATION);
         let covers = self.target.covers(url);
         self.headers.iter().map(|(name, _)| name.clone()).chain(signed).filter(move |_| covers)
     }
 
-    /// Adds them to a request that they belong to.
+    /// Adds the headers to a request, if it goes to this URL.
     pub fn add_to(&self, request: &mut Request) {
         if !self.target.covers(&request.url) {
             return;
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn they_go_where_they_belong_and_nowhere_else() {
+    fn only_requests_to_the_url_get_credentials() {
         let allowed = ["https://h", "https://other", "http://h"].map(|url| Target::parse(url).expect(url));
         let text = "[\"https://h\"]\nheaders = { authorization = \"outer\", x-a = \"a\" }\n\
                     [\"https://h/near\"]\nheaders = { authorization = \"inner\" }\n";
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_added_is_refused_and_not_shown() {
+    fn impossible_credentials_are_refused_and_not_shown() {
         let allowed = [Target::parse("https://h/a").expect("a target")];
         for (text, named) in [
             ("[\"https://other\"]\n", "not allowed"),
@@ -168,8 +168,8 @@ mod tests {
             ("[\"https://h\"]\nheaders = { x = { env = \"HOST_TEST_NO_SUCH_VARIABLE\" } }", "NO_SUCH"),
             ("[\"https://h\"]\nsolapi = { key = \"hush\\n\", secret = \"hush\" }", "solapi.key"),
         ] {
-            let told = Credentials::all(&tables(text), &allowed).expect_err(text).to_string();
-            assert!(told.contains(named) && !told.contains("hush"), "{told}");
+            let error = Credentials::all(&tables(text), &allowed).expect_err(text).to_string();
+            assert!(error.contains(named) && !error.contains("hush"), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Signatures in Solapi's form.
+//! Signatures for Solapi.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -6,17 +6,17 @@ use std::time::SystemTime;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-/// Signs requests. Neither half is ever shown.
+/// Signs requests. It has no `Debug`, which could show the secret.
 #[derive(Clone)]
 pub struct Solapi {
     /// The API key.
     pub key: String,
-    /// What signs.
+    /// The API secret.
     pub secret: String,
 }
 
 impl Solapi {
-    /// The value of `authorization` for a request that is sent now.
+    /// The header `authorization` for a request at the current time.
     pub fn authorization(&self) -> String {
         let now = humantime_serde::re::humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         self.signed(&now, &format!("{:032x}", fastrand::u128(..)))
@@ -24,7 +24,7 @@ impl Solapi {
 
     fn signed(&self, date: &str, salt: &str) -> String {
         let mut signature = String::with_capacity(64);
-        // HMAC takes keys of any length.
+        // HMAC accepts keys of any length.
         if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()) {
             mac.update(date.as_bytes());
             mac.update(salt.as_bytes());

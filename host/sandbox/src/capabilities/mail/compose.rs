@@ -1,4 +1,4 @@
-//! From an [`Email`] to the bytes and the envelope that SMTP carries.
+//! From an [`Email`] to the envelope and the content of SMTP.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,7 @@ use lettre::message::{Message, MultiPart, SinglePart};
 
 use super::mailer::{Address, Attachment, Email};
 
-/// Headers that the host writes itself, or that only a mail server may write.
+/// Headers that the host writes, or that only mail servers may write.
 const OWNED: [&str; 16] = [
     "authentication-results",
     "bcc",
@@ -31,7 +31,7 @@ const OWNED: [&str; 16] = [
 ];
 const OWNED_FAMILIES: [&str; 3] = ["arc-", "content-", "resent-"];
 
-/// An e-mail ready for the wire.
+/// An e-mail ready for transmission.
 pub struct Composed {
     /// `<name@the sender's domain>`.
     pub id: String,
@@ -39,16 +39,16 @@ pub struct Composed {
     pub sender: Mailbox,
     /// To, cc and bcc.
     pub recipients: Vec<Mailbox>,
-    /// Headers and body. ASCII, unless an address is not.
+    /// Headers and body. It is ASCII unless an address is not.
     pub message: String,
-    /// An address is not ASCII: only a server with SMTPUTF8 can take it.
+    /// Whether an address is not ASCII. Then the server needs SMTPUTF8.
     pub international: bool,
 }
 
-/// Checks and encodes an e-mail; `name` is its `Message-ID`'s.
+/// Checks and encodes an e-mail. `name` is the first part of its `Message-ID`.
 ///
 /// # Errors
-/// Which part is wrong, and why.
+/// The part that is wrong, and why.
 pub fn compose(email: &Email, name: &str) -> Result<Composed, String> {
     check("the subject", &email.subject)?;
     let sender = named("the sender", &email.sender)?;
@@ -106,7 +106,7 @@ fn body(builder: MessageBuilder, email: &Email) -> Result<Message, String> {
     built.map_err(|error| format!("the e-mail cannot be written: {error}"))
 }
 
-/// The one body there is; an empty text where there is none.
+/// The only body, or an empty text.
 fn single(text: Option<&str>, html: Option<&str>) -> SinglePart {
     match html {
         Some(html) => SinglePart::html(html.to_owned()),
@@ -119,7 +119,7 @@ fn part(file: &Attachment) -> Result<SinglePart, String> {
     check("an attachment's content type", &file.content_type)?;
     let content_type = ContentType::parse(&file.content_type)
         .map_err(|error| format!("the content type {} is not one: {error}", quoted(&file.content_type)))?;
-    // The content is sent as base64, which these may not be.
+    // The content is encoded as base64, which is not allowed for these types.
     let family = file.content_type.trim_start().to_ascii_lowercase();
     if family.starts_with("multipart/") || family.starts_with("message/") {
         return Err(format!("the content type {} is not a file's", quoted(&file.content_type)));
@@ -169,7 +169,7 @@ fn named(role: &str, address: &Address) -> Result<Named, String> {
 }
 
 impl Address {
-    /// What comes before and after the `@`, and nothing else.
+    /// Parses `user@domain`.
     ///
     /// # Errors
     /// Why it is not an address.
@@ -180,7 +180,7 @@ impl Address {
     }
 }
 
-/// No line breaks, no NUL, nothing else that a header could be broken with.
+/// Refuses line breaks, NUL and other characters that could break a header.
 fn check(what: &str, text: &str) -> Result<(), String> {
     match text.chars().find(|&c| c.is_control() && c != '\t') {
         Some(c) => Err(format!("{what} holds the control character U+{:04X}", u32::from(c))),
@@ -188,7 +188,7 @@ fn check(what: &str, text: &str) -> Result<(), String> {
     }
 }
 
-/// What was given, escaped and cut short for an error.
+/// A text for an error message, escaped and shortened.
 fn quoted(text: &str) -> String {
     format!("{:?}", text.chars().take(80).collect::<String>())
 }

@@ -1,16 +1,19 @@
-//! Who a plugin may write to, as whom, and how often.
+//! The grant of `mail`: senders, recipients and rate of one plugin.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use lettre::Address as Mailbox;
-use settings::{MailSettings, Pattern, Redirect};
 
-use crate::capabilities::mail::mailer::{Address, Email};
+use super::mailer::{Address, Email, Mailer};
+use super::settings::{MailSettings, Pattern, Redirect};
+use crate::call_end::{Wait, millis};
+use crate::capabilities::Grant;
 
-/// The leave to send e-mail.
+/// Permission to send e-mail.
 #[derive(Debug, Default)]
 pub struct MailGrant {
     senders: Option<Vec<Pattern>>,
@@ -18,38 +21,45 @@ pub struct MailGrant {
     redirect_all: Option<Mailbox>,
     per_minute: Option<NonZeroU32>,
     rate: Option<DefaultDirectRateLimiter>,
+    mailer: Option<Arc<Mailer>>,
 }
 
 /// Why an e-mail may not be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// It goes where it may not, or comes from whom it may not.
+    /// A sender or recipient is not allowed.
     Denied(String),
-    /// Something in it is not an address.
+    /// Something is not an address.
     NoAddress(String),
 }
 
 impl MailGrant {
-    /// What the configuration says.
-    pub fn new(settings: &MailSettings) -> Self {
+    /// The grant of these settings. Without a mailer, e-mail is only logged, or captured in a dry run.
+    pub fn new(settings: &MailSettings, mailer: Option<Arc<Mailer>>) -> Self {
         Self {
             senders: settings.senders.clone(),
             recipients: settings.recipients.clone(),
             redirect_all: settings.redirect_all.clone().map(|Redirect(address)| address),
             per_minute: settings.per_minute,
             rate: settings.per_minute.map(|count| RateLimiter::direct(Quota::per_minute(count))),
+            mailer,
         }
     }
 
-    /// Where everything goes instead.
+    /// The client of the mail server.
+    pub fn mailer(&self) -> Option<&Arc<Mailer>> {
+        self.mailer.as_ref()
+    }
+
+    /// The address that receives all e-mail in place of the recipients.
     pub fn redirect_all(&self) -> Option<&Mailbox> {
         self.redirect_all.as_ref()
     }
 
-    /// Checks every address; one that is not allowed denies the whole e-mail.
+    /// Checks every address.
     ///
     /// # Errors
-    /// Which address, and why.
+    /// The first address that is not allowed, or is none.
     pub fn check(&self, email: &Email) -> Result<(), Refused> {
         let lists = [
             ("the sender", std::slice::from_ref(&email.sender), "senders", &self.senders),
@@ -70,23 +80,23 @@ impl MailGrant {
         Ok(())
     }
 
-    /// The e-mail as it goes out: with `redirect-all` to that address alone, and the addresses that
-    /// were meant in `X-Original-To`, `-Cc` and `-Bcc`.
+    /// The e-mail as it is sent. With `redirect-all` that address is the only recipient, and `X-Original-To`, `-Cc`
+    /// and `-Bcc` have the original recipients.
     pub fn redirected(&self, mut email: Email) -> Email {
-        let Some(everything) = &self.redirect_all else { return email };
-        let mut anybody = false;
+        let Some(target) = &self.redirect_all else { return email };
+        let mut has_recipient = false;
         let lists = [("X-Original-To", &mut email.to), ("X-Original-Cc", &mut email.cc)];
         for (name, list) in lists.into_iter().chain([("X-Original-Bcc", &mut email.bcc)]) {
             email.headers.retain(|(given, _)| !given.eq_ignore_ascii_case(name));
-            let meant: Vec<_> = std::mem::take(list).into_iter().map(|address| address.email).collect();
-            if !meant.is_empty() {
-                anybody = true;
-                email.headers.push((name.to_owned(), meant.join(", ")));
+            let original: Vec<_> = std::mem::take(list).into_iter().map(|address| address.email).collect();
+            if !original.is_empty() {
+                has_recipient = true;
+                email.headers.push((name.to_owned(), original.join(", ")));
             }
         }
-        // One that was written to nobody still is.
-        if anybody {
-            email.to = vec![Address { name: None, email: everything.to_string() }];
+        // An e-mail without recipients stays without.
+        if has_recipient {
+            email.to = vec![Address { name: None, email: target.to_string() }];
         }
         email
     }
@@ -94,35 +104,42 @@ impl MailGrant {
     /// Counts one e-mail.
     ///
     /// # Errors
-    /// It is one too many; the next may go after this time.
-    pub fn count(&self) -> Result<(), TooMany> {
+    /// It exceeds the rate.
+    pub fn count(&self) -> Result<(), Wait> {
         let Some(rate) = &self.rate else { return Ok(()) };
         let now = DefaultClock::default().now();
-        rate.check().map_err(|until| TooMany(until.wait_time_from(now)))
+        rate.check().map_err(|until| too_many(until.wait_time_from(now)))
     }
 
-    /// Counts one e-mail of a call that stands for itself, after `before` others: of a dry run, whose
-    /// calls are not a minute's.
+    /// Counts one e-mail of a dry run, after `before` others of the same call. Different calls do not add up.
     ///
     /// # Errors
-    /// It is one too many.
-    pub fn count_alone(&self, before: u32) -> Result<(), TooMany> {
+    /// It exceeds the rate.
+    pub fn count_alone(&self, before: u32) -> Result<(), Wait> {
         match self.per_minute {
-            Some(most) if before >= most.get() => Err(TooMany(Duration::from_secs(60) / most.get())),
+            Some(max) if before >= max.get() => Err(too_many(Duration::from_secs(60) / max.get())),
             _ => Ok(()),
         }
     }
 }
 
-/// More e-mails than `per-minute`; the next may go after this time. It ends the call.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("more e-mails than the plugin's `mail.per-minute`; the next may go in {} ms", self.millis())]
-pub struct TooMany(pub Duration);
+fn too_many(time: Duration) -> Wait {
+    let millis = millis(time);
+    let detail = format!("more e-mails than the plugin's `mail.per-minute`; the next may go in {millis} ms");
+    Wait { code: "too-many-mails", detail, time }
+}
 
-impl TooMany {
-    /// The time, in milliseconds, rounded up.
-    pub fn millis(&self) -> u64 {
-        u64::try_from(self.0.as_millis()).map_or(u64::MAX, |millis| millis.saturating_add(1))
+impl Grant for MailGrant {
+    fn has_effects(&self) -> bool {
+        self.mailer.is_some()
+    }
+
+    fn summary(&self) -> String {
+        match (&self.mailer, &self.redirect_all) {
+            (None, _) => "e-mail is only logged, not sent (no --mail-url)".to_owned(),
+            (Some(mailer), None) => format!("may reach {mailer}"),
+            (Some(mailer), Some(address)) => format!("may reach {mailer}, all for {address}"),
+        }
     }
 }
 

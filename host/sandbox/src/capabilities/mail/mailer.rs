@@ -1,7 +1,6 @@
-//! Delivery of e-mail over SMTP. The types mirror the contract's `mail` interface.
+//! Delivery of e-mail over SMTP. The types mirror the interface `mail` of the contract.
 
 #[cfg(test)]
-#[path = "mailer_tests.rs"]
 pub(super) mod tests;
 
 use std::fmt;
@@ -24,33 +23,33 @@ use super::compose::{self, Composed};
 use super::server::Server;
 use super::transaction::{self, Answer};
 
-/// How many connections are open to the server at once; further e-mails wait for one.
-const CONNECTIONS: usize = 10;
-/// How many e-mails have a turn at once: one on each connection, and as many that come next.
-const TURNS: usize = 2 * CONNECTIONS;
-/// Longest a connection waits unused before it is given up.
+/// The maximum number of connections to the server. Further e-mails wait for one.
+const MAX_CONNECTIONS: usize = 10;
+/// The maximum number of reservations: one per connection in use, and as many that wait.
+const MAX_RESERVATIONS: usize = 2 * MAX_CONNECTIONS;
+/// The time after which an idle connection is closed.
 const IDLE: Duration = Duration::from_secs(60);
-/// Bound on asking a kept connection whether it still lives.
-const COURTESY: Duration = Duration::from_secs(2);
-/// Bound on one e-mail: waiting for its turn or a connection, connecting, login, sending, the server's answer.
-/// Below the bound on a call, so that the plugin hears of it.
+/// The time within which an idle connection must answer before it is used.
+const PROBE: Duration = Duration::from_secs(2);
+/// The time for one e-mail: reservation, connection, login, transmission and answer. It is below the time of a call,
+/// so that the plugin receives the error.
 const SEND_BOUND: Duration = Duration::from_secs(8);
-/// Characters kept of a server's words.
-const ANSWER_CHARS: usize = 300;
+/// The maximum length of a server's answer, in characters.
+const MAX_ANSWER: usize = 300;
 
-/// A mailbox, with the name shown beside it.
+/// A mailbox with a display name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// Shown to people.
+    /// The display name.
     pub name: Option<String>,
     /// `user@domain`.
     pub email: String,
 }
 
-/// A file that travels with an e-mail.
+/// An attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// The name it is offered under.
+    /// The file name.
     pub filename: String,
     /// A media type such as `application/pdf`.
     pub content_type: String,
@@ -58,18 +57,18 @@ pub struct Attachment {
     pub content: Vec<u8>,
 }
 
-/// An e-mail to send. Text and HTML together become alternatives of each other.
+/// An e-mail to send. Text and HTML together become alternatives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email {
-    /// `From`, and the envelope's sender.
+    /// `From`, and the sender of the envelope.
     pub sender: Address,
     /// `To`.
     pub to: Vec<Address>,
     /// `Cc`.
     pub cc: Vec<Address>,
-    /// Recipients the others do not see.
+    /// Hidden recipients.
     pub bcc: Vec<Address>,
-    /// Where answers go, if not to the sender.
+    /// `Reply-To`.
     pub reply_to: Option<Address>,
     /// One line.
     pub subject: String,
@@ -77,76 +76,74 @@ pub struct Email {
     pub text: Option<String>,
     /// The HTML body.
     pub html: Option<String>,
-    /// Further headers; those that the host writes itself are refused.
+    /// Further headers. Headers that the host writes itself are refused.
     pub headers: Vec<(String, String)>,
-    /// Files.
+    /// Attachments.
     pub attachments: Vec<Attachment>,
 }
 
-/// The server took the e-mail, for one recipient at least.
+/// The server accepted the e-mail for at least one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The e-mail's `Message-ID`, angle brackets included.
     pub id: String,
     /// The first line of the server's answer with its code, at most 300 characters.
     pub response: String,
-    /// Those it did not take it for.
+    /// Refused recipients.
     pub refused: Vec<Refusal>,
 }
 
-/// A recipient that the server did not take.
+/// A recipient that the server refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// `user@domain`.
     pub recipient: String,
-    /// Whether another try is worth it: a 4xx answer.
+    /// Whether a retry may help: a 4xx answer.
     pub transient: bool,
     /// The server's answer with its code, at most 300 characters.
     pub response: String,
 }
 
-/// Why an e-mail was not sent, or may not have been. The text is for a person and holds no credentials.
+/// Why an e-mail was not sent, or may not have been. The text is for people and contains no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
-    /// Not sent, and worth another try: a 4xx answer, no connection, a refused login, no answer in
-    /// time before the content began.
+    /// Not sent, and a retry may help: a 4xx answer, no connection, a refused login, or no answer in time before the
+    /// transmission of the content.
     #[error("{0}")]
     Transient(String),
-    /// Not sent, and not worth one: a 5xx answer to this e-mail or to all of its recipients, not an
-    /// address, a header that is not allowed.
+    /// Not sent, and a retry cannot help: a 5xx answer to the e-mail or to all recipients, an invalid address, a
+    /// header that is not allowed.
     #[error("{0}")]
     Permanent(String),
-    /// Nobody knows whether the server took it: the connection broke, or the time was over, after the
-    /// content began.
+    /// In doubt: the connection broke, or the time ran out, after the transmission of the content had begun.
     #[error("{0}; it may have been sent")]
     Unknown(String),
 }
 
-/// The `Message-ID` of an e-mail that can be sent as far as can be said without a server. `name` is its
-/// first part.
+/// Checks an e-mail without a server, and returns its `Message-ID`, which begins with `name`.
 ///
 /// # Errors
-/// [`MailError::Permanent`]: which part of it is wrong, and why.
+/// [`MailError::Permanent`]: the part that is wrong, and why.
 pub fn check(email: &Email, name: &str) -> Result<String, MailError> {
     compose::compose(email, name).map(|composed| composed.id).map_err(MailError::Permanent)
 }
 
-/// Sends e-mail through one SMTP server over at most ten kept connections.
+/// Sends e-mail through one SMTP server over a pool of at most ten connections.
 ///
-/// A connection belongs to the tokio runtime it was made on, so [`Mailer::send`] must always be
-/// called on the same one: the service's runtime, not a sandbox worker's own.
+/// A connection belongs to the tokio runtime on which it was made. So [`Mailer::send`] must always be called on the
+/// same runtime: that of the services, not that of a worker.
 ///
-/// `Display` and `Debug` show `smtp://host:port`, never the credentials.
+/// `Display` and `Debug` show `smtp://host:port`, without credentials.
 pub struct Mailer {
     server: Server,
     bound: Duration,
-    turns: Arc<Semaphore>,
+    reservations: Arc<Semaphore>,
     slots: Semaphore,
     idle: Mutex<Vec<Idle>>,
 }
 
-/// Leave to send one e-mail soon, for those of whom not many may be about to.
-pub struct Turn {
+/// The reservation of a place among the next e-mails.
+pub struct Reservation {
     _permit: OwnedSemaphorePermit,
     until: tokio::time::Instant,
 }
@@ -158,58 +155,63 @@ struct Idle {
 
 impl Mailer {
     /// Reads `smtp://[user:password@]host[:port][/ehlo-name][?tls=required|opportunistic]` or
-    /// `smtps://…`. The port is 25 without TLS, 587 with `tls=…`, 465 for `smtps`. `ca`
-    /// holds further authorities, in PEM. Does not connect.
+    /// `smtps://…`. The default port is 25 without TLS, 587 with `tls=…`, 465 for `smtps`. `ca` is a file of further
+    /// certificate authorities in PEM. Does not connect.
     ///
     /// # Errors
-    /// A usage failure (exit code 2) that says what is wrong with the URL without repeating it.
+    /// What is wrong with the URL, without repeating it; exit code 2.
     pub fn from_url(url: &str, ca: Option<&Path>) -> Result<Self, UserError> {
         Ok(Self {
             server: Server::from_url(url, ca)?,
             bound: SEND_BOUND,
-            turns: Arc::new(Semaphore::new(TURNS)),
-            slots: Semaphore::new(CONNECTIONS),
+            reservations: Arc::new(Semaphore::new(MAX_RESERVATIONS)),
+            slots: Semaphore::new(MAX_CONNECTIONS),
             idle: Mutex::new(Vec::new()),
         })
     }
 
-    /// Replaces the bound on one e-mail, from waiting for its turn or a connection to the server's answer; 8 s.
+    /// Changes the time for one e-mail, from the reservation to the server's answer. Default: 8 s.
     #[must_use]
     pub fn with_bound(mut self, bound: Duration) -> Self {
         self.bound = bound;
         self
     }
 
-    /// Sends one e-mail and waits for the server to take it. `name` is the first part of
-    /// its `Message-ID`, the same for the same e-mail, so that one which arrives twice can be recognised.
+    /// Sends one e-mail and waits for the server's answer. `name` is the first part of its `Message-ID`. It identifies
+    /// the e-mail, so that recipients can recognise a duplicate.
     ///
-    /// After the bound, or when the returned future is dropped, the connection is closed.
+    /// When the time runs out, or the future is dropped, the connection is closed.
     ///
     /// # Errors
-    /// It was not taken for anybody; [`MailError::Unknown`] where nobody can say.
+    /// The server accepted it for no recipient, or [`MailError::Unknown`].
     pub async fn send(&self, email: &Email, name: &str) -> Result<Receipt, MailError> {
         self.send_until(tokio::time::Instant::now() + self.bound, email, name).await
     }
 
-    /// Waits until fewer than 20 others have a turn; on any runtime.
+    /// Waits for one of 20 reservations; on any runtime.
     ///
     /// # Errors
-    /// [`MailError::Transient`]: not within the bound.
-    pub async fn turn(&self) -> Result<Turn, MailError> {
+    /// [`MailError::Transient`]: the time ran out.
+    pub async fn reserve(&self) -> Result<Reservation, MailError> {
         let until = tokio::time::Instant::now() + self.bound;
-        match timeout_at(until, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn { _permit: permit, until }),
+        match timeout_at(until, Arc::clone(&self.reservations).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Reservation { _permit: permit, until }),
             Ok(Err(_)) => Err(self.closed()),
             Err(_) => Err(MailError::Transient(self.too_late())),
         }
     }
 
-    /// [`Mailer::send`] for whoever has waited for the turn; the bound began with that.
+    /// [`Mailer::send`] with a reservation. The time began when it was requested.
     ///
     /// # Errors
     /// Those of [`Mailer::send`].
-    pub async fn send_in(&self, turn: Turn, email: &Email, name: &str) -> Result<Receipt, MailError> {
-        self.send_until(turn.until, email, name).await
+    pub async fn send_reserved(
+        &self,
+        reservation: Reservation,
+        email: &Email,
+        name: &str,
+    ) -> Result<Receipt, MailError> {
+        self.send_until(reservation.until, email, name).await
     }
 
     async fn send_until(
@@ -228,20 +230,20 @@ impl Mailer {
             })
         })?;
         match sent {
-            Answer::Taken(response, refused) => {
+            Answer::Accepted(response, refused) => {
                 let answer = format!("{} {}", response.code(), response.first_line().unwrap_or_default());
                 Ok(Receipt { id: mail.id, response: one_line(&answer), refused })
             }
-            Answer::Nobody(refused) => Err(self.nobody(&refused)),
+            Answer::NoRecipient(refused) => Err(self.no_recipient(&refused)),
         }
     }
 
     async fn deliver(&self, mail: &Composed, begun: &AtomicBool) -> Result<Answer, MailError> {
         let _slot = self.slots.acquire().await.map_err(|_| self.closed())?;
-        // The connection is owned here and goes back only after a whole conversation: one that is cut
-        // off by the bound closes with this future. (lettre's pool keeps such a connection, and the
-        // next e-mail on it would read the answers meant for the last one.)
-        let mut connection = match self.kept().await {
+        // This future owns the connection, and returns it only after a complete transaction. When the time runs out,
+        // the connection closes with the future. (lettre's pool would keep it, and the next e-mail would read the
+        // answers to the previous one.)
+        let mut connection = match self.idle_connection().await {
             Some(connection) => connection,
             None => self.server.connect(self.bound).await.map_err(MailError::Transient)?,
         };
@@ -251,11 +253,11 @@ impl Mailer {
                 "an address is not ASCII, and {self} does not take those (SMTPUTF8)"
             )));
         }
-        let held = transaction::hold(&mut connection, mail, begun).await;
-        if held.as_ref().err().is_none_or(transaction::goes_on) {
+        let result = transaction::perform(&mut connection, mail, begun).await;
+        if result.as_ref().err().is_none_or(transaction::is_usable_after) {
             self.keep(connection);
         }
-        held.map_err(|error| self.classify(&error, begun.load(Ordering::Relaxed)))
+        result.map_err(|error| self.classify(&error, begun.load(Ordering::Relaxed)))
     }
 
     fn too_late(&self) -> String {
@@ -266,13 +268,12 @@ impl Mailer {
         MailError::Transient(format!("{self}: the mailer is closed"))
     }
 
-    /// A kept connection that still answers; a transaction that was refused on it ends here, beside
-    /// the answer to whoever asked for it.
-    async fn kept(&self) -> Option<AsyncSmtpConnection> {
+    /// An idle connection that still answers. RSET also ends a transaction that the server refused.
+    async fn idle_connection(&self) -> Option<AsyncSmtpConnection> {
         loop {
             let Idle { mut connection, since } = self.idle.lock().pop()?;
             if since.elapsed() < IDLE
-                && let Ok(Ok(_)) = timeout(COURTESY, connection.command(Rset)).await
+                && let Ok(Ok(_)) = timeout(PROBE, connection.command(Rset)).await
             {
                 return Some(connection);
             }
@@ -285,7 +286,7 @@ impl Mailer {
 
     fn classify(&self, error: &SmtpError, begun: bool) -> MailError {
         if error.status().is_some() {
-            let text = one_line(&format!("{self} answered {}", transaction::words(error)));
+            let text = one_line(&format!("{self} answered {}", transaction::answer(error)));
             return if error.is_permanent() {
                 MailError::Permanent(text)
             } else {
@@ -296,23 +297,23 @@ impl Mailer {
         if begun { MailError::Unknown(text) } else { MailError::Transient(text) }
     }
 
-    /// Where the server took no recipient. It can take those of 4xx another time.
-    fn nobody(&self, refused: &[Refusal]) -> MailError {
+    /// The server accepted no recipient. It may accept those with a 4xx answer later.
+    fn no_recipient(&self, refused: &[Refusal]) -> MailError {
         let transient = refused.iter().any(|refusal| refusal.transient);
         let of_kind = refused.iter().find(|refusal| refusal.transient == transient);
-        let words = of_kind.map_or("nothing", |refusal| &refusal.response);
+        let answer = of_kind.map_or("nothing", |refusal| &refusal.response);
         let text = match refused.len() {
-            1 => one_line(&format!("{self} answered {words}")),
-            all => one_line(&format!("{self} took none of {all} recipients; it answered {words}")),
+            1 => one_line(&format!("{self} answered {answer}")),
+            all => one_line(&format!("{self} took none of {all} recipients; it answered {answer}")),
         };
         if transient { MailError::Transient(text) } else { MailError::Permanent(text) }
     }
 }
 
-/// A server's words, fit for one line of a log or a header.
+/// A server's answer for one line of a log or a header.
 pub(super) fn one_line(text: &str) -> String {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
-    text.trim().chars().map(printable).take(ANSWER_CHARS).collect()
+    text.trim().chars().map(printable).take(MAX_ANSWER).collect()
 }
 
 impl fmt::Display for Mailer {

@@ -1,4 +1,4 @@
-//! What is counted of e-mails, for Prometheus.
+//! Metrics of e-mails.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use metrics::{counter, describe_counter};
 
 const MAILS: &str = "host_mails_total";
 
-/// Describes it to the recorder.
+/// Describes the metrics to the recorder.
 pub fn describe() {
-    describe_counter!(MAILS, "E-mails that plugins asked for, by result.");
+    describe_counter!(MAILS, "E-mails that plugins requested, by result.");
 }
 
-/// A plugin asked for an e-mail.
+/// Counts an e-mail that a plugin requested.
 pub fn mail(plugin: &Arc<str>, result: &'static str) {
     counter!(MAILS, "plugin" => Arc::clone(plugin), "result" => result).increment(1);
 }

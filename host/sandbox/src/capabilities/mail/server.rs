@@ -1,4 +1,4 @@
-//! Which SMTP server, and how to get a connection that is ready for mail.
+//! The SMTP server, and connections that are ready for a transaction.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -19,10 +19,10 @@ use url::{Host, Url};
 
 use super::mailer::one_line;
 
-/// How a certificate in PEM begins.
+/// The first line of a certificate in PEM.
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// An SMTP server as its URL describes it.
+/// An SMTP server, as its URL describes it.
 pub(super) struct Server {
     host: String,
     port: u16,
@@ -32,8 +32,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// See [`super::Mailer::from_url`]. Parts of the URL are never repeated in an error: a password
-    /// with an unescaped `/` or `?` can end up in any of them.
+    /// See [`super::mailer::Mailer::from_url`]. Errors never repeat a part of the URL: a password with an unescaped `/`
+    /// or `?` can be in any of them.
     pub(super) fn from_url(text: &str, ca: Option<&Path>) -> Result<Self, UserError> {
         let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
         if url.path().contains('@') || url.fragment().is_some() {
@@ -59,9 +59,9 @@ impl Server {
         Ok(server)
     }
 
-    /// Connects, secures and logs in. The error is for a person and holds no credentials.
+    /// Connects, negotiates TLS and logs in. The error is for people and contains no credentials.
     ///
-    /// Every failure here is the server's or the operator's, never the e-mail's, whatever its code.
+    /// An error concerns the server or the configuration, never the e-mail, whatever its code is.
     pub(super) async fn connect(&self, bound: Duration) -> Result<AsyncSmtpConnection, String> {
         let wrapper = if let Tls::Wrapper(parameters) = &self.tls { Some(parameters.clone()) } else { None };
         let address = (self.host.as_str(), self.port);
@@ -80,7 +80,7 @@ impl Server {
             secured.map_err(|error| one_line(&format!("no STARTTLS with {self}: {error}")))?;
         }
         if let Some(login) = &self.login {
-            // The server's words are left out: they may repeat what it was given.
+            // The server's text is left out: it may repeat the credentials.
             connection.auth(DEFAULT_MECHANISMS, login).await.map_err(|error| match error.status() {
                 Some(code) => format!("{self} refused the login with {code}"),
                 None => format!("{self} offers no login with a password, or broke it off"),
@@ -90,8 +90,8 @@ impl Server {
     }
 }
 
-/// Waits for a step that ends with EHLO. lettre 0.11 panics where a line of the answer is nothing but
-/// blanks; the connection is given up either way.
+/// Waits for a step that ends with EHLO. lettre 0.11 panics if a line of the answer is blank; the connection is closed
+/// in either case.
 async fn greeted<T>(step: impl Future<Output = Result<T, SmtpError>>) -> Result<T, String> {
     match AssertUnwindSafe(step).catch_unwind().await {
         Ok(result) => result.map_err(|error| error.to_string()),
@@ -99,7 +99,7 @@ async fn greeted<T>(step: impl Future<Output = Result<T, SmtpError>>) -> Result<
     }
 }
 
-/// The certificates of a file, to be trusted beside the public authorities.
+/// The certificates of a file, trusted in addition to the public authorities.
 fn authorities(path: Option<&Path>) -> Result<Option<Certificate>, UserError> {
     let Some(path) = path else { return Ok(None) };
     let wrong = |why: &str| {
@@ -110,7 +110,7 @@ fn authorities(path: Option<&Path>) -> Result<Option<Certificate>, UserError> {
     if !pem.windows(PEM.len()).any(|window| window == PEM) {
         return Err(wrong("it holds no certificate"));
     }
-    // What is in it is looked at only when it is used.
+    // The certificate is parsed when a TLS configuration uses it.
     let usable = |ca: Certificate| {
         let builder = TlsParameters::builder("localhost".to_owned());
         builder.add_root_certificate(ca.clone()).build().map(|_| ca)
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_read_and_shown_without_secrets() {
+    fn urls_are_parsed_and_shown_without_secrets() {
         for (url, shown) in [
             ("smtp://localhost", "smtp://localhost:25"),
             ("smtp://127.0.0.1:1025", "smtp://127.0.0.1:1025"),

@@ -12,26 +12,25 @@ use lettre::transport::smtp::response::Response;
 use super::compose::Composed;
 use super::mailer::{Refusal, one_line};
 
-/// What the server says before it hangs up.
+/// The code of a server that closes the connection.
 const CLOSING: u16 = 421;
 
-/// How a transaction ended that the server answered to the end.
+/// The server's answer to a complete transaction.
 pub(super) enum Answer {
-    /// The e-mail is the server's, for all but these.
-    Taken(Response, Vec<Refusal>),
-    /// It took no recipient.
-    Nobody(Vec<Refusal>),
+    /// The server accepted the e-mail, but refused these recipients.
+    Accepted(Response, Vec<Refusal>),
+    /// The server accepted no recipient.
+    NoRecipient(Vec<Refusal>),
 }
 
-/// Holds a transaction. lettre's own `send` gives the e-mail up with the first recipient that is
-/// refused, and says QUIT and waits for the answer before it hands over a refusal: a server that
-/// stays silent there would turn a 5xx into a time-out.
+/// Performs a transaction. lettre's own `send` aborts at the first refused recipient. Then it sends QUIT and waits for
+/// the answer before it returns the refusal, so a server that does not answer would turn a 5xx into a time-out.
 ///
-/// `begun` is set once the server may have the e-mail: when its content begins.
+/// `begun` is set when the transmission of the content begins: from then on the server may have the e-mail.
 ///
 /// # Errors
 /// The server refused the whole e-mail, or the connection broke.
-pub(super) async fn hold(
+pub(super) async fn perform(
     connection: &mut AsyncSmtpConnection,
     mail: &Composed,
     begun: &AtomicBool,
@@ -45,38 +44,38 @@ pub(super) async fn hold(
     for recipient in &mail.recipients {
         match connection.command(Rcpt::new(recipient.clone(), Vec::new())).await {
             Ok(_) => {}
-            Err(error) if goes_on(&error) => refused.push(Refusal {
+            Err(error) if is_usable_after(&error) => refused.push(Refusal {
                 recipient: recipient.to_string(),
                 transient: !error.is_permanent(),
-                response: words(&error),
+                response: answer(&error),
             }),
             Err(error) => return Err(error),
         }
     }
     if refused.len() == mail.recipients.len() {
-        return Ok(Answer::Nobody(refused));
+        return Ok(Answer::NoRecipient(refused));
     }
     connection.command(Data).await?;
     begun.store(true, Ordering::Relaxed);
-    connection.command(content(&mail.message)).await.map(|response| Answer::Taken(response, refused))
+    connection.command(content(&mail.message)).await.map(|response| Answer::Accepted(response, refused))
 }
 
-/// The content and its end, as they go over the wire: a point at the beginning of a line is doubled.
+/// The content and its end as SMTP transmits them: a dot at the beginning of a line is doubled.
 ///
-/// In one piece. lettre's `message` writes the end by itself, and TCP keeps such a small segment back
-/// until the one before is acknowledged, for which the server takes its time: 40 ms an e-mail.
+/// They are written at once. lettre's `message` writes the end separately, and TCP holds such a small segment back
+/// until the server acknowledges the one before: 40 ms per e-mail.
 fn content(message: &str) -> String {
-    let point = if message.starts_with('.') { "." } else { "" };
-    format!("{point}{}\r\n.\r\n", message.replace("\r\n.", "\r\n.."))
+    let dot = if message.starts_with('.') { "." } else { "" };
+    format!("{dot}{}\r\n.\r\n", message.replace("\r\n.", "\r\n.."))
 }
 
-/// Whether the server answered, and listens to what comes next.
-pub(super) fn goes_on(error: &SmtpError) -> bool {
+/// Whether the connection can be used after this error: the server answered and does not close it.
+pub(super) fn is_usable_after(error: &SmtpError) -> bool {
     error.status().is_some_and(|code| u16::from(code) != CLOSING)
 }
 
-/// The server's code and words.
-pub(super) fn words(error: &SmtpError) -> String {
+/// The server's answer with its code.
+pub(super) fn answer(error: &SmtpError) -> String {
     let code = error.status().map(|code| code.to_string()).unwrap_or_default();
     let text = error.source().map(ToString::to_string).unwrap_or_default();
     one_line(&format!("{code} {text}"))
@@ -87,7 +86,7 @@ mod tests {
     use super::content;
 
     #[test]
-    fn points_that_begin_a_line_are_doubled() {
+    fn a_dot_at_the_beginning_of_a_line_is_doubled() {
         for (message, sent) in [
             ("", "\r\n.\r\n"),
             (".", "..\r\n.\r\n"),

@@ -1,11 +1,11 @@
-//! What is let through, and that nothing else is.
+//! What a grant allows, and that it allows nothing else.
 
 use proptest::prelude::*;
 
 use super::*;
 
-fn settings(toml: &str) -> MailSettings {
-    toml::from_str(toml).expect(toml)
+fn granted(settings: &str) -> MailGrant {
+    MailGrant::new(&toml::from_str(settings).expect(settings), None)
 }
 
 fn address(email: &str) -> Address {
@@ -68,7 +68,7 @@ fn an_address_matches_its_pattern_and_nothing_that_only_looks_like_it() {
 }
 
 #[test]
-fn what_no_address_can_match_is_no_pattern() {
+fn a_pattern_that_no_address_matches_is_refused() {
     for wrong in [
         "",
         "*",
@@ -93,9 +93,9 @@ fn what_no_address_can_match_is_no_pattern() {
 }
 
 proptest! {
-    /// Against the plain meaning of the words.
+    /// Against the definition.
     #[test]
-    fn a_domain_covers_itself_and_a_wildcard_what_is_below(
+    fn a_domain_covers_itself_and_a_wildcard_the_domains_below(
         labels in prop::collection::vec("[a-zA-Z][a-z0-9]{0,5}", 2..5),
         more in prop::collection::vec("[a-z]{1,5}", 0..3),
         user in "[a-z][a-z0-9.+]{0,5}[a-z]",
@@ -113,9 +113,9 @@ proptest! {
 
 #[test]
 fn one_address_that_is_not_allowed_denies_the_email_and_is_named() {
-    let grant = MailGrant::new(&settings(
+    let grant = granted(
         "senders = [\"no-reply@example.com\"]\nrecipients = [\"example.com\", \"*.example.com\", \"a@b.c\"]",
-    ));
+    );
     let mut good = email("no-reply@example.com", &["x@example.com", "a@b.c"]);
     (good.cc, good.bcc) = (vec![address("y@m.example.com")], vec![address("z@EXAMPLE.com ")]);
     assert_eq!(grant.check(&good), Ok(()));
@@ -138,13 +138,13 @@ fn one_address_that_is_not_allowed_denies_the_email_and_is_named() {
 fn an_empty_list_allows_nobody_and_no_list_everybody() {
     let mail = email("a@b.c", &["d@e.f"]);
     assert_eq!(MailGrant::default().check(&mail), Ok(()));
-    denied(&MailGrant::new(&settings("senders = []")), &mail);
-    denied(&MailGrant::new(&settings("recipients = []")), &mail);
+    denied(&granted("senders = []"), &mail);
+    denied(&granted("recipients = []"), &mail);
 }
 
 #[test]
 fn everything_is_redirected_and_says_where_it_was_meant_for() {
-    let grant = MailGrant::new(&settings("redirect-all = \"staging@example.com\""));
+    let grant = granted("redirect-all = \"staging@example.com\"");
     let mut mail = email("a@b.c", &["d@e.f", "g@h.i"]);
     mail.bcc = vec![address("secret@e.f")];
     mail.headers = vec![("x-original-to".into(), "forged".into()), ("X-Kept".into(), "1".into())];
@@ -160,17 +160,18 @@ fn everything_is_redirected_and_says_where_it_was_meant_for() {
             header("X-Original-Bcc", "secret@e.f")
         ]
     );
-    let nobody = Email { headers: vec![header("X-Original-Foo", "1")], ..email("a@b.c", &[]) };
-    assert_eq!(grant.redirected(nobody.clone()), nobody);
+    let without = Email { headers: vec![header("X-Original-Foo", "1")], ..email("a@b.c", &[]) };
+    assert_eq!(grant.redirected(without.clone()), without);
     // Without it nothing is changed.
     assert_eq!(MailGrant::default().redirected(sent.clone()), sent);
 }
 
 #[test]
 fn what_is_beyond_the_rate_waits() {
-    let grant = MailGrant::new(&settings("per-minute = 3"));
+    let grant = granted("per-minute = 3");
     (0..3).for_each(|_| grant.count().expect("within"));
-    let TooMany(wait) = grant.count().expect_err("one too many");
+    let Wait { time: wait, code, .. } = grant.count().expect_err("one too many");
+    assert_eq!(code, "too-many-mails");
     assert!((15..=20).contains(&wait.as_secs()), "{wait:?}");
     (0..1000).for_each(|_| MailGrant::default().count().expect("no limit"));
 }

@@ -1,14 +1,14 @@
-//! Sending through a mailer, with a ledger beneath.
+//! Sending through a mailer, with a ledger.
 
 use std::time::Duration;
 
 use effects::ledger::Ledger;
 use effects::{Calls, Effects, Memory};
-use settings::MailSettings;
 use store::{Store, StoreUrl};
 use tokio::runtime::Handle;
 
 use super::*;
+use crate::capabilities::mail::MailSettings;
 use crate::capabilities::mail::mailer::tests::{ok, serve};
 
 fn email(subject: &str) -> host_mail::Email {
@@ -27,10 +27,10 @@ fn email(subject: &str) -> host_mail::Email {
     }
 }
 
-/// While the server hangs, nobody has a turn: what was sent before is answered all the same, and what was not is
-/// not in doubt.
+/// While the server hangs and there are no reservations, e-mails that were sent before have their receipts, and further
+/// ones are not in doubt.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_turn_what_was_sent_has_its_answer_and_the_rest_is_not_in_doubt() {
+async fn without_a_reservation_an_email_is_not_in_doubt() {
     let directory = tempfile::tempdir().expect("a directory");
     let url = format!("sqlite:{}", directory.path().join("host.db").display());
     let store = Store::open(StoreUrl::parse(&url).expect("a URL")).await.expect("a store");
@@ -39,23 +39,25 @@ async fn without_a_turn_what_was_sent_has_its_answer_and_the_rest_is_not_in_doub
     effects.remember(Memory::new(Ledger::new(store, Duration::from_secs(86_400)), never_again));
     let (mailer, mails) = serve(ok, ok);
     let mailer = Arc::new(mailer.with_bound(Duration::from_millis(500)));
-    let services = Services { mailer: Some(Arc::clone(&mailer)), effects };
-    let grant = Arc::new(MailGrant::new(&MailSettings::default()));
+    let grant = Arc::new(MailGrant::new(&MailSettings::default(), Some(Arc::clone(&mailer))));
     let sent = async |subject: &str| {
         let key = Calls::of("group", subject).next(digest(&email(subject)));
-        send(&services, &grant, Unsettled::DeadLetter, key, email(subject)).await.expect("tried")
+        let mailer = Arc::clone(&mailer);
+        perform(&effects, mailer, &grant, Unsettled::DeadLetter, key, email(subject))
+            .await
+            .expect("attempted")
     };
 
     let first = sent("before").await.expect("sent");
-    let mut turns = Vec::new();
-    while let Ok(turn) = mailer.turn().await {
-        turns.push(turn);
+    let mut reservations = Vec::new();
+    while let Ok(reservation) = mailer.reserve().await {
+        reservations.push(reservation);
     }
-    assert_eq!(sent("before").await.expect("its answer").response, first.response);
-    let late = sent("meanwhile").await.expect_err("there is no turn");
+    assert_eq!(sent("before").await.expect("its receipt").response, first.response);
+    let late = sent("meanwhile").await.expect_err("there is no reservation");
     assert!(matches!(&late, MailError::Transient(text) if text.contains("within 0.5 s")), "{late:?}");
-    drop(turns);
-    // In this group what may have been sent is not sent again.
-    sent("meanwhile").await.expect("it is known not to have been sent");
+    drop(reservations);
+    // In this group an e-mail in doubt would not be sent again.
+    sent("meanwhile").await.expect("it is not in doubt");
     assert_eq!(mails.try_iter().count(), 2);
 }

@@ -1,4 +1,4 @@
-//! `[plugin.mail]`: who a plugin may write to, as whom, and how often.
+//! `[plugin.mail]`: senders, recipients and rate.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -6,40 +6,66 @@ use std::num::NonZeroU32;
 use lettre::Address as Mailbox;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error as _};
+use settings::{Section, ShownTable};
 use url::Host;
 
-/// Who a plugin may write to, as whom, and how often. An e-mail that is not allowed is not sent, and
-/// the plugin is told `denied`.
+/// The e-mails that the plugin may send. This table grants nothing: `mail` must be in `allow`. An e-mail that is
+/// not allowed is not sent, and the plugin receives the error `denied`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct MailSettings {
-    /// Senders it may have: `user@example.com`, or `*@example.com` for all of a domain. Without this
-    /// key any; with an empty list none.
+    /// The allowed senders: `user@example.com`, or `*@example.com` for a whole domain. Default: any. An empty list
+    /// allows none.
     #[schemars(with = "Option<Vec<String>>", example = ["no-reply@example.com", "*@example.com"])]
     pub senders: Option<Vec<Pattern>>,
-    /// Recipients it may have, in `to`, `cc` and `bcc`: `example.com` for all of a domain,
-    /// `*.example.com` for all of the domains below it, or `user@example.com`. One that is not allowed
-    /// denies the whole e-mail. Without this key any; with an empty list none.
+    /// The allowed recipients, for `to`, `cc` and `bcc`: `user@example.com`, `example.com` for a whole domain, or
+    /// `*.example.com` for all domains below it. One recipient that is not allowed denies the whole e-mail.
+    /// Default: any. An empty list allows none.
     #[schemars(with = "Option<Vec<String>>", example = ["example.com", "*.example.com", "a@b.c"])]
     pub recipients: Option<Vec<Pattern>>,
-    /// How many e-mails a minute it may send in this process: so many at once, and from then on one
-    /// whenever its share of the minute is over. What is beyond it is not sent: the message waits, with
-    /// the code `too-many-mails`, and spends no attempt.
+    /// The maximum rate of e-mails in this process, per minute. The first minute's e-mails may be sent at once;
+    /// after them, one per share of the minute. Beyond the rate an e-mail is not sent: the message waits with the
+    /// code `too-many-mails` and spends no attempt.
     #[schemars(with = "Option<u32>", example = 600)]
     pub per_minute: Option<NonZeroU32>,
-    /// Where all of its e-mail goes instead, for staging. What was meant is in `X-Original-To`,
-    /// `X-Original-Cc` and `X-Original-Bcc`, and must be allowed all the same.
+    /// The address that receives all e-mail in place of the recipients, for staging. The headers `X-Original-To`,
+    /// `X-Original-Cc` and `X-Original-Bcc` have the recipients, which must be allowed nevertheless.
     #[schemars(with = "Option<String>", example = "staging@example.com")]
     pub redirect_all: Option<Redirect>,
 }
 
-/// Addresses: one, or all of a domain, or of the domains below one.
+impl Section for MailSettings {
+    fn boxed(&self) -> Box<dyn Section> {
+        Box::new(self.clone())
+    }
+
+    fn tables(&self) -> Vec<ShownTable> {
+        let list = |patterns: &Option<Vec<Pattern>>| {
+            patterns.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().into())
+        };
+        let keys = [
+            ("senders", list(&self.senders)),
+            ("recipients", list(&self.recipients)),
+            ("per-minute", self.per_minute.map(|count| i64::from(count.get()).into())),
+            ("redirect-all", self.redirect_all.as_ref().map(|Redirect(address)| address.to_string().into())),
+        ];
+        let lines: Vec<_> =
+            keys.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+        if lines.is_empty() {
+            Vec::new()
+        } else {
+            vec![ShownTable { heading: "[plugin.mail]".into(), lines }]
+        }
+    }
+}
+
+/// A set of addresses: one, all of a domain, or all of the domains below one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
-    /// None for everybody.
+    /// None for any user.
     user: Option<String>,
     domain: String,
-    /// The domains below it, and not itself.
+    /// Whether the domains below it are meant, not the domain itself.
     below: bool,
 }
 
@@ -47,7 +73,7 @@ impl Pattern {
     /// Reads `user@example.com`, `example.com`, `*@example.com` or `*.example.com`.
     ///
     /// # Errors
-    /// It is none of these.
+    /// It has none of these forms.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!("{text:?} is none of `user@example.com`, `example.com`, `*@example.com`, `*.example.com`")
@@ -57,15 +83,15 @@ impl Pattern {
             Some(domain) => (true, domain),
             None => (false, domain),
         };
-        // What no address can have is a slip of the pen.
+        // A pattern that no address can match is a mistake.
         let mailbox = Mailbox::new(if user == "*" { "anybody" } else { user }, domain);
         mailbox.ok().filter(|_| !domain.contains(['*', '%'])).ok_or_else(wrong)?;
         let user = (user != "*").then(|| user.to_owned());
         Ok(Self { user, domain: canonical(domain), below })
     }
 
-    /// Whether the address is one of these. The user is compared as it is written, since only its
-    /// own server knows what is the same.
+    /// Whether the address is in the set. Users are compared as they are written: only their own server knows which
+    /// are the same.
     pub fn covers(&self, address: &Mailbox) -> bool {
         let domain = canonical(address.domain());
         let in_domain = match self.below {
@@ -78,8 +104,8 @@ impl Pattern {
     }
 }
 
-/// In small letters, and in ASCII where it is international: DNS takes both for the same. A `%` is no
-/// escape in an address, as it is in a URL.
+/// In lower case, and in ASCII if it is international: both are the same to DNS. In an address, unlike in a URL, `%`
+/// is no escape.
 fn canonical(domain: &str) -> String {
     match Host::parse(domain) {
         Ok(Host::Domain(parsed)) if !domain.contains('%') => parsed,
@@ -87,7 +113,7 @@ fn canonical(domain: &str) -> String {
     }
 }
 
-/// As it can be written.
+/// As `host.toml` has it.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let below = if self.below { "*." } else { "" };

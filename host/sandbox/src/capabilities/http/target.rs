@@ -1,11 +1,11 @@
-//! Where requests may go: scheme, host, port and the beginning of the path.
+//! URLs that may be granted: scheme, host, port and the beginning of the path.
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-/// A URL that requests may go to, with all below it.
+/// A granted URL, with everything below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target(Url);
 
@@ -13,7 +13,7 @@ impl Target {
     /// Reads `https://host[:port][/path]`.
     ///
     /// # Errors
-    /// What is wrong with it, without repeating a password.
+    /// What is wrong, without repeating a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -37,22 +37,22 @@ impl Target {
         Ok(Self(url))
     }
 
-    /// Whether a request to this URL may be made.
+    /// Whether a request to this URL is allowed.
     pub fn covers(&self, url: &Url) -> bool {
         self.is_origin_of(url) && is_below(self.0.path(), url.path())
     }
 
-    /// Whether some request is covered by both.
+    /// Whether both cover a common URL.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.covers(&other.0) || other.covers(&self.0)
     }
 
-    /// How much of a path it names.
+    /// The length of its path.
     pub fn path_len(&self) -> usize {
         self.0.path().len()
     }
 
-    /// Whether scheme, host and port are the same.
+    /// Whether scheme, host and port are those of the URL.
     pub fn is_origin_of(&self, url: &Url) -> bool {
         self.0.scheme() == url.scheme()
             && self.0.host() == url.host()
@@ -66,7 +66,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Whether it has all that a request needs: a scheme, a host and a port.
+/// Whether a URL has what a request needs: scheme, host and port.
 pub fn is_usable(url: &Url) -> bool {
     let has_host = match url.host() {
         Some(Host::Domain(name)) => !name.is_empty() && !name.ends_with('.'),
@@ -76,7 +76,7 @@ pub fn is_usable(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && has_host && url.port() != Some(0)
 }
 
-/// `/a` has `/a` and `/a/b` below it, not `/ab`; `/a/` has `/a/b`.
+/// `/a` and `/a/b` are below `/a`, `/ab` is not; `/a/b` is below `/a/`.
 fn is_below(prefix: &str, path: &str) -> bool {
     if prefix == "/" {
         return true;
@@ -86,7 +86,7 @@ fn is_below(prefix: &str, path: &str) -> bool {
         && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
 
-/// Whether every server reads the path as we do: nothing in it may become a separator or a step up.
+/// Whether every server reads the path in the same way: nothing in it may become a separator or a parent directory.
 fn is_plain(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let hidden = ["%2e", "%2f", "%5c", "%25", "%3b", "//", "\\"].iter().any(|part| lower.contains(part));
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_odd_cannot_be_allowed() {
+    fn ambiguous_urls_cannot_be_allowed() {
         for text in [
             "ftp://h/",
             "https://",
@@ -118,8 +118,8 @@ mod tests {
             "h/a",
             "https://h/a\\b",
         ] {
-            let told = Target::parse(text).expect_err(text);
-            assert!(!told.contains("hush"), "{told}");
+            let error = Target::parse(text).expect_err(text);
+            assert!(!error.contains("hush"), "{error}");
         }
     }
 }
