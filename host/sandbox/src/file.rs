@@ -69,7 +69,7 @@ impl PluginFile {
         Ok(Self {
             path: path.to_owned(),
             size: bytes.len(),
-            digest: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            digest: hex::encode(Sha256::digest(bytes)),
             imports: kind.imports(&engine).map(|(name, _)| name.to_owned()).collect(),
             exports: kind.exports(&engine).map(|(name, _)| name.to_owned()).collect(),
             engine,
@@ -82,7 +82,7 @@ impl PluginFile {
     /// # Errors
     /// It implements another contract or none, or has an unknown import.
     pub fn check(&self) -> Result<(), UserError> {
-        if let Some(version) = self.contracts().into_iter().find(|version| !contract::speaks(version)) {
+        if let Some(version) = self.contracts().into_iter().find(|version| !contract::is_supported(version)) {
             let what = format!("contract {version}, but this host speaks {VERSIONS}");
             return Err(self.wrong(what).help(REBUILD));
         }
@@ -205,7 +205,7 @@ fn compile(bytes: &[u8], engines: &Engines) -> wasmtime::Result<(Engine, Compone
 
 fn is_known(import: &str) -> bool {
     match package(import) {
-        Some((PACKAGE, version)) => contract::speaks(version),
+        Some((PACKAGE, version)) => contract::is_supported(version),
         Some((package, version)) if WASI.contains(&package) => version.starts_with("0.2."),
         _ => capabilities::provide(import),
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
+use textwrap::{Options, WordSplitter};
 
 use crate::{Extension, File, LimitSettings, PluginSettings, allow};
 
@@ -73,24 +74,10 @@ pub fn template(plugins: &str, extensions: &[&Extension]) -> String {
 }
 
 fn comment(out: &mut String, text: &str) {
-    for line in textwrap(text) {
+    let options = Options::new(WIDTH).word_splitter(WordSplitter::NoHyphenation).break_words(false);
+    for line in textwrap::wrap(text, options) {
         let _ = writeln!(out, "# {line}");
     }
-}
-
-fn textwrap(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.len() + 1 + word.len() <= WIDTH => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 fn tables(extensions: &[&Extension]) -> Vec<Table> {

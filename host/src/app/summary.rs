@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use settings::RunArgs;
 
-use super::{App, Running};
+use super::{App, RunningPlugin};
 
 impl App {
     /// The plugins and addresses of this process, for people.
     pub fn summary(&self, args: &RunArgs, address: SocketAddr) -> String {
         let mut lines = vec![format!("host {}", env!("CARGO_PKG_VERSION"))];
-        for Running { pipeline, .. } in &self.running {
+        for RunningPlugin { pipeline, .. } in &self.running {
             let (plugin, subscription) = (&pipeline.plugin, &pipeline.subscription);
             let limits = &plugin.grants.limits;
             let (memory, time) = (limits.memory >> 20, limits.call_time.as_secs_f64());

@@ -4,7 +4,7 @@ use testkit::{Kafka, Process, Record, eventually};
 
 use crate::support::{BOUND, Guest, Host, attempts, body, deliveries, file};
 
-const WARNING: &str = "so offsets alone are committed";
+const WARNING: &str = "so only offsets are committed";
 
 fn small() -> Kafka {
     Kafka::start_with(&[("offset.metadata.max.bytes", "64")])
@@ -69,7 +69,7 @@ fn in_order_it_is_an_error_that_attempts_and_held_keys_are_not_kept() {
     let lines = host.lines();
     let said: Vec<_> = lines.iter().filter(|line| line.contains(WARNING)).collect();
     assert_eq!(said.len(), 1, "{}", lines.join("\n"));
-    for says in ["ERROR", "begins with the first attempt again", "offset.metadata.max.bytes"] {
+    for says in ["ERROR", "restarts retries at the first attempt", "offset.metadata.max.bytes"] {
         assert!(said[0].contains(says), "no {says:?} in {}", said[0]);
     }
     let all = deliveries(&lines);

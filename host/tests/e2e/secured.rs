@@ -93,7 +93,7 @@ fn what_is_wrong_ends_the_start(kafka: &Secured, guest: &Guest) {
         let (code, told) = run(&config, &["--listen", "127.0.0.1:0"], &wrong);
         assert_eq!(code, Some(1), "{told}");
         println!("{told}");
-        assert!(told.contains("does not let this client in (") && told.contains(cause), "{told}");
+        assert!(told.contains("refuses this client (") && told.contains(cause), "{told}");
         assert!(
             told.contains("help: ") && told.contains("sasl.username") && !told.contains("hush"),
             "{told}"
@@ -186,7 +186,7 @@ fn a_password_that_is_gone_for_a_while_loses_and_repeats_nothing() {
     kafka.forget_password();
     let line = host.process.wait_for(|line| line.contains(WAITS), BOUND);
     println!("{line}");
-    assert!(line.contains("said=") && line.to_lowercase().contains("authentication"), "{line}");
+    assert!(line.contains("last_error=") && line.to_lowercase().contains("authentication"), "{line}");
     kafka.set_password();
     let longest = guest.retry_topics.last().expect("a retry topic");
     eventually(BOUND, || kafka.kafka().read_all(longest).len() == 2);

@@ -1,17 +1,15 @@
-//! What a partition has to commit, and what is lost with it.
+//! The position of a partition to commit, and the deliveries that are lost with it.
 
 use std::mem;
 
-use super::Partition;
-use super::state::Standing;
+use super::{Partition, Progress};
 use crate::window::MAX_LEN;
 
 impl Partition {
-    /// The offset to commit and what to commit beside it, where the broker has not confirmed that
-    /// yet. One such commit is on its way at a time.
+    /// The offset and metadata to commit. None if the broker has confirmed everything. Only one such commit
+    /// may be in flight at a time.
     pub fn uncommitted(&self) -> Option<(i64, String)> {
-        let mut state = self.state.lock();
-        state.uncommitted()
+        self.state.lock().uncommitted()
     }
 
     /// The broker has committed `position`.
@@ -19,40 +17,40 @@ impl Partition {
         self.state.lock().commits.confirm(position);
     }
 
-    /// The broker takes no metadata as long as ours: from now on offsets alone are committed. Says
-    /// once what that costs.
-    pub fn commit_plainly(&self) {
-        if mem::replace(&mut self.state.lock().commits.plain, true) {
+    /// The broker refuses metadata of this length: from now on only offsets are committed. Logs the
+    /// consequences once.
+    pub fn commit_offsets_only(&self) {
+        if mem::replace(&mut self.state.lock().commits.offsets_only, true) {
             return;
         }
         let (topic, partition) = (&self.topic, self.index);
-        if self.lane.ordering.is_in_place() {
+        if self.context.ordering.is_in_place() {
             tracing::error!(
                 topic = &**topic,
                 partition,
-                "the broker takes no metadata of {MAX_LEN} bytes with a commit, so offsets alone are committed: \
-                 whoever reads on begins with the first attempt again, knows of no held keys, and repeats what \
-                 is finished behind the offset; raise the broker's offset.metadata.max.bytes"
+                "the broker refuses commit metadata of {MAX_LEN} bytes, so only offsets are committed: the next \
+                 owner of the partition restarts retries at the first attempt, loses the held keys, and repeats \
+                 messages that finished after the offset; raise the broker's offset.metadata.max.bytes"
             );
         } else {
             tracing::warn!(
                 topic = &**topic,
                 partition,
-                "the broker takes no metadata of {MAX_LEN} bytes with a commit, so offsets alone are committed: \
-                 whoever reads on repeats what is finished behind the offset; raise the broker's \
+                "the broker refuses commit metadata of {MAX_LEN} bytes, so only offsets are committed: the next \
+                 owner of the partition repeats messages that finished after the offset; raise the broker's \
                  offset.metadata.max.bytes"
             );
         }
     }
 
-    /// How far it is. None before anything was read.
-    pub fn standing(&self) -> Option<Standing> {
-        self.state.lock().standing()
+    /// The partition's progress. None before the first read.
+    pub fn progress(&self) -> Option<Progress> {
+        self.state.lock().progress()
     }
 
-    /// How many deliveries somebody else repeats if this partition is lost now, at most.
-    pub fn at_stake(&self) -> usize {
+    /// The maximum number of deliveries that are repeated if the partition is lost now.
+    pub fn max_repeated(&self) -> usize {
         let state = self.state.lock();
-        state.running.saturating_add(state.commits.unconfirmed())
+        state.in_progress.saturating_add(state.commits.unconfirmed())
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::{App, Running};
+use super::{App, RunningPlugin};
 
 /// Health checks, the desk, and what else is served beside the plugins.
 pub struct Server {
@@ -53,7 +53,7 @@ impl App {
     fn office(&self) -> Option<Office> {
         let (desk, replay) = self.desk.clone().zip(self.replay.as_ref())?;
         let trials = self.trials.clone()?;
-        let plugins = self.running.iter().map(Running::served).collect();
+        let plugins = self.running.iter().map(RunningPlugin::served).collect();
         Some(Office {
             desk,
             plugins,
@@ -64,7 +64,7 @@ impl App {
     }
 }
 
-impl Running {
+impl RunningPlugin {
     fn served(&self) -> Served {
         let (plugin, subscription) = (&self.pipeline.plugin, &self.pipeline.subscription);
         Served {

@@ -1,0 +1,171 @@
+//! Starting deliveries: reading messages, ordering them by key, and delaying them until they are due.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::clock;
+
+use super::Partition;
+use super::state::State;
+use crate::delivery::{Delivery, DeliveryGuard};
+use crate::headers::RetryInfo;
+use crate::key_order;
+use crate::pending::{PendingMessage, due_time};
+use crate::raw::Event;
+
+/// The maximum number of messages of a retry topic that are read before they are due, so that a late one does
+/// not delay those behind it.
+const LOOK_AHEAD: usize = 256;
+/// The same limit after a message was found behind others with later due times, as plugins may choose delays
+/// and a policy may have jitter. Less than the tracker's window.
+const FAR_LOOK_AHEAD: usize = 8192;
+/// Messages that fail concurrently are published in any order, so that due times within this span count as
+/// ordered.
+const ORDER_TOLERANCE_MS: i64 = 1000;
+/// The number of messages that are read at once before their size is checked again.
+const READ_BATCH: usize = 32;
+
+impl Partition {
+    /// Starts up to `max` deliveries, appended to `batch`.
+    pub fn take(self: &Arc<Self>, max: usize, batch: &mut Vec<Delivery>) {
+        self.waker.rearm();
+        let mut state = self.state.lock();
+        if state.closed || !state.may_start() {
+            return;
+        }
+        if self.context.is_retry {
+            self.look_ahead(&mut state);
+        }
+        self.take_due(&mut state, max, batch);
+        let more = if self.context.is_retry {
+            // More messages may be due, and those that were taken made room in the look-ahead.
+            !batch.is_empty()
+        } else {
+            self.take_next(&mut state, max, batch)
+        };
+        if more {
+            self.waker.wake();
+        }
+    }
+
+    /// Starts ready messages, then newly read ones. Returns whether there may be more.
+    fn take_next(self: &Arc<Self>, state: &mut State, max: usize, batch: &mut Vec<Delivery>) -> bool {
+        while batch.len() < max {
+            let Some(next) = state.key_order.pop_ready() else { break };
+            self.start_or_delay(state, next, batch);
+        }
+        let free = max - batch.len();
+        let wanted = free.min(state.capacity());
+        let mut events = Vec::with_capacity(wanted);
+        let count = self.read(wanted, &mut events);
+        for event in events {
+            let Some((number, message)) = state.register(event) else { continue };
+            let key = key_order::order_key(self.context.ordering, message.key());
+            let retry_state = state.restore_retry_state(message.offset());
+            let due_ms = retry_state.map_or(0, |retry| due_time(Some(retry.due_ms), clock::now_ms()));
+            let retry_info = retry_state.map(RetryInfo::in_place);
+            let message = PendingMessage { due_ms, number, message, retry_info, key };
+            if let Some(admitted) = state.key_order.admit(key, message) {
+                self.start_or_delay(state, admitted, batch);
+            }
+        }
+        // Reading that stopped for lack of capacity resumes when a delivery ends.
+        free == 0 || (count > 0 && count == wanted)
+    }
+
+    fn take_due(self: &Arc<Self>, state: &mut State, max: usize, batch: &mut Vec<Delivery>) {
+        if state.delayed.is_empty() {
+            return;
+        }
+        let now = clock::now_ms();
+        while batch.len() < max && state.may_start() {
+            let Some(Reverse(next)) = state.delayed.peek() else { break };
+            if next.due_ms > now {
+                let due_ms = next.due_ms;
+                self.wake_at(state, due_ms);
+                break;
+            }
+            if let Some(Reverse(next)) = state.delayed.pop() {
+                batch.push(self.start(state, next));
+            }
+        }
+    }
+
+    /// Fills the look-ahead of a retry topic. Messages of other groups are skipped.
+    fn look_ahead(self: &Arc<Self>, state: &mut State) {
+        let mut events = Vec::new();
+        loop {
+            let limit = if state.is_out_of_order { FAR_LOOK_AHEAD } else { LOOK_AHEAD };
+            let wanted = limit.saturating_sub(state.delayed.len()).min(READ_BATCH).min(state.capacity());
+            if wanted == 0 || self.read(wanted, &mut events) == 0 {
+                break;
+            }
+            let now = clock::now_ms();
+            for event in events.drain(..) {
+                let Some((number, message)) = state.register(event) else { continue };
+                let retry_info = Box::new(RetryInfo::read(message.headers()));
+                if retry_info.group.as_deref().is_some_and(|group| group != self.context.group.as_bytes()) {
+                    state.skip(number, &message);
+                    continue;
+                }
+                let due_ms = due_time(retry_info.due_ms, now);
+                state.is_out_of_order |= due_ms.saturating_add(ORDER_TOLERANCE_MS) < state.last_due_ms;
+                state.last_due_ms = state.last_due_ms.max(due_ms);
+                let retry_info = Some(retry_info);
+                state.delayed.push(Reverse(PendingMessage {
+                    due_ms,
+                    number,
+                    message,
+                    retry_info,
+                    key: None,
+                }));
+            }
+        }
+    }
+
+    fn read(&self, max: usize, events: &mut Vec<Event>) -> usize {
+        self.queue.read(max, events, |error| {
+            tracing::warn!(topic = &*self.topic, partition = self.index, %error, "cannot read");
+        })
+    }
+
+    fn start_or_delay(
+        self: &Arc<Self>,
+        state: &mut State,
+        message: PendingMessage,
+        batch: &mut Vec<Delivery>,
+    ) {
+        if message.due_ms > 0 && message.due_ms > clock::now_ms() {
+            self.wake_at(state, message.due_ms);
+            state.delayed.push(Reverse(message));
+        } else {
+            batch.push(self.start(state, message));
+        }
+    }
+
+    fn start(self: &Arc<Self>, state: &mut State, pending: PendingMessage) -> Delivery {
+        let PendingMessage { number, message, retry_info, key, .. } = pending;
+        state.in_progress += 1;
+        let follows_dead_letter = key.is_some_and(|key| state.key_order.held_keys().contains(&key));
+        let guard = DeliveryGuard::new(Arc::clone(self), number, message.offset(), message.size(), key);
+        Delivery::new(message, retry_info, follows_dead_letter, guard)
+    }
+
+    /// Wakes the partition at the due time, unless a timer fires earlier.
+    fn wake_at(&self, state: &mut State, due_ms: i64) {
+        if state.timer_ms.is_some_and(|timer| timer <= due_ms) {
+            return;
+        }
+        state.timer_ms = Some(due_ms);
+        let wait = Duration::from_millis(due_ms.saturating_sub(clock::now_ms()).max(0).unsigned_abs());
+        let waker = Arc::clone(&self.waker);
+        self.context.runtime.spawn(async move {
+            tokio::time::sleep(wait).await;
+            if let Some(partition) = waker.partition() {
+                partition.state.lock().timer_ms = None;
+                waker.wake();
+            }
+        });
+    }
+}
