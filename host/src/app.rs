@@ -24,7 +24,7 @@ use consumer::worker;
 use consumer::{Pipeline, Subscriber};
 use desk::Desk;
 use desk::alerts::Alerts;
-use desk::replay::Replay;
+use desk::replay::ReplayTasks;
 use desk::trial::Trials;
 use kafka::client;
 use kafka::errors;
@@ -79,7 +79,7 @@ pub struct App {
     services: Arc<Services>,
     desk: Option<Desk>,
     intakes: Option<Intakes>,
-    replay: Option<Replay>,
+    replay: Option<ReplayTasks>,
     trials: Option<Trials>,
     alerts: Option<Alerts>,
     telling: Option<JoinHandle<()>>,
