@@ -131,7 +131,7 @@ fn dead_letters_of_a_guest_are_rows() {
             (&text("host-plugin"), &text("host-plugin-digest"))
         );
         assert_eq!(dead_letter.attempts.to_string(), text("host-attempts"));
-        assert_eq!((&place.topic, &dead_letter.source.topic), (&guest.dead, &guest.topic));
+        assert_eq!((&location.topic, &dead_letter.source.topic), (&guest.dead, &guest.topic));
         assert_eq!((&dead_letter.consumer_group, dead_letter.state), (&guest.group, DeadLetterState::Open));
         assert_eq!(dead_letter.failed_ms, record.timestamp_ms);
         assert!(dead_letter.ingested_ms >= dead_letter.failed_ms && dead_letter.first_failed_ms.is_some());

@@ -75,7 +75,7 @@ impl TestDesk {
         started.expect("a store").expect("dead letters")
     }
 
-    fn replay(&self, id: &str) -> Replay {
+    fn get(&self, id: &str) -> Replay {
         self.runtime.block_on(self.desk.replay(id)).expect("a store").expect("a replay")
     }
 
@@ -185,16 +185,15 @@ fn a_dead_letter_is_replayed_to_its_topic_byte_for_byte() {
         (b"host-replay", Some(tag.as_bytes())),
     ]);
     assert_eq!(headers(back), expected);
-    let dead_letters =
-        desk.runtime.block_on(desk.desk.replay_items(&replay.id, None, 0, 10)).expect("a store");
-    assert_eq!(dead_letters.len(), 1);
-    let location = (items[0].topic.as_deref(), dead_letters[0].partition, dead_letters[0].offset);
+    let items = desk.runtime.block_on(desk.desk.replay_items(&replay.id, None, 0, 10)).expect("a store");
+    assert_eq!(items.len(), 1);
+    let location = (items[0].topic.as_deref(), items[0].partition, items[0].offset);
     assert_eq!(location, (Some(&guest.topic[..]), Some(2), Some(back.offset)));
     // The audit log names the replay and the user.
-    let actions = desk.desk.audit_log(Some(&dead_letters[0].dead_letter), &PageSelector::First, 10);
-    let actions = desk.runtime.block_on(actions).expect("a store").items;
-    assert_eq!((&actions[0].what[..], &actions[0].who[..]), ("replay", "kim"));
-    assert_eq!((desk.count(DeadLetterState::Replayed), actions.len()), (1, 1));
+    let entries = desk.desk.audit_log(Some(&items[0].dead_letter), &PageSelector::First, 10);
+    let entries = desk.runtime.block_on(entries).expect("a store").items;
+    assert_eq!((&entries[0].action[..], &entries[0].actor[..]), ("replay", "kim"));
+    assert_eq!((desk.count(DeadLetterState::Replayed), entries.len()), (1, 1));
     // The plugin receives the same message; the new dead letter counts one replay.
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 2);
     let again = kafka
@@ -389,7 +388,7 @@ fn what_cannot_be_sent_stays_open_with_a_reason() {
         let found = gone
             .iter()
             .find(|gone| gone.dead_letter == dead_letter.id)
-            .and_then(|gone| gone.state_reason.clone());
+            .and_then(|gone| gone.skip_reason.clone());
         found.unwrap_or_default()
     };
     assert_eq!(why(&stray), "topic nowhere.at.all does not exist");

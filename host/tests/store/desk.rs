@@ -237,7 +237,7 @@ async fn discarded_dead_letters_can_be_restored_and_the_log_names_the_user() {
         assert_eq!(desk.count(&open).await.expect("an answer"), 1);
         let entries = desk.audit_log(None, &PageSelector::First, 10).await.expect("entries").items;
         let log: Vec<_> =
-            entries.iter().map(|done| (&entry.actor[..], &entry.action[..], done.dead_letters)).collect();
+            entries.iter().map(|entry| (&entry.actor[..], &entry.action[..], entry.dead_letters)).collect();
         assert_eq!(log[0], ("kim", "restore", 1));
         assert_eq!(log.len(), 3);
         let of_one =
