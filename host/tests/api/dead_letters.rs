@@ -154,12 +154,12 @@ async fn invalid_dead_letters_are_not_imported() {
         ("{}".to_owned(), "missing field"),
         ("x".to_owned(), "expected value"),
         (good.replacen('{', "{\"more\":1,", 1), "unknown field"),
-        (whole(&DeadLetter { id: "../../etc".to_owned(), ..dead_letter(2, "a") }), "32 hexadecimal digits"),
-        (whole(&DeadLetter { id: "A".repeat(32), ..dead_letter(2, "a") }), "32 hexadecimal digits"),
+        (whole(&DeadLetter { id: "../../etc".to_owned(), ..dead_letter(2, "a") }), "lower-case"),
+        (whole(&DeadLetter { id: "A".repeat(32), ..dead_letter(2, "a") }), "lower-case"),
         (whole(&DeadLetter { detail: "a\0b".to_owned(), ..dead_letter(2, "a") }), "NUL"),
         (
             whole(&DeadLetter { audit_entry: Some("<script>".to_owned()), ..dead_letter(2, "a") }),
-            "32 hexadecimal digits",
+            "lower-case",
         ),
     ] {
         let answer = api.ask("POST", "/dead-letters/import", &[], format!("{good}\n{bad}\n{good}")).await;

@@ -51,7 +51,7 @@ pub(super) struct Runner {
 
 /// Where a dead letter goes.
 enum Target {
-    Topic(Destination, DeadLetter),
+    Topic(Destination),
     /// Nowhere, for this reason.
     Skip(String),
     /// Kafka does not answer.
@@ -129,12 +129,13 @@ impl Runner {
         let read = began.elapsed();
         let (mut results, mut publishing) = (Vec::with_capacity(waiting.len()), JoinSet::new());
         for WaitingItem { position, dead_letter: id, .. } in waiting {
-            let target = match dead_letters.remove(&id) {
-                Some(dead_letter) => self.target(dead_letter).await,
-                None => Target::Skip("it is no longer in the store".to_owned()),
+            let Some(dead_letter) = dead_letters.remove(&id) else {
+                let reason = "it is no longer in the store".to_owned();
+                results.push(SendResult::Skipped(SkippedItem { position, reason }));
+                continue;
             };
-            match target {
-                Target::Topic(to, dead_letter) => {
+            match self.target(&dead_letter).await {
+                Target::Topic(to) => {
                     if !self.pace.wait(&self.halt).await {
                         break;
                     }
@@ -154,23 +155,23 @@ impl Runner {
         Ok(())
     }
 
-    async fn target(&mut self, dead_letter: DeadLetter) -> Target {
+    async fn target(&mut self, dead_letter: &DeadLetter) -> Target {
         if dead_letter.state != DeadLetterState::Open {
             return Target::Skip(format!("it is {}", dead_letter.state.as_str()));
         }
         let shared = Arc::clone(&self.shared);
-        if let Some(reason) = route::unsendable_reason(&dead_letter, &shared.routes) {
+        if let Some(reason) = route::unsendable_reason(dead_letter, &shared.routes) {
             return Target::Skip(reason);
         }
         let topic = &dead_letter.source.topic;
         if self.replay.plan.target == ReplayTarget::Retry {
             return match Route::retry_topic(&shared.routes, topic, &dead_letter.consumer_group) {
-                Ok(to) => Target::Topic(to.clone(), dead_letter),
+                Ok(to) => Target::Topic(to.clone()),
                 Err(reason) => Target::Skip(reason),
             };
         }
         if let Some((_, to)) = self.topics.get(topic).filter(|(since, _)| since.elapsed() < CACHE_TIME) {
-            return Target::Topic(to.clone(), dead_letter);
+            return Target::Topic(to.clone());
         }
         let to = match shared.partitions(topic).await {
             Ok(Some(partitions)) => Destination::new(topic, partitions),
@@ -179,7 +180,7 @@ impl Runner {
         };
         let Some(to) = to else { return Target::Skip(format!("topic {topic} does not exist")) };
         self.topics.insert(topic.clone(), (Instant::now(), to.clone()));
-        Target::Topic(to, dead_letter)
+        Target::Topic(to)
     }
 
     /// Records results. Retries until that succeeds: published dead letters would be sent again.
