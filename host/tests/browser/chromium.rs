@@ -217,7 +217,7 @@ impl Browser {
         let up = |key: char| json!({ "type": "keyUp", "value": key.to_string() });
         let actions: Vec<Value> = keys.chars().flat_map(|key| [down(key), up(key)]).collect();
         self.post(
-            "/audit-log",
+            "/actions",
             &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }),
         );
     }

@@ -195,7 +195,7 @@ texts! {
     ramp_hint: "Each step starts when the previous one has its outcomes. Leave empty for a single step.", "이전 단계의 결과가 모두 확인되면 다음 단계를 시작합니다. 비워 두면 한 번에 전송합니다.";
     rate_limit: "Dead letters per second", "초당 최대 건수";
     no_limit: "no limit", "제한 없음";
-    stop_above: "Stop above this failure rate of a step (%)", "단계 실패율이 이 값을 넘으면 중단(%)";
+    stop_above: "Stop above failure rate (%)", "단계 실패율이 이 값을 넘으면 중단(%)";
     start_replay: "Start replay", "재처리 시작";
     pause: "Pause", "일시 중지";
     resume: "Resume", "재개";
