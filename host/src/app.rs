@@ -23,7 +23,7 @@ use consumer::bounds::drain;
 use consumer::reports::Outcomes;
 use desk::Desk;
 use desk::alerts::Alerts;
-use desk::replay::Replay;
+use desk::replay::ReplayTasks;
 use desk::trial::Trials;
 use kafka::health::Health;
 use kafka::publisher::Publisher;
@@ -71,7 +71,7 @@ pub struct App {
     services: Arc<Services>,
     desk: Option<Desk>,
     intakes: Option<Intakes>,
-    replay: Option<Replay>,
+    replay: Option<ReplayTasks>,
     trials: Option<Trials>,
     alerts: Option<Alerts>,
     alerting: Option<JoinHandle<()>>,

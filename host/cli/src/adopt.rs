@@ -1,11 +1,10 @@
-//! `host groups adopt`: moving a consumer between Spring Kafka and this host while messages wait.
+//! `host groups adopt`: migrates a consumer between Spring Kafka and this host while retries are pending.
 //!
-//! Both read the source topic in the same group, and there is nothing to do about it. But Spring
-//! has a group for each retry topic (`<group>-retry-1000`), and this host one for all of them
-//! (`<group>-retry`): where one stopped is committed for the other. Nothing is written before
-//! everything has been checked.
+//! Both read the source topic in the same group, which needs no migration. Spring has a consumer group for each retry
+//! topic (`<group>-retry-1000`), and this host has one for all of them (`<group>-retry`): the offsets of one side are
+//! committed for the other. Nothing is committed before all checks have passed.
 
-mod beside;
+mod finished;
 mod plan;
 mod report;
 
@@ -24,33 +23,33 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use settings::KafkaArgs;
 use settings::RunArgs;
 
-use self::plan::{Move, Partition, Retries, To, Topic};
+use self::plan::{Direction, Move, Partition, Retries, Topic};
 use crate::groups;
+use crate::kafka_client::{self, KafkaClient};
 use crate::output::{Format, note};
 use crate::preflight;
-use crate::session::{self, Session};
 
-/// What this host sets on the topics it creates, and Spring does not.
+/// A topic setting that this host makes on topics it creates, and Spring does not.
 const MARK: &str = "max.message.bytes";
-/// The newer protocol's members cannot be listed here.
-const UNSEEN: &str = "cannot be seen from here, whether it has members";
+/// Members of groups with the newer protocol cannot be listed.
+const UNKNOWN_MEMBERS: &str = "may have members: they cannot be listed";
 
-/// What is known of each partition.
+/// Values by partition.
 type Offsets<T = i64> = BTreeMap<(String, i32), T>;
 
 /// Arguments of `host groups adopt`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Hand over to Spring, instead of taking over from it
+    /// Hand over to Spring instead of taking over from it
     #[arg(long)]
     to_spring: bool,
-    /// Check and show what would be committed, and change nothing
+    /// Show what would be committed, without committing
     #[arg(long)]
     dry_run: bool,
-    /// How to print it
+    /// Output format
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
     output: Format,
-    /// The plugins, with their settings.
+    /// The plugins and their settings.
     #[command(flatten)]
     pub run: RunArgs,
 }
@@ -58,22 +57,23 @@ pub struct Args {
 /// Runs `host groups adopt`.
 ///
 /// # Errors
-/// Why the one side cannot go on where the other stopped; then nothing was changed.
+/// One side cannot continue where the other stopped; nothing has changed.
 pub fn run(args: &Args) -> Result<(), UserError> {
-    let to = if args.to_spring { To::Spring } else { To::Host };
+    let to = if args.to_spring { Direction::Spring } else { Direction::Host };
     let kafka = &args.run.kafka;
     let subscriptions = subscriptions(&args.run)?;
-    let session = Session::open(kafka, &[])?;
-    let metadata = session.metadata(None)?;
+    let client = KafkaClient::open(kafka, &[])?;
+    let metadata = client.metadata(None)?;
     let mut all = Vec::new();
     for subscription in &subscriptions {
-        let consumer = Moved { subscription, kafka, session: &session, metadata: &metadata };
+        let consumer = Moved { subscription, kafka, client: &client, metadata: &metadata };
         check_unordered(subscription)?;
         consumer.check_idle(args.dry_run)?;
         if args.to_spring {
             consumer.check_none_finished()?;
         }
-        let moves = consumer.look()?.plan(to).map_err(|failure| failure.within(&subscription.topic))?;
+        let moves =
+            consumer.read_retries()?.plan(to).map_err(|failure| failure.within(&subscription.topic))?;
         all.push((subscription, moves));
     }
     if !args.dry_run {
@@ -91,37 +91,36 @@ fn subscriptions(run: &RunArgs) -> Result<Vec<Subscription>, UserError> {
     Ok(plugins.into_iter().map(|plugin| plugin.subscription).collect())
 }
 
-/// In order nothing goes through retry topics.
+/// Plugins with an ordering use no retry topics.
 fn check_unordered(subscription: &Subscription) -> Result<(), UserError> {
     let ordering = subscription.ordering;
     if !ordering.is_in_place() {
         return Ok(());
     }
     let what = format!(
-        "{} has ordering = \"{}\": what failed is tried again in its place, and Spring would not know how \
-         often it was",
+        "{} has ordering = \"{}\": messages are retried in place, and Spring cannot continue their attempts",
         subscription.topic,
         ordering.as_str()
     );
     Err(UserError::usage(what)
-        .help("let whoever runs now work it off, until the lag is 0: host groups describe GROUP"))
+        .help("let the running side finish, until the lag is 0: host groups describe GROUP"))
 }
 
-/// Spring's group for a retry topic has the topic's suffix.
+/// Spring's group for a retry topic: it has the topic's suffix.
 fn spring_group(subscription: &Subscription, suffix: &str) -> String {
     format!("{}{suffix}", subscription.group)
 }
 
-/// The consumer that moves, as the broker shows it.
+/// The consumer that is migrated, as seen by the broker.
 struct Moved<'a> {
     subscription: &'a Subscription,
     kafka: &'a KafkaArgs,
-    session: &'a Session,
+    client: &'a KafkaClient,
     metadata: &'a Metadata,
 }
 
 impl Moved<'_> {
-    /// This host's retry topics that exist, and others that are named like some of the same source.
+    /// This host's existing retry topics, and other topics that are named like retry topics of the same source.
     fn retry_topics(&self) -> (Vec<&str>, Vec<&str>) {
         let tiers = self.subscription.retry_topics();
         let known = self.metadata.topics().iter().map(|topic| topic.name());
@@ -135,7 +134,7 @@ impl Moved<'_> {
             .partition(|name| tiers.iter().any(|tier| tier == name))
     }
 
-    /// What retry topics carry behind the source's name, before the delay.
+    /// The suffix of retry topics, without the delay.
     fn prefix(&self) -> String {
         let tiers = self.subscription.retry_topics();
         let suffix =
@@ -146,7 +145,7 @@ impl Moved<'_> {
         }
     }
 
-    fn look(&self) -> Result<Retries, UserError> {
+    fn read_retries(&self) -> Result<Retries, UserError> {
         let tiers = self.subscription.retry_topics();
         let (found, others) = self.retry_topics();
         let partitions: Vec<(String, i32)> = self.partitions(found.iter().chain(&others).copied()).collect();
@@ -182,13 +181,16 @@ impl Moved<'_> {
     }
 
     fn committed(&self, group: &str, of: &[(String, i32)]) -> Result<Offsets, UserError> {
-        let session = member_of(self.kafka, group)?;
-        groups::committed(&session, of.iter().map(|(topic, partition)| (topic.as_str(), *partition)))
+        let client = client_of(self.kafka, group)?;
+        groups::committed(&client, of.iter().map(|(topic, partition)| (topic.as_str(), *partition)))
     }
 
-    /// First and next offset. A partition that does not tell them cannot be judged.
+    /// The first and the next offsets.
+    ///
+    /// # Errors
+    /// A partition has no leader.
     fn watermarks(&self, of: &[(String, i32)]) -> Result<Offsets<(i64, i64)>, UserError> {
-        let read = |which| self.session.offsets(which, of);
+        let read = |which| self.client.offsets(which, of);
         let (starts, ends) = (read(Offset::Beginning)?, read(Offset::End)?);
         let known = |list: &TopicPartitionList, (topic, partition): &(String, i32)| {
             let found = list.find_partition(topic, *partition)?;
@@ -198,13 +200,13 @@ impl Moved<'_> {
             .map(|key| match (known(&starts, key), known(&ends, key)) {
                 (Some(start), Some(end)) => Ok((key.clone(), (start, end))),
                 _ => Err(UserError::unavailable(format!("{}[{}] has no leader", key.0, key.1))
-                    .help(format!("see what is there: host topics describe {}", key.0))),
+                    .help(format!("show it: host topics describe {}", key.0))),
             })
             .collect()
     }
 
     fn made_by_host(&self, topic: &str) -> Result<Option<bool>, UserError> {
-        let settings = session::settings(self.kafka, topic)?;
+        let settings = kafka_client::settings(self.kafka, topic)?;
         let own = |entry: &rdkafka::admin::ConfigEntry| {
             entry.name == MARK && entry.source == ConfigSource::DynamicTopic
         };
@@ -217,12 +219,12 @@ impl Moved<'_> {
         let (retry_group, group) = (self.subscription.retry_group(), self.subscription.group.clone());
         for (group, topics) in [(group, &source[..]), (retry_group, &found[..])] {
             let partitions: Vec<(String, i32)> = self.partitions(topics.iter().copied()).collect();
-            beside::check_none_finished(&member_of(self.kafka, &group)?, &partitions)?;
+            finished::check_none_finished(&client_of(self.kafka, &group)?, &partitions)?;
         }
         Ok(())
     }
 
-    /// Every group that either side reads in.
+    /// All consumer groups of both sides.
     fn groups(&self) -> BTreeSet<String> {
         let (found, others) = self.retry_topics();
         let suffixes =
@@ -231,9 +233,9 @@ impl Moved<'_> {
         springs.chain([self.subscription.group.clone(), self.subscription.retry_group()]).collect()
     }
 
-    /// Neither side may run: what it has taken and not committed would run twice.
+    /// Neither side may run: uncommitted messages would be handled twice.
     fn check_idle(&self, dry_run: bool) -> Result<(), UserError> {
-        let listed: GroupList = groups::fetch(self.session, None)?;
+        let listed: GroupList = groups::fetch(self.client, None)?;
         let ours = self.groups();
         for group in listed.groups().iter().filter(|group| ours.contains(group.name())) {
             if !group.members().is_empty() {
@@ -244,7 +246,7 @@ impl Moved<'_> {
             }
             if dry_run {
                 note(format_args!(
-                    "note: group {} {UNSEEN}; without --dry-run it is found out",
+                    "note: group {} {UNKNOWN_MEMBERS}; this is checked without --dry-run",
                     group.name()
                 ));
             } else {
@@ -254,27 +256,26 @@ impl Moved<'_> {
         Ok(())
     }
 
-    /// The broker takes no commit from outside for a group with members. What is committed here is
-    /// what is committed already.
+    /// Commits the committed offsets once more: the broker rejects the commit if the group has members.
     fn probe(&self, group: &str) -> Result<(), UserError> {
         let (found, others) = self.retry_topics();
         let topics = found.into_iter().chain(others).chain([self.subscription.topic.as_str()]);
         let partitions: Vec<(String, i32)> = self.partitions(topics).collect();
-        let session = member_of(self.kafka, group)?;
-        let committed = beside::committed(&session, &partitions)?;
+        let client = client_of(self.kafka, group)?;
+        let committed = finished::committed(&client, &partitions)?;
         if committed.count() == 0 {
-            note(format_args!("note: group {group} {UNSEEN}: make sure that it is stopped"));
+            note(format_args!("note: group {group} {UNKNOWN_MEMBERS}; make sure that it is stopped"));
             return Ok(());
         }
-        let refused = match session.consumer.commit(&committed, CommitMode::Sync) {
+        let refused = match client.consumer.commit(&committed, CommitMode::Sync) {
             Err(error) => error,
             Ok(()) => return Ok(()),
         };
-        Err(not_taken(&session, group, &refused))
+        Err(commit_rejected(&client, group, &refused))
     }
 }
 
-/// `-retry`, `-retry-1000`, or `-retry-1000-0`, where equal delays have topics of their own.
+/// `-retry`, `-retry-1000`, or `-retry-1000-0` for separate topics of equal delays.
 fn is_retry_suffix(suffix: &str, prefix: &str) -> bool {
     let Some(rest) = suffix.strip_prefix(prefix) else { return false };
     let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -284,9 +285,9 @@ fn is_retry_suffix(suffix: &str, prefix: &str) -> bool {
             .is_some_and(|rest| rest.split('-').count() <= 2 && rest.split('-').all(number))
 }
 
-/// A client that commits for a group without being a member of it.
-fn member_of(kafka: &KafkaArgs, group: &str) -> Result<Session, UserError> {
-    Session::open(
+/// A client that commits for a group without joining it.
+fn client_of(kafka: &KafkaArgs, group: &str) -> Result<KafkaClient, UserError> {
+    KafkaClient::open(
         kafka,
         &[("group.id", group), ("enable.auto.commit", "false"), ("isolation.level", "read_uncommitted")],
     )
@@ -299,13 +300,11 @@ fn active(group: &GroupInfo) -> UserError {
     });
     let (name, count) = (text::line(group.name().as_bytes()), group.members().len());
     UserError::unavailable(format!("group {name} is active, members: {count}{}", members.collect::<String>()))
-        .help(
-            "stop both sides first; a member that was killed counts until its session ends (45 s by default)",
-        )
-        .help(format!("see who is there: host groups describe {name}"))
+        .help("stop both sides first; a killed member remains until its session times out (45 s by default)")
+        .help(format!("list the members: host groups describe {name}"))
 }
 
-fn not_taken(session: &Session, group: &str, error: &KafkaError) -> UserError {
+fn commit_rejected(client: &KafkaClient, group: &str, error: &KafkaError) -> UserError {
     use RDKafkaErrorCode as Code;
     match error.rdkafka_error_code() {
         Some(
@@ -314,34 +313,37 @@ fn not_taken(session: &Session, group: &str, error: &KafkaError) -> UserError {
             | Code::RebalanceInProgress
             | Code::FencedInstanceId,
         ) => UserError::unavailable(format!(
-            "group {group} is active: the broker takes no commit for it from outside"
+            "group {group} is active: the broker rejects commits from outside"
         ))
-        .help(
-            "stop both sides first; a member that was killed counts until its session ends (45 s by default)",
-        ),
-        _ => session.failure(&format!("commit for group {group}"), error),
+        .help("stop both sides first; a killed member remains until its session times out (45 s by default)"),
+        _ => client.failure(&format!("commit for group {group}"), error),
     }
 }
 
-fn list(session: &Session, offsets: &Offsets) -> Result<TopicPartitionList, UserError> {
+fn list(client: &KafkaClient, offsets: &Offsets) -> Result<TopicPartitionList, UserError> {
     let mut list = TopicPartitionList::new();
     for ((topic, partition), offset) in offsets {
         list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
-            .map_err(|error| session.failure("commit", &error))?;
+            .map_err(|error| client.failure("commit", &error))?;
     }
     Ok(list)
 }
 
-/// The group that stops and the group that goes on.
-fn sides(subscription: &Subscription, suffix: &str, to: To) -> (String, String) {
+/// The group that stops and the group that continues.
+fn sides(subscription: &Subscription, suffix: &str, to: Direction) -> (String, String) {
     let (host, spring) = (subscription.retry_group(), spring_group(subscription, suffix));
     match to {
-        To::Host => (spring, host),
-        To::Spring => (host, spring),
+        Direction::Host => (spring, host),
+        Direction::Spring => (host, spring),
     }
 }
 
-fn commit(kafka: &KafkaArgs, subscription: &Subscription, moves: &[Move], to: To) -> Result<(), UserError> {
+fn commit(
+    kafka: &KafkaArgs,
+    subscription: &Subscription,
+    moves: &[Move],
+    to: Direction,
+) -> Result<(), UserError> {
     let mut by_group: BTreeMap<String, Offsets> = BTreeMap::new();
     for m in moves.iter().filter(|m| m.offset != m.before) {
         if let Some(offset) = m.offset {
@@ -350,17 +352,16 @@ fn commit(kafka: &KafkaArgs, subscription: &Subscription, moves: &[Move], to: To
         }
     }
     for (group, wanted) in &by_group {
-        let session = member_of(kafka, group)?;
-        (session.consumer.commit(&list(&session, wanted)?, CommitMode::Sync)).map_err(|error| {
-            not_taken(&session, group, &error).help("run it again: what was committed stays")
+        let client = client_of(kafka, group)?;
+        (client.consumer.commit(&list(&client, wanted)?, CommitMode::Sync)).map_err(|error| {
+            commit_rejected(&client, group, &error).help("run the command again; completed commits are kept")
         })?;
-        let found =
-            groups::committed(&session, wanted.keys().map(|(topic, index)| (topic.as_str(), *index)))?;
+        let found = groups::committed(&client, wanted.keys().map(|(topic, index)| (topic.as_str(), *index)))?;
         if found != *wanted {
             return Err(UserError::unavailable(format!(
-                "the broker did not take every offset for group {group}"
+                "the broker did not accept all offsets of group {group}"
             ))
-            .help("this client needs READ on the group and its topics; then run it again"));
+            .help("grant this client READ on the group and its topics, and run the command again"));
         }
     }
     Ok(())
@@ -371,7 +372,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_topics_are_known_by_their_suffix() {
+    fn retry_topics_are_recognised_by_their_suffix() {
         for suffix in ["-retry", "-retry-1000", "-retry-0", "-retry-4000-1"] {
             assert!(is_retry_suffix(suffix, "-retry"), "{suffix}");
         }

@@ -1,49 +1,49 @@
-//! `host alerts`: whether alerts of a running host arrive.
+//! `host alerts`.
 
 use base::error::UserError;
-use base::text;
 use clap::Subcommand;
+use desk_api::AlertTest;
 use serde_json::json;
-use server::api::Tested;
 
-use crate::dlt::client::{Client, Reach};
-use crate::output::print;
+use crate::dlt::client::{ApiArgs, Client};
+use crate::output::{escaped, print};
 
 /// Arguments of `host alerts`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    reach: Reach,
+    api: ApiArgs,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Send a test over every channel, and say what each answers
+    /// Send a test alert to every channel
     Test,
 }
 
 /// Runs `host alerts`.
 ///
 /// # Errors
-/// The host does not answer, or a channel does not take the test.
+/// The host does not answer, or a channel does not accept the test alert.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let client = Client::new(&args.reach)?;
+    let client = Client::new(&args.api)?;
     let Command::Test = args.command;
-    let Tested { channels } = client.post("/alerts/test", &json!({})).await?;
+    let AlertTest { channels } = client.post("/alerts/test", &json!({})).await?;
     for channel in &channels {
-        let (name, why) = (text::line(channel.channel.as_bytes()), text::line(channel.why.as_bytes()));
-        print(if channel.taken { format!("{name}  taken") } else { format!("{name}  not taken: {why}") })?;
+        let (name, error) = (escaped(&channel.channel), escaped(&channel.error));
+        print(match channel.accepted {
+            true => format!("{name}  accepted"),
+            false => format!("{name}  not accepted: {error}"),
+        })?;
     }
-    let failed = channels.iter().filter(|channel| !channel.taken).count();
+    let failed = channels.iter().filter(|channel| !channel.accepted).count();
     if failed > 0 {
-        return Err(UserError::unavailable(format!(
-            "{failed} of {} channels did not take it",
-            channels.len()
-        ))
-        .help("see [alerts] in the host's configuration, and docs/guides/alerts.md")
-        .into());
+        let what = format!("{failed} of {} channels did not accept the test alert", channels.len());
+        return Err(UserError::unavailable(what)
+            .help("check [alerts] in the host's configuration, and see docs/guides/alerts.md")
+            .into());
     }
     Ok(())
 }

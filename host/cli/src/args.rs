@@ -1,4 +1,4 @@
-//! The command line as typed.
+//! The command line's arguments.
 
 use std::path::PathBuf;
 
@@ -11,30 +11,30 @@ use crate::{alerts, config, consume, dlt, groups, plugin, produce, topics};
 
 /// Runs sandboxed WebAssembly components as Kafka consumers.
 ///
-/// Each plugin names the topic it handles. The host joins its consumer group, gives every message
-/// to the plugin in a sandbox of its own, tries again what failed through retry topics, and puts
-/// what stays failed into a dead-letter topic.
+/// A plugin handles the messages of a topic. The host joins the consumer group, calls the plugin for
+/// each message in a new sandbox, retries failed messages through retry topics, and moves messages
+/// that keep failing to a dead-letter topic.
 #[derive(Debug, Parser)]
 #[command(name = "host", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(after_help = "Try it without Kafka: host demo")]
+#[command(after_help = "To try it without Kafka: host demo")]
 pub struct Cli {
-    /// What to do instead of running plugins.
+    /// A command other than running plugins.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Running plugins.
+    /// Arguments for running plugins.
     #[command(flatten)]
     pub run: RunArgs,
     /// Read this file instead of host.toml in the working directory
-    // For help alone: `layers` takes it out before the rest is parsed.
+    // Only for --help: `layers` removes the flag before parsing.
     #[arg(long, value_name = "FILE", env = "HOST_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Where the values came from.
+    /// The sources of the values.
     #[arg(skip)]
     pub origins: Origins,
 }
 
 impl Cli {
-    /// The arguments of whatever runs or loads plugins.
+    /// The arguments of the commands that run or load plugins.
     pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
         match &mut self.command {
             None => Some(&mut self.run),
@@ -46,26 +46,26 @@ impl Cli {
     }
 }
 
-/// Everything beside running plugins.
+/// Commands other than running plugins.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the whole system in one process, on an embedded broker
+    /// Run the complete system in one process, with an embedded broker
     Demo(demo::Args),
     /// Create, list, describe and delete topics
     Topics(topics::Args),
-    /// List, describe and hand over consumer groups
+    /// List, describe and migrate consumer groups
     Groups(groups::Args),
-    /// See, understand and send back dead letters
+    /// Inspect, replay and discard dead letters
     Dlt(dlt::Args),
-    /// Test whether alerts about dead letters arrive
+    /// Test the alerts on dead letters
     Alerts(alerts::Args),
     /// Publish lines from standard input
     Produce(produce::Args),
     /// Print the messages of a topic
     Consume(consume::Args),
-    /// Inspect a plugin, and try it without Kafka
+    /// Inspect a plugin, and call it without Kafka
     Plugin(plugin::Args),
-    /// Check, show and begin a configuration file
+    /// Check, show and create configuration files
     Config(config::Args),
 }
 
@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// clap's own check of this is not in release builds: there one of the two goes unheard.
+    /// clap checks this in debug builds only; release builds silently ignore one of the two.
     #[test]
     fn no_command_has_two_flags_of_one_name() {
         let mut commands = vec![Cli::command()];

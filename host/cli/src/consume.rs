@@ -14,9 +14,9 @@ use rdkafka::topic_partition_list::Offset;
 use settings::KafkaArgs;
 
 use crate::interrupt::Interrupt;
+use crate::kafka_client::KafkaClient;
 use crate::output::{self, note};
 use crate::record;
-use crate::session::Session;
 
 /// Arguments of `host consume`.
 #[derive(Debug, clap::Args)]
@@ -24,11 +24,11 @@ pub struct Args {
     /// The topic to read
     #[arg(value_name = "TOPIC")]
     topic: String,
-    /// Start at the oldest message instead of waiting for new ones; in a group that has committed
-    /// offsets, those count
+    /// Start at the oldest message instead of waiting for new ones; committed offsets of a group take
+    /// precedence
     #[arg(long)]
     from_beginning: bool,
-    /// Join this consumer group and commit what was printed; without it no group is joined
+    /// Join this consumer group and commit the offsets of printed messages
     #[arg(long, value_name = "GROUP", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     group: Option<String>,
     /// Stop after this many messages
@@ -37,7 +37,7 @@ pub struct Args {
     /// Show partition, offset, timestamp, key and headers before each value
     #[arg(long)]
     headers: bool,
-    /// How to print messages: their values, or a JSON object with everything a line
+    /// Output format: values, or a JSON object per line
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
     #[command(flatten)]
@@ -46,9 +46,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// Values, a line each
+    /// Values, one per line
     Text,
-    /// JSON, an object a line
+    /// JSON, one object per line
     Json,
 }
 
@@ -57,7 +57,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let interrupt = Interrupt::listen()?;
     let reset = if args.from_beginning { "earliest" } else { "latest" };
     let own = [
-        // Reading needs a name even where no group is joined; nothing is committed under it.
+        // librdkafka requires a group id; without a group nothing is committed.
         ("group.id", args.group.as_deref().unwrap_or("host-consume")),
         ("auto.offset.reset", reset),
         ("enable.auto.commit", if args.group.is_some() { "true" } else { "false" }),
@@ -66,40 +66,40 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         ("queued.max.messages.kbytes", "16384"),
         ("fetch.wait.max.ms", "100"),
     ];
-    let session = Session::open(&args.kafka, &own)?;
-    start(&session, &args)?;
-    let mut printer = Printer::new(&session, &args);
-    let read = pump(&session, &args, &interrupt, &mut printer);
+    let client = KafkaClient::open(&args.kafka, &own)?;
+    start(&client, &args)?;
+    let mut printer = Printer::new(&client, &args);
+    let read = pump(&client, &args, &interrupt, &mut printer);
     let committed = printer.commit();
     Ok(read.and(committed)?)
 }
 
-fn start(session: &Session, args: &Args) -> Result<(), UserError> {
-    let metadata = session.topic(&args.topic)?;
-    let failed = |error: KafkaError| session.failure("read the topic", &error);
+fn start(client: &KafkaClient, args: &Args) -> Result<(), UserError> {
+    let metadata = client.topic(&args.topic)?;
+    let failed = |error: KafkaError| client.failure("read the topic", &error);
     if let Some(group) = &args.group {
-        session.consumer.subscribe(&[args.topic.as_str()]).map_err(failed)?;
+        client.consumer.subscribe(&[args.topic.as_str()]).map_err(failed)?;
         note(format!("consuming {} in group {group}; Ctrl-C ends", args.topic));
         return Ok(());
     }
     let topics = metadata.topics().iter().filter(|topic| topic.name() == args.topic);
     let partitions: Vec<_> =
         topics.flat_map(|topic| topic.partitions()).map(|p| (args.topic.clone(), p.id())).collect();
-    // The offsets are looked up now, so that what is written after this line's note is printed.
+    // Read before the note, so that messages published after it are printed.
     let from = if args.from_beginning { Offset::Beginning } else { Offset::End };
-    let positions = session.offsets(from, &partitions)?;
+    let positions = client.offsets(from, &partitions)?;
     for position in positions.elements() {
-        position.error().map_err(|error| session.failure("find where to start", &error))?;
+        position.error().map_err(|error| client.failure("find where to start", &error))?;
     }
-    session.consumer.assign(&positions).map_err(failed)?;
+    client.consumer.assign(&positions).map_err(failed)?;
     let from = if args.from_beginning { "beginning" } else { "end" };
     note(format!("consuming {} from its {from}, {} partitions; Ctrl-C ends", args.topic, partitions.len()));
     Ok(())
 }
 
-/// Prints until it is time to stop: enough messages, a signal, or nobody who reads.
+/// Prints messages until the limit, a signal, or a closed stdout.
 fn pump(
-    session: &Session,
+    client: &KafkaClient,
     args: &Args,
     stop: &Interrupt,
     printer: &mut Printer<'_>,
@@ -107,15 +107,15 @@ fn pump(
     let mut left = args.max_messages.unwrap_or(u64::MAX);
     let mut lost = false;
     while left > 0 && !stop.seen() {
-        let polled = match session.consumer.poll(Duration::ZERO) {
+        let polled = match client.consumer.poll(Duration::ZERO) {
             Some(polled) => Some(polled),
-            // Nothing is waiting: show what was read before waiting for more.
+            // Flush before waiting.
             None if !printer.flush()? => return Ok(()),
-            None => session.consumer.poll(Duration::from_millis(100)),
+            None => client.consumer.poll(Duration::from_millis(100)),
         };
         match polled {
             None => {}
-            Some(Err(error)) => lost = judge(session, args, &error, lost)?,
+            Some(Err(error)) => lost = judge(client, args, &error, lost)?,
             Some(Ok(message)) => {
                 lost = false;
                 left -= 1;
@@ -128,18 +128,18 @@ fn pump(
     printer.flush().map(|_| ())
 }
 
-/// Whether an error ends the command. One that may pass is said once, until messages flow again.
-fn judge(session: &Session, args: &Args, error: &KafkaError, lost: bool) -> Result<bool, UserError> {
+/// Whether an error is transient. A transient error is reported once, until the next message.
+fn judge(client: &KafkaClient, args: &Args, error: &KafkaError, lost: bool) -> Result<bool, UserError> {
     use RDKafkaErrorCode as Code;
     let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
     match error.rdkafka_error_code() {
         Some(Code::InconsistentGroupProtocol) => {
             let group = args.group.as_deref().unwrap_or_default();
-            Err(UserError::unavailable(format!("group {group} has members with another assignor"))
+            Err(UserError::unavailable(format!("the members of group {group} use another assignor"))
                 .help(
-                    "use theirs: -X partition.assignment.strategy=cooperative-sticky (or range, roundrobin)",
+                    "use the same: -X partition.assignment.strategy=cooperative-sticky (or range, roundrobin)",
                 )
-                .help("or read without the group: leave out --group"))
+                .help("or read without a group: omit --group"))
         }
         Some(
             Code::UnknownTopic
@@ -149,39 +149,39 @@ fn judge(session: &Session, args: &Args, error: &KafkaError, lost: bool) -> Resu
             | Code::SaslAuthenticationFailed
             | Code::FencedInstanceId
             | Code::UnsupportedVersion,
-        ) => Err(session.failure("read the topic", error)),
-        _ if fatal => Err(session.failure("read the topic", error)),
+        ) => Err(client.failure("read the topic", error)),
+        _ if fatal => Err(client.failure("read the topic", error)),
         _ => {
             if !lost {
-                note(format!("warning: {}; trying again", errors::reason(error)));
+                note(format!("warning: {}; retrying", errors::reason(error)));
             }
             Ok(true)
         }
     }
 }
 
-/// Prints messages and, in a group, remembers which ones reached stdout.
+/// Prints messages and, in a group, tracks which ones reached stdout.
 struct Printer<'s> {
-    session: &'s Session,
+    client: &'s KafkaClient,
     topic: &'s str,
     group: bool,
     headers: bool,
     format: Format,
     terminal: bool,
     out: BufWriter<io::StdoutLock<'static>>,
-    /// Partition to last offset written since the last flush.
+    /// The last offset written since the last flush, by partition.
     written: HashMap<i32, i64>,
     unflushed: usize,
 }
 
 impl<'s> Printer<'s> {
-    /// How many messages may wait to be flushed: as many come again if the process is killed.
-    const BATCH: usize = 1000;
+    /// Maximum number of unflushed messages; they are printed again if the process is killed.
+    const MAX_UNFLUSHED: usize = 1000;
 
-    fn new(session: &'s Session, args: &'s Args) -> Self {
+    fn new(client: &'s KafkaClient, args: &'s Args) -> Self {
         let stdout = io::stdout();
         Self {
-            session,
+            client,
             topic: &args.topic,
             group: args.group.is_some(),
             headers: args.headers,
@@ -193,7 +193,7 @@ impl<'s> Printer<'s> {
         }
     }
 
-    /// Prints one message; false when nobody reads stdout any more.
+    /// Prints a message. Returns false if stdout is closed.
     fn print(&mut self, message: &BorrowedMessage<'_>) -> Result<bool, UserError> {
         let written = match self.format {
             Format::Json => {
@@ -207,7 +207,7 @@ impl<'s> Printer<'s> {
         }
         self.written.insert(message.partition(), message.offset());
         self.unflushed += 1;
-        if self.unflushed >= Self::BATCH { self.flush() } else { Ok(true) }
+        if self.unflushed >= Self::MAX_UNFLUSHED { self.flush() } else { Ok(true) }
     }
 
     fn print_text(&mut self, message: &BorrowedMessage<'_>) -> io::Result<()> {
@@ -217,7 +217,7 @@ impl<'s> Printer<'s> {
         record::write_value(&mut self.out, message, self.terminal)
     }
 
-    /// Hands everything to stdout, and what got there to the next commit; false when nobody reads.
+    /// Flushes stdout and stores the offsets for the next commit. Returns false if stdout is closed.
     fn flush(&mut self) -> Result<bool, UserError> {
         self.unflushed = 0;
         if !open(self.out.flush())? {
@@ -225,26 +225,26 @@ impl<'s> Printer<'s> {
         }
         for (partition, offset) in self.written.drain() {
             if self.group {
-                // Refused for a partition that went to another member, who will print it again.
-                let _ = self.session.consumer.store_offset(self.topic, partition, offset);
+                // Fails for a revoked partition, whose new owner prints the message again.
+                let _ = self.client.consumer.store_offset(self.topic, partition, offset);
             }
         }
         Ok(true)
     }
 
-    /// Commits what was flushed, where there is a group.
+    /// Commits the offsets of flushed messages, in a group.
     fn commit(&self) -> Result<(), UserError> {
         if !self.group {
             return Ok(());
         }
-        match self.session.consumer.commit_consumer_state(CommitMode::Sync) {
+        match self.client.consumer.commit_consumer_state(CommitMode::Sync) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
-            Err(error) => Err(self.session.failure("commit what was printed", &error)),
+            Err(error) => Err(self.client.failure("commit offsets", &error)),
         }
     }
 }
 
-/// Whether stdout still has a reader.
+/// Whether stdout is still open.
 fn open(written: io::Result<()>) -> Result<bool, UserError> {
     match written {
         Ok(()) => Ok(true),

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 /// Arguments of `host demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where email.wasm and sms.wasm are [default: where `make build` leaves them]
+    /// Directory of email.wasm and sms.wasm [default: the output of `make build`]
     #[arg(long, value_name = "DIR", env = "HOST_DEMO_PLUGINS")]
     pub plugins: Option<PathBuf>,
-    /// Where the producer's API answers
+    /// Address of the producer's API
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub producer_listen: SocketAddr,
-    /// Where the console, the mailbox and health checks answer
+    /// Address of the console, the mailbox and the health checks
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
 }

@@ -1,27 +1,28 @@
-//! `host dlt`: the dead-letter desk of a running host, through its HTTP API.
+//! `host dlt`: works with the dead letters of a running host, through its HTTP API.
 
 pub(super) mod client;
+mod discard;
 mod edit;
+mod failures;
 mod follow;
-mod groups;
-mod jobs;
+mod format;
 mod list;
 mod replay;
+mod replays;
 mod select;
 mod show;
 mod transfer;
 mod trial;
-mod turn;
 
 use clap::Subcommand;
 
-use self::client::{Client, Reach};
+use self::client::{ApiArgs, Client};
 
 /// Arguments of `host dlt`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    reach: Reach,
+    api: ApiArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -30,46 +31,46 @@ pub struct Args {
 enum Command {
     /// List dead letters, newest first
     List(list::Args),
-    /// Show everything about one letter
+    /// Show a dead letter
     Show(show::Args),
-    /// List what fails: since when, how often, how fast it grows
-    Groups(groups::Args),
-    /// Give letters to a build of a plugin, sending nothing: which would now succeed?
+    /// List failures: dead letters with the same code, plugin and digest
+    Failures(failures::Args),
+    /// Try a new build of a plugin on dead letters; nothing is sent
     Try(trial::Args),
-    /// Send letters back, and follow that
+    /// Send dead letters back, and follow the progress
     Replay(replay::Args),
-    /// Change a letter's value; the original is kept
+    /// Create an edited copy of a dead letter
     Edit(edit::Args),
-    /// Give letters up
-    Discard(turn::Discard),
-    /// Open discarded letters again
-    Restore(turn::Restore),
-    /// Write whole letters as JSON Lines
+    /// Discard dead letters
+    Discard(discard::Discard),
+    /// Reopen discarded dead letters
+    Restore(discard::Restore),
+    /// Export dead letters as JSON Lines
     Export(transfer::Export),
-    /// Take letters in from JSON Lines
+    /// Import dead letters from JSON Lines
     Import(transfer::Import),
-    /// List, show, pause, resume and cancel replays
-    Jobs(jobs::Args),
+    /// List, show, follow, pause, resume and cancel replays
+    Replays(replays::Args),
 }
 
 /// Runs `host dlt`.
 ///
 /// # Errors
-/// The host does not answer, or refuses.
+/// The host does not answer, or refuses the request.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let client = Client::new(&args.reach)?;
+    let client = Client::new(&args.api)?;
     match args.command {
         Command::List(args) => list::run(&client, args).await?,
         Command::Show(args) => show::run(&client, &args).await?,
-        Command::Groups(args) => groups::run(&client, args).await?,
+        Command::Failures(args) => failures::run(&client, args).await?,
         Command::Try(args) => trial::run(&client, args).await?,
         Command::Replay(args) => replay::run(&client, args).await?,
         Command::Edit(args) => edit::run(&client, args).await?,
-        Command::Discard(args) => turn::discard(&client, args).await?,
-        Command::Restore(args) => turn::restore(&client, args).await?,
+        Command::Discard(args) => discard::discard(&client, args).await?,
+        Command::Restore(args) => discard::restore(&client, args).await?,
         Command::Export(args) => transfer::export(&client, args).await?,
         Command::Import(args) => transfer::import(&client, args).await?,
-        Command::Jobs(args) => jobs::run(&client, args).await?,
+        Command::Replays(args) => replays::run(&client, args).await?,
     }
     Ok(())
 }

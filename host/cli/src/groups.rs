@@ -18,9 +18,9 @@ use settings::KafkaArgs;
 use settings::RunArgs;
 
 use crate::adopt;
-use crate::output::{self, Format, note};
+use crate::kafka_client::{KafkaClient, TIMEOUT};
+use crate::output::{self, Format, escaped, note};
 use crate::release;
-use crate::session::{Session, TIMEOUT};
 
 /// Arguments of `host groups`.
 #[derive(Debug, clap::Args)]
@@ -35,14 +35,14 @@ enum Command {
     List(List),
     /// Show a group's members, offsets and lag
     Describe(Describe),
-    /// Handle the messages of keys again that follow a dead letter
+    /// Resume keys that are held after a dead letter
     Release(release::Args),
-    /// Take a consumer over from Spring Kafka in the middle of its retries, or hand it back
+    /// Take over a consumer from Spring Kafka while retries are pending, or hand it back
     Adopt(Box<adopt::Args>),
 }
 
 impl Args {
-    /// The arguments that are those of running plugins.
+    /// The arguments for running plugins.
     pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
         match &mut self.command {
             Command::Adopt(args) => Some(&mut args.run),
@@ -53,7 +53,7 @@ impl Args {
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// How to print the list
+    /// Output format
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
     output: Format,
     #[command(flatten)]
@@ -62,10 +62,10 @@ struct List {
 
 #[derive(Debug, clap::Args)]
 struct Describe {
-    /// The group to show
+    /// The consumer group
     #[arg(value_name = "GROUP")]
     group: String,
-    /// How to print it
+    /// Output format
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
     output: Format,
     #[command(flatten)]
@@ -86,16 +86,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 #[derive(Serialize)]
 struct Listed {
     group: String,
-    /// Absent where Kafka's description for classic groups does not cover the group.
+    /// Absent if Kafka's description of classic groups does not cover the group.
     state: Option<String>,
     protocol_type: Option<String>,
     members: Option<usize>,
 }
 
 fn list(args: &List) -> Result<(), UserError> {
-    let session = Session::open(&args.kafka, &[])?;
-    session.metadata(None)?;
-    let found = fetch(&session, None)?;
+    let client = KafkaClient::open(&args.kafka, &[])?;
+    client.metadata(None)?;
+    let found = fetch(&client, None)?;
     let mut groups: Vec<_> = found.groups().iter().map(listed).collect();
     groups.sort_by(|a, b| a.group.cmp(&b.group));
     if groups.iter().any(|group| group.state.is_none()) {
@@ -111,10 +111,11 @@ fn list(args: &List) -> Result<(), UserError> {
     output::print(output::table(["GROUP", "STATE", "TYPE", ">MEMBERS"], rows))
 }
 
-const UNKNOWN_STATE: &str = "note: a group of unknown state is no classic consumer group, or is being removed: \
-                             groups of the newer protocol (KIP-848) and share groups do not show their state and members here";
+const UNKNOWN_STATE: &str = "note: a group in unknown state is being deleted, or is not a classic consumer group: \
+                             state and members of groups with the newer protocol (KIP-848) and of share groups \
+                             cannot be read";
 
-/// Kafka describes as dead, without members, what it lists all the same: a group of another kind.
+/// Whether it is a classic group. Kafka describes other listed groups as dead, without members.
 pub fn is_classic(group: &GroupInfo) -> bool {
     group.state() != "Dead" || !group.members().is_empty()
 }
@@ -142,7 +143,7 @@ struct Summary {
     group: String,
     state: Option<String>,
     protocol_type: Option<String>,
-    /// The assignor that the members agreed on.
+    /// The assignor in use.
     assignor: Option<String>,
 }
 
@@ -151,7 +152,7 @@ struct Member {
     id: String,
     client_id: String,
     host: String,
-    /// Absent where the assignment is not in the consumer protocol's form.
+    /// Absent if the assignment is not in the format of the consumer protocol.
     partitions: Option<Vec<(String, i32)>>,
 }
 
@@ -169,25 +170,25 @@ struct Partition {
 
 fn describe(args: &Describe) -> Result<(), UserError> {
     if args.group.is_empty() {
-        return Err(UserError::usage("a group's name is not empty").help("host groups list"));
+        return Err(UserError::usage("the group's name is empty").help("host groups list"));
     }
     let own = [
         ("group.id", args.group.as_str()),
         ("enable.auto.commit", "false"),
-        // As in Kafka's own tools, the end is the last message written, committed transaction or not.
+        // As in Kafka's own tools, the end includes uncommitted transactions.
         ("isolation.level", "read_uncommitted"),
     ];
-    let session = Session::open(&args.kafka, &own)?;
-    let metadata = session.metadata(None)?;
-    let found = fetch(&session, Some(&args.group))?;
+    let client = KafkaClient::open(&args.kafka, &own)?;
+    let metadata = client.metadata(None)?;
+    let found = fetch(&client, Some(&args.group))?;
     let Some(group) = found.groups().iter().find(|group| group.name() == args.group) else {
         return Err(UserError::unavailable(format!("no group {}", text::line(args.group.as_bytes())))
-            .help("see what is there: host groups list"));
+            .help("list groups: host groups list"));
     };
     let members: Vec<_> = group.members().iter().map(|m| member(group, m)).collect();
     let described = Described {
         listed: summary(group),
-        partitions: partitions(&session, &metadata, &members)?,
+        partitions: partitions(&client, &metadata, &members)?,
         members: is_classic(group).then_some(members),
     };
     if described.members.is_none() {
@@ -199,11 +200,11 @@ fn describe(args: &Describe) -> Result<(), UserError> {
     }
 }
 
-/// Asks every broker for its groups; a coordinator that is only starting is asked again.
-pub fn fetch(session: &Session, group: Option<&str>) -> Result<GroupList, UserError> {
+/// Reads the groups of all brokers. Retries while a coordinator is starting.
+pub fn fetch(client: &KafkaClient, group: Option<&str>) -> Result<GroupList, UserError> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
-        let error = match session.consumer.fetch_group_list(group, TIMEOUT) {
+        let error = match client.consumer.fetch_group_list(group, TIMEOUT) {
             Ok(groups) => return Ok(groups),
             Err(error) => error,
         };
@@ -212,7 +213,7 @@ pub fn fetch(session: &Session, group: Option<&str>) -> Result<GroupList, UserEr
             Some(RDKafkaErrorCode::CoordinatorLoadInProgress | RDKafkaErrorCode::CoordinatorNotAvailable)
         );
         if !starting || Instant::now() >= deadline {
-            return Err(session.failure("list groups", &error));
+            return Err(client.failure("list groups", &error));
         }
         thread::sleep(Duration::from_millis(100));
     }
@@ -225,7 +226,7 @@ fn summary(group: &GroupInfo) -> Summary {
 }
 
 fn member(group: &GroupInfo, member: &GroupMemberInfo) -> Member {
-    // Connect and others use the same groups with assignments of their own form.
+    // Kafka Connect and others have assignments in other formats.
     let consumer = group.protocol_type() == "consumer";
     Member {
         id: member.id().to_owned(),
@@ -238,15 +239,15 @@ fn member(group: &GroupInfo, member: &GroupMemberInfo) -> Member {
     }
 }
 
-/// Every partition that a member owns or that has a committed offset.
+/// All partitions that are assigned to a member or have a committed offset.
 fn partitions(
-    session: &Session,
+    client: &KafkaClient,
     metadata: &Metadata,
     members: &[Member],
 ) -> Result<Vec<Partition>, UserError> {
     let all = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(move |p| (topic, p)));
-    // Kafka tells them for partitions that are named, so all are.
-    let committed = committed(session, all.map(|(topic, p)| (topic.name(), p.id())))?;
+    // Kafka returns offsets of named partitions only.
+    let committed = committed(client, all.map(|(topic, p)| (topic.name(), p.id())))?;
     let mut owners = BTreeMap::new();
     for member in members {
         owners.extend(member.partitions.iter().flatten().map(|key| (key.clone(), member)));
@@ -254,7 +255,7 @@ fn partitions(
     let rows: BTreeSet<_> = committed.keys().chain(owners.keys()).cloned().collect();
     let led = leaders(metadata);
     let asked: Vec<_> = rows.iter().filter(|key| led.contains(key)).cloned().collect();
-    let ends = session.offsets(Offset::End, &asked)?;
+    let ends = client.offsets(Offset::End, &asked)?;
     let end = |topic: &str, partition| {
         let found = ends.find_partition(topic, partition)?;
         found.error().ok().and_then(|()| found.offset().to_raw()).filter(|offset| *offset >= 0)
@@ -279,12 +280,12 @@ fn partitions(
         .collect())
 }
 
-/// The offsets that the session's group has committed on these partitions.
+/// The committed offsets of the client's group for these partitions.
 pub fn committed<'a>(
-    session: &Session,
+    client: &KafkaClient,
     partitions: impl Iterator<Item = (&'a str, i32)>,
 ) -> Result<BTreeMap<(String, i32), i64>, UserError> {
-    let found = session.committed(partitions)?;
+    let found = client.committed(partitions)?;
     Ok(found.into_iter().map(|found| ((found.topic, found.partition), found.offset)).collect())
 }
 
@@ -309,7 +310,7 @@ fn blocks(group: &Described) -> String {
                 (p.topic.clone(), output::cell(p.committed), output::cell(p.end_offset));
             let (client, host) = (output::cell(p.client_id.as_ref()), output::cell(p.host.as_ref()));
             let lag = output::cell(p.lag);
-            [topic, p.partition.to_string(), committed, end, lag, escape(&client), escape(&host)]
+            [topic, p.partition.to_string(), committed, end, lag, escaped(&client), escaped(&host)]
         });
         let headings = ["TOPIC", ">PARTITION", ">COMMITTED", ">END", ">LAG", "CLIENT", "HOST"];
         text += &format!("\n{}", output::table(headings, rows));
@@ -317,13 +318,9 @@ fn blocks(group: &Described) -> String {
     if let Some(members) = group.members.as_ref().filter(|members| !members.is_empty()) {
         let rows = members.iter().map(|m| {
             let owned = m.partitions.as_ref().map(Vec::len);
-            [escape(&m.id), escape(&m.client_id), escape(&m.host), output::cell(owned)]
+            [escaped(&m.id), escaped(&m.client_id), escaped(&m.host), output::cell(owned)]
         });
         text += &format!("\n\n{}", output::table(["MEMBER", "CLIENT", "HOST", ">PARTITIONS"], rows));
     }
     text
-}
-
-fn escape(text: &str) -> String {
-    text::line(text.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and a closed stdout as a flag for a loop that polls.
+//! Ctrl-C, SIGTERM and a closed stdout, as a flag for polling loops.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,21 +11,20 @@ use tokio::net::unix::pipe::Sender;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Turns the first signal into a flag. The second one ends the process: the loop may be stuck in a
-/// write that nobody reads. A pipe whose reader has gone (`| head`) sets the flag as well, so that
-/// the end does not have to wait for the next write.
+/// Sets a flag on the first signal. The second signal exits: the loop may be blocked by a write. A closed pipe
+/// (`| head`) sets the flag as well, so that the command ends before the next write.
 pub struct Interrupt {
     seen: Arc<AtomicBool>,
     _runtime: Runtime,
 }
 
 impl Interrupt {
-    /// Starts to listen.
+    /// Installs the signal handlers.
     pub fn listen() -> Result<Self, UserError> {
         Self::start().map_err(|error| UserError::unavailable(format!("cannot listen for signals: {error}")))
     }
 
-    /// Whether it is time to stop.
+    /// Whether the flag is set.
     pub fn seen(&self) -> bool {
         self.seen.load(Ordering::Relaxed)
     }
@@ -58,7 +57,7 @@ impl Interrupt {
     }
 }
 
-/// stdout where it can be watched, as pipes can and files cannot.
+/// stdout, if it is a pipe: other files cannot be watched.
 fn stdout_pipe() -> Option<Sender> {
     Sender::from_owned_fd_unchecked(io::stdout().as_fd().try_clone_to_owned().ok()?).ok()
 }

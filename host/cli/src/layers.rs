@@ -1,7 +1,7 @@
-//! Which layer counts: default < file < environment < flag.
+//! Precedence: flag > environment > file > default.
 //!
-//! What the file says becomes the defaults of the command line, so that clap decides about the rest
-//! and `--help` shows what holds.
+//! The file's values become the command line's defaults, so that clap applies the precedence and `--help` shows the
+//! effective values.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,10 +15,10 @@ use settings::{File, Found, Properties};
 
 use crate::args::Cli;
 
-/// Where each value came from, by the name of its key.
+/// The source of each value, by key.
 pub type Origins = BTreeMap<&'static str, &'static str>;
 
-/// The keys that are arguments too: key and argument.
+/// Keys that are also arguments: key and argument.
 const KEYS: [(&str, &str); 8] = [
     ("listen", "listen"),
     ("mail.url", "mail_url"),
@@ -30,21 +30,20 @@ const KEYS: [(&str, &str); 8] = [
     ("plugin", "plugins"),
 ];
 
-/// Reads the command line over the file. Help, and what clap has against the arguments, ends the
-/// process here.
+/// Parses the command line, with the file's values as defaults. Exits for `--help` and for invalid arguments.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// The file is invalid.
 pub fn parse(mut args: Vec<OsString>) -> Result<Cli, UserError> {
-    let named = take_named(&mut args);
-    let read = Found::read(named.as_deref(), &capabilities::extensions()).and_then(|found| {
+    let path = take_path(&mut args);
+    let read = Found::read(path.as_deref(), &capabilities::extensions()).and_then(|found| {
         let values = found.as_ref().map(|found| values(&found.file)).transpose()?;
         Ok((found, values.unwrap_or_default()))
     });
     let (found, values) = match read {
         Ok(read) => read,
         Err(failure) => {
-            // Help is given whatever the file says.
+            // Help must not depend on the file.
             match Cli::command().try_get_matches_from(args) {
                 Err(other) if !other.use_stderr() => other.exit(),
                 _ => return Err(failure),
@@ -61,16 +60,16 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Cli, UserError> {
     Ok(cli)
 }
 
-/// The file that `--config` or its environment variable names. The flag is taken out, so that it may
-/// stand before a command and after it; but behind `topics` it is Kafka's flag for topic settings.
-fn take_named(args: &mut Vec<OsString>) -> Option<PathBuf> {
+/// The path in `--config` or its environment variable. Removes the flag, so that it can precede or follow the
+/// command. After `topics`, `--config` is a topic setting.
+fn take_path(args: &mut Vec<OsString>) -> Option<PathBuf> {
     let end = args.iter().position(|arg| arg == "--" || arg == "topics").unwrap_or(args.len());
     let flag =
         |arg: &OsString| arg.to_str().is_some_and(|arg| arg == "--config" || arg.starts_with("--config="));
     let at = args.iter().take(end).position(flag);
     let value = at.and_then(|at| {
         let inline = args.get(at)?.to_str()?.strip_prefix("--config=").map(PathBuf::from);
-        // Without a value it stays, for clap to say so.
+        // Without a value it stays, so that clap reports it.
         let value = inline.clone().or_else(|| args.get(at + 1).map(PathBuf::from))?;
         args.drain(at..=at + usize::from(inline.is_none()));
         Some(value)
@@ -78,7 +77,7 @@ fn take_named(args: &mut Vec<OsString>) -> Option<PathBuf> {
     value.or_else(|| std::env::var_os("HOST_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from))
 }
 
-/// What the file says, as arguments.
+/// The file's values as arguments.
 fn values(file: &File) -> Result<Vec<(&'static str, Vec<OsString>)>, UserError> {
     let one = |id: &'static str, value: Option<String>| value.map(|value| (id, vec![value.into()]));
     let Properties(properties) = &file.kafka.properties;
@@ -97,7 +96,7 @@ fn values(file: &File) -> Result<Vec<(&'static str, Vec<OsString>)>, UserError> 
     Ok(scalars.into_iter().flatten().chain(lists.into_iter().filter(|(_, list)| !list.is_empty())).collect())
 }
 
-/// Makes `values` the default of an argument wherever it occurs; the demo is complete in itself.
+/// Sets the default of an argument in all commands but the demo, which ignores the file.
 fn with(command: Command, id: &'static str, values: &[OsString]) -> Command {
     let has = command.get_arguments().any(|arg| arg.get_id() == id);
     let command = if has && command.get_name() != "demo" {
@@ -143,7 +142,7 @@ mod tests {
         properties.client.id = \"file\"\n[[plugin]]\npath = \"a.wasm\"\ntopic = \"a\"";
 
     #[test]
-    fn the_file_counts_more_than_the_default_and_a_flag_more_than_the_file() {
+    fn the_file_overrides_defaults_and_flags_override_the_file() {
         let cli = read(FILE, "host");
         assert_eq!(cli.run.listen.port(), 9000);
         assert_eq!(cli.run.kafka.bootstrap_servers, "file:9092");
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_read_it_too() {
+    fn commands_use_the_file() {
         use crate::args::Command;
         let Some(Command::Topics(_)) = read(FILE, "host topics list").command else {
             panic!("not the command")
@@ -177,10 +176,10 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_named_before_the_rest_is_read() {
+    fn the_path_is_taken_before_the_rest_is_parsed() {
         let take = |text: &str| {
             let mut args = args(text);
-            (take_named(&mut args), args)
+            (take_path(&mut args), args)
         };
         let file = Some(PathBuf::from("x.toml"));
         assert_eq!(take("host --config x.toml topics list"), (file.clone(), args("host topics list")));

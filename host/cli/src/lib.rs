@@ -1,7 +1,7 @@
-//! The command line: one file per group of commands.
+//! The command line: one module per command.
 //!
-//! Each of Kafka's commands is synchronous and owns the thread it runs on: call its `run` outside of any
-//! async runtime. stdout carries data alone, stderr everything said to a person.
+//! Commands that use Kafka are synchronous and block their thread: call their `run` outside of an async runtime.
+//! stdout carries data, stderr carries messages to the user.
 
 pub mod alerts;
 mod args;
@@ -17,11 +17,11 @@ pub mod produce;
 pub mod topics;
 
 mod adopt;
-mod ask;
+mod confirm;
 mod interrupt;
+mod kafka_client;
 mod output;
 mod record;
 mod release;
-mod session;
 
 pub use self::args::{Cli, Command};

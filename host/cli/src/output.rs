@@ -1,13 +1,14 @@
-//! Data on stdout, talk on stderr, and neither minds a closed pipe.
+//! Output: data on stdout, messages on stderr. A closed pipe is not an error.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use base::error::UserError;
+use base::text;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-/// How a list is printed.
+/// An output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// Aligned columns
@@ -16,12 +17,12 @@ pub enum Format {
     Json,
 }
 
-/// Says something to the person: a line on stderr.
+/// Prints a message to stderr.
 pub fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Prints data; a reader that has gone away is not an error.
+/// Prints data to stdout. A closed pipe is not an error.
 pub fn print(text: impl Display) -> Result<(), UserError> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -35,8 +36,7 @@ pub fn print_json(value: &impl Serialize) -> Result<(), UserError> {
     print(json(serde_json::to_string_pretty(value))?)
 }
 
-/// JSON text in which every control character is escaped: JSON itself lets DEL and the C1 range
-/// pass, and a terminal may obey them.
+/// JSON text with all control characters escaped: JSON permits DEL and the C1 range, which terminals may interpret.
 pub fn json(text: serde_json::Result<String>) -> Result<String, UserError> {
     let text = text.map_err(|error| UserError::unavailable(format!("cannot write JSON: {error}")))?;
     if !text.contains(unsafe_in_json) {
@@ -52,13 +52,12 @@ fn unsafe_in_json(c: char) -> bool {
     c.is_control() && c != '\n'
 }
 
-/// stdout cannot be written, for another reason than a closed pipe.
+/// The error for an unwritable stdout.
 pub fn unwritable(error: &io::Error) -> UserError {
     UserError::unavailable(format!("cannot write to stdout: {error}"))
 }
 
-/// Aligned columns without lines around them. A heading that starts with `>` aligns its column to
-/// the right, as numbers read best.
+/// Aligned columns without borders. A heading with the prefix `>` aligns its column to the right.
 pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(headings.map(|heading| heading.trim_start_matches('>')));
@@ -74,12 +73,12 @@ pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item =
     table.trim_fmt()
 }
 
-/// A cell for what may be missing.
+/// A cell for an optional value.
 pub fn cell(value: Option<impl Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// Broker or partition numbers as one cell.
+/// A cell with a list of numbers.
 pub fn numbers(values: &[i32]) -> String {
     if values.is_empty() {
         return "-".to_owned();
@@ -87,12 +86,17 @@ pub fn numbers(values: &[i32]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
+/// An untrusted text on a single line, with control characters escaped.
+pub fn escaped(text: &str) -> String {
+    text::line(text.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up() {
+    fn columns_are_aligned() {
         let text = table(["TOPIC", ">LAG"], [["a".into(), "1".into()], ["longer".into(), "1000".into()]]);
         assert_eq!(text, "TOPIC    LAG\na          1\nlonger  1000");
     }

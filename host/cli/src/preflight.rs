@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::error::UserError;
 use consumer::{Subscriber, bounds, load};
-use desk::alerts::{Places, Thresholds};
+use desk::alerts::{Destinations, Thresholds};
 use desk::retention::Retention;
 use effects::Effects;
 use sandbox::call::Services;
@@ -55,7 +55,8 @@ pub fn retention(args: &RunArgs) -> Result<Retention, UserError> {
 fn check_alerts(args: &RunArgs) -> Result<(), UserError> {
     let Some(settings) = alert_settings(args) else { return Ok(()) };
     Thresholds::new(settings)?;
-    if Places::new(settings, args.mail_url.is_some())?.is_some() && (!args.desk || args.store.is_none()) {
+    if Destinations::new(settings, args.mail_url.is_some())?.is_some() && (!args.desk || args.store.is_none())
+    {
         return Err(UserError::usage("alerts are about dead letters, and the desk is left out")
             .help("leave [alerts] out as well, or keep the desk: [desk] enabled = true"));
     }

@@ -16,8 +16,8 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use settings::KafkaArgs;
 
+use crate::kafka_client::{self, KafkaClient};
 use crate::output::note;
-use crate::session::{self, Session};
 
 /// Arguments of `host produce`.
 #[derive(Debug, clap::Args)]
@@ -25,26 +25,26 @@ pub struct Args {
     /// The topic to publish to
     #[arg(value_name = "TOPIC")]
     topic: String,
-    /// What stands between key and value in a line, e.g. : or \t; without it messages have no key
+    /// Separator of key and value in a line, for example : or \t; without it messages have no key
     #[arg(long, value_name = "TEXT", value_parser = separator)]
     key_separator: Option<String>,
-    /// A header for every message; repeat for more
+    /// A header for every message; can be repeated
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     #[command(flatten)]
     kafka: KafkaArgs,
 }
 
-/// Runs `host produce`: every line of stdin becomes a message, without its line feed.
+/// Runs `host produce`: publishes each line of stdin as a message, without its line feed.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    Session::open(&args.kafka, &[])?.topic(&args.topic)?;
+    KafkaClient::open(&args.kafka, &[])?.topic(&args.topic)?;
     let config = settings(&args.kafka, &batch_bytes(&args)?);
     let limit = config.get("message.max.bytes").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_BYTES);
     let producer: BaseProducer<Deliveries> =
         config.create_with_context(Deliveries::default()).map_err(|error| errors::invalid_config(&error))?;
     let stdin = io::stdin().lock();
     if stdin.is_terminal() {
-        note(format!("a line is a message to {}; Ctrl-D ends", args.topic));
+        note(format!("each line is published to {}; Ctrl-D ends", args.topic));
     }
     let read = publish(stdin, &producer, &args, limit);
     while producer.in_flight_count() > 0 {
@@ -56,14 +56,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     Ok(tally.outcome()?)
 }
 
-/// The largest message taken, unless `-X message.max.bytes` says otherwise. The topic's own limit
-/// (`max.message.bytes`, 1 MiB unless changed) is the broker's to apply.
+/// Default of `message.max.bytes`. The broker enforces the topic's own limit (`max.message.bytes`, 1 MiB by default).
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// The broker refuses a whole batch that is larger than the topic's limit on messages, so batches
-/// stay below it, and a message that is too large by itself fails alone.
+/// The batch size: below the topic's limit for messages, because the broker rejects a larger batch as a whole.
 fn batch_bytes(args: &Args) -> Result<String, UserError> {
-    let settings = session::settings(&args.kafka, &args.topic)?.unwrap_or_default();
+    let settings = kafka_client::settings(&args.kafka, &args.topic)?.unwrap_or_default();
     let limit = settings.into_iter().find(|setting| setting.name == "max.message.bytes");
     let limit = limit.and_then(|setting| setting.value?.parse::<u32>().ok());
     Ok(limit.unwrap_or(1_000_000).clamp(1, 1_000_000).to_string())
@@ -79,9 +77,9 @@ fn settings(kafka: &KafkaArgs, batch_bytes: &str) -> ClientConfig {
             ("batch.size", batch_bytes),
             ("message.timeout.ms", "30000"),
             ("message.max.bytes", &MAX_BYTES.to_string()),
-            // What waits is bounded, whatever stdin brings.
+            // Bounds memory.
             ("queue.buffering.max.kbytes", "131072"),
-            // The same key goes to the same partition as from Kafka's own clients.
+            // As in Kafka's own clients, so that a key goes to the same partition.
             ("partitioner", "murmur2_random"),
         ],
     )
@@ -129,7 +127,7 @@ fn publish(
     Ok(())
 }
 
-/// Queues a record; a full queue is waited for.
+/// Queues a record. Waits while the queue is full.
 fn send<'a>(
     producer: &BaseProducer<Deliveries>,
     mut record: BaseRecord<'a, [u8], [u8]>,
@@ -148,25 +146,25 @@ fn send<'a>(
     }
 }
 
-/// What was read.
+/// The result of reading a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
     /// A line, with or without a line feed at its end.
     Whole,
-    /// A line of more than the limit; it was skipped.
+    /// A line above the limit; it was skipped.
     TooLong,
-    /// There is no more.
+    /// The end of the input.
     End,
 }
 
-/// Reads one line without its line feed, holding at most `limit` bytes and one of it.
+/// Reads one line without its line feed. Buffers at most `limit` + 1 bytes.
 ///
 /// # Errors
-/// What reading it ends with.
+/// The input cannot be read.
 pub fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, limit: usize) -> io::Result<Line> {
     line.clear();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    if input.by_ref().take(most).read_until(b'\n', line)? == 0 {
+    let max = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    if input.by_ref().take(max).read_until(b'\n', line)? == 0 {
         return Ok(Line::End);
     }
     if line.last() == Some(&b'\n') {
@@ -178,7 +176,7 @@ pub fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, limit: usize) -> 
     Ok(Line::Whole)
 }
 
-/// Key and value of a line; none where the separator is asked for and missing.
+/// Key and value of a line; None if the separator is missing.
 pub fn split<'l>(line: &'l [u8], separator: Option<&str>) -> Option<(Option<&'l [u8]>, &'l [u8])> {
     let Some(separator) = separator.map(str::as_bytes) else { return Some((None, line)) };
     let at = line.windows(separator.len()).position(|window| window == separator)?;
@@ -188,7 +186,7 @@ pub fn split<'l>(line: &'l [u8], separator: Option<&str>) -> Option<(Option<&'l 
 
 fn separator(text: &str) -> Result<String, String> {
     match text.replace("\\t", "\t") {
-        text if text.is_empty() => Err("a separator is not empty".to_owned()),
+        text if text.is_empty() => Err("the separator is empty".to_owned()),
         text => Ok(text),
     }
 }
@@ -196,11 +194,11 @@ fn separator(text: &str) -> Result<String, String> {
 fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE, as in --header source=import".to_owned()),
+        _ => Err("expected NAME=VALUE, for example --header source=import".to_owned()),
     }
 }
 
-/// Counts what became of the messages.
+/// Counts delivered and failed messages.
 #[derive(Debug, Default)]
 struct Deliveries {
     tally: Mutex<Tally>,
@@ -209,16 +207,16 @@ struct Deliveries {
 #[derive(Debug, Default)]
 struct Tally {
     delivered: u64,
-    /// Reason to how many.
+    /// Number of failed messages, by reason.
     failed: BTreeMap<String, u64>,
-    /// Lines without the separator, the first of them, and the separator.
+    /// Number of lines without the separator, the first of them, and the separator.
     without_key: Option<(u64, u64, String)>,
 }
 
 impl Deliveries {
     fn failed(&self, reason: String) {
         let mut tally = self.tally.lock();
-        // Reasons are few; should they not be, the count still holds.
+        // Bounds the number of reasons.
         let reason = if tally.failed.len() < 16 { reason } else { "other reasons".to_owned() };
         *tally.failed.entry(reason).or_default() += 1;
     }

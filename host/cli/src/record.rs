@@ -1,4 +1,4 @@
-//! A record as text for people and as JSON for programs.
+//! Records as text and as JSON.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Writes what surrounds the value: where the record lies, when it was written, its key and headers.
+/// Writes partition, offset, timestamp, key and headers.
 pub fn write_headers(out: &mut impl Write, message: &BorrowedMessage<'_>) -> io::Result<()> {
     let (partition, offset) = (message.partition(), message.offset());
     let timestamp = message.timestamp().to_millis().map_or_else(|| "-".to_owned(), text::utc);
@@ -23,8 +23,8 @@ pub fn write_headers(out: &mut impl Write, message: &BorrowedMessage<'_>) -> io:
     Ok(())
 }
 
-/// Writes the value and ends the line. On a terminal, control characters are escaped; elsewhere the
-/// bytes are the record's own. A record without a value is `null`, as in Kafka's own tools.
+/// Writes the value and a line feed. Control characters are escaped on a terminal only. A tombstone is `null`, as in
+/// Kafka's own tools.
 pub fn write_value(out: &mut impl Write, message: &BorrowedMessage<'_>, terminal: bool) -> io::Result<()> {
     match message.payload() {
         None => out.write_all(b"null")?,
@@ -38,13 +38,13 @@ fn headers<'m>(message: &'m BorrowedMessage<'_>) -> impl Iterator<Item = Header<
     raw::headers(message).map(|(name, value)| Header { name, value })
 }
 
-/// The record as an object for JSON. Bytes that are not UTF-8 become `{"hex": "…"}`.
+/// A record for JSON. Bytes that are not UTF-8 become `{"hex": "…"}`.
 #[derive(Serialize)]
 pub struct Json<'m> {
     topic: &'m str,
     partition: i32,
     offset: i64,
-    /// Milliseconds since 1970.
+    /// Milliseconds since the Unix epoch.
     timestamp: Option<i64>,
     timestamp_type: Option<&'static str>,
     key: Option<Bytes>,
@@ -59,7 +59,7 @@ struct JsonHeader {
 }
 
 impl<'m> Json<'m> {
-    /// Takes in a whole record.
+    /// Copies a record.
     pub fn of(message: &'m BorrowedMessage<'_>) -> Self {
         Self {
             topic: message.topic(),

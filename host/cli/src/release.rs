@@ -1,4 +1,4 @@
-//! `host groups release`: keys whose messages follow a dead letter are handled again.
+//! `host groups release`: resumes keys that are held after a dead letter.
 
 use base::error::UserError;
 use base::text;
@@ -9,19 +9,19 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use settings::{KafkaArgs, Ordering};
 
+use crate::kafka_client::KafkaClient;
 use crate::output::note;
-use crate::session::Session;
 
 /// Arguments of `host groups release`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The group that handles the topic
+    /// The plugin's consumer group
     #[arg(value_name = "GROUP")]
     group: String,
-    /// The topic
+    /// The plugin's topic
     #[arg(long, value_name = "TOPIC")]
     topic: String,
-    /// A key to release; repeat for more
+    /// A key to release; can be repeated
     #[arg(long = "key", value_name = "KEY", required_unless_present = "all")]
     keys: Vec<String>,
     /// Release every key
@@ -31,17 +31,17 @@ pub struct Args {
     kafka: KafkaArgs,
 }
 
-/// Takes keys out of what is committed beside the group's offsets, which stay as they are.
+/// Removes keys from the metadata of the committed offsets. The offsets do not change.
 ///
 /// # Errors
-/// The group has members, or nothing is held.
+/// The group has members, or none of them holds such a key.
 pub fn run(args: &Args) -> Result<(), UserError> {
     if args.group.is_empty() {
-        return Err(UserError::usage("a group's name is not empty").help("host groups list"));
+        return Err(UserError::usage("the group's name is empty").help("host groups list"));
     }
     let own = [("group.id", args.group.as_str()), ("enable.auto.commit", "false")];
-    let session = Session::open(&args.kafka, &own)?;
-    let committed = committed(&session, &args.topic)?;
+    let client = KafkaClient::open(&args.kafka, &own)?;
+    let committed = committed(&client, &args.topic)?;
     let mut changed = TopicPartitionList::new();
     let mut released = 0;
     for found in committed {
@@ -53,16 +53,16 @@ pub fn run(args: &Args) -> Result<(), UserError> {
             let mut element = changed.add_partition(&args.topic, found.partition);
             element
                 .set_offset(Offset::Offset(found.offset))
-                .map_err(|error| session.failure("release keys", &error))?;
+                .map_err(|error| client.failure("release keys", &error))?;
             element.set_metadata(window.encode(found.offset));
         }
     }
     let (group, topic) = (text::line(args.group.as_bytes()), &args.topic);
     if released == 0 {
         return Err(UserError::unavailable(format!("{group} holds no such key of {topic}"))
-            .help("a key is held after a dead letter, where its plugin has on-dead = \"hold\""));
+            .help("keys are held after a dead letter if the plugin has on-dead = \"hold\""));
     }
-    commit(&session, &group, &changed)?;
+    commit(&client, &group, &changed)?;
     note(format_args!("released {} of {topic}", text::counted(released, "key")));
     Ok(())
 }
@@ -74,22 +74,22 @@ impl Args {
     }
 }
 
-fn committed(session: &Session, topic: &str) -> Result<Vec<Committed>, UserError> {
-    let metadata = session.topic(topic)?;
+fn committed(client: &KafkaClient, topic: &str) -> Result<Vec<Committed>, UserError> {
+    let metadata = client.topic(topic)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-    session.committed(partitions.map(|partition| (topic, partition.id())))
+    client.committed(partitions.map(|partition| (topic, partition.id())))
 }
 
-/// Kafka takes a commit of nobody's only while the group has no members.
-fn commit(session: &Session, group: &str, changed: &TopicPartitionList) -> Result<(), UserError> {
-    session.consumer.commit(changed, CommitMode::Sync).map_err(|error| match error.rdkafka_error_code() {
+/// Kafka accepts a commit from outside only while the group has no members.
+fn commit(client: &KafkaClient, group: &str, changed: &TopicPartitionList) -> Result<(), UserError> {
+    client.consumer.commit(changed, CommitMode::Sync).map_err(|error| match error.rdkafka_error_code() {
         Some(
             RDKafkaErrorCode::UnknownMemberId
             | RDKafkaErrorCode::IllegalGeneration
             | RDKafkaErrorCode::RebalanceInProgress
             | RDKafkaErrorCode::StaleMemberEpoch,
-        ) => UserError::unavailable(format!("{group} has members, which would write over it"))
-            .help("stop its hosts, release the key, and start them again"),
-        _ => session.failure("release keys", &error),
+        ) => UserError::unavailable(format!("{group} has members, which would overwrite the change"))
+            .help("stop its hosts, release the key, and restart them"),
+        _ => client.failure("release keys", &error),
     })
 }

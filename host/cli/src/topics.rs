@@ -11,9 +11,9 @@ use rdkafka::topic_partition_list::Offset;
 use serde::Serialize;
 use settings::KafkaArgs;
 
-use crate::ask;
+use crate::confirm;
+use crate::kafka_client::{self, KafkaClient};
 use crate::output::{self, Format, note};
-use crate::session::{self, Session};
 
 /// Arguments of `host topics`.
 #[derive(Debug, clap::Args)]
@@ -39,16 +39,16 @@ struct Create {
     /// Topics to create
     #[arg(required = true, value_name = "TOPIC")]
     names: Vec<String>,
-    /// How many partitions; without it the broker's default
+    /// Number of partitions [default: the broker's]
     #[arg(long, value_name = "N", value_parser = value_parser!(i32).range(1..=100_000))]
     partitions: Option<i32>,
-    /// How many brokers keep a copy; without it the broker's default
+    /// Number of replicas [default: the broker's]
     #[arg(long, value_name = "N", value_parser = value_parser!(i32).range(1..=32_767))]
     replication_factor: Option<i32>,
-    /// A topic setting, e.g. --config retention.ms=86400000; repeat for more
+    /// A topic setting, for example --config retention.ms=86400000; can be repeated
     #[arg(long = "config", value_name = "NAME=VALUE", value_parser = setting)]
     configs: Vec<(String, String)>,
-    /// A topic that is there already is not an error
+    /// Accept topics that exist already
     #[arg(long)]
     if_not_exists: bool,
     #[command(flatten)]
@@ -57,10 +57,10 @@ struct Create {
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// Show Kafka's own topics too (those that start with __)
+    /// Include Kafka's internal topics (with the prefix __)
     #[arg(long)]
     internal: bool,
-    /// How to print the list
+    /// Output format
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
     output: Format,
     #[command(flatten)]
@@ -72,7 +72,7 @@ struct Describe {
     /// Topics to show
     #[arg(required = true, value_name = "TOPIC")]
     names: Vec<String>,
-    /// How to print them
+    /// Output format
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
     output: Format,
     #[command(flatten)]
@@ -84,7 +84,7 @@ struct Delete {
     /// Topics to delete
     #[arg(required = true, value_name = "TOPIC")]
     names: Vec<String>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -105,15 +105,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE, as in --config retention.ms=86400000".to_owned()),
+        _ => Err("expected NAME=VALUE, for example --config retention.ms=86400000".to_owned()),
     }
 }
 
 fn create(mut args: Create) -> Result<(), UserError> {
     deduplicate(&mut args.names);
-    let session = Session::open(&args.kafka, &[])?;
-    // Reaching the cluster is found out here, within a shorter time than a change may take.
-    let brokers = session.metadata(None)?.brokers().len();
+    let client = KafkaClient::open(&args.kafka, &[])?;
+    // Fails fast if the cluster is unreachable: the timeout of changes is longer.
+    let brokers = client.metadata(None)?.brokers().len();
     let topics: Vec<_> = (args.names.iter())
         .map(|name| NewTopic {
             name,
@@ -123,7 +123,7 @@ fn create(mut args: Create) -> Result<(), UserError> {
             config: args.configs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         })
         .collect();
-    let results = session::admin(&args.kafka, "create topics", async |admin, options| {
+    let results = kafka_client::admin(&args.kafka, "create topics", async |admin, options| {
         admin.create_topics(&topics, options).await
     })?;
     let mut created = Vec::new();
@@ -132,12 +132,12 @@ fn create(mut args: Create) -> Result<(), UserError> {
         match result {
             Ok(name) => created.push(name),
             Err((name, RDKafkaErrorCode::TopicAlreadyExists)) if args.if_not_exists => {
-                note(format!("{name} was there already"));
+                note(format!("{name} exists already"));
             }
             Err((name, code)) => failures.push(not_created(&name, code, &args, brokers)),
         }
     }
-    session.settle(&created, true);
+    client.wait_for_topics(&created, true);
     created.iter().for_each(|name| note(format!("created {name}")));
     report(failures)
 }
@@ -148,9 +148,9 @@ fn not_created(name: &str, code: RDKafkaErrorCode, args: &Create, brokers: usize
         RDKafkaErrorCode::TopicAlreadyExists => {
             UserError::unavailable(format!("topic {shown} exists already"))
                 .help("accept that: --if-not-exists")
-                .help(format!("look at it: host topics describe {shown}"))
+                .help(format!("show it: host topics describe {shown}"))
         }
-        RDKafkaErrorCode::InvalidTopic => session::invalid_topic(name),
+        RDKafkaErrorCode::InvalidTopic => kafka_client::invalid_topic(name),
         RDKafkaErrorCode::InvalidReplicationFactor => {
             let wanted = args.replication_factor.map_or_else(|| "default".to_owned(), |n| n.to_string());
             UserError::usage(format!(
@@ -176,7 +176,7 @@ struct Listed {
 }
 
 fn list(args: &List) -> Result<(), UserError> {
-    let metadata = Session::open(&args.kafka, &[])?.metadata(None)?;
+    let metadata = KafkaClient::open(&args.kafka, &[])?.metadata(None)?;
     let mut topics: Vec<_> = (metadata.topics().iter())
         .filter(|topic| args.internal || !topic.name().starts_with("__"))
         .map(|topic| Listed {
@@ -199,14 +199,14 @@ fn list(args: &List) -> Result<(), UserError> {
 struct Described {
     name: String,
     partitions: Vec<Partition>,
-    /// Settings made on the topic itself; absent where they may not be read.
+    /// The topic's own settings; absent without permission to read them.
     configs: Option<Vec<Setting>>,
 }
 
 #[derive(Serialize)]
 struct Partition {
     partition: i32,
-    /// Absent while the partition has no leader.
+    /// Absent if the partition has no leader.
     leader: Option<i32>,
     replicas: Vec<i32>,
     isr: Vec<i32>,
@@ -217,17 +217,17 @@ struct Partition {
 #[derive(Serialize)]
 struct Setting {
     name: String,
-    /// Absent where it is a secret.
+    /// Absent for secrets.
     value: Option<String>,
 }
 
 fn describe(mut args: Describe) -> Result<(), UserError> {
     deduplicate(&mut args.names);
-    // As in Kafka's own tools, the end is the last message written, committed transaction or not.
-    let session = Session::open(&args.kafka, &[("isolation.level", "read_uncommitted")])?;
+    // As in Kafka's own tools, the end includes uncommitted transactions.
+    let client = KafkaClient::open(&args.kafka, &[("isolation.level", "read_uncommitted")])?;
     let mut topics = Vec::new();
     for name in &args.names {
-        let partitions = partitions(&session, name)?;
+        let partitions = partitions(&client, name)?;
         topics.push(Described { name: name.clone(), partitions, configs: configs(&args.kafka, name)? });
     }
     if args.output == Format::Json {
@@ -237,13 +237,13 @@ fn describe(mut args: Describe) -> Result<(), UserError> {
     output::print(blocks.join("\n\n"))
 }
 
-fn partitions(session: &Session, name: &str) -> Result<Vec<Partition>, UserError> {
-    let metadata = session.topic(name)?;
+fn partitions(client: &KafkaClient, name: &str) -> Result<Vec<Partition>, UserError> {
+    let metadata = client.topic(name)?;
     let mut found: Vec<&MetadataPartition> =
         metadata.topics().iter().filter(|topic| topic.name() == name).flat_map(|t| t.partitions()).collect();
     found.sort_by_key(|partition| partition.id());
     let led: Vec<_> = found.iter().filter(|p| p.leader() >= 0).map(|p| (name.to_owned(), p.id())).collect();
-    let (starts, ends) = (session.offsets(Offset::Beginning, &led)?, session.offsets(Offset::End, &led)?);
+    let (starts, ends) = (client.offsets(Offset::Beginning, &led)?, client.offsets(Offset::End, &led)?);
     let at = |list: &rdkafka::TopicPartitionList, id| {
         list.find_partition(name, id).filter(|found| found.error().is_ok()).and_then(|p| p.offset().to_raw())
     };
@@ -261,7 +261,7 @@ fn partitions(session: &Session, name: &str) -> Result<Vec<Partition>, UserError
 }
 
 fn configs(kafka: &KafkaArgs, name: &str) -> Result<Option<Vec<Setting>>, UserError> {
-    let Some(entries) = session::settings(kafka, name)? else { return Ok(None) };
+    let Some(entries) = kafka_client::settings(kafka, name)? else { return Ok(None) };
     let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
     let mut settings: Vec<_> =
         own.map(|e| Setting { name: e.name, value: e.value.filter(|_| !e.is_sensitive) }).collect();
@@ -274,7 +274,7 @@ fn block(topic: &Described) -> String {
     let mut text =
         format!("{}  partitions {}  replication {replication}", topic.name, topic.partitions.len());
     match &topic.configs {
-        None => text += "\n  settings may not be read",
+        None => text += "\n  settings: no permission to read them",
         Some(settings) => {
             for setting in settings {
                 let value = setting.value.as_deref().unwrap_or("(hidden)");
@@ -294,32 +294,32 @@ fn block(topic: &Described) -> String {
 
 fn delete(mut args: Delete) -> Result<(), UserError> {
     deduplicate(&mut args.names);
-    if !args.yes && !ask::is_possible() {
+    if !args.yes && !confirm::is_interactive() {
         return Err(UserError::usage(
-            "deleting asks first, and there is no terminal to ask on; nothing was deleted",
+            "confirmation is required, and there is no terminal; nothing was deleted",
         )
-        .help(format!("delete without being asked: host topics delete {} --yes", args.names.join(" "))));
+        .help(format!("skip the confirmation: host topics delete {} --yes", args.names.join(" "))));
     }
-    let session = Session::open(&args.kafka, &[("isolation.level", "read_uncommitted")])?;
+    let client = KafkaClient::open(&args.kafka, &[("isolation.level", "read_uncommitted")])?;
     let mut descriptions = Vec::new();
     for name in &args.names {
-        let partitions = partitions(&session, name)?;
+        let partitions = partitions(&client, name)?;
         let length = |p: &Partition| p.end_offset.zip(p.start_offset).map_or(0, |(end, start)| end - start);
         let messages: i64 = partitions.iter().map(length).sum();
         descriptions.push(format!("{name} ({} partitions, up to {messages} messages)", partitions.len()));
     }
     let question = format!("Delete {}? This cannot be undone.", descriptions.join(", "));
-    if !args.yes && !ask::confirmed(&question)? {
+    if !args.yes && !confirm::confirm(&question)? {
         return Err(UserError::unavailable("nothing was deleted"));
     }
     let names: Vec<_> = args.names.iter().map(String::as_str).collect();
-    let results = session::admin(&args.kafka, "delete topics", async |admin, options| {
+    let results = kafka_client::admin(&args.kafka, "delete topics", async |admin, options| {
         admin.delete_topics(&names, options).await
     })?;
     let (deleted, failed): (Vec<TopicResult>, Vec<TopicResult>) =
         results.into_iter().partition(Result::is_ok);
     let deleted: Vec<_> = deleted.into_iter().flatten().collect();
-    session.settle(&deleted, false);
+    client.wait_for_topics(&deleted, false);
     deleted.iter().for_each(|name| note(format!("deleted {name}")));
     let failed = failed.into_iter().filter_map(Result::err);
     report(
@@ -331,10 +331,10 @@ fn delete(mut args: Delete) -> Result<(), UserError> {
     )
 }
 
-/// Several failures: all but the last are said at once, the last ends the command.
-fn report(mut failures: Vec<UserError>) -> Result<(), UserError> {
-    let last = failures.pop();
-    failures.iter().for_each(|failure| note(format!("error: {failure}")));
+/// Prints all errors but the last, and returns the last.
+fn report(mut errors: Vec<UserError>) -> Result<(), UserError> {
+    let last = errors.pop();
+    errors.iter().for_each(|error| note(format!("error: {error}")));
     last.map_or(Ok(()), Err)
 }
 

@@ -1,8 +1,8 @@
-//! Alerts: people are told what fails, grows, stays, and is mended; not once a message.
+//! Alerts on failures: new ones, growing ones, old ones, and recoveries. A failure is reported, not each message.
 //!
-//! Whether something is to be said is decided in one transaction, which also writes down that it was said and
-//! what is to be sent: of several hosts with one store, one says it. A message is sent until its channel takes
-//! it, each channel by itself; a host that dies between sending and writing that down sends it once more.
+//! One transaction decides which failures are reported, marks them as reported and queues the messages, so of
+//! several hosts that share a store exactly one reports. A queued message is sent to each channel until the
+//! channel accepts it. A host that is killed between sending and dequeuing sends the message once more.
 
 mod channel;
 mod message;
@@ -13,44 +13,48 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use base::clock;
+use desk_api::Failure;
 use reqwest::Url;
 use sandbox::capabilities::mail::mailer::Email;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use self::channel::Channels;
+use self::channel::Rejection;
 use self::message::Text;
 pub use self::rules::Thresholds;
 use self::rules::{Event, Reported};
-use crate::filter::{self, Where};
-use crate::groups::{self, Group};
-use crate::metrics;
-use crate::{Desk, new_id};
+use crate::sql::{self, WhereClause};
+use crate::{Desk, failures, metrics, millis, sortable_id};
 
-/// How often it is looked at most and at least.
-const LOOK: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
-/// For how long a message is one process's while it is sent, in milliseconds: longer than a channel takes.
-const CLAIM_MS: i64 = 60_000;
-/// How long a channel is tried, in milliseconds.
-const GIVE_UP_MS: i64 = 24 * 3_600_000;
-/// The pauses between attempts, in milliseconds: the first one, doubled up to the longest.
-const PAUSE_MS: (i64, i64) = (1_000, 300_000);
-/// Messages that are sent in one go.
-const ROUND: u32 = 20;
+/// Bounds of the check interval.
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
+const MAX_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a message is reserved for the process that sends it: longer than any channel's timeout.
+const CLAIM: Duration = Duration::from_secs(60);
+/// How long a message is retried.
+const RETRY_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Bounds of the pause between attempts; it doubles.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// Messages sent per check.
+const MAX_MESSAGES: u32 = 20;
 
-/// Where alerts go.
+/// The configured destinations of alerts.
 #[derive(Debug, Clone)]
-pub struct Places {
-    /// A webhook that takes Slack's form.
+pub struct Destinations {
+    /// A webhook that accepts Slack's message format.
     pub webhook: Option<Url>,
-    /// The e-mail, without its subject and text.
+    /// The e-mail's envelope, without subject and text.
     pub mail: Option<Email>,
-    /// Where people reach the console.
+    /// The console's base URL.
     pub console: Option<String>,
 }
 
-/// Tells people.
+/// Reports failures to the configured channels.
 #[derive(Clone)]
 pub struct Alerts {
     desk: Desk,
@@ -59,8 +63,17 @@ pub struct Alerts {
     thresholds: Thresholds,
 }
 
+/// A queued message.
+struct Queued {
+    id: String,
+    channel: String,
+    text: Text,
+    created_ms: i64,
+    attempts: i64,
+}
+
 impl Alerts {
-    /// About the letters of this desk.
+    /// Alerts on the failures of this desk.
     pub fn new(desk: Desk, channels: Channels, console: Option<String>, thresholds: Thresholds) -> Self {
         Self { desk, channels: Arc::new(channels), console: console.map(Into::into), thresholds }
     }
@@ -70,56 +83,45 @@ impl Alerts {
         &self.channels
     }
 
-    /// Looks, tells, and goes on until it is aborted.
+    /// Checks and sends periodically, until aborted.
     pub async fn run(self) {
-        let mut turns = interval((self.thresholds.wait / 5).clamp(LOOK.0, LOOK.1));
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval((self.thresholds.wait / 5).clamp(MIN_INTERVAL, MAX_INTERVAL));
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            turns.tick().await;
-            // The intake says that the store is away.
-            if let Err(error) = self.turn(clock::now_ms()).await {
-                tracing::debug!(%error, "nothing is said about dead letters");
+            checks.tick().await;
+            // The intake logs that the store is unavailable.
+            if let Err(error) = self.check(clock::now_ms()).await {
+                tracing::debug!(%error, "the check for alerts failed");
             }
         }
     }
 
-    /// Looks once, and sends what is to be sent. Returns how many messages their channels took.
+    /// Checks the failures once and sends what is due. Returns the number of messages accepted.
     ///
     /// # Errors
-    /// The store does not answer.
-    pub async fn turn(&self, now_ms: i64) -> sqlx::Result<usize> {
-        // Most of the time there is nothing to say, and nothing to be written.
+    /// The store is unavailable.
+    pub async fn check(&self, now_ms: i64) -> sqlx::Result<usize> {
+        // Usually there is nothing to report; then nothing is written.
         let mut connection = self.desk.pool.acquire().await?;
         let events = self.events(&mut connection, now_ms).await?;
         drop(connection);
         if !events.is_empty() {
-            self.decide(now_ms).await?;
+            self.report(now_ms).await?;
         }
-        self.send(now_ms).await
+        self.send_due(now_ms).await
     }
 
-    async fn decide(&self, now_ms: i64) -> sqlx::Result<()> {
+    /// Marks failures as reported and queues a message per channel.
+    async fn report(&self, now_ms: i64) -> sqlx::Result<()> {
         let mut transaction = self.desk.begin().await?;
-        // One at a time, of all hosts: each thing is said once.
+        // Serialises the hosts, so that each event is reported once.
         sqlx::query("UPDATE stores SET id = id").execute(&mut *transaction).await?;
         let events = self.events(&mut transaction, now_ms).await?;
         if events.is_empty() {
             return Ok(());
         }
-        for (event, group) in &events {
-            let Reported { raised, open, aged, .. } = event.reported(group, now_ms);
-            sqlx::query(
-                "INSERT INTO alerts (failure_group, state, reported, open_letters, aged) VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT (failure_group) DO UPDATE SET state = excluded.state, reported = excluded.reported, \
-                 open_letters = excluded.open_letters, aged = excluded.aged",
-            )
-            .bind(&group.id)
-            .bind(if raised { "raised" } else { "recovered" })
-            .bind(now_ms)
-            .bind(open.cast_signed())
-            .bind(i64::from(aged))
-            .execute(&mut *transaction)
-            .await?;
+        for (event, failure) in &events {
+            mark_reported(&mut transaction, &failure.id, event.reported(failure, now_ms)).await?;
         }
         let text = Text::of(&events, self.console.as_deref());
         for channel in self.channels.names() {
@@ -127,7 +129,7 @@ impl Alerts {
                 "INSERT INTO alert_messages (id, channel, subject, body, created, attempts, due) \
                  VALUES ($1, $2, $3, $4, $5, 0, $5)",
             )
-            .bind(new_id())
+            .bind(sortable_id())
             .bind(channel)
             .bind(&text.subject)
             .bind(&text.body)
@@ -138,105 +140,143 @@ impl Alerts {
         transaction.commit().await
     }
 
-    /// What is to be said now.
-    async fn events(&self, connection: &mut AnyConnection, now_ms: i64) -> sqlx::Result<Vec<(Event, Group)>> {
+    /// The events to report now.
+    async fn events(
+        &self,
+        connection: &mut AnyConnection,
+        now_ms: i64,
+    ) -> sqlx::Result<Vec<(Event, Failure)>> {
         let rows = sqlx::query("SELECT failure_group, state, reported, open_letters, aged FROM alerts")
             .fetch_all(&mut *connection)
             .await?;
-        let mut known: HashMap<String, Reported> = HashMap::new();
-        for row in rows {
-            let (state, aged): (String, i64) = (row.try_get("state")?, row.try_get("aged")?);
-            let open: i64 = row.try_get("open_letters")?;
-            let reported = Reported {
-                raised: state == "raised",
-                at_ms: row.try_get("reported")?,
-                open: open.unsigned_abs(),
-                aged: aged != 0,
-            };
-            known.insert(row.try_get("failure_group")?, reported);
-        }
-        let mut with = Where::default();
-        let recent = with.next(now_ms - groups::RECENT_MS);
-        with.must(
+        let known: HashMap<String, Reported> = rows.iter().map(reported).collect::<sqlx::Result<_>>()?;
+        let mut clause = WhereClause::default();
+        let recent = clause.bind(now_ms - failures::RECENT_MS);
+        clause.add(
             "(EXISTS (SELECT 1 FROM letters l WHERE l.failure_group = g.id AND l.state = 'open') \
-             OR g.id IN (SELECT failure_group FROM alerts WHERE state = 'raised'))"
-                .to_owned(),
+             OR g.id IN (SELECT failure_group FROM alerts WHERE state = 'raised'))",
         );
-        let sql = format!("{} {}", groups::select(&recent), with.sql());
-        let groups: Vec<Group> = filter::rows(sql, &with).fetch_all(connection).await?;
-        let events = groups.into_iter().filter_map(|group| {
-            let event = rules::event(&group, known.get(&group.id), &self.thresholds, now_ms)?;
-            Some((event, group))
+        let sql = format!("{} {}", failures::select(&recent), clause.sql());
+        let failures = sql::fetch(connection, sql, &clause, failures::failure).await?;
+        let events = failures.into_iter().filter_map(|failure| {
+            let event = rules::event(&failure, known.get(&failure.id), &self.thresholds, now_ms)?;
+            Some((event, failure))
         });
         Ok(events.collect())
     }
 
-    /// Sends what is due.
-    async fn send(&self, now_ms: i64) -> sqlx::Result<usize> {
-        let due = format!(
+    /// Sends the messages that are due. Returns the number accepted.
+    async fn send_due(&self, now_ms: i64) -> sqlx::Result<usize> {
+        let sql = format!(
             "SELECT id, channel, subject, body, created, attempts FROM alert_messages WHERE due <= $1 \
-             ORDER BY created, id LIMIT {ROUND}"
+             ORDER BY created, id LIMIT {MAX_MESSAGES}"
         );
-        let due = sqlx::query(sqlx::AssertSqlSafe(due)).bind(now_ms).fetch_all(&self.desk.pool).await?;
-        let mut taken = 0;
-        for row in due {
-            let (id, channel): (String, String) = (row.try_get("id")?, row.try_get("channel")?);
-            let claimed = sqlx::query(
-                "UPDATE alert_messages SET due = $1, attempts = attempts + 1 WHERE id = $2 AND due <= $3",
-            )
-            .bind(now_ms + CLAIM_MS)
-            .bind(&id)
-            .bind(now_ms)
-            .execute(&self.desk.pool)
-            .await?;
-            if claimed.rows_affected() == 0 {
-                // Another host has it.
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).fetch_all(&self.desk.pool).await?;
+        let mut accepted = 0;
+        for row in rows {
+            let message = queued(&row)?;
+            if !self.claim(&message.id, now_ms).await? {
+                // Another host sends it.
                 continue;
             }
-            let text = Text { subject: row.try_get("subject")?, body: row.try_get("body")? };
-            let answer = self.channels.send(&channel, &id, &text).await;
-            let result = if answer.is_ok() { "sent" } else { "failed" };
-            metrics::alert(&channel, result);
-            match answer {
+            let result = self.channels.send(&message.channel, &message.id, &message.text).await;
+            metrics::alert(&message.channel, if result.is_ok() { "sent" } else { "failed" });
+            match result {
                 Ok(()) => {
-                    taken += 1;
-                    self.forget(&id).await?;
+                    accepted += 1;
+                    self.dequeue(&message.id).await?;
                 }
-                Err(why) => {
-                    let (created, attempts): (i64, i64) = (row.try_get("created")?, row.try_get("attempts")?);
-                    self.failed(&id, &channel, &why, created, attempts).await?;
-                }
+                Err(rejection) => self.retry_later(&message, &rejection).await?,
             }
         }
-        Ok(taken)
+        Ok(accepted)
     }
 
-    async fn failed(
-        &self,
-        id: &str,
-        channel: &str,
-        why: &channel::Refused,
-        created: i64,
-        attempts: i64,
-    ) -> sqlx::Result<()> {
-        let now_ms = clock::now_ms();
-        if why.permanent || now_ms - created > GIVE_UP_MS {
-            tracing::error!(channel, "an alert is given up: {}", why.what);
-            return self.forget(id).await;
+    async fn claim(&self, id: &str, now_ms: i64) -> sqlx::Result<bool> {
+        let sql = sqlx::query(
+            "UPDATE alert_messages SET due = $1, attempts = attempts + 1 WHERE id = $2 AND due <= $3",
+        );
+        let sql = sql.bind(now_ms + millis(CLAIM)).bind(id).bind(now_ms);
+        Ok(sql.execute(&self.desk.pool).await?.rows_affected() == 1)
+    }
+
+    async fn retry_later(&self, message: &Queued, rejection: &Rejection) -> sqlx::Result<()> {
+        let (now_ms, channel) = (clock::now_ms(), &message.channel[..]);
+        if rejection.is_permanent || now_ms - message.created_ms > millis(RETRY_FOR) {
+            tracing::error!(channel, "an alert was dropped: {}", rejection.reason);
+            return self.dequeue(&message.id).await;
         }
-        tracing::warn!(channel, "an alert was not taken, and is sent again later: {}", why.what);
-        let doubled = PAUSE_MS.0.saturating_mul(1 << attempts.clamp(0, 20)).min(PAUSE_MS.1);
-        let pause = why.after_ms.unwrap_or(0).max(doubled);
+        tracing::warn!(channel, "an alert was not accepted and will be retried: {}", rejection.reason);
+        let pause = rejection.retry_after_ms.unwrap_or(0).max(millis(pause(message.attempts)));
         sqlx::query("UPDATE alert_messages SET due = $1 WHERE id = $2")
             .bind(now_ms.saturating_add(pause))
-            .bind(id)
+            .bind(&message.id)
             .execute(&self.desk.pool)
             .await?;
         Ok(())
     }
 
-    async fn forget(&self, id: &str) -> sqlx::Result<()> {
+    async fn dequeue(&self, id: &str) -> sqlx::Result<()> {
         sqlx::query("DELETE FROM alert_messages WHERE id = $1").bind(id).execute(&self.desk.pool).await?;
         Ok(())
+    }
+}
+
+/// The pause after this many earlier attempts.
+fn pause(attempts: i64) -> Duration {
+    let pauses = ExponentialBuilder::new().with_min_delay(MIN_PAUSE).with_max_delay(MAX_PAUSE);
+    let mut pauses = pauses.without_max_times().build();
+    pauses.nth(usize::try_from(attempts).unwrap_or(0).min(20)).unwrap_or(MAX_PAUSE)
+}
+
+async fn mark_reported(
+    connection: &mut AnyConnection,
+    failure: &str,
+    reported: Reported,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO alerts (failure_group, state, reported, open_letters, aged) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (failure_group) DO UPDATE SET state = excluded.state, reported = excluded.reported, \
+         open_letters = excluded.open_letters, aged = excluded.aged",
+    )
+    .bind(failure)
+    .bind(if reported.is_raised { "raised" } else { "recovered" })
+    .bind(reported.at_ms)
+    .bind(reported.open.cast_signed())
+    .bind(i64::from(reported.is_aged))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn reported(row: &AnyRow) -> sqlx::Result<(String, Reported)> {
+    let (state, aged): (String, i64) = (row.try_get("state")?, row.try_get("aged")?);
+    let reported = Reported {
+        is_raised: state == "raised",
+        at_ms: row.try_get("reported")?,
+        open: sql::count(row, "open_letters")?,
+        is_aged: aged != 0,
+    };
+    Ok((row.try_get("failure_group")?, reported))
+}
+
+fn queued(row: &AnyRow) -> sqlx::Result<Queued> {
+    Ok(Queued {
+        id: row.try_get("id")?,
+        channel: row.try_get("channel")?,
+        text: Text { subject: row.try_get("subject")?, body: row.try_get("body")? },
+        created_ms: row.try_get("created")?,
+        attempts: row.try_get("attempts")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_minutes() {
+        let seconds = [0, 1, 2, 8, 9, 1000, -1].map(|attempts| pause(attempts).as_secs());
+        assert_eq!(seconds, [1, 2, 4, 256, 300, 300, 1]);
     }
 }

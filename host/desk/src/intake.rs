@@ -1,9 +1,10 @@
-//! Dead letters come in: a member of the dead-letter group writes what lies in the dead-letter topic into
-//! the store, and commits what is written.
+//! Intake: a member of the dead-letter consumer group stores the records of the dead-letter topic, and commits
+//! the offsets of the stored ones.
 
 mod batch;
-mod members;
+mod other_members;
 mod progress;
+mod throttle;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use base::error::UserError;
 use base::text;
+use desk_api::DeadLetter;
 use kafka::broker_probe::BrokerProbe;
 use kafka::{errors, raw};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -22,51 +24,49 @@ use tokio::runtime::Handle;
 
 use self::batch::Batch;
 use self::progress::Context;
+use self::throttle::Throttle;
 use crate::Desk;
-use crate::letter::Letter;
 use crate::metrics;
 
-/// How long letters are gathered for one transaction.
-const GATHER: Duration = Duration::from_millis(100);
-/// How long one look for events waits where nothing is read.
+/// How long dead letters are collected for one transaction.
+const COLLECT: Duration = Duration::from_millis(100);
+/// Poll timeout while nothing is collected.
 const POLL: Duration = Duration::from_millis(50);
-/// How long one transaction may take, and how long it goes on once the host stops.
-const TRANSACTION: Duration = Duration::from_secs(15);
-const LAST: Duration = Duration::from_secs(2);
-/// The pause before a transaction that failed is tried again.
+/// Maximum duration of a transaction, and of one during shutdown.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause before a failed transaction is retried.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often it is said that something keeps letters from coming in.
-const SAY: Duration = Duration::from_secs(30);
-/// How often the group's members are looked at, and how soon again where nobody answered.
-const LOOK: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// How long the last commit may take, and then leaving the group.
-const LEAVE: Duration = Duration::from_secs(2);
+/// Interval of the check for other members, and after a check without an answer.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
+const CHECK_RETRY: Duration = Duration::from_secs(5);
+/// Maximum duration of the last commit, and of leaving the group.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 const LEAVE_POLL: Duration = Duration::from_millis(5);
 
-/// Whose dead letters they are.
+/// The source of dead letters.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// The plugin's name.
     pub plugin: Arc<str>,
-    /// Its dead-letter topic.
+    /// The plugin's dead-letter topic.
     pub topic: String,
-    /// The consumer group they are taken in by.
+    /// The dead-letter consumer group.
     pub group: String,
 }
 
-/// A member of a dead-letter group, on a thread of its own.
+/// A member of a dead-letter consumer group, on its own thread.
 pub struct Intake {
     group: String,
     thread: thread::JoinHandle<()>,
 }
 
 impl Intake {
-    /// Joins the group and takes letters in until `stop` is set; then it commits and leaves. `config` is
-    /// that of the host's other consumers.
+    /// Joins the group and stores dead letters until `stop` is set; then commits and leaves. `config` is the
+    /// configuration of the host's other consumers.
     ///
     /// # Errors
-    /// What librdkafka has against the configuration.
+    /// librdkafka refuses the configuration.
     pub fn join(
         config: &ClientConfig,
         source: Source,
@@ -75,8 +75,8 @@ impl Intake {
     ) -> anyhow::Result<Self> {
         let mut config = config.clone();
         config.set("group.id", &source.group);
-        config.set("client.id", members::client_id(desk.store_id()));
-        // Every dead letter is to be kept, whatever the plugin's own group begins with.
+        config.set("client.id", other_members::client_id(desk.store_id()));
+        // Every dead letter is stored, wherever the plugin's own group starts.
         config.set("auto.offset.reset", "earliest");
         config.set("enable.auto.commit", "false");
         config.set("enable.partition.eof", "false");
@@ -90,72 +90,51 @@ impl Intake {
             desk,
             stop,
             runtime: Handle::current(),
-            look_at: Instant::now(),
-            is_refused: false,
-            refused: Say::default(),
-            unseen: Say::default(),
-            strangers: Say::default(),
-            away: Say::default(),
-            not_let_in: Say::default(),
+            next_check: Instant::now(),
+            has_conflict: false,
+            warnings: Warnings::default(),
         };
         let thread = thread::Builder::new().name(format!("desk {group}")).spawn(move || member.run())?;
         Ok(Self { group, thread })
     }
 
-    /// Waits until the member has left.
+    /// Waits until the member has left the group.
     pub fn join_thread(self) {
         if self.thread.join().is_err() {
-            tracing::error!(group = self.group, "the dead-letter group's thread panicked");
+            tracing::error!(group = self.group, "the intake thread panicked");
         }
     }
 }
 
-/// Refuses to start where somebody else keeps a part of the group's dead letters in another store. Where
-/// nobody answers, the member looks itself before it reads anything.
+/// Refuses to start if another host stores dead letters of the group in another store. If Kafka does not answer,
+/// the member repeats the check before it reads anything.
 ///
 /// # Errors
-/// Somebody does.
-pub fn refuse_others(
+/// Another host does.
+pub fn refuse_other_stores(
     connection: &BaseConsumer<errors::Context>,
     desk: &Desk,
     source: &Source,
 ) -> Result<(), UserError> {
-    let others = members::look(connection, &source.group, desk.store_id()).unwrap_or_default();
-    if others.desks.is_empty() {
+    let others = other_members::find(connection, &source.group, desk.store_id()).unwrap_or_default();
+    if others.stores.is_empty() {
         return Ok(());
     }
-    Err(UserError::unavailable(format!("{}, and {} would be another", refusal(&source.group), desk.place()))
-        .help(ONE_STORE)
-        .help("or leave the desk out of all but one: --desk=false")
-        .help("a host that was killed counts until its session has ended, 45 s"))
+    let what = format!("{}; this host uses {}", conflict(&source.group), desk.store_name());
+    Err(UserError::unavailable(what)
+        .help(SHARE_STORE)
+        .help("or disable the desk on all hosts but one: --desk=false")
+        .help("a host that was killed remains a member until its session times out (45 s by default)"))
 }
 
-const ONE_STORE: &str = "give all of them one store: --store postgres://user:password@host/database";
+const SHARE_STORE: &str =
+    "configure the same store for all of them: --store postgres://user:password@host/database";
 
-fn refusal(group: &str) -> String {
+fn conflict(group: &str) -> String {
     format!(
-        "another host keeps the dead letters of group {} in a store of its own",
+        "another host stores the dead letters of group {} in a different store",
         text::line(group.as_bytes())
     )
-}
-
-/// Something that is said once, and then now and again while it lasts.
-#[derive(Default)]
-struct Say(Option<Instant>);
-
-impl Say {
-    fn is_due(&mut self) -> bool {
-        let is_due = self.0.is_none_or(|said| said.elapsed() >= SAY);
-        if is_due {
-            self.0 = Some(Instant::now());
-        }
-        is_due
-    }
-
-    /// Whether it had been said.
-    fn is_over(&mut self) -> bool {
-        self.0.take().is_some()
-    }
 }
 
 struct Member {
@@ -165,25 +144,31 @@ struct Member {
     stop: Arc<AtomicBool>,
     runtime: Handle,
     probe: BrokerProbe,
-    look_at: Instant,
-    /// Whether somebody in the group has another store.
-    is_refused: bool,
-    refused: Say,
-    unseen: Say,
-    strangers: Say,
-    away: Say,
-    not_let_in: Say,
+    next_check: Instant,
+    /// Whether a member of the group uses another store.
+    has_conflict: bool,
+    warnings: Warnings,
+}
+
+/// Conditions that are logged when they begin, and repeatedly while they last.
+#[derive(Default)]
+struct Warnings {
+    conflict: Throttle,
+    check_failed: Throttle,
+    foreign_members: Throttle,
+    store_unavailable: Throttle,
+    unauthorized: Throttle,
 }
 
 impl Member {
     fn run(mut self) {
         while !self.is_stopped() {
             self.probe.run_if_due(&self.consumer);
-            self.look();
-            self.set_paused(self.is_refused);
+            self.check_others();
+            self.set_paused(self.has_conflict);
             let mut batch = Batch::default();
-            self.fill(&mut batch);
-            self.keep(batch);
+            self.collect(&mut batch);
+            self.store(batch);
             self.commit();
         }
         self.leave();
@@ -193,46 +178,48 @@ impl Member {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Looks who else is in the group: after every rebalance, before anything is read, and now and then.
-    fn look(&mut self) {
-        if !self.consumer.context().take_assigned() && Instant::now() < self.look_at {
+    /// Checks the other members of the group: after every rebalance before anything is read, and periodically.
+    fn check_others(&mut self) {
+        if !self.consumer.context().take_assigned() && Instant::now() < self.next_check {
             return;
         }
-        self.look_at = Instant::now() + LOOK;
+        self.next_check = Instant::now() + CHECK_INTERVAL;
         let group = &self.source.group;
-        match members::look(&self.consumer, group, self.desk.store_id()) {
-            Ok(others) => {
-                self.is_refused = !others.desks.is_empty();
-                if self.is_refused && self.refused.is_due() {
-                    tracing::error!(
-                        "{}: none of them goes on. {ONE_STORE}; or --desk=false on the others",
-                        refusal(group)
-                    );
-                } else if !self.is_refused && self.refused.is_over() {
-                    tracing::info!(group, "alone with its store again; dead letters are taken in");
-                }
-                if !others.strangers.is_empty() && self.strangers.is_due() {
-                    let clients: Vec<String> = others.strangers.into_iter().collect();
-                    tracing::warn!(
-                        group,
-                        clients = text::line(clients.join(", ").as_bytes()),
-                        "others read dead letters in this group too; what they read is not kept here"
-                    );
-                }
-            }
+        let others = match other_members::find(&self.consumer, group, self.desk.store_id()) {
+            Ok(others) => others,
             Err(error) => {
-                self.look_at = Instant::now() + LOOK_AGAIN;
-                // The embedded broker keeps no list of groups, and nobody else reaches it.
-                let is_quiet =
-                    |code| errors::is_connection(code) || code == RDKafkaErrorCode::UnsupportedFeature;
-                if !error.rdkafka_error_code().is_some_and(is_quiet) && self.unseen.is_due() {
-                    tracing::warn!(group, %error, "cannot see who else keeps this group's dead letters");
-                }
+                self.next_check = Instant::now() + CHECK_RETRY;
+                return self.report_failed_check(&error);
             }
+        };
+        self.has_conflict = !others.stores.is_empty();
+        if self.has_conflict && self.warnings.conflict.is_due() {
+            tracing::error!(
+                "{}: intake is paused on all of them. {SHARE_STORE}; or set --desk=false on the other hosts",
+                conflict(group)
+            );
+        } else if !self.has_conflict && self.warnings.conflict.clear() {
+            tracing::info!(group, "no other store is in use any more; intake has resumed");
+        }
+        if !others.clients.is_empty() && self.warnings.foreign_members.is_due() {
+            let clients: Vec<String> = others.clients.into_iter().collect();
+            tracing::warn!(
+                group,
+                clients = text::line(clients.join(", ").as_bytes()),
+                "other clients consume dead letters in this group; what they consume is not stored"
+            );
         }
     }
 
-    /// Reads nothing more of what is assigned, or goes on.
+    fn report_failed_check(&mut self, error: &KafkaError) {
+        // The embedded broker does not list groups, and no other host can reach it.
+        let is_expected = |code| errors::is_connection(code) || code == RDKafkaErrorCode::UnsupportedFeature;
+        if !error.rdkafka_error_code().is_some_and(is_expected) && self.warnings.check_failed.is_due() {
+            tracing::warn!(group = self.source.group, %error, "cannot list the members of the dead-letter group");
+        }
+    }
+
+    /// Pauses or resumes all assigned partitions.
     fn set_paused(&self, pause: bool) {
         if !self.consumer.context().set_paused(pause) {
             return;
@@ -247,9 +234,9 @@ impl Member {
         }
     }
 
-    /// Reads for a moment, or until there is enough; not on past a rebalance.
-    fn fill(&mut self, batch: &mut Batch) {
-        let until = Instant::now() + GATHER;
+    /// Reads for [`COLLECT`], until the batch is full, or until a rebalance.
+    fn collect(&mut self, batch: &mut Batch) {
+        let until = Instant::now() + COLLECT;
         while !batch.is_full() && !self.consumer.context().is_assigned() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -259,17 +246,16 @@ impl Member {
         }
     }
 
-    fn poll(&mut self, wait: Duration, batch: &mut Batch) {
-        let error = match self.consumer.poll(wait) {
-            None => return,
+    fn poll(&mut self, timeout: Duration, batch: &mut Batch) {
+        match self.consumer.poll(timeout) {
+            None => {}
             Some(Ok(message)) => {
                 let record = batch::record(&message);
-                self.consumer.context().read(&record.place);
-                return batch.add(record);
+                self.consumer.context().read(&record.location);
+                batch.add(record);
             }
-            Some(Err(error)) => error,
-        };
-        self.report(&error);
+            Some(Err(error)) => self.report(&error),
+        }
     }
 
     fn report(&mut self, error: &KafkaError) {
@@ -277,74 +263,77 @@ impl Member {
         let (group, topic) = (&self.source.group, &self.source.topic);
         match error.rdkafka_error_code() {
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
-                tracing::error!(group, %error, "no dead letters are taken in any more; restart the host");
+                tracing::error!(group, %error, "intake of dead letters has stopped; restart the host");
             }
             Some(Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed) => {
-                if self.not_let_in.is_due() {
+                if self.warnings.unauthorized.is_due() {
                     let why = errors::reason(error);
                     tracing::error!(
-                        "dead letters stay in {topic} ({why}): grant READ on group {group} and on the topic to this \
-                         client, or leave the desk out: --desk=false"
+                        "dead letters remain in {topic} ({why}): grant this client READ on group {group} and on the \
+                         topic, or disable the desk: --desk=false"
                     );
                 }
             }
             Some(Code::InconsistentGroupProtocol) => tracing::error!(
                 group,
-                "its other members share partitions out in another way; end them, or leave the desk out: --desk=false"
+                "other members use a different partition assignment strategy; stop them, or disable the desk: \
+                 --desk=false"
             ),
-            // librdkafka's own lines say so already, and it goes on by itself.
+            // librdkafka logs these itself, and reconnects.
             Some(code) if errors::is_connection(code) => tracing::debug!(group, %error, "consumer"),
             _ => tracing::warn!(group, %error, "consumer"),
         }
     }
 
-    /// Writes the letters, however long that takes. While the store is away nothing more is read, and the
-    /// member stays one.
-    fn keep(&mut self, mut batch: Batch) {
-        while !batch.letters.is_empty() {
-            match self.take_in(&batch.letters) {
+    /// Stores a batch, and retries until that succeeds. Meanwhile nothing more is read, and the member stays in the
+    /// group.
+    fn store(&mut self, mut batch: Batch) {
+        while !batch.dead_letters.is_empty() {
+            match self.try_store(&batch.dead_letters) {
                 Ok(new) => {
                     self.consumer.context().stored();
-                    if self.away.is_over() {
-                        tracing::info!(group = self.source.group, "the store takes dead letters again");
+                    if self.warnings.store_unavailable.clear() {
+                        tracing::info!(group = self.source.group, "the store is available again");
                     }
-                    metrics::letters_taken(&self.source.plugin, new.len());
-                    return batch.lines(&new).iter().for_each(|line| tracing::error!("{line}"));
+                    metrics::dead_letters_ingested(&self.source.plugin, new.len());
+                    return batch.log_lines(&new).iter().for_each(|line| tracing::error!("{line}"));
                 }
                 Err(_) if self.is_stopped() => return,
-                Err(why) => {
-                    if self.away.is_due() {
-                        tracing::error!(
-                            group = self.source.group,
-                            "dead letters stay in {} until the store {} takes them: {why}",
-                            self.source.topic,
-                            self.desk.place(),
-                        );
-                    }
-                    self.set_paused(true);
-                    let until = Instant::now() + RETRY;
-                    while Instant::now() < until && !self.is_stopped() {
-                        self.poll(POLL, &mut batch);
-                    }
-                }
+                Err(why) => self.wait_to_retry(&why, &mut batch),
             }
         }
     }
 
-    fn take_in(&self, letters: &[Letter]) -> Result<HashSet<String>, String> {
+    fn wait_to_retry(&mut self, why: &str, batch: &mut Batch) {
+        if self.warnings.store_unavailable.is_due() {
+            tracing::error!(
+                group = self.source.group,
+                "dead letters remain in {} until the store {} is available: {why}",
+                self.source.topic,
+                self.desk.store_name(),
+            );
+        }
+        self.set_paused(true);
+        let until = Instant::now() + RETRY;
+        while Instant::now() < until && !self.is_stopped() {
+            self.poll(POLL, batch);
+        }
+    }
+
+    fn try_store(&self, dead_letters: &[DeadLetter]) -> Result<HashSet<String>, String> {
         let stopped = async {
             while !self.is_stopped() {
                 tokio::time::sleep(POLL).await;
             }
-            tokio::time::sleep(LAST).await;
+            tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
         };
         self.runtime.block_on(async {
             tokio::select! {
-                result = self.desk.take_in(letters) => result.map_err(|error| error.to_string()),
-                () = tokio::time::sleep(TRANSACTION) => {
-                    Err(format!("no answer within {} s", TRANSACTION.as_secs()))
+                result = self.desk.ingest(dead_letters) => result.map_err(|error| error.to_string()),
+                () = tokio::time::sleep(TRANSACTION_TIMEOUT) => {
+                    Err(format!("no answer within {} s", TRANSACTION_TIMEOUT.as_secs()))
                 }
-                () = stopped => Err("the host stops".to_owned()),
+                () = stopped => Err("the host is shutting down".to_owned()),
             }
         })
     }
@@ -353,33 +342,19 @@ impl Member {
         self.consumer.context().commit(&self.consumer);
     }
 
-    /// What is stored is committed. See `kafka::group` on why it is waited for that the member has left.
+    /// Commits the offsets of the stored records and leaves the group. See `kafka::group` on why this waits for the departure.
     fn leave(&self) {
-        let mut until = Instant::now() + LEAVE;
+        let mut until = Instant::now() + LEAVE_TIMEOUT;
         self.commit();
-        // What is read here is not stored, and so comes again.
+        // Records read here are not stored; they are read again later.
         while Instant::now() < until && self.consumer.context().is_behind() {
             drop(self.consumer.poll(LEAVE_POLL));
             self.commit();
         }
         self.consumer.unsubscribe();
-        until = Instant::now() + LEAVE;
+        until = Instant::now() + LEAVE_TIMEOUT;
         while Instant::now() < until && raw::is_member(&self.consumer) {
             drop(self.consumer.poll(LEAVE_POLL));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_lasts_is_said_once_in_a_while() {
-        let mut say = Say::default();
-        assert!(!say.is_over());
-        assert!(say.is_due() && !say.is_due());
-        assert!(say.is_over() && !say.is_over());
-        assert!(say.is_due());
     }
 }

@@ -1,21 +1,20 @@
-//! The dead-letter desk: what failed is kept, grouped, understood, and sent back.
+//! The dead-letter desk: stores dead letters, groups them into failures, and sends them back.
 //!
-//! A letter is a record of a dead-letter topic. It comes in through [`intake`], is open until it is
-//! replayed or discarded, and belongs to the group of its failure's code, plugin and digest. Whatever
-//! people do to letters is one transaction with an entry in [`actions`].
+//! A dead letter is a record of a dead-letter topic. [`intake`] stores it; it stays open until a user replays or
+//! discards it. Dead letters with the same code, plugin and digest form a failure. Every action of a user is
+//! written to the [audit log](audit) in the same transaction as its effect.
 
-pub mod actions;
 pub mod alerts;
-pub mod filter;
-pub mod groups;
+pub mod audit;
+mod changes;
+mod dead_letters;
+mod failures;
 pub mod intake;
-pub mod jobs;
-pub mod letter;
-pub mod letters;
 pub mod metrics;
-pub mod page;
+pub mod record;
 pub mod replay;
 pub mod retention;
+mod sql;
 pub mod transfer;
 pub mod trial;
 
@@ -26,54 +25,50 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyPool, Transaction};
 use store::Store;
 
-pub use self::filter::Filter;
-pub use self::letter::{Letter, State};
-pub use self::page::{At, Page};
+pub use self::changes::Edited;
 
-/// How long a question waits for a connection.
-const WAIT: Duration = Duration::from_secs(10);
-/// Connections to the store at once. SQLite lets one write at a time, and all read.
-const CONNECTIONS: u32 = 4;
+/// How long a query waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections to the store. SQLite allows concurrent reads and a single write.
+const MAX_CONNECTIONS: u32 = 4;
 
-/// The letters in a store. Clones share its connections.
+/// The dead letters of a store. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Desk {
     pool: AnyPool,
     begin: &'static str,
     store_id: String,
-    /// The store's name, without a password.
-    place: String,
+    store_name: String,
 }
 
 impl Desk {
     /// Opens the desk in this store.
     ///
     /// # Errors
-    /// The store cannot be reached.
+    /// The store is unavailable.
     pub async fn open(store: &Store) -> Result<Self, UserError> {
-        let options = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(WAIT);
-        let pool = store.pool(options);
+        let options = AnyPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
         let desk = Self {
-            pool,
+            pool: store.pool(options),
             begin: store.begin_to_write(),
             store_id: String::new(),
-            place: store.url().to_string(),
+            store_name: store.url().to_string(),
         };
-        let store_id = desk.identify().await.map_err(|error| desk_failed(&error))?;
+        let store_id = desk.identify().await.map_err(|error| store_unavailable(&error))?;
         Ok(Self { store_id, ..desk })
     }
 
-    /// Which store it is: the same for all that share it, another for each other one.
+    /// The store's id, the same for every host that uses the store.
     pub fn store_id(&self) -> &str {
         &self.store_id
     }
 
-    /// The store's name, without a password.
-    pub fn place(&self) -> &str {
-        &self.place
+    /// The store's URL, without a password.
+    pub fn store_name(&self) -> &str {
+        &self.store_name
     }
 
-    /// A transaction that writes.
+    /// Begins a transaction that writes.
     async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
         self.pool.begin_with(self.begin).await
     }
@@ -84,7 +79,7 @@ impl Desk {
         let id = match known.await? {
             Some(id) => id,
             None => {
-                let id = new_id();
+                let id = sortable_id();
                 sqlx::query("INSERT INTO stores (id) VALUES ($1)")
                     .bind(&id)
                     .execute(&mut *transaction)
@@ -97,21 +92,25 @@ impl Desk {
     }
 }
 
-/// A new id: 32 hexadecimal digits, later ones greater.
-pub(crate) fn new_id() -> String {
+/// A new id: 32 hexadecimal digits, in order of creation.
+pub(crate) fn sortable_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 
-/// A new id of something that people name by the beginning of it, as that of a letter: 32 hexadecimal digits at
-/// random, since the first digits of [`new_id`] are the same for a minute.
+/// A new random id, for everything that users abbreviate: [`sortable_id`]s of one minute share a prefix.
 pub(crate) fn random_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// What a person is told when the store does not answer.
-pub fn desk_failed(error: &sqlx::Error) -> UserError {
-    UserError::unavailable(format!("the store does not answer: {error}"))
-        .help("it is the one that --store names; start or mend it")
+/// Milliseconds of a duration, saturating.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The error for a store that does not answer.
+pub fn store_unavailable(error: &sqlx::Error) -> UserError {
+    UserError::unavailable(format!("the store is unavailable: {error}"))
+        .help("check the database that --store names")
 }
 
 #[cfg(test)]
@@ -121,8 +120,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_digits_tell_what_was_made_in_the_same_moment_apart() {
-        let shown: BTreeSet<String> = (0..20).map(|_| random_id().chars().take(8).collect()).collect();
-        assert_eq!(shown.len(), 20);
+    fn ids_of_the_same_moment_have_distinct_prefixes() {
+        let prefixes: BTreeSet<String> = (0..20).map(|_| random_id().chars().take(8).collect()).collect();
+        assert_eq!(prefixes.len(), 20);
     }
 }

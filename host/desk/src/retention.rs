@@ -1,195 +1,191 @@
-//! What is kept for how long.
+//! Retention of dead letters, failures and replays.
 
 use std::time::Duration;
 
 use base::clock;
 use base::error::UserError;
+use desk_api::{DeadLetterState, Filter};
 use settings::DeskSettings;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::filter::{self, Where};
-use crate::metrics;
-use crate::{Desk, Filter, State};
+use crate::sql::{self, WhereClause};
+use crate::{Desk, metrics, millis};
 
-/// How many letters one transaction deletes: what comes in meanwhile does not wait long.
-const ROUND: u64 = 500;
-/// The pause between two of them.
+/// Maximum number of dead letters deleted per transaction, so that the intake does not wait long.
+const MAX_DELETED: u64 = 500;
+/// Pause between transactions.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often the open letters are counted, and of how many such turns one looks for what is old.
-const COUNT: Duration = Duration::from_secs(10);
-const CLEAN: u32 = 6;
-/// A letter of a replay that is not over: one that was stopped can go on.
+/// Interval at which open dead letters are counted, and the number of intervals between cleanups.
+const COUNT_INTERVAL: Duration = Duration::from_secs(10);
+const CLEANUP_EVERY: u32 = 6;
+/// The condition of dead letters in a replay that has not ended. A stopped replay can be resumed.
 const IN_USE: &str = "EXISTS (SELECT 1 FROM job_letters JOIN jobs ON jobs.id = job_letters.job \
     WHERE job_letters.letter = letters.id AND jobs.state IN ('running', 'paused', 'stopped'))";
 
-/// What is kept for how long.
+/// How long data is retained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Letters that were replayed or discarded, and replays that are over, since then.
+    /// Retention of replayed and discarded dead letters, and of replays that have ended.
     pub keep: Duration,
-    /// Open letters, since they came; and groups without letters, since they failed last.
+    /// Retention of open dead letters, and of failures without dead letters.
     pub keep_open: Duration,
-    /// The most letters.
-    pub most: u64,
+    /// Maximum number of dead letters.
+    pub max: u64,
 }
 
 impl Retention {
-    /// What is kept for how long, checked.
+    /// Reads and validates the settings.
     ///
     /// # Errors
-    /// Nothing would be kept.
+    /// Nothing would be retained.
     pub fn new(settings: &DeskSettings) -> Result<Self, UserError> {
         let default = Self::default();
         let retention = Self {
             keep: settings.keep.unwrap_or(default.keep),
             keep_open: settings.keep_open.unwrap_or(default.keep_open),
-            most: settings.most.unwrap_or(default.most),
+            max: settings.most.unwrap_or(default.max),
         };
-        let wrong = match retention {
+        let error = match retention {
             Self { keep: Duration::ZERO, .. } => "desk.keep: more than 0 s",
             Self { keep_open: Duration::ZERO, .. } => "desk.keep-open: more than 0 s",
-            Self { most: 0, .. } => "desk.most: 1 or more",
+            Self { max: 0, .. } => "desk.most: at least 1",
             _ => return Ok(retention),
         };
-        Err(UserError::usage(wrong).help("to keep no dead letters at all: --desk=false"))
+        Err(UserError::usage(error).help("to store no dead letters, disable the desk: --desk=false"))
     }
 }
 
 impl Default for Retention {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
-        Self { keep: 30 * DAY, keep_open: 365 * DAY, most: 1_000_000 }
+        Self { keep: 30 * DAY, keep_open: 365 * DAY, max: 1_000_000 }
     }
 }
 
 impl Desk {
-    /// Deletes what is old or too much, a few hundred letters at a time, and counts what is open. Goes on
-    /// until it is aborted.
-    pub async fn keep_in_bounds(self, retention: Retention) {
-        let mut turns = interval(COUNT);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for turn in (0..CLEAN).cycle() {
-            turns.tick().await;
-            if turn == 0 {
-                match self.clean(&retention, clock::now_ms()).await {
+    /// Applies the retention and updates the metric of open dead letters, periodically until aborted.
+    pub async fn maintain(self, retention: Retention) {
+        let mut intervals = interval(COUNT_INTERVAL);
+        intervals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for number in (0..CLEANUP_EVERY).cycle() {
+            intervals.tick().await;
+            if number == 0 {
+                match self.clean_up(&retention, clock::now_ms()).await {
                     Ok(0) => {}
-                    Ok(letters) => tracing::info!(letters, "dead letters deleted: old, or too many"),
-                    // The intake says it.
-                    Err(error) => tracing::debug!(%error, "old dead letters stay"),
+                    Ok(count) => tracing::info!(count, "dead letters deleted by retention"),
+                    // The intake logs that the store is unavailable.
+                    Err(error) => tracing::debug!(%error, "retention was not applied"),
                 }
             }
-            let open = Filter { state: Some(State::Open), ..Filter::default() };
+            let open = Filter { state: Some(DeadLetterState::Open), ..Filter::default() };
             if let Ok(open) = self.count(&open).await {
-                metrics::letters_open(open);
+                metrics::dead_letters_open(open);
             }
         }
     }
 
-    /// Deletes what is older than `retention` says, and what is too much. Returns how many letters it was.
+    /// Deletes what exceeds the retention. Returns the number of dead letters deleted.
     ///
     /// # Errors
-    /// The store does not answer; what was deleted before stays so.
-    pub async fn clean(&self, retention: &Retention, now_ms: i64) -> sqlx::Result<u64> {
-        let before =
-            |keep: Duration| now_ms.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
-        let old = [
-            (State::Replayed, before(retention.keep)),
-            (State::Discarded, before(retention.keep)),
-            (State::Open, before(retention.keep_open)),
+    /// The store is unavailable. Earlier deletions are not undone.
+    pub async fn clean_up(&self, retention: &Retention, now_ms: i64) -> sqlx::Result<u64> {
+        let before = |keep: Duration| now_ms.saturating_sub(millis(keep));
+        let expired = [
+            (DeadLetterState::Replayed, before(retention.keep)),
+            (DeadLetterState::Discarded, before(retention.keep)),
+            (DeadLetterState::Open, before(retention.keep_open)),
         ];
-        let mut letters = 0;
+        let mut total = 0;
         loop {
-            let mut round = 0;
-            for (state, before_ms) in old {
-                round += self.delete_old(state, before_ms).await?;
+            let mut deleted = 0;
+            for (state, before_ms) in expired {
+                deleted += self.delete_expired(state, before_ms).await?;
             }
-            round += self.delete_excess(retention.most).await?;
-            if round == 0 {
+            deleted += self.delete_excess(retention.max).await?;
+            if deleted == 0 {
                 break;
             }
-            letters += round;
+            total += deleted;
             tokio::time::sleep(PAUSE).await;
         }
-        while self.delete_old_job(before(retention.keep)).await? {
+        while self.delete_expired_replay(before(retention.keep)).await? {
             tokio::time::sleep(PAUSE).await;
         }
-        self.delete_empty_groups(before(retention.keep_open)).await?;
-        Ok(letters)
+        self.delete_empty_failures(before(retention.keep_open)).await?;
+        Ok(total)
     }
 
-    async fn delete_old(&self, state: State, before_ms: i64) -> sqlx::Result<u64> {
-        let mut with = Where::default();
-        with.is("state", state.as_str());
-        // An imported one may have been as it is for long.
-        let (since, taken) = (with.next(before_ms), with.next(before_ms));
-        with.must(format!("state_since < {since} AND taken < {taken}"));
+    async fn delete_expired(&self, state: DeadLetterState, before_ms: i64) -> sqlx::Result<u64> {
+        let mut clause = WhereClause::default();
+        clause.equals("state", state.as_str());
+        // The state of an imported dead letter may be older than the import.
+        let (since, ingested) = (clause.bind(before_ms), clause.bind(before_ms));
+        clause.add(format!("state_since < {since} AND taken < {ingested}"));
         let mut transaction = self.begin().await?;
-        let deleted = filter::query(delete(&with, "state_since", ROUND), &with).execute(&mut *transaction);
-        let deleted = deleted.await?.rows_affected();
+        let sql = delete(&clause, "state_since", MAX_DELETED);
+        let deleted = sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();
         transaction.commit().await?;
         Ok(deleted)
     }
 
-    /// The oldest go first, those that are not open before all others.
-    async fn delete_excess(&self, most: u64) -> sqlx::Result<u64> {
+    /// Deletes the oldest dead letters above the maximum: first those that are not open, then open ones.
+    async fn delete_excess(&self, max: u64) -> sqlx::Result<u64> {
         let mut transaction = self.begin().await?;
         let count: i64 =
             sqlx::query_scalar("SELECT COUNT(*) FROM letters").fetch_one(&mut *transaction).await?;
-        let excess = count.unsigned_abs().saturating_sub(most).min(ROUND);
+        let excess = count.unsigned_abs().saturating_sub(max).min(MAX_DELETED);
         let mut deleted = 0;
-        for is_open in ["state <> 'open'", "state = 'open'"] {
+        for condition in ["state <> 'open'", "state = 'open'"] {
             if deleted < excess {
-                let mut with = Where::default();
-                with.must(is_open.to_owned());
-                let sql = delete(&with, "failed", excess - deleted);
-                deleted += filter::query(sql, &with).execute(&mut *transaction).await?.rows_affected();
+                let mut clause = WhereClause::default();
+                clause.add(condition);
+                let sql = delete(&clause, "failed", excess - deleted);
+                deleted += sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();
             }
         }
         transaction.commit().await?;
         Ok(deleted)
     }
 
-    /// Deletes a replay that ended before this moment, or some of its rows; false where there is none.
-    async fn delete_old_job(&self, before_ms: i64) -> sqlx::Result<bool> {
+    /// Deletes a replay that ended before this time, or some of its items. Returns false if there is none.
+    async fn delete_expired_replay(&self, before_ms: i64) -> sqlx::Result<bool> {
         let mut transaction = self.begin().await?;
-        let old: Option<String> = sqlx::query_scalar(
+        let expired: Option<String> = sqlx::query_scalar(
             "SELECT id FROM jobs WHERE state IN ('done', 'cancelled') AND state_since < $1 ORDER BY id LIMIT 1",
         )
         .bind(before_ms)
         .fetch_optional(&mut *transaction)
         .await?;
-        let Some(job) = old else { return Ok(false) };
-        let rows = format!(
-            "DELETE FROM job_letters WHERE job = $1 AND position < {ROUND} + \
+        let Some(replay) = expired else { return Ok(false) };
+        let items = format!(
+            "DELETE FROM job_letters WHERE job = $1 AND position < {MAX_DELETED} + \
              (SELECT MIN(position) FROM job_letters WHERE job = $1)"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(rows)).bind(&job).execute(&mut *transaction).await?;
-        if rows.rows_affected() == 0 {
-            sqlx::query("DELETE FROM jobs WHERE id = $1").bind(&job).execute(&mut *transaction).await?;
+        let items = sqlx::query(sqlx::AssertSqlSafe(items)).bind(&replay).execute(&mut *transaction).await?;
+        if items.rows_affected() == 0 {
+            sqlx::query("DELETE FROM jobs WHERE id = $1").bind(&replay).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(true)
     }
 
-    async fn delete_empty_groups(&self, before_ms: i64) -> sqlx::Result<()> {
-        let mut with = Where::default();
-        let before = with.next(before_ms);
-        with.must(format!("last_seen < {before}"));
-        with.must(
-            "NOT EXISTS (SELECT 1 FROM letters WHERE letters.failure_group = failure_groups.id)".to_owned(),
-        );
+    async fn delete_empty_failures(&self, before_ms: i64) -> sqlx::Result<()> {
+        let mut clause = WhereClause::default();
+        let before = clause.bind(before_ms);
+        clause.add(format!("last_seen < {before}"));
+        clause.add("NOT EXISTS (SELECT 1 FROM letters WHERE letters.failure_group = failure_groups.id)");
         let mut transaction = self.begin().await?;
-        let sql = format!("DELETE FROM failure_groups {}", with.sql());
-        filter::query(sql, &with).execute(&mut *transaction).await?;
+        let sql = format!("DELETE FROM failure_groups {}", clause.sql());
+        sql::query(sql, &clause).execute(&mut *transaction).await?;
         transaction.commit().await
     }
 }
 
-/// Deletes the first `most` of these letters that no replay needs.
-fn delete(with: &Where, order: &str, most: u64) -> String {
+/// Deletes the first `limit` matching dead letters that no replay uses.
+fn delete(clause: &WhereClause, order: &str, limit: u64) -> String {
     format!(
         "DELETE FROM letters WHERE id IN \
-         (SELECT id FROM letters {} AND NOT {IN_USE} ORDER BY {order}, id LIMIT {most})",
-        with.sql()
+         (SELECT id FROM letters {} AND NOT {IN_USE} ORDER BY {order}, id LIMIT {limit})",
+        clause.sql()
     )
 }

@@ -1,222 +1,226 @@
-//! Letters as JSON Lines: out of one store, and into another.
+//! Export and import of dead letters as JSON Lines.
 
-use serde::{Deserialize, Serialize};
+use desk_api::{DeadLetter, Filter, ImportResult, Location, Page, PageSelector, is_id};
 use tokio::sync::mpsc;
-use utoipa::ToSchema;
 
-use crate::actions::{By, To, write_as};
-use crate::letter::{LONGEST, LONGEST_ID, Letter, Place, group_of};
-use crate::letters::take;
-use crate::page::{At, Page};
-use crate::{Desk, Filter, new_id};
+use crate::Desk;
+use crate::audit::{Actor, Subject, write};
+use crate::dead_letters::ingest;
+use crate::record::{MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES, failure_id};
+use crate::sql::to_json;
 
-/// How many letters are read at once: each may be as large as a record.
-const READ: usize = 20;
-/// How many lines wait for whoever writes them on.
-const AHEAD: usize = 20;
-/// How many letters are written at once.
-const WRITE: usize = 200;
+/// Dead letters per query of an export: each may be as large as a record.
+const READ_BATCH: usize = 20;
+/// Capacity of an export's channel, in lines.
+const CHANNEL_LINES: usize = 20;
+/// Dead letters per statement of an import.
+const WRITE_BATCH: usize = 200;
 /// The year 10000, in milliseconds since the Unix epoch.
-const LATEST_MS: i64 = 253_402_300_800_000;
-
-/// What an import did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Imported {
-    /// Letters that were not there.
-    pub new: u64,
-    /// Letters that were there, and stay as they are.
-    pub known: u64,
-}
+const MAX_TIMESTAMP_MS: i64 = 253_402_300_800_000;
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// A line is no letter.
-    #[error("line {line}: {why}")]
+    /// A line is not a dead letter.
+    #[error("line {line}: {reason}")]
     Line {
-        /// Which one, from 1.
+        /// The line's number, from 1.
         line: usize,
-        /// What is wrong with it.
-        why: String,
+        /// The error.
+        reason: String,
     },
-    /// The store does not answer.
-    #[error("the store does not answer: {0}")]
+    /// The store is unavailable.
+    #[error("the store is unavailable: {0}")]
     Store(#[from] sqlx::Error),
 }
 
 impl Desk {
-    /// Whole letters, newest first, each a line of JSON with its line feed. An error ends them. They end
-    /// too once the receiver is dropped.
+    /// Exports the matching dead letters, newest first: lines of JSON, each with its line feed. An error ends the
+    /// export, as does dropping the receiver.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store is unavailable.
     pub async fn export(
         &self,
         filter: &Filter,
-        by: By<'_>,
+        actor: Actor<'_>,
     ) -> sqlx::Result<mpsc::Receiver<sqlx::Result<String>>> {
         let mut transaction = self.begin().await?;
-        let letters = self.count(filter).await?;
-        let to = To { filter: Some(filter), letters, ..To::default() };
-        write_as(&mut transaction, &new_id(), "export", by, to).await?;
+        let dead_letters = self.count(filter).await?;
+        let subject = Subject { filter: Some(filter), dead_letters, ..Subject::default() };
+        write(&mut transaction, "export", actor, subject).await?;
         transaction.commit().await?;
-        let (lines, receiver) = mpsc::channel(AHEAD);
+        let (lines, receiver) = mpsc::channel(CHANNEL_LINES);
         let (desk, filter) = (self.clone(), filter.clone());
         tokio::spawn(async move {
-            if let Err(error) = desk.send(&filter, &lines).await {
+            if let Err(error) = desk.send_lines(&filter, &lines).await {
                 let _ = lines.send(Err(error)).await;
             }
         });
         Ok(receiver)
     }
 
-    async fn send(&self, filter: &Filter, lines: &mpsc::Sender<sqlx::Result<String>>) -> sqlx::Result<()> {
-        let mut at = At::First;
+    async fn send_lines(
+        &self,
+        filter: &Filter,
+        lines: &mpsc::Sender<sqlx::Result<String>>,
+    ) -> sqlx::Result<()> {
+        let mut selector = PageSelector::First;
         loop {
-            let Page { items, next, .. } = self.whole_letters(filter, &at, READ).await?;
-            for letter in items {
-                let line =
-                    serde_json::to_string(&letter).map_err(|error| sqlx::Error::Encode(error.into()))?;
-                if lines.send(Ok(line + "\n")).await.is_err() {
+            let Page { items, next, .. } = self.full_dead_letters(filter, &selector, READ_BATCH).await?;
+            for dead_letter in items {
+                if lines.send(Ok(to_json(&dead_letter)? + "\n")).await.is_err() {
                     return Ok(());
                 }
             }
             match next {
-                Some(next) => at = At::After(next),
+                Some(next) => selector = PageSelector::After(next),
                 None => return Ok(()),
             }
         }
     }
 
-    /// Takes letters in that [`Desk::export`] wrote, all of them or none. One that is there already stays as
-    /// it is. Empty lines count for nothing.
+    /// Imports dead letters that [`Desk::export`] wrote, all of them or none. Existing ones are left unchanged, and
+    /// empty lines are ignored.
     ///
     /// # Errors
-    /// A line is no letter, or the store does not answer; then nothing has changed.
-    pub async fn import(&self, lines: &[u8], by: By<'_>) -> Result<Imported, ImportError> {
-        // Read twice, so that they are never in memory all at once.
-        for letter in letters(lines, by.now_ms) {
-            letter?;
+    /// A line is not a dead letter, or the store is unavailable; nothing has changed.
+    pub async fn import(&self, lines: &[u8], actor: Actor<'_>) -> Result<ImportResult, ImportError> {
+        // Parsed twice, so that they are never in memory all at once.
+        for dead_letter in parse_lines(lines, actor.now_ms) {
+            dead_letter?;
         }
         let mut transaction = self.begin().await?;
-        let mut imported = Imported::default();
-        let mut waiting = letters(lines, by.now_ms).peekable();
+        let mut result = ImportResult::default();
+        let mut waiting = parse_lines(lines, actor.now_ms).peekable();
         while waiting.peek().is_some() {
-            let some = waiting.by_ref().take(WRITE).collect::<Result<Vec<_>, _>>()?;
-            let new = take(&mut transaction, &some).await?.len();
-            imported.new += new as u64;
-            imported.known += (some.len() - new) as u64;
+            let batch = waiting.by_ref().take(WRITE_BATCH).collect::<Result<Vec<_>, _>>()?;
+            let new = ingest(&mut transaction, &batch).await?.len();
+            result.new += new as u64;
+            result.known += (batch.len() - new) as u64;
         }
-        let to = To { letters: imported.new, ..To::default() };
-        write_as(&mut transaction, &new_id(), "import", by, to).await?;
+        let subject = Subject { dead_letters: result.new, ..Subject::default() };
+        write(&mut transaction, "import", actor, subject).await?;
         transaction.commit().await?;
-        Ok(imported)
+        Ok(result)
     }
 }
 
-/// The letters in these lines, each checked.
-fn letters(lines: &[u8], now_ms: i64) -> impl Iterator<Item = Result<Letter, ImportError>> + '_ {
+fn parse_lines(lines: &[u8], now_ms: i64) -> impl Iterator<Item = Result<DeadLetter, ImportError>> + '_ {
     let lines = lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
     lines.filter(|(_, line)| !line.is_empty()).map(move |(index, line)| {
-        letter(line, now_ms).map_err(|why| ImportError::Line { line: index + 1, why })
+        parse(line, now_ms).map_err(|reason| ImportError::Line { line: index + 1, reason })
     })
 }
 
-/// One letter; its group is what its failure says, and it came now.
-fn letter(line: &[u8], now_ms: i64) -> Result<Letter, String> {
-    let letter: Letter = serde_json::from_slice(line).map_err(|error| format!("no letter: {error}"))?;
-    check(&letter)?;
-    let failure_group = group_of(&letter.code, &letter.plugin, &letter.digest);
-    Ok(Letter { failure_group, taken_ms: now_ms, ..letter })
+/// Parses a dead letter. The failure id is computed, not read, and the time of ingestion is now.
+fn parse(line: &[u8], now_ms: i64) -> Result<DeadLetter, String> {
+    let dead_letter: DeadLetter =
+        serde_json::from_slice(line).map_err(|error| format!("not a dead letter: {error}"))?;
+    check(&dead_letter)?;
+    let failure = failure_id(&dead_letter.code, &dead_letter.plugin, &dead_letter.digest);
+    Ok(DeadLetter { failure, ingested_ms: now_ms, ..dead_letter })
 }
 
-fn check(letter: &Letter) -> Result<(), String> {
-    let ids = [
-        ("id", Some(&letter.id)),
-        ("action", letter.action.as_ref()),
-        ("edited_from", letter.edited_from.as_ref()),
-    ];
-    if let Some((name, _)) = ids.iter().find(|(_, id)| id.is_some_and(|id| !is_id(id))) {
-        return Err(format!("{name}: 32 hexadecimal digits, in small letters"));
+fn check(dead_letter: &DeadLetter) -> Result<(), String> {
+    check_ids(dead_letter)?;
+    check_timestamps(dead_letter)?;
+    let locations = [("source", Some(&dead_letter.source)), ("location", dead_letter.location.as_ref())];
+    if let Some((name, _)) = locations.iter().find(|(_, it)| it.is_some_and(|it| !is_location(it))) {
+        return Err(format!("{name}: a topic, and a partition and an offset of at least 0"));
     }
-    let moments = [
-        ("state_since_ms", Some(letter.state_since_ms)),
-        ("failed_ms", Some(letter.failed_ms)),
-        ("first_failed_ms", letter.first_failed_ms),
-        ("source_timestamp_ms", letter.source_timestamp_ms),
-    ];
-    let is_moment = |moment: i64| (0..LATEST_MS).contains(&moment);
-    if let Some((name, _)) = moments.iter().find(|(_, at)| at.is_some_and(|at| !is_moment(at))) {
-        return Err(format!("{name}: milliseconds since 1970, at most {LATEST_MS}"));
-    }
-    let places = [("source", Some(&letter.source)), ("place", letter.place.as_ref())];
-    if let Some((name, _)) = places.iter().find(|(_, place)| place.is_some_and(|place| !is_place(place))) {
-        return Err(format!("{name}: a topic, and a partition and an offset that are not negative"));
-    }
-    if i64::try_from(letter.value_cut.unwrap_or(0)).is_err() {
+    if i64::try_from(dead_letter.value_cut.unwrap_or(0)).is_err() {
         return Err("value_cut: too large".to_owned());
     }
-    let texts = [
-        ("message", &letter.message, LONGEST_ID),
-        ("consumer_group", &letter.consumer_group, LONGEST),
-        ("plugin", &letter.plugin, LONGEST),
-        ("digest", &letter.digest, LONGEST),
-        ("code", &letter.code, LONGEST),
-        ("detail", &letter.detail, LONGEST),
-        ("exception", &letter.exception, LONGEST),
-        ("backtrace", &letter.backtrace, LONGEST),
+    check_texts(dead_letter)
+}
+
+fn check_ids(dead_letter: &DeadLetter) -> Result<(), String> {
+    let ids = [
+        ("id", Some(&dead_letter.id)),
+        ("audit_entry", dead_letter.audit_entry.as_ref()),
+        ("edited_from", dead_letter.edited_from.as_ref()),
     ];
-    match texts.iter().find(|(_, text, longest)| !is_text(text, *longest)) {
-        Some((name, _, longest)) => Err(format!("{name}: at most {longest} bytes, without a NUL")),
+    match ids.iter().find(|(_, id)| id.is_some_and(|id| !is_id(id))) {
+        Some((name, _)) => Err(format!("{name}: 32 lower-case hexadecimal digits")),
         None => Ok(()),
     }
 }
 
-fn is_id(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+fn check_timestamps(dead_letter: &DeadLetter) -> Result<(), String> {
+    let timestamps = [
+        ("state_since_ms", Some(dead_letter.state_since_ms)),
+        ("failed_ms", Some(dead_letter.failed_ms)),
+        ("first_failed_ms", dead_letter.first_failed_ms),
+        ("source_timestamp_ms", dead_letter.source_timestamp_ms),
+    ];
+    let is_valid = |timestamp: i64| (0..MAX_TIMESTAMP_MS).contains(&timestamp);
+    match timestamps.iter().find(|(_, at)| at.is_some_and(|at| !is_valid(at))) {
+        Some((name, _)) => {
+            Err(format!("{name}: milliseconds since the Unix epoch, less than {MAX_TIMESTAMP_MS}"))
+        }
+        None => Ok(()),
+    }
 }
 
-fn is_place(place: &Place) -> bool {
-    is_text(&place.topic, LONGEST) && !place.topic.is_empty() && place.partition >= 0 && place.offset >= 0
+fn check_texts(dead_letter: &DeadLetter) -> Result<(), String> {
+    let texts = [
+        ("message", &dead_letter.message, MAX_MESSAGE_ID_BYTES),
+        ("consumer_group", &dead_letter.consumer_group, MAX_TEXT_BYTES),
+        ("plugin", &dead_letter.plugin, MAX_TEXT_BYTES),
+        ("digest", &dead_letter.digest, MAX_TEXT_BYTES),
+        ("code", &dead_letter.code, MAX_TEXT_BYTES),
+        ("detail", &dead_letter.detail, MAX_TEXT_BYTES),
+        ("exception", &dead_letter.exception, MAX_TEXT_BYTES),
+        ("backtrace", &dead_letter.backtrace, MAX_TEXT_BYTES),
+    ];
+    match texts.iter().find(|(_, text, max)| !is_text(text, *max)) {
+        Some((name, _, max)) => Err(format!("{name}: at most {max} bytes, without NUL characters")),
+        None => Ok(()),
+    }
 }
 
-fn is_text(text: &str, longest: usize) -> bool {
-    text.len() <= longest && !text.contains('\0')
+fn is_location(location: &Location) -> bool {
+    let Location { topic, partition, offset } = location;
+    is_text(topic, MAX_TEXT_BYTES) && !topic.is_empty() && *partition >= 0 && *offset >= 0
+}
+
+fn is_text(text: &str, max_bytes: usize) -> bool {
+    text.len() <= max_bytes && !text.contains('\0')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::letter::Record;
+    use crate::record::{Record, dead_letter};
 
     fn line() -> serde_json::Value {
-        let place = Place { topic: "t.dlt".to_owned(), partition: 0, offset: 1 };
         let record = Record {
-            place,
+            location: Location { topic: "t.dlt".to_owned(), partition: 0, offset: 1 },
             timestamp_ms: 5,
             key: Some(vec![255]),
             value: Some(b"\0".to_vec()),
             headers: vec![(b"a".to_vec(), None)],
         };
-        serde_json::to_value(Letter::read(record, 7)).expect("JSON")
+        serde_json::to_value(dead_letter(record, 7)).expect("JSON")
     }
 
     #[test]
-    fn what_was_exported_is_taken_as_it_was() {
-        let read = letter(line().to_string().as_bytes(), 7).expect("a letter");
+    fn an_export_is_read_back_unchanged() {
+        let read = parse(line().to_string().as_bytes(), 7).expect("a dead letter");
         assert_eq!(serde_json::to_value(&read).expect("JSON"), line());
         let mut other = line();
-        other["failure_group"] = "'; DROP TABLE letters; --".into();
-        assert_eq!(letter(other.to_string().as_bytes(), 7).expect("a letter"), read);
+        other["failure"] = "'; DROP TABLE letters; --".into();
+        assert_eq!(parse(other.to_string().as_bytes(), 7).expect("a dead letter"), read);
     }
 
     #[test]
-    fn what_is_no_letter_is_refused() {
-        let long = "x".repeat(LONGEST_ID + 1);
+    fn invalid_fields_are_refused() {
+        let long = "x".repeat(MAX_MESSAGE_ID_BYTES + 1);
         for (name, value) in [
             ("id", serde_json::json!("../etc")),
             ("id", serde_json::json!("A".repeat(32))),
-            ("action", serde_json::json!("1")),
+            ("audit_entry", serde_json::json!("1")),
             ("edited_from", serde_json::json!("")),
             ("state", serde_json::json!("lost")),
             ("failed_ms", serde_json::json!(-1)),
@@ -224,7 +228,7 @@ mod tests {
             ("attempts", serde_json::json!(-1)),
             ("value_cut", serde_json::json!(u64::MAX)),
             ("source", serde_json::json!({"topic": "", "partition": 0, "offset": 0})),
-            ("place", serde_json::json!({"topic": "t", "partition": -1, "offset": 0})),
+            ("location", serde_json::json!({"topic": "t", "partition": -1, "offset": 0})),
             ("message", serde_json::json!(long)),
             ("detail", serde_json::json!("a\0b")),
             ("value", serde_json::json!({"hex": "0"})),
@@ -232,15 +236,15 @@ mod tests {
         ] {
             let mut line = line();
             line[name] = value;
-            let why = letter(line.to_string().as_bytes(), 7).expect_err(name);
-            assert!(why.contains(name) || why.contains("no letter"), "{name}: {why}");
+            let reason = parse(line.to_string().as_bytes(), 7).expect_err(name);
+            assert!(reason.contains(name) || reason.contains("not a dead letter"), "{name}: {reason}");
         }
     }
 
     #[test]
-    fn the_line_is_named() {
+    fn an_error_names_its_line() {
         let text = format!("{}\r\n\n{}\n{{}}\n", line(), line());
-        let wrong = letters(text.as_bytes(), 7).find_map(Result::err).expect("the last one is none");
-        assert!(wrong.to_string().starts_with("line 4: no letter: "), "{wrong}");
+        let error = parse_lines(text.as_bytes(), 7).find_map(Result::err).expect("an error");
+        assert!(error.to_string().starts_with("line 4: not a dead letter: "), "{error}");
     }
 }

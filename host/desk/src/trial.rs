@@ -1,185 +1,178 @@
-//! Trials: stored letters are given to a build of a plugin, in the sandbox, and nothing is sent.
+//! Trials: a new build of a plugin is tried on stored dead letters, in the sandbox.
 //!
-//! What the build would do is captured, not done ([`DryRun`]). A trial changes nothing: letters stay as they
-//! are. One runs at a time, and the last few are kept in memory alone.
+//! Effects are captured, not sent ([`DryRun`](consumer::dry_run::DryRun)), and dead letters do not change. One trial
+//! runs at a time. The last few trials are kept, in memory only.
 
-mod result;
-mod run;
+mod progress;
+mod runner;
 
 use std::sync::Arc;
 
 use base::clock;
 use base::error::UserError;
 use bytes::Bytes;
+use desk_api::{DeadLetterState, Filter, Trial, TrialResult, is_id_prefix};
 use parking_lot::Mutex;
 use settings::PluginSettings;
 
-use self::result::Progress;
-pub use self::result::{Sent, Still, Trial, TrialState, Tried};
-use self::run::Shared;
-use crate::actions::{By, To, write_as};
-use crate::filter::{self, Filter, Where};
-use crate::{Desk, State, new_id, random_id};
+use self::progress::Progress;
+use self::runner::{Build, Runner};
+use crate::audit::{Actor, Subject, write};
+use crate::{Desk, random_id};
 
-/// The largest build, in bytes.
-pub const LARGEST: usize = 64 << 20;
-/// The most letters of a trial; the oldest are taken.
-pub const MOST: usize = 100_000;
-/// How many trials are kept.
-const KEPT: usize = 5;
+/// Maximum number of dead letters per trial; the oldest are tried.
+const MAX_DEAD_LETTERS: usize = 100_000;
+/// Maximum number of trials kept.
+const MAX_TRIALS: usize = 5;
 
-/// The trials of this host. Clones are the same ones.
+/// The trials of this host. Clones share their state.
 #[derive(Clone)]
 pub struct Trials(Arc<Inner>);
 
 struct Inner {
     desk: Desk,
-    /// What the plugins of this host were given, by their names.
+    /// The settings of this host's plugins, by name.
     settings: Vec<(Arc<str>, PluginSettings)>,
-    /// The newest comes last.
-    all: Mutex<Vec<Arc<Shared>>>,
+    /// Oldest first.
+    all: Mutex<Vec<Arc<Runner>>>,
 }
 
-/// Why a trial did not begin.
+/// Why a trial did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
-    /// The build is no plugin that runs here.
+    /// The build is not a plugin that runs on this host.
     #[error("{0}")]
     Refused(UserError),
-    /// Another one runs.
-    #[error("another trial runs: {0}")]
+    /// Another trial is running; its id.
+    #[error("another trial is running: {0}")]
     Busy(String),
-    /// There are no such letters.
-    #[error("none of these letters is there")]
-    None,
-    /// The store does not answer.
-    #[error("the store does not answer: {0}")]
+    /// No dead letter matches.
+    #[error("no dead letters match")]
+    Empty,
+    /// The store is unavailable.
+    #[error("the store is unavailable: {0}")]
     Store(#[from] sqlx::Error),
 }
 
 impl Trials {
-    /// None yet. `settings` are those of the plugins that run here, by name.
+    /// No trials yet. `settings` are those of this host's plugins, by name.
     pub fn new(desk: Desk, settings: Vec<(Arc<str>, PluginSettings)>) -> Self {
         Self(Arc::new(Inner { desk, settings, all: Mutex::default() }))
     }
 
-    /// Begins a trial: loads the build, as it would run here, and freezes which letters it is given. Those
-    /// are the open ones, unless the filter says otherwise.
+    /// Starts a trial: loads the build as this host would run it, and freezes the ids of its dead letters. Unless
+    /// the filter has a state or ids, those are the open ones.
     ///
     /// # Errors
-    /// The build does not run here, another trial runs, or there are no such letters.
-    pub async fn start(&self, build: Bytes, filter: &Filter, by: By<'_>) -> Result<Trial, TrialError> {
-        // Whoever asked may be gone before it has begun.
-        let mut reserved = Reserved { trials: self, trial: self.reserve(filter, by.who)?, begun: false };
-        let asked = match filter.state {
-            None if filter.ids.is_empty() => Filter { state: Some(State::Open), ..filter.clone() },
+    /// The build does not run on this host, another trial is running, or no dead letter matches.
+    pub async fn start(&self, build: Bytes, filter: &Filter, actor: Actor<'_>) -> Result<Trial, TrialError> {
+        // The request may be dropped before the trial has started.
+        let mut reservation =
+            Reservation { trials: self, trial: self.reserve(filter, actor.name)?, has_started: false };
+        let selection = match filter.state {
+            None if filter.ids.is_empty() => Filter { state: Some(DeadLetterState::Open), ..filter.clone() },
             _ => filter.clone(),
         };
-        let letters = self.0.desk.ids(&asked, MOST).await?;
-        if letters.is_empty() {
-            return Err(TrialError::None);
+        let ids = self.0.desk.ids(&selection, MAX_DEAD_LETTERS).await?;
+        if ids.is_empty() {
+            return Err(TrialError::Empty);
         }
-        let settings = self.0.settings.clone();
-        let build = run::Build::load(build, &settings).await.map_err(TrialError::Refused)?;
-        self.0.desk.record_trial(filter, letters.len() as u64, by).await?;
-        let trial = Arc::clone(&reserved.trial);
-        trial.begin(&build, letters);
+        let build = Build::load(build, &self.0.settings).await.map_err(TrialError::Refused)?;
+        self.0.desk.audit_trial(filter, ids.len() as u64, actor).await?;
+        let trial = Arc::clone(&reservation.trial);
+        trial.begin(&build, ids);
         Arc::clone(&trial).spawn(build, self.0.desk.clone());
-        reserved.begun = true;
+        reservation.has_started = true;
         Ok(trial.snapshot())
     }
 
-    /// The place of the one that runs.
-    fn reserve(&self, filter: &Filter, who: &str) -> Result<Arc<Shared>, TrialError> {
+    /// Registers a new trial, if no other one is running.
+    fn reserve(&self, filter: &Filter, actor: &str) -> Result<Arc<Runner>, TrialError> {
         let mut all = self.0.all.lock();
         if let Some(running) = all.iter().find(|other| other.is_running()) {
             return Err(TrialError::Busy(running.snapshot().id));
         }
         let trial = Trial {
             id: random_id(),
-            who: who.to_owned(),
+            actor: actor.to_owned(),
             filter: filter.clone(),
             started_ms: clock::now_ms(),
             ..Trial::default()
         };
-        let trial = Arc::new(Shared::new(Progress::new(trial)));
+        let trial = Arc::new(Runner::new(Progress::new(trial)));
         all.push(Arc::clone(&trial));
-        let excess = all.len().saturating_sub(KEPT);
+        let excess = all.len().saturating_sub(MAX_TRIALS);
         all.drain(..excess);
         Ok(trial)
     }
 
-    /// Newest first.
+    /// All trials, newest first.
     pub fn list(&self) -> Vec<Trial> {
         self.0.all.lock().iter().rev().map(|trial| trial.snapshot()).collect()
     }
 
-    /// The one with this id, or the only one whose id begins so.
+    /// The trial with this id or unique prefix of an id.
     pub fn get(&self, id: &str) -> Option<Trial> {
         self.find(id).map(|trial| trial.snapshot())
     }
 
-    /// Gives no more letters to the build; what it has of one is cut off.
+    /// Cancels a trial; its running calls are aborted. None if the trial does not exist.
     pub fn cancel(&self, id: &str) -> Option<Trial> {
         let trial = self.find(id)?;
         trial.cancel();
         Some(trial.snapshot())
     }
 
-    /// Ends what runs: the host stops.
+    /// Cancels every trial: the host is shutting down.
     pub fn stop(&self) {
         self.0.all.lock().iter().for_each(|trial| trial.cancel());
     }
 
-    /// What became of its letters, those that pass or those that do not, `limit` of them from the one with
-    /// the number `from` on. None where there is no such trial.
-    pub fn tried(&self, id: &str, passes: Option<bool>, from: usize, limit: usize) -> Option<Vec<Tried>> {
-        self.find(id).map(|trial| trial.tried(passes, from, limit))
+    /// Results of a trial, oldest dead letters first: those that passed, those that did not, or both. Skips `from`
+    /// of them and returns at most `limit`. None if the trial does not exist.
+    pub fn results(
+        &self,
+        id: &str,
+        passed: Option<bool>,
+        from: usize,
+        limit: usize,
+    ) -> Option<Vec<TrialResult>> {
+        self.find(id).map(|trial| trial.results(passed, from, limit))
     }
 
-    /// The ids of the letters that pass. None where there is no such trial.
-    pub fn passing(&self, id: &str) -> Option<Vec<String>> {
-        self.find(id).map(|trial| trial.passing())
+    /// The ids of the dead letters that passed. None if the trial does not exist.
+    pub fn passed(&self, id: &str) -> Option<Vec<String>> {
+        self.find(id).map(|trial| trial.passed())
     }
 
-    fn find(&self, id: &str) -> Option<Arc<Shared>> {
+    fn find(&self, id: &str) -> Option<Arc<Runner>> {
         let all = self.0.all.lock();
-        let mut found = all.iter().filter(|trial| filter::is_id(id) && trial.snapshot().id.starts_with(id));
+        let mut found = all.iter().filter(|trial| is_id_prefix(id) && trial.snapshot().id.starts_with(id));
         let first = found.next()?;
         found.next().is_none().then(|| Arc::clone(first))
     }
 }
 
-/// The place of a trial that is about to begin.
-struct Reserved<'t> {
+/// Removes a trial that does not start.
+struct Reservation<'t> {
     trials: &'t Trials,
-    trial: Arc<Shared>,
-    begun: bool,
+    trial: Arc<Runner>,
+    has_started: bool,
 }
 
-impl Drop for Reserved<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        if !self.begun {
+        if !self.has_started {
             self.trials.0.all.lock().retain(|other| !Arc::ptr_eq(other, &self.trial));
         }
     }
 }
 
 impl Desk {
-    /// The ids of these letters, oldest first, at most so many.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn ids(&self, filter: &Filter, most: usize) -> sqlx::Result<Vec<String>> {
-        let with = Where::of(filter);
-        let sql = format!("SELECT id FROM letters {} ORDER BY failed, id LIMIT {most}", with.sql());
-        filter::scalar(sql, &with).fetch_all(&self.pool).await
-    }
-
-    async fn record_trial(&self, filter: &Filter, letters: u64, by: By<'_>) -> sqlx::Result<()> {
+    async fn audit_trial(&self, filter: &Filter, dead_letters: u64, actor: Actor<'_>) -> sqlx::Result<()> {
         let mut transaction = self.begin().await?;
-        let to = To { filter: Some(filter), letters, ..To::default() };
-        write_as(&mut transaction, &new_id(), "try", by, to).await?;
+        let subject = Subject { filter: Some(filter), dead_letters, ..Subject::default() };
+        write(&mut transaction, "try", actor, subject).await?;
         transaction.commit().await
     }
 }

@@ -259,7 +259,7 @@ mod tests {
         let short = LimitSettings { call_time: Some(Duration::from_secs(1)), ..LimitSettings::default() };
         assert_eq!(Limits::new(&short).expect("possible").guest_time, Duration::from_secs(1));
         let mut large = LimitSettings::default();
-        large.sizes.insert(&mail::MAX_EMAIL, ByteSize::gib(1));
+        large.sizes.insert(mail::MAX_EMAIL, ByteSize::gib(1));
         for (wrong, named) in [
             (LimitSettings { memory: Some(ByteSize::kib(1)), ..LimitSettings::default() }, "memory"),
             (LimitSettings { memory: Some(ByteSize::gib(2)), ..LimitSettings::default() }, "memory"),
@@ -277,8 +277,8 @@ mod tests {
             assert!(Limits::new(&wrong).expect_err(named).contains(named));
         }
         let mut sizes = LimitSettings::default();
-        sizes.sizes.insert(&mail::MAX_EMAIL, ByteSize::mib(20));
+        sizes.sizes.insert(mail::MAX_EMAIL, ByteSize::mib(20));
         let limits = Limits::new(&sizes).expect("possible");
-        assert_eq!((limits.size(&mail::MAX_EMAIL), limits.hand_over()), (20 << 20, 21 << 20));
+        assert_eq!((limits.size(mail::MAX_EMAIL), limits.hand_over()), (20 << 20, 21 << 20));
     }
 }

@@ -1,99 +1,91 @@
-//! The desk's HTTP API. `/api/v1/openapi.json` describes it; the command line and the console stand on the
-//! same functions.
+//! The HTTP API for dead letters, described by `/api/v1/openapi.json`. The console uses the same functions.
 
-mod actions;
 mod alerts;
+mod audit_log;
+mod dead_letters;
 mod document;
 mod export;
-mod groups;
+mod failures;
 mod import;
-mod jobs;
-mod letters;
 mod overview;
 mod query;
+mod replays;
 mod request;
 mod trials;
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-pub use desk::transfer::Imported;
+use desk_api::BASE_PATH;
 use problem::Problem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use self::alerts::Tested;
-pub use self::jobs::Started;
-pub use self::letters::{Count, Turned};
-pub use self::overview::{Overview, PluginOverview, look};
-pub use self::query::{MOST, Query, pairs};
-pub use self::request::HOST_USER;
-pub use self::trials::WASM;
-pub use self::trials::refused;
+pub(crate) use self::overview::overview;
+pub(crate) use self::query::Query;
+pub(crate) use self::trials::refused as trial_refused;
 use crate::Status;
-use crate::guard::{Access, guard};
+use crate::guard::{AccessPolicy, guard};
 
-/// Where the API lies.
-pub const BASE: &str = "/api/v1";
-
-/// The API for those whom `access` lets in; 503 until `status` has a desk.
-pub fn router(status: Status, access: Access) -> Router {
-    let (router, document) = described().split_for_parts();
+/// The API. Answers 503 until `status` has a desk.
+pub fn router(status: Status, policy: AccessPolicy) -> Router {
+    let (router, document) = routes().split_for_parts();
     let router = router
         .merge(document::router(document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(access, guard))
+        .layer(from_fn_with_state(policy, guard))
         .with_state(status);
-    Router::new().nest(BASE, router)
+    Router::new().nest(BASE_PATH, router)
 }
 
-fn described() -> OpenApiRouter<Status> {
+fn routes() -> OpenApiRouter<Status> {
     document::begin()
-        .routes(routes!(letters::list))
-        .routes(routes!(letters::count))
-        .routes(routes!(letters::discard))
-        .routes(routes!(letters::restore))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::count))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(dead_letters::restore))
         .routes(routes!(export::export))
         .routes(routes!(import::import))
-        .routes(routes!(letters::show))
-        .routes(routes!(letters::actions))
-        .routes(routes!(letters::edit))
-        .routes(routes!(groups::list))
-        .routes(routes!(groups::show, groups::mark))
-        .routes(routes!(jobs::list, jobs::start))
-        .routes(routes!(jobs::preview))
-        .routes(routes!(jobs::show))
-        .routes(routes!(jobs::pause))
-        .routes(routes!(jobs::resume))
-        .routes(routes!(jobs::cancel))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::audit_log))
+        .routes(routes!(dead_letters::edit))
+        .routes(routes!(failures::list))
+        .routes(routes!(failures::show, failures::update))
+        .routes(routes!(replays::list, replays::start))
+        .routes(routes!(replays::preview))
+        .routes(routes!(replays::show))
+        .routes(routes!(replays::pause))
+        .routes(routes!(replays::resume))
+        .routes(routes!(replays::cancel))
         .routes(routes!(trials::list, trials::start))
         .routes(routes!(trials::show))
-        .routes(routes!(trials::letters))
+        .routes(routes!(trials::results))
         .routes(routes!(trials::cancel))
         .routes(routes!(alerts::test))
-        .routes(routes!(actions::list))
+        .routes(routes!(audit_log::list))
         .routes(routes!(overview::show))
 }
 
-/// The store does not answer: 503, and the reason for the log alone.
-pub(crate) fn away(error: sqlx::Error) -> Problem {
-    tracing::warn!("the desk's store does not answer: {error}");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the desk's store does not answer; the host's log says why")
+/// 503: the store is unavailable. The cause is logged, not sent.
+pub(crate) fn store_unavailable(error: sqlx::Error) -> Problem {
+    tracing::warn!("the desk's store is unavailable: {error}");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the desk's store is unavailable; see the host's log")
 }
 
-/// 404 for an id that is none, or that several begin with.
-fn unknown(what: &str, id: &str) -> Problem {
-    let detail = format!("no {what} has the id {id:?}, or several begin so");
+/// 404: an id is unknown or ambiguous.
+fn unknown_id(what: &str, id: &str) -> Problem {
+    let detail = format!("no {what} has the id {id:?}, or several ids begin with it");
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    let detail = format!("{} is not here: {BASE}/openapi.json lists what is", uri.path());
+    let detail = format!("{} does not exist; {BASE_PATH}/openapi.json lists all paths", uri.path());
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not take {method}: {BASE}/openapi.json says what it takes", uri.path());
+    let detail =
+        format!("{} does not support {method}; {BASE_PATH}/openapi.json lists all methods", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

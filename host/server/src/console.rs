@@ -1,87 +1,87 @@
-//! The console: the desk for people, at `/`. Pages are drawn here, on the functions that the API stands on;
-//! a small script keeps them up to date, and nothing needs it.
+//! The console: HTML pages at `/`. They are rendered on the server, with the functions of the API; an optional script
+//! keeps them up to date.
 
-mod actions;
 mod assets;
-mod door;
+mod audit_log;
+mod dead_letters;
+mod discard;
+mod edit;
+mod failures;
 mod form;
-mod groups;
-mod jobs;
-mod letters;
+mod format;
+mod i18n;
 mod live;
+mod login;
 mod overview;
 mod page;
-mod replay;
+mod replays;
 mod session;
-mod shown;
+mod start_replay;
 mod trials;
-mod turn;
-mod words;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use desk::trial::LARGEST;
+use desk_api::MAX_BUILD_BYTES;
 
 use self::live::Live;
 use self::session::Sessions;
 use crate::Status;
-use crate::guard::Access;
+use crate::guard::AccessPolicy;
 
-/// The largest form but a build's, in bytes: an edited value is part of one.
-const FORM: usize = 4 << 20;
+/// Maximum size of a form other than a build's, in bytes. It must have room for an edited value.
+const MAX_FORM_BYTES: usize = 4 << 20;
+/// Room for the other fields of a build's form, in bytes.
+const FORM_OVERHEAD_BYTES: usize = 1 << 20;
+/// Entries per page of a list.
+const PAGE_SIZE: usize = 50;
 
-/// What the console stands on.
+/// The console's state.
 #[derive(Clone)]
-struct Console(Arc<Parts>);
+struct Console(Arc<Inner>);
 
-struct Parts {
+struct Inner {
     status: Status,
-    access: Access,
+    policy: AccessPolicy,
     sessions: Sessions,
     live: Live,
-    attempts: door::Attempts,
+    login_limiter: login::Limiter,
 }
 
-impl FromRef<Console> for Status {
-    fn from_ref(console: &Console) -> Self {
-        console.0.status.clone()
-    }
-}
-
-/// The console for those whom `access` lets in.
-pub fn router(status: Status, access: Access) -> Router {
-    let sessions = Sessions::new(&access);
-    let attempts = door::attempts();
-    let console = Console(Arc::new(Parts { status, access, sessions, live: Live::default(), attempts }));
-    let upload = DefaultBodyLimit::max(LARGEST + (1 << 20));
+/// The console.
+pub fn router(status: Status, policy: AccessPolicy) -> Router {
+    let sessions = Sessions::new(&policy);
+    let login_limiter = login::limiter();
+    let inner = Inner { status, policy, sessions, live: Live::default(), login_limiter };
+    let console = Console(Arc::new(inner));
+    let build_limit = DefaultBodyLimit::max(MAX_BUILD_BYTES + FORM_OVERHEAD_BYTES);
     Router::new()
         .route("/", get(overview::show))
         .route("/events", get(live::events))
-        .route("/groups", get(groups::list))
-        .route("/groups/{id}", get(groups::show).post(groups::mark))
-        .route("/letters", get(letters::list))
-        .route("/letters/{id}", get(letters::show))
-        .route("/letters/{id}/value", get(letters::value))
-        .route("/letters/{id}/edit", get(letters::form).post(letters::edit))
-        .route("/discard", get(turn::discarding).post(turn::discard))
-        .route("/restore", get(turn::restoring).post(turn::restore))
-        .route("/replay", get(replay::form).post(replay::start))
-        .route("/jobs", get(jobs::list))
-        .route("/jobs/{id}", get(jobs::show).post(jobs::turn))
-        .route("/try", get(trials::form).post(trials::start).layer(upload))
+        .route("/failures", get(failures::list))
+        .route("/failures/{id}", get(failures::show).post(failures::update))
+        .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/{id}", get(dead_letters::show))
+        .route("/dead-letters/{id}/value", get(dead_letters::value))
+        .route("/dead-letters/{id}/edit", get(edit::form).post(edit::submit))
+        .route("/discard", get(discard::discard_form).post(discard::discard))
+        .route("/restore", get(discard::restore_form).post(discard::restore))
+        .route("/replay", get(start_replay::form).post(start_replay::start))
+        .route("/replays", get(replays::list))
+        .route("/replays/{id}", get(replays::show).post(replays::change))
+        .route("/try", get(trials::form).post(trials::start).layer(build_limit))
         .route("/trials", get(trials::list))
         .route("/trials/{id}", get(trials::show).post(trials::cancel))
-        .route("/actions", get(actions::list))
-        .route("/login", get(door::form).post(door::enter))
-        .route("/logout", post(door::leave))
+        .route("/audit-log", get(audit_log::list))
+        .route("/login", get(login::form).post(login::log_in))
+        .route("/logout", post(login::log_out))
         .fallback(page::not_found)
         .method_not_allowed_fallback(page::not_found)
-        .layer(DefaultBodyLimit::max(FORM))
-        .layer(from_fn_with_state(console.clone(), door::guard))
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+        .layer(from_fn_with_state(console.clone(), login::guard))
         .merge(assets::router())
         .with_state(console)
 }

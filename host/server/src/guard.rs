@@ -1,4 +1,4 @@
-//! Who may ask: a token, where one is set; and nobody's browser on behalf of another site.
+//! Access control: a token, if one is configured, and protection against cross-site requests.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use settings::{DeskSettings, RunArgs};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// What whoever asks must show.
+/// Who has access to the API and the console.
 #[derive(Debug, Clone)]
-pub struct Access {
-    /// A digest of the token; None where nothing is asked for, which is only on loopback addresses.
+pub struct AccessPolicy {
+    /// Digest of the token. None if no token is required, which is possible on loopback addresses only.
     token: Option<Arc<[u8; 32]>>,
 }
 
-impl Access {
-    /// With this token, or to everybody on this machine.
+impl AccessPolicy {
+    /// Requires this token; without one, grants access to everyone on this machine.
     pub fn new(token: Option<&str>) -> Self {
         Self { token: token.map(|token| Arc::new(digest(token.as_bytes()))) }
     }
 
-    /// Whether a token is asked for.
+    /// Whether a token is required.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// A key for this purpose: made of the token, else a random one.
+    /// A key for this purpose: derived from the token, or random without one.
     pub fn key(&self, purpose: &str) -> [u8; 32] {
         let mut hash = Sha256::new_with_prefix(purpose);
         match &self.token {
@@ -42,27 +42,29 @@ impl Access {
         hash.finalize().into()
     }
 
-    /// Whether this is the token. How long that takes tells nothing about it.
-    pub fn is_token(&self, shown: &[u8]) -> bool {
-        self.token.as_ref().is_some_and(|token| token.ct_eq(&digest(shown)).into())
+    /// Compares with the token, in constant time.
+    pub fn is_token(&self, candidate: &[u8]) -> bool {
+        self.token.as_ref().is_some_and(|token| token.ct_eq(&digest(candidate)).into())
     }
 
+    /// Checks a request to the API.
+    ///
     /// # Errors
-    /// 421 where a page could have made the name of its site point here, 403 where another site's page asks
-    /// for a change, 401 without the token.
+    /// 421 for a host name that may be the target of DNS rebinding, 403 for a cross-site change, 401 without the
+    /// token.
     pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
         self.check_origin(method, headers)?;
-        if self.token.is_some() && !bearer(headers).is_some_and(|shown| self.is_token(shown)) {
-            let what = "this needs the desk's token: Authorization: Bearer TOKEN";
+        if self.token.is_some() && !bearer(headers).is_some_and(|token| self.is_token(token)) {
+            let detail = "the desk's token is required: Authorization: Bearer TOKEN";
             let challenge = HeaderValue::from_static("Bearer realm=\"host\"");
             return Err(
-                Problem::new(StatusCode::UNAUTHORIZED, what).header(header::WWW_AUTHENTICATE, challenge)
+                Problem::new(StatusCode::UNAUTHORIZED, detail).header(header::WWW_AUTHENTICATE, challenge)
             );
         }
         Ok(())
     }
 
-    /// Whether no other site's page is behind this.
+    /// Checks that a request does not originate from another site.
     ///
     /// # Errors
     /// 421 or 403, as in [`check`](Self::check).
@@ -70,22 +72,19 @@ impl Access {
         if self.token.is_none() && !is_for_this_machine(headers) {
             return Err(Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
-                "without a token the desk answers to localhost and loopback addresses alone; set desk.token to reach it by another name",
+                "without a token only localhost and loopback addresses are served; set desk.token to use another host name",
             ));
         }
         if !method.is_safe() && !is_from_here(headers) {
-            return Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "a page of another site must not change anything here",
-            ));
+            return Err(Problem::new(StatusCode::FORBIDDEN, "cross-site requests cannot change anything"));
         }
         Ok(())
     }
 }
 
-/// Lets through what may ask, and keeps every answer out of caches.
-pub async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    let mut response = match access.check(request.method(), request.headers()) {
+/// Middleware of the API: checks access, and disables caching.
+pub async fn guard(State(policy): State<AccessPolicy>, request: Request, next: Next) -> Response {
+    let mut response = match policy.check(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
@@ -104,14 +103,14 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-/// A page can make the name of its own site point to this machine; its browser still sends that name.
+/// With DNS rebinding, a site's name resolves to this machine, but the browser still sends that name.
 fn is_for_this_machine(headers: &HeaderMap) -> bool {
     let Some(host) = host(headers) else { return false };
     let name = host.host().trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Browsers say where a request comes from; what says nothing is none.
+/// Whether the request has the same origin. Browsers send one of these headers; other clients send none.
 fn is_from_here(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return matches!(site.as_bytes(), b"same-origin" | b"none");
@@ -127,11 +126,11 @@ fn host(headers: &HeaderMap) -> Option<Authority> {
     headers.get(header::HOST)?.to_str().ok()?.parse().ok()
 }
 
-/// Who may ask the desk that listens at this address; None without a desk.
+/// The access policy for this listen address; None without a desk.
 ///
 /// # Errors
-/// The token is none, or the address needs one.
-pub fn access(args: &RunArgs, listen: SocketAddr) -> Result<Option<Access>, UserError> {
+/// The token is invalid, or the address requires one.
+pub fn access(args: &RunArgs, listen: SocketAddr) -> Result<Option<AccessPolicy>, UserError> {
     if !args.desk || args.store.is_none() {
         return Ok(None);
     }
@@ -139,24 +138,24 @@ pub fn access(args: &RunArgs, listen: SocketAddr) -> Result<Option<Access>, User
         Some(found) => found.file.desk.token(listen)?,
         None => DeskSettings::default().token(listen)?,
     };
-    Ok(Some(Access::new(token.as_deref())))
+    Ok(Some(AccessPolicy::new(token.as_deref())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn status(access: &Access, method: Method, headers: &[(&'static str, &str)]) -> Option<StatusCode> {
+    fn status(policy: &AccessPolicy, method: Method, headers: &[(&'static str, &str)]) -> Option<StatusCode> {
         let headers = headers.iter().map(|(name, value)| {
             (name.parse().expect("a name"), HeaderValue::from_str(value).expect("a value"))
         });
-        let answer = access.check(&method, &headers.collect()).err();
+        let answer = policy.check(&method, &headers.collect()).err();
         answer.map(|problem| problem.into_response().status())
     }
 
     #[test]
-    fn without_a_token_only_names_of_this_machine_are_answered() {
-        let open = Access::new(None);
+    fn without_a_token_only_names_of_this_machine_are_served() {
+        let open = AccessPolicy::new(None);
         for host in ["localhost", "LOCALHOST:8081", "127.0.0.1:8081", "127.9.9.9", "[::1]:8081"] {
             assert_eq!(status(&open, Method::GET, &[("host", host)]), None, "{host}");
         }
@@ -170,24 +169,24 @@ mod tests {
     }
 
     #[test]
-    fn the_token_and_nothing_else_opens() {
-        let closed = Access::new(Some("0123456789abcdef"));
-        let shown =
+    fn only_the_token_grants_access() {
+        let closed = AccessPolicy::new(Some("0123456789abcdef"));
+        let sent =
             |value: &str| status(&closed, Method::GET, &[("host", "a.example"), ("authorization", value)]);
-        assert_eq!(shown("Bearer 0123456789abcdef"), None);
-        assert_eq!(shown("bearer  0123456789abcdef"), None);
+        assert_eq!(sent("Bearer 0123456789abcdef"), None);
+        assert_eq!(sent("bearer  0123456789abcdef"), None);
         for wrong in
             ["", "Bearer", "Bearer ", "Bearer 0123456789abcdeg", "Basic 0123456789abcdef", "0123456789abcdef"]
         {
-            assert_eq!(shown(wrong), Some(StatusCode::UNAUTHORIZED), "{wrong}");
+            assert_eq!(sent(wrong), Some(StatusCode::UNAUTHORIZED), "{wrong}");
         }
         assert_eq!(status(&closed, Method::GET, &[]), Some(StatusCode::UNAUTHORIZED));
-        assert!(!Access::new(None).is_token(b""));
+        assert!(!AccessPolicy::new(None).is_token(b""));
     }
 
     #[test]
-    fn another_sites_page_changes_nothing() {
-        let open = Access::new(None);
+    fn cross_site_requests_change_nothing() {
+        let open = AccessPolicy::new(None);
         let post =
             |more: (&'static str, &str)| status(&open, Method::POST, &[("host", "localhost:8081"), more]);
         for good in
@@ -205,6 +204,6 @@ mod tests {
             assert_eq!(post(bad), Some(StatusCode::FORBIDDEN), "{bad:?}");
         }
         let get = [("host", "localhost:8081"), ("sec-fetch-site", "cross-site")];
-        assert_eq!(status(&open, Method::GET, &get), None, "browsers keep the answer to themselves");
+        assert_eq!(status(&open, Method::GET, &get), None, "browsers do not expose the answer");
     }
 }

@@ -1,4 +1,4 @@
-//! Health checks over HTTP, the desk's API and its console.
+//! The host's HTTP server: health checks, metrics, the API and the console.
 
 pub mod api;
 pub mod console;
@@ -22,67 +22,67 @@ use kafka::health::Health;
 use problem::server::Bounds;
 use tokio::net::TcpListener;
 
-/// What is known of the host once it has started.
+/// The host's state, as known to the HTTP server. Empty until the host has started. Clones share it.
 #[derive(Clone, Default)]
-pub struct Status(Arc<Known>);
+pub struct Status(Arc<Inner>);
 
 #[derive(Default)]
-struct Known {
-    /// The members whose health is asked for.
+struct Inner {
+    /// The consumer group members that are checked.
     members: OnceLock<Vec<Arc<Health>>>,
-    office: OnceLock<Office>,
+    desk: OnceLock<DeskState>,
 }
 
 impl Status {
-    /// From now on these members count; only the first call has an effect.
-    pub fn started(&self, members: Vec<Arc<Health>>) {
+    /// Sets the members that are checked. Only the first call has an effect.
+    pub fn set_members(&self, members: Vec<Arc<Health>>) {
         let _ = self.0.members.set(members);
     }
 
-    /// From now on the desk is answered for; only the first call has an effect.
-    pub fn opened(&self, office: Office) {
-        let _ = self.0.office.set(office);
+    /// Sets the desk that the API and the console serve. Only the first call has an effect.
+    pub fn set_desk(&self, desk: DeskState) {
+        let _ = self.0.desk.set(desk);
     }
 
-    /// The desk and what it needs, once the host has started.
-    pub fn office(&self) -> Option<&Office> {
-        self.0.office.get()
+    /// The desk; None until the host has started.
+    pub fn desk(&self) -> Option<&DeskState> {
+        self.0.desk.get()
     }
 }
 
-/// The desk and what it needs to know of the host around it.
+/// The desk, and the parts of the host that its API and console use.
 #[derive(Clone)]
-pub struct Office {
-    /// The letters.
+pub struct DeskState {
+    /// The dead letters.
     pub desk: Desk,
-    /// What this host runs.
-    pub plugins: Arc<[Served]>,
-    /// Sends letters back.
+    /// The host's plugins.
+    pub plugins: Arc<[PluginInfo]>,
+    /// Previews replays and wakes their worker.
     pub replayer: Replayer,
-    /// Tells people; None where nobody is to be told.
+    /// Alerts; None if none are configured.
     pub alerts: Option<Alerts>,
-    /// Tries builds on letters.
+    /// Trials of new builds.
     pub trials: Trials,
 }
 
-/// A plugin that this host runs.
+/// A plugin of this host.
 #[derive(Debug, Clone)]
-pub struct Served {
-    /// The name it is counted under.
+pub struct PluginInfo {
+    /// The plugin's name in metrics.
     pub name: Arc<str>,
     /// name@version
     pub label: String,
-    /// The topic it handles.
+    /// The plugin's topic.
     pub topic: String,
-    /// Its consumer group.
+    /// The plugin's consumer group.
     pub group: String,
-    /// The group that reads its retry topics.
+    /// The consumer group of its retry topics.
     pub retry_group: String,
-    /// Its retry topics, the shortest delay first.
+    /// The retry topics, shortest delay first.
     pub retry_topics: Vec<String>,
 }
 
-/// Answers `/livez` (its threads do their rounds), `/readyz` (every group has been joined) and
+/// Serves `/livez` (the consumer threads are running), `/readyz` (every consumer group has been joined) and
 /// `/metrics` (Prometheus).
 pub fn router(status: Status) -> Router {
     Router::new()
@@ -107,18 +107,18 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     problem::server::serve(listener, router, bounds, stop).await;
 }
 
-async fn livez(State(Status(known)): State<Status>) -> (StatusCode, &'static str) {
-    if known.members.get().is_none_or(|members| members.iter().all(|member| member.is_alive())) {
+async fn livez(State(Status(status)): State<Status>) -> (StatusCode, &'static str) {
+    if status.members.get().is_none_or(|members| members.iter().all(|member| member.is_alive())) {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "a consumer group's member cannot go on; see the log\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "a consumer group member has failed; see the log\n")
     }
 }
 
-async fn readyz(State(Status(known)): State<Status>) -> (StatusCode, &'static str) {
-    if known.members.get().is_some_and(|members| members.iter().all(|member| member.is_joined())) {
+async fn readyz(State(Status(status)): State<Status>) -> (StatusCode, &'static str) {
+    if status.members.get().is_some_and(|members| members.iter().all(|member| member.is_joined())) {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not every consumer group has been joined\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "not every consumer group has been joined yet\n")
     }
 }

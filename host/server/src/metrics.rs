@@ -1,4 +1,4 @@
-//! What is counted, for Prometheus: the recorder. Each crate counts, and describes what it counts.
+//! The Prometheus recorder. Each crate describes and updates its own metrics.
 
 mod tally;
 
@@ -10,9 +10,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 pub use self::tally::Tally;
 
 /// Upper bounds of the lateness buckets, in seconds.
-const LATE: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 60.0];
+const LATENESS_BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 60.0];
+/// Interval of the recorder's maintenance.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Starts counting, once in a process. None where another recorder was installed before.
+/// Installs the recorder on the first call. None if another recorder is installed already.
 pub fn start() -> Option<&'static PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     HANDLE.get_or_init(install).as_ref()
@@ -20,7 +22,7 @@ pub fn start() -> Option<&'static PrometheusHandle> {
 
 fn install() -> Option<PrometheusHandle> {
     let lateness = Matcher::Full(consumer::metrics::LATENESS.to_owned());
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(lateness, &LATE).ok()?;
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(lateness, &LATENESS_BUCKETS).ok()?;
     let handle = builder.install_recorder().ok()?;
     kafka::metrics::describe();
     consumer::metrics::describe();
@@ -30,12 +32,11 @@ fn install() -> Option<PrometheusHandle> {
     Some(handle)
 }
 
-/// Folds what was recorded into buckets now and then, whether anybody scrapes or not: else it is
-/// kept one by one.
+/// Aggregates recorded samples periodically. Without it they accumulate until the next scrape.
 pub async fn upkeep() {
-    let mut turn = tokio::time::interval(Duration::from_secs(5));
+    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
     while let Some(handle) = start() {
-        turn.tick().await;
+        interval.tick().await;
         handle.run_upkeep();
     }
 }

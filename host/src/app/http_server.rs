@@ -1,17 +1,17 @@
-//! What is served beside the plugins, from before they are loaded.
+//! The HTTP server, which starts before the plugins are loaded.
 
 use std::sync::Arc;
 
 use axum::Router;
-use server::guard::Access;
-use server::{Office, Served, api, console};
+use server::guard::AccessPolicy;
+use server::{DeskState, PluginInfo, api, console};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::{App, RunningPlugin};
 
-/// Health checks, the desk, and what else is served beside the plugins.
+/// Health checks, metrics, the API and the console.
 pub struct Server {
     status: server::Status,
     stop: Arc<Notify>,
@@ -19,26 +19,27 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves health checks, the desk for those whom `access` lets in, and `more` in the background.
-    pub fn start(listener: TcpListener, access: Option<Access>, more: Router) -> Self {
-        // Before anything is counted.
+    /// Serves in the background: health checks, the API and the console under `policy` (neither without one), and
+    /// `more`.
+    pub fn start(listener: TcpListener, policy: Option<AccessPolicy>, more: Router) -> Self {
+        // Before any metric is updated.
         server::metrics::start();
         let (status, stop) = (server::Status::default(), Arc::new(Notify::new()));
         let stopped = Arc::clone(&stop);
         let mut router = server::router(status.clone()).merge(more);
-        if let Some(access) = access {
-            router = router.merge(api::router(status.clone(), access.clone()));
-            router = router.merge(console::router(status.clone(), access));
+        if let Some(policy) = policy {
+            router = router.merge(api::router(status.clone(), policy.clone()));
+            router = router.merge(console::router(status.clone(), policy));
         }
         let task = tokio::spawn(server::serve(listener, router, async move { stopped.notified().await }));
         Self { status, stop, task }
     }
 
-    /// The plugins are under way.
+    /// Publishes the state of the started app.
     pub(super) fn started(&self, app: &App) {
-        self.status.started(app.health());
-        if let Some(office) = app.office() {
-            self.status.opened(office);
+        self.status.set_members(app.health());
+        if let Some(desk) = app.desk_state() {
+            self.status.set_desk(desk);
         }
     }
 
@@ -49,12 +50,12 @@ impl Server {
 }
 
 impl App {
-    /// What the desk's API stands on; None without a desk.
-    fn office(&self) -> Option<Office> {
+    /// The state of the API and the console; None without a desk.
+    fn desk_state(&self) -> Option<DeskState> {
         let (desk, replay) = self.desk.clone().zip(self.replay.as_ref())?;
         let trials = self.trials.clone()?;
-        let plugins = self.running.iter().map(RunningPlugin::served).collect();
-        Some(Office {
+        let plugins = self.running.iter().map(RunningPlugin::info).collect();
+        Some(DeskState {
             desk,
             plugins,
             replayer: replay.replayer().clone(),
@@ -65,9 +66,9 @@ impl App {
 }
 
 impl RunningPlugin {
-    fn served(&self) -> Served {
+    fn info(&self) -> PluginInfo {
         let (plugin, subscription) = (&self.pipeline.plugin, &self.pipeline.subscription);
-        Served {
+        PluginInfo {
             name: Arc::clone(&plugin.name),
             label: plugin.label.clone(),
             topic: subscription.topic.clone(),

@@ -1,4 +1,4 @@
-//! The desk beside the plugins: their dead letters come in, and what is old goes.
+//! Intake and retention of the plugins' dead letters.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,7 +7,8 @@ use base::error::UserError;
 use cli::preflight;
 use consumer::{Pipeline, Subscriber, Subscription};
 use desk::intake::{self, Intake, Source};
-use desk::{Desk, Filter, State, desk_failed};
+use desk::{Desk, store_unavailable};
+use desk_api::{DeadLetterState, Filter};
 use kafka::errors::Context;
 use rdkafka::consumer::BaseConsumer;
 use sandbox::Plugin;
@@ -16,27 +17,27 @@ use tokio::task::{JoinHandle, block_in_place};
 
 use super::consumer_config;
 
-/// What the desk does by itself.
+/// The desk's background work.
 pub(super) struct Intakes {
     all: Vec<Intake>,
-    bounds: JoinHandle<()>,
-    /// How many letters were open at the start.
+    maintenance: JoinHandle<()>,
+    /// Number of open dead letters at the start.
     pub(super) open: u64,
 }
 
 impl Intakes {
-    /// Joins the dead-letter groups.
+    /// Joins the dead-letter consumer groups.
     ///
     /// # Errors
-    /// What librdkafka has against the configuration, or the store does not answer.
+    /// librdkafka refuses the configuration, or the store is unavailable.
     pub(super) async fn start<'a>(
         args: &RunArgs,
         desk: &Desk,
         plugins: impl Iterator<Item = &'a Pipeline>,
         stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
-        let open = Filter { state: Some(State::Open), ..Filter::default() };
-        let open = desk.count(&open).await.map_err(|error| desk_failed(&error))?;
+        let open = Filter { state: Some(DeadLetterState::Open), ..Filter::default() };
+        let open = desk.count(&open).await.map_err(|error| store_unavailable(&error))?;
         let config = consumer_config(args);
         let join = |pipeline: &Pipeline| {
             let source = source(&pipeline.plugin, &pipeline.subscription);
@@ -44,30 +45,31 @@ impl Intakes {
         };
         Ok(Self {
             all: plugins.map(join).collect::<Result<_, _>>()?,
-            bounds: tokio::spawn(desk.clone().keep_in_bounds(preflight::retention(args)?)),
+            maintenance: tokio::spawn(desk.clone().maintain(preflight::retention(args)?)),
             open,
         })
     }
 
-    /// Waits until the groups have been left; they have been told to stop.
+    /// Waits until the members have left their groups. The stop flag must be set.
     pub(super) fn stop(self) {
-        self.bounds.abort();
+        self.maintenance.abort();
         self.all.into_iter().for_each(Intake::join_thread);
     }
 }
 
-/// Refuses to begin where another host keeps some of the dead letters in another store.
+/// Refuses to start if another host stores the same dead letters in another store.
 ///
 /// # Errors
-/// One does.
+/// Another host does.
 pub(super) fn refuse_others(
     connection: &BaseConsumer<Context>,
     desk: Option<&Desk>,
     plugins: &[Subscriber],
 ) -> Result<(), UserError> {
     let Some(desk) = desk else { return Ok(()) };
-    let refuse =
-        |of: &Subscriber| intake::refuse_others(connection, desk, &source(&of.plugin, &of.subscription));
+    let refuse = |of: &Subscriber| {
+        intake::refuse_other_stores(connection, desk, &source(&of.plugin, &of.subscription))
+    };
     block_in_place(|| plugins.iter().try_for_each(refuse))
 }
 

@@ -26,7 +26,7 @@ impl App {
             lines.push(format!("  topics   {}", chain.join(" -> ")));
         }
         if let (Some(desk), Some(intakes)) = (&self.desk, &self.intakes) {
-            lines.push(format!("  desk     {}  {} open", desk.place(), intakes.open));
+            lines.push(format!("  desk     {}  {} open", desk.store_name(), intakes.open));
         }
         if self.desk.is_some() {
             lines.push(format!("  console  http://{address}/"));

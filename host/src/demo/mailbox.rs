@@ -1,4 +1,4 @@
-//! The demo's mail catcher: an SMTP server that keeps what it is sent in memory and shows it.
+//! The demo's mailbox: an SMTP server that keeps e-mails in memory, and a page that shows them.
 
 mod page;
 #[cfg(test)]
@@ -17,133 +17,133 @@ use serde::Serialize;
 
 pub use self::page::router;
 
-/// SMTP sessions at once, a thread each; a further client waits for its greeting.
-const SESSIONS: u32 = 32;
+/// Maximum number of SMTP connections, with a thread each. Further clients wait for the greeting.
+const MAX_CONNECTIONS: u32 = 32;
 
-/// What the mailbox holds at most; the oldest e-mails go first.
+/// Limits of the mailbox. The oldest e-mails are deleted first.
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+struct Limits {
     mails: usize,
-    /// Of all e-mails together, as they came over the wire.
+    /// Size of all e-mails together, in bytes.
     bytes: usize,
-    /// Of one; a larger one is refused with 552.
+    /// Size of an e-mail, in bytes. Larger ones are rejected with 552.
     mail_bytes: usize,
 }
 
-const BOUNDS: Bounds = Bounds { mails: 200, bytes: 16 << 20, mail_bytes: 4 << 20 };
+const LIMITS: Limits = Limits { mails: 200, bytes: 16 << 20, mail_bytes: 4 << 20 };
 
-/// A running mail catcher. Clones share it.
+/// A running mailbox. Clones share it.
 #[derive(Clone)]
 pub struct Mailbox {
     smtp: SocketAddr,
-    /// When it started: tells the e-mails of this run from those of an earlier one.
+    /// Time of the start: part of the page's version.
     started_ms: u64,
-    bounds: Bounds,
-    kept: Arc<Mutex<Kept>>,
+    limits: Limits,
+    stored: Arc<Mutex<Stored>>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Stored {
     received: u64,
     bytes: usize,
     /// Newest first.
     mails: VecDeque<Arc<Mail>>,
 }
 
-/// A caught e-mail.
+/// A received e-mail.
 #[derive(Debug, Default, Serialize)]
 pub struct Mail {
     /// 1 for the first e-mail of this run.
     pub id: u64,
-    /// The `From` header as `Name <address>`, or the envelope's sender where there is none.
+    /// The `From` header as `Name <address>`; the envelope's sender without one.
     pub from: String,
     /// The `To` header.
     pub to: Vec<String>,
     /// The `Cc` header.
     pub cc: Vec<String>,
-    /// Everyone it was delivered to, blind copies included.
+    /// The envelope's recipients, including blind copies.
     pub recipients: Vec<String>,
-    /// Decoded.
+    /// The decoded subject.
     pub subject: String,
-    /// The text body; taken from the HTML where there is no other.
+    /// The text body; derived from the HTML body without one.
     pub text: String,
     /// The HTML body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub html: Option<String>,
-    /// Files that came with it.
+    /// The attachments, without their content.
     pub attachments: Vec<File>,
-    /// When it came: RFC 3339, UTC.
+    /// Time of receipt: RFC 3339, UTC.
     pub received: String,
-    /// All headers in order, as they came over the wire.
+    /// All headers in order, undecoded.
     pub headers: Vec<(String, String)>,
-    /// Bytes on the wire.
+    /// Size in bytes.
     pub size: usize,
 }
 
 /// An attachment, without its content.
 #[derive(Debug, Serialize)]
 pub struct File {
-    /// Empty where it has no name.
+    /// The name, or empty.
     pub filename: String,
-    /// Its media type.
+    /// The media type.
     pub content_type: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: usize,
 }
 
 impl Mailbox {
-    /// Starts the SMTP server on `addr`, port 0 for a free one, and says where it listens.
+    /// Starts the SMTP server; port 0 selects a free port. Returns the server's address.
     ///
-    /// The server has no stop: it accepts for as long as the process lives, on a thread of its own
-    /// and one more for each session (at most 32, given up after five silent minutes). None of them
-    /// keeps the process from ending. No TLS and no login: for loopback addresses only.
+    /// The server cannot be stopped: it runs until the process ends, on a thread of its own and one for each
+    /// connection (at most 32, with a timeout of five minutes). It supports neither TLS nor authentication: use it on
+    /// loopback addresses only.
     ///
     /// # Errors
-    /// The address cannot be listened on.
+    /// The address is in use, or not of this machine.
     pub fn start(addr: impl ToSocketAddrs) -> io::Result<(Self, SocketAddr)> {
-        Self::start_within(addr, BOUNDS)
+        Self::start_with(addr, LIMITS)
     }
 
-    fn start_within(addr: impl ToSocketAddrs, bounds: Bounds) -> io::Result<(Self, SocketAddr)> {
+    fn start_with(addr: impl ToSocketAddrs, limits: Limits) -> io::Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind(addr)?;
         let smtp = listener.local_addr()?;
-        let mailbox = Self { smtp, started_ms: now_ms(), bounds, kept: Arc::default() };
-        let session = Session { mailbox: mailbox.clone(), envelope: Envelope::default() };
-        let mut server = Server::new(session);
-        server.with_name("mailbox").with_num_threads(SESSIONS).with_tcp_listener(listener);
+        let mailbox = Self { smtp, started_ms: now_ms(), limits, stored: Arc::default() };
+        let connection = Connection { mailbox: mailbox.clone(), envelope: Envelope::default() };
+        let mut server = Server::new(connection);
+        server.with_name("mailbox").with_num_threads(MAX_CONNECTIONS).with_tcp_listener(listener);
         std::thread::Builder::new().name("mailbox".to_owned()).spawn(move || {
             if let Err(error) = server.serve() {
-                tracing::error!("the mail catcher on {smtp} stopped: {error}");
+                tracing::error!("the mailbox on {smtp} has stopped: {error}");
             }
         })?;
         Ok((mailbox, smtp))
     }
 
-    /// The e-mails held, newest first.
+    /// The stored e-mails, newest first.
     pub fn mails(&self) -> Vec<Arc<Mail>> {
-        self.kept.lock().mails.iter().cloned().collect()
+        self.stored.lock().mails.iter().cloned().collect()
     }
 
-    /// How many e-mails ever came: changes with every one.
+    /// A number that changes with every e-mail.
     fn revision(&self) -> u64 {
-        self.kept.lock().received
+        self.stored.lock().received
     }
 
-    fn keep(&self, envelope: &Envelope) {
+    fn store(&self, envelope: &Envelope) {
         let mut mail = read(envelope);
-        let mut kept = self.kept.lock();
-        kept.received += 1;
-        mail.id = kept.received;
-        kept.bytes += mail.size;
-        kept.mails.push_front(Arc::new(mail));
-        while kept.mails.len() > self.bounds.mails || kept.bytes > self.bounds.bytes {
-            let Some(oldest) = kept.mails.pop_back() else { break };
-            kept.bytes -= oldest.size;
+        let mut stored = self.stored.lock();
+        stored.received += 1;
+        mail.id = stored.received;
+        stored.bytes += mail.size;
+        stored.mails.push_front(Arc::new(mail));
+        while stored.mails.len() > self.limits.mails || stored.bytes > self.limits.bytes {
+            let Some(oldest) = stored.mails.pop_back() else { break };
+            stored.bytes -= oldest.size;
         }
     }
 }
 
-/// One e-mail on its way in.
+/// An e-mail that is being received.
 #[derive(Clone, Default)]
 struct Envelope {
     from: String,
@@ -152,14 +152,14 @@ struct Envelope {
     too_large: bool,
 }
 
-/// The server clones this for every connection.
+/// The handler of a connection; the server clones it.
 #[derive(Clone)]
-struct Session {
+struct Connection {
     mailbox: Mailbox,
     envelope: Envelope,
 }
 
-impl Handler for Session {
+impl Handler for Connection {
     fn mail(&mut self, _: IpAddr, _: &str, _: &str) -> Response {
         self.envelope = Envelope::default();
         response::OK
@@ -172,7 +172,7 @@ impl Handler for Session {
 
     fn data(&mut self, line: &[u8]) -> io::Result<()> {
         let envelope = &mut self.envelope;
-        envelope.too_large |= envelope.data.len() + line.len() > self.mailbox.bounds.mail_bytes;
+        envelope.too_large |= envelope.data.len() + line.len() > self.mailbox.limits.mail_bytes;
         if !envelope.too_large {
             envelope.data.extend_from_slice(line);
         }
@@ -182,17 +182,17 @@ impl Handler for Session {
     fn data_end(&mut self) -> Response {
         let envelope = std::mem::take(&mut self.envelope);
         if envelope.too_large {
-            // The server's state machine stays inside DATA after an error here, so hang up.
+            // The server's state machine remains in DATA after an error, so the connection is closed.
             let mut refusal = Response::custom(552, "the e-mail is too large for the demo".to_owned());
             refusal.action = Action::Close;
             return refusal;
         }
-        self.mailbox.keep(&envelope);
+        self.mailbox.store(&envelope);
         response::OK
     }
 }
 
-/// Takes an e-mail apart. Whatever the bytes are, an e-mail comes out.
+/// Parses an e-mail. Any bytes are accepted.
 fn read(envelope: &Envelope) -> Mail {
     let mail = Mail {
         from: envelope.from.clone(),
@@ -203,9 +203,9 @@ fn read(envelope: &Envelope) -> Mail {
     };
     let Some(message) = MessageParser::default().parse(&envelope.data) else { return mail };
     let list = |addresses: Option<&mail_parser::Address<'_>>| -> Vec<String> {
-        addresses.into_iter().flat_map(|addresses| addresses.iter()).map(shown).collect()
+        addresses.into_iter().flat_map(|addresses| addresses.iter()).map(format_address).collect()
     };
-    // The parser also offers the text body as HTML; only a part that is HTML counts.
+    // The parser converts the text body if there is no HTML part.
     let has_html = message.html_bodies().any(|part| part.is_text_html());
     let html = if has_html { message.body_html(0).map(|html| html.into_owned()) } else { None };
     let headers = message.headers_raw();
@@ -234,7 +234,7 @@ fn file(part: &mail_parser::MessagePart<'_>) -> File {
     File { filename, content_type, size: part.contents().len() }
 }
 
-fn shown(address: &Addr<'_>) -> String {
+fn format_address(address: &Addr<'_>) -> String {
     match (address.name(), address.address()) {
         (Some(name), Some(email)) => format!("{name} <{email}>"),
         (name, email) => email.or(name).unwrap_or_default().to_owned(),

@@ -1,4 +1,4 @@
-//! `host demo`: the whole system in one process, without Kafka.
+//! `host demo`: the complete system in one process, without Kafka.
 
 mod broker;
 pub mod mailbox;
@@ -18,13 +18,13 @@ use self::broker::Broker;
 use self::mailbox::Mailbox;
 use crate::app::{self, App, Server};
 
-/// The plugins that the demo runs.
+/// The demo's plugins.
 const PLUGINS: [&str; 2] = ["email.wasm", "sms.wasm"];
 
-/// Runs broker, producer, plugins and mail catcher until Ctrl-C.
+/// Runs broker, producer, plugins and mailbox until Ctrl-C.
 ///
 /// # Errors
-/// The plugins are not there, or a port is taken.
+/// The plugins are missing, or a port is in use.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let plugins = find_plugins(args.plugins)?;
@@ -32,17 +32,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let listener = app::bind(args.listen, "--listen").await?;
     let (producer, address) = (api.local_addr()?, listener.local_addr()?);
     let broker = Broker::start().context("cannot start the embedded broker")?;
-    let (mailbox, smtp) =
-        Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
+    let (mailbox, smtp) = Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mailbox")?;
 
-    // Its topics begin anew each time, and so would be taken for the last ones.
-    let store = tempfile::tempdir().context("cannot make a directory for what the demo keeps")?;
+    // A temporary store: topics and offsets of the embedded broker start over with each run.
+    let store = tempfile::tempdir().context("cannot create a temporary directory")?;
     let run = RunArgs {
         plugins,
         kafka: embedded(broker.bootstrap_servers()),
         auto_offset_reset: OffsetReset::Earliest,
         create_topics: true,
-        // Elsewhere it would need a token.
+        // Other addresses would require a token.
         desk: address.ip().is_loopback(),
         listen: address,
         mail_url: Some(format!("smtp://{smtp}")),
@@ -54,7 +53,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         server::guard::access(&run, address)?,
         mailbox::router(mailbox, producer, run.desk),
     );
-    // First of all: the producer then finds the topics it needs.
+    // Before the producer, which needs the topics.
     let app = App::start(&run).await?;
     let settings = producer::Settings::new(&run.kafka.bootstrap_servers);
     let (stop, stopped) = oneshot::channel::<()>();
@@ -63,11 +62,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         producer::serve(api, &settings, stopped).await
     });
     eprint!("{}", app.summary(&run, address));
-    eprintln!("  broker   embedded, in memory: for trying out, never for production");
+    eprintln!("  broker   embedded, in memory; not for production");
     eprintln!("  producer http://{producer}");
     eprintln!("  mailbox  http://{address}/demo/mailbox");
     app.run(server, move || announce(producer, address, run.desk, started)).await?;
-    // The producer ends with its own drain; it may have ended already.
+    // The receiver is dropped if the producer has ended already.
     let _ = stop.send(());
     serving.await??;
     Ok(())
@@ -75,11 +74,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 fn announce(producer: SocketAddr, address: SocketAddr, has_console: bool, started: Instant) {
     let fails = format!(
-        "With \"to\":\"nobody\" it fails, and is kept: mend it and send it back at http://{address}/\n\n"
+        "With \"to\":\"nobody\" it fails and becomes a dead letter. Edit and replay it at http://{address}/\n\n"
     );
     let fails = if has_console { &fails } else { "" };
     eprintln!(
-        "Ready in {:.1} s. Try it, and then look at http://{address}/demo/mailbox\n\n  \
+        "Ready in {:.1} s. Send an e-mail, and open http://{address}/demo/mailbox\n\n  \
          curl http://{producer}/api/emails/send -H 'Content-Type: application/json' \\\n    \
          -d '{{\"from\":\"me@example.com\",\"to\":\"you@example.com\",\"subject\":\"Hello\",\"body\":\"It works.\"}}'\n\n\
          {fails}Ctrl-C ends it.",
@@ -87,8 +86,8 @@ fn announce(producer: SocketAddr, address: SocketAddr, has_console: bool, starte
     );
 }
 
-/// The embedded broker creates topics when they are asked for, and sleeps through every empty
-/// fetch for as long as the client lets it.
+/// Connection to the embedded broker, which creates topics on demand, and delays each empty fetch by the client's
+/// maximum wait.
 fn embedded(bootstrap_servers: String) -> KafkaArgs {
     let properties = [("allow.auto.create.topics", "true"), ("fetch.wait.max.ms", "20")];
     KafkaArgs {
@@ -103,19 +102,19 @@ fn find_plugins(given: Option<PathBuf>) -> Result<Vec<PathBuf>, UserError> {
     let directory = match given {
         Some(directory) => directory,
         None => built().ok_or_else(|| {
-            UserError::usage("cannot tell where the plugins are").help("name them: --plugins DIR")
+            UserError::usage("cannot find the plugins").help("name their directory: --plugins DIR")
         })?,
     };
     let plugins: Vec<PathBuf> = PLUGINS.iter().map(|name| directory.join(name)).collect();
     match plugins.iter().find(|path| !path.is_file()) {
         None => Ok(plugins),
-        Some(missing) => Err(UserError::usage(format!("{} is not there", missing.display()))
+        Some(missing) => Err(UserError::usage(format!("{} does not exist", missing.display()))
             .help("build the plugins: make build")
-            .help("or say where they are: host demo --plugins DIR")),
+            .help("or name their directory: host demo --plugins DIR")),
     }
 }
 
-/// `target/wasm32-wasip2/release`, seen from `target/release/host`.
+/// `target/wasm32-wasip2/release`, relative to `target/release/host`.
 fn built() -> Option<PathBuf> {
     let executable = std::env::current_exe().ok()?;
     let target = executable.parent().and_then(Path::parent)?;

@@ -202,10 +202,11 @@ impl Store {
     }
 }
 
-/// The placeholders for some rows, `($1, $2), ($3, $4)`, in a form that both databases accept.
-pub fn tuples(rows: usize, width: usize) -> String {
+/// `($1, $2), ($3, $4)`: placeholders for rows of this width, numbered from `first`, in a form that both databases
+/// accept.
+pub fn placeholders(first: usize, rows: usize, width: usize) -> String {
     let row = |row: usize| {
-        let numbers: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+        let numbers: Vec<_> = (0..width).map(|column| format!("${}", first + row * width + column)).collect();
         format!("({})", numbers.join(", "))
     };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")

@@ -1,4 +1,4 @@
-//! The console, asked as browsers and others ask.
+//! The console, over HTTP.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::http::Request;
 use base::bytes::Bytes;
-use desk::actions::By;
-use desk::{Filter, Letter, State};
+use desk::audit::Actor;
+use desk_api::{DeadLetter, DeadLetterState, Filter, PageSelector};
 use http_body_util::BodyExt as _;
 use testkit::plugin;
 use tower::ServiceExt as _;
 
-use crate::fixture::{Answer, Api, NOW, letter, letters};
+use crate::fixture::{Answer, Api, NOW, dead_letter, dead_letters};
 
 const TOKEN: &str = "0123456789abcdef0123";
-/// What must never come out of a page as it went in.
+/// Must be escaped on every page.
 const SCRIPT: &str = "<script>window.xss=1</script>\"'><img src=x onerror=window.xss=1>";
 
 /// A browser with its cookies.
@@ -97,50 +97,58 @@ fn hidden(page: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn nasty() -> Letter {
-    let mut letter = letter(1, SCRIPT);
-    letter.value = Some(Bytes(format!(r#"{{"a":"{}"}}"#, SCRIPT.replace('"', "\\\"")).into_bytes()));
-    letter.key = Some(Bytes(SCRIPT.as_bytes().to_vec()));
-    letter.message = SCRIPT.to_owned();
-    letter.detail = format!("{SCRIPT}\u{202e}");
-    letter.plugin = format!("{SCRIPT}@1");
-    letter.backtrace = SCRIPT.to_owned();
-    letter.exception = SCRIPT.to_owned();
-    letter.source.topic = SCRIPT.to_owned();
-    letter.headers.push((Bytes(SCRIPT.as_bytes().to_vec()), Some(Bytes(SCRIPT.as_bytes().to_vec()))));
-    letter
+fn nasty() -> DeadLetter {
+    let mut dead_letter = dead_letter(1, SCRIPT);
+    dead_letter.value = Some(Bytes(format!(r#"{{"a":"{}"}}"#, SCRIPT.replace('"', "\\\"")).into_bytes()));
+    dead_letter.key = Some(Bytes(SCRIPT.as_bytes().to_vec()));
+    dead_letter.message = SCRIPT.to_owned();
+    dead_letter.detail = format!("{SCRIPT}\u{202e}");
+    dead_letter.plugin = format!("{SCRIPT}@1");
+    dead_letter.backtrace = SCRIPT.to_owned();
+    dead_letter.exception = SCRIPT.to_owned();
+    dead_letter.source.topic = SCRIPT.to_owned();
+    dead_letter.headers.push((Bytes(SCRIPT.as_bytes().to_vec()), Some(Bytes(SCRIPT.as_bytes().to_vec()))));
+    dead_letter
 }
 
-fn rooms(letter: &Letter) -> Vec<String> {
-    let (id, group) = (&letter.id, &letter.failure_group);
-    let mut rooms: Vec<String> =
-        ["/", "/groups", "/groups?all=1", "/letters", "/letters?state=any", "/jobs", "/trials", "/actions"]
-            .map(str::to_owned)
-            .into();
+fn pages(dead_letter: &DeadLetter) -> Vec<String> {
+    let (id, failure) = (&dead_letter.id, &dead_letter.failure);
+    let mut pages: Vec<String> = [
+        "/",
+        "/failures",
+        "/failures?all=1",
+        "/dead-letters",
+        "/dead-letters?state=any",
+        "/replays",
+        "/trials",
+        "/audit-log",
+    ]
+    .map(str::to_owned)
+    .into();
     for path in [
-        "/groups/{group}",
-        "/letters/{id}",
-        "/letters/{id}/edit",
-        "/replay?group={group}",
+        "/failures/{failure}",
+        "/dead-letters/{id}",
+        "/dead-letters/{id}/edit",
+        "/replay?failure={failure}",
         "/discard?ids={id}",
         "/restore?ids={id}",
-        "/try?group={group}",
-        "/letters?state=any&group={group}",
+        "/try?failure={failure}",
+        "/dead-letters?state=any&failure={failure}",
     ] {
-        rooms.push(path.replace("{id}", id).replace("{group}", group));
+        pages.push(path.replace("{id}", id).replace("{failure}", failure));
     }
-    rooms
+    pages
 }
 
 #[tokio::test]
-async fn every_room_is_shown_in_both_languages() {
-    let some = letters(60);
+async fn every_page_exists_in_both_languages() {
+    let some = dead_letters(60);
     for api in [Api::with(&some).await, Api::with(&[]).await] {
         for lang in ["en", "ko"] {
             let browser = Browser::new(&api, lang);
             let is_empty = api.desk.count(&Filter::default()).await.expect("an answer") == 0;
-            for path in rooms(&some[0]) {
-                let of_one = path.starts_with("/groups/") || path.starts_with("/letters/");
+            for path in pages(&some[0]) {
+                let of_one = path.starts_with("/failures/") || path.starts_with("/dead-letters/");
                 if is_empty && of_one {
                     assert_eq!(browser.get(&path).await.status, 404, "{path}");
                     continue;
@@ -158,20 +166,20 @@ async fn every_room_is_shown_in_both_languages() {
 }
 
 #[tokio::test]
-async fn nothing_that_a_message_holds_runs() {
-    let letter = nasty();
-    let api = Api::with(std::slice::from_ref(&letter)).await;
-    let by = By { who: SCRIPT, reason: SCRIPT, now_ms: NOW };
-    let group = api.desk.groups(false, NOW, &desk::At::First, 1).await.expect("groups").items;
-    api.desk.mark_group(&group[0].id, Some(SCRIPT), None, by).await.expect("marked");
-    let one = Filter { ids: vec![letter.id.clone()], ..Filter::default() };
+async fn content_of_messages_is_escaped() {
+    let dead_letter = nasty();
+    let api = Api::with(std::slice::from_ref(&dead_letter)).await;
+    let by = Actor { name: SCRIPT, reason: SCRIPT, now_ms: NOW };
+    let failures = api.desk.failures(false, NOW, &PageSelector::First, 1).await.expect("failures").items;
+    api.desk.update_failure(&failures[0].id, Some(SCRIPT), None, by).await.expect("updated");
+    let one = Filter { ids: vec![dead_letter.id.clone()], ..Filter::default() };
     api.desk.discard(&one, by).await.expect("discarded");
     api.desk.restore(&one, by).await.expect("restored");
     let browser = Browser::new(&api, "en");
-    let mut paths = rooms(&Letter { failure_group: group[0].id.clone(), ..letter.clone() });
+    let mut paths = pages(&DeadLetter { failure: failures[0].id.clone(), ..dead_letter.clone() });
     let script = url::form_urlencoded::byte_serialize(SCRIPT.as_bytes()).collect::<String>();
     for field in ["text", "code", "topic", "plugin"] {
-        paths.push(format!("/letters?state=any&{field}={script}"));
+        paths.push(format!("/dead-letters?state=any&{field}={script}"));
     }
     let mut shown = 0;
     for path in paths {
@@ -183,7 +191,7 @@ async fn nothing_that_a_message_holds_runs() {
         shown += page.matches("&#60;script&#62;window").count();
     }
     assert!(shown > 20, "the test looks at nothing: {shown}");
-    let value = browser.get(&format!("/letters/{}/value", letter.id)).await;
+    let value = browser.get(&format!("/dead-letters/{}/value", dead_letter.id)).await;
     assert_eq!(value.headers["content-type"], "application/octet-stream");
     assert!(value.headers["content-disposition"].to_str().expect("text").starts_with("attachment"));
     assert_eq!(
@@ -193,44 +201,44 @@ async fn nothing_that_a_message_holds_runs() {
 }
 
 #[tokio::test]
-async fn letters_are_discarded_and_restored_by_forms() {
-    let some = letters(3);
+async fn dead_letters_are_discarded_and_restored_by_forms() {
+    let some = dead_letters(3);
     let api = Api::with(&some).await;
     let browser = Browser::new(&api, "en");
-    let page = format!("/discard?group={}", some[0].failure_group);
+    let page = format!("/discard?failure={}", some[0].failure);
     let count = async |state| {
         api.desk.count(&Filter { state: Some(state), ..Filter::default() }).await.expect("a count")
     };
     let refused = browser.submit(&page, "/discard", &[("reason", "  ")]).await;
-    assert!(refused.text().contains("Say why."), "{}", refused.text());
-    assert_eq!(count(State::Open).await, 3);
+    assert!(refused.text().contains("Enter a reason."), "{}", refused.text());
+    assert_eq!(count(DeadLetterState::Open).await, 3);
     let done = browser.submit(&page, "/discard", &[("reason", "a test")]).await;
     assert_eq!(done.status, 303, "{}", done.text());
-    assert_eq!((count(State::Open).await, count(State::Discarded).await), (0, 3));
+    assert_eq!((count(DeadLetterState::Open).await, count(DeadLetterState::Discarded).await), (0, 3));
     let to = done.headers["location"].to_str().expect("text").to_owned();
     assert!(browser.page(&to).await.contains("Discarded"));
     let done = browser.submit(&page.replace("discard", "restore"), "/restore", &[("reason", "")]).await;
-    assert_eq!((done.status, count(State::Open).await), (303, 3));
-    assert!(browser.page("/actions").await.contains("a test"));
+    assert_eq!((done.status, count(DeadLetterState::Open).await), (303, 3));
+    assert!(browser.page("/audit-log").await.contains("a test"));
 }
 
 #[tokio::test]
-async fn a_replay_begins_by_a_form_and_is_paused_and_ended() {
-    let some = letters(3);
+async fn a_replay_is_started_paused_and_cancelled_by_forms() {
+    let some = dead_letters(3);
     let api = Api::with(&some).await;
     let browser = Browser::new(&api, "en");
-    let page = format!("/replay?target=retry&group={}", some[0].failure_group);
-    let fields = [("target", "retry"), ("ramp", "1, 2"), ("rate", ""), ("limit", "10"), ("reason", "mended")];
+    let page = format!("/replay?target=retry&failure={}", some[0].failure);
+    let fields = [("target", "retry"), ("ramp", "1, 2"), ("rate", ""), ("limit", "10"), ("reason", "fixed")];
     let begun = browser.submit(&page, "/replay", &fields).await;
     assert_eq!(begun.status, 303, "{}", begun.text());
-    let job = begun.headers["location"].to_str().expect("text").to_owned();
-    let shown = browser.page(&job).await;
-    assert!(shown.contains("running") && shown.contains("mended"), "{shown}");
-    for (what, state) in [("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")] {
-        assert_eq!(browser.submit(&job, &job, &[("what", what)]).await.status, 303, "{what}");
-        assert!(browser.page(&job).await.contains(state), "{state}");
+    let replay = begun.headers["location"].to_str().expect("text").to_owned();
+    let shown = browser.page(&replay).await;
+    assert!(shown.contains("Running") && shown.contains("fixed"), "{shown}");
+    for (action, state) in [("pause", "Paused"), ("resume", "Running"), ("cancel", "Cancelled")] {
+        assert_eq!(browser.submit(&replay, &replay, &[("action", action)]).await.status, 303, "{action}");
+        assert!(browser.page(&replay).await.contains(state), "{state}");
     }
-    let again = browser.post(&job, &[("csrf", "wrong"), ("what", "resume")]).await;
+    let again = browser.post(&replay, &[("csrf", "wrong"), ("action", "resume")]).await;
     assert_eq!(again.status, 403);
     for (name, wrong) in [("ramp", "1, x"), ("rate", "-1"), ("limit", "900")] {
         let mut fields = fields.to_vec();
@@ -241,21 +249,27 @@ async fn a_replay_begins_by_a_form_and_is_paused_and_ended() {
 }
 
 #[tokio::test]
-async fn an_edited_copy_is_kept_after_its_difference_was_shown() {
-    let some = letters(1);
+async fn an_edited_copy_is_saved_after_its_changes_were_shown() {
+    let some = dead_letters(1);
     let api = Api::with(&some).await;
     let browser = Browser::new(&api, "en");
-    let page = format!("/letters/{}/edit", some[0].id);
+    let page = format!("/dead-letters/{}/edit", some[0].id);
     let value = r#"{"to":"other@example.com"}"#;
-    let shown = browser.submit(&page, &page, &[("value", value), ("reason", ""), ("then", "show")]).await;
-    assert!(shown.text().contains("class=\"in\">+{&#34;to&#34;"), "{}", shown.text());
-    let refused = browser.submit(&page, &page, &[("value", value), ("reason", ""), ("then", "keep")]).await;
-    assert!(refused.text().contains("Say why."));
+    let shown =
+        browser.submit(&page, &page, &[("value", value), ("reason", ""), ("action", "compare")]).await;
+    assert!(shown.text().contains("class=\"added\">+{&#34;to&#34;"), "{}", shown.text());
+    let refused = browser.submit(&page, &page, &[("value", value), ("reason", ""), ("action", "save")]).await;
+    assert!(refused.text().contains("Enter a reason."));
     assert_eq!(api.desk.count(&Filter::default()).await.expect("a count"), 1);
-    let kept = browser.submit(&page, &page, &[("value", value), ("reason", "typo"), ("then", "keep")]).await;
+    let kept =
+        browser.submit(&page, &page, &[("value", value), ("reason", "typo"), ("action", "save")]).await;
     let to = kept.headers["location"].to_str().expect("text");
-    let copy =
-        api.desk.letter(to.trim_start_matches("/replay?ids=")).await.expect("an answer").expect("a letter");
+    let copy = api
+        .desk
+        .dead_letter(to.trim_start_matches("/replay?ids="))
+        .await
+        .expect("an answer")
+        .expect("a dead letter");
     assert_eq!(copy.value.expect("a value").0, value.as_bytes());
     assert_eq!(copy.edited_from.as_deref(), Some(&some[0].id[..]));
 }
@@ -278,7 +292,7 @@ fn multipart(fields: &[(&str, &str)], build: &[u8]) -> (String, Vec<u8>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_is_tried_by_a_form() {
-    let api = Api::with(&letters(3)).await;
+    let api = Api::with(&dead_letters(3)).await;
     let browser = Browser::new(&api, "en");
     let page = browser.page("/try?state=open").await;
     let fields = hidden(&page);
@@ -291,7 +305,7 @@ async fn a_build_is_tried_by_a_form() {
     for _ in 0..500 {
         let page = browser.page(&trial).await;
         if page.contains("class=\"state done\"") {
-            assert!(page.contains("faulty-fast@0.1.0") && page.contains("still fail"), "{page}");
+            assert!(page.contains("faulty-fast@0.1.0") && page.contains("Failed"), "{page}");
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -304,19 +318,19 @@ async fn a_build_is_tried_by_a_form() {
     let (media, body) = multipart(&fields, &vec![0; 6 << 20]);
     let refused = browser.ask("POST", "/try", &[("content-type", &media)], body).await;
     assert_eq!(refused.status, 422, "{}", refused.text());
-    let large = format!("csrf={}&reason=x&which=", "x".repeat(6 << 20));
+    let large = format!("csrf={}&reason=x&query=", "x".repeat(6 << 20));
     let form = [("content-type", "application/x-www-form-urlencoded")];
     assert_eq!(browser.ask("POST", "/discard", &form, large).await.status, 413);
-    let (media, body) = multipart(&[("csrf", "wrong"), ("which", "")], &build);
+    let (media, body) = multipart(&[("csrf", "wrong"), ("query", "")], &build);
     assert_eq!(browser.ask("POST", "/try", &[("content-type", &media)], body).await.status, 403);
 }
 
 #[tokio::test]
-async fn with_a_token_nothing_is_shown_before_it() {
-    let some = letters(3);
+async fn with_a_token_every_page_needs_a_login() {
+    let some = dead_letters(3);
     let api = Api::start(&some, Some(TOKEN), "127.0.0.1:1").await;
     let browser = Browser::new(&api, "en");
-    for path in rooms(&some[0]) {
+    for path in pages(&some[0]) {
         let answer = browser.get(&path).await;
         assert_eq!(answer.status, 303, "{path}");
         let to = answer.headers["location"].to_str().expect("text");
@@ -324,29 +338,29 @@ async fn with_a_token_nothing_is_shown_before_it() {
         assert!(!answer.text().contains("bad-address"));
     }
     assert_eq!(browser.get("/events").await.status, 401);
-    assert_eq!(browser.post("/discard", &[("which", ""), ("reason", "x")]).await.status, 401);
+    assert_eq!(browser.post("/discard", &[("query", ""), ("reason", "x")]).await.status, 401);
     for wrong in ["", "0123456789abcdef0124", "Bearer 0123456789abcdef0123"] {
         let answer = browser.post("/login", &[("token", wrong), ("name", "kim")]).await;
         assert_eq!(answer.status, 401, "{wrong}");
         assert!(answer.headers.get("set-cookie").is_none());
     }
-    let next = [("token", TOKEN), ("name", "김철수"), ("next", "/groups?all=1")];
+    let next = [("token", TOKEN), ("name", "김철수"), ("next", "/failures?all=1")];
     let entered = browser.post("/login", &next).await;
-    assert_eq!((entered.status, entered.headers["location"].to_str().ok()), (303, Some("/groups?all=1")));
+    assert_eq!((entered.status, entered.headers["location"].to_str().ok()), (303, Some("/failures?all=1")));
     let cookie = entered.headers["set-cookie"].to_str().expect("text");
     assert!(cookie.contains("; HttpOnly; SameSite=Strict") && !cookie.contains(TOKEN), "{cookie}");
-    assert!(browser.page("/groups").await.contains("김철수"));
+    assert!(browser.page("/failures").await.contains("김철수"));
     let page = format!("/discard?ids={}", some[0].id);
     assert_eq!(browser.submit(&page, "/discard", &[("reason", "why")]).await.status, 303);
-    assert!(browser.page("/actions").await.contains("김철수"));
-    // A session opens no API, and another's form nothing.
-    assert_eq!(browser.get("/api/v1/letters").await.status, 401);
+    assert!(browser.page("/audit-log").await.contains("김철수"));
+    // A session does not grant access to the API, nor do forms of another session.
+    assert_eq!(browser.get("/api/v1/dead-letters").await.status, 401);
     let other = Browser::new(&api, "en");
     other.post("/login", &next).await;
     let page = format!("/discard?ids={}", some[1].id);
     let csrf = hidden(&other.page(&page).await);
     let csrf = &csrf.iter().find(|(name, _)| name == "csrf").expect("a token").1;
-    let taken = [("csrf", &csrf[..]), ("which", ""), ("reason", "why")];
+    let taken = [("csrf", &csrf[..]), ("query", ""), ("reason", "why")];
     assert_eq!(browser.post("/discard", &taken).await.status, 403);
     let elsewhere = [("token", TOKEN), ("next", "//evil.example")];
     assert_eq!(other.post("/login", &elsewhere).await.headers["location"], "/");
@@ -363,19 +377,19 @@ async fn the_token_cannot_be_guessed_fast() {
         last = browser.post("/login", &[("token", &format!("guess-{guess}"))]).await.status;
     }
     assert_eq!(last, 429);
-    assert_eq!(browser.post("/login", &[("token", TOKEN)]).await.status, 303, "who has it is let in");
+    assert_eq!(browser.post("/login", &[("token", TOKEN)]).await.status, 303, "the right token is accepted");
 }
 
 #[tokio::test]
-async fn forms_of_others_change_nothing() {
-    let some = letters(3);
+async fn forged_forms_change_nothing() {
+    let some = dead_letters(3);
     let api = Api::with(&some).await;
     let browser = Browser::new(&api, "en");
     let which = format!("ids={}", some[0].id);
     let form = ("content-type", "application/x-www-form-urlencoded");
     let csrf = hidden(&browser.page(&format!("/discard?{which}")).await);
     let csrf = csrf.iter().find(|(name, _)| name == "csrf").expect("a token").1.clone();
-    let body = |csrf: &str| format!("csrf={csrf}&which=&reason=why");
+    let body = |csrf: &str| format!("csrf={csrf}&query=&reason=why");
     for more in [
         ("sec-fetch-site", "cross-site"),
         ("origin", "http://evil.example"),
@@ -388,38 +402,38 @@ async fn forms_of_others_change_nothing() {
     for csrf in ["", "x", &csrf[1..]] {
         assert_eq!(browser.ask("POST", "/discard", &[form], body(csrf)).await.status, 403, "{csrf}");
     }
-    // Without its cookie the form is nobody's.
+    // A form token without its cookie is invalid.
     let other = Browser::new(&api, "en");
     assert_eq!(other.ask("POST", "/discard", &[form], body(&csrf)).await.status, 403);
     for path in [
         "/restore",
         "/replay",
-        &format!("/groups/{}", some[0].failure_group),
-        &format!("/letters/{}/edit", some[0].id),
+        &format!("/failures/{}", some[0].failure),
+        &format!("/dead-letters/{}/edit", some[0].id),
     ] {
-        let body = "csrf=x&which=&reason=a&target=source&limit=1&value=x&note=x";
+        let body = "csrf=x&query=&reason=a&target=source&limit=1&value=x&note=x";
         assert_eq!(browser.ask("POST", path, &[form], body).await.status, 403, "{path}");
     }
-    let open = Filter { state: Some(State::Open), ..Filter::default() };
+    let open = Filter { state: Some(DeadLetterState::Open), ..Filter::default() };
     assert_eq!(api.desk.count(&open).await.expect("a count"), 3);
-    assert!(api.desk.actions(None, &desk::At::First, 10).await.expect("actions").items.is_empty());
+    assert!(api.desk.audit_log(None, &PageSelector::First, 10).await.expect("actions").items.is_empty());
 }
 
 #[tokio::test]
-async fn tricks_in_addresses_end_in_a_page() {
-    let api = Api::with(&letters(3)).await;
+async fn malicious_addresses_are_answered_with_a_page() {
+    let api = Api::with(&dead_letters(3)).await;
     let browser = Browser::new(&api, "en");
     for path in [
-        "/letters/../../etc/passwd",
-        "/letters/..%2f..%2fetc%2fpasswd",
-        "/letters/%00",
-        "/groups/'%20OR%201=1",
-        "/jobs/zz",
+        "/dead-letters/../../etc/passwd",
+        "/dead-letters/..%2f..%2fetc%2fpasswd",
+        "/dead-letters/%00",
+        "/failures/'%20OR%201=1",
+        "/replays/zz",
         "/trials/zz",
         "/assets/../console.rs",
         "/nothing",
-        "/letters/%ff",
-        "/groups/",
+        "/dead-letters/%ff",
+        "/failures/",
     ] {
         let answer = browser.get(path).await;
         assert!(answer.status == 404 || answer.status == 400, "{path}: {}", answer.status);
@@ -431,21 +445,24 @@ async fn tricks_in_addresses_end_in_a_page() {
         "topic=%00",
         "text=%ff%fe",
     ] {
-        let page = browser.page(&format!("/letters?state=any&{query}")).await;
-        assert!(page.contains("No such letters") || query.contains("%25"), "{query}");
+        let page = browser.page(&format!("/dead-letters?state=any&{query}")).await;
+        assert!(page.contains("No dead letters found") || query.contains("%25"), "{query}");
     }
-    for query in ["group=x'", "ids=1;2", "state=none", "after=x", "after=1-a&last=true", "since_ms=x"] {
-        assert_eq!(browser.get(&format!("/letters?{query}")).await.status, 400, "{query}");
+    for query in ["failure=x'", "ids=1;2", "state=none", "after=x", "after=1-a&last=true", "since_ms=x"] {
+        assert_eq!(browser.get(&format!("/dead-letters?{query}")).await.status, 400, "{query}");
     }
     assert_eq!(api.desk.count(&Filter::default()).await.expect("a count"), 3);
-    assert_eq!(browser.get("/letters?lang=ko&state=any").await.headers["location"], "/letters?state=any");
-    assert!(browser.page("/letters").await.contains("<html lang=\"ko\">"));
+    assert_eq!(
+        browser.get("/dead-letters?lang=ko&state=any").await.headers["location"],
+        "/dead-letters?state=any"
+    );
+    assert!(browser.page("/dead-letters").await.contains("<html lang=\"ko\">"));
 }
 
 #[tokio::test]
-async fn before_the_host_has_started_the_page_says_so() {
+async fn before_the_host_has_started_a_page_is_shown() {
     let status = server::Status::default();
-    let router = server::console::router(status, server::guard::Access::new(None));
+    let router = server::console::router(status, server::guard::AccessPolicy::new(None));
     let request = Request::get("/").header("host", "localhost").header("accept-language", "ko");
     let answer = router.oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
     assert_eq!(answer.status(), 503);

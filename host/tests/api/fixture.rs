@@ -1,4 +1,4 @@
-//! A desk with some letters, and a client that asks its API.
+//! A desk with some dead letters, and a client of its API.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,20 +7,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
-use desk::letter::{Place, Record};
-use desk::replay::{Replayer, Route};
+use desk::Desk;
+use desk::record;
+use desk::record::Record;
+use desk::replay::Replayer;
+use desk::replay::Route;
 use desk::trial::Trials;
-use desk::{Desk, Letter};
+use desk_api::{DeadLetter, Location};
 use http_body_util::BodyExt as _;
 use kafka::publisher::{Destination, Publisher};
 use serde_json::Value;
-use server::guard::Access;
-use server::{Office, Served, Status, api, console};
+use server::guard::AccessPolicy;
+use server::{DeskState, PluginInfo, Status, api, console};
 use settings::KafkaArgs;
 use store::{Store, StoreUrl};
 use tower::ServiceExt as _;
 
-/// When the letters became dead.
+/// Time at which the first message was dead-lettered.
 pub const NOW: i64 = 1_795_435_410_000;
 
 /// An answer.
@@ -46,7 +49,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Checks that it is a problem document of this status that says this.
+    /// Checks that it is a problem document with this status, whose detail contains this text.
     #[track_caller]
     pub fn is_problem(&self, status: u16, says: &str) {
         assert_eq!(self.status, status, "{}", self.text());
@@ -69,23 +72,23 @@ pub struct Api {
 }
 
 impl Api {
-    /// With these letters, without a token.
-    pub async fn with(letters: &[Letter]) -> Self {
-        Self::start(letters, None, "127.0.0.1:1").await
+    /// With these dead letters, without a token.
+    pub async fn with(dead_letters: &[DeadLetter]) -> Self {
+        Self::start(dead_letters, None, "127.0.0.1:1").await
     }
 
     /// With a token, and a Kafka.
-    pub async fn start(letters: &[Letter], token: Option<&str>, kafka: &str) -> Self {
-        Self::open(letters, token, kafka, |desk| Trials::new(desk, vec![])).await
+    pub async fn start(dead_letters: &[DeadLetter], token: Option<&str>, kafka: &str) -> Self {
+        Self::open(dead_letters, token, kafka, |desk| Trials::new(desk, vec![])).await
     }
 
     /// With these trials.
-    pub async fn trying(letters: &[Letter], trials: impl FnOnce(Desk) -> Trials) -> Self {
-        Self::open(letters, None, "127.0.0.1:1", trials).await
+    pub async fn trying(dead_letters: &[DeadLetter], trials: impl FnOnce(Desk) -> Trials) -> Self {
+        Self::open(dead_letters, None, "127.0.0.1:1", trials).await
     }
 
     async fn open(
-        letters: &[Letter],
+        dead_letters: &[DeadLetter],
         token: Option<&str>,
         kafka: &str,
         trials: impl FnOnce(Desk) -> Trials,
@@ -98,27 +101,27 @@ impl Api {
         let url = format!("sqlite:{}/host.db", directory.display());
         let store = Store::open(StoreUrl::parse(&url).expect("a URL")).await.expect("a store");
         let desk = Desk::open(&store).await.expect("a desk");
-        desk.take_in(letters).await.expect("taken in");
+        desk.ingest(dead_letters).await.expect("ingested");
         let status = Status::default();
         let kafka = kafka_at(kafka);
         let publisher = Arc::new(Publisher::new(&kafka).expect("a producer"));
-        // It starts no worker: jobs stay as they were made.
+        // No worker runs: replays keep the state they are created with.
         let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route(&served())]);
         let trials = trials(desk.clone());
-        status.opened(Office {
+        status.set_desk(DeskState {
             desk: desk.clone(),
             plugins: [served()].into(),
             replayer,
             trials,
             alerts: None,
         });
-        let access = Access::new(token);
+        let access = AccessPolicy::new(token);
         let router = api::router(status.clone(), access.clone());
         let router = router.merge(console::router(status, access));
         Self { desk, router, directory }
     }
 
-    /// Asks as a client on this machine.
+    /// Sends a request as a client on this machine.
     pub async fn ask(
         &self,
         method: &str,
@@ -157,7 +160,7 @@ impl Drop for Api {
     }
 }
 
-/// Asks any router.
+/// Sends a request to a router.
 pub async fn ask(
     router: &Router,
     method: &str,
@@ -177,7 +180,7 @@ pub async fn ask(
     let (head, body) = answer.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes().to_vec();
     let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
-    // Whatever it is, no browser keeps it or takes it for something else.
+    // No browser may cache an answer or guess its media type.
     assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
     assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
     answer
@@ -193,8 +196,8 @@ pub fn kafka_at(servers: &str) -> KafkaArgs {
     }
 }
 
-fn served() -> Served {
-    Served {
+fn served() -> PluginInfo {
+    PluginInfo {
         name: "email@0.1.0".into(),
         label: "email@0.1.0".to_owned(),
         topic: "email.send".to_owned(),
@@ -204,7 +207,7 @@ fn served() -> Served {
     }
 }
 
-fn route(served: &Served) -> Route {
+fn route(served: &PluginInfo) -> Route {
     Route {
         topic: served.topic.clone(),
         group: served.group.clone(),
@@ -215,8 +218,8 @@ fn route(served: &Served) -> Route {
     }
 }
 
-/// A letter as this host writes it, dead so many milliseconds after [`NOW`].
-pub fn letter(offset: i64, code: &str) -> Letter {
+/// A dead letter of this host, dead-lettered `offset` milliseconds after [`NOW`].
+pub fn dead_letter(offset: i64, code: &str) -> DeadLetter {
     let headers: Vec<(&str, Vec<u8>)> = vec![
         ("kafka_original-topic", b"email.send".to_vec()),
         ("kafka_original-partition", 2_i32.to_be_bytes().to_vec()),
@@ -233,16 +236,16 @@ pub fn letter(offset: i64, code: &str) -> Letter {
         ("sender", vec![0, 255]),
     ];
     let record = Record {
-        place: Place { topic: "email.send.dlt".to_owned(), partition: 0, offset },
+        location: Location { topic: "email.send.dlt".to_owned(), partition: 0, offset },
         timestamp_ms: NOW + offset,
         key: Some(vec![0, 1, 254]),
         value: Some(format!("{{\"to\":\"user{offset}@example.com\"}}").into_bytes()),
         headers: headers.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), Some(value))).collect(),
     };
-    Letter::read(record, NOW)
+    record::dead_letter(record, NOW)
 }
 
-/// So many letters of one code.
-pub fn letters(count: i64) -> Vec<Letter> {
-    (0..count).map(|offset| letter(offset, "bad-address")).collect()
+/// `count` dead letters with one failure code.
+pub fn dead_letters(count: i64) -> Vec<DeadLetter> {
+    (0..count).map(|offset| dead_letter(offset, "bad-address")).collect()
 }

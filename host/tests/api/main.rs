@@ -2,10 +2,10 @@
 
 mod access;
 mod console;
+mod dead_letters;
 mod fixture;
 mod input;
-mod jobs;
-mod letters;
 mod pages;
+mod replays;
 mod routes;
 mod trials;

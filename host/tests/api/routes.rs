@@ -4,37 +4,37 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use serde_json::Value;
-use server::guard::Access;
+use server::guard::AccessPolicy;
 use server::{Status, api};
 
-use crate::fixture::{Api, ask, letters};
+use crate::fixture::{Api, ask, dead_letters};
 
 const ROUTES: [&str; 27] = [
-    "get /actions",
-    "get /groups",
-    "get /groups/{id}",
-    "get /jobs",
-    "get /jobs/{id}",
-    "get /letters",
-    "get /letters/count",
-    "get /letters/export",
-    "get /letters/{id}",
-    "get /letters/{id}/actions",
+    "get /audit-log",
+    "get /dead-letters",
+    "get /dead-letters/count",
+    "get /dead-letters/export",
+    "get /dead-letters/{id}",
+    "get /dead-letters/{id}/audit-log",
+    "get /failures",
+    "get /failures/{id}",
     "get /overview",
+    "get /replays",
+    "get /replays/{id}",
     "get /trials",
     "get /trials/{id}",
-    "get /trials/{id}/letters",
-    "patch /groups/{id}",
+    "get /trials/{id}/dead-letters",
+    "patch /failures/{id}",
     "post /alerts/test",
-    "post /jobs",
-    "post /jobs/preview",
-    "post /jobs/{id}/cancel",
-    "post /jobs/{id}/pause",
-    "post /jobs/{id}/resume",
-    "post /letters/discard",
-    "post /letters/import",
-    "post /letters/restore",
-    "post /letters/{id}/edit",
+    "post /dead-letters/discard",
+    "post /dead-letters/import",
+    "post /dead-letters/restore",
+    "post /dead-letters/{id}/edit",
+    "post /replays",
+    "post /replays/preview",
+    "post /replays/{id}/cancel",
+    "post /replays/{id}/pause",
+    "post /replays/{id}/resume",
     "post /trials",
     "post /trials/{id}/cancel",
 ];
@@ -64,12 +64,16 @@ async fn every_route_is_described_and_answered() {
         let asked = path.replace("{id}", "00");
         let headers = [("content-type", "application/json")];
         let answer = api.ask(&method.to_uppercase(), &asked, &headers, "{}").await;
-        assert!(!answer.text().contains("is not here") && answer.status != 405, "{route}: {}", answer.text());
+        assert!(
+            !answer.text().contains("does not exist") && answer.status != 405,
+            "{route}: {}",
+            answer.text()
+        );
     }
 }
 
 #[tokio::test]
-async fn whatever_the_document_refers_to_is_in_it() {
+async fn every_reference_of_the_document_resolves() {
     let api = Api::with(&[]).await;
     let document = api.found("/openapi.json").await;
     let mut references = Vec::new();
@@ -79,14 +83,16 @@ async fn whatever_the_document_refers_to_is_in_it() {
         let pointer = reference.strip_prefix('#').expect("one within the document");
         assert!(document.pointer(pointer).is_some(), "{reference}");
     }
-    let filter =
-        document.pointer("/paths/~1letters/get/parameters").and_then(Value::as_array).expect("parameters");
+    let filter = document
+        .pointer("/paths/~1dead-letters/get/parameters")
+        .and_then(Value::as_array)
+        .expect("parameters");
     let names: BTreeSet<_> = filter.iter().filter_map(|parameter| parameter["name"].as_str()).collect();
     for name in ["ids", "state", "since_ms", "text", "limit", "after", "before", "last"] {
         assert!(names.contains(name), "{name} is not among {names:?}");
     }
     let schemas = document.pointer("/components/schemas").and_then(Value::as_object).expect("schemas");
-    assert!(schemas.contains_key("Letter") && schemas.contains_key("Job"), "{:?}", schemas.keys());
+    assert!(schemas.contains_key("DeadLetter") && schemas.contains_key("Replay"), "{:?}", schemas.keys());
 }
 
 fn collect(value: &Value, into: &mut Vec<String>) {
@@ -101,33 +107,33 @@ fn collect(value: &Value, into: &mut Vec<String>) {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_so() {
-    let api = Api::with(&letters(1)).await;
+async fn unknown_paths_and_ids_are_problems() {
+    let api = Api::with(&dead_letters(1)).await;
     api.get("/nothing").await.is_problem(404, "/api/v1/openapi.json");
-    api.get("").await.is_problem(404, "is not here");
-    api.ask("DELETE", "/letters", &[], Body::empty()).await.is_problem(405, "DELETE");
-    api.get("/letters/00").await.is_problem(404, "no letter");
-    api.get("/groups/00").await.is_problem(404, "no group");
-    api.get("/jobs/00").await.is_problem(404, "no job");
+    api.get("").await.is_problem(404, "does not exist");
+    api.ask("DELETE", "/dead-letters", &[], Body::empty()).await.is_problem(405, "DELETE");
+    api.get("/dead-letters/00").await.is_problem(404, "no dead letter");
+    api.get("/failures/00").await.is_problem(404, "no failure");
+    api.get("/replays/00").await.is_problem(404, "no replay");
 }
 
 #[tokio::test]
-async fn before_the_host_has_started_the_desk_is_not_open() {
-    let router = api::router(Status::default(), Access::new(None));
-    let answer = ask(&router, "GET", "/letters", &[], Body::empty()).await;
+async fn before_the_host_has_started_the_desk_is_unavailable() {
+    let router = api::router(Status::default(), AccessPolicy::new(None));
+    let answer = ask(&router, "GET", "/dead-letters", &[], Body::empty()).await;
     answer.is_problem(503, "starting");
     assert_eq!(answer.headers["retry-after"], "1");
-    // What is described needs no desk.
+    // The document needs no desk.
     assert_eq!(ask(&router, "GET", "/openapi.json", &[], Body::empty()).await.status, 200);
 }
 
 #[tokio::test]
-async fn the_overview_names_what_runs() {
-    let api = Api::with(&letters(3)).await;
+async fn the_overview_lists_the_plugins() {
+    let api = Api::with(&dead_letters(3)).await;
     let overview = api.found("/overview").await;
-    assert_eq!(overview["open_letters"], 3);
+    assert_eq!(overview["open_dead_letters"], 3);
     assert_eq!(overview["plugins"][0]["plugin"], "email@0.1.0");
-    for count in ["done", "failed", "dead", "retry_waiting", "lag"] {
+    for count in ["done", "failed", "dead_letters", "retry_waiting", "lag"] {
         assert!(overview["plugins"][0][count].is_u64(), "{count}: {overview}");
     }
 }

@@ -1,28 +1,28 @@
-//! Builds are tried on letters: in the sandbox, and nothing is sent.
+//! Trials of builds on dead letters.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use desk::Letter;
-use desk::trial::{LARGEST, Trials};
+use desk::trial::Trials;
+use desk_api::{DeadLetter, MAX_BUILD_BYTES};
 use sandbox::capabilities;
 use serde_json::{Value, json};
 use settings::File;
 use testkit::plugin;
 
-use crate::fixture::{Api, letter};
+use crate::fixture::{Api, dead_letter};
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
 
-/// A letter whose message asks a guest for this.
-fn asking(offset: i64, what: &str) -> Letter {
-    let mut letter = letter(offset, "bad-address");
-    letter.value = Some(base::bytes::Bytes(format!(r#"{{"id":"{offset}",{what}}}"#).into_bytes()));
-    letter
+/// A dead letter whose message makes the guest do this.
+fn asking(offset: i64, what: &str) -> DeadLetter {
+    let mut dead_letter = dead_letter(offset, "bad-address");
+    dead_letter.value = Some(base::bytes::Bytes(format!(r#"{{"id":"{offset}",{what}}}"#).into_bytes()));
+    dead_letter
 }
 
-fn mixed() -> Vec<Letter> {
-    let mut all: Vec<Letter> = [
+fn mixed() -> Vec<DeadLetter> {
+    let mut all: Vec<DeadLetter> = [
         r#""do":"done""#,
         r#""do":"reject""#,
         r#""do":"mail""#,
@@ -34,16 +34,16 @@ fn mixed() -> Vec<Letter> {
     .zip(0..)
     .map(|(what, offset)| asking(offset, what))
     .collect();
-    let mut cut = letter(6, "bad-address");
+    let mut cut = dead_letter(6, "bad-address");
     (cut.value, cut.value_cut) = (None, Some(9_000_000));
     all.push(cut);
     all
 }
 
-async fn with(letters: &[Letter]) -> Api {
+async fn with(dead_letters: &[DeadLetter]) -> Api {
     let text = "[[plugin]]\npath = \"faulty_fast.wasm\"\ntopic = \"faulty-fast\"\nallow = [\"mail\"]";
     let settings = File::parse(text, &capabilities::extensions()).expect("settings").plugins.remove(0);
-    Api::trying(letters, |desk| Trials::new(desk, vec![(Arc::from("faulty-fast"), settings)])).await
+    Api::trying(dead_letters, |desk| Trials::new(desk, vec![(Arc::from("faulty-fast"), settings)])).await
 }
 
 fn build() -> Vec<u8> {
@@ -63,41 +63,53 @@ async fn ended(api: &Api, id: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trial_says_what_would_pass_and_what_would_be_sent() {
+async fn a_trial_reports_outcomes_and_effects() {
     let api = with(&mixed()).await;
     let begun = api.ask("POST", "/trials", &WASM, build()).await;
     assert_eq!(begun.status, 201, "{}", begun.text());
     let id = begun.json()["id"].as_str().expect("an id").to_owned();
     assert_eq!(begun.headers["location"], format!("/api/v1/trials/{id}"));
     let trial = ended(&api, &id).await;
-    let numbers = ["letters", "tried", "pass", "skipped"].map(|name| trial[name].as_u64().expect("a number"));
-    assert_eq!((numbers, &trial["state"], &trial["settings"]), ([7, 7, 3, 1], &json!("done"), &json!(true)));
+    let numbers =
+        ["dead_letters", "tried", "passed", "skipped"].map(|name| trial[name].as_u64().expect("a number"));
+    assert_eq!(
+        (numbers, &trial["state"], &trial["has_settings"]),
+        ([7, 7, 3, 1], &json!("done"), &json!(true))
+    );
     assert_eq!(trial["plugin"], "faulty-fast@0.1.0");
-    let still: Vec<_> = trial["still"].as_array().expect("codes").iter().collect();
-    assert_eq!((&still[0]["code"], &still[0]["letters"]), (&json!("asked-reject"), &json!(2)));
-    assert_eq!((&still[1]["code"], &still[1]["letters"]), (&json!("trap"), &json!(1)));
-    assert_eq!(trial["effects"], json!([{ "what": "e-mail", "times": 1 }]));
-    let passing = api.found(&format!("/trials/{id}/letters?passes=true")).await;
+    let failures: Vec<_> = trial["failures"].as_array().expect("codes").iter().collect();
+    assert_eq!((&failures[0]["code"], &failures[0]["dead_letters"]), (&json!("asked-reject"), &json!(2)));
+    assert_eq!((&failures[1]["code"], &failures[1]["dead_letters"]), (&json!("trap"), &json!(1)));
+    assert_eq!(trial["effects"], json!([{ "effect": "e-mail", "count": 1 }]));
+    let passing = api.found(&format!("/trials/{id}/dead-letters?passed=true")).await;
     let passing = passing["items"].as_array().expect("items");
     assert_eq!(passing.len(), 3);
     assert_eq!(passing[1]["effects"][0]["kind"], "mail", "{passing:?}");
-    let second = api.found(&format!("/trials/{id}/letters?passes=false&from=1&limit=1")).await;
+    let second = api.found(&format!("/trials/{id}/dead-letters?passed=false&from=1&limit=1")).await;
     assert_eq!(second["items"][0]["code"], "asked-reject");
-    // Nothing has changed but the record of who did what.
-    assert_eq!(api.found("/letters/count?state=open").await["letters"], 7);
-    let actions = api.found("/actions").await;
-    assert_eq!((&actions["items"][0]["what"], &actions["items"][0]["letters"]), (&json!("try"), &json!(7)));
-    // Those that pass are sent back, and no others.
-    let replay = api.post("/jobs/preview", &json!({ "trial": id, "plan": { "target": "retry" } })).await;
-    assert_eq!((replay.status, replay.json()["letters"].as_u64()), (200, Some(3)), "{}", replay.text());
-    let job = api.post("/jobs", &json!({ "trial": id, "plan": { "target": "retry" } })).await;
-    assert_eq!((job.status, job.json()["letters"].as_u64()), (201, Some(3)), "{}", job.text());
-    let unknown = api.post("/jobs", &json!({ "trial": "00ff" })).await;
+    // Only the audit log has changed.
+    assert_eq!(api.found("/dead-letters/count?state=open").await["dead_letters"], 7);
+    let actions = api.found("/audit-log").await;
+    assert_eq!(
+        (&actions["items"][0]["action"], &actions["items"][0]["dead_letters"]),
+        (&json!("try"), &json!(7))
+    );
+    // Only the dead letters that passed are replayed.
+    let replay = api.post("/replays/preview", &json!({ "trial": id, "plan": { "target": "retry" } })).await;
+    assert_eq!((replay.status, replay.json()["dead_letters"].as_u64()), (200, Some(3)), "{}", replay.text());
+    let started = api.post("/replays", &json!({ "trial": id, "plan": { "target": "retry" } })).await;
+    assert_eq!(
+        (started.status, started.json()["dead_letters"].as_u64()),
+        (201, Some(3)),
+        "{}",
+        started.text()
+    );
+    let unknown = api.post("/replays", &json!({ "trial": "00ff" })).await;
     assert_eq!(unknown.status, 404, "{}", unknown.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_build_or_no_selection_begins_nothing() {
+async fn invalid_builds_and_selections_start_nothing() {
     let api = with(&mixed()).await;
     let refused = async |path: &str, headers: &[(&str, &str)], body: Vec<u8>, status: u16, why: &str| {
         let answer = api.ask("POST", path, headers, body).await;
@@ -108,18 +120,18 @@ async fn what_is_no_build_or_no_selection_begins_nothing() {
     refused("/trials", &WASM, vec![], 400, "the build").await;
     refused("/trials", &WASM, build()[..1000].to_vec(), 400, "damaged").await;
     refused("/trials", &[], build(), 415, "application/wasm").await;
-    refused("/trials", &WASM, vec![0; LARGEST + 1], 413, "64 MiB").await;
-    refused("/trials?code=nothing", &WASM, build(), 409, "no such letters").await;
+    refused("/trials", &WASM, vec![0; MAX_BUILD_BYTES + 1], 413, "64 MiB").await;
+    refused("/trials?code=nothing", &WASM, build(), 409, "no dead letters match").await;
     refused("/trials?colour=red", &WASM, build(), 400, "colour").await;
-    for path in ["/trials/00ff", "/trials/zz", "/trials/00ff/letters", "/trials/%2e%2e"] {
+    for path in ["/trials/00ff", "/trials/zz", "/trials/00ff/dead-letters", "/trials/%2e%2e"] {
         assert_eq!(api.get(path).await.status, 404, "{path}");
     }
     assert_eq!(api.found("/trials").await["items"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_trial_runs_at_a_time_and_ends_at_once_when_it_is_cancelled() {
-    let slow: Vec<Letter> = (0..20).map(|offset| asking(offset, r#""do":"sleep","ms":60000"#)).collect();
+async fn one_trial_runs_at_a_time_and_can_be_cancelled() {
+    let slow: Vec<DeadLetter> = (0..20).map(|offset| asking(offset, r#""do":"sleep","ms":60000"#)).collect();
     let api = with(&slow).await;
     let begun = api.ask("POST", "/trials", &WASM, build()).await.json();
     let id = begun["id"].as_str().expect("an id");

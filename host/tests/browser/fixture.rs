@@ -1,4 +1,4 @@
-//! A host with dead letters of a plugin whose next build is mended.
+//! A host with dead letters of a plugin whose next build is fixed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use testkit::{Kafka, Process, Record, eventually, get, plugin};
 
 use crate::chromium::BOUND;
 
-/// A host, and what it runs on.
+/// A host with Kafka and a store.
 pub struct Desk {
     kafka: Kafka,
     process: Process,
@@ -16,8 +16,8 @@ pub struct Desk {
     directory: PathBuf,
 }
 
-/// The build of the plugin that handles what the running one rejects.
-pub fn mended() -> String {
+/// A build of the plugin that handles what the running one rejects.
+pub fn fixed_build() -> String {
     plugin("faulty-mended").display().to_string()
 }
 
@@ -33,7 +33,7 @@ impl Desk {
         Self { kafka, process, port, directory }
     }
 
-    /// Makes dead letters, and waits until the desk has them.
+    /// Produces dead letters and waits until the desk has them.
     pub fn fail(&self, bodies: impl IntoIterator<Item = String>) {
         let before = self.count("");
         let records: Vec<Record> = bodies.into_iter().map(|body| Record::new(body).with_key("k")).collect();
@@ -42,21 +42,21 @@ impl Desk {
         eventually(BOUND, || self.count("") == before + count);
     }
 
-    /// As the usual ones: `rejected` that a mended build handles, and as many that nobody can.
+    /// Produces dead letters: `rejected` ones that the fixed build handles, and `unreadable` ones that no build does.
     pub fn fail_as_usual(&self, rejected: usize, unreadable: usize) {
         self.fail((0..rejected).map(|id| format!(r#"{{"id":"{id}","do":"reject"}}"#)));
         self.fail((0..unreadable).map(|id| format!(r#"{{"id":"u{id}","colour":"<b>red</b>"}}"#)));
     }
 
     pub fn count(&self, filter: &str) -> u64 {
-        let answer = get(self.port, &format!("/api/v1/letters/count?{filter}")).expect("an answer");
+        let answer = get(self.port, &format!("/api/v1/dead-letters/count?{filter}")).expect("an answer");
         let json: Value =
             serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("{}", answer.text()));
-        json["letters"].as_u64().unwrap_or_else(|| panic!("{}", answer.text()))
+        json["dead_letters"].as_u64().unwrap_or_else(|| panic!("{}", answer.text()))
     }
 
-    pub fn groups(&self) -> Vec<Value> {
-        let answer = get(self.port, "/api/v1/groups").expect("an answer");
+    pub fn failures(&self) -> Vec<Value> {
+        let answer = get(self.port, "/api/v1/failures").expect("an answer");
         let json: Value = serde_json::from_slice(&answer.body).expect("JSON");
         json["items"].as_array().expect("items").clone()
     }
@@ -65,7 +65,7 @@ impl Desk {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// What is on the plugin's topic, by how often each id is there.
+    /// Number of records with this id on the plugin's topic.
     pub fn on_topic(&self, id: &str) -> usize {
         let wanted = format!(r#""id":"{id}""#);
         self.kafka.read_all("faulty-fast").iter().filter(|record| record.text().contains(&wanted)).count()
@@ -75,7 +75,7 @@ impl Desk {
         self.kafka.lag("faulty-fast-group", "faulty-fast")
     }
 
-    /// Puts the mended build in the place of the running one, on the same address.
+    /// Replaces the running build by the fixed one, on the same address.
     pub fn deploy(&mut self) {
         self.process.terminate();
         self.process.wait(Duration::from_secs(40));

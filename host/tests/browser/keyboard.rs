@@ -1,9 +1,9 @@
-//! The same by keyboard alone: after the first page nothing but keys.
+//! The same by keyboard alone.
 
 use crate::chromium::{Browser, ENTER, ESCAPE, Like, TAB};
-use crate::fixture::{Desk, mended};
+use crate::fixture::{Desk, fixed_build};
 
-/// Presses Tab until the element with this text or id has the focus, as somebody would who looks for it.
+/// Presses Tab until the element with this text or id has the focus.
 fn tab_to(browser: &Browser, name: &str) {
     let focused = "const it = document.activeElement; return [it.id, it.innerText, it.value].map((text) => (text ?? '').trim())";
     for _ in 0..120 {
@@ -30,9 +30,9 @@ fn an_operator_needs_no_mouse() {
     browser.keys("?");
     browser.reads("j, k: next and previous");
     press(&browser, ESCAPE);
-    // Down to the group, and into it.
-    browser.keys("gg");
-    browser.find("nav a[href='/groups'][aria-current]");
+    // Select the failure and open it.
+    browser.keys("gf");
+    browser.find("nav a[href='/failures'][aria-current]");
     let focused = || browser.run("return document.activeElement.innerText");
     for _ in 0..20 {
         browser.keys("j");
@@ -45,28 +45,28 @@ fn an_operator_needs_no_mouse() {
     browser.reads("asked to reject");
     tab_to(&browser, "Try a build");
     press(&browser, ENTER);
-    // A file is chosen in the system's own dialog, which no key of a page reaches.
-    browser.find("#build").send_keys(&mended());
-    tab_to(&browser, "Start the trial");
+    // The file dialog belongs to the system and cannot be driven from the page.
+    browser.find("#build").send_keys(&fixed_build());
+    tab_to(&browser, "Start trial");
     press(&browser, ENTER);
-    browser.reads("8 of 8 would pass");
+    browser.reads("Passed 8 / 8");
     desk.deploy();
-    browser.keys("gg");
-    browser.find("nav a[href='/groups'][aria-current]");
+    browser.keys("gf");
+    browser.find("nav a[href='/failures'][aria-current]");
     tab_to(&browser, "asked-reject");
     press(&browser, ENTER);
-    browser.reads("Letters an hour");
+    browser.reads("Dead letters per hour");
     tab_to(&browser, "Replay");
     press(&browser, ENTER);
     tab_to(&browser, "reason");
-    browser.keys("mended");
-    tab_to(&browser, "Start the replay");
+    browser.keys("fixed");
+    tab_to(&browser, "Start replay");
     press(&browser, ENTER);
-    browser.reads("Everything was sent and has its outcome.");
+    browser.reads("All dead letters were sent and have an outcome.");
     assert_eq!((desk.count("state=open"), desk.count("state=replayed")), (2, 8));
-    // Give the rest up, and open it again.
-    browser.keys("gl");
-    browser.find("nav a[href='/letters'][aria-current]");
+    // Discard the rest and restore it.
+    browser.keys("gd");
+    browser.find("nav a[href='/dead-letters'][aria-current]");
     tab_to(&browser, "Discard");
     press(&browser, ENTER);
     browser.find("#reason:focus");
@@ -85,7 +85,7 @@ fn an_operator_needs_no_mouse() {
     browser.keys("colour");
     press(&browser, ENTER);
     browser.find("input[name=text][value=colour]");
-    browser.reads("2 letters");
+    browser.reads("2 dead letters");
     browser.close();
     desk.stop();
 }

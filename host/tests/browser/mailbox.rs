@@ -1,4 +1,4 @@
-//! The demo's mailbox.
+//! The mailbox of the demo.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use testkit::{Process, post};
 use crate::chromium::{BOUND, Browser, Like};
 
 #[test]
-fn an_e_mail_shows_up_by_itself_and_runs_nothing() {
+fn an_e_mail_appears_by_itself_and_runs_nothing() {
     let plugins = testkit::plugin("email");
     let plugins = plugins.parent().expect("a directory").display().to_string();
     let args = ["demo", "--plugins", &plugins, "--listen", "127.0.0.1:0", "--producer-listen", "127.0.0.1:0"];
     let mut demo = Process::start("host", &args);
     let line = demo.wait_for(|line| line.contains("/demo/mailbox"), BOUND);
     let mailbox = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
-    for (lang, empty) in [("en", "No e-mail yet"), ("ko", "받은 메일")] {
+    for (lang, empty) in [("en", "No e-mails yet"), ("ko", "받은 메일")] {
         let browser = Browser::start(Like { lang, dark: lang == "ko", ..Like::default() });
         browser.goto(&mailbox);
         browser.reads(empty);
-        // It is folded once there is an e-mail.
+        // The example is collapsed once there is an e-mail.
         let example = browser.run("return document.querySelector('.command pre').textContent");
         let example = example.as_str().expect("a text").to_owned();
         let port = example

@@ -1,11 +1,11 @@
 //! The console in a real browser, on a real Kafka, with real plugins.
 //!
-//! Needs Debian's `chromium` and `chromium-driver`. `SCREENSHOTS=DIR` keeps pictures of the rooms.
+//! Needs Debian's `chromium` and `chromium-driver`. `SCREENSHOTS=DIR` saves pictures of the pages.
 
 mod chromium;
 mod fixture;
 mod keyboard;
 mod mailbox;
 mod mouse;
-mod rooms;
+mod pages;
 mod safety;

@@ -1,59 +1,59 @@
-//! An operator with a mouse: from the first screen to an empty one.
+//! An operator with a mouse, from the first failure to an empty overview.
 
 use testkit::eventually;
 
 use crate::chromium::{BOUND, Browser, Like};
-use crate::fixture::{Desk, mended};
+use crate::fixture::{Desk, fixed_build};
 
 #[test]
-fn an_operator_finds_tries_replays_and_sees_it_empty_out() {
+fn an_operator_finds_tries_and_replays_a_failure() {
     let mut desk = Desk::start("mouse", &[]);
     let browser = Browser::start(Like::default());
     browser.goto(&desk.url("/"));
-    browser.reads("Nothing fails");
-    // It shows up by itself.
+    browser.reads("No open failures");
+    // The page updates by itself.
     desk.fail_as_usual(30, 4);
     browser.reads("asked-reject");
-    browser.reads("34 Open");
-    // On the first screen, unscrolled: what fails, since when, how many, and the next action.
+    browser.reads("Open 34");
+    // The list of failures is visible without scrolling.
     let bottom =
         browser.run("return document.querySelector('#failures table').getBoundingClientRect().bottom");
     assert!(bottom.as_f64().expect("a number") < 800.0, "{bottom}");
     browser.click("asked-reject");
     browser.reads("asked to reject");
-    browser.find("#letters tbody tr a").click();
+    browser.find("#dead-letters tbody tr a").click();
     browser.reads("Timeline");
-    browser.reads("Given up after its last attempt");
+    browser.reads("Dead-lettered after the last attempt");
     browser.back();
 
     browser.click("Try a build");
-    browser.find("#build").send_keys(&mended());
-    browser.click("Start the trial");
+    browser.find("#build").send_keys(&fixed_build());
+    browser.click("Start trial");
     browser.reads("faulty-fast@0.2.0");
-    browser.reads("30 of 30 would pass");
+    browser.reads("Passed 30 / 30");
     assert_eq!((desk.count("state=open"), desk.on_topic("7")), (34, 1), "a trial changes nothing");
 
     desk.deploy();
-    browser.click("Replay those that pass");
-    // Trials end with their process.
-    browser.reads("There is nothing here");
-    browser.goto(&desk.url("/groups"));
+    browser.click("Replay what passed");
+    // Trials are lost when their process ends.
+    browser.reads("Not found");
+    browser.goto(&desk.url("/failures"));
     browser.click("asked-reject");
     browser.click("Replay");
-    browser.reads("30 letters");
+    browser.reads("30 dead letters");
     browser.fill("#ramp", "1, 2, 5, 20");
     browser.fill("#reason", "version 0.2.0 is out");
-    browser.click("Start the replay");
-    // The page follows by itself to the end.
-    browser.reads("Everything was sent and has its outcome.");
+    browser.click("Start replay");
+    // The page updates by itself until the replay ends.
+    browser.reads("All dead letters were sent and have an outcome.");
     browser.goto(&desk.url("/"));
-    browser.reads("4 Open");
+    browser.reads("Open 4");
     assert!(!browser.text().contains("asked-reject"));
     assert_eq!((desk.count("state=open"), desk.count("state=replayed")), (4, 30));
-    assert!((0..30).all(|id| desk.on_topic(&id.to_string()) == 2), "each is sent back once");
+    assert!((0..30).all(|id| desk.on_topic(&id.to_string()) == 2), "each is replayed once");
     eventually(BOUND, || desk.lag() == 0);
 
-    // What nobody can handle is given up, and opened again.
+    // What no build can handle is discarded and restored.
     browser.click("invalid-message");
     browser.click("Discard");
     browser.fill("#reason", "sent by a test of the shop");
@@ -61,15 +61,15 @@ fn an_operator_finds_tries_replays_and_sees_it_empty_out() {
     browser.find("option[value='discarded'][selected]");
     assert_eq!((desk.count("state=open"), desk.count("state=discarded")), (0, 4));
     browser.goto(&desk.url("/"));
-    browser.reads("Nothing fails");
-    browser.goto(&desk.url("/letters?state=discarded"));
+    browser.reads("No open failures");
+    browser.goto(&desk.url("/dead-letters?state=discarded"));
     browser.click("Restore");
     browser.fill("#reason", "the shop wants them");
     browser.find("form.stack button.main").click();
     browser.find("option[value='open'][selected]");
     assert_eq!(desk.count("state=open"), 4);
-    browser.goto(&desk.url("/actions"));
-    for said in ["version 0.2.0 is out", "sent by a test of the shop", "the shop wants them", "trial"] {
+    browser.goto(&desk.url("/audit-log"));
+    for said in ["version 0.2.0 is out", "sent by a test of the shop", "the shop wants them", "Trial"] {
         browser.reads(said);
     }
     browser.close();

@@ -1,4 +1,4 @@
-//! What messages hold never runs; other sites' pages change nothing; nothing needs JavaScript.
+//! Content of messages never runs, cross-site requests change nothing, and the console works without JavaScript.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -10,24 +10,24 @@ use crate::fixture::Desk;
 const SCRIPT: &str = "<script>window.xss=1</script><img src=x onerror=window.xss=1>";
 
 #[test]
-fn what_a_message_holds_never_runs() {
+fn content_of_messages_never_runs() {
     let desk = Desk::start("script", &[]);
     let body = |id: &str| format!(r#"{{"id":"{id}","{}":1}}"#, SCRIPT.replace('"', ""));
     desk.fail([body("1"), body("2")]);
-    let group = desk.groups()[0]["id"].as_str().expect("an id").to_owned();
+    let failure = desk.failures()[0]["id"].as_str().expect("an id").to_owned();
     let browser = Browser::start(Like::default());
-    browser.goto(&desk.url("/letters"));
-    let letter = browser.find("#list tbody a").attr("href");
+    browser.goto(&desk.url("/dead-letters"));
+    let dead_letter = browser.find("#list tbody a").attr("href");
     let script: String = url::form_urlencoded::byte_serialize(SCRIPT.as_bytes()).collect();
     for path in [
         "/".to_owned(),
-        "/groups".to_owned(),
-        format!("/groups/{group}"),
-        letter.clone(),
-        format!("{letter}/edit"),
-        format!("/letters?state=any&text={script}"),
-        format!("/replay?group={group}"),
-        format!("/discard?group={group}"),
+        "/failures".to_owned(),
+        format!("/failures/{failure}"),
+        dead_letter.clone(),
+        format!("{dead_letter}/edit"),
+        format!("/dead-letters?state=any&text={script}"),
+        format!("/replay?failure={failure}"),
+        format!("/discard?failure={failure}"),
     ] {
         browser.goto(&desk.url(&path));
         browser.find("h1");
@@ -37,7 +37,7 @@ fn what_a_message_holds_never_runs() {
             "{path}"
         );
     }
-    browser.goto(&desk.url(&letter));
+    browser.goto(&desk.url(&dead_letter));
     browser.reads("<script>window.xss=1</script>");
     browser.close();
     desk.stop();
@@ -48,8 +48,8 @@ fn attacker(target: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://localhost:{}/", listener.local_addr().expect("an address").port());
     let page = format!(
-        "<!doctype html><title>other</title><form id=f method=post action=\"{target}/discard\"><input name=which value=\"\">\
-         <input name=reason value=x><input name=csrf value=x></form><script>fetch('{target}/api/v1/letters/discard', \
+        "<!doctype html><title>other</title><form id=f method=post action=\"{target}/discard\"><input name=query value=\"\">\
+         <input name=reason value=x><input name=csrf value=x></form><script>fetch('{target}/api/v1/dead-dead_letters/discard', \
          {{method:'POST',mode:'no-cors',credentials:'include',body:'{{\"all\":true,\"reason\":\"x\"}}'}}).finally(() => f.submit())</script>"
     );
     std::thread::spawn(move || {
@@ -65,14 +65,14 @@ fn attacker(target: &str) -> String {
 }
 
 #[test]
-fn another_sites_page_changes_nothing() {
+fn a_cross_site_page_changes_nothing() {
     let desk = Desk::start("attack", &[]);
     desk.fail_as_usual(2, 0);
     let browser = Browser::start(Like::default());
-    // With a session of its own.
-    browser.goto(&desk.url("/letters"));
+    // The browser has a session.
+    browser.goto(&desk.url("/dead-letters"));
     browser.goto(&attacker(&desk.url("")));
-    browser.reads("a page of another site must not change anything here");
+    browser.reads("cross-site");
     assert_eq!((desk.count("state=open"), desk.count("state=discarded")), (2, 0));
     browser.close();
     desk.stop();
@@ -84,7 +84,7 @@ fn everything_works_without_scripts() {
     desk.fail_as_usual(3, 0);
     let browser = Browser::start(Like { scripts: false, ..Like::default() });
     browser.goto(&desk.url("/"));
-    browser.reads("Without JavaScript this page does not update by itself");
+    browser.reads("JavaScript is disabled");
     browser.click("asked-reject");
     browser.click("Discard");
     browser.fill("#reason", "no scripts");
@@ -96,22 +96,22 @@ fn everything_works_without_scripts() {
 }
 
 #[test]
-fn with_a_token_one_logs_in_and_out() {
+fn with_a_token_users_log_in_and_out() {
     let config =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-token-{}.toml", std::process::id()));
     std::fs::write(&config, "[desk]\ntoken = \"0123456789abcdef0123\"\n").expect("written");
     let config = config.display().to_string();
     let desk = Desk::start("token", &["--config", &config]);
     let browser = Browser::start(Like { lang: "ko", ..Like::default() });
-    browser.goto(&desk.url("/groups?all=1"));
+    browser.goto(&desk.url("/failures?all=1"));
     browser.fill("#token", "wrong");
     browser.click("로그인");
-    browser.reads("토큰이 맞지 않습니다");
+    browser.reads("토큰이 올바르지 않습니다");
     browser.fill("#token", "0123456789abcdef0123");
     browser.fill("#name", "김철수");
     browser.click("로그인");
     browser.reads("김철수");
-    assert_eq!(browser.path(), "/groups?all=1");
+    assert_eq!(browser.path(), "/failures?all=1");
     browser.click("로그아웃");
     browser.find("#token");
     browser.goto(&desk.url("/"));
@@ -120,20 +120,19 @@ fn with_a_token_one_logs_in_and_out() {
     desk.stop();
 }
 
-/// Whether the host's page is left when the host is, and comes back with it.
 #[test]
-fn a_page_says_that_the_host_is_away_and_catches_up() {
+fn a_page_catches_up_after_a_restart_of_the_host() {
     let mut desk = Desk::start("away", &[]);
     let browser = Browser::start(Like::default());
     browser.goto(&desk.url("/"));
-    browser.reads("Nothing fails");
+    browser.reads("No open failures");
     let port = desk.port;
     desk.deploy();
     assert_eq!(desk.port, port);
     desk.fail((0..2).map(|id| format!(r#"{{"id":"{id}","do":"trap"}}"#)));
     browser.reads("trap");
-    let lost = browser.run("return document.getElementById('lost').hidden");
-    assert_eq!(lost, true);
+    let is_hidden = browser.run("return document.getElementById('unreachable').hidden");
+    assert_eq!(is_hidden, true);
     browser.close();
     desk.stop();
 }

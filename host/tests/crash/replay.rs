@@ -1,13 +1,14 @@
-//! A replay while the host is killed: no letter is lost, and none is sent twice where nothing is killed.
+//! Replays while the host is killed: no dead letter is lost, and without kills none is sent twice.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use desk::actions::By;
-use desk::jobs::{Job, JobState, Plan};
-use desk::letter::{Place, Record};
-use desk::{Desk, Filter, Letter, State};
+use desk::Desk;
+use desk::audit::Actor;
+use desk::record;
+use desk::record::Record;
+use desk_api::{DeadLetter, DeadLetterState, Filter, Location, Replay, ReplayPlan, ReplayState};
 use store::{Store, StoreUrl};
 use testkit::{Kafka, Rng, eventually, scale};
 use tokio::runtime::Runtime;
@@ -17,17 +18,17 @@ use crate::fixture::{BOUND, Deliveries, Host};
 const TOPIC: &str = "faulty-fast";
 const GROUP: &str = "faulty-fast-group";
 const PARTITIONS: usize = 4;
-/// What a host that is killed may have sent without writing it down.
-const SIDE_BY_SIDE: usize = 500;
+/// Records that a killed host may have sent without recording it.
+const MAX_IN_FLIGHT: usize = 500;
 
-/// The desk of the hosts under test, from beside them.
-struct Office {
+/// Direct access to the desk of the hosts under test.
+struct TestDesk {
     runtime: Runtime,
     desk: Desk,
     url: String,
 }
 
-impl Office {
+impl TestDesk {
     fn new(name: &str, count: usize) -> Self {
         let path =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.db", std::process::id()));
@@ -39,9 +40,9 @@ impl Office {
         let desk = runtime.block_on(async {
             let store = Store::open(StoreUrl::parse(&url).expect("a URL")).await.expect("a store");
             let desk = Desk::open(&store).await.expect("a desk");
-            let letters: Vec<Letter> = (0..count).map(letter).collect();
-            for some in letters.chunks(1000) {
-                desk.take_in(some).await.expect("taken");
+            let dead_letters: Vec<DeadLetter> = (0..count).map(dead_letter).collect();
+            for some in dead_letters.chunks(1000) {
+                desk.ingest(some).await.expect("ingested");
             }
             desk
         });
@@ -53,39 +54,39 @@ impl Office {
         Host::start(kafka, &["faulty_fast"], &["--store", &self.url, "-X", "group.instance.id=replay"])
     }
 
-    fn replay(&self, plan: &Plan) -> Job {
-        let by = By { who: "kim", reason: "mended", now_ms: now_ms() };
-        let job = self.runtime.block_on(self.desk.start_job(&Filter::default(), plan, by));
-        job.expect("a store").expect("letters")
+    fn replay(&self, plan: &ReplayPlan) -> Replay {
+        let by = Actor { name: "kim", reason: "fixed", now_ms: now_ms() };
+        let replay = self.runtime.block_on(self.desk.start_replay(&Filter::default(), None, plan, by));
+        replay.expect("a store").expect("dead letters")
     }
 
-    fn job(&self, id: &str) -> Job {
-        self.runtime.block_on(self.desk.job(id)).expect("a store").expect("a job")
+    fn get(&self, id: &str) -> Replay {
+        self.runtime.block_on(self.desk.replay(id)).expect("a store").expect("a replay")
     }
 
-    fn wait_done(&self, id: &str, bound: Duration) -> Job {
+    fn wait_done(&self, id: &str, bound: Duration) -> Replay {
         let end = Instant::now() + bound;
         loop {
-            let job = self.job(id);
-            if job.state == JobState::Done {
-                return job;
+            let replay = self.get(id);
+            if replay.state == ReplayState::Done {
+                return replay;
             }
-            assert!(job.state == JobState::Running && Instant::now() < end, "{bound:?}: {job:?}");
+            assert!(replay.state == ReplayState::Running && Instant::now() < end, "{bound:?}: {replay:?}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
-    /// Looks seldom: counting takes time from what is measured.
+    /// Polls rarely, because counting would distort the measurement.
     fn wait_sent(&self, id: &str, bound: Duration) {
         let end = Instant::now() + bound;
-        while self.job(id).waiting > 0 {
+        while self.get(id).waiting > 0 {
             assert!(Instant::now() < end, "not sent in {bound:?}");
             std::thread::sleep(Duration::from_millis(500));
         }
     }
 
     fn open(&self) -> u64 {
-        let open = Filter { state: Some(State::Open), ..Filter::default() };
+        let open = Filter { state: Some(DeadLetterState::Open), ..Filter::default() };
         self.runtime.block_on(self.desk.count(&open)).expect("a store")
     }
 }
@@ -95,8 +96,8 @@ fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).expect("before the year 292 million")
 }
 
-/// A letter whose message is done when it comes back.
-fn letter(number: usize) -> Letter {
+/// A dead letter whose message succeeds when it is replayed.
+fn dead_letter(number: usize) -> DeadLetter {
     let offset = number as i64;
     let partition = (number % PARTITIONS) as i32;
     let headers = [
@@ -107,16 +108,16 @@ fn letter(number: usize) -> Letter {
         ("host-failure-code", b"asked-reject".to_vec()),
     ];
     let record = Record {
-        place: Place { topic: format!("{TOPIC}.dlt"), partition, offset },
+        location: Location { topic: format!("{TOPIC}.dlt"), partition, offset },
         timestamp_ms: 1_795_435_410_000 + offset,
         key: Some(number.to_string().into_bytes()),
         value: Some(format!(r#"{{"id":"{number}","path":"{}"}}"#, "x".repeat(150)).into_bytes()),
         headers: headers.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), Some(value))).collect(),
     };
-    Letter::read(record, now_ms())
+    record::dead_letter(record, now_ms())
 }
 
-/// How often each letter's message is on the topic.
+/// The number of records of each message on the topic.
 fn on_topic(kafka: &Kafka) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for record in kafka.read_all(TOPIC) {
@@ -126,105 +127,113 @@ fn on_topic(kafka: &Kafka) -> HashMap<String, usize> {
 }
 
 #[test]
-fn killed_in_the_middle_each_letter_is_replayed_and_the_counts_agree() {
+fn with_kills_each_dead_letter_is_replayed_and_the_counts_agree() {
     let mut rng = Rng::seeded();
     let (count, kills) = (scale(2000, 50_000), scale(2, 5));
     let kafka = Kafka::start();
     kafka.create_topic(TOPIC, PARTITIONS, &[]);
-    let office = Office::new("replay-killed", count);
-    let plan = Plan { rate: Some(count as f64 / 8.0), ramp: Plan::RAMP.to_vec(), ..Plan::default() };
-    let job = office.replay(&plan);
+    let desk = TestDesk::new("replay-killed", count);
+    let plan = ReplayPlan {
+        rate: Some(count as f64 / 8.0),
+        ramp: ReplayPlan::CAREFUL_RAMP.to_vec(),
+        ..ReplayPlan::default()
+    };
+    let replay = desk.replay(&plan);
     let mut deliveries = Deliveries::default();
     for kill in 1..=kills {
-        let host = office.start(&kafka);
-        let before = office.job(&job.id).waiting;
+        let host = desk.start(&kafka);
+        let before = desk.get(&replay.id).waiting;
         let part = before / (kills as u64 + 1) / 2;
         let left = before - part - rng.below(part.max(1));
-        eventually(scale(1, 4) * BOUND, || office.job(&job.id).waiting <= left);
+        eventually(scale(1, 4) * BOUND, || desk.get(&replay.id).waiting <= left);
         deliveries.add(&host.kill());
-        let now = office.job(&job.id);
+        let now = desk.get(&replay.id);
         println!("kill {kill}: {} waiting, {} sent, {} done", now.waiting, now.sent, now.done);
         assert!(now.waiting > 0, "kill {kill} came after everything was sent");
     }
-    let host = office.start(&kafka);
-    let job = office.wait_done(&job.id, scale(2, 6) * BOUND);
+    let host = desk.start(&kafka);
+    let replay = desk.wait_done(&replay.id, scale(2, 6) * BOUND);
     eventually(BOUND, || kafka.lag(GROUP, TOPIC) == 0);
     deliveries.add(&host.stop());
     let topic = on_topic(&kafka);
     let sent: usize = topic.values().sum();
     println!(
-        "{count} letters, {kills} kills: {sent} records, {} unknown, {} repeated",
-        job.unknown,
+        "{count} dead letters, {kills} kills: {sent} records, {} unknown, {} repeated",
+        replay.unknown,
         deliveries.repeats()
     );
-    assert_eq!((job.failed, job.gone, job.sent, job.waiting), (0, 0, 0, 0), "{job:?}");
-    assert_eq!(job.done + job.unknown, count as u64);
-    assert_eq!((topic.len(), office.open()), (count, 0));
-    assert!(sent - count <= kills * SIDE_BY_SIDE, "{} sent twice", sent - count);
+    assert_eq!((replay.failed, replay.skipped, replay.sent, replay.waiting), (0, 0, 0, 0), "{replay:?}");
+    assert_eq!(replay.done + replay.unknown, count as u64);
+    assert_eq!((topic.len(), desk.open()), (count, 0));
+    assert!(sent - count <= kills * MAX_IN_FLIGHT, "{} sent twice", sent - count);
     let missing = (0..count).filter(|id| deliveries.count(*id, 1) == 0).count();
-    assert_eq!(missing, 0, "letters that no plugin has seen");
+    assert_eq!(missing, 0, "dead letters that no plugin has received");
 }
 
 #[test]
-fn a_replay_outlives_kafka_being_away() {
+fn a_replay_survives_an_outage_of_kafka() {
     let mut rng = Rng::seeded();
     let count = scale(2000, 20_000);
     let kafka = Kafka::start();
     kafka.create_topic(TOPIC, PARTITIONS, &[]);
-    let office = Office::new("replay-away", count);
-    let host = office.start(&kafka);
+    let desk = TestDesk::new("replay-away", count);
+    let host = desk.start(&kafka);
     host.ready(BOUND);
-    let plan = Plan { rate: Some(count as f64 / 8.0), ramp: Plan::RAMP.to_vec(), ..Plan::default() };
-    let job = office.replay(&plan);
+    let plan = ReplayPlan {
+        rate: Some(count as f64 / 8.0),
+        ramp: ReplayPlan::CAREFUL_RAMP.to_vec(),
+        ..ReplayPlan::default()
+    };
+    let replay = desk.replay(&plan);
     let left = count as u64 / 4 + rng.below(count as u64 / 4);
-    eventually(BOUND, || office.job(&job.id).waiting <= left);
+    eventually(BOUND, || desk.get(&replay.id).waiting <= left);
     kafka.stop();
-    let away = office.job(&job.id);
-    println!("Kafka went: {} waiting, {} sent, {} done", away.waiting, away.sent, away.done);
-    assert!(away.waiting > 0, "it went after everything was sent");
+    let away = desk.get(&replay.id);
+    println!("Kafka stopped: {} waiting, {} sent, {} done", away.waiting, away.sent, away.done);
+    assert!(away.waiting > 0, "it stopped after everything was sent");
     std::thread::sleep(Duration::from_secs(5));
-    assert_eq!(office.job(&job.id).state, JobState::Running, "it waits");
+    assert_eq!(desk.get(&replay.id).state, ReplayState::Running, "it should wait");
     kafka.start_again();
-    let job = office.wait_done(&job.id, scale(2, 6) * BOUND);
+    let replay = desk.wait_done(&replay.id, scale(2, 6) * BOUND);
     eventually(BOUND, || kafka.lag(GROUP, TOPIC) == 0);
     let deliveries = Deliveries::of(&host.stop());
     let topic = on_topic(&kafka);
     let sent: usize = topic.values().sum();
-    println!("{count} letters: {sent} records, {} unknown", job.unknown);
+    println!("{count} dead letters: {sent} records, {} unknown", replay.unknown);
     assert_eq!(
-        (job.failed, job.gone, job.waiting, topic.len(), office.open()),
+        (replay.failed, replay.skipped, replay.waiting, topic.len(), desk.open()),
         (0, 0, 0, count, 0),
-        "{job:?}"
+        "{replay:?}"
     );
-    assert!(sent - count <= SIDE_BY_SIDE, "{} sent twice", sent - count);
-    assert!((0..count).all(|id| deliveries.count(id, 1) > 0), "letters that no plugin has seen");
+    assert!(sent - count <= MAX_IN_FLIGHT, "{} sent twice", sent - count);
+    assert!((0..count).all(|id| deliveries.count(id, 1) > 0), "dead letters that no plugin has received");
 }
 
 #[test]
-fn where_nothing_is_killed_each_letter_is_replayed_once() {
+fn without_kills_each_dead_letter_is_replayed_once() {
     let count = scale(2000, 50_000);
     let kafka = Kafka::start();
     kafka.create_topic(TOPIC, PARTITIONS, &[]);
-    let office = Office::new("replay-once", count);
-    let host = office.start(&kafka);
+    let desk = TestDesk::new("replay-once", count);
+    let host = desk.start(&kafka);
     host.ready(BOUND);
     let (started, before) = (Instant::now(), host.usage());
-    let job = office.replay(&Plan::default());
-    office.wait_sent(&job.id, scale(1, 6) * BOUND);
+    let replay = desk.replay(&ReplayPlan::default());
+    desk.wait_sent(&replay.id, scale(1, 6) * BOUND);
     let sent = started.elapsed();
-    let job = office.wait_done(&job.id, scale(1, 6) * BOUND);
+    let replay = desk.wait_done(&replay.id, scale(1, 6) * BOUND);
     let done = started.elapsed();
     let rate = |time: Duration| count as f64 / time.as_secs_f64();
     let cpu = (host.usage().cpu - before.cpu).as_micros() / count as u128;
     println!(
-        "{count} letters: {:.0} a second sent, {:.0} a second with their outcomes, {cpu} µs of CPU each",
+        "{count} dead letters: {:.0} a second sent, {:.0} a second with their outcomes, {cpu} µs of CPU each",
         rate(sent),
         rate(done)
     );
-    assert_eq!((job.done, job.steps), (count as u64, 1), "{job:?}");
+    assert_eq!((replay.done, replay.steps), (count as u64, 1), "{replay:?}");
     let deliveries = Deliveries::of(&host.stop());
     let topic = on_topic(&kafka);
-    assert_eq!((topic.len(), topic.values().sum::<usize>(), office.open()), (count, count, 0));
+    assert_eq!((topic.len(), topic.values().sum::<usize>(), desk.open()), (count, count, 0));
     assert!((0..count).all(|id| deliveries.count(id, 1) == 1));
     assert_eq!(deliveries.distinct().count(), count);
 }

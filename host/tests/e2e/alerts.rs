@@ -11,11 +11,11 @@ use testkit::{Kafka, Postfix, Record, binary, eventually, post};
 
 use crate::support::{BOUND, Guest, Host, body, file, fresh, sqlite};
 
-/// A webhook; what it is told, and its URL.
+/// A webhook: its URL, and the alerts it receives.
 fn webhook() -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/services/T0/secret", listener.local_addr().expect("an address"));
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.expect("a connection");
@@ -34,19 +34,19 @@ fn webhook() -> (String, Receiver<String>) {
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body).expect("a body");
                 let json: Value = serde_json::from_slice(&body).expect("JSON");
-                let _ = tell.send(json["text"].as_str().expect("a text").to_owned());
+                let _ = sender.send(json["text"].as_str().expect("a text").to_owned());
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").expect("answered");
             }
         }
     });
-    (url, told)
+    (url, receiver)
 }
 
 #[test]
 fn a_storm_of_ten_thousand_is_one_alert_and_one_recovery_on_each_channel() {
     const COUNT: usize = 10_000;
     let (kafka, guest, postfix) = (Kafka::shared(), Guest::fast("storm"), Postfix::start());
-    let (url, told) = webhook();
+    let (url, alerts) = webhook();
     let config = file(
         "alerts.toml",
         format!(
@@ -77,42 +77,42 @@ fn a_storm_of_ten_thousand_is_one_alert_and_one_recovery_on_each_channel() {
     };
     let host = start();
     kafka.produce(&guest.topic, (0..COUNT).map(|id| Record::new(body(&id.to_string(), "reject", ""))));
-    let first = told.recv_timeout(BOUND).expect("an alert");
+    let first = alerts.recv_timeout(BOUND).expect("an alert");
     assert!(
-        first.contains("NEW: asked-reject (") && first.contains("https://host.example.com/groups/"),
+        first.contains("NEW: asked-reject (") && first.contains("https://host.example.com/failures/"),
         "{first}"
     );
-    let group = first.rsplit("/groups/").next().expect("an id").trim().to_owned();
+    let failure = first.rsplit("/failures/").next().expect("an id").trim().to_owned();
     let count = |host: &Host, state: &str| {
-        let path = format!("/api/v1/letters/count?state={state}");
+        let path = format!("/api/v1/dead-letters/count?state={state}");
         let answer = testkit::get(host.port, &path).expect("an answer");
-        serde_json::from_slice::<Value>(&answer.body).expect("JSON")["letters"].as_u64()
+        serde_json::from_slice::<Value>(&answer.body).expect("JSON")["dead_letters"].as_u64()
     };
     eventually(BOUND, || count(&host, "open") == Some(COUNT as u64));
-    // Another process says nothing that was said.
+    // Another process does not repeat alerts.
     host.stop();
     let host = start();
     let reply = post(
         host.port,
-        "/api/v1/letters/discard",
-        &json!({ "filter": { "group": group }, "reason": "mended" }).to_string(),
+        "/api/v1/dead-letters/discard",
+        &json!({ "filter": { "failure": failure }, "reason": "fixed" }).to_string(),
     );
     assert_eq!(reply.expect("an answer").status, 200);
-    let second = told.recv_timeout(BOUND).expect("a recovery");
+    let second = alerts.recv_timeout(BOUND).expect("a recovery");
     assert!(second.contains("RECOVERED: asked-reject"), "{second}");
     eventually(BOUND, || postfix.count() == 2);
-    // A test says that it is one, over both.
+    // A test alert is sent over both channels.
     let test = Command::new(binary("host"))
         .args(["alerts", "test"])
         .env("HOST_API", format!("http://127.0.0.1:{}", host.port))
         .output()
         .expect("its end");
     let printed = String::from_utf8_lossy(&test.stdout).into_owned();
-    assert!(test.status.success() && printed == "webhook  taken\nmail  taken\n", "{test:?}");
-    assert!(told.recv_timeout(BOUND).expect("a test").contains("Nothing has failed"));
+    assert!(test.status.success() && printed == "webhook  accepted\nmail  accepted\n", "{test:?}");
+    assert!(alerts.recv_timeout(BOUND).expect("a test").contains("Nothing has failed"));
     eventually(BOUND, || postfix.count() == 3);
     let lines = host.stop();
-    assert!(told.try_recv().is_err(), "nothing else was said");
+    assert!(alerts.try_recv().is_err(), "no further alerts");
     assert!(!lines.iter().any(|line| line.contains("secret")), "the webhook's URL is a secret");
     let mut subjects: Vec<String> = postfix
         .mails()
@@ -126,16 +126,16 @@ fn a_storm_of_ten_thousand_is_one_alert_and_one_recovery_on_each_channel() {
     let name = &guest.topic;
     assert_eq!(subjects[0], format!("host: 1 new failure: asked-reject ({name}@0.1.0)"));
     assert_eq!(subjects[1], format!("host: 1 recovery: asked-reject ({name}@0.1.0)"));
-    assert_eq!(subjects[2], "host: a test");
+    assert_eq!(subjects[2], "host: test alert");
 }
 
 #[test]
-fn alerts_that_are_not_possible_are_refused_at_the_start() {
+fn invalid_alert_settings_are_rejected_at_start() {
     for (name, text, why) in [
         ("url", "webhook = \"hooks.slack.com/T0/secret\"", "alerts.webhook: not a URL"),
-        ("sender", "mail-to = [\"a@example.com\"]", "needs a sender"),
-        ("server", "mail-to = [\"a@example.com\"]\nmail-from = \"b@example.com\"", "needs a mail server"),
-        ("growth", "growth = 1", "2 or more"),
+        ("sender", "mail-to = [\"a@example.com\"]", "requires alerts.mail-from"),
+        ("server", "mail-to = [\"a@example.com\"]\nmail-from = \"b@example.com\"", "requires a mail server"),
+        ("growth", "growth = 1", "at least 2"),
         ("console", "console = \"host\"", "not a URL"),
         ("word", "webhok = \"x\"", "did you mean webhook?"),
     ] {

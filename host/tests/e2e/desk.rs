@@ -1,11 +1,12 @@
-//! Dead letters come into the store: each of them, once.
+//! Intake: every dead letter is stored exactly once.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use desk::{At, Desk, Filter, Letter, State};
+use desk::Desk;
+use desk_api::{DeadLetter, DeadLetterState, Filter, PageSelector};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use store::{Store, StoreUrl};
 use testkit::{Kafka, Postgres, Process, Record, eventually, get};
@@ -13,16 +14,16 @@ use tokio::runtime::Runtime;
 
 use crate::support::{BOUND, Guest, Host, SHUTDOWN, between, body, fresh, sqlite};
 
-/// How soon a host that was killed is missed.
+/// Time after which a killed host is removed from its groups.
 const SESSION: [&str; 2] = ["-X", "session.timeout.ms=6000"];
 
-/// A store, seen from the test.
-struct Kept {
+/// Direct access to the store.
+struct Stored {
     runtime: Runtime,
     desk: Desk,
 }
 
-impl Kept {
+impl Stored {
     fn open(url: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let url = StoreUrl::parse(url).expect("a URL");
@@ -37,25 +38,28 @@ impl Kept {
         self.runtime.block_on(self.desk.count(&Filter::default())).expect("an answer")
     }
 
-    fn all(&self) -> Vec<Letter> {
+    fn all(&self) -> Vec<DeadLetter> {
         let all = Filter::default();
-        self.runtime.block_on(self.desk.whole_letters(&all, &At::First, 10_000)).expect("letters").items
+        self.runtime
+            .block_on(self.desk.full_dead_letters(&all, &PageSelector::First, 10_000))
+            .expect("dead letters")
+            .items
     }
 
-    /// Each record of the topic is a row, and nothing else is.
+    /// Checks that the rows are exactly the records of the topic.
     #[track_caller]
     fn holds_each_once(&self, kafka: &Kafka, topic: &str) {
         let records = kafka.read_all(topic);
-        let places: HashSet<(i32, i64)> =
+        let locations: HashSet<(i32, i64)> =
             records.iter().map(|record| (record.partition, record.offset)).collect();
-        assert_eq!(places.len(), records.len());
-        let letters = self.all();
-        let kept: HashSet<(i32, i64)> = letters
+        assert_eq!(locations.len(), records.len());
+        let dead_letters = self.all();
+        let stored: HashSet<(i32, i64)> = dead_letters
             .iter()
-            .map(|letter| letter.place.as_ref().expect("a place"))
-            .map(|place| (place.partition, place.offset))
+            .map(|dead_letter| dead_letter.location.as_ref().expect("a location"))
+            .map(|location| (location.partition, location.offset))
             .collect();
-        assert_eq!((letters.len(), kept == places), (records.len(), true));
+        assert_eq!((dead_letters.len(), stored == locations), (records.len(), true));
     }
 }
 
@@ -65,7 +69,7 @@ fn start(kafka: &Kafka, guest: &Guest, store: &str) -> Host {
 }
 
 /// Dead letters as another host of this guest's group would write them.
-fn letters(guest: &Guest, numbers: std::ops::Range<usize>, partitions: usize) -> Vec<Record> {
+fn dead_letters(guest: &Guest, numbers: std::ops::Range<usize>, partitions: usize) -> Vec<Record> {
     numbers
         .map(|number| {
             Record::new(body(&format!("l{number}"), "done", ""))
@@ -77,8 +81,8 @@ fn letters(guest: &Guest, numbers: std::ops::Range<usize>, partitions: usize) ->
         .collect()
 }
 
-/// How many letters a host has said it took in.
-fn told(lines: &[String]) -> usize {
+/// Number of ingested dead letters according to the log.
+fn logged(lines: &[String]) -> usize {
     let counts = lines.iter().filter_map(|line| between(line, "ERROR", " dead letter"));
     counts.filter_map(|text| text.rsplit(' ').next()?.parse::<usize>().ok()).sum()
 }
@@ -99,19 +103,19 @@ fn dead_letters_of_a_guest_are_rows() {
         [foreign, Record::new(body("exhausted", "retry", "")), Record::new(body("traps", "trap", ""))],
     );
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 3);
-    let kept = Kept::open(&store);
-    eventually(BOUND, || kept.count() == 3);
-    kept.holds_each_once(kafka, &guest.dead);
+    let stored = Stored::open(&store);
+    eventually(BOUND, || stored.count() == 3);
+    stored.holds_each_once(kafka, &guest.dead);
     let records = kafka.read_all(&guest.dead);
-    for letter in kept.all() {
-        let place = letter.place.as_ref().expect("a place");
+    for dead_letter in stored.all() {
+        let location = dead_letter.location.as_ref().expect("a location");
         let found = records
             .iter()
-            .find(|record| (record.partition, record.offset) == (place.partition, place.offset));
+            .find(|record| (record.partition, record.offset) == (location.partition, location.offset));
         let record = found.expect("its record");
-        assert_eq!(letter.key.as_ref().map(|key| &key.0), record.key.as_ref());
-        assert_eq!(letter.value.as_ref().map(|value| &value.0), record.value.as_ref());
-        let headers: Vec<_> = letter
+        assert_eq!(dead_letter.key.as_ref().map(|key| &key.0), record.key.as_ref());
+        assert_eq!(dead_letter.value.as_ref().map(|value| &value.0), record.value.as_ref());
+        let headers: Vec<_> = dead_letter
             .headers
             .iter()
             .map(|(name, value)| (name.0.clone(), value.as_ref().map(|value| value.0.clone())))
@@ -119,18 +123,21 @@ fn dead_letters_of_a_guest_are_rows() {
         assert_eq!(headers, record.headers);
         let text = |name: &str| record.header_text(name).expect("a header");
         assert_eq!(
-            (&letter.code, &letter.detail),
+            (&dead_letter.code, &dead_letter.detail),
             (&text("host-failure-code"), &text("kafka_exception-message"))
         );
-        assert_eq!((&letter.plugin, &letter.digest), (&text("host-plugin"), &text("host-plugin-digest")));
-        assert_eq!(letter.attempts.to_string(), text("host-attempts"));
-        assert_eq!((&place.topic, &letter.source.topic), (&guest.dead, &guest.topic));
-        assert_eq!((&letter.consumer_group, letter.state), (&guest.group, State::Open));
-        assert_eq!(letter.failed_ms, record.timestamp_ms);
-        assert!(letter.taken_ms >= letter.failed_ms && letter.first_failed_ms.is_some());
+        assert_eq!(
+            (&dead_letter.plugin, &dead_letter.digest),
+            (&text("host-plugin"), &text("host-plugin-digest"))
+        );
+        assert_eq!(dead_letter.attempts.to_string(), text("host-attempts"));
+        assert_eq!((&location.topic, &dead_letter.source.topic), (&guest.dead, &guest.topic));
+        assert_eq!((&dead_letter.consumer_group, dead_letter.state), (&guest.group, DeadLetterState::Open));
+        assert_eq!(dead_letter.failed_ms, record.timestamp_ms);
+        assert!(dead_letter.ingested_ms >= dead_letter.failed_ms && dead_letter.first_failed_ms.is_some());
     }
     let attempts: HashMap<String, u32> =
-        kept.all().into_iter().map(|letter| (letter.code, letter.attempts)).collect();
+        stored.all().into_iter().map(|dead_letter| (dead_letter.code, dead_letter.attempts)).collect();
     let expected = [("asked-reject", 1), ("asked-retry", 6), ("trap", 6)];
     assert_eq!(attempts, expected.map(|(code, attempts)| (code.to_owned(), attempts)).into());
     let group = guest.dead_letter_group();
@@ -140,124 +147,124 @@ fn dead_letters_of_a_guest_are_rows() {
     assert!(metrics().contains(&taken), "{}", metrics());
     eventually(BOUND, || metrics().contains("host_dead_letters_open 3"));
     let lines = host.stop();
-    assert_eq!(told(&lines), 3);
+    assert_eq!(logged(&lines), 3);
     let line = lines.iter().find(|line| line.contains("asked-reject of ")).expect("a line");
-    assert!(line.contains(" ERROR ") && line.contains("host dlt list --group "), "{line}");
-    assert!(kafka.members(&group).is_empty(), "it left without a word");
-    // Who starts again knows what is there, and takes nothing twice.
+    assert!(line.contains(" ERROR ") && line.contains("host dlt list --failure "), "{line}");
+    assert!(kafka.members(&group).is_empty(), "it did not leave the group");
+    // A restarted host knows the stored dead letters and ingests nothing twice.
     let host = start(kafka, &guest, &store);
     host.process.wait_for(|line| line == format!("  desk     {store}  3 open"), BOUND);
-    kafka.produce(&guest.dead, letters(&guest, 0..1, 1));
-    eventually(BOUND, || kept.count() == 4);
-    assert_eq!(told(&host.stop()), 1);
+    kafka.produce(&guest.dead, dead_letters(&guest, 0..1, 1));
+    eventually(BOUND, || stored.count() == 4);
+    assert_eq!(logged(&host.stop()), 1);
 }
 
 #[test]
-fn letters_outlive_a_host_that_is_killed_while_it_takes_them_in() {
+fn dead_letters_survive_a_kill_during_the_intake() {
     const COUNT: usize = 2000;
     let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-kill"));
     let store = sqlite(&fresh("desk-kill"));
     kafka.create_topic(&guest.topic, 3, &[]);
     kafka.create_topic(&guest.dead, 3, &[]);
-    let kept = Kept::open(&store);
+    let stored = Stored::open(&store);
     thread::scope(|scope| {
         scope.spawn(|| {
             for first in (0..COUNT).step_by(20) {
-                kafka.produce(&guest.dead, letters(&guest, first..first + 20, 3));
+                kafka.produce(&guest.dead, dead_letters(&guest, first..first + 20, 3));
                 sleep(Duration::from_millis(100));
             }
         });
         for _ in 0..2 {
-            let before = kept.count();
+            let before = stored.count();
             let mut host = start(kafka, &guest, &store);
-            // In the middle: some are in, others come.
-            eventually(BOUND, || kept.count() > before);
+            // During the intake.
+            eventually(BOUND, || stored.count() > before);
             host.process.kill();
         }
     });
     let host = start(kafka, &guest, &store);
     eventually(BOUND, || kafka.lag(&guest.dead_letter_group(), &guest.dead) == 0);
-    assert_eq!(kept.count(), COUNT as u64);
-    kept.holds_each_once(kafka, &guest.dead);
+    assert_eq!(stored.count(), COUNT as u64);
+    stored.holds_each_once(kafka, &guest.dead);
     host.stop();
 }
 
 #[test]
-fn letters_are_taken_in_once_while_hosts_come_and_go() {
+fn dead_letters_are_stored_once_while_hosts_start_and_stop() {
     const COUNT: usize = 3000;
     let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-move"));
     let store = sqlite(&fresh("desk-move"));
     kafka.create_topic(&guest.topic, 4, &[]);
     kafka.create_topic(&guest.dead, 4, &[]);
-    let (kept, group) = (Kept::open(&store), guest.dead_letter_group());
+    let (stored, group) = (Stored::open(&store), guest.dead_letter_group());
     let lines = thread::scope(|scope| {
         let first = start(kafka, &guest, &store);
         scope.spawn(|| {
             for first in (0..COUNT).step_by(30) {
-                kafka.produce(&guest.dead, letters(&guest, first..first + 30, 4));
+                kafka.produce(&guest.dead, dead_letters(&guest, first..first + 30, 4));
                 sleep(Duration::from_millis(50));
             }
         });
-        eventually(BOUND, || kept.count() > 0);
-        // They share a store, and so the group.
+        eventually(BOUND, || stored.count() > 0);
+        // They share a store and therefore the group.
         let second = start(kafka, &guest, &store);
         eventually(BOUND, || kafka.members(&group).len() == 2);
-        let before = kept.count();
-        eventually(BOUND, || kept.count() > before);
+        let before = stored.count();
+        eventually(BOUND, || stored.count() > before);
         let mut lines = first.stop();
-        eventually(BOUND, || kept.count() == COUNT as u64);
+        eventually(BOUND, || stored.count() == COUNT as u64);
         eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
         lines.extend(second.stop());
         lines
     });
-    kept.holds_each_once(kafka, &guest.dead);
-    assert_eq!(told(&lines), COUNT, "each is told of once");
+    stored.holds_each_once(kafka, &guest.dead);
+    assert_eq!(logged(&lines), COUNT, "each is logged once");
 }
 
 #[test]
-fn letters_stay_in_kafka_while_the_store_is_away() {
+fn dead_letters_remain_in_kafka_during_an_outage_of_the_store() {
     const COUNT: usize = 300;
     let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-away"));
     let mut postgres = Postgres::start();
     let url = postgres.url();
     let host = start(kafka, &guest, &url);
-    kafka.produce(&guest.dead, letters(&guest, 0..1, 1));
+    kafka.produce(&guest.dead, dead_letters(&guest, 0..1, 1));
     let group = guest.dead_letter_group();
     eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
     postgres.stop();
-    kafka.produce(&guest.dead, letters(&guest, 1..COUNT, 1));
-    let said = |line: &str| line.contains(&format!("dead letters stay in {}", guest.dead));
-    let line = host.process.wait_for(said, BOUND);
+    kafka.produce(&guest.dead, dead_letters(&guest, 1..COUNT, 1));
+    let is_logged = |line: &str| line.contains(&format!("dead letters remain in {}", guest.dead));
+    let line = host.process.wait_for(is_logged, BOUND);
     assert!(line.contains("postgres://host:***@") && !line.contains("hush"), "{line}");
-    // The plugin goes on, and the member stays one.
+    // The plugin continues, and the member stays in its group.
     kafka.produce(&guest.topic, [Record::new(body("meanwhile", "done", ""))]);
     eventually(BOUND, || host.handled("meanwhile") == 1);
     sleep(Duration::from_secs(12));
     assert_eq!(kafka.lag(&group, &guest.dead), COUNT as i64 - 1);
     assert_eq!(kafka.members(&group).len(), 1);
     postgres.start_again();
-    host.process.wait_for(|line| line.contains("the store takes dead letters again"), BOUND);
+    host.process.wait_for(|line| line.contains("the store is available again"), BOUND);
     eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
-    Kept::open(&url).holds_each_once(kafka, &guest.dead);
+    Stored::open(&url).holds_each_once(kafka, &guest.dead);
     let lines = host.stop();
-    assert!(lines.iter().filter(|line| said(line)).count() < 4);
-    assert_eq!(told(&lines), COUNT);
+    assert!(lines.iter().filter(|line| is_logged(line)).count() < 4);
+    assert_eq!(logged(&lines), COUNT);
 }
 
 #[test]
-fn a_host_ends_in_time_while_the_store_is_away() {
+fn a_host_stops_in_time_during_an_outage_of_the_store() {
     let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-ends"));
     let mut postgres = Postgres::start();
     let host = start(kafka, &guest, &postgres.url());
     postgres.stop();
-    kafka.produce(&guest.dead, letters(&guest, 0..10, 1));
-    host.process.wait_for(|line| line.contains("dead letters stay in"), BOUND);
+    kafka.produce(&guest.dead, dead_letters(&guest, 0..10, 1));
+    host.process.wait_for(|line| line.contains("dead letters remain in"), BOUND);
     host.stop();
     assert!(kafka.members(&guest.dead_letter_group()).is_empty());
 }
 
 #[test]
-fn desks_with_stores_of_their_own_refuse_each_other() {
+fn desks_with_different_stores_refuse_each_other() {
     let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-twos"));
     let (store, other) = (sqlite(&fresh("desk-two-a")), sqlite(&fresh("desk-two-b")));
     let host = start(kafka, &guest, &store);
@@ -273,39 +280,39 @@ fn desks_with_stores_of_their_own_refuse_each_other() {
         text.contains(&group) && text.contains("--store postgres://") && text.contains("--desk=false"),
         "{text}"
     );
-    // Without a desk it may.
+    // Without a desk it starts.
     let second = Host::start_with(kafka, &[Path::new(path)], &["--store", &other, "--desk=false"]);
     second.stop();
-    // One that comes all the same: neither goes on until it has left.
+    // A member that joins nevertheless pauses the intake of all until it leaves.
     let mut config = kafka.config(&group);
     config.set("client.id", "host-desk-0123456789abcdef0123456789abcdef");
     config.set("partition.assignment.strategy", "cooperative-sticky");
-    // It may go without a word.
+    // It leaves without notice.
     config.set("session.timeout.ms", "6000");
     let intruder: BaseConsumer = config.create().expect("a consumer");
     intruder.subscribe(&[&guest.dead]).expect("a subscription");
-    let said = |line: &str| line.contains("in a store of its own: none of them goes on");
+    let is_logged = |line: &str| line.contains("intake is paused on all of them");
     eventually(BOUND, || {
         drop(intruder.poll(Duration::from_millis(100)));
-        host.process.count(said) > 0
+        host.process.count(is_logged) > 0
     });
-    let kept = Kept::open(&store);
-    kafka.produce(&guest.dead, letters(&guest, 0..20, 1));
+    let stored = Stored::open(&store);
+    kafka.produce(&guest.dead, dead_letters(&guest, 0..20, 1));
     let end = std::time::Instant::now() + Duration::from_secs(3);
     while std::time::Instant::now() < end {
         drop(intruder.poll(Duration::from_millis(100)));
     }
-    assert_eq!(kept.count(), 0);
+    assert_eq!(stored.count(), 0);
     kafka.produce(&guest.topic, [Record::new(body("meanwhile", "done", ""))]);
     eventually(BOUND, || host.handled("meanwhile") == 1);
     drop(intruder);
-    eventually(BOUND, || kept.count() == 20);
-    host.process.wait_for(|line| line.contains("alone with its store again"), BOUND);
+    eventually(BOUND, || stored.count() == 20);
+    host.process.wait_for(|line| line.contains("intake has resumed"), BOUND);
     host.stop();
 }
 
 #[test]
-fn without_a_desk_there_is_no_group_of_dead_letters() {
+fn without_a_desk_there_is_no_dead_letter_group() {
     let (kafka, guest) = (Kafka::shared(), Guest::fast("desk-none"));
     let store = fresh("desk-none");
     let host = Host::start_with(kafka, &[&guest.path], &["--desk=false", "--store", &sqlite(&store)]);
@@ -314,7 +321,7 @@ fn without_a_desk_there_is_no_group_of_dead_letters() {
     guest.settle(kafka);
     let client: BaseConsumer = kafka.config("").create().expect("a client");
     let group = guest.dead_letter_group();
-    let found = client.fetch_group_list(None, SHUTDOWN).expect("groups");
+    let found = client.fetch_group_list(None, SHUTDOWN).expect("failures");
     assert!(found.groups().iter().any(|found| found.name() == guest.group));
     assert!(found.groups().iter().all(|found| found.name() != group));
     assert!(!host.stop().iter().any(|line| line.starts_with("  desk ")));

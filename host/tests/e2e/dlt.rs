@@ -1,4 +1,4 @@
-//! `host dlt`, and the API that it speaks to, on a running host.
+//! `host dlt` on a running host.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -7,8 +7,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use base::text::counted;
-use desk::Letter;
-use desk::letter::{Place, Record};
+use desk::record;
+use desk::record::Record;
+use desk_api::{DeadLetter, Location};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -54,7 +55,7 @@ impl Desk {
         })
     }
 
-    /// What a command that succeeds prints, and what it says.
+    /// Standard output and standard error of a command that must succeed.
     #[track_caller]
     pub fn ok(&self, args: &[&str]) -> (String, String) {
         let output = self.run(args, b"");
@@ -76,7 +77,7 @@ impl Desk {
         says.iter().for_each(|text| assert!(stderr.contains(text), "{args:?}: no {text:?} in: {stderr}"));
     }
 
-    /// On a terminal, with this answer to the question that ends so.
+    /// Runs a command in a terminal and answers the question that ends with `question`.
     fn answered(&self, args: &str, editor: &str, question: &str, answer: &[u8]) -> (Option<i32>, String) {
         let mut script = self.command(Path::new("script"));
         let ask = format!("{} dlt {args}", binary("host").display());
@@ -87,7 +88,7 @@ impl Desk {
         while !said.ends_with(question.as_bytes()) {
             let mut byte = [0];
             let read = stdout.read_exact(&mut byte);
-            assert!(read.is_ok(), "it did not ask {question:?}: {}", String::from_utf8_lossy(&said));
+            assert!(read.is_ok(), "no question {question:?}: {}", String::from_utf8_lossy(&said));
             said.extend(byte);
         }
         stdin.write_all(answer).expect("an answer");
@@ -96,12 +97,16 @@ impl Desk {
         (child.wait().expect("its end").code(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    pub fn import(&self, letters: &[Letter]) {
+    pub fn import(&self, dead_letters: &[DeadLetter]) {
         let path = self.directory.join("letters.jsonl");
-        let lines = letters.iter().map(|letter| serde_json::to_string(letter).expect("JSON") + "\n");
+        let lines =
+            dead_letters.iter().map(|dead_letter| serde_json::to_string(dead_letter).expect("JSON") + "\n");
         fs::write(&path, lines.collect::<String>()).expect("a file");
         let (_, said) = self.ok(&["import", path.to_str().expect("UTF-8")]);
-        assert!(said.contains(&format!("imported {};", counted(letters.len(), "letter"))), "{said}");
+        assert!(
+            said.contains(&format!("imported {};", counted(dead_letters.len(), "dead letter"))),
+            "{said}"
+        );
     }
 }
 
@@ -110,8 +115,8 @@ pub fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// A letter of this guest's, which drives terminals where it is not escaped.
-pub fn letter(guest: &Guest, offset: i64, code: &str) -> Letter {
+/// A dead letter of this guest, with control characters that must be escaped.
+pub fn dead_letter(guest: &Guest, offset: i64, code: &str) -> DeadLetter {
     let headers: Vec<(&str, Vec<u8>)> = vec![
         ("kafka_original-topic", guest.topic.clone().into_bytes()),
         ("kafka_original-partition", 0_i32.to_be_bytes().to_vec()),
@@ -126,27 +131,27 @@ pub fn letter(guest: &Guest, offset: i64, code: &str) -> Letter {
     ];
     let now = base::clock::now_ms();
     let record = Record {
-        place: Place { topic: guest.dead.clone(), partition: 0, offset },
+        location: Location { topic: guest.dead.clone(), partition: 0, offset },
         timestamp_ms: now - 7_000_000 + offset,
         key: Some(b"key\x1b[31m".to_vec()),
         value: Some(format!("{{\"to\":\"user{offset}\u{9b}2J\"}}").into_bytes()),
         headers: headers.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), Some(value))).collect(),
     };
-    Letter::read(record, now)
+    record::dead_letter(record, now)
 }
 
 #[test]
-fn letters_are_listed_shown_and_turned() {
+fn dead_letters_are_listed_shown_discarded_and_restored() {
     let guest = Guest::fast("dlt-list");
     let desk = Desk::start(&guest, &[]);
-    let letters: Vec<Letter> =
-        (0..5).map(|at| letter(&guest, at, if at < 4 { "bad-address" } else { "trap" })).collect();
+    let dead_letters: Vec<DeadLetter> =
+        (0..5).map(|at| dead_letter(&guest, at, if at < 4 { "bad-address" } else { "trap" })).collect();
     desk.ok(&["list"]);
-    desk.import(&letters);
+    desk.import(&dead_letters);
 
     let (table, _) = desk.ok(&["list"]);
     let first: Vec<_> = table.lines().nth(1).expect("a row").split_whitespace().collect();
-    assert_eq!(first[..5], [&letters[4].id[..8], "open", "1h", "trap", "email@0.1.0"], "{table}");
+    assert_eq!(first[..5], [&dead_letters[4].id[..8], "open", "1h", "trap", "email@0.1.0"], "{table}");
     assert!(table.contains("no such \\u{1b}[2Jmailbox") && !table.contains('\x1b'), "{table}");
     let listed = desk.json(&[
         "list",
@@ -161,82 +166,78 @@ fn letters_are_listed_shown_and_turned() {
     ]);
     assert_eq!(
         (listed.as_array().map(Vec::len), listed[0]["id"].as_str()),
-        (Some(1), Some(&letters[1].id[..]))
+        (Some(1), Some(&dead_letters[1].id[..]))
     );
     assert_eq!(desk.json(&["list", "--until", "3h"]), serde_json::json!([]));
     let (_, said) = desk.ok(&["list", "--limit", "2"]);
     assert!(said.contains("--limit N"), "{said}");
     desk.fails(&["list", "--since", "yesterday"], 2, &["2h or 3d"]);
-    desk.fails(&["list", "xyz"], 2, &["no id"]);
+    desk.fails(&["list", "xyz"], 2, &["not an id"]);
 
-    let (shown, _) = desk.ok(&["show", &letters[1].id[..10]]);
+    let (shown, _) = desk.ok(&["show", &dead_letters[1].id[..10]]);
     for text in [
         "bad-address",
         "kafka_original-offset: 1",
         "\\u{1b}]0;x\\u{7}: 0x9b324a",
         "key\\u{1b}[31m",
         "  \"to\": \"user1\\u{9b}2J\"",
-        "dead, after 6 attempts",
+        "dead-lettered after 6 attempts",
     ] {
         assert!(shown.contains(text), "no {text:?} in: {shown}");
     }
     assert!(!shown.contains(['\x1b', '\u{9b}']), "{shown}");
-    assert_eq!(desk.json(&["show", &letters[1].id])["place"]["topic"], guest.dead);
-    desk.fails(&["show", "00000000"], 1, &["no letter", "host dlt list"]);
-    desk.fails(&["show", "../.."], 2, &["no id"]);
+    assert_eq!(desk.json(&["show", &dead_letters[1].id])["location"]["topic"], guest.dead);
+    desk.fails(&["show", "00000000"], 1, &["no dead letter", "host dlt list"]);
+    desk.fails(&["show", "../.."], 2, &["not an id"]);
 
-    let (groups, _) = desk.ok(&["groups"]);
-    let row: Vec<_> = groups.lines().nth(2).expect("a row").split_whitespace().collect();
-    assert_eq!(row[1..7], ["4", "-", "1h", "1h", "bad-address", "email@0.1.0"], "{groups}");
-    assert_eq!(desk.json(&["groups"])[0]["code"], "trap");
+    let (failures, _) = desk.ok(&["failures"]);
+    let row: Vec<_> = failures.lines().nth(2).expect("a row").split_whitespace().collect();
+    assert_eq!(row[1..7], ["4", "-", "1h", "1h", "bad-address", "email@0.1.0"], "{failures}");
+    assert_eq!(desk.json(&["failures"])[0]["code"], "trap");
 
-    desk.fails(&["discard", "--reason", "x"], 2, &["which letters?", "--all"]);
-    desk.fails(&["discard", &letters[0].id], 2, &["needs a reason"]);
-    desk.fails(
-        &["discard", "--code", "bad-address", "--reason", "x"],
-        2,
-        &["no terminal to ask on", "--yes"],
-    );
+    desk.fails(&["discard", "--reason", "x"], 2, &["no dead letters selected", "--all"]);
+    desk.fails(&["discard", &dead_letters[0].id], 2, &["requires a reason"]);
+    desk.fails(&["discard", "--code", "bad-address", "--reason", "x"], 2, &["there is no terminal", "--yes"]);
     desk.fails(
         &["discard", "--code", "none", "--reason", "x", "--yes"],
         1,
-        &["none of these letters is open"],
+        &["no matching dead letter is open"],
     );
-    desk.ok(&["discard", &letters[0].id[..8], "--reason", "a typo"]);
+    desk.ok(&["discard", &dead_letters[0].id[..8], "--reason", "a typo"]);
     desk.ok(&["discard", "--code", "bad-address", "--reason", "all of them", "--yes"]);
     assert_eq!(desk.json(&["list", "--state", "discarded"]).as_array().map(Vec::len), Some(4));
-    let (shown, _) = desk.ok(&["show", &letters[0].id]);
+    let (shown, _) = desk.ok(&["show", &dead_letters[0].id]);
     assert!(shown.contains("discard by kim: a typo"), "{shown}");
     let (code, said) = desk.answered("restore --all", "", "[y/N] ", b"n\n");
     assert!(
-        code == Some(1) && said.contains("Restore 4 letters?") && said.contains("nothing was done"),
+        code == Some(1) && said.contains("Restore 4 dead letters?") && said.contains("nothing was changed"),
         "{said}"
     );
     let (code, said) = desk.answered("restore --all", "", "[y/N] ", b"y\n");
-    assert!(code == Some(0) && said.contains("restored 4 letters"), "{said}");
+    assert!(code == Some(0) && said.contains("restored 4 dead letters"), "{said}");
 
     let path = desk.directory.join("export.jsonl");
     let path = path.to_str().expect("UTF-8");
     let (printed, _) = desk.ok(&["export", "-o", path, "--code", "trap"]);
     let written = fs::read_to_string(path).expect("an export");
-    let exported: Letter = serde_json::from_str(&written).expect("a letter");
-    // It came when it was imported.
-    let expected = Letter { taken_ms: exported.taken_ms, ..letters[4].clone() };
+    let exported: DeadLetter = serde_json::from_str(&written).expect("a dead letter");
+    // An import sets the time of ingestion.
+    let expected = DeadLetter { ingested_ms: exported.ingested_ms, ..dead_letters[4].clone() };
     assert_eq!((printed.as_str(), exported), ("", expected));
     let exported = desk.run(&["export"], b"");
     assert_eq!(exported.stdout.iter().filter(|byte| **byte == b'\n').count(), 5);
     let (_, said) = texts(&desk.run(&["import", "-"], &exported.stdout));
-    assert!(said.contains("imported 0 letters; 5 were there already"), "{said}");
+    assert!(said.contains("imported 0 dead letters; 5 existed already"), "{said}");
     assert_eq!(desk.run(&["import"], b"{}\n").status.code(), Some(2));
     desk.fails(&["import", "/nowhere"], 2, &["cannot read /nowhere"]);
     desk.host.stop();
 }
 
 #[test]
-fn a_letter_is_edited_and_the_difference_shown() {
+fn an_edit_shows_the_changes() {
     let guest = Guest::fast("dlt-edit");
     let desk = Desk::start(&guest, &[]);
-    let original = letter(&guest, 1, "bad-address");
+    let original = dead_letter(&guest, 1, "bad-address");
     desk.import(std::slice::from_ref(&original));
     desk.fails(&["edit", &original.id], 2, &["EDITOR is not set", "--value FILE"]);
     let value = file("dlt-value.json", b"{\"to\":\"them\"}");
@@ -251,7 +252,7 @@ fn a_letter_is_edited_and_the_difference_shown() {
     );
     assert_eq!(desk.json(&["show", &original.id])["state"], "open");
 
-    // sed ends the last line, which the value did not have.
+    // sed adds a line feed that the value did not have.
     let (code, said) = desk.answered(&format!("edit {}", id.trim()), "sed -i s/them/us/", "[y/N] ", b"y\n");
     assert!(code == Some(0) && said.contains("+{\"to\":\"us\"}"), "{said}");
     assert_eq!(desk.json(&["list", "--text", "\"us\""]).as_array().map(Vec::len), Some(1));
@@ -259,52 +260,53 @@ fn a_letter_is_edited_and_the_difference_shown() {
 }
 
 #[test]
-fn a_replay_is_said_asked_for_begun_and_followed() {
-    let guest = Guest::fast("dlt-jobs");
+fn a_replay_is_previewed_confirmed_started_and_followed() {
+    let guest = Guest::fast("dlt-replays");
     let desk = Desk::start(&guest, &[]);
-    desk.import(&(0..3).map(|at| letter(&guest, at, "bad-address")).collect::<Vec<_>>());
+    desk.import(&(0..3).map(|at| dead_letter(&guest, at, "bad-address")).collect::<Vec<_>>());
     other_reader(&guest.topic);
-    // So slow that it does not end here, and what fails does not stop it.
+    // Too slow to end during the test; failures do not stop it.
     let slow = ["--rate", "0.01", "--careful", "--max-failures", "100"];
     let asked = [&["replay", "--code", "bad-address"], &slow[..]].concat();
     let warned = format!(
-        "group other-of-{} reads {} as well: it will get these messages again; --to retry sends them to {} alone",
+        "group other-of-{} also reads {} and will receive these messages again; --to retry sends them to {} only",
         guest.topic, guest.topic, guest.group
     );
-    desk.fails(&asked, 2, &[&format!("3 letters to {}", guest.topic), &warned, "no terminal to ask on"]);
-    desk.fails(&["replay", "--code", "none"], 1, &["none of these letters can be sent"]);
+    desk.fails(&asked, 2, &[&format!("3 dead letters to {}", guest.topic), &warned, "there is no terminal"]);
+    desk.fails(&["replay", "--code", "none"], 1, &["no matching dead letter can be sent"]);
     desk.fails(&["replay", "--all", "--rate", "0"], 2, &["rate"]);
     let (first, said) = desk.ok(&[&asked[..], &["--to", "retry", "--yes", "--detach"]].concat());
     assert!(
-        said.contains(&format!("3 letters to {}", guest.retry_topics[0])) && !said.contains("as well"),
+        said.contains(&format!("3 dead letters to {}", guest.retry_topics[0]))
+            && !said.contains("also reads"),
         "{said}"
     );
-    desk.ok(&["jobs", "cancel", first.trim()]);
-    let (id, _) = desk.ok(&[&asked[..], &["--yes", "--detach", "--reason", "mended"]].concat());
+    desk.ok(&["replays", "cancel", first.trim()]);
+    let (id, _) = desk.ok(&[&asked[..], &["--yes", "--detach", "--reason", "fixed"]].concat());
     let id = id.trim();
-    let (jobs, _) = desk.ok(&["jobs"]);
+    let (replays, _) = desk.ok(&["replays"]);
     assert!(
-        jobs.lines().nth(1).is_some_and(|row| row.starts_with(id) && row.ends_with("kim  mended")),
-        "{jobs}"
+        replays.lines().nth(1).is_some_and(|row| row.starts_with(id) && row.ends_with("kim  fixed")),
+        "{replays}"
     );
-    desk.ok(&["jobs", "pause", id]);
-    desk.fails(&["jobs", "pause", id], 1, &["paused already"]);
-    assert_eq!(desk.json(&["jobs", "show", id])["state"], "paused");
-    desk.ok(&["jobs", "resume", id]);
+    desk.ok(&["replays", "pause", id]);
+    desk.fails(&["replays", "pause", id], 1, &["already paused"]);
+    assert_eq!(desk.json(&["replays", "show", id])["state"], "paused");
+    desk.ok(&["replays", "resume", id]);
     let api = format!("http://127.0.0.1:{}", desk.host.port);
-    let mut following = Process::start("host", &["dlt", "--api", &api, "jobs", "follow", id]);
-    following.wait_for(|line| line.starts_with("following job"), BOUND);
+    let mut following = Process::start("host", &["dlt", "--api", &api, "replays", "follow", id]);
+    following.wait_for(|line| line.starts_with("following replay"), BOUND);
     following.signal("INT");
     assert_eq!(following.wait(Duration::from_secs(30)).code(), Some(1));
     let said = following.lines().join("\n");
-    assert!(said.contains(&format!("host dlt jobs cancel {id}")), "{said}");
-    desk.ok(&["jobs", "cancel", id]);
-    desk.fails(&["jobs", "follow", id], 1, &["is cancelled"]);
-    desk.fails(&["jobs", "show", "zz"], 2, &["no id"]);
+    assert!(said.contains(&format!("host dlt replays cancel {id}")), "{said}");
+    desk.ok(&["replays", "cancel", id]);
+    desk.fails(&["replays", "follow", id], 1, &["is cancelled"]);
+    desk.fails(&["replays", "show", "zz"], 2, &["not an id"]);
     desk.host.stop();
 }
 
-/// Another group that has read the topic, and does not run now.
+/// A stopped group with committed offsets of the topic.
 fn other_reader(topic: &str) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", Kafka::shared().bootstrap()).set("group.id", format!("other-of-{topic}"));
@@ -315,34 +317,34 @@ fn other_reader(topic: &str) {
 }
 
 #[test]
-fn a_token_is_asked_for_and_a_desk_that_is_not_there_is_said() {
+fn a_missing_token_and_a_missing_desk_are_reported() {
     let guest = Guest::fast("dlt-token");
     let config = file("dlt-token.toml", b"[desk]\ntoken = \"0123456789abcdef\"\n");
     let mut desk = Desk::start(&guest, &["--config", config.to_str().expect("UTF-8")]);
-    desk.fails(&["list"], 2, &["does not let this client in", "HOST_TOKEN"]);
+    desk.fails(&["list"], 2, &["refuses this client", "HOST_TOKEN"]);
     desk.token = Some("0123456789abcdeX");
     desk.fails(&["list"], 2, &["HOST_TOKEN"]);
     desk.token = Some("0123456789abcdef");
     desk.ok(&["list"]);
-    assert_eq!(get(desk.host.port, "/api/v1/letters").expect("an answer").status, 401);
+    assert_eq!(get(desk.host.port, "/api/v1/dead-letters").expect("an answer").status, 401);
     for open in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(get(desk.host.port, open).expect("an answer").status, 200, "{open}");
     }
-    desk.fails(&["--api", "http://127.0.0.1:1", "list"], 1, &["is it running?", "HOST_API"]);
+    desk.fails(&["--api", "http://127.0.0.1:1", "list"], 1, &["start a host", "HOST_API"]);
     desk.fails(&["--api", "127.0.0.1", "list"], 2, &["not a URL"]);
     desk.host.stop();
 
     let without = Desk::start(&guest, &["--desk=false"]);
-    assert_eq!(get(without.host.port, "/api/v1/letters").expect("an answer").status, 404);
-    without.fails(&["list"], 1, &["no desk is there", "--desk=false"]);
+    assert_eq!(get(without.host.port, "/api/v1/dead-letters").expect("an answer").status, 404);
+    without.fails(&["list"], 1, &["does not serve a desk", "--desk=false"]);
     without.host.stop();
 }
 
 #[test]
-fn a_desk_is_not_opened_to_everybody() {
+fn a_desk_without_a_token_is_not_served_to_the_network() {
     let guest = Guest::fast("dlt-open");
     let path = guest.path.to_str().expect("UTF-8");
-    // Without a Kafka: it is not asked.
+    // Without Kafka, which is not contacted.
     let args = ["--plugin", path, "--listen", "0.0.0.0:0", "--bootstrap-servers", "127.0.0.1:1"];
     let output = Command::new(binary("host")).args(args).output().expect("its end");
     let (_, said) = texts(&output);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::thread::spawn;
 use std::time::Duration;
 
-use desk::jobs::Plan;
+use desk_api::ReplayPlan;
 use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use parking_lot::Mutex;
 use testkit::{Kafka, Postgres, Record, eventually};
 
-use crate::replay::{Office, taken};
+use crate::replay::{TestDesk, taken};
 use crate::support::{BOUND, Guest, Host, between, body, file, fresh, id_of, sqlite};
 
 /// A mail server that keeps the subjects of what it was sent, and answers while its gate is open.
@@ -107,14 +107,14 @@ fn one_mail_over_all_attempts() {
 #[test]
 fn a_replay_does_not_send_what_was_sent() {
     let (kafka, sink, guest) = (Kafka::shared(), Sink::start(), Guest::fast("ledger-rep"));
-    let office = Office::new("ledger-replay");
-    let host = office.start(kafka, &guest, &["--mail-url", &sink.url()]);
+    let desk = TestDesk::new("ledger-replay");
+    let host = desk.start(kafka, &guest, &["--mail-url", &sink.url()]);
     send(kafka, &guest, "once", "mailretry", "");
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 1);
     assert_eq!((host.handled("once"), sink.count("once")), (6, 1));
-    office.wait_for(&taken(&guest, &kafka.read_all(&guest.dead)[0]));
-    let job = office.wait_done(&office.replay(&Plan::default()).id);
-    assert_eq!((job.failed, job.letters), (1, 1));
+    desk.wait_for(&taken(&guest, &kafka.read_all(&guest.dead)[0]));
+    let replay = desk.wait_done(&desk.replay(&ReplayPlan::default()).id);
+    assert_eq!((replay.failed, replay.dead_letters), (1, 1));
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 2);
     guest.settle(kafka);
     assert_eq!((host.handled("once"), mailed(&host, "once"), sink.count("once")), (12, 12, 1));
@@ -159,9 +159,9 @@ fn what_may_have_been_sent_is_a_dead_letter_where_the_plugin_has_it_so() {
     drop(held);
     let host = Host::run(&args, &[]);
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 1);
-    let letter = &kafka.read_all(&guest.dead)[0];
-    assert_eq!(letter.header_text("host-failure-code").as_deref(), Some("unknown-effect"));
-    assert_eq!(id_of(letter), "unknown");
+    let dead_letter = &kafka.read_all(&guest.dead)[0];
+    assert_eq!(dead_letter.header_text("host-failure-code").as_deref(), Some("unknown-effect"));
+    assert_eq!(id_of(dead_letter), "unknown");
     guest.settle(kafka);
     assert_eq!(sink.count("unknown"), 1);
     host.stop();

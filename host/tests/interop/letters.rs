@@ -1,8 +1,9 @@
-//! A dead letter of either side, read by the other.
+//! Dead letters of either side, read by the other.
 
 use std::collections::HashMap;
 
-use desk::{At, Desk, Filter};
+use desk::{Desk, record};
+use desk_api::{Filter, PageSelector};
 use kafka::headers::{Origin, RetryInfo};
 use store::{Store, StoreUrl};
 use testkit::{Boot, Process, Record};
@@ -10,13 +11,13 @@ use testkit::{Boot, Process, Record};
 use crate::fixture::{BOUND, Consumer, SPRING_STOPPED, stop};
 use crate::support::{between, body, id_of};
 
-/// The letters that Spring's reader has printed, by the message's id.
+/// The dead letters printed by the Spring reader, by message id.
 pub fn read_by_spring(process: &Process) -> HashMap<String, String> {
     let lines = process.lines().into_iter().filter(|line| line.starts_with("dead at="));
     lines.map(|line| (between(&line, "\"id\":\"", "\"").expect("an id").to_owned(), line)).collect()
 }
 
-/// What Spring's reader printed of a letter is what the source record and the exception say.
+/// Checks a line of the Spring reader against the source record and the exception.
 #[track_caller]
 pub fn check_line(consumer: &Consumer, line: &str, source: &Record, exception: &str) {
     let origin = format!(
@@ -28,10 +29,10 @@ pub fn check_line(consumer: &Consumer, line: &str, source: &Record, exception: &
     assert!(line.contains(exception), "no {exception:?} in {line}");
 }
 
-/// What the host's own reader finds in a letter is what the source record says.
+/// Checks the headers of a dead letter, as read by the host, against the source record.
 #[track_caller]
-pub fn check_trail(consumer: &Consumer, letter: &Record, source: &Record, next_attempt: u32) {
-    let headers = letter.headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()));
+pub fn check_trail(consumer: &Consumer, dead_letter: &Record, source: &Record, next_attempt: u32) {
+    let headers = dead_letter.headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()));
     let trail = RetryInfo::read_from(headers);
     let here = Origin { topic: "nowhere", partition: -1, offset: -1, timestamp: None };
     let origin = trail.origin(&here);
@@ -43,11 +44,11 @@ pub fn check_trail(consumer: &Consumer, letter: &Record, source: &Record, next_a
     assert_eq!(trail.group.as_deref(), Some(consumer.group.as_bytes()));
     assert_eq!(trail.attempt, next_attempt);
     assert!(trail.due_ms.is_some());
-    assert_eq!((&letter.key, &letter.value), (&source.key, &source.value));
-    assert_eq!(letter.header_text("trace"), source.header_text("trace"));
+    assert_eq!((&dead_letter.key, &dead_letter.value), (&source.key, &source.value));
+    assert_eq!(dead_letter.header_text("trace"), source.header_text("trace"));
 }
 
-/// The host's desk has the letters of both sides, and reads them alike.
+/// Checks that the desk has the dead letters of both sides with the same fields.
 #[track_caller]
 fn check_desk(consumer: &Consumer, of_spring: &Record, of_host: &Record) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -57,24 +58,30 @@ fn check_desk(consumer: &Consumer, of_spring: &Record, of_host: &Record) {
     });
     let all = || {
         let all = Filter::default();
-        runtime.block_on(desk.whole_letters(&all, &At::First, 10)).expect("letters").items
+        runtime.block_on(desk.full_dead_letters(&all, &PageSelector::First, 10)).expect("dead letters").items
     };
     testkit::eventually(BOUND, || all().len() == 3);
-    let letters = all();
+    let dead_letters = all();
     let find = |source: &Record| {
-        let found = letters
+        let found = dead_letters
             .iter()
-            .find(|letter| letter.value.as_ref().map(|value| &value.0) == source.value.as_ref());
-        found.expect("a letter of it").clone()
+            .find(|dead_letter| dead_letter.value.as_ref().map(|value| &value.0) == source.value.as_ref());
+        found.expect("a dead letter of it").clone()
     };
     let (spring, host) = (find(of_spring), find(of_host));
-    for (letter, source) in [(&spring, of_spring), (&host, of_host)] {
-        let origin = (&letter.source.topic, letter.source.partition, letter.source.offset);
+    for (dead_letter, source) in [(&spring, of_spring), (&host, of_host)] {
+        let origin = (&dead_letter.source.topic, dead_letter.source.partition, dead_letter.source.offset);
         assert_eq!(origin, (&consumer.topic, source.partition, source.offset));
-        assert_eq!(letter.source_timestamp_ms, Some(source.timestamp_ms));
-        assert_eq!((&letter.consumer_group, letter.attempts), (&consumer.group, consumer.retries + 1));
-        assert_eq!(letter.key.as_ref().map(|key| &key.0), source.key.as_ref());
-        assert_eq!(letter.sender_headers().collect::<Vec<_>>(), [(&b"trace"[..], Some(&b"1"[..]))]);
+        assert_eq!(dead_letter.source_timestamp_ms, Some(source.timestamp_ms));
+        assert_eq!(
+            (&dead_letter.consumer_group, dead_letter.attempts),
+            (&consumer.group, consumer.retries + 1)
+        );
+        assert_eq!(dead_letter.key.as_ref().map(|key| &key.0), source.key.as_ref());
+        assert_eq!(
+            record::sender_headers(dead_letter).collect::<Vec<_>>(),
+            [(&b"trace"[..], Some(&b"1"[..]))]
+        );
     }
     assert_eq!((&*spring.code, &spring.plugin), ("java.lang.IllegalStateException", &consumer.group));
     assert!(spring.detail.contains("asked to retry") && spring.backtrace.contains("interop.Handler"));
@@ -83,12 +90,12 @@ fn check_desk(consumer: &Consumer, of_spring: &Record, of_host: &Record) {
 }
 
 #[test]
-fn a_letter_of_either_side_is_read_by_the_other_boot_3_5() {
+fn a_dead_letter_of_either_side_is_read_by_the_other_boot_3_5() {
     exchange(Boot::Three, "letters-3");
 }
 
 #[test]
-fn a_letter_of_either_side_is_read_by_the_other_boot_4_1() {
+fn a_dead_letter_of_either_side_is_read_by_the_other_boot_4_1() {
     exchange(Boot::Four, "letters-4");
 }
 
@@ -107,10 +114,13 @@ fn exchange(boot: Boot, topic: &str) {
         all.into_iter().find(|record| id_of(record) == id).expect("the source record")
     };
     check_line(&consumer, &own["of-spring"], &source("of-spring"), "cause=java.lang.IllegalStateException");
-    let letters = consumer.kafka.read_all(&consumer.dead);
-    let letter = letters.iter().find(|letter| id_of(letter) == "of-spring").expect("Spring's letter");
-    check_trail(&consumer, letter, &source("of-spring"), 4);
-    let text = |name: &str| letter.header_text(name).unwrap_or_else(|| panic!("no {name}"));
+    let dead_letters = consumer.kafka.read_all(&consumer.dead);
+    let dead_letter = dead_letters
+        .iter()
+        .find(|dead_letter| id_of(dead_letter) == "of-spring")
+        .expect("the dead letter of Spring");
+    check_trail(&consumer, dead_letter, &source("of-spring"), 4);
+    let text = |name: &str| dead_letter.header_text(name).unwrap_or_else(|| panic!("no {name}"));
     assert_eq!(text("kafka_exception-cause-fqcn"), "java.lang.IllegalStateException");
     assert!(text("kafka_exception-message").contains("asked to retry"));
     assert!(text("kafka_exception-stacktrace").contains("interop.Handler"));
@@ -133,5 +143,5 @@ fn exchange(boot: Boot, topic: &str) {
         "exception=consumer.plugin.Retry cause=asked-retry message=asked_to_retry",
     );
     stop(process, SPRING_STOPPED);
-    assert_eq!(consumer.kafka.read_all(&consumer.dead).len(), 3, "nothing was given to the listener again");
+    assert_eq!(consumer.kafka.read_all(&consumer.dead).len(), 3, "the listener received nothing again");
 }

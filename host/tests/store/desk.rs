@@ -1,17 +1,22 @@
-//! The dead-letter desk's store. Each test runs on SQLite and on PostgreSQL.
+//! The store of the dead-letter desk. Each test runs on SQLite and on PostgreSQL.
 
 use base::bytes::Bytes;
-use desk::actions::{By, Edited};
-use desk::groups::GroupState;
-use desk::jobs::{JobError, JobState, Plan, Target};
-use desk::letter::{Place, Record};
+use desk::Desk;
+use desk::Edited;
+use desk::audit::Actor;
+use desk::record;
+use desk::record::Record;
+use desk::replay::ReplayError;
 use desk::retention::Retention;
-use desk::{At, Desk, Filter, Letter, State};
+use desk_api::{
+    DeadLetter, DeadLetterState, FailureState, Filter, Location, PageSelector, ReplayPlan, ReplayState,
+    ReplayTarget,
+};
 use store::{Store, StoreUrl};
 use testkit::Postgres;
 
 pub const NOW: i64 = 1_795_435_410_000;
-pub const BY: By<'_> = By { who: "kim", reason: "mended", now_ms: NOW };
+pub const ACTOR: Actor<'_> = Actor { name: "kim", reason: "fixed", now_ms: NOW };
 
 /// Runs a test on both databases, each empty.
 pub async fn on_both(test: impl AsyncFn(Desk)) {
@@ -35,7 +40,7 @@ async fn open(url: &str) -> Desk {
 
 type Headers = Vec<(&'static str, Vec<u8>)>;
 
-/// A letter as this host writes it.
+/// Headers of a dead letter of this host.
 fn headers(code: &str, digest: &str) -> Headers {
     vec![
         ("sender", vec![0, 255]),
@@ -55,9 +60,9 @@ fn headers(code: &str, digest: &str) -> Headers {
     ]
 }
 
-pub fn letter(offset: i64, code: &str, digest: &str) -> Letter {
+pub fn dead_letter(offset: i64, code: &str, digest: &str) -> DeadLetter {
     let record = Record {
-        place: Place { topic: "email.send.dlt".to_owned(), partition: 0, offset },
+        location: Location { topic: "email.send.dlt".to_owned(), partition: 0, offset },
         timestamp_ms: NOW + offset,
         key: Some(vec![0, 1, 254]),
         value: Some(format!("{{\"to\":\"발신자 {offset}@Example.com\"}}").into_bytes()),
@@ -66,15 +71,15 @@ pub fn letter(offset: i64, code: &str, digest: &str) -> Letter {
             .map(|(name, value)| (name.as_bytes().to_vec(), Some(value)))
             .collect(),
     };
-    Letter::read(record, NOW)
+    record::dead_letter(record, NOW)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_comes_back_as_it_was_and_only_once() {
+async fn a_dead_letter_is_stored_unchanged_and_once() {
     on_both(async |desk| {
-        let mut bare = Letter::read(
+        let mut bare = record::dead_letter(
             Record {
-                place: Place { topic: "x.dlt".to_owned(), partition: 1, offset: 0 },
+                location: Location { topic: "x.dlt".to_owned(), partition: 1, offset: 0 },
                 timestamp_ms: 0,
                 key: None,
                 value: None,
@@ -83,41 +88,49 @@ async fn a_letter_comes_back_as_it_was_and_only_once() {
             NOW,
         );
         bare.detail = "with a \u{fffd}".to_owned();
-        let whole = letter(1, "bad-address", "d1");
-        assert_eq!(desk.take_in(&[whole.clone(), bare.clone()]).await.expect("taken").len(), 2);
-        assert_eq!(desk.letter(&whole.id).await.expect("an answer"), Some(whole.clone()));
-        assert_eq!(desk.letter(&bare.id[..12]).await.expect("an answer"), Some(bare));
-        assert_eq!(desk.letter("zz").await.expect("an answer"), None);
-        assert_eq!(desk.letter("").await.expect("an answer"), None, "two begin so");
-        // A redelivery, with a new one in the middle and one twice.
-        let new = letter(2, "bad-address", "d1");
-        let taken = desk.take_in(&[whole.clone(), new.clone(), new.clone()]).await.expect("taken");
+        let whole = dead_letter(1, "bad-address", "d1");
+        assert_eq!(desk.ingest(&[whole.clone(), bare.clone()]).await.expect("ingested").len(), 2);
+        assert_eq!(desk.dead_letter(&whole.id).await.expect("an answer"), Some(whole.clone()));
+        assert_eq!(desk.dead_letter(&bare.id[..12]).await.expect("an answer"), Some(bare));
+        assert_eq!(desk.dead_letter("zz").await.expect("an answer"), None);
+        assert_eq!(desk.dead_letter("").await.expect("an answer"), None, "two match");
+        // A redelivery that contains a new record, twice.
+        let new = dead_letter(2, "bad-address", "d1");
+        let taken = desk.ingest(&[whole.clone(), new.clone(), new.clone()]).await.expect("ingested");
         assert_eq!(taken.into_iter().collect::<Vec<_>>(), [new.id]);
         assert_eq!(desk.count(&Filter::default()).await.expect("an answer"), 3);
         assert_eq!(whole.message, format!("email.send/2/7/{}", NOW - 5000));
         assert_eq!((whole.attempts, whole.plugin.as_str()), (6, "email@0.1.0"));
-        assert_eq!(whole.sender_headers().collect::<Vec<_>>(), [(&b"sender"[..], Some(&[0, 255][..]))]);
+        assert_eq!(
+            record::sender_headers(&whole).collect::<Vec<_>>(),
+            [(&b"sender"[..], Some(&[0, 255][..]))]
+        );
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_holds_what_comes_next() {
+async fn every_page_continues_the_previous_one() {
     on_both(async |desk| {
-        let letters: Vec<Letter> = (0..25).map(|offset| letter(offset, "bad-address", "d1")).collect();
-        desk.take_in(&letters).await.expect("taken");
-        let newest: Vec<&str> = letters.iter().rev().map(|letter| &letter.id[..]).collect();
+        let dead_letters: Vec<DeadLetter> =
+            (0..25).map(|offset| dead_letter(offset, "bad-address", "d1")).collect();
+        desk.ingest(&dead_letters).await.expect("ingested");
+        let newest: Vec<&str> = dead_letters.iter().rev().map(|dead_letter| &dead_letter.id[..]).collect();
         let all = Filter::default();
-        let mut pages = vec![desk.letters(&all, &At::First, 10).await.expect("a page")];
+        let mut pages = vec![desk.dead_letters(&all, &PageSelector::First, 10).await.expect("a page")];
         while let Some(next) = pages.last().and_then(|page| page.next.clone()) {
-            pages.push(desk.letters(&all, &At::After(next), 10).await.expect("a page"));
+            pages.push(desk.dead_letters(&all, &PageSelector::After(next), 10).await.expect("a page"));
         }
-        let ids: Vec<&str> = pages.iter().flat_map(|page| &page.items).map(|letter| &letter.id[..]).collect();
+        let ids: Vec<&str> =
+            pages.iter().flat_map(|page| &page.items).map(|dead_letter| &dead_letter.id[..]).collect();
         assert_eq!((ids, pages.len()), (newest.clone(), 3));
-        let last = desk.letters(&all, &At::Last, 10).await.expect("a page");
+        let last = desk.dead_letters(&all, &PageSelector::Last, 10).await.expect("a page");
         assert_eq!((last.items.len(), last.next.is_none()), (10, true));
-        let before = desk.letters(&all, &At::Before(last.previous.expect("more")), 10).await.expect("a page");
-        let ids: Vec<&str> = before.items.iter().map(|letter| &letter.id[..]).collect();
+        let before = desk
+            .dead_letters(&all, &PageSelector::Before(last.previous.expect("more")), 10)
+            .await
+            .expect("a page");
+        let ids: Vec<&str> = before.items.iter().map(|dead_letter| &dead_letter.id[..]).collect();
         assert_eq!(ids, newest[5..15]);
         assert!(pages[0].previous.is_none() && before.previous.is_some() && before.next.is_some());
     })
@@ -125,11 +138,14 @@ async fn every_page_holds_what_comes_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_are_found_by_what_people_know() {
+async fn filters_select_dead_letters() {
     on_both(async |desk| {
-        let letters =
-            [letter(1, "bad-address", "d1"), letter(2, "100%_sure!", "d1"), letter(3, "trap", "d2")];
-        desk.take_in(&letters).await.expect("taken");
+        let dead_letters = [
+            dead_letter(1, "bad-address", "d1"),
+            dead_letter(2, "100%_sure!", "d1"),
+            dead_letter(3, "trap", "d2"),
+        ];
+        desk.ingest(&dead_letters).await.expect("ingested");
         let count = async |filter: Filter| desk.count(&filter).await.expect("an answer");
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(count(Filter { code: some("100%_sure!"), ..Filter::default() }).await, 1);
@@ -142,16 +158,17 @@ async fn letters_are_found_by_what_people_know() {
         assert_eq!(count(Filter { text: some("no such mailbox"), ..Filter::default() }).await, 3);
         assert_eq!(count(Filter { text: some("' OR 1=1 --"), ..Filter::default() }).await, 0);
         assert_eq!(count(Filter { text: some("%"), ..Filter::default() }).await, 0);
-        // A NUL is kept as U+FFFD, as whatever is not UTF-8 is: all keys have one.
+        // NUL and invalid UTF-8 are stored as U+FFFD, which every key here contains.
         assert_eq!(count(Filter { text: some("\0"), ..Filter::default() }).await, 3);
         assert_eq!(count(Filter { code: some("' OR '1'='1"), ..Filter::default() }).await, 0);
         let since = Filter { since_ms: Some(NOW + 2), until_ms: Some(NOW + 3), ..Filter::default() };
         assert_eq!(count(since).await, 1);
-        let ids = letters.iter().take(2).map(|letter| letter.id[..10].to_owned()).collect();
+        let ids = dead_letters.iter().take(2).map(|dead_letter| dead_letter.id[..10].to_owned()).collect();
         assert_eq!(count(Filter { ids, ..Filter::default() }).await, 2);
-        let group = letters[2].failure_group[..8].to_owned();
+        let failure = dead_letters[2].failure[..8].to_owned();
         assert_eq!(
-            count(Filter { group: Some(group), state: Some(State::Open), ..Filter::default() }).await,
+            count(Filter { failure: Some(failure), state: Some(DeadLetterState::Open), ..Filter::default() })
+                .await,
             1
         );
     })
@@ -159,209 +176,271 @@ async fn letters_are_found_by_what_people_know() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn groups_tell_what_fails_since_when_and_how_often() {
+async fn failures_have_counts_and_times() {
     on_both(async |desk| {
-        let old = Letter { failed_ms: NOW - 7_200_000, ..letter(1, "bad-address", "d1") };
-        desk.take_in(&[letter(5, "bad-address", "d1"), old, letter(3, "trap", "d1")]).await.expect("taken");
-        let groups = desk.groups(true, NOW, &At::First, 10).await.expect("groups").items;
-        let first = &groups[0];
-        assert_eq!((groups.len(), first.code.as_str(), first.open, first.recent), (2, "bad-address", 2, 1));
+        let old = DeadLetter { failed_ms: NOW - 7_200_000, ..dead_letter(1, "bad-address", "d1") };
+        desk.ingest(&[dead_letter(5, "bad-address", "d1"), old, dead_letter(3, "trap", "d1")])
+            .await
+            .expect("ingested");
+        let failures = desk.failures(true, NOW, &PageSelector::First, 10).await.expect("failures").items;
+        let first = &failures[0];
+        assert_eq!((failures.len(), first.code.as_str(), first.open, first.recent), (2, "bad-address", 2, 1));
         assert_eq!((first.first_seen_ms, first.last_seen_ms), (NOW - 7_200_000, NOW + 5));
         assert_eq!(first.oldest_open_ms, Some(NOW - 7_200_000));
         assert!(
-            desk.mark_group(&first.id, Some("the DNS"), Some(GroupState::Closed), BY).await.expect("marked")
+            desk.update_failure(&first.id, Some("the DNS"), Some(FailureState::Closed), ACTOR)
+                .await
+                .expect("updated")
         );
-        assert!(!desk.mark_group("nobody", Some("x"), None, BY).await.expect("an answer"));
-        let marked = desk.group(&first.id[..6], NOW).await.expect("an answer").expect("a group");
-        assert_eq!((marked.note.as_str(), marked.state), ("the DNS", GroupState::Closed));
-        // Another build that fails likewise is a group of its own; the same one opens it again.
-        desk.take_in(&[letter(6, "bad-address", "d2")]).await.expect("taken");
+        assert!(!desk.update_failure("nobody", Some("x"), None, ACTOR).await.expect("an answer"));
+        let updated = desk.failure(&first.id[..6], NOW).await.expect("an answer").expect("a failure");
+        assert_eq!((updated.note.as_str(), updated.state), ("the DNS", FailureState::Closed));
+        // The same code from another build is another failure; from the same build it reopens the failure.
+        desk.ingest(&[dead_letter(6, "bad-address", "d2")]).await.expect("ingested");
         assert_eq!(
-            desk.group(&first.id, NOW).await.expect("an answer").expect("it").state,
-            GroupState::Closed
+            desk.failure(&first.id, NOW).await.expect("an answer").expect("it").state,
+            FailureState::Closed
         );
-        assert_eq!(desk.groups(true, NOW, &At::First, 10).await.expect("groups").items.len(), 3);
-        desk.take_in(&[letter(7, "bad-address", "d1")]).await.expect("taken");
-        assert_eq!(desk.group(&first.id, NOW).await.expect("an answer").expect("it").state, GroupState::Open);
+        assert_eq!(
+            desk.failures(true, NOW, &PageSelector::First, 10).await.expect("failures").items.len(),
+            3
+        );
+        desk.ingest(&[dead_letter(7, "bad-address", "d1")]).await.expect("ingested");
+        assert_eq!(
+            desk.failure(&first.id, NOW).await.expect("an answer").expect("it").state,
+            FailureState::Open
+        );
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_discarded_can_be_restored_and_who_did_it_is_known() {
+async fn discarded_dead_letters_can_be_restored_and_the_log_names_the_user() {
     on_both(async |desk| {
-        let letters: Vec<Letter> = (0..5).map(|offset| letter(offset, "bad-address", "d1")).collect();
-        desk.take_in(&letters).await.expect("taken");
-        let one = Filter { ids: vec![letters[0].id.clone()], ..Filter::default() };
-        assert_eq!(desk.discard(&one, BY).await.expect("discarded"), 1);
-        assert_eq!(desk.discard(&one, BY).await.expect("no more"), 0);
+        let dead_letters: Vec<DeadLetter> =
+            (0..5).map(|offset| dead_letter(offset, "bad-address", "d1")).collect();
+        desk.ingest(&dead_letters).await.expect("ingested");
+        let one = Filter { ids: vec![dead_letters[0].id.clone()], ..Filter::default() };
+        assert_eq!(desk.discard(&one, ACTOR).await.expect("discarded"), 1);
+        assert_eq!(desk.discard(&one, ACTOR).await.expect("no more"), 0);
         let rest = Filter { code: Some("bad-address".to_owned()), ..Filter::default() };
-        assert_eq!(desk.discard(&rest, By { who: "lee", ..BY }).await.expect("discarded"), 4);
-        assert!(desk.groups(true, NOW, &At::First, 10).await.expect("groups").items.is_empty());
-        assert_eq!(desk.restore(&one, By { now_ms: NOW + 1, ..BY }).await.expect("restored"), 1);
-        let open = Filter { state: Some(State::Open), ..rest.clone() };
+        assert_eq!(desk.discard(&rest, Actor { name: "lee", ..ACTOR }).await.expect("discarded"), 4);
+        assert!(desk.failures(true, NOW, &PageSelector::First, 10).await.expect("failures").items.is_empty());
+        assert_eq!(desk.restore(&one, Actor { now_ms: NOW + 1, ..ACTOR }).await.expect("restored"), 1);
+        let open = Filter { state: Some(DeadLetterState::Open), ..rest.clone() };
         assert_eq!(
-            desk.discard(&Filter { state: Some(State::Replayed), ..rest }, BY).await.expect("none"),
+            desk.discard(&Filter { state: Some(DeadLetterState::Replayed), ..rest }, ACTOR)
+                .await
+                .expect("none"),
             0
         );
         assert_eq!(desk.count(&open).await.expect("an answer"), 1);
-        let done = desk.actions(None, &At::First, 10).await.expect("actions").items;
-        let told: Vec<_> = done.iter().map(|done| (&done.who[..], &done.what[..], done.letters)).collect();
-        assert_eq!(told[0], ("kim", "restore", 1));
-        assert_eq!(told.len(), 3);
-        let of_one = desk.actions(Some(&letters[0].id), &At::First, 10).await.expect("actions").items;
-        assert_eq!(of_one.iter().map(|done| &done.what[..]).collect::<Vec<_>>(), ["restore", "discard"]);
-        let of_other = desk.actions(Some(&letters[1].id), &At::First, 10).await.expect("actions").items;
-        assert_eq!(of_other.iter().map(|done| &done.who[..]).collect::<Vec<_>>(), ["lee"]);
+        let entries = desk.audit_log(None, &PageSelector::First, 10).await.expect("entries").items;
+        let log: Vec<_> =
+            entries.iter().map(|entry| (&entry.actor[..], &entry.action[..], entry.dead_letters)).collect();
+        assert_eq!(log[0], ("kim", "restore", 1));
+        assert_eq!(log.len(), 3);
+        let of_one =
+            desk.audit_log(Some(&dead_letters[0].id), &PageSelector::First, 10).await.expect("entries").items;
+        assert_eq!(of_one.iter().map(|entry| &entry.action[..]).collect::<Vec<_>>(), ["restore", "discard"]);
+        let of_other =
+            desk.audit_log(Some(&dead_letters[1].id), &PageSelector::First, 10).await.expect("entries").items;
+        assert_eq!(of_other.iter().map(|entry| &entry.actor[..]).collect::<Vec<_>>(), ["lee"]);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edited_letter_has_an_id_of_its_own_and_the_original_stays() {
+async fn an_edited_copy_has_its_own_id_and_the_original_stays() {
     on_both(async |desk| {
-        let original = letter(1, "bad-address", "d1");
-        desk.take_in(std::slice::from_ref(&original)).await.expect("taken");
+        let original = dead_letter(1, "bad-address", "d1");
+        desk.ingest(std::slice::from_ref(&original)).await.expect("ingested");
         let edited = Edited { key: None, value: Some(Bytes(b"{}".to_vec())), headers: Vec::new() };
-        let copy = desk.edit(&original, edited, BY).await.expect("edited");
-        assert_eq!(desk.letter(&copy.id).await.expect("an answer"), Some(copy.clone()));
-        assert_eq!(desk.letter(&original.id).await.expect("an answer"), Some(original.clone()));
+        let copy = desk.edit(&original, edited, ACTOR).await.expect("edited");
+        assert_eq!(desk.dead_letter(&copy.id).await.expect("an answer"), Some(copy.clone()));
+        assert_eq!(desk.dead_letter(&original.id).await.expect("an answer"), Some(original.clone()));
         assert_ne!((&copy.id, &copy.message), (&original.id, &original.message));
         assert_eq!(copy.edited_from.as_deref(), Some(&original.id[..]));
-        assert_eq!(desk.groups(true, NOW, &At::First, 10).await.expect("groups").items[0].open, 2);
+        assert_eq!(
+            desk.failures(true, NOW, &PageSelector::First, 10).await.expect("failures").items[0].open,
+            2
+        );
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_freezes_its_letters_and_can_be_paused_and_cancelled() {
+async fn a_replay_fixes_its_selection_and_can_be_paused_and_cancelled() {
     on_both(async |desk| {
-        let mut letters: Vec<Letter> = (0..30).map(|offset| letter(offset, "bad-address", "d1")).collect();
-        letters[3].replays = 10;
-        desk.take_in(&letters).await.expect("taken");
-        let plan = Plan { target: Target::Retry, rate: Some(2.5), ramp: vec![1, 2, 5], ..Plan::default() };
+        let mut dead_letters: Vec<DeadLetter> =
+            (0..30).map(|offset| dead_letter(offset, "bad-address", "d1")).collect();
+        dead_letters[3].replays = 10;
+        desk.ingest(&dead_letters).await.expect("ingested");
+        let plan = ReplayPlan {
+            target: ReplayTarget::Retry,
+            rate: Some(2.5),
+            ramp: vec![1, 2, 5],
+            ..ReplayPlan::default()
+        };
         let none = Filter { code: Some("other".to_owned()), ..Filter::default() };
-        assert_eq!(desk.start_job(&none, &plan, BY).await.expect("an answer"), None);
-        let job = desk.start_job(&Filter::default(), &plan, BY).await.expect("an answer").expect("a job");
-        assert_eq!((job.letters, job.waiting, job.state), (29, 29, JobState::Running));
-        assert_eq!(job.plan, plan);
-        desk.take_in(&[letter(31, "bad-address", "d1")]).await.expect("taken");
-        assert_eq!(desk.job(&job.id).await.expect("an answer").expect("a job").letters, 29);
-        let paused = desk.pause_job(&job.id, BY).await.expect("paused");
-        assert_eq!(paused.state, JobState::Paused);
-        assert!(matches!(desk.pause_job(&job.id, BY).await, Err(JobError::Is(JobState::Paused))));
-        assert_eq!(desk.resume_job(&job.id, BY).await.expect("resumed").state, JobState::Running);
-        assert_eq!(desk.cancel_job(&job.id, BY).await.expect("cancelled").state, JobState::Cancelled);
-        assert!(matches!(desk.resume_job(&job.id, BY).await, Err(JobError::Is(JobState::Cancelled))));
-        assert!(matches!(desk.cancel_job("zz", BY).await, Err(JobError::Unknown)));
-        assert_eq!(desk.jobs(&At::First, 10).await.expect("jobs").items.len(), 1);
-        let open = Filter { state: Some(State::Open), ..Filter::default() };
+        assert_eq!(desk.start_replay(&none, None, &plan, ACTOR).await.expect("an answer"), None);
+        let replay = desk
+            .start_replay(&Filter::default(), None, &plan, ACTOR)
+            .await
+            .expect("an answer")
+            .expect("a replay");
+        assert_eq!((replay.dead_letters, replay.waiting, replay.state), (29, 29, ReplayState::Running));
+        assert_eq!(replay.plan, plan);
+        desk.ingest(&[dead_letter(31, "bad-address", "d1")]).await.expect("ingested");
+        assert_eq!(desk.replay(&replay.id).await.expect("an answer").expect("a replay").dead_letters, 29);
+        let paused = desk.pause_replay(&replay.id, ACTOR).await.expect("paused");
+        assert_eq!(paused.state, ReplayState::Paused);
+        assert!(matches!(
+            desk.pause_replay(&replay.id, ACTOR).await,
+            Err(ReplayError::InState(ReplayState::Paused))
+        ));
+        assert_eq!(desk.resume_replay(&replay.id, ACTOR).await.expect("resumed").state, ReplayState::Running);
+        assert_eq!(
+            desk.cancel_replay(&replay.id, ACTOR).await.expect("cancelled").state,
+            ReplayState::Cancelled
+        );
+        assert!(matches!(
+            desk.resume_replay(&replay.id, ACTOR).await,
+            Err(ReplayError::InState(ReplayState::Cancelled))
+        ));
+        assert!(matches!(desk.cancel_replay("zz", ACTOR).await, Err(ReplayError::Unknown)));
+        assert_eq!(desk.replays(&PageSelector::First, 10).await.expect("replays").items.len(), 1);
+        let open = Filter { state: Some(DeadLetterState::Open), ..Filter::default() };
         assert_eq!(desk.count(&open).await.expect("an answer"), 31);
-        let done = desk.actions(None, &At::First, 10).await.expect("actions").items;
-        let told: Vec<_> = done.iter().map(|done| &done.what[..]).collect();
-        assert_eq!(told, ["cancel", "resume", "pause", "replay"]);
+        let entries = desk.audit_log(None, &PageSelector::First, 10).await.expect("entries").items;
+        let log: Vec<_> = entries.iter().map(|entry| &entry.action[..]).collect();
+        assert_eq!(log, ["cancel", "resume", "pause", "replay"]);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_shares_a_store_knows_it() {
+async fn hosts_that_share_a_store_have_its_id() {
     let postgres = Postgres::start();
     let (one, other) = (open(&postgres.url()).await, open(&postgres.url()).await);
     assert_eq!(one.store_id(), other.store_id());
     on_both(async |desk| assert!(desk.store_id().len() == 32 && desk.store_id() != one.store_id())).await;
 }
 
-/// All letters, by offset.
+/// The offsets of all dead letters.
 async fn offsets(desk: &Desk) -> Vec<i64> {
-    let letters = desk.whole_letters(&Filter::default(), &At::First, 1000).await.expect("letters").items;
-    let mut offsets: Vec<i64> =
-        letters.iter().map(|letter| letter.place.as_ref().expect("a place").offset).collect();
+    let dead_letters = desk
+        .full_dead_letters(&Filter::default(), &PageSelector::First, 1000)
+        .await
+        .expect("dead letters")
+        .items;
+    let mut offsets: Vec<i64> = dead_letters
+        .iter()
+        .map(|dead_letter| dead_letter.location.as_ref().expect("a location").offset)
+        .collect();
     offsets.sort_unstable();
     offsets
 }
 
-fn one(letter: &Letter) -> Filter {
-    Filter { ids: vec![letter.id.clone()], ..Filter::default() }
+fn one(dead_letter: &DeadLetter) -> Filter {
+    Filter { ids: vec![dead_letter.id.clone()], ..Filter::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_old_goes_and_what_a_replay_needs_stays() {
+async fn old_dead_letters_are_deleted_unless_a_replay_needs_them() {
     const DAY: i64 = 86_400_000;
     let days = |days: u64| std::time::Duration::from_secs(days * 86_400);
-    let retention = Retention { keep: days(30), keep_open: days(365), most: 1000 };
+    let retention = Retention { keep: days(30), keep_open: days(365), max: 1000 };
     on_both(async |desk| {
-        let letters: Vec<Letter> = (0..6).map(|offset| letter(offset, &format!("c{offset}"), "d1")).collect();
-        desk.take_in(&letters).await.expect("taken");
-        assert_eq!(desk.discard(&one(&letters[0]), BY).await.expect("discarded"), 1);
-        let late = By { now_ms: NOW + 20 * DAY, ..BY };
-        assert_eq!(desk.discard(&one(&letters[1]), late).await.expect("discarded"), 1);
-        assert_eq!(desk.clean(&retention, NOW + 29 * DAY).await.expect("cleaned"), 0);
-        assert_eq!(desk.clean(&retention, NOW + 31 * DAY).await.expect("cleaned"), 1);
+        let dead_letters: Vec<DeadLetter> =
+            (0..6).map(|offset| dead_letter(offset, &format!("c{offset}"), "d1")).collect();
+        desk.ingest(&dead_letters).await.expect("ingested");
+        assert_eq!(desk.discard(&one(&dead_letters[0]), ACTOR).await.expect("discarded"), 1);
+        let late = Actor { now_ms: NOW + 20 * DAY, ..ACTOR };
+        assert_eq!(desk.discard(&one(&dead_letters[1]), late).await.expect("discarded"), 1);
+        assert_eq!(desk.clean_up(&retention, NOW + 29 * DAY).await.expect("cleaned"), 0);
+        assert_eq!(desk.clean_up(&retention, NOW + 31 * DAY).await.expect("cleaned"), 1);
         assert_eq!(offsets(&desk).await, [1, 2, 3, 4, 5]);
-        // The group of what is gone stays as long as open letters do.
-        assert!(desk.group(&letters[0].failure_group, NOW).await.expect("an answer").is_some());
-        let plan = Plan::default();
-        let running = desk.start_job(&one(&letters[2]), &plan, BY).await.expect("an answer").expect("a job");
-        let paused = desk.start_job(&one(&letters[3]), &plan, BY).await.expect("an answer").expect("a job");
-        desk.pause_job(&paused.id, BY).await.expect("paused");
-        assert_eq!(desk.clean(&retention, NOW + 366 * DAY).await.expect("cleaned"), 3);
+        // The failure of a deleted dead letter stays as long as open ones do.
+        assert!(desk.failure(&dead_letters[0].failure, NOW).await.expect("an answer").is_some());
+        let plan = ReplayPlan::default();
+        let running = desk
+            .start_replay(&one(&dead_letters[2]), None, &plan, ACTOR)
+            .await
+            .expect("an answer")
+            .expect("a replay");
+        let paused = desk
+            .start_replay(&one(&dead_letters[3]), None, &plan, ACTOR)
+            .await
+            .expect("an answer")
+            .expect("a replay");
+        desk.pause_replay(&paused.id, ACTOR).await.expect("paused");
+        assert_eq!(desk.clean_up(&retention, NOW + 366 * DAY).await.expect("cleaned"), 3);
         assert_eq!(offsets(&desk).await, [2, 3]);
-        assert!(desk.group(&letters[0].failure_group, NOW).await.expect("an answer").is_none());
-        assert!(desk.group(&letters[2].failure_group, NOW).await.expect("an answer").is_some());
-        desk.cancel_job(&running.id, BY).await.expect("cancelled");
-        assert_eq!(desk.clean(&retention, NOW + 366 * DAY).await.expect("cleaned"), 1);
+        assert!(desk.failure(&dead_letters[0].failure, NOW).await.expect("an answer").is_none());
+        assert!(desk.failure(&dead_letters[2].failure, NOW).await.expect("an answer").is_some());
+        desk.cancel_replay(&running.id, ACTOR).await.expect("cancelled");
+        assert_eq!(desk.clean_up(&retention, NOW + 366 * DAY).await.expect("cleaned"), 1);
         assert_eq!(offsets(&desk).await, [3]);
-        assert!(desk.job(&running.id).await.expect("an answer").is_none(), "it ended long ago");
-        assert!(desk.job(&paused.id).await.expect("an answer").is_some(), "it can go on");
-        let all = desk.actions(None, &At::First, 50).await.expect("an answer").items;
-        assert!(all.iter().any(|action| action.job.as_deref() == Some(&running.id)), "who did what stays");
+        assert!(desk.replay(&running.id).await.expect("an answer").is_none(), "its retention is over");
+        assert!(desk.replay(&paused.id).await.expect("an answer").is_some(), "it can be resumed");
+        let all = desk.audit_log(None, &PageSelector::First, 50).await.expect("an answer").items;
+        assert!(all.iter().any(|entry| entry.replay.as_deref() == Some(&running.id)), "the audit log stays");
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_replay_that_is_over_goes_whole() {
+async fn a_large_replay_is_deleted_completely() {
     on_both(async |desk| {
-        let letters: Vec<Letter> = (0..1100).map(|offset| letter(offset, "bad-address", "d1")).collect();
-        desk.take_in(&letters).await.expect("taken");
-        let plan = Plan::default();
-        let job = desk.start_job(&Filter::default(), &plan, BY).await.expect("an answer").expect("a job");
-        desk.cancel_job(&job.id, BY).await.expect("cancelled");
+        let dead_letters: Vec<DeadLetter> =
+            (0..1100).map(|offset| dead_letter(offset, "bad-address", "d1")).collect();
+        desk.ingest(&dead_letters).await.expect("ingested");
+        let plan = ReplayPlan::default();
+        let replay = desk
+            .start_replay(&Filter::default(), None, &plan, ACTOR)
+            .await
+            .expect("an answer")
+            .expect("a replay");
+        desk.cancel_replay(&replay.id, ACTOR).await.expect("cancelled");
         let retention = Retention::default();
         let keep = i64::try_from(retention.keep.as_millis()).expect("days");
-        desk.clean(&retention, NOW + keep).await.expect("cleaned");
-        assert_eq!(desk.job(&job.id).await.expect("an answer").expect("not old yet").letters, 1100);
-        desk.clean(&retention, NOW + keep + 1).await.expect("cleaned");
-        assert!(desk.job(&job.id).await.expect("an answer").is_none());
+        desk.clean_up(&retention, NOW + keep).await.expect("cleaned");
+        assert_eq!(
+            desk.replay(&replay.id).await.expect("an answer").expect("not old yet").dead_letters,
+            1100
+        );
+        desk.clean_up(&retention, NOW + keep + 1).await.expect("cleaned");
+        assert!(desk.replay(&replay.id).await.expect("an answer").is_none());
         assert_eq!(
             desk.count(&Filter::default()).await.expect("a count"),
             1100,
-            "its letters are open still"
+            "its dead letters are still open"
         );
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_much_goes_open_letters_last() {
+async fn dead_letters_above_the_maximum_are_deleted_open_ones_last() {
     on_both(async |desk| {
-        let letters: Vec<Letter> = (0..1300).map(|offset| letter(offset, "bad-address", "d1")).collect();
-        for some in letters.chunks(500) {
-            desk.take_in(some).await.expect("taken");
+        let dead_letters: Vec<DeadLetter> =
+            (0..1300).map(|offset| dead_letter(offset, "bad-address", "d1")).collect();
+        for some in dead_letters.chunks(500) {
+            desk.ingest(some).await.expect("ingested");
         }
-        assert_eq!(desk.discard(&one(&letters[1299]), BY).await.expect("discarded"), 1);
-        let retention = Retention { most: 4, ..Retention::default() };
-        assert_eq!(desk.clean(&retention, NOW).await.expect("cleaned"), 1296);
-        // The newest of all was discarded, and goes before the oldest open one.
+        assert_eq!(desk.discard(&one(&dead_letters[1299]), ACTOR).await.expect("discarded"), 1);
+        let retention = Retention { max: 4, ..Retention::default() };
+        assert_eq!(desk.clean_up(&retention, NOW).await.expect("cleaned"), 1296);
+        // The newest was discarded, and is deleted before the oldest open one.
         assert_eq!(offsets(&desk).await, [1295, 1296, 1297, 1298]);
-        assert_eq!(desk.clean(&retention, NOW).await.expect("cleaned"), 0);
+        assert_eq!(desk.clean_up(&retention, NOW).await.expect("cleaned"), 0);
     })
     .await;
 }
 
 async fn exported(desk: &Desk, filter: &Filter) -> String {
-    let mut lines = desk.export(filter, BY).await.expect("an export");
+    let mut lines = desk.export(filter, ACTOR).await.expect("an export");
     let mut text = String::new();
     while let Some(line) = lines.recv().await {
         text += &line.expect("a line");
@@ -370,62 +449,69 @@ async fn exported(desk: &Desk, filter: &Filter) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_go_from_one_store_into_another() {
+async fn dead_letters_are_copied_between_stores() {
     let postgres = Postgres::start();
     let other = open(&postgres.url()).await;
     on_both(async |desk| {
-        let letters: Vec<Letter> = (0..450).map(|offset| letter(offset, "bad-address", "d1")).collect();
-        desk.take_in(&letters).await.expect("taken");
-        desk.discard(&one(&letters[0]), BY).await.expect("discarded");
+        let dead_letters: Vec<DeadLetter> =
+            (0..450).map(|offset| dead_letter(offset, "bad-address", "d1")).collect();
+        desk.ingest(&dead_letters).await.expect("ingested");
+        desk.discard(&one(&dead_letters[0]), ACTOR).await.expect("discarded");
         let text = exported(&desk, &Filter::default()).await;
         assert_eq!(text.lines().count(), 450);
         assert!(text.ends_with('\n'));
-        let few = exported(&desk, &one(&letters[7])).await;
-        assert_eq!(serde_json::from_str::<Letter>(&few).expect("a letter"), letters[7]);
-        // What is there stays as it is.
-        let imported = desk.import(text.as_bytes(), BY).await.expect("imported");
+        let few = exported(&desk, &one(&dead_letters[7])).await;
+        assert_eq!(serde_json::from_str::<DeadLetter>(&few).expect("a dead letter"), dead_letters[7]);
+        // Existing dead letters do not change.
+        let imported = desk.import(text.as_bytes(), ACTOR).await.expect("imported");
         assert_eq!((imported.new, imported.known), (0, 450));
         let before = other.count(&Filter::default()).await.expect("an answer");
-        let imported = other.import(text.as_bytes(), BY).await.expect("imported");
+        let imported = other.import(text.as_bytes(), ACTOR).await.expect("imported");
         assert_eq!(imported.new + imported.known, 450);
         assert_eq!(other.count(&Filter::default()).await.expect("an answer"), before + imported.new);
-        let there = other.letter(&letters[0].id).await.expect("an answer").expect("a letter");
-        assert_eq!((there.state, there.headers), (State::Discarded, letters[0].headers.clone()));
-        assert_eq!(other.groups(true, NOW, &At::First, 10).await.expect("groups").items[0].open, 449);
-        let actions = desk.actions(None, &At::First, 10).await.expect("actions").items;
-        let told: Vec<_> = actions.iter().map(|action| (&action.what[..], action.letters)).collect();
-        assert_eq!(told, [("import", 0), ("export", 1), ("export", 450), ("discard", 1)]);
+        let there = other.dead_letter(&dead_letters[0].id).await.expect("an answer").expect("a dead letter");
+        assert_eq!(
+            (there.state, there.headers),
+            (DeadLetterState::Discarded, dead_letters[0].headers.clone())
+        );
+        assert_eq!(
+            other.failures(true, NOW, &PageSelector::First, 10).await.expect("failures").items[0].open,
+            449
+        );
+        let entries = desk.audit_log(None, &PageSelector::First, 10).await.expect("entries").items;
+        let log: Vec<_> = entries.iter().map(|entry| (&entry.action[..], entry.dead_letters)).collect();
+        assert_eq!(log, [("import", 0), ("export", 1), ("export", 450), ("discard", 1)]);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_with_a_bad_line_changes_nothing() {
+async fn an_import_with_an_invalid_line_changes_nothing() {
     on_both(async |desk| {
         let lines: Vec<String> = (0..300)
-            .map(|offset| serde_json::to_string(&letter(offset, "bad-address", "d1")).expect("JSON"))
+            .map(|offset| serde_json::to_string(&dead_letter(offset, "bad-address", "d1")).expect("JSON"))
             .collect();
         let text = format!("{}\n{{\"id\":\"x\"}}\n", lines.join("\n"));
-        let wrong = desk.import(text.as_bytes(), BY).await.expect_err("the last line is no letter");
+        let wrong = desk.import(text.as_bytes(), ACTOR).await.expect_err("the last line is invalid");
         assert!(wrong.to_string().starts_with("line 301: "), "{wrong}");
         assert_eq!(desk.count(&Filter::default()).await.expect("an answer"), 0);
-        assert!(desk.actions(None, &At::First, 10).await.expect("actions").items.is_empty());
-        // Twice in one file is once.
+        assert!(desk.audit_log(None, &PageSelector::First, 10).await.expect("entries").items.is_empty());
+        // A dead letter that occurs twice in a file is imported once.
         let text = format!("{}\n{}\n\n{}", lines[0], lines[1], lines[0]);
-        let imported = desk.import(text.as_bytes(), BY).await.expect("imported");
+        let imported = desk.import(text.as_bytes(), ACTOR).await.expect("imported");
         assert_eq!((imported.new, imported.known), (2, 1));
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_with_any_texts_is_taken() {
+async fn a_dead_letter_with_any_bytes_is_stored() {
     on_both(async |desk| {
         let mut seed = 1_u64;
         let mut noise = |length: usize| -> Vec<u8> {
             let next = |_| {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                // NULs among them, and nothing that can be compressed.
+                // Incompressible bytes, including NUL.
                 u8::try_from(seed >> 57).unwrap_or(0)
             };
             (0..length).map(next).collect()
@@ -433,18 +519,18 @@ async fn a_letter_with_any_texts_is_taken() {
         let names = ["host-id", "host-plugin", "host-failure-code", "kafka_exception-message", "\0 name"];
         let headers = names.map(|name| (name.as_bytes().to_vec(), Some(noise(20_000))));
         let record = Record {
-            place: Place { topic: "x.dlt".to_owned(), partition: 1, offset: 0 },
+            location: Location { topic: "x.dlt".to_owned(), partition: 1, offset: 0 },
             timestamp_ms: -1,
             key: Some(noise(20_000)),
             value: Some(noise(200_000)),
             headers: headers.into(),
         };
-        let letter = Letter::read(record, NOW);
-        assert_eq!(desk.take_in(std::slice::from_ref(&letter)).await.expect("taken").len(), 1);
-        assert_eq!(desk.letter(&letter.id).await.expect("an answer"), Some(letter.clone()));
-        // And goes out and in again.
+        let dead_letter = record::dead_letter(record, NOW);
+        assert_eq!(desk.ingest(std::slice::from_ref(&dead_letter)).await.expect("ingested").len(), 1);
+        assert_eq!(desk.dead_letter(&dead_letter.id).await.expect("an answer"), Some(dead_letter.clone()));
+        // It survives an export and an import.
         let text = exported(&desk, &Filter::default()).await;
-        assert_eq!(desk.import(text.as_bytes(), BY).await.expect("imported").known, 1);
+        assert_eq!(desk.import(text.as_bytes(), ACTOR).await.expect("imported").known, 1);
     })
     .await;
 }

@@ -1,10 +1,10 @@
-//! What `host groups adopt` prints.
+//! The output of `host groups adopt`.
 
 use base::error::UserError;
 use consumer::subscription::Subscription;
 use serde::Serialize;
 
-use super::plan::{Move, To};
+use super::plan::{Direction, Move};
 use super::{Args, sides};
 use crate::output::{self, Format, note};
 
@@ -19,11 +19,11 @@ struct Row<'a> {
     waiting: i64,
 }
 
-/// Says what was committed, and what to start now.
+/// Prints what was committed, and what to start.
 ///
 /// # Errors
 /// stdout cannot be written.
-pub fn print(args: &Args, all: &[(&Subscription, Vec<Move>)], to: To) -> Result<(), UserError> {
+pub fn print(args: &Args, all: &[(&Subscription, Vec<Move>)], to: Direction) -> Result<(), UserError> {
     let rows: Vec<Row<'_>> = all
         .iter()
         .flat_map(|(subscription, moves)| {
@@ -49,8 +49,8 @@ pub fn print(args: &Args, all: &[(&Subscription, Vec<Move>)], to: To) -> Result<
     left_out(&rows, to);
     note(if args.dry_run { "Nothing was changed." } else { "Done." });
     match to {
-        To::Host => note("Start this host, and leave Spring stopped."),
-        To::Spring => {
+        Direction::Host => note("Start this host, and leave Spring stopped."),
+        Direction::Spring => {
             for (subscription, _) in all {
                 note(format_args!(
                     "Start Spring for {} with\n  {}",
@@ -79,17 +79,17 @@ fn table(rows: &[Row<'_>]) -> String {
     output::table(headings, cells)
 }
 
-/// Where the side that stops has committed nothing, the other keeps its place.
-fn left_out(rows: &[Row<'_>], to: To) {
+/// Reports partitions on which the side that stops has committed nothing; the other side's offset is kept.
+fn left_out(rows: &[Row<'_>], to: Direction) {
     let (off, begins) = match to {
-        To::Host => ("Spring", "this host begins at the first message"),
-        To::Spring => {
-            ("this host", "Spring begins where its auto-offset-reset says: earliest, or it loses what waits")
+        Direction::Host => ("Spring", "this host starts at the first message"),
+        Direction::Spring => {
+            ("this host", "Spring starts at its auto-offset-reset: set it to earliest, or messages are lost")
         }
     };
     let (new, kept): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
         rows.iter().filter(|row| row.offset.is_none()).partition(|row| row.before.is_none());
-    for (rows, what) in [(new, begins), (kept, "the place from before is kept")] {
+    for (rows, what) in [(new, begins), (kept, "the previous offset is kept")] {
         if !rows.is_empty() {
             let names: Vec<String> =
                 rows.iter().map(|row| format!("{}[{}]", row.topic, row.partition)).collect();
@@ -101,11 +101,11 @@ fn left_out(rows: &[Row<'_>], to: To) {
     }
 }
 
-/// Spring's words for this host's policy; what is not said there cannot be compared.
+/// Spring's annotation for this host's policy.
 fn annotation(subscription: &Subscription) -> String {
     let retry = subscription.policy.retry();
     let longest = subscription.policy.tiers_ms().last().copied().unwrap_or_default();
-    // Spring's own largest delay is 30 s unless it is given one.
+    // Spring's default for the maximum delay is 30 s.
     let capped = longest == retry.max_delay_ms || longest > 30_000;
     let max = if capped { format!(", maxDelay = {longest}") } else { String::new() };
     let dead = subscription.dead_letter_topic.strip_prefix(&subscription.topic).unwrap_or("?");

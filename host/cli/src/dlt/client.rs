@@ -1,28 +1,30 @@
-//! The API of a running host, as a client.
+//! A client of a running host's HTTP API.
 
 use std::env;
 use std::error::Error as _;
 use std::time::Duration;
 
 use base::error::UserError;
-use base::text;
+use desk_api::{BASE_PATH, JSON_LINES, MAX_USER_CHARS, USER_HEADER, is_id_prefix};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, Url};
+use sandbox::capabilities::http::client::tls;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use server::api::BASE;
 use url::form_urlencoded;
 
-/// The environment variable of the token.
-const TOKEN: &str = "HOST_TOKEN";
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long the host may say nothing: a replay is made of many letters in one go.
-const SILENCE: Duration = Duration::from_secs(120);
+use crate::output::escaped;
 
-/// Which host.
+/// The environment variable with the token.
+const TOKEN: &str = "HOST_TOKEN";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout between two reads. Starting a large replay takes a while.
+const READ_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The host to connect to.
 #[derive(Debug, clap::Args)]
-pub struct Reach {
-    /// Where the host listens; a token, where it wants one, is taken from HOST_TOKEN
+pub struct ApiArgs {
+    /// URL of the host; if it requires a token, set HOST_TOKEN
     #[arg(
         long,
         global = true,
@@ -33,104 +35,88 @@ pub struct Reach {
     api: String,
 }
 
-/// A host's desk.
+/// A client of a host's API.
 pub struct Client {
     http: reqwest::Client,
     base: Url,
 }
 
-/// What a host says when it does not do what it was asked.
+/// An error of the API (RFC 9457).
 #[derive(Deserialize)]
 struct Problem {
     detail: String,
 }
 
 impl Client {
-    /// Prepares to ask; nothing is sent yet.
-    pub fn new(reach: &Reach) -> Result<Self, UserError> {
+    /// Creates a client. It does not connect yet.
+    pub fn new(args: &ApiArgs) -> Result<Self, UserError> {
         let base =
-            Url::parse(&reach.api).ok().filter(|url| url.has_host() && url.scheme().starts_with("http"));
+            Url::parse(&args.api).ok().filter(|url| url.has_host() && url.scheme().starts_with("http"));
         let base = base.ok_or_else(|| {
-            UserError::usage(format!("--api {}: not a URL", text::line(reach.api.as_bytes())))
-                .help("as in --api http://127.0.0.1:8081")
+            UserError::usage(format!("--api {}: not a URL", escaped(&args.api)))
+                .help("example: --api http://127.0.0.1:8081")
         })?;
-        let mut headers = HeaderMap::new();
-        if let Some(token) = env::var(TOKEN).ok().filter(|token| !token.is_empty()) {
-            let value = HeaderValue::from_str(&format!("Bearer {token}"));
-            let mut value = value.map_err(|_| UserError::usage(format!("{TOKEN}: not a token")))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        if let Some(user) = user() {
-            headers.insert(server::api::HOST_USER, user);
-        }
         let failed =
             |error: &dyn std::error::Error| UserError::unavailable(format!("cannot set up HTTP: {error}"));
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(
-                sandbox::capabilities::http::client::tls().map_err(|error| failed(&error))?,
-            )
-            // A token must go nowhere else.
+            .tls_backend_preconfigured(tls().map_err(|error| failed(&error))?)
+            // The token must not be sent to another host.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .default_headers(headers)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .default_headers(headers()?)
             .build();
         Ok(Self { http: http.map_err(|error| failed(&error))?, base })
     }
 
-    /// Asks for something below the API's base.
+    /// `GET` of a path below the API's base path.
     pub async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, String)],
     ) -> Result<T, UserError> {
-        read(self.send(self.asking(path, query)).await?).await
+        read(self.stream(path, query).await?).await
     }
 
-    /// Asks for something to be done.
+    /// `POST` of a JSON body.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, UserError> {
-        self.say(Method::POST, path, body).await
+        self.send_json(Method::POST, path, body).await
     }
 
-    /// Sends something that is not JSON.
-    pub async fn send_bytes<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        query: &[(&str, String)],
-        media: &'static str,
-        bytes: Vec<u8>,
-    ) -> Result<T, UserError> {
-        let request = self.request(Method::POST, &with(path, query)).header(CONTENT_TYPE, media);
-        read(self.send(request.body(bytes)).await?).await
-    }
-
-    /// Asks for something to be changed.
+    /// `PATCH` with a JSON body.
     pub async fn patch<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, UserError> {
-        self.say(Method::PATCH, path, body).await
+        self.send_json(Method::PATCH, path, body).await
     }
 
-    /// An answer to be read piece by piece.
-    pub async fn stream(&self, path: &str, query: &[(&str, String)]) -> Result<Response, UserError> {
-        self.send(self.asking(path, query)).await
+    /// `POST` of bytes with this media type.
+    pub async fn post_bytes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        media_type: &'static str,
+        bytes: Vec<u8>,
+    ) -> Result<T, UserError> {
+        let request = self.request(Method::POST, &with_query(path, query)).header(CONTENT_TYPE, media_type);
+        read(self.send(request.body(bytes)).await?).await
     }
 
-    /// Sends JSON Lines.
-    pub async fn upload<T: DeserializeOwned>(&self, path: &str, body: Body) -> Result<T, UserError> {
-        let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/jsonl");
+    /// `POST` of JSON Lines.
+    pub async fn post_lines<T: DeserializeOwned>(&self, path: &str, body: Body) -> Result<T, UserError> {
+        let request = self.request(Method::POST, path).header(CONTENT_TYPE, JSON_LINES);
         read(self.send(request.body(body)).await?).await
     }
 
-    fn asking(&self, path: &str, query: &[(&str, String)]) -> RequestBuilder {
-        self.request(Method::GET, &with(path, query))
+    /// `GET` of a response that the caller reads in parts.
+    pub async fn stream(&self, path: &str, query: &[(&str, String)]) -> Result<Response, UserError> {
+        self.send(self.request(Method::GET, &with_query(path, query))).await
     }
 
-    async fn say<T: DeserializeOwned>(
+    async fn send_json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -144,7 +130,7 @@ impl Client {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let base = self.base.as_str().trim_end_matches('/');
-        self.http.request(method, format!("{base}{BASE}{path}"))
+        self.http.request(method, format!("{base}{BASE_PATH}{path}"))
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, UserError> {
@@ -156,25 +142,24 @@ impl Client {
         let problem: Option<Problem> =
             response.bytes().await.ok().and_then(|body| serde_json::from_slice(&body).ok());
         let Some(Problem { detail }) = problem else { return Err(self.no_desk(status)) };
-        let detail = text::line(detail.as_bytes());
+        let detail = escaped(&detail);
         Err(match status {
             StatusCode::UNAUTHORIZED => {
-                UserError::usage(format!("{} does not let this client in: {detail}", self.base))
-                    .help(format!("give it the token that desk.token has: export {TOKEN}=…"))
+                UserError::usage(format!("{} refuses this client: {detail}", self.base))
+                    .help(format!("set the value of desk.token: export {TOKEN}=…"))
             }
-            StatusCode::NOT_FOUND => {
-                UserError::unavailable(detail).help("see what is there: host dlt list, groups or jobs")
-            }
+            StatusCode::NOT_FOUND => UserError::unavailable(detail)
+                .help("list ids: host dlt list, host dlt failures, host dlt replays"),
             StatusCode::CONFLICT => UserError::unavailable(detail),
             status if status.is_client_error() => UserError::usage(detail),
-            _ => UserError::unavailable(format!("the host at {} cannot do that now: {detail}", self.base)),
+            _ => UserError::unavailable(format!("the host at {} is unavailable: {detail}", self.base)),
         })
     }
 
     fn no_desk(&self, status: StatusCode) -> UserError {
-        UserError::unavailable(format!("{} answers {status}: no desk is there", self.base))
-            .help("the host may run with --desk=false, or something else may listen there")
-            .help("name another: --api URL, or HOST_API")
+        UserError::unavailable(format!("{} does not serve a desk: HTTP status {status}", self.base))
+            .help("the host may run with --desk=false, or the address may belong to another service")
+            .help("use another address: --api URL, or HOST_API")
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> UserError {
@@ -182,40 +167,58 @@ impl Client {
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
-        let what = if error.is_timeout() {
-            "does not answer in time".to_owned()
-        } else {
-            format!("does not answer: {cause}")
+        let what = match error.is_timeout() {
+            true => "does not answer: timeout".to_owned(),
+            false => format!("does not answer: {cause}"),
         };
         UserError::unavailable(format!("the host at {} {what}", self.base))
-            .help("is it running? `host --plugin FILE` starts one")
-            .help("is it elsewhere? --api URL, or HOST_API")
+            .help("start a host: host --plugin FILE")
+            .help("or use another address: --api URL, or HOST_API")
     }
 }
 
-fn with(path: &str, query: &[(&str, String)]) -> String {
+/// The token, and the user's name for the audit log.
+fn headers() -> Result<HeaderMap, UserError> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = env::var(TOKEN).ok().filter(|token| !token.is_empty()) {
+        let value = HeaderValue::from_str(&format!("Bearer {token}"));
+        let mut value = value.map_err(|_| UserError::usage(format!("{TOKEN}: not a token")))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    let user = env::var("USER").unwrap_or_default();
+    let user: String = user.chars().filter(|c| !c.is_control()).take(MAX_USER_CHARS).collect();
+    if let Ok(user) = HeaderValue::from_bytes(user.as_bytes()) {
+        headers.insert(USER_HEADER, user);
+    }
+    Ok(headers)
+}
+
+fn with_query(path: &str, query: &[(&str, String)]) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query.iter().cloned()).finish();
     format!("{path}?{query}")
 }
 
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, UserError> {
-    let body = response.bytes().await.map_err(|error| broke_off(&error))?;
+    let body = response.bytes().await.map_err(|error| incomplete(&error))?;
     serde_json::from_slice(&body)
-        .map_err(|error| UserError::unavailable(format!("the host's answer is of another version: {error}")))
+        .map_err(|error| UserError::unavailable(format!("the host has an incompatible version: {error}")))
 }
 
-/// An answer has ended before its end.
-pub fn broke_off(error: &reqwest::Error) -> UserError {
-    UserError::unavailable(format!(
-        "the host's answer broke off: {}",
-        error.source().map_or_else(|| error.to_string(), ToString::to_string)
-    ))
-    .help("the host's log says why")
+/// The error for a response that ends early.
+pub fn incomplete(error: &reqwest::Error) -> UserError {
+    let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    UserError::unavailable(format!("the host's response is incomplete: {cause}")).help("see the host's log")
 }
 
-/// Who does this, for the desk's record.
-fn user() -> Option<HeaderValue> {
-    let user = env::var("USER").ok()?;
-    let user: String = user.chars().filter(|c| !c.is_control()).take(64).collect();
-    HeaderValue::from_bytes(user.as_bytes()).ok()
+/// Checks an id from the command line. `list` is the command that lists ids.
+///
+/// # Errors
+/// It cannot be an id.
+pub fn check_id<'a>(id: &'a str, list: &str) -> Result<&'a str, UserError> {
+    if is_id_prefix(id) {
+        return Ok(id);
+    }
+    Err(UserError::usage(format!("{} is not an id: 1 to 32 hexadecimal digits", escaped(id)))
+        .help(format!("list ids: {list}")))
 }

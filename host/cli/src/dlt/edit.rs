@@ -1,6 +1,7 @@
 //! `host dlt edit`.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,115 +10,111 @@ use std::process::Command;
 use base::bytes::Bytes;
 use base::error::UserError;
 use base::text;
-use desk::{Filter, Letter};
-use serde_json::json;
+use desk_api::{DeadLetter, EditRequest, Filter, ReplayRequest};
 use similar::{ChangeTag, TextDiff};
 
 use super::client::Client;
-use super::replay::{self, How, Which};
+use super::replay;
 use super::show::fetch;
-use crate::ask;
-use crate::output::{self, note};
+use crate::confirm;
+use crate::output::{self, Format, note};
 
 /// Arguments of `host dlt edit`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The letter's id, or what it alone begins with
+    /// Id of the dead letter, or a unique prefix of it
     #[arg(value_name = "ID")]
     id: String,
-    /// Take the new value from this file, instead of from an editor
+    /// Read the new value from this file instead of opening an editor
     #[arg(long, value_name = "FILE")]
     value: Option<PathBuf>,
-    /// Why
+    /// Reason for the audit log
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
-    /// Send the edited letter back at once
+    /// Replay the copy
     #[arg(long)]
     replay: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
 
-/// Makes an edited copy of a letter.
+/// Creates an edited copy of a dead letter.
 pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
-    let letter = fetch(client, &args.id).await?;
-    let before = letter.value.as_ref().map_or(&[][..], |value| &value.0);
+    let original = fetch(client, &args.id).await?;
+    let before = original.value.as_ref().map_or(&[][..], |value| &value.0);
     let after = match &args.value {
         Some(path) => fs::read(path).map_err(|error| unreadable(path, &error))?,
         None => tokio::task::block_in_place(|| edited(before))?,
     };
-    if letter.value.is_some() && after == before {
-        return Err(UserError::unavailable("nothing was changed, so there is no edited letter"));
+    if original.value.is_some() && after == before {
+        return Err(UserError::unavailable("the value was not changed; no copy was created"));
     }
-    note(difference(before, &after));
+    note(comparison(before, &after));
     if !args.yes {
-        if !ask::is_possible() {
-            return Err(UserError::usage(
-                "editing asks first, and there is no terminal to ask on; nothing was done",
-            )
-            .help("do it without being asked: --yes"));
-        }
-        if !ask::confirmed("Keep this as a letter of its own, beside the original?")? {
-            return Err(UserError::unavailable("nothing was done"));
-        }
+        confirm::require("Create this copy? The original does not change.", "nothing was created")?;
     }
-    let body = json!({ "value": Bytes(after), "reason": args.reason });
-    let copy: Letter = client.post(&format!("/letters/{}/edit", letter.id), &body).await?;
+    let value = Some(Some(Bytes(after)));
+    let request = EditRequest { value, reason: args.reason.clone(), ..EditRequest::default() };
+    let copy: DeadLetter = client.post(&format!("/dead-letters/{}/edit", original.id), &request).await?;
     output::print(&copy.id)?;
     if args.replay {
         let filter = Filter { ids: vec![copy.id], ..Filter::default() };
-        let which = Which { filter, all: false, trial: None };
-        return replay::send(client, &which, &How::plainly(args.reason)).await;
+        let request = ReplayRequest { filter, reason: args.reason, ..ReplayRequest::default() };
+        return replay::send(client, &request, true, false, Format::Table).await;
     }
-    note(format!("send it back: host dlt replay {}", copy.id));
+    note(format!("to replay it: host dlt replay {}", copy.id));
     Ok(())
 }
 
-/// The value as the person leaves it in an editor.
+/// Opens the value in the user's editor; returns the result.
 fn edited(value: &[u8]) -> Result<Vec<u8>, UserError> {
     let editor =
         ["VISUAL", "EDITOR"].into_iter().find_map(|name| env::var_os(name).filter(|value| !value.is_empty()));
-    let Some(editor) = editor.filter(|_| ask::is_possible()) else {
+    let Some(editor) = editor.filter(|_| confirm::is_interactive()) else {
         return Err(UserError::usage("no editor: EDITOR is not set, or there is no terminal")
             .help("set it: export EDITOR=vi")
-            .help("or give the new value in a file: --value FILE"));
+            .help("or read the value from a file: --value FILE"));
     };
     let failed =
         |error: &std::io::Error| UserError::unavailable(format!("cannot write a temporary file: {error}"));
-    // Others must not read it.
+    // Readable by this user only.
     let mut file = tempfile::Builder::new()
-        .prefix("letter-")
+        .prefix("dead-letter-")
         .suffix(".json")
         .tempfile()
         .map_err(|error| failed(&error))?;
     file.write_all(value).and_then(|()| file.flush()).map_err(|error| failed(&error))?;
-    // As git does: the variable may hold arguments.
-    let status = Command::new("sh")
-        .arg("-c")
-        .arg("$HOST_EDITOR \"$1\"")
-        .arg("sh")
-        .arg(file.path())
-        .env("HOST_EDITOR", &editor)
-        .status();
-    match status {
-        Ok(status) if status.success() => {}
-        Ok(status) => {
-            return Err(UserError::unavailable(format!("the editor ended with {status}; nothing was done")));
-        }
-        Err(error) => return Err(UserError::unavailable(format!("cannot start the editor: {error}"))),
-    }
-    // By its name: editors put another file in its place.
+    run_editor(&editor, file.path())?;
+    // Read by name: editors replace the file.
     let mut after = fs::read(file.path()).map_err(|error| unreadable(file.path(), &error))?;
-    // Editors end the last line, which the value may not have.
+    // Editors append a line feed that the value may not have had.
     if !value.ends_with(b"\n") && after.ends_with(b"\n") {
         after.pop();
     }
     Ok(after)
 }
 
-/// Both values, line by line: what was taken out and what was put in.
-fn difference(before: &[u8], after: &[u8]) -> String {
+/// Runs the editor in a shell, because the variable may contain arguments.
+fn run_editor(editor: &OsStr, file: &Path) -> Result<(), UserError> {
+    let status = Command::new("sh")
+        .arg("-c")
+        .arg("$HOST_EDITOR \"$1\"")
+        .arg("sh")
+        .arg(file)
+        .env("HOST_EDITOR", editor)
+        .status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => {
+            Err(UserError::unavailable(format!("the editor failed ({status}); no copy was created")))
+        }
+        Err(error) => Err(UserError::unavailable(format!("cannot start the editor: {error}"))),
+    }
+}
+
+/// Compares both values line by line.
+fn comparison(before: &[u8], after: &[u8]) -> String {
     let (before, after) = (text::block(before), text::block(after));
     let diff = TextDiff::from_lines(&before, &after);
     let changes = diff.iter_all_changes().map(|change| {
@@ -140,8 +137,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_difference_is_shown_and_drives_no_terminal() {
-        let text = difference(b"{\n\"to\": \"a\"\n}", b"{\n\"to\": \"\x1b[2Jb\"\n}");
+    fn control_characters_are_escaped() {
+        let text = comparison(b"{\n\"to\": \"a\"\n}", b"{\n\"to\": \"\x1b[2Jb\"\n}");
         assert_eq!(text, " {\n-\"to\": \"a\"\n+\"to\": \"\\u{1b}[2Jb\"\n }");
     }
 }

@@ -1,96 +1,103 @@
-//! Following a replay to its end.
+//! Follows a replay until it ends.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use base::error::UserError;
-use desk::jobs::{Job, JobState};
+use desk_api::{Replay, ReplayState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::Client;
-use super::list::escaped;
-use crate::output::{self, Format, note};
+use super::format::suffix;
+use crate::output::{self, Format, escaped, note};
 
-/// How often the job is looked at.
+/// Poll interval.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// How long the host may be away: it goes on with its jobs when it is started again.
-const AWAY: Duration = Duration::from_secs(60);
+/// How long the host may be unavailable: it continues its replays after a restart.
+const MAX_OUTAGE: Duration = Duration::from_secs(60);
 
-/// Shows how a job goes on until it has ended. Ctrl-C ends this, and not the job.
+/// Shows the progress of a replay until it ends. Ctrl-C stops following, not the replay.
 ///
 /// # Errors
-/// It did not end well, or is not followed any longer.
-pub async fn run(client: &Client, mut job: Job, output: Format) -> Result<(), UserError> {
+/// The replay did not complete, or is no longer followed.
+pub async fn run(client: &Client, mut replay: Replay, output: Format) -> Result<(), UserError> {
     let mut interrupts = signal(SignalKind::interrupt())
         .map_err(|error| UserError::unavailable(format!("cannot listen for signals: {error}")))?;
-    note(format!("following job {}; Ctrl-C leaves it to itself", job.id));
-    let bar = bar(&job);
-    let mut seen = Instant::now();
-    while matches!(job.state, JobState::Running | JobState::Paused) {
+    note(format!("following replay {}; Ctrl-C stops following, not the replay", replay.id));
+    let bar = progress_bar(replay.dead_letters);
+    show(&bar, &replay);
+    let mut last_answer = Instant::now();
+    while matches!(replay.state, ReplayState::Running | ReplayState::Paused) {
         tokio::select! {
             _ = interrupts.recv() => {
                 bar.finish_and_clear();
-                return Err(UserError::unavailable(format!("no longer followed; the job is {} and goes on without this", job.state.as_str()))
-                    .help(format!("follow it again: host dlt jobs follow {}", job.id))
-                    .help(format!("end it: host dlt jobs cancel {}", job.id)));
+                return Err(interrupted(&replay));
             }
             () = tokio::time::sleep(INTERVAL) => {}
         }
-        match client.get(&format!("/jobs/{}", job.id), &[]).await {
-            Ok(now) => (job, seen) = (now, Instant::now()),
-            Err(failure) if seen.elapsed() > AWAY => return Err(failure),
+        match client.get(&format!("/replays/{}", replay.id), &[]).await {
+            Ok(now) => (replay, last_answer) = (now, Instant::now()),
+            Err(error) if last_answer.elapsed() > MAX_OUTAGE => return Err(error),
             Err(_) => {}
         }
-        show(&bar, &job);
+        show(&bar, &replay);
     }
     bar.finish_and_clear();
-    ended(&job, output)
+    result(&replay, output)
 }
 
-fn bar(job: &Job) -> ProgressBar {
+/// A progress bar, drawn only on a terminal.
+pub fn progress_bar(len: u64) -> ProgressBar {
     let target =
         if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(job.letters), target);
+    let bar = ProgressBar::with_draw_target(Some(len), target);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
         bar.set_style(style);
     }
-    show(&bar, job);
     bar
 }
 
-fn show(bar: &ProgressBar, job: &Job) {
-    bar.set_position(job.letters.saturating_sub(job.waiting + job.sent));
-    let paused = if job.state == JobState::Paused { "paused, " } else { "" };
-    let why = if job.why.is_empty() { String::new() } else { format!("  {}", escaped(&job.why)) };
+fn show(bar: &ProgressBar, replay: &Replay) {
+    bar.set_position(replay.dead_letters.saturating_sub(replay.waiting + replay.sent));
+    let paused = if replay.state == ReplayState::Paused { "paused, " } else { "" };
+    let reason = suffix("  ", &replay.state_reason);
     bar.set_message(format!(
-        "{paused}{} under way, {} done, {} failed, step {}{why}",
-        job.sent,
-        job.done,
-        job.failed,
-        job.steps + 1
+        "{paused}{} sent, {} done, {} failed, step {}{reason}",
+        replay.sent,
+        replay.done,
+        replay.failed,
+        replay.steps + 1
     ));
 }
 
-fn ended(job: &Job, output: Format) -> Result<(), UserError> {
+fn interrupted(replay: &Replay) -> UserError {
+    UserError::unavailable(format!("stopped following; the replay is still {}", replay.state.as_str()))
+        .help(format!("follow it again: host dlt replays follow {}", replay.id))
+        .help(format!("cancel it: host dlt replays cancel {}", replay.id))
+}
+
+fn result(replay: &Replay, output: Format) -> Result<(), UserError> {
     match output {
-        Format::Json => output::print_json(job)?,
+        Format::Json => output::print_json(replay)?,
         Format::Table => note(format!(
-            "job {} is {}: {} done, {} failed, {} unknown, {} no longer open, {} not sent",
-            job.id,
-            job.state.as_str(),
-            job.done,
-            job.failed,
-            job.unknown,
-            job.gone,
-            job.waiting
+            "replay {} is {}: {} done, {} failed, {} unknown, {} skipped, {} not sent",
+            replay.id,
+            replay.state.as_str(),
+            replay.done,
+            replay.failed,
+            replay.unknown,
+            replay.skipped,
+            replay.waiting
         )),
     }
-    match job.state {
-        JobState::Done => Ok(()),
-        JobState::Stopped => Err(UserError::unavailable(format!("stopped: {}", escaped(&job.why)))
-            .help("see what failed: host dlt groups")
-            .help(format!("go on all the same: host dlt jobs resume {}", job.id))),
-        state => Err(UserError::unavailable(format!("the job is {}", state.as_str()))),
+    match replay.state {
+        ReplayState::Done => Ok(()),
+        ReplayState::Stopped => {
+            Err(UserError::unavailable(format!("stopped: {}", escaped(&replay.state_reason)))
+                .help("see what failed: host dlt failures")
+                .help(format!("resume it: host dlt replays resume {}", replay.id)))
+        }
+        state => Err(UserError::unavailable(format!("the replay is {}", state.as_str()))),
     }
 }

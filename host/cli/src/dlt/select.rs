@@ -1,18 +1,16 @@
-//! Which letters, as typed.
+//! Arguments that select dead letters.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use base::clock;
 use base::error::UserError;
-use desk::Filter;
+use desk_api::{DeadLetterCount, Filter};
 use humantime_serde::re::humantime;
-use server::api::Count;
-pub use server::api::pairs as query;
 
 use super::client::Client;
-use crate::ask;
+use crate::confirm;
 
-/// Which letters: of several conditions, all must hold.
+/// Selects dead letters; all given conditions must match.
 #[derive(Debug, Default, clap::Args)]
 pub struct Select {
     #[command(flatten)]
@@ -22,44 +20,44 @@ pub struct Select {
     plugin: Option<String>,
 }
 
-/// Conditions beside the plugin's name, which is not `--plugin` everywhere.
+/// All conditions but the plugin, whose flag differs between commands.
 #[derive(Debug, Default, clap::Args)]
 pub struct Conditions {
-    /// Letters by their ids, or what those begin with
+    /// Ids of dead letters, or unique prefixes of them
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Of this topic, or of this dead-letter topic
+    /// With this original topic or dead-letter topic
     #[arg(long)]
     topic: Option<String>,
     /// With this failure code
     #[arg(long)]
     code: Option<String>,
-    /// Of this group of failures (host dlt groups)
+    /// Of this failure (host dlt failures)
     #[arg(long, value_name = "ID")]
-    group: Option<String>,
-    /// Dead since: 2h or 3d ago, or 2026-11-23T14:36:49Z
-    #[arg(long, value_name = "WHEN", value_parser = moment, allow_hyphen_values = true)]
+    failure: Option<String>,
+    /// Dead-lettered at or after: an age such as 2h or 3d, or a time such as 2026-11-23T14:36:49Z
+    #[arg(long, value_name = "TIME", value_parser = timestamp, allow_hyphen_values = true)]
     since: Option<i64>,
-    /// Dead before
-    #[arg(long, value_name = "WHEN", value_parser = moment, allow_hyphen_values = true)]
+    /// Dead-lettered before
+    #[arg(long, value_name = "TIME", value_parser = timestamp, allow_hyphen_values = true)]
     until: Option<i64>,
-    /// With this text in key, value, detail or message id
+    /// With this text in the key, value, detail or message id
     #[arg(long)]
     text: Option<String>,
 }
 
 impl Conditions {
-    /// As a filter, of this plugin alone where there is one.
+    /// The filter, restricted to a plugin if given.
     ///
     /// # Errors
-    /// It cannot be meant.
+    /// A condition is invalid.
     pub fn filter(self, plugin: Option<String>) -> Result<Filter, UserError> {
         let filter = Filter {
             ids: self.ids,
             topic: self.topic,
             code: self.code,
             plugin,
-            group: self.group,
+            failure: self.failure,
             since_ms: self.since,
             until_ms: self.until,
             text: self.text,
@@ -67,90 +65,69 @@ impl Conditions {
         };
         filter
             .check()
-            .map_err(|why| UserError::usage(why).help("see ids: host dlt list, host dlt groups"))?;
+            .map_err(|error| UserError::usage(error).help("list ids: host dlt list, host dlt failures"))?;
         Ok(filter)
     }
 }
 
 impl Select {
-    /// As a filter.
+    /// The filter.
     ///
     /// # Errors
-    /// It cannot be meant.
+    /// A condition is invalid.
     pub fn filter(self) -> Result<Filter, UserError> {
         self.conditions.filter(self.plugin)
     }
 
-    /// As a filter for something that is done to letters.
+    /// The filter of a command that changes dead letters.
     ///
     /// # Errors
-    /// It cannot be meant, or means every letter without `all`.
-    pub fn some(self, all: bool) -> Result<Filter, UserError> {
+    /// A condition is invalid, or there is none and `all` is not set.
+    pub fn restricted(self, all: bool) -> Result<Filter, UserError> {
         let filter = self.filter()?;
-        if filter.is_any() && !all {
-            return Err(UserError::usage("which letters?")
-                .help("name them by id, or by --topic, --code, --plugin, --group, --since, --until, --text")
-                .help("or say --all"));
+        if filter.is_unrestricted() && !all {
+            return Err(UserError::usage("no dead letters selected")
+                .help("select by id, or by --topic, --code, --plugin, --failure, --since, --until, --text")
+                .help("or select all: --all"));
         }
         Ok(filter)
     }
 }
 
-/// How many letters these are, of those in the filter's state; none is an error.
+/// The number of matching dead letters. `state` describes the filter's state.
 ///
 /// # Errors
 /// The host does not answer, or there are none.
-pub async fn count(client: &Client, filter: &Filter, what: &str) -> Result<u64, UserError> {
-    let Count { letters } = client.get("/letters/count", &query(filter)).await?;
-    if letters == 0 {
-        return Err(UserError::unavailable(format!("none of these letters is {what}"))
-            .help("see which there are: host dlt list, with the same filters"));
+pub async fn count(client: &Client, filter: &Filter, state: &str) -> Result<u64, UserError> {
+    let DeadLetterCount { dead_letters } = client.get("/dead-letters/count", &filter.query_pairs()).await?;
+    if dead_letters == 0 {
+        return Err(UserError::unavailable(format!("no matching dead letter is {state}"))
+            .help("list them: host dlt list, with the same filters"));
     }
-    Ok(letters)
+    Ok(dead_letters)
 }
 
-/// Asks before something is done to several letters.
+/// Asks for confirmation if several dead letters are affected.
 ///
 /// # Errors
-/// The answer is no, or there is nobody to ask.
-pub fn agreed(question: &str, letters: u64, yes: bool) -> Result<(), UserError> {
-    if yes || letters <= 1 {
-        return Ok(());
-    }
-    if !ask::is_possible() {
-        return Err(UserError::usage(format!(
-            "{letters} letters: this asks first, and there is no terminal to ask on; nothing was done"
-        ))
-        .help("do it without being asked: --yes"));
-    }
-    if ask::confirmed(question)? { Ok(()) } else { Err(UserError::unavailable("nothing was done")) }
+/// The answer is no, or there is no terminal.
+pub fn confirm_count(question: &str, dead_letters: u64, yes: bool) -> Result<(), UserError> {
+    if yes || dead_letters <= 1 { Ok(()) } else { confirm::require(question, "nothing was changed") }
 }
 
-/// A moment, in milliseconds since the Unix epoch: so long ago, or a date.
-fn moment(text: &str) -> Result<i64, String> {
-    if let Ok(ago) = humantime::parse_duration(text) {
-        return Ok(clock::now_ms().saturating_sub(millis(ago)));
+/// Parses an age or a time; returns milliseconds since the Unix epoch.
+fn timestamp(text: &str) -> Result<i64, String> {
+    if let Ok(age) = humantime::parse_duration(text) {
+        return Ok(clock::now_ms().saturating_sub(millis(age)));
     }
-    let date = if text.contains(['T', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
-    let moment = humantime::parse_rfc3339_weak(&date).map_err(|_| {
-        "expected how long ago, as in 2h or 3d, or a moment, as in 2026-11-23T14:36:49Z".to_owned()
-    })?;
-    Ok(moment.duration_since(UNIX_EPOCH).map_or(0, millis))
+    let time = if text.contains(['T', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
+    let time = humantime::parse_rfc3339_weak(&time)
+        .map_err(|_| "expected an age such as 2h or 3d, or a time such as 2026-11-23T14:36:49Z".to_owned())?;
+    Ok(time.duration_since(UNIX_EPOCH).map_or(0, millis))
 }
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// How long ago that was, in one unit.
-pub fn age(moment_ms: i64) -> String {
-    let seconds = clock::now_ms().saturating_sub(moment_ms).max(0) / 1000;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m", seconds / 60),
-        3600..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]
@@ -158,23 +135,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_durations_or_dates() {
+    fn ages_and_times_are_accepted() {
         let now = clock::now_ms();
-        let ago = now - moment("2h").expect("a duration");
+        let ago = now - timestamp("2h").expect("an age");
         assert!((7_199_000..=7_200_000).contains(&ago), "{ago}");
-        assert_eq!(moment("2026-11-23T14:36:49Z"), Ok(1_795_444_609_000));
-        assert_eq!(moment("2026-11-23 14:36:49"), Ok(1_795_444_609_000));
-        assert_eq!(moment("1970-01-02"), Ok(86_400_000));
+        assert_eq!(timestamp("2026-11-23T14:36:49Z"), Ok(1_795_444_609_000));
+        assert_eq!(timestamp("2026-11-23 14:36:49"), Ok(1_795_444_609_000));
+        assert_eq!(timestamp("1970-01-02"), Ok(86_400_000));
         for text in ["", "yesterday", "2h ago", "-2h", "2026-13-01"] {
-            assert!(moment(text).is_err(), "{text}");
+            assert!(timestamp(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn ages_have_one_unit() {
-        let now = clock::now_ms();
-        let ages = [5, 125, 7300, 200_000].map(|seconds| age(now - seconds * 1000));
-        assert_eq!(ages, ["5s", "2m", "2h", "2d"]);
-        assert_eq!(age(now + 60_000), "0s");
     }
 }

@@ -3,150 +3,128 @@
 use base::bytes::Bytes;
 use base::error::UserError;
 use base::text;
-use desk::actions::Action;
-use desk::letter::Place;
-use desk::{Letter, Page};
+use desk_api::{AuditEntry, DeadLetter, Location, MAX_PAGE, Page};
 use kafka::header_value::header_value;
 use serde::Serialize;
 
-use super::client::Client;
-use super::list::{escaped, short};
-use super::select::age;
-use crate::output::{self, Format};
+use super::client::{Client, check_id};
+use super::format::{age, short, suffix};
+use crate::output::{self, Format, escaped};
 
 /// Arguments of `host dlt show`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The letter's id, or what it alone begins with
+    /// Id of the dead letter, or a unique prefix of it
     #[arg(value_name = "ID")]
     id: String,
-    /// How to print it
+    /// Output format
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
     output: Format,
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct Details {
     #[serde(flatten)]
-    letter: Letter,
-    actions: Vec<Action>,
+    dead_letter: DeadLetter,
+    audit_log: Vec<AuditEntry>,
 }
 
-/// Prints a letter.
+/// Shows a dead letter.
 pub async fn run(client: &Client, args: &Args) -> Result<(), UserError> {
-    let letter = fetch(client, &args.id).await?;
-    let actions: Page<Action> =
-        client.get(&format!("/letters/{}/actions", letter.id), &[("limit", "100".to_owned())]).await?;
-    let shown = Shown { letter, actions: actions.items };
+    let dead_letter = fetch(client, &args.id).await?;
+    let path = format!("/dead-letters/{}/audit-log", dead_letter.id);
+    let audit_log: Page<AuditEntry> = client.get(&path, &[("limit", MAX_PAGE.to_string())]).await?;
+    let details = Details { dead_letter, audit_log: audit_log.items };
     match args.output {
-        Format::Json => output::print_json(&shown),
-        Format::Table => output::print(page(&shown)),
+        Format::Json => output::print_json(&details),
+        Format::Table => output::print(page(&details)),
     }
 }
 
-/// The letter with this id.
-pub async fn fetch(client: &Client, id: &str) -> Result<Letter, UserError> {
-    if !desk::filter::is_id(id) {
-        return Err(UserError::usage(format!("{} is no id: 1 to 32 hexadecimal digits", escaped(id)))
-            .help("see ids: host dlt list"));
-    }
-    client.get(&format!("/letters/{id}"), &[]).await
+/// The dead letter with this id or unique prefix of an id.
+pub async fn fetch(client: &Client, id: &str) -> Result<DeadLetter, UserError> {
+    client.get(&format!("/dead-letters/{}", check_id(id, "host dlt list")?), &[]).await
 }
 
-fn page(shown: &Shown) -> String {
-    let letter = &shown.letter;
-    let mut lines = summary(letter);
-    lines.push(String::new());
-    lines.push("timeline".to_owned());
-    lines.extend(timeline(shown).into_iter().map(|(at, what)| format!("  {}  {what}", text::utc(at))));
-    if !letter.backtrace.is_empty() {
+fn page(details: &Details) -> String {
+    let dead_letter = &details.dead_letter;
+    let mut lines = summary(dead_letter);
+    lines.push("\ntimeline".to_owned());
+    lines.extend(timeline(details).into_iter().map(|(at, what)| format!("  {}  {what}", text::utc(at))));
+    if !dead_letter.backtrace.is_empty() {
         lines.push("\nbacktrace".to_owned());
-        lines.push(indented(&text::block(letter.backtrace.as_bytes())));
+        lines.push(indented(&text::block(dead_letter.backtrace.as_bytes())));
     }
     lines.push("\nheaders".to_owned());
-    for (name, value) in &letter.headers {
+    for (name, value) in &dead_letter.headers {
         let value = header_value(&name.0, value.as_ref().map(|value| &value.0[..]));
         lines.push(format!("  {}: {value}", text::line(&name.0)));
     }
-    lines.push(format!(
-        "\nkey    {}",
-        letter.key.as_ref().map_or("null".to_owned(), |key| text::line(&key.0))
-    ));
+    let key = dead_letter.key.as_ref().map_or("null".to_owned(), |key| text::line(&key.0));
+    lines.push(format!("\nkey    {key}"));
     lines.push("\nvalue".to_owned());
-    lines.push(indented(&value(letter)));
+    lines.push(indented(&value(dead_letter)));
     lines.join("\n")
 }
 
-fn summary(letter: &Letter) -> Vec<String> {
-    let mut lines = vec![
-        format!("id       {}", escaped(&letter.id)),
-        format!(
-            "state    {} since {} ({} ago)",
-            letter.state.as_str(),
-            text::utc(letter.state_since_ms),
-            age(letter.state_since_ms)
-        ),
-        format!("code     {}", escaped(&letter.code)),
-    ];
-    if !letter.detail.is_empty() {
-        lines.push(format!("detail   {}", escaped(&letter.detail)));
-    }
-    if !letter.exception.is_empty() {
-        lines.push(format!("kind     {}", escaped(&letter.exception)));
-    }
-    let digest = if letter.digest.is_empty() {
-        String::new()
-    } else {
-        format!("  digest {}", escaped(&letter.digest))
-    };
-    lines.push(format!("plugin   {}{digest}", escaped(&letter.plugin)));
-    lines.push(format!(
-        "group    {}  (host dlt list --group {})",
-        escaped(&letter.failure_group),
-        short(&letter.failure_group)
-    ));
-    lines.push(format!("consumer {}", escaped(&letter.consumer_group)));
-    lines.push(format!("message  {}", escaped(&letter.message)));
-    lines.push(format!("source   {}", place(&letter.source)));
-    if let Some(at) = &letter.place {
-        lines.push(format!("lies in  {}", place(at)));
-    }
-    lines.push(format!("attempts {}, replayed {} times before", letter.attempts, letter.replays));
-    if let Some(original) = &letter.edited_from {
-        lines.push(format!("edited   from {}", escaped(original)));
-    }
-    lines
+fn summary(dead_letter: &DeadLetter) -> Vec<String> {
+    let state = dead_letter.state.as_str();
+    let since = dead_letter.state_since_ms;
+    let failure = &dead_letter.failure;
+    let digest = suffix("  digest ", &dead_letter.digest);
+    let optional = |name: &str, text: &str| (!text.is_empty()).then(|| format!("{name}{}", escaped(text)));
+    [
+        Some(format!("id         {}", escaped(&dead_letter.id))),
+        Some(format!("state      {state} since {} ({} ago)", text::utc(since), age(since))),
+        Some(format!("code       {}", escaped(&dead_letter.code))),
+        optional("detail     ", &dead_letter.detail),
+        optional("exception  ", &dead_letter.exception),
+        Some(format!("plugin     {}{digest}", escaped(&dead_letter.plugin))),
+        Some(format!("failure    {}  (host dlt list --failure {})", escaped(failure), short(failure))),
+        Some(format!("group      {}", escaped(&dead_letter.consumer_group))),
+        Some(format!("message    {}", escaped(&dead_letter.message))),
+        Some(format!("source     {}", location(&dead_letter.source))),
+        dead_letter.location.as_ref().map(|record| format!("record     {}", location(record))),
+        Some(format!("attempts   {}", dead_letter.attempts)),
+        Some(format!("replays    {}", dead_letter.replays)),
+        optional("copy of    ", dead_letter.edited_from.as_deref().unwrap_or_default()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-fn place(place: &Place) -> String {
-    format!("{} partition {} offset {}", escaped(&place.topic), place.partition, place.offset)
+fn location(location: &Location) -> String {
+    let Location { topic, partition, offset } = location;
+    format!("{} partition {partition} offset {offset}", escaped(topic))
 }
 
-fn timeline(shown: &Shown) -> Vec<(i64, String)> {
-    let letter = &shown.letter;
-    let mut moments = Vec::new();
-    moments.extend(letter.source_timestamp_ms.map(|at| (at, "written".to_owned())));
-    moments.extend(letter.first_failed_ms.map(|at| (at, "failed first".to_owned())));
-    moments.push((letter.failed_ms, format!("dead, after {} attempts", letter.attempts)));
-    moments.push((letter.taken_ms, "taken in".to_owned()));
-    moments.extend(shown.actions.iter().map(|action| {
-        let reason =
-            if action.reason.is_empty() { String::new() } else { format!(": {}", escaped(&action.reason)) };
-        (action.at_ms, format!("{} by {}{reason}", escaped(&action.what), escaped(&action.who)))
+fn timeline(details: &Details) -> Vec<(i64, String)> {
+    let dead_letter = &details.dead_letter;
+    let mut events = Vec::new();
+    events.extend(dead_letter.source_timestamp_ms.map(|at| (at, "published".to_owned())));
+    events.extend(dead_letter.first_failed_ms.map(|at| (at, "first failure".to_owned())));
+    let attempts = text::counted(dead_letter.attempts, "attempt");
+    events.push((dead_letter.failed_ms, format!("dead-lettered after {attempts}")));
+    events.push((dead_letter.ingested_ms, "stored by the desk".to_owned()));
+    events.extend(details.audit_log.iter().map(|entry| {
+        let reason = suffix(": ", &entry.reason);
+        (entry.at_ms, format!("{} by {}{reason}", escaped(&entry.action), escaped(&entry.actor)))
     }));
-    moments.sort_by_key(|(at, _)| *at);
-    moments
+    events.sort_by_key(|(at, _)| *at);
+    events
 }
 
-fn value(letter: &Letter) -> String {
-    match (&letter.value, letter.value_cut) {
-        (None, Some(length)) => format!("(its {length} bytes were more than the dead-letter topic takes)"),
+fn value(dead_letter: &DeadLetter) -> String {
+    match (&dead_letter.value, dead_letter.value_cut) {
+        (None, Some(size)) => {
+            format!("(cut: its {size} bytes exceeded the dead-letter topic's size limit)")
+        }
         (None, None) => "null".to_owned(),
         (Some(Bytes(bytes)), _) => {
-            // Numbers and the order of keys stay as they are only in the text itself.
-            let pretty = serde_json::from_slice::<serde_json::Value>(bytes).ok();
-            let pretty = pretty.filter(|value| value.is_object() || value.is_array());
-            let pretty = pretty.and_then(|value| serde_json::to_string_pretty(&value).ok());
+            let json = serde_json::from_slice::<serde_json::Value>(bytes).ok();
+            let json = json.filter(|value| value.is_object() || value.is_array());
+            let pretty = json.and_then(|value| serde_json::to_string_pretty(&value).ok());
             pretty.map_or_else(|| text::block(bytes), |pretty| text::block(pretty.as_bytes()))
         }
     }

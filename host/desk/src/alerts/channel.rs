@@ -1,4 +1,4 @@
-//! Where alerts go: a webhook in Slack's form, and e-mail.
+//! Channels for alerts: a webhook in Slack's message format, and e-mail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,67 +10,70 @@ use sandbox::capabilities::http::client::tls;
 use sandbox::capabilities::mail::mailer::{Email, MailError, Mailer};
 use serde_json::json;
 
-use super::Places;
-use super::message::Text;
+use super::Destinations;
+use super::message::{Text, ellipsis};
 
-/// How long the webhook may take.
+/// Timeout of the webhook.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest text that Slack shows whole, in characters.
-const LONGEST: usize = 3500;
+/// Maximum length of a message, in characters; Slack truncates longer ones.
+const MAX_CHARS: usize = 3500;
+/// Maximum `Retry-After`, in seconds.
+const MAX_RETRY_AFTER: i64 = 3600;
 const WEBHOOK: &str = "webhook";
 const MAIL: &str = "mail";
 
-/// Where alerts go.
+/// The configured channels.
 pub struct Channels {
     webhook: Option<(reqwest::Client, Url)>,
     mail: Option<(Arc<Mailer>, Email)>,
 }
 
-/// Why a channel did not take an alert.
+/// Why a channel did not accept an alert.
 #[derive(Debug)]
-pub struct Refused {
-    /// For a person; without the webhook's URL, which is a secret.
-    pub what: String,
-    /// Whether another try is worth nothing.
-    pub permanent: bool,
-    /// When to try again at the earliest, in milliseconds from now.
-    pub after_ms: Option<i64>,
+pub struct Rejection {
+    /// The reason, for users. It does not contain the webhook's URL, which is a secret.
+    pub reason: String,
+    /// Whether retrying is pointless.
+    pub is_permanent: bool,
+    /// Minimum pause before the next attempt, in milliseconds.
+    pub retry_after_ms: Option<i64>,
 }
 
 impl Channels {
-    /// Those that are given.
+    /// Sets up the configured channels.
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(places: &Places, mailer: Option<Arc<Mailer>>) -> Result<Self, UserError> {
-        let webhook = places.webhook.clone().map(|url| client().map(|client| (client, url))).transpose()?;
-        Ok(Self { webhook, mail: mailer.zip(places.mail.clone()) })
+    pub fn new(destinations: &Destinations, mailer: Option<Arc<Mailer>>) -> Result<Self, UserError> {
+        let webhook = destinations.webhook.clone();
+        let webhook = webhook.map(|url| client().map(|client| (client, url))).transpose()?;
+        Ok(Self { webhook, mail: mailer.zip(destinations.mail.clone()) })
     }
 
-    /// Their names.
+    /// The channels' names.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         let webhook = self.webhook.is_some().then_some(WEBHOOK);
         webhook.into_iter().chain(self.mail.is_some().then_some(MAIL))
     }
 
-    /// Sends a test over all of them; what each says against it.
-    pub async fn test(&self) -> Vec<(&'static str, Result<(), Refused>)> {
-        let mut answers = Vec::new();
+    /// Sends a test alert to every channel.
+    pub async fn test(&self) -> Vec<(&'static str, Result<(), Rejection>)> {
+        let mut results = Vec::new();
         for name in self.names() {
-            answers.push((name, self.send(name, &super::new_id(), &Text::test()).await));
+            results.push((name, self.send(name, &crate::sortable_id(), &Text::test()).await));
         }
-        answers
+        results
     }
 
     /// Sends an alert.
-    pub(super) async fn send(&self, channel: &str, id: &str, text: &Text) -> Result<(), Refused> {
+    pub(super) async fn send(&self, channel: &str, id: &str, text: &Text) -> Result<(), Rejection> {
         match (channel, &self.webhook, &self.mail) {
             (WEBHOOK, Some((client, url)), _) => post(client, url, text).await,
             (MAIL, _, Some((mailer, email))) => mail(mailer, email, id, text).await,
-            _ => Err(Refused {
-                what: "there is no such channel any more".to_owned(),
-                permanent: true,
-                after_ms: None,
+            _ => Err(Rejection {
+                reason: "the channel is no longer configured".to_owned(),
+                is_permanent: true,
+                retry_after_ms: None,
             }),
         }
     }
@@ -87,55 +90,54 @@ fn client() -> Result<reqwest::Client, UserError> {
     client.map_err(|error| failed(&error))
 }
 
-async fn post(client: &reqwest::Client, url: &Url, text: &Text) -> Result<(), Refused> {
+async fn post(client: &reqwest::Client, url: &Url, text: &Text) -> Result<(), Rejection> {
     let body = json!({ "text": slack(text) }).to_string();
-    let sent = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body).send().await;
-    let answer = sent.map_err(|error| {
-        let what = if error.is_timeout() { "no answer in time" } else { "no connection, or it broke" };
-        Refused { what: what.to_owned(), permanent: false, after_ms: None }
+    let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+    let response = request.send().await.map_err(|error| {
+        let reason = if error.is_timeout() { "timeout" } else { "connection failed" };
+        Rejection { reason: reason.to_owned(), is_permanent: false, retry_after_ms: None }
     })?;
-    let status = answer.status();
+    let status = response.status();
     if status.is_success() {
         return Ok(());
     }
-    let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse::<i64>().ok());
-    let again = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+    let retry_after = response.headers().get(RETRY_AFTER);
+    let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse::<i64>().ok());
+    let is_transient = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
         || status.is_server_error();
-    Err(Refused {
-        what: format!("it answers {status}"),
-        permanent: !again,
-        after_ms: after.map(|seconds| seconds.clamp(0, 3600) * 1000),
+    Err(Rejection {
+        reason: format!("HTTP status {status}"),
+        is_permanent: !is_transient,
+        retry_after_ms: retry_after.map(|seconds| seconds.clamp(0, MAX_RETRY_AFTER) * 1000),
     })
 }
 
-/// Slack's own marks in what failures say are text.
+/// Formats a message; Slack's markup in a failure's texts is escaped.
 fn slack(text: &Text) -> String {
-    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let whole = format!("*{}*\n{}", escaped(&text.subject).replace('*', "∗"), escaped(&text.body));
-    match whole.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
-        None => whole,
-    }
+    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let message = format!("*{}*\n{}", escape(&text.subject).replace('*', "∗"), escape(&text.body));
+    ellipsis(&message, MAX_CHARS)
 }
 
-async fn mail(mailer: &Mailer, email: &Email, id: &str, text: &Text) -> Result<(), Refused> {
+async fn mail(mailer: &Mailer, email: &Email, id: &str, text: &Text) -> Result<(), Rejection> {
     let email = Email { subject: text.subject.clone(), text: Some(text.body.clone()), ..email.clone() };
     match mailer.send(&email, id).await {
         Ok(receipt) => {
             for refused in receipt.refused {
                 tracing::warn!(
                     recipient = refused.recipient,
-                    "an alert was not taken for one of its recipients: {}",
+                    "an alert was not accepted for a recipient: {}",
                     refused.response
                 );
             }
             Ok(())
         }
-        // It may have arrived, and is said again all the same.
-        Err(error) => {
-            let permanent = matches!(error, MailError::Permanent(_));
-            Err(Refused { what: error.to_string(), permanent, after_ms: None })
-        }
+        // It may have arrived; a duplicate is better than none.
+        Err(error) => Err(Rejection {
+            reason: error.to_string(),
+            is_permanent: matches!(error, MailError::Permanent(_)),
+            retry_after_ms: None,
+        }),
     }
 }
 
@@ -144,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_called_by_what_a_failure_says() {
+    fn failure_texts_cannot_mention_users_or_channels() {
         let text = Text {
             subject: "host: <!channel>".to_owned(),
             body: "<@U1> & <https://evil.example|click>".to_owned(),
@@ -154,6 +156,6 @@ mod tests {
             "*host: &lt;!channel&gt;*\n&lt;@U1&gt; &amp; &lt;https://evil.example|click&gt;"
         );
         let long = Text { body: "가".repeat(10_000), ..text };
-        assert!(slack(&long).chars().count() <= LONGEST + 1);
+        assert!(slack(&long).chars().count() <= MAX_CHARS + 1);
     }
 }

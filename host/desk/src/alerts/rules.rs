@@ -1,19 +1,21 @@
-//! When something is said.
+//! Decides when a failure is reported.
 
 use std::time::Duration;
 
-use crate::groups::Group;
+use desk_api::Failure;
 
-/// When something is reported.
+use crate::millis;
+
+/// When failures are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thresholds {
-    /// For how long letters are open before they are reported: what comes together is one alert.
+    /// Minimum age of the oldest open dead letter; failures that begin together become one alert.
     pub wait: Duration,
-    /// A failure is not reported again sooner, but for its recovery.
+    /// Minimum pause between reports of a failure, except for its recovery.
     pub repeat: Duration,
-    /// How many times as many letters must be open as when it was reported last.
+    /// Growth of the number of open dead letters since the last report that is reported again, as a factor.
     pub growth: u64,
-    /// The age of the oldest open letter.
+    /// Age of the oldest open dead letter that is reported.
     pub age: Duration,
 }
 
@@ -24,85 +26,90 @@ impl Default for Thresholds {
     }
 }
 
-/// What was said of a group last.
+/// The last report of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reported {
-    /// Whether it fails; else it has recovered.
-    pub raised: bool,
-    /// When it was said, in milliseconds since the Unix epoch.
+    /// Whether it reported the failure; otherwise its recovery.
+    pub is_raised: bool,
+    /// Time of the report, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// How many letters were open then.
+    /// Number of open dead letters in the report.
     pub open: u64,
-    /// Whether the age of its oldest letter was said since it was raised.
-    pub aged: bool,
+    /// Whether the age of the oldest open dead letter has been reported.
+    pub is_aged: bool,
 }
 
-/// What is to be said of a group.
+/// An event to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// It fails, and nobody knows.
+    /// The failure is new.
     New {
-        /// Whether its oldest open letter is old already: that is not said again.
+        /// Whether its oldest open dead letter is old already; its age is not reported again.
         aged: bool,
     },
-    /// Far more letters are open than when it was said last.
+    /// Far more dead letters are open than in the last report.
     Growth {
-        /// How many these were.
+        /// Number of open dead letters in the last report.
         from: u64,
-        /// Whether its age was said.
+        /// Whether its age has been reported.
         aged: bool,
     },
-    /// Its oldest open letter is old.
+    /// The oldest open dead letter is old.
     Age,
-    /// No letter is open any more.
+    /// No dead letter is open any more.
     Recovery,
 }
 
 impl Event {
-    /// What was said once this is.
-    pub fn reported(self, group: &Group, now_ms: i64) -> Reported {
-        let aged = match self {
+    /// The report of this event.
+    pub fn reported(self, failure: &Failure, now_ms: i64) -> Reported {
+        let is_aged = match self {
             Self::Age => true,
             Self::New { aged } | Self::Growth { aged, .. } => aged,
             Self::Recovery => false,
         };
-        Reported { raised: self != Self::Recovery, at_ms: now_ms, open: group.open, aged }
+        Reported { is_raised: self != Self::Recovery, at_ms: now_ms, open: failure.open, is_aged }
     }
 }
 
-/// What is to be said of a group of which this was said last.
-pub fn event(group: &Group, last: Option<&Reported>, when: &Thresholds, now_ms: i64) -> Option<Event> {
-    let since = |ms: i64, duration: Duration| {
-        now_ms.saturating_sub(ms) >= i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-    };
-    let oldest = |duration| group.oldest_open_ms.is_some_and(|oldest| since(oldest, duration));
+/// The event to report of a failure, given its last report.
+pub fn event(
+    failure: &Failure,
+    last: Option<&Reported>,
+    thresholds: &Thresholds,
+    now_ms: i64,
+) -> Option<Event> {
+    let has_passed = |since_ms: i64, duration| now_ms.saturating_sub(since_ms) >= millis(duration);
+    let is_older = |age| failure.oldest_open_ms.is_some_and(|oldest| has_passed(oldest, age));
     match last {
-        Some(Reported { raised: true, .. }) if group.open == 0 => Some(Event::Recovery),
-        Some(Reported { raised: true, at_ms, open, aged }) => {
-            if !aged && oldest(when.age) {
+        Some(Reported { is_raised: true, .. }) if failure.open == 0 => Some(Event::Recovery),
+        Some(Reported { is_raised: true, at_ms, open, is_aged }) => {
+            let has_grown = failure.open >= open.saturating_mul(thresholds.growth).max(1);
+            if !is_aged && is_older(thresholds.age) {
                 Some(Event::Age)
-            } else if since(*at_ms, when.repeat) && group.open >= open.saturating_mul(when.growth).max(1) {
-                Some(Event::Growth { from: *open, aged: *aged })
+            } else if has_passed(*at_ms, thresholds.repeat) && has_grown {
+                Some(Event::Growth { from: *open, aged: *is_aged })
             } else {
                 None
             }
         }
-        // What comes and goes is reported as seldom as what grows.
-        Some(Reported { raised: false, at_ms, .. }) if !since(*at_ms, when.repeat) => None,
-        _ => oldest(when.wait).then(|| Event::New { aged: oldest(when.age) }),
+        // A failure that recurs is reported no more often than one that grows.
+        Some(Reported { is_raised: false, at_ms, .. }) if !has_passed(*at_ms, thresholds.repeat) => None,
+        _ => is_older(thresholds.wait).then(|| Event::New { aged: is_older(thresholds.age) }),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use desk_api::FailureState;
+
     use super::*;
-    use crate::groups::GroupState;
 
     const NOW: i64 = 1_795_435_410_000;
     const HOUR: i64 = 3_600_000;
 
-    fn group(open: u64, oldest_ms_ago: i64) -> Group {
-        Group {
+    fn failure(open: u64, oldest_ms_ago: i64) -> Failure {
+        Failure {
             id: "a".repeat(32),
             code: "bad-address".to_owned(),
             plugin: "email@1".to_owned(),
@@ -111,7 +118,7 @@ mod tests {
             last_seen_ms: NOW,
             detail: String::new(),
             note: String::new(),
-            state: GroupState::Open,
+            state: FailureState::Open,
             open,
             replayed: 0,
             discarded: 0,
@@ -120,50 +127,50 @@ mod tests {
         }
     }
 
-    fn said(raised: bool, ms_ago: i64, open: u64, aged: bool) -> Reported {
-        Reported { raised, at_ms: NOW - ms_ago, open, aged }
+    fn last(is_raised: bool, ms_ago: i64, open: u64, is_aged: bool) -> Reported {
+        Reported { is_raised, at_ms: NOW - ms_ago, open, is_aged }
     }
 
-    fn told(group: &Group, last: Option<Reported>) -> Option<Event> {
-        event(group, last.as_ref(), &Thresholds::default(), NOW)
+    fn next(failure: &Failure, last: Option<Reported>) -> Option<Event> {
+        event(failure, last.as_ref(), &Thresholds::default(), NOW)
     }
 
     #[test]
     fn a_storm_is_one_alert_and_one_recovery() {
-        assert_eq!(told(&group(3, 9_999), None), None, "more may come with it");
-        assert_eq!(told(&group(3, 10_000), None), Some(Event::New { aged: false }));
-        assert_eq!(told(&group(10_000, 30_000), Some(said(true, 20_000, 3, false))), None);
-        assert_eq!(told(&group(0, 0), Some(said(true, 30_000, 3, false))), Some(Event::Recovery));
-        assert_eq!(told(&group(0, 0), Some(said(false, 30_000, 0, false))), None);
-        assert_eq!(told(&group(0, 0), None), None);
+        assert_eq!(next(&failure(3, 9_999), None), None, "more may come with it");
+        assert_eq!(next(&failure(3, 10_000), None), Some(Event::New { aged: false }));
+        assert_eq!(next(&failure(10_000, 30_000), Some(last(true, 20_000, 3, false))), None);
+        assert_eq!(next(&failure(0, 0), Some(last(true, 30_000, 3, false))), Some(Event::Recovery));
+        assert_eq!(next(&failure(0, 0), Some(last(false, 30_000, 0, false))), None);
+        assert_eq!(next(&failure(0, 0), None), None);
     }
 
     #[test]
-    fn growth_is_told_once_an_hour_at_most() {
-        let grown = group(30, 2 * HOUR);
-        assert_eq!(told(&grown, Some(said(true, HOUR - 1, 3, false))), None);
+    fn growth_is_reported_at_most_once_an_hour() {
+        let grown = failure(30, 2 * HOUR);
+        assert_eq!(next(&grown, Some(last(true, HOUR - 1, 3, false))), None);
         assert_eq!(
-            told(&grown, Some(said(true, HOUR, 3, false))),
+            next(&grown, Some(last(true, HOUR, 3, false))),
             Some(Event::Growth { from: 3, aged: false })
         );
-        assert_eq!(told(&grown, Some(said(true, HOUR, 4, false))), None, "not ten times as many");
+        assert_eq!(next(&grown, Some(last(true, HOUR, 4, false))), None, "not ten times as many");
     }
 
     #[test]
-    fn age_is_told_once() {
-        let old = group(5, 24 * HOUR);
-        assert_eq!(told(&old, Some(said(true, 1000, 5, false))), Some(Event::Age));
-        assert_eq!(told(&old, Some(said(true, 1000, 5, true))), None);
-        assert_eq!(told(&old, None), Some(Event::New { aged: true }), "both at once");
+    fn age_is_reported_once() {
+        let old = failure(5, 24 * HOUR);
+        assert_eq!(next(&old, Some(last(true, 1000, 5, false))), Some(Event::Age));
+        assert_eq!(next(&old, Some(last(true, 1000, 5, true))), None);
+        assert_eq!(next(&old, None), Some(Event::New { aged: true }), "both at once");
         let after = Event::Growth { from: 1, aged: true }.reported(&old, NOW);
-        assert!(after.aged && after.raised);
+        assert!(after.is_aged && after.is_raised);
     }
 
     #[test]
-    fn what_comes_and_goes_does_not_flood() {
-        assert_eq!(told(&group(5, 60_000), Some(said(false, HOUR - 1, 0, false))), None);
+    fn a_recurring_failure_does_not_flood() {
+        assert_eq!(next(&failure(5, 60_000), Some(last(false, HOUR - 1, 0, false))), None);
         assert_eq!(
-            told(&group(5, 60_000), Some(said(false, HOUR, 0, false))),
+            next(&failure(5, 60_000), Some(last(false, HOUR, 0, false))),
             Some(Event::New { aged: false })
         );
     }

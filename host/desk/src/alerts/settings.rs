@@ -1,17 +1,17 @@
-//! What `[alerts]` says, checked.
+//! Validates the `[alerts]` section of the configuration.
 
 use base::error::UserError;
 use reqwest::Url;
 use sandbox::capabilities::mail::mailer::{Address, Email, check};
 use settings::AlertSettings;
 
-use super::{Places, Thresholds};
+use super::{Destinations, Thresholds};
 
 impl Thresholds {
-    /// When something is reported, checked.
+    /// Reads and validates the thresholds.
     ///
     /// # Errors
-    /// It is not possible.
+    /// A value is out of range.
     pub fn new(settings: &AlertSettings) -> Result<Self, UserError> {
         let default = Self::default();
         let thresholds = Self {
@@ -21,24 +21,23 @@ impl Thresholds {
             age: settings.age.unwrap_or(default.age),
         };
         if thresholds.growth < 2 {
-            return Err(UserError::usage("alerts.growth: 2 or more"));
+            return Err(UserError::usage("alerts.growth: at least 2"));
         }
         Ok(thresholds)
     }
 }
 
-impl Places {
-    /// Where alerts go, checked; None: nowhere.
+impl Destinations {
+    /// Reads and validates the destinations; None if there are none.
     ///
     /// # Errors
-    /// An address or a URL is none, or there is no mail server.
+    /// An address or a URL is invalid, or no mail server is configured.
     pub fn new(settings: &AlertSettings, has_mail: bool) -> Result<Option<Self>, UserError> {
         let webhook = settings.webhook.as_ref().map(|webhook| webhook.read("alerts.webhook")).transpose()?;
         let webhook = webhook.map(|text| {
-            // The URL is a secret: it is not repeated.
-            url(&text).ok_or_else(|| {
-                UserError::usage("alerts.webhook: not a URL that begins with https:// or http://")
-            })
+            // The URL is a secret: the error must not contain it.
+            url(&text)
+                .ok_or_else(|| UserError::usage("alerts.webhook: not a URL with the scheme https or http"))
         });
         let webhook = webhook.transpose()?;
         let mail = mail(settings, has_mail)?;
@@ -46,7 +45,7 @@ impl Places {
             let console = url(text).map(|_| text.trim_end_matches('/').to_owned());
             console.ok_or_else(|| {
                 UserError::usage(format!("alerts.console: {text:?} is not a URL"))
-                    .help("as in console = \"https://host.example.com\"")
+                    .help("example: console = \"https://host.example.com\"")
             })
         });
         let console = console.transpose()?;
@@ -59,11 +58,12 @@ fn mail(settings: &AlertSettings, has_mail: bool) -> Result<Option<Email>, UserE
         return Ok(None);
     }
     let from = settings.mail_from.as_ref().ok_or_else(|| {
-        UserError::usage("alerts.mail-to needs a sender").help("as in mail-from = \"host@example.com\"")
+        UserError::usage("alerts.mail-to requires alerts.mail-from")
+            .help("example: mail-from = \"host@example.com\"")
     })?;
     if !has_mail {
-        return Err(UserError::usage("alerts.mail-to needs a mail server")
-            .help("name it: [mail] url = \"smtp://mail.example.com\", or --mail-url"));
+        return Err(UserError::usage("alerts.mail-to requires a mail server")
+            .help("configure it: [mail] url = \"smtp://mail.example.com\", or --mail-url"));
     }
     let address = |email: &String| Address { name: None, email: email.clone() };
     let email = Email {

@@ -1,61 +1,65 @@
-//! Records that were read and are not in the store.
+//! Dead letters that are read and not stored yet.
 
 use std::collections::{BTreeMap, HashSet};
 
 use base::{clock, text};
+use desk_api::{DeadLetter, Location};
 use kafka::raw;
 use rdkafka::message::{BorrowedMessage, Message};
 
-use crate::letter::{Letter, Place, Record};
+use crate::record::{self, Record};
 
-/// What one transaction writes at most.
-const MOST: usize = 500;
-const MOST_BYTES: usize = 8 << 20;
+/// Limits of one transaction.
+const MAX_DEAD_LETTERS: usize = 500;
+const MAX_BYTES: usize = 8 << 20;
 
-/// Letters for one transaction.
+/// Dead letters for one transaction.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub letters: Vec<Letter>,
+    pub dead_letters: Vec<DeadLetter>,
     bytes: usize,
 }
 
 impl Batch {
     pub fn is_full(&self) -> bool {
-        self.letters.len() >= MOST || self.bytes >= MOST_BYTES
+        self.dead_letters.len() >= MAX_DEAD_LETTERS || self.bytes >= MAX_BYTES
     }
 
     pub fn add(&mut self, record: Record) {
         self.bytes += size(&record);
-        self.letters.push(Letter::read(record, clock::now_ms()));
+        self.dead_letters.push(record::dead_letter(record, clock::now_ms()));
     }
 
-    /// What is said of those that are new: a line for each group of failures, not for each letter.
-    pub fn lines(&self, new: &HashSet<String>) -> Vec<String> {
-        let mut groups: BTreeMap<&str, (usize, &Letter)> = BTreeMap::new();
-        for letter in self.letters.iter().filter(|letter| new.contains(&letter.id)) {
-            let (count, last) = groups.entry(&letter.failure_group).or_insert((0, letter));
+    /// A log line per failure for the new dead letters.
+    pub fn log_lines(&self, new: &HashSet<String>) -> Vec<String> {
+        let mut failures: BTreeMap<&str, (usize, &DeadLetter)> = BTreeMap::new();
+        for dead_letter in self.dead_letters.iter().filter(|dead_letter| new.contains(&dead_letter.id)) {
+            let (count, last) = failures.entry(&dead_letter.failure).or_insert((0, dead_letter));
             *count += 1;
-            *last = letter;
+            *last = dead_letter;
         }
-        groups.into_values().map(|(count, last)| line(count, last)).collect()
+        failures.into_values().map(|(count, last)| log_line(count, last)).collect()
     }
 }
 
-fn line(count: usize, last: &Letter) -> String {
-    let group = last.failure_group.get(..8).unwrap_or_default();
-    let letters = text::counted(count, "dead letter");
+fn log_line(count: usize, last: &DeadLetter) -> String {
+    let failure = last.failure.get(..8).unwrap_or_default();
+    let count = text::counted(count, "dead letter");
     let (code, plugin) = (text::line(last.code.as_bytes()), text::line(last.plugin.as_bytes()));
-    let place = last.place.as_ref().map(|place| {
-        format!(", the last one at offset {} of {} {}", place.offset, place.topic, place.partition)
+    let location = last.location.as_ref().map(|location| {
+        let Location { topic, partition, offset } = location;
+        format!(", last at {topic} partition {partition} offset {offset}")
     });
-    let place = place.unwrap_or_default();
-    format!("{letters}: {code} of {plugin} (group {group}){place}; see host dlt list --group {group}")
+    let location = location.unwrap_or_default();
+    format!(
+        "{count}: {code} of {plugin} (failure {failure}){location}; see host dlt list --failure {failure}"
+    )
 }
 
-/// The safe crate panics on headers with foreign names.
+/// Copies a record. The safe crate would panic on header names that are not UTF-8.
 pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
     Record {
-        place: Place {
+        location: Location {
             topic: message.topic().to_owned(),
             partition: message.partition(),
             offset: message.offset(),
@@ -69,7 +73,7 @@ pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
     }
 }
 
-/// Bytes that it takes up.
+/// The size of a record's payload, in bytes.
 fn size(record: &Record) -> usize {
     let len = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
     let headers: usize = record.headers.iter().map(|(name, value)| name.len() + len(value)).sum();
@@ -81,9 +85,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_tells_what_failed_and_what_shows_it() {
+    fn a_log_line_names_the_failure_and_the_command_that_lists_it() {
         let record = Record {
-            place: Place { topic: "t.dlt".to_owned(), partition: 2, offset: 17 },
+            location: Location { topic: "t.dlt".to_owned(), partition: 2, offset: 17 },
             timestamp_ms: 1,
             key: None,
             value: None,
@@ -93,15 +97,15 @@ mod tests {
             ],
         };
         assert_eq!(size(&record), 50);
-        let letter = Letter::read(record, 1);
-        let group = &letter.failure_group[..8];
+        let dead_letter = record::dead_letter(record, 1);
+        let failure = &dead_letter.failure[..8];
         assert_eq!(
-            line(3, &letter),
+            log_line(3, &dead_letter),
             format!(
-                "3 dead letters: bad\\naddress of email@0.1.0 (group {group}), the last one at offset 17 \
-                 of t.dlt 2; see host dlt list --group {group}"
+                "3 dead letters: bad\\naddress of email@0.1.0 (failure {failure}), last at t.dlt partition 2 \
+                 offset 17; see host dlt list --failure {failure}"
             )
         );
-        assert!(line(1, &letter).starts_with("1 dead letter: "));
+        assert!(log_line(1, &dead_letter).starts_with("1 dead letter: "));
     }
 }

@@ -1,8 +1,9 @@
-//! How far a member has come: what it has read, what is in the store, and what is committed.
+//! A member's progress: positions read, stored and committed.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use desk_api::Location;
 use kafka::{client, raw};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -11,34 +12,32 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::letter::Place;
-
-/// How long a commit may wait for its answer before the next one is sent all the same.
+/// How long a commit may stay unanswered before the next one is sent.
 const COMMIT_BOUND: Duration = Duration::from_secs(60);
-/// The pause before a commit that was not taken is tried again.
+/// Pause before a failed commit is retried.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 
-/// By topic and partition: the offset of the next record.
+/// The offset of the next record, by topic and partition.
 type Positions = HashMap<(String, i32), i64>;
 
-/// What a partition is given back with is forgotten: its next owner begins at what is committed.
+/// Positions of a revoked partition are dropped: its next owner starts at the committed offset.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Behind the last record that was read.
+    /// Positions after the last record read.
     read: Positions,
-    /// Up to here everything is in the store, and the broker has not confirmed it.
+    /// Positions up to which everything is stored, and whose commit is not confirmed.
     stored: Positions,
-    /// No commit before this moment: one at a time, since librdkafka sends a refused one again, and an
-    /// older one could then undo a newer one.
+    /// The earliest time of the next commit. Commits are sent one at a time: librdkafka resends a refused one,
+    /// which could then overwrite a newer one.
     commit_at: Option<Instant>,
-    /// Whether partitions have been assigned that nobody has looked at.
+    /// Whether partitions were assigned since the last check of the group's members.
     assigned: bool,
     paused: bool,
 }
 
 impl Progress {
-    fn read(&mut self, place: &Place) {
-        self.read.insert((place.topic.clone(), place.partition), place.offset + 1);
+    fn read(&mut self, location: &Location) {
+        self.read.insert((location.topic.clone(), location.partition), location.offset + 1);
     }
 
     fn stored(&mut self) {
@@ -52,14 +51,14 @@ impl Progress {
         }
     }
 
-    fn give_back(&mut self, topic: &str, partition: i32) {
+    fn revoke(&mut self, topic: &str, partition: i32) {
         let key = (topic.to_owned(), partition);
         self.read.remove(&key);
         self.stored.remove(&key);
     }
 }
 
-/// What librdkafka tells a member.
+/// Receives librdkafka's callbacks.
 pub(super) struct Context {
     group: String,
     progress: Mutex<Progress>,
@@ -70,17 +69,17 @@ impl Context {
         Self { group: group.to_owned(), progress: Mutex::default() }
     }
 
-    /// This record was read.
-    pub(super) fn read(&self, place: &Place) {
-        self.progress.lock().read(place);
+    /// Notes that a record was read.
+    pub(super) fn read(&self, location: &Location) {
+        self.progress.lock().read(location);
     }
 
-    /// Everything that was read is in the store.
+    /// Notes that everything read is stored.
     pub(super) fn stored(&self) {
         self.progress.lock().stored();
     }
 
-    /// Whether something is to be committed still.
+    /// Whether commits are outstanding.
     pub(super) fn is_behind(&self) -> bool {
         !self.progress.lock().stored.is_empty()
     }
@@ -90,39 +89,39 @@ impl Context {
         self.progress.lock().assigned
     }
 
-    /// Likewise, and from now on there was none.
+    /// As [`Self::is_assigned`], and resets it.
     pub(super) fn take_assigned(&self) -> bool {
         std::mem::take(&mut self.progress.lock().assigned)
     }
 
-    /// Returns whether that is a change.
+    /// Returns whether this is a change.
     pub(super) fn set_paused(&self, paused: bool) -> bool {
         std::mem::replace(&mut self.progress.lock().paused, paused) != paused
     }
 
-    /// Hands what is stored to the broker.
+    /// Commits the offsets of the stored records.
     pub(super) fn commit(&self, consumer: &BaseConsumer<Self>) {
         let mut list = TopicPartitionList::new();
         {
             let mut progress = self.progress.lock();
-            let is_early = progress.commit_at.is_some_and(|moment| Instant::now() < moment);
+            let is_early = progress.commit_at.is_some_and(|earliest| Instant::now() < earliest);
             if is_early || progress.stored.is_empty() {
                 return;
             }
             for ((topic, partition), position) in &progress.stored {
-                // Refuses only offsets that are none.
+                // Fails only for invalid offsets.
                 let _ = list.add_partition_offset(topic, *partition, Offset::Offset(*position));
             }
             progress.commit_at = Some(Instant::now() + COMMIT_BOUND);
         }
         if let Err(error) = raw::commit(consumer, &list) {
-            self.not_taken(&error);
+            self.retry_later(&error);
         }
     }
 
-    fn not_taken(&self, error: &dyn std::fmt::Display) {
+    fn retry_later(&self, error: &dyn std::fmt::Display) {
         self.progress.lock().commit_at = Some(Instant::now() + COMMIT_RETRY);
-        tracing::debug!(group = self.group, %error, "commit not taken, will be tried again");
+        tracing::debug!(group = self.group, %error, "commit failed, will be retried");
     }
 }
 
@@ -133,14 +132,14 @@ impl ConsumerContext for Context {
             Rebalance::Revoke(list) => {
                 let mut progress = self.progress.lock();
                 for element in list.elements() {
-                    progress.give_back(element.topic(), element.partition());
+                    progress.revoke(element.topic(), element.partition());
                 }
             }
             Rebalance::Error(error) => tracing::warn!(group = self.group, %error, "rebalance"),
         }
     }
 
-    /// What is assigned is not read before it is known who else is in the group.
+    /// Assigned partitions are paused until the group's other members are known.
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Assign(_) = rebalance else { return };
         if let Err(error) = consumer.assignment().and_then(|all| consumer.pause(&all)) {
@@ -152,7 +151,7 @@ impl ConsumerContext for Context {
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         if let Err(error) = result {
-            return self.not_taken(&error);
+            return self.retry_later(&error);
         }
         let mut progress = self.progress.lock();
         progress.commit_at = None;
@@ -179,21 +178,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_stored_and_owned_is_committed() {
-        let place = |partition, offset| Place { topic: "t".to_owned(), partition, offset };
+    fn only_stored_records_of_owned_partitions_are_committed() {
+        let location = |partition, offset| Location { topic: "t".to_owned(), partition, offset };
         let mut progress = Progress::default();
-        progress.read(&place(0, 4));
-        progress.read(&place(0, 5));
-        progress.read(&place(1, 9));
+        progress.read(&location(0, 4));
+        progress.read(&location(0, 5));
+        progress.read(&location(1, 9));
         assert!(progress.stored.is_empty());
-        progress.give_back("t", 1);
+        progress.revoke("t", 1);
         progress.stored();
         assert_eq!(progress.stored, HashMap::from([(("t".to_owned(), 0), 6)]));
         progress.confirm("t", 0, 5);
         assert_eq!(progress.stored.len(), 1, "an older commit");
-        progress.give_back("t", 0);
-        // It comes back, and is read again from what was committed.
-        progress.read(&place(0, 4));
+        progress.revoke("t", 0);
+        // The partition is assigned again, and read from the committed offset.
+        progress.read(&location(0, 4));
         progress.stored();
         progress.confirm("t", 0, 5);
         assert!(progress.stored.is_empty());

@@ -1,132 +1,129 @@
-//! What became of replayed messages: reported by the pipelines, written by one task.
+//! Outcomes of replayed messages: reported by the pipelines, recorded by one task.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use base::clock;
 use consumer::reports::{QUEUE, Report};
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row as _};
+use store::placeholders;
 use tokio::sync::{Notify, mpsc};
 
-use super::rows::placeholders;
 use crate::Desk;
 
-/// How many reports one transaction takes.
-const MOST: usize = 500;
-/// A record may be handled before it is written down that it was sent: how long its report is kept, and how
-/// often it is looked again.
-const EARLY: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_millis(50);
-/// The longest wait before a store that does not answer is tried again.
-const BACKOFF: Duration = Duration::from_secs(5);
-/// How long reports that are left at the end may take.
-const END: Duration = Duration::from_secs(2);
+/// Maximum number of reports per transaction.
+const MAX_REPORTS: usize = 500;
+/// A message may be handled before it is recorded as sent: how long its report is kept, and how often it is
+/// retried.
+const EARLY_TIMEOUT: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_millis(50);
+/// Maximum pause while the store is unavailable.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// Maximum duration of recording the remaining reports during shutdown.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the writer and the jobs tell each other.
+/// Signals between the recorder and the replays.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    /// It was written down that letters were sent.
+pub(super) struct Signals {
+    /// Dead letters were recorded as sent.
     pub sent: Notify,
-    /// Outcomes were written down.
+    /// Outcomes were recorded.
     pub settled: Notify,
 }
 
-/// Writes reports until nobody can make any more.
-pub(super) async fn write(desk: Desk, mut reports: mpsc::Receiver<Report>, told: Arc<Told>) {
-    let mut writer = Writer { desk, told: Arc::clone(&told), waiting: Vec::new(), backoff: AGAIN };
-    let mut new = Vec::with_capacity(MOST);
+/// Records reports until all senders are dropped.
+pub(super) async fn record(desk: Desk, mut reports: mpsc::Receiver<Report>, signals: Arc<Signals>) {
+    let mut recorder = Recorder {
+        desk,
+        signals: Arc::clone(&signals),
+        waiting: Vec::new(),
+        backoff: backoff(),
+        pause: RETRY,
+    };
+    let mut new = Vec::with_capacity(MAX_REPORTS);
     loop {
-        let room = QUEUE.saturating_sub(writer.waiting.len()).min(MOST);
-        let again = tokio::time::sleep(writer.backoff);
+        let capacity = QUEUE.saturating_sub(recorder.waiting.len()).min(MAX_REPORTS);
+        let retry = tokio::time::sleep(recorder.pause);
         tokio::select! {
-            count = reports.recv_many(&mut new, room), if room > 0 => if count == 0 { break },
-            () = again, if !writer.waiting.is_empty() => {}
-            () = told.sent.notified(), if !writer.waiting.is_empty() => {}
+            count = reports.recv_many(&mut new, capacity), if capacity > 0 => if count == 0 { break },
+            () = retry, if !recorder.waiting.is_empty() => {}
+            () = signals.sent.notified(), if !recorder.waiting.is_empty() => {}
         }
         let now = Instant::now();
-        writer.waiting.extend(new.drain(..).map(|report| (now, report)));
-        writer.write().await;
+        recorder.waiting.extend(new.drain(..).map(|report| (now, report)));
+        recorder.record().await;
     }
-    let end = Instant::now() + END;
-    while !writer.waiting.is_empty() && Instant::now() < end {
-        writer.write().await;
-        tokio::time::sleep(AGAIN).await;
+    let end = Instant::now() + FINISH_TIMEOUT;
+    while !recorder.waiting.is_empty() && Instant::now() < end {
+        recorder.record().await;
+        tokio::time::sleep(RETRY).await;
     }
 }
 
-struct Writer {
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::new().with_min_delay(RETRY * 2).with_max_delay(MAX_PAUSE).without_max_times().build()
+}
+
+struct Recorder {
     desk: Desk,
-    told: Arc<Told>,
-    /// Since when.
+    signals: Arc<Signals>,
+    /// Reports, and when they were received.
     waiting: Vec<(Instant, Report)>,
-    backoff: Duration,
+    backoff: ExponentialBackoff,
+    pause: Duration,
 }
 
-impl Writer {
-    async fn write(&mut self) {
+impl Recorder {
+    async fn record(&mut self) {
         let mut left = Vec::new();
-        for some in self.waiting.chunks(MOST) {
-            let reports: Vec<&Report> = some.iter().map(|(_, report)| report).collect();
-            match self.desk.note_outcomes(&reports, clock::now_ms()).await {
+        for chunk in self.waiting.chunks(MAX_REPORTS) {
+            let reports: Vec<&Report> = chunk.iter().map(|(_, report)| report).collect();
+            match self.desk.record_outcomes(&reports, clock::now_ms()).await {
                 Ok(early) => {
-                    self.backoff = AGAIN;
-                    let early = early.into_iter().filter_map(|index| some.get(index));
-                    left.extend(early.filter(|(since, _)| since.elapsed() < EARLY).cloned());
+                    (self.backoff, self.pause) = (backoff(), RETRY);
+                    let early = early.into_iter().filter_map(|index| chunk.get(index));
+                    left.extend(early.filter(|(since, _)| since.elapsed() < EARLY_TIMEOUT).cloned());
                 }
                 Err(error) => {
-                    if self.backoff == AGAIN {
-                        tracing::warn!(%error, "outcomes of replayed messages wait for the store");
+                    if self.pause == RETRY {
+                        tracing::warn!(%error, "outcomes of replayed messages cannot be recorded; retrying");
                     }
-                    self.backoff = (self.backoff * 2).min(BACKOFF);
-                    left.extend_from_slice(some);
+                    self.pause = self.backoff.next().unwrap_or(MAX_PAUSE);
+                    left.extend_from_slice(chunk);
                 }
             }
         }
         self.waiting = left;
-        self.told.settled.notify_waiters();
+        self.signals.settled.notify_waiters();
     }
 }
 
 impl Desk {
-    /// Writes down outcomes. Returns which reports came before it was written down that their records were
-    /// sent.
+    /// Records outcomes. Returns the indices of reports on dead letters that are not recorded as sent yet.
     ///
     /// # Errors
-    /// The store does not answer; nothing was written.
-    pub async fn note_outcomes(&self, reports: &[&Report], now_ms: i64) -> sqlx::Result<Vec<usize>> {
-        let mut jobs: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (index, report) in reports.iter().enumerate() {
-            jobs.entry(&report.tag.replay).or_default().push(index);
-        }
-        let (mut early, mut settled) = (Vec::new(), Vec::new());
-        for (job, indices) in jobs {
-            let known = self.known(job, indices.iter().map(|index| reports[*index].tag.position)).await?;
-            for index in indices {
-                let report = reports[index];
-                match known.get(&report.tag.position) {
-                    Some(known) if known.state == "waiting" => early.push(index),
-                    Some(known) if known.is_of(report) => settled.push(report),
-                    _ => tracing::debug!(?report, "no replay's"),
-                }
-            }
-        }
+    /// The store is unavailable; nothing was recorded.
+    pub async fn record_outcomes(&self, reports: &[&Report], now_ms: i64) -> sqlx::Result<Vec<usize>> {
+        let (settled, early) = self.match_reports(reports).await?;
         if settled.is_empty() {
             return Ok(early);
         }
-        let mut by_end: BTreeMap<(&str, bool), Vec<i64>> = BTreeMap::new();
+        let mut by_outcome: BTreeMap<(&str, bool), Vec<i64>> = BTreeMap::new();
         for Report { tag, failed, .. } in settled {
-            by_end.entry((&tag.replay, *failed)).or_default().push(tag.position);
+            by_outcome.entry((&tag.replay, *failed)).or_default().push(tag.position);
         }
         let mut transaction = self.begin().await?;
-        for ((job, failed), positions) in by_end {
+        for ((replay, failed), positions) in by_outcome {
             let sql = format!(
                 "UPDATE job_letters SET state = $1, ended = $2 \
                  WHERE job = $3 AND state IN ('sent', 'unknown') AND position IN {}",
                 placeholders(4, 1, positions.len())
             );
             let sql = sqlx::query(AssertSqlSafe(sql)).bind(if failed { "failed" } else { "done" });
-            let sql = sql.bind(now_ms).bind(job.to_owned());
+            let sql = sql.bind(now_ms).bind(replay.to_owned());
             let sql = positions.into_iter().fold(sql, |sql, position| sql.bind(position));
             sql.execute(&mut *transaction).await?;
         }
@@ -134,36 +131,58 @@ impl Desk {
         Ok(early)
     }
 
-    async fn known(
+    /// The reports on records that were sent, and the indices of those that are early.
+    async fn match_reports<'r>(&self, reports: &[&'r Report]) -> sqlx::Result<(Vec<&'r Report>, Vec<usize>)> {
+        let mut replays: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, report) in reports.iter().enumerate() {
+            replays.entry(&report.tag.replay).or_default().push(index);
+        }
+        let (mut settled, mut early) = (Vec::new(), Vec::new());
+        for (replay, indices) in replays {
+            let positions = indices.iter().map(|index| reports[*index].tag.position);
+            let items = self.sent_items(replay, positions).await?;
+            for index in indices {
+                let report = reports[index];
+                match items.get(&report.tag.position) {
+                    Some(item) if item.state == "waiting" => early.push(index),
+                    Some(item) if item.is_of(report) => settled.push(report),
+                    _ => tracing::debug!(?report, "not a record of a replay"),
+                }
+            }
+        }
+        Ok((settled, early))
+    }
+
+    async fn sent_items(
         &self,
-        job: &str,
+        replay: &str,
         positions: impl ExactSizeIterator<Item = i64>,
-    ) -> sqlx::Result<BTreeMap<i64, Known>> {
+    ) -> sqlx::Result<BTreeMap<i64, SentItem>> {
         let sql = format!(
             "SELECT l.position, l.state, l.topic, l.topic_partition, l.topic_offset, \
              COALESCE((SELECT consumer_group FROM letters v WHERE v.id = l.letter), '') \
              FROM job_letters l WHERE l.job = $1 AND l.position IN {}",
             placeholders(2, 1, positions.len())
         );
-        let sql = sqlx::query(AssertSqlSafe(sql)).bind(job.to_owned());
+        let sql = sqlx::query(AssertSqlSafe(sql)).bind(replay.to_owned());
         let sql = positions.fold(sql, |sql, position| sql.bind(position));
         let rows = sql.fetch_all(&self.pool).await?;
-        let known = |row: &sqlx::any::AnyRow| {
-            let known = Known {
+        let item = |row: &AnyRow| {
+            let item = SentItem {
                 state: row.try_get(1)?,
                 topic: row.try_get(2)?,
                 partition: row.try_get(3)?,
                 offset: row.try_get(4)?,
                 group: row.try_get(5)?,
             };
-            Ok((row.try_get(0)?, known))
+            Ok((row.try_get(0)?, item))
         };
-        rows.iter().map(known).collect()
+        rows.iter().map(item).collect()
     }
 }
 
-/// What the store knows of a letter that a report names.
-struct Known {
+/// The record that was sent for a dead letter.
+struct SentItem {
     state: String,
     topic: Option<String>,
     partition: Option<i64>,
@@ -171,8 +190,8 @@ struct Known {
     group: String,
 }
 
-impl Known {
-    /// Whether the report is about the very record that was published, in the group that the letter is of.
+impl SentItem {
+    /// Whether the report concerns exactly this record, in the dead letter's group.
     fn is_of(&self, report: &Report) -> bool {
         matches!(self.state.as_str(), "sent" | "unknown")
             && self.topic.as_ref() == Some(&report.topic)

@@ -1,9 +1,11 @@
-//! Outcomes that never came: a host can be killed between the commit that passes a record and the store.
+//! Outcomes that are never reported: a host can be killed after it has committed a record's offset, and before the
+//! outcome is recorded.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use base::clock;
+use desk_api::ReplayTarget;
 use kafka::client;
 use kafka::committed::committed;
 use kafka::errors::Context;
@@ -13,77 +15,76 @@ use settings::KafkaArgs;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::Desk;
-use crate::jobs::Target;
-use crate::letters::small;
+use crate::sql::narrow;
+use crate::{Desk, millis};
 
-/// How often it is looked.
-const LOOK: Duration = Duration::from_secs(5);
-/// How long ago a letter was sent that is looked at.
-const FRESH: Duration = Duration::from_secs(5);
-/// How long after its group's commit was seen to have passed a record its outcome may still come.
-const PASSED: Duration = Duration::from_secs(30);
-/// Likewise after it was sent, where nothing is known of the group.
-const SILENT: Duration = Duration::from_secs(600);
-/// How many are looked at.
-const MOST: i64 = 10_000;
-/// How long Kafka may take to answer.
+/// Interval of the check.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// Minimum age of a sent record that is checked.
+const MIN_AGE: Duration = Duration::from_secs(5);
+/// How long an outcome may still be reported after the group's committed offset has passed the record.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an outcome may be reported after sending, if the group's offsets are unknown.
+const SENT_TIMEOUT: Duration = Duration::from_secs(600);
+/// Maximum number of records per check.
+const MAX_ITEMS: i64 = 10_000;
+/// Timeout of requests to Kafka.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 type Offsets = HashMap<(String, String, i32), i64>;
 
-/// Looks until it is dropped.
+/// Checks periodically until dropped.
 pub(super) async fn run(desk: Desk, kafka: KafkaArgs) {
-    let mut sweep = Sweep { desk, kafka, passed: HashMap::new() };
+    let mut check = Check { desk, kafka, passed: HashMap::new() };
     loop {
-        tokio::time::sleep(LOOK).await;
-        if let Err(error) = sweep.look().await {
-            tracing::debug!(%error, "outcomes that are overdue were not looked for");
+        tokio::time::sleep(INTERVAL).await;
+        if let Err(error) = check.run().await {
+            tracing::debug!(%error, "the check for overdue outcomes failed");
         }
     }
 }
 
-struct Sweep {
+struct Check {
     desk: Desk,
     kafka: KafkaArgs,
-    /// When it was first seen that a commit has passed a record.
+    /// When the committed offset was first seen beyond a record.
     passed: HashMap<(String, i64), Instant>,
 }
 
-impl Sweep {
-    async fn look(&mut self) -> sqlx::Result<()> {
+impl Check {
+    async fn run(&mut self) -> sqlx::Result<()> {
         let now_ms = clock::now_ms();
-        let overdue = self.desk.overdue(before(now_ms, FRESH), MOST).await?;
-        let known: HashSet<(&str, i64)> = overdue.iter().map(|one| (&one.job[..], one.position)).collect();
-        self.passed.retain(|(job, position), _| known.contains(&(&job[..], *position)));
+        let overdue = self.desk.overdue(before(now_ms, MIN_AGE), MAX_ITEMS).await?;
+        let known: HashSet<(&str, i64)> = overdue.iter().map(|one| (&one.replay[..], one.position)).collect();
+        self.passed.retain(|(replay, position), _| known.contains(&(&replay[..], *position)));
         if overdue.is_empty() {
             return Ok(());
         }
         let offsets = self.offsets(&overdue).await;
-        let silent = before(now_ms, SILENT);
+        let sent_before = before(now_ms, SENT_TIMEOUT);
         let lost: Vec<&Overdue> = overdue
             .iter()
-            .filter(|one| self.is_lost(one, offsets.get(&place(one)).copied(), silent))
+            .filter(|one| self.is_lost(one, offsets.get(&partition(one)).copied(), sent_before))
             .collect();
         if !lost.is_empty() {
-            tracing::warn!(letters = lost.len(), "nobody reported what became of replayed messages");
-            self.desk.give_up(&lost, now_ms).await?;
+            tracing::warn!(count = lost.len(), "the outcomes of replayed messages were never reported");
+            self.desk.mark_unknown(&lost, now_ms).await?;
         }
         Ok(())
     }
 
-    fn is_lost(&mut self, overdue: &Overdue, committed: Option<i64>, silent_ms: i64) -> bool {
+    fn is_lost(&mut self, overdue: &Overdue, committed: Option<i64>, sent_before_ms: i64) -> bool {
         let Some((committed, offset)) = committed.zip(overdue.offset) else {
-            return overdue.sent_ms < silent_ms;
+            return overdue.sent_ms < sent_before_ms;
         };
         if committed <= offset {
             return false;
         }
-        let key = (overdue.job.clone(), overdue.position);
-        self.passed.entry(key).or_insert_with(Instant::now).elapsed() >= PASSED
+        let key = (overdue.replay.clone(), overdue.position);
+        self.passed.entry(key).or_insert_with(Instant::now).elapsed() >= COMMITTED_TIMEOUT
     }
 
-    /// What the groups have committed; nothing of those that do not answer.
+    /// Committed offsets of the groups that can be read.
     async fn offsets(&self, overdue: &[Overdue]) -> Offsets {
         let mut groups: BTreeMap<String, HashSet<(String, i32)>> = BTreeMap::new();
         for one in overdue.iter().filter(|one| !one.group.is_empty()) {
@@ -92,21 +93,25 @@ impl Sweep {
             }
         }
         let kafka = self.kafka.clone();
-        let asked = tokio::task::spawn_blocking(move || {
+        let read = tokio::task::spawn_blocking(move || {
             let mut offsets = Offsets::new();
             for (group, partitions) in groups {
-                match ask(&kafka, &group, &partitions) {
+                match committed_offsets(&kafka, &group, &partitions) {
                     Ok(found) => offsets.extend(found),
-                    Err(error) => tracing::debug!(group, %error, "what it has committed is not known"),
+                    Err(error) => tracing::debug!(group, %error, "cannot read committed offsets"),
                 }
             }
             offsets
         });
-        asked.await.unwrap_or_default()
+        read.await.unwrap_or_default()
     }
 }
 
-fn ask(kafka: &KafkaArgs, group: &str, partitions: &HashSet<(String, i32)>) -> KafkaResult<Offsets> {
+fn committed_offsets(
+    kafka: &KafkaArgs,
+    group: &str,
+    partitions: &HashSet<(String, i32)>,
+) -> KafkaResult<Offsets> {
     let own = [("group.id", group), ("enable.auto.commit", "false")];
     let consumer: BaseConsumer<Context> =
         client::config(kafka, &own).create_with_context(Context::default())?;
@@ -118,55 +123,55 @@ fn ask(kafka: &KafkaArgs, group: &str, partitions: &HashSet<(String, i32)>) -> K
         .collect())
 }
 
-fn place(overdue: &Overdue) -> (String, String, i32) {
+fn partition(overdue: &Overdue) -> (String, String, i32) {
     (overdue.group.clone(), overdue.topic.clone(), overdue.partition.unwrap_or(-1))
 }
 
-fn before(now_ms: i64, time: Duration) -> i64 {
-    now_ms.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+fn before(now_ms: i64, age: Duration) -> i64 {
+    now_ms.saturating_sub(millis(age))
 }
 
-/// A letter that was sent a while ago and has no outcome.
+/// A dead letter that was sent and has no outcome.
 #[derive(Debug)]
 pub struct Overdue {
-    /// The job it was sent for.
-    pub job: String,
-    /// Its number there.
+    /// Id of the replay.
+    pub replay: String,
+    /// Its position in the replay.
     pub position: i64,
-    /// When it was sent, in milliseconds since the Unix epoch.
+    /// Time at which it was sent, in milliseconds since the Unix epoch.
     pub sent_ms: i64,
-    /// Where it was published.
+    /// The topic it was sent to.
     pub topic: String,
-    /// Likewise.
+    /// The partition it was sent to.
     pub partition: Option<i32>,
-    /// Likewise, where the broker told it.
+    /// Its offset, if the broker returned it.
     pub offset: Option<i64>,
-    /// The group that reads it there.
+    /// The consumer group that reads it.
     pub group: String,
 }
 
 impl Desk {
-    /// Letters that were sent before this moment and have no outcome, oldest first.
+    /// Dead letters that were sent before this time and have no outcome, oldest first.
     ///
     /// # Errors
-    /// The store does not answer.
-    pub async fn overdue(&self, before_ms: i64, most: i64) -> sqlx::Result<Vec<Overdue>> {
+    /// The store is unavailable.
+    pub async fn overdue(&self, before_ms: i64, limit: i64) -> sqlx::Result<Vec<Overdue>> {
         let sql = sqlx::query(
             "SELECT l.job, l.position, l.sent, l.topic, l.topic_partition, l.topic_offset, j.target, \
              COALESCE((SELECT consumer_group FROM letters v WHERE v.id = l.letter), '') AS reader \
              FROM job_letters l JOIN jobs j ON j.id = l.job \
              WHERE l.state = 'sent' AND l.sent < $1 ORDER BY l.sent LIMIT $2",
         );
-        let rows = sql.bind(before_ms).bind(most).fetch_all(&self.pool).await?;
+        let rows = sql.bind(before_ms).bind(limit).fetch_all(&self.pool).await?;
         let overdue = |row: &AnyRow| {
             let (target, group): (String, String) = (row.try_get("target")?, row.try_get("reader")?);
-            let retries = target == Target::Retry.as_str() && !group.is_empty();
+            let retries = target == ReplayTarget::Retry.as_str() && !group.is_empty();
             Ok(Overdue {
-                job: row.try_get("job")?,
+                replay: row.try_get("job")?,
                 position: row.try_get("position")?,
                 sent_ms: row.try_get("sent")?,
                 topic: row.try_get("topic")?,
-                partition: small(row, "topic_partition").ok(),
+                partition: narrow(row, "topic_partition").ok(),
                 offset: row.try_get("topic_offset")?,
                 group: if retries { format!("{group}-retry") } else { group },
             })
@@ -174,18 +179,18 @@ impl Desk {
         rows.iter().map(overdue).collect()
     }
 
-    /// Nobody will know what became of these.
+    /// Records the outcomes of these dead letters as unknown.
     ///
     /// # Errors
-    /// The store does not answer.
-    pub async fn give_up(&self, overdue: &[&Overdue], now_ms: i64) -> sqlx::Result<()> {
+    /// The store is unavailable.
+    pub async fn mark_unknown(&self, overdue: &[&Overdue], now_ms: i64) -> sqlx::Result<()> {
         let mut transaction = self.begin().await?;
-        for Overdue { job, position, .. } in overdue {
+        for Overdue { replay, position, .. } in overdue {
             let sql = sqlx::query(
                 "UPDATE job_letters SET state = 'unknown', ended = $1 \
                  WHERE job = $2 AND position = $3 AND state = 'sent'",
             );
-            sql.bind(now_ms).bind(job).bind(position).execute(&mut *transaction).await?;
+            sql.bind(now_ms).bind(replay).bind(position).execute(&mut *transaction).await?;
         }
         transaction.commit().await
     }

@@ -1,4 +1,4 @@
-//! Which consumer groups read a topic.
+//! The consumer groups that read a topic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -14,23 +14,23 @@ use rdkafka::error::KafkaResult;
 use rdkafka::groups::GroupInfo;
 use settings::KafkaArgs;
 
-/// How long one question may take.
+/// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How many groups are asked at once.
-const SIDE_BY_SIDE: usize = 8;
-/// How long all of them may take together.
-const ALL: Duration = Duration::from_secs(10);
+/// Concurrent requests for offsets.
+const CONCURRENCY: usize = 8;
+/// Timeout of all of them together.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The groups that read some topics.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
-    /// The groups of each topic: those with members on it, and those that have committed there.
+    /// The groups of each topic: those with members assigned to it, and those with committed offsets.
     pub groups: BTreeMap<String, BTreeSet<String>>,
-    /// How many groups could not be asked what they have committed.
-    pub unseen: usize,
+    /// Number of groups whose committed offsets could not be read.
+    pub unknown: usize,
 }
 
-/// Asks Kafka. Blocks for up to 20 s.
+/// Queries Kafka. Blocks for up to 20 s.
 pub(super) fn of(kafka: &KafkaArgs, topics: &BTreeSet<String>) -> KafkaResult<Readers> {
     let consumer: BaseConsumer<Context> =
         client::config(kafka, &[]).create_with_context(Context::default())?;
@@ -46,20 +46,20 @@ pub(super) fn of(kafka: &KafkaArgs, topics: &BTreeSet<String>) -> KafkaResult<Re
     let listed = consumer.fetch_group_list(None, TIMEOUT)?;
     let mut rest = Vec::new();
     for group in listed.groups() {
-        let read = assigned(group);
-        let (sure, open): (Vec<&String>, Vec<&String>) =
-            topics.iter().partition(|topic| read.contains(*topic));
-        readers.add(group.name(), sure.into_iter().cloned());
-        let asked: Vec<(&str, i32)> = partitions
+        let assigned = assigned(group);
+        let (known, others): (Vec<&String>, Vec<&String>) =
+            topics.iter().partition(|topic| assigned.contains(*topic));
+        readers.add(group.name(), known.into_iter().cloned());
+        let candidates: Vec<(&str, i32)> = partitions
             .iter()
-            .filter(|(topic, _)| open.contains(&topic))
+            .filter(|(topic, _)| others.contains(&topic))
             .map(|(topic, partition)| (topic.as_str(), *partition))
             .collect();
-        if !asked.is_empty() {
-            rest.push((group.name(), asked));
+        if !candidates.is_empty() {
+            rest.push((group.name(), candidates));
         }
     }
-    ask(kafka, rest, &mut readers);
+    add_committed(kafka, rest, &mut readers);
     Ok(readers)
 }
 
@@ -71,24 +71,26 @@ impl Readers {
     }
 }
 
-/// What the groups without members there have committed: each is asked by a client of its own, some side by
-/// side.
-fn ask(kafka: &KafkaArgs, groups: Vec<(&str, Vec<(&str, i32)>)>, readers: &mut Readers) {
-    let until = Instant::now() + ALL;
+/// Adds groups with committed offsets. Offsets are read with a client per group, several at a time.
+fn add_committed(kafka: &KafkaArgs, groups: Vec<(&str, Vec<(&str, i32)>)>, readers: &mut Readers) {
+    let until = Instant::now() + TOTAL_TIMEOUT;
     let (queue, readers) = (Mutex::new(groups), Mutex::new(readers));
     thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
+        for _ in 0..CONCURRENCY {
             scope.spawn(|| {
                 loop {
-                    // Its own statement, so that nobody waits for the lock meanwhile.
+                    // A statement of its own, so that the lock is released before the request.
                     let next = queue.lock().pop();
-                    let Some((group, asked)) = next else { return };
-                    let found =
-                        if Instant::now() < until { committed_by(kafka, group, &asked).ok() } else { None };
+                    let Some((group, partitions)) = next else { return };
+                    let found = if Instant::now() < until {
+                        committed_topics(kafka, group, &partitions).ok()
+                    } else {
+                        None
+                    };
                     let mut readers = readers.lock();
                     match found {
                         Some(found) => readers.add(group, found),
-                        None => readers.unseen += 1,
+                        None => readers.unknown += 1,
                     }
                 }
             });
@@ -96,7 +98,7 @@ fn ask(kafka: &KafkaArgs, groups: Vec<(&str, Vec<(&str, i32)>)>, readers: &mut R
     });
 }
 
-/// The topics that a group's members are assigned.
+/// The topics assigned to a group's members.
 fn assigned(group: &GroupInfo) -> BTreeSet<String> {
     if group.protocol_type() != "consumer" {
         return BTreeSet::new();
@@ -105,7 +107,11 @@ fn assigned(group: &GroupInfo) -> BTreeSet<String> {
     assignments.flatten().map(|(topic, _)| topic).collect()
 }
 
-fn committed_by(kafka: &KafkaArgs, group: &str, partitions: &[(&str, i32)]) -> KafkaResult<BTreeSet<String>> {
+fn committed_topics(
+    kafka: &KafkaArgs,
+    group: &str,
+    partitions: &[(&str, i32)],
+) -> KafkaResult<BTreeSet<String>> {
     let own = [("group.id", group), ("enable.auto.commit", "false")];
     let consumer: BaseConsumer<Context> =
         client::config(kafka, &own).create_with_context(Context::default())?;

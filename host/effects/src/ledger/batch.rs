@@ -9,7 +9,7 @@ use base::throttle::Throttle;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
-use store::{Store, tuples};
+use store::{Store, placeholders};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -289,7 +289,7 @@ fn settle(batch: &Batch, now: i64) -> Option<Statement> {
     if batch.settle.is_empty() {
         return None;
     }
-    let values = tuples(batch.settle.len(), 6);
+    let values = placeholders(1, batch.settle.len(), 6);
     let mut sql = sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO effects (hash, consumer_group, message, created, settled, answer) VALUES {values} \
          ON CONFLICT (hash) DO UPDATE SET settled = excluded.settled, answer = excluded.answer"
@@ -306,7 +306,7 @@ fn insert(batch: &Batch, now: i64) -> Option<Statement> {
     if batch.begin.is_empty() {
         return None;
     }
-    let values = tuples(batch.begin.len(), 4);
+    let values = placeholders(1, batch.begin.len(), 4);
     let mut sql = sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO effects (hash, consumer_group, message, created) VALUES {values} \
          ON CONFLICT (hash) DO NOTHING RETURNING hash"
@@ -333,7 +333,7 @@ fn existing(row: &AnyRow) -> sqlx::Result<(String, Existing)> {
 }
 
 fn list(sql: &str, hashes: Vec<&String>) -> Statement {
-    let sql = sqlx::query(AssertSqlSafe(format!("{sql} {}", tuples(1, hashes.len()))));
+    let sql = sqlx::query(AssertSqlSafe(format!("{sql} {}", placeholders(1, 1, hashes.len()))));
     hashes.into_iter().fold(sql, |sql, hash| sql.bind(hash.clone()))
 }
 

@@ -1,43 +1,24 @@
-//! `/alerts/test`: whether alerts arrive.
+//! `/alerts/test`
 
 use axum::Json;
 use axum::http::StatusCode;
+use desk_api::{AlertTest, ChannelResult};
 use problem::Problem;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-use super::request::Open;
+use crate::DeskState;
 
-/// What a channel said to a test.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct ChannelAnswer {
-    /// `webhook` or `mail`.
-    pub channel: String,
-    /// Whether it took it.
-    pub taken: bool,
-    /// What it said against it, or empty.
-    pub why: String,
-}
-
-/// What the channels said to a test.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Tested {
-    /// Each of them.
-    pub channels: Vec<ChannelAnswer>,
-}
-
-/// Sends a test over every channel of alerts.
+/// Sends a test alert to every configured channel.
 #[utoipa::path(post, path = "/alerts/test", tag = "alerts", operation_id = "test_alerts",
-    responses((status = OK, body = Tested)))]
-pub async fn test(Open(office): Open) -> Result<Json<Tested>, Problem> {
-    let Some(alerts) = &office.alerts else {
-        let detail = "no alerts are configured: [alerts] webhook or mail-to, docs/guides/alerts.md";
+    responses((status = OK, body = AlertTest)))]
+pub async fn test(state: DeskState) -> Result<Json<AlertTest>, Problem> {
+    let Some(alerts) = &state.alerts else {
+        let detail = "no alerts are configured: set webhook or mail-to in [alerts], docs/guides/alerts.md";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     };
-    let channels = alerts.channels().test().await.into_iter().map(|(channel, answer)| ChannelAnswer {
+    let channels = alerts.channels().test().await.into_iter().map(|(channel, result)| ChannelResult {
         channel: channel.to_owned(),
-        taken: answer.is_ok(),
-        why: answer.err().map(|refused| refused.what).unwrap_or_default(),
+        accepted: result.is_ok(),
+        error: result.err().map(|rejection| rejection.reason).unwrap_or_default(),
     });
-    Ok(Json(Tested { channels: channels.collect() }))
+    Ok(Json(AlertTest { channels: channels.collect() }))
 }

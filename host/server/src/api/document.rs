@@ -1,4 +1,4 @@
-//! `/openapi.json`
+//! `/openapi.json`: the OpenAPI document.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use axum::extract::RawQuery;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use desk_api::BASE_PATH;
 use problem::Problem;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
@@ -15,16 +16,15 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::BASE;
 use super::query::Query;
 use crate::Status;
 
-/// The name of the token's scheme.
+/// The name of the security scheme.
 const TOKEN: &str = "token";
-/// The name of the schema of what went wrong.
+/// The name of the schema of errors.
 const PROBLEM: &str = "Problem";
 
-/// What holds for all routes.
+/// Begins the document with what all routes share.
 pub fn begin() -> OpenApiRouter<Status> {
     let text = || ObjectBuilder::new().schema_type(Type::String).build();
     let status = ObjectBuilder::new().schema_type(Type::Integer).build();
@@ -36,13 +36,14 @@ pub fn begin() -> OpenApiRouter<Status> {
         .security_scheme(TOKEN, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)))
         .schema(PROBLEM, problem);
     let info = InfoBuilder::new().title("host").version(env!("CARGO_PKG_VERSION")).description(Some(
-        "The dead-letter desk. Moments are milliseconds since the Unix epoch. Say who you are in Host-User.",
+        "Dead letters, failures, replays and trials. Timestamps are milliseconds since the Unix epoch. The request \
+         header Host-User names the user for the audit log.",
     ));
     let document = OpenApiBuilder::new()
         .info(info)
-        .servers(Some([ServerBuilder::new().url(BASE).build()]))
+        .servers(Some([ServerBuilder::new().url(BASE_PATH).build()]))
         .components(Some(components.build()))
-        // The token is asked for where one is set.
+        // The token is required if one is configured.
         .security(Some([SecurityRequirement::new(TOKEN, [""; 0]), SecurityRequirement::default()]));
     OpenApiRouter::with_openapi(document.build())
 }
@@ -60,13 +61,13 @@ fn show(RawQuery(query): RawQuery, document: &str) -> Result<Response, Problem> 
     Ok(([json], document.to_owned()).into_response())
 }
 
-/// Whatever is asked for, something may go wrong.
+/// Adds the error response, which every operation has.
 fn add_problem(item: &mut PathItem) {
     let operations = [&mut item.get, &mut item.post, &mut item.patch];
     for operation in operations.into_iter().flatten() {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(PROBLEM))).build();
         let problem = ResponseBuilder::new()
-            .description("What went wrong")
+            .description("An error (RFC 9457)")
             .content("application/problem+json", content);
         operation.responses.responses.insert("default".to_owned(), problem.build().into());
     }

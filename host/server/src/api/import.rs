@@ -1,29 +1,30 @@
-//! `/letters/import`: letters from JSON Lines, all of them or none.
+//! `/dead-letters/import`
 
 use axum::Json;
 use axum::body::Body;
-use desk::transfer::{ImportError, Imported};
+use desk::transfer::ImportError;
+use desk_api::{ImportResult, MAX_IMPORT_BYTES};
 use problem::Problem;
 use tokio::sync::Semaphore;
 
-use super::away;
-use super::query::bad;
-use super::request::{Open, Who, whole};
+use super::query::bad_request;
+use super::request::{User, read_body};
+use super::store_unavailable;
+use crate::DeskState;
 
-/// The largest body, in bytes. It is held in memory: what is wrong in its last line must change nothing.
-const LARGEST: usize = 256 << 20;
-/// One after the other, for what they hold.
-static TURN: Semaphore = Semaphore::const_new(1);
+/// One import at a time: each is in memory as a whole, because an error in its last line must change nothing.
+static PERMIT: Semaphore = Semaphore::const_new(1);
 
-/// Takes whole letters in, one a line.
-#[utoipa::path(post, path = "/letters/import", tag = "letters", operation_id = "import_letters",
-    request_body(content = String, description = "JSON Lines: a Letter a line", content_type = "application/jsonl"),
-    responses((status = OK, body = Imported)))]
-pub async fn import(Open(office): Open, who: Who, mut body: Body) -> Result<Json<Imported>, Problem> {
-    let _turn = TURN.acquire().await;
-    let lines = whole(&mut body, LARGEST, "an import: split the file between its lines").await?;
-    office.desk.import(&lines, who.because("")?).await.map(Json).map_err(|error| match error {
-        ImportError::Line { .. } => bad(format!("{error}; nothing was taken in")),
-        ImportError::Store(error) => away(error),
+/// Imports dead letters from JSON Lines, all of them or none.
+#[utoipa::path(post, path = "/dead-letters/import", tag = "dead letters", operation_id = "import_dead_letters",
+    request_body(content = String, description = "JSON Lines: a DeadLetter per line",
+        content_type = "application/jsonl"),
+    responses((status = OK, body = ImportResult)))]
+pub async fn import(state: DeskState, user: User, mut body: Body) -> Result<Json<ImportResult>, Problem> {
+    let _permit = PERMIT.acquire().await;
+    let lines = read_body(&mut body, MAX_IMPORT_BYTES, "an import; split the file between lines").await?;
+    state.desk.import(&lines, user.actor("")?).await.map(Json).map_err(|error| match error {
+        ImportError::Line { .. } => bad_request(format!("{error}; nothing was imported")),
+        ImportError::Store(error) => store_unavailable(error),
     })
 }

@@ -1,169 +1,163 @@
-//! What stands behind the question mark, checked.
+//! Query parameters. Unknown and repeated ones are errors.
 
 use std::str::FromStr;
 
 use axum::http::StatusCode;
-use desk::page::Cursor;
-use desk::{At, Filter, State};
+use desk_api::{Cursor, DEFAULT_PAGE, DeadLetterState, FILTER_PARAMETERS, Filter, MAX_PAGE, PageSelector};
 use problem::Problem;
 use url::form_urlencoded;
 use utoipa::IntoParams;
 
-/// How many entries a page has where nobody says.
-const LIMIT: usize = 50;
-/// The most entries of a page.
-pub const MOST: usize = 500;
-const FILTER: [&str; 10] =
-    ["ids", "state", "topic", "code", "plugin", "group", "message", "since_ms", "until_ms", "text"];
 /// The names of [`Paging`].
-pub const PAGE: [&str; 4] = ["limit", "after", "before", "last"];
+pub const PAGE_PARAMETERS: [&str; 4] = ["limit", "after", "before", "last"];
+/// Similarity above which an unknown name is taken for a typo.
+const MIN_SIMILARITY: f64 = 0.7;
 
-/// Which page of a list. At most one of `after`, `before` and `last`; none of them is the first page.
+/// Selects a page of a list. `after`, `before` and `last` exclude each other; without them it is the first page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it documents what `Query` reads")]
+#[expect(dead_code, reason = "documents the parameters that `Query` reads")]
 pub struct Paging {
-    /// The most entries of the page, 1 to 500; 50 where it is left out.
+    /// Entries per page, 1 to 500. The default is 50.
     limit: Option<usize>,
-    /// Entries that are older: the `next` of the page before.
+    /// Entries older than this cursor: the `next` of a page.
     after: Option<String>,
-    /// Entries that are newer: the `previous` of the page behind.
+    /// Entries newer than this cursor: the `previous` of a page.
     before: Option<String>,
-    /// The oldest entries.
+    /// The last page.
     last: Option<bool>,
 }
 
-/// The parameters of a request.
+/// The query parameters of a request.
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads parameters of these names.
+    /// Reads query parameters with these names.
     ///
     /// # Errors
-    /// 400: one is unknown, or stands there twice.
+    /// 400: one is unknown or repeated.
     pub fn read(query: Option<&str>, known: &[&[&str]]) -> Result<Self, Problem> {
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
         let mut read: Vec<(String, String)> = Vec::new();
         for (name, value) in pairs {
             let mut known = known.iter().copied().flatten();
             if !known.clone().any(|known| *known == name) {
-                return Err(unknown(&name, &mut known));
+                return Err(unknown_parameter(&name, &mut known));
             }
             if read.iter().any(|(before, _)| *before == name) {
-                return Err(bad(format!("{name}: stands there twice")));
+                return Err(bad_request(format!("{name}: given twice")));
             }
             read.push((name, value));
         }
         Ok(Self(read))
     }
 
-    /// A filter and a page.
+    /// Reads a filter and a page.
     ///
     /// # Errors
-    /// 400: a parameter is not as it must be.
-    pub fn filter_and_page(query: Option<&str>) -> Result<(Filter, At, usize), Problem> {
-        let query = Self::read(query, &[&FILTER, &PAGE])?;
-        Ok((query.filter()?, query.at()?, query.limit()?))
+    /// 400: a parameter is invalid.
+    pub fn filter_and_page(query: Option<&str>) -> Result<(Filter, PageSelector, usize), Problem> {
+        let query = Self::read(query, &[&FILTER_PARAMETERS, &PAGE_PARAMETERS])?;
+        Ok((query.filter()?, query.selector()?, query.limit()?))
     }
 
-    /// A page alone.
+    /// Reads a page.
     ///
     /// # Errors
-    /// 400: a parameter is not as it must be.
-    pub fn page(query: Option<&str>) -> Result<(At, usize), Problem> {
-        let query = Self::read(query, &[&PAGE])?;
-        Ok((query.at()?, query.limit()?))
+    /// 400: a parameter is invalid.
+    pub fn page(query: Option<&str>) -> Result<(PageSelector, usize), Problem> {
+        let query = Self::read(query, &[&PAGE_PARAMETERS])?;
+        Ok((query.selector()?, query.limit()?))
     }
 
-    /// A filter alone.
+    /// Reads a filter.
     ///
     /// # Errors
-    /// 400: a parameter is not as it must be.
-    pub fn filter_alone(query: Option<&str>) -> Result<Filter, Problem> {
-        Self::read(query, &[&FILTER])?.filter()
+    /// 400: a parameter is invalid.
+    pub fn filter_only(query: Option<&str>) -> Result<Filter, Problem> {
+        Self::read(query, &[&FILTER_PARAMETERS])?.filter()
     }
 
-    /// How many entries.
+    /// Entries per page.
     ///
     /// # Errors
-    /// 400: it is not 1 to 500.
+    /// 400: not 1 to 500.
     pub fn limit(&self) -> Result<usize, Problem> {
         match self.number("limit")? {
-            None => Ok(LIMIT),
-            Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
-            Some(_) => Err(bad(format!("limit: 1 to {MOST}"))),
+            None => Ok(DEFAULT_PAGE),
+            Some(limit) if (1..=MAX_PAGE).contains(&limit) => Ok(limit),
+            Some(_) => Err(bad_request(format!("limit: 1 to {MAX_PAGE}"))),
         }
     }
 
-    /// Whether the parameter is `true`.
+    /// A boolean; false if it is missing.
     ///
     /// # Errors
-    /// 400: it is neither that nor `false`.
-    pub fn is(&self, name: &str) -> Result<bool, Problem> {
+    /// 400: neither `true` nor `false`.
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.get(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(bad(format!("{name}: true or false"))),
+            Some(_) => Err(bad_request(format!("{name}: true or false"))),
         }
     }
 
-    /// The parameter as `true` or `false`, where it is there.
+    /// An optional boolean.
     ///
     /// # Errors
-    /// 400: it is neither.
-    pub fn maybe(&self, name: &str) -> Result<Option<bool>, Problem> {
-        self.get(name).map(|_| self.is(name)).transpose()
+    /// 400: neither `true` nor `false`.
+    pub fn optional_flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+        self.get(name).map(|_| self.flag(name)).transpose()
     }
 
-    /// Which letters.
+    /// The filter.
     ///
     /// # Errors
-    /// 400: they cannot be meant.
+    /// 400: a parameter is invalid.
     pub fn filter(&self) -> Result<Filter, Problem> {
         let text = |name| self.get(name).map(str::to_owned);
-        let state = match self.get("state") {
-            None => None,
-            Some(name) => Some(State::named(name).ok_or_else(|| bad("state: open, replayed or discarded"))?),
+        let state = |name| {
+            DeadLetterState::from_name(name).ok_or_else(|| bad_request("state: open, replayed or discarded"))
         };
         let filter = Filter {
             ids: self.get("ids").map(|ids| ids.split(',').map(str::to_owned).collect()).unwrap_or_default(),
-            state,
+            state: self.get("state").map(state).transpose()?,
             topic: text("topic"),
             code: text("code"),
             plugin: text("plugin"),
-            group: text("group"),
+            failure: text("failure"),
             message: text("message"),
             since_ms: self.number("since_ms")?,
             until_ms: self.number("until_ms")?,
             text: text("text"),
         };
-        filter.check().map_err(bad)?;
+        filter.check().map_err(bad_request)?;
         Ok(filter)
     }
 
-    /// Which page.
+    /// The page.
     ///
     /// # Errors
-    /// 400: it is none.
-    pub fn at(&self) -> Result<At, Problem> {
+    /// 400: a cursor is invalid, or the parameters exclude each other.
+    pub fn selector(&self) -> Result<PageSelector, Problem> {
         let cursor = |name| self.get(name).map(Cursor::from_str).transpose();
-        let cursor = |name| cursor(name).map_err(|why| bad(format!("{name}: {why}")));
-        match (cursor("after")?, cursor("before")?, self.is("last")?) {
-            (None, None, false) => Ok(At::First),
-            (Some(after), None, false) => Ok(At::After(after)),
-            (None, Some(before), false) => Ok(At::Before(before)),
-            (None, None, true) => Ok(At::Last),
-            _ => Err(bad("after, before, last: only one of them")),
+        let cursor = |name| cursor(name).map_err(|error| bad_request(format!("{name}: {error}")));
+        match (cursor("after")?, cursor("before")?, self.flag("last")?) {
+            (None, None, false) => Ok(PageSelector::First),
+            (Some(after), None, false) => Ok(PageSelector::After(after)),
+            (None, Some(before), false) => Ok(PageSelector::Before(before)),
+            (None, None, true) => Ok(PageSelector::Last),
+            _ => Err(bad_request("after, before, last: only one of them")),
         }
     }
 
-    /// A number, where it is there.
+    /// An optional number.
     ///
     /// # Errors
-    /// 400: it is none.
+    /// 400: not an integer in range.
     pub fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
         let number = self.get(name).map(str::parse).transpose();
-        number.map_err(|_| bad(format!("{name}: a whole number")))
+        number.map_err(|_| bad_request(format!("{name}: an integer")))
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -171,39 +165,20 @@ impl Query {
     }
 }
 
-/// 400, with what is wrong.
-pub fn bad(what: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, what.into())
+/// 400.
+pub fn bad_request(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, detail.into())
 }
 
-fn unknown(name: &str, known: &mut dyn Iterator<Item = &&str>) -> Problem {
+fn unknown_parameter(name: &str, known: &mut dyn Iterator<Item = &&str>) -> Problem {
     let known: Vec<&str> = known.copied().collect();
-    let nearest =
-        known.iter().max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
+    let similarity = |known: &str| strsim::jaro_winkler(name, known);
+    let nearest = known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
     match nearest {
-        None => bad(format!("{name:?} is no parameter: there are none here")),
-        Some(nearest) if strsim::jaro_winkler(name, nearest) > 0.7 => {
-            bad(format!("{name:?} is no parameter; did you mean {nearest:?}?"))
+        None => bad_request(format!("unknown parameter {name:?}: this path has no parameters")),
+        Some(nearest) if similarity(nearest) > MIN_SIMILARITY => {
+            bad_request(format!("unknown parameter {name:?}; did you mean {nearest:?}?"))
         }
-        Some(_) => bad(format!("{name:?} is no parameter; there are {}", known.join(", "))),
+        Some(_) => bad_request(format!("unknown parameter {name:?}; known are {}", known.join(", "))),
     }
-}
-
-/// A filter as parameters of a request.
-pub fn pairs(filter: &Filter) -> Vec<(&'static str, String)> {
-    let Filter { ids, state, topic, code, plugin, group, message, since_ms, until_ms, text } = filter;
-    let ids = (!ids.is_empty()).then(|| ids.join(","));
-    let pairs = [
-        ("ids", ids),
-        ("state", state.map(|state| state.as_str().to_owned())),
-        ("topic", topic.clone()),
-        ("code", code.clone()),
-        ("plugin", plugin.clone()),
-        ("group", group.clone()),
-        ("message", message.clone()),
-        ("since_ms", since_ms.map(|moment| moment.to_string())),
-        ("until_ms", until_ms.map(|moment| moment.to_string())),
-        ("text", text.clone()),
-    ];
-    pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

@@ -1,4 +1,4 @@
-//! What requests have in common: the desk they ask, who asks, a body.
+//! Extractors and checks shared by the routes.
 
 use std::time::Duration;
 
@@ -7,130 +7,121 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use base::clock;
-use desk::Filter;
-use desk::actions::By;
+use desk::audit::Actor;
+use desk_api::{Filter, MAX_BODY_BYTES, MAX_REASON_CHARS, MAX_USER_CHARS, USER_HEADER};
 use http_body_util::BodyExt as _;
 use problem::Problem;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::query::bad;
-use crate::{Office, Status};
+use super::query::bad_request;
+use crate::{DeskState, Status};
 
-/// Who asks, in words of their own.
-pub const HOST_USER: &str = "host-user";
-/// Who asks where nobody says.
-const NOBODY: &str = "api";
-/// The longest name of who asks, in characters.
-const LONGEST_NAME: usize = 64;
-/// The longest reason, in characters.
-const LONGEST_REASON: usize = 1000;
-/// The largest body but an import's, in bytes.
-const LARGEST: usize = 2 << 20;
-/// For how long, and how many bytes, a body is read whose answer is known already.
-const DRAIN: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
-/// How long a body may take to arrive; an import: its next part.
-const ARRIVAL: Duration = Duration::from_secs(30);
+/// The user's name if the request has none.
+const DEFAULT_USER: &str = "api";
+/// Limits of reading the rest of a body after an error.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_DRAIN_BYTES: usize = 64 << 20;
+/// Timeout of a body; of each frame for large bodies.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The office, once the host has started.
-pub struct Open(pub Office);
-
-impl FromRequestParts<Status> for Open {
+impl FromRequestParts<Status> for DeskState {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, status: &Status) -> Result<Self, Problem> {
-        status.office().cloned().map(Self).ok_or_else(|| {
-            let soon = HeaderValue::from_static("1");
-            let detail = "the host is starting: it waits for Kafka, or loads its plugins";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).header(header::RETRY_AFTER, soon)
+        status.desk().cloned().ok_or_else(|| {
+            let retry_after = HeaderValue::from_static("1");
+            let detail = "the host is starting: it is connecting to Kafka, or loading plugins";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).header(header::RETRY_AFTER, retry_after)
         })
     }
 }
 
-/// Who asks: nobody checks it, so it is a claim.
-pub struct Who(String);
+/// The user named by the request. The name is not authenticated.
+pub struct User(String);
 
-impl Who {
-    /// With a reason, which may be empty.
+impl User {
+    /// The user as actor, with a reason that may be empty.
     ///
     /// # Errors
-    /// 400: it is too long.
-    pub fn because<'a>(&'a self, reason: &'a str) -> Result<By<'a>, Problem> {
-        if reason.chars().count() > LONGEST_REASON {
-            return Err(bad(format!("reason: at most {LONGEST_REASON} characters")));
+    /// 400: the reason is too long.
+    pub fn actor<'a>(&'a self, reason: &'a str) -> Result<Actor<'a>, Problem> {
+        if reason.chars().count() > MAX_REASON_CHARS {
+            return Err(bad_request(format!("reason: at most {MAX_REASON_CHARS} characters")));
         }
-        Ok(By { who: &self.0, reason, now_ms: clock::now_ms() })
+        Ok(Actor { name: &self.0, reason, now_ms: clock::now_ms() })
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Who {
+impl<S: Sync> FromRequestParts<S> for User {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(name) = parts.headers.get(HOST_USER) else { return Ok(Self(NOBODY.to_owned())) };
+        let Some(name) = parts.headers.get(USER_HEADER) else { return Ok(Self(DEFAULT_USER.to_owned())) };
         let name = String::from_utf8_lossy(name.as_bytes()).trim().to_owned();
         match name.chars().count() {
-            0 => Ok(Self(NOBODY.to_owned())),
-            1..=LONGEST_NAME => Ok(Self(name)),
-            _ => Err(bad(format!("Host-User: at most {LONGEST_NAME} characters"))),
+            0 => Ok(Self(DEFAULT_USER.to_owned())),
+            1..=MAX_USER_CHARS => Ok(Self(name)),
+            _ => Err(bad_request(format!("Host-User: at most {MAX_USER_CHARS} characters"))),
         }
     }
 }
 
-/// An id in a path, as it was written: it may be none.
-pub struct Id(pub String);
+/// An id in a path, unchecked.
+pub struct PathId(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Id {
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = Path::from_request_parts(parts, state).await;
-        id.map(|Path(id)| Self(id)).map_err(|_| bad("the path: an id is 1 to 32 hexadecimal digits"))
+        id.map(|Path(id)| Self(id)).map_err(|_| bad_request("the path: an id is 1 to 32 hexadecimal digits"))
     }
 }
 
-/// A body in JSON.
-pub struct Said<T>(pub T);
+/// A JSON object as body.
+pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Said<T> {
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if !is_media(request.headers(), "application/json") {
+        if !has_media_type(request.headers(), "application/json") {
             let detail = "the body must be JSON: Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        let body = timeout(ARRIVAL, to_bytes(request.into_body(), LARGEST)).await.map_err(|_| late())?;
-        let body = body.map_err(|_| {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body broke off, or is larger than 2 MiB")
+        let body = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY_BYTES)).await;
+        let body = body.map_err(|_| body_timeout())?.map_err(|_| {
+            let detail = format!("the body is larger than {} MiB, or incomplete", MAX_BODY_BYTES >> 20);
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         })?;
-        // serde would take an array for the fields in their order.
+        // serde would accept an array of the fields.
         if !body.trim_ascii_start().starts_with(b"{") {
-            return Err(bad("the body: not a JSON object"));
+            return Err(bad_request("the body: not a JSON object"));
         }
-        serde_json::from_slice(&body).map(Self).map_err(|error| bad(format!("the body: {error}")))
+        serde_json::from_slice(&body).map(Self).map_err(|error| bad_request(format!("the body: {error}")))
     }
 }
 
-/// A large body, all of it.
+/// Reads a large body.
 ///
 /// # Errors
-/// It is larger than `largest`, in bytes; or it stops arriving.
-pub async fn whole(body: &mut Body, largest: usize, what: &str) -> Result<Vec<u8>, Problem> {
-    let read = read(body, largest, what).await;
+/// The body is larger than `max_bytes`, incomplete, or stalls.
+pub async fn read_body(body: &mut Body, max_bytes: usize, what: &str) -> Result<Vec<u8>, Problem> {
+    let read = read_frames(body, max_bytes, what).await;
     if read.is_err() {
-        let _ = timeout(DRAIN.0, drain(body)).await;
+        let _ = timeout(DRAIN_TIMEOUT, drain(body)).await;
     }
     read
 }
 
-async fn read(body: &mut Body, largest: usize, what: &str) -> Result<Vec<u8>, Problem> {
+async fn read_frames(body: &mut Body, max_bytes: usize, what: &str) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
-    while let Some(frame) = timeout(ARRIVAL, body.frame()).await.map_err(|_| late())? {
-        let frame = frame.map_err(|_| bad("the body broke off"))?;
+    while let Some(frame) = timeout(BODY_TIMEOUT, body.frame()).await.map_err(|_| body_timeout())? {
+        let frame = frame.map_err(|_| bad_request("the body is incomplete"))?;
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > largest {
-            let detail = format!("{} MiB at most for {what}", largest >> 20);
+        if bytes.len() + data.len() > max_bytes {
+            let detail = format!("at most {} MiB for {what}", max_bytes >> 20);
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
         }
         bytes.extend_from_slice(&data);
@@ -138,44 +129,44 @@ async fn read(body: &mut Body, largest: usize, what: &str) -> Result<Vec<u8>, Pr
     Ok(bytes)
 }
 
-/// Who is still sending reads the answer only then.
+/// Reads and drops the rest: many clients read the answer only when they have sent the whole body.
 async fn drain(body: &mut Body) {
-    let mut left = DRAIN.1;
+    let mut left = MAX_DRAIN_BYTES;
     while let Some(Ok(frame)) = body.frame().await {
         let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, |data| data.len())) else { return };
         left = rest;
     }
 }
 
-/// 408: a body stopped arriving.
-fn late() -> Problem {
-    let detail = format!("nothing more of the body arrived for {} s", ARRIVAL.as_secs());
+fn body_timeout() -> Problem {
+    let detail = format!("no data received for {} s", BODY_TIMEOUT.as_secs());
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }
 
-/// Refuses what would be done to all letters by oversight.
+/// Refuses invalid filters, and changes to every dead letter by mistake.
 ///
 /// # Errors
-/// 400: the filter cannot be meant, or is empty without `all`.
-pub fn some(filter: &Filter, all: bool) -> Result<(), Problem> {
-    filter.check().map_err(bad)?;
-    if filter.is_any() && !all {
-        return Err(bad("the filter is empty, and so means every letter: say which, or say \"all\": true"));
+/// 400: the filter is invalid, or empty without `all`.
+pub fn check_filter(filter: &Filter, all: bool) -> Result<(), Problem> {
+    filter.check().map_err(bad_request)?;
+    if filter.is_unrestricted() && !all {
+        let detail = "the filter is empty and matches every dead letter; confirm with \"all\": true";
+        return Err(bad_request(detail));
     }
     Ok(())
 }
 
-/// Refuses what needs a reason and has none.
+/// Refuses an empty reason.
 ///
 /// # Errors
-/// 400: it has none.
-pub fn reasoned(reason: &str) -> Result<&str, Problem> {
-    if reason.trim().is_empty() { Err(bad("reason: say why")) } else { Ok(reason) }
+/// 400: it is empty.
+pub fn require_reason(reason: &str) -> Result<&str, Problem> {
+    if reason.trim().is_empty() { Err(bad_request("reason: required")) } else { Ok(reason) }
 }
 
-/// Whether the body is said to be of this type.
-pub fn is_media(headers: &HeaderMap, wanted: &str) -> bool {
+/// Whether the body has this media type.
+pub fn has_media_type(headers: &HeaderMap, expected: &str) -> bool {
     let media = headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
-    media.eq_ignore_ascii_case(wanted)
+    media.eq_ignore_ascii_case(expected)
 }

@@ -1,4 +1,4 @@
-//! The console's style and script, each under a name that changes with it.
+//! The console's style sheet, script and icon. Their paths contain a digest, so browsers may cache them for ever.
 
 use std::sync::LazyLock;
 
@@ -13,14 +13,14 @@ const STYLE: &str = include_str!("../../templates/console/console.css");
 const SCRIPT: &str = include_str!("../../templates/console/console.js");
 const ICON: &str = include_str!("../../templates/console/icon.svg");
 
-/// Where they are.
+/// The paths of the assets.
 pub static PATHS: LazyLock<Paths> = LazyLock::new(|| Paths {
     style: path("console", STYLE, "css"),
     script: path("console", SCRIPT, "js"),
     icon: path("icon", ICON, "svg"),
 });
 
-/// Where the console's files are.
+/// The paths of the assets.
 pub struct Paths {
     pub style: String,
     pub script: String,
@@ -32,7 +32,7 @@ fn path(name: &str, content: &str, extension: &str) -> String {
     format!("/assets/{name}-{digest}.{extension}")
 }
 
-/// Serves them to everybody.
+/// Serves the assets, without authentication.
 pub fn router() -> Router<Console> {
     let file = |media: &'static str, content: &'static str| {
         get(move || async move {

@@ -1,32 +1,33 @@
-//! What stands behind the question mark and in forms: which letters, and which page.
+//! Query strings and form fields.
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
-use desk::{At, Filter};
+use desk_api::{FILTER_PARAMETERS, Filter, PageSelector};
+use problem::Problem;
 use url::form_urlencoded;
 
 use super::Console;
-use super::page::{Shell, Trouble};
+use super::page::{ErrorPage, PageContext};
 use crate::api::Query;
 
-/// What stands behind the question mark. Empty fields of a form are left out, and several ids are one list.
-pub struct Asked(Vec<(String, String)>);
+/// Query parameters. Empty ones are dropped, and repeated ids are joined to a list.
+pub struct QueryParams(Vec<(String, String)>);
 
-impl FromRequestParts<Console> for Asked {
+impl FromRequestParts<Console> for QueryParams {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &Console) -> Result<Self, Response> {
-        Ok(Self::read(parts.uri.query().unwrap_or_default()))
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
     }
 }
 
-impl Asked {
-    /// Of a text as in an address.
-    pub fn read(text: &str) -> Self {
+impl QueryParams {
+    /// Parses a query string.
+    pub fn parse(query: &str) -> Self {
         let mut pairs: Vec<(String, String)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(text.as_bytes()).into_owned() {
+        for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
             if value.is_empty() {
                 continue;
             }
@@ -38,70 +39,72 @@ impl Asked {
         Self(pairs)
     }
 
-    /// A value.
+    /// A parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether nothing is asked for.
+    /// Whether there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All but this, as in an address.
+    /// The query string without this parameter.
     pub fn without(&self, name: &str) -> String {
         let rest = self.0.iter().filter(|(known, _)| known != name);
         form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish()
     }
 
-    /// Which page.
+    /// The page of a list.
     ///
     /// # Errors
-    /// It is none.
-    pub fn at(&self, shell: &Shell) -> Result<At, Trouble> {
-        self.part(&["after", "before", "last"])
-            .and_then(|query| query.at())
-            .map_err(|problem| shell.refused(problem))
+    /// The parameters are invalid.
+    pub fn selector(&self, ctx: &PageContext) -> Result<PageSelector, ErrorPage> {
+        let query = self.select(&["after", "before", "last"]);
+        query.and_then(|query| query.selector()).map_err(|problem| ctx.problem(problem))
     }
 
-    /// Which letters.
+    /// The filter.
     ///
     /// # Errors
-    /// It cannot be meant.
-    pub fn filter(&self, shell: &Shell) -> Result<Filter, Trouble> {
-        let names =
-            ["ids", "state", "topic", "code", "plugin", "group", "message", "since_ms", "until_ms", "text"];
-        self.part(&names).and_then(|query| query.filter()).map_err(|problem| shell.refused(problem))
+    /// The parameters are invalid.
+    pub fn filter(&self, ctx: &PageContext) -> Result<Filter, ErrorPage> {
+        let query = self.select(&FILTER_PARAMETERS);
+        query.and_then(|query| query.filter()).map_err(|problem| ctx.problem(problem))
     }
 
-    fn part(&self, names: &[&str]) -> Result<Query, problem::Problem> {
+    fn select(&self, names: &[&str]) -> Result<Query, Problem> {
         let some = self.0.iter().filter(|(name, _)| names.contains(&&name[..]));
         let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(some).finish();
         Query::read(Some(&text), &[names])
     }
 }
 
-/// A filter as it stands in an address.
-pub fn written(filter: &Filter) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(crate::api::pairs(filter)).finish()
+/// A filter as a query string.
+pub fn query_string(filter: &Filter) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(filter.query_pairs()).finish()
 }
 
-/// The filter that a form carries.
+/// Parses the filter in a form's hidden field.
 ///
 /// # Errors
-/// It cannot be meant.
-pub fn which(text: &str, shell: &Shell) -> Result<Filter, Trouble> {
-    Asked::read(text).filter(shell)
+/// It is invalid.
+pub fn parse_filter(query: &str, ctx: &PageContext) -> Result<Filter, ErrorPage> {
+    QueryParams::parse(query).filter(ctx)
 }
 
-/// A number of a form's field; None where it is empty.
+/// Parses a number; None if the field is empty.
 ///
 /// # Errors
-/// It is none.
-pub fn number<T: std::str::FromStr>(text: &str, what: &str, shell: &Shell) -> Result<Option<T>, Trouble> {
+/// It is not a number.
+pub fn number<T: std::str::FromStr>(
+    text: &str,
+    label: &str,
+    ctx: &PageContext,
+) -> Result<Option<T>, ErrorPage> {
     let text = text.trim().replace(',', "");
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| shell.trouble(StatusCode::BAD_REQUEST, &format!("{what}: {text}")))
+    text.parse().map(Some).map_err(|_| ctx.error(StatusCode::BAD_REQUEST, &format!("{label}: {text}")))
 }

@@ -1,4 +1,4 @@
-//! What changes while somebody looks: rates, and a word to the browser that there is something new.
+//! Live updates: throughput, and events that tell browsers to reload.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,124 +11,127 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use base::clock;
-use desk::At;
+use desk_api::{Overview, PageSelector, PluginOverview};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Console;
-use super::page::Open;
-use crate::Office;
-use crate::api::{self, Overview};
+use crate::{DeskState, api};
 
-/// How often it is looked whether something has changed.
+/// Interval of the check for changes.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// For how long what was seen is good enough for others who ask.
-const FRESH: Duration = Duration::from_millis(1500);
-/// The most browsers that are told.
-const LISTENERS: usize = 100;
+/// How long a snapshot is reused.
+const MAX_AGE: Duration = Duration::from_millis(1500);
+/// Maximum number of connected browsers.
+const MAX_LISTENERS: usize = 100;
+/// Failures and replays that are part of the revision.
+const FAILURES: usize = 20;
+const REPLAYS: usize = 5;
 
-/// What was seen last. All who look share it.
+/// The latest snapshot, shared by all pages.
 pub struct Live {
-    seen: Mutex<Option<Seen>>,
+    latest: Mutex<Option<Snapshot>>,
     listeners: Arc<Semaphore>,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { seen: Mutex::default(), listeners: Arc::new(Semaphore::new(LISTENERS)) }
+        Self { latest: Mutex::default(), listeners: Arc::new(Semaphore::new(MAX_LISTENERS)) }
     }
 }
 
-/// How the host stood at a moment.
+/// The state of the host at a point in time.
 #[derive(Clone)]
-pub struct Seen {
+pub struct Snapshot {
     at: Instant,
-    /// How the plugins stand.
+    /// The overview.
     pub overview: Overview,
-    /// Messages a second that each plugin has finished, in the overview's order; None at first.
-    pub rates: Vec<Option<f64>>,
+    /// Finished messages per second of each plugin, in the order of the overview. None in the first snapshot.
+    pub throughput: Vec<Option<f64>>,
     revision: u64,
 }
 
 impl Live {
-    /// How the host stands.
+    /// The current snapshot.
     ///
     /// # Errors
-    /// The store does not answer.
-    pub async fn look(&self, office: &Office) -> sqlx::Result<Seen> {
-        let before = self.seen.lock().clone();
-        if let Some(seen) = before.as_ref().filter(|seen| seen.at.elapsed() < FRESH) {
-            return Ok(seen.clone());
+    /// The store is unavailable.
+    pub async fn snapshot(&self, state: &DeskState) -> sqlx::Result<Snapshot> {
+        let before = self.latest.lock().clone();
+        if let Some(latest) = before.as_ref().filter(|latest| latest.at.elapsed() < MAX_AGE) {
+            return Ok(latest.clone());
         }
-        let overview = api::look(office).await?;
-        let seen = Seen {
+        let overview = api::overview(state).await?;
+        let snapshot = Snapshot {
             at: Instant::now(),
-            rates: rates(before.as_ref(), &overview),
-            revision: revision(office, &overview).await?,
+            throughput: throughput(before.as_ref(), &overview),
+            revision: revision(state, &overview).await?,
             overview,
         };
-        *self.seen.lock() = Some(seen.clone());
-        Ok(seen)
+        *self.latest.lock() = Some(snapshot.clone());
+        Ok(snapshot)
     }
 }
 
-fn rates(before: Option<&Seen>, now: &Overview) -> Vec<Option<f64>> {
+fn throughput(before: Option<&Snapshot>, now: &Overview) -> Vec<Option<f64>> {
     let finished: HashMap<&str, (u64, Duration)> = before
         .into_iter()
-        .flat_map(|seen| {
-            let elapsed = seen.at.elapsed();
-            seen.overview.plugins.iter().map(move |it| (&it.plugin[..], (it.done + it.dead, elapsed)))
+        .flat_map(|snapshot| {
+            let elapsed = snapshot.at.elapsed();
+            let plugins = snapshot.overview.plugins.iter();
+            plugins.map(move |it| (&it.plugin[..], (it.done + it.dead_letters, elapsed)))
         })
         .collect();
-    let rate = |plugin: &api::PluginOverview| {
+    let rate = |plugin: &PluginOverview| {
         let (before, elapsed) = finished.get(&plugin.plugin[..])?;
-        Some((plugin.done + plugin.dead).saturating_sub(*before) as f64 / elapsed.as_secs_f64())
+        let finished = (plugin.done + plugin.dead_letters).saturating_sub(*before);
+        Some(finished as f64 / elapsed.as_secs_f64())
     };
     now.plugins.iter().map(rate).collect()
 }
 
-/// Another one whenever something that a page shows has changed.
-async fn revision(office: &Office, overview: &Overview) -> sqlx::Result<u64> {
-    let groups = office.desk.groups(false, clock::now_ms(), &At::First, 20).await?;
-    let jobs = office.desk.jobs(&At::First, 5).await?;
-    let actions = office.desk.actions(None, &At::First, 1).await?;
+/// A hash that changes with anything that a page shows.
+async fn revision(state: &DeskState, overview: &Overview) -> sqlx::Result<u64> {
+    let failures = state.desk.failures(false, clock::now_ms(), &PageSelector::First, FAILURES).await?;
+    let replays = state.desk.replays(&PageSelector::First, REPLAYS).await?;
+    let audit_log = state.desk.audit_log(None, &PageSelector::First, 1).await?;
     let mut hash = DefaultHasher::new();
     for text in [
         serde_json::to_string(overview),
-        serde_json::to_string(&groups),
-        serde_json::to_string(&jobs),
-        serde_json::to_string(&actions),
-        serde_json::to_string(&office.trials.list()),
+        serde_json::to_string(&failures),
+        serde_json::to_string(&replays),
+        serde_json::to_string(&audit_log),
+        serde_json::to_string(&state.trials.list()),
     ] {
         text.unwrap_or_default().hash(&mut hash);
     }
     Ok(hash.finish())
 }
 
-/// Tells the browser that there is something new, for as long as it listens.
-pub async fn events(State(console): State<Console>, Open(office): Open) -> Response {
-    let Ok(place) = Arc::clone(&console.0.live.listeners).try_acquire_owned() else {
+/// Server-sent events: one for each change.
+pub async fn events(State(console): State<Console>, state: DeskState) -> Response {
+    let Ok(permit) = Arc::clone(&console.0.live.listeners).try_acquire_owned() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let (tell, told) = async_channel::bounded::<Result<Event, Infallible>>(1);
+    let (sender, receiver) = async_channel::bounded::<Result<Event, Infallible>>(1);
     tokio::spawn(async move {
-        let _place = place;
-        let mut turns = interval(INTERVAL);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut known = None;
-        while !tell.is_closed() {
-            turns.tick().await;
-            // While the store is away there is nothing new.
-            let Ok(seen) = console.0.live.look(&office).await else { continue };
-            if known.is_some_and(|known| known != seen.revision) {
-                let event = Event::default().event("changed").data(format!("{:x}", seen.revision));
-                if tell.send(Ok(event)).await.is_err() {
+        let _permit = permit;
+        let mut intervals = interval(INTERVAL);
+        intervals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = None;
+        while !sender.is_closed() {
+            intervals.tick().await;
+            // Without the store there is nothing to show.
+            let Ok(snapshot) = console.0.live.snapshot(&state).await else { continue };
+            if last.is_some_and(|last| last != snapshot.revision) {
+                let event = Event::default().event("changed").data(format!("{:x}", snapshot.revision));
+                if sender.send(Ok(event)).await.is_err() {
                     return;
                 }
             }
-            known = Some(seen.revision);
+            last = Some(snapshot.revision);
         }
     });
-    Sse::new(told).keep_alive(KeepAlive::default()).into_response()
+    Sse::new(receiver).keep_alive(KeepAlive::default()).into_response()
 }

@@ -1,67 +1,63 @@
-//! `/`: what fails, since when, how many, and what to do about it.
+//! `/`: open failures and plugins.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use desk::groups::Group;
-use desk::{self, At, Filter};
+use desk_api::{DeadLetterState, Failure, Filter, PageSelector, PluginOverview};
 
 use super::Console;
-use super::form;
-use super::page::{self, Open, Shell, Trouble};
-use crate::api::PluginOverview;
+use super::form::query_string;
+use super::format;
+use super::page::{self, ErrorPage, PageContext};
+use crate::DeskState;
 
-/// How many failures are shown here.
-const GROUPS: usize = 8;
+/// Failures listed on the page.
+const MAX_FAILURES: usize = 8;
 
 #[derive(Template)]
 #[template(path = "console/overview.html")]
-struct Overview {
-    shell: Shell,
+struct OverviewPage {
+    ctx: PageContext,
     open: u64,
-    groups: Vec<Group>,
-    /// Whether there are more than are shown.
-    more: bool,
+    failures: Vec<Failure>,
+    /// Whether more failures are open than are listed.
+    has_more: bool,
     oldest_ms: Option<i64>,
-    plugins: Vec<Row>,
+    plugins: Vec<PluginRow>,
 }
 
-/// A plugin, and messages a second.
-struct Row {
+struct PluginRow {
     plugin: PluginOverview,
-    rate: String,
-    /// Its open letters, as in an address.
+    throughput: String,
+    /// The plugin's open dead letters, as a query string.
     open: String,
 }
 
-/// The first thing one sees.
+/// The overview.
 pub async fn show(
     State(console): State<Console>,
-    Open(office): Open,
-    shell: Shell,
-) -> Result<Response, Trouble> {
-    let seen = console.0.live.look(&office).await.map_err(|error| shell.away(error))?;
-    let groups = office.desk.groups(true, shell.now_ms, &At::First, GROUPS).await;
-    let groups = groups.map_err(|error| shell.away(error))?;
-    let plugins = seen.overview.plugins.into_iter().zip(seen.rates);
+    state: DeskState,
+    ctx: PageContext,
+) -> Result<Response, ErrorPage> {
+    let snapshot = console.0.live.snapshot(&state).await.map_err(|error| ctx.store_unavailable(error))?;
+    let failures = state.desk.failures(true, ctx.now_ms, &PageSelector::First, MAX_FAILURES).await;
+    let failures = failures.map_err(|error| ctx.store_unavailable(error))?;
+    let plugins = snapshot.overview.plugins.into_iter().zip(snapshot.throughput);
     let plugins = plugins.map(|(plugin, rate)| {
         let open = Filter {
             plugin: Some(plugin.plugin.clone()),
-            state: Some(desk::State::Open),
+            state: Some(DeadLetterState::Open),
             ..Filter::default()
         };
-        Row { plugin, rate: rate.map_or("–".to_owned(), shown), open: form::written(&open) }
+        let throughput = rate.map_or("–".to_owned(), format::rate);
+        PluginRow { plugin, throughput, open: query_string(&open) }
     });
-    Ok(page::answer(&Overview {
-        open: seen.overview.open_letters,
-        oldest_ms: groups.items.iter().filter_map(|group| group.oldest_open_ms).min(),
-        more: groups.next.is_some(),
-        groups: groups.items,
+    Ok(page::render(&OverviewPage {
+        open: snapshot.overview.open_dead_letters,
+        oldest_ms: failures.items.iter().filter_map(|failure| failure.oldest_open_ms).min(),
+        has_more: failures.next.is_some(),
+        failures: failures.items,
         plugins: plugins.collect(),
-        shell,
+        ctx,
     }))
-}
-
-fn shown(rate: f64) -> String {
-    if rate >= 10.0 || rate == 0.0 { super::shown::number(rate as u64) } else { format!("{rate:.1}") }
 }

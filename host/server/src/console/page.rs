@@ -1,4 +1,4 @@
-//! What every page has: its frame, and what becomes of it when something goes wrong.
+//! What all pages share: the layout's context, links between pages of a list, and error pages.
 
 use askama::Template;
 use axum::extract::FromRequestParts;
@@ -6,179 +6,176 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::clock;
-use desk::actions::By;
-use desk::page::Cursor;
-use desk::{Page, State};
+use desk::audit::Actor;
+use desk_api::{Cursor, DeadLetterState, MAX_REASON_CHARS, Page};
 use problem::Problem;
 
 use super::Console;
 use super::assets::{PATHS, Paths};
+use super::format::{self, Timestamp};
+use super::i18n::{ENGLISH, Texts};
 use super::session::Session;
-use super::shown::{self, Moment};
-use super::words::{ENGLISH, Words};
-use crate::Office;
+use crate::{DeskState, api};
 
-/// The longest reason, in characters.
-const LONGEST_REASON: usize = 1000;
-
-/// The frame of a page, and who looks at it.
-pub struct Shell {
-    pub words: &'static Words,
-    pub who: String,
+/// The context of a page: language, session and address.
+pub struct PageContext {
+    pub texts: &'static Texts,
+    pub user: String,
     pub csrf: String,
     pub paths: &'static Paths,
-    /// Whether there is a token, and so somebody to log out.
+    /// Whether a token is required, so that logging out makes sense.
     pub has_token: bool,
     pub now_ms: i64,
-    /// The page's own address, with what stands behind the question mark.
-    here: String,
+    /// The page's path and query.
+    address: String,
 }
 
-impl FromRequestParts<Console> for Shell {
+impl FromRequestParts<Console> for PageContext {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Response> {
-        // The guard has put both there.
-        let words = parts.extensions.get::<&'static Words>().copied().unwrap_or(&ENGLISH);
-        let session = parts.extensions.get::<Session>().ok_or_else(|| expired(words))?;
+        // `login::guard` has set both extensions.
+        let texts = parts.extensions.get::<&'static Texts>().copied().unwrap_or(&ENGLISH);
+        let session = parts.extensions.get::<Session>().ok_or_else(|| form_expired(texts))?;
         Ok(Self {
-            words,
-            who: session.who.clone(),
+            texts,
+            user: session.user.clone(),
             csrf: session.csrf.clone(),
             paths: &PATHS,
-            has_token: console.0.access.has_token(),
+            has_token: console.0.policy.has_token(),
             now_ms: clock::now_ms(),
-            here: parts.uri.path_and_query().map_or("/", |here| here.as_str()).to_owned(),
+            address: parts.uri.path_and_query().map_or("/", |address| address.as_str()).to_owned(),
         })
     }
 }
 
-/// A room of the console.
-pub struct Room {
+/// An item of the navigation.
+pub struct NavItem {
     pub path: &'static str,
     pub name: &'static str,
-    /// What follows `g` on the keyboard.
+    /// The key that follows `g` in the keyboard shortcut.
     pub key: char,
 }
 
-impl Shell {
-    /// All rooms.
-    pub fn rooms(&self) -> [Room; 6] {
-        let words = self.words;
+impl PageContext {
+    /// The navigation.
+    pub fn navigation(&self) -> [NavItem; 6] {
+        let texts = self.texts;
         [
-            ("/", words.overview, 'o'),
-            ("/groups", words.groups, 'g'),
-            ("/letters", words.letters, 'l'),
-            ("/jobs", words.jobs, 'j'),
-            ("/trials", words.trials, 't'),
-            ("/actions", words.actions, 'r'),
+            ("/", texts.overview, 'o'),
+            ("/failures", texts.failures, 'f'),
+            ("/dead-letters", texts.dead_letters, 'd'),
+            ("/replays", texts.replays, 'r'),
+            ("/trials", texts.trials, 't'),
+            ("/audit-log", texts.audit_log, 'a'),
         ]
-        .map(|(path, name, key)| Room { path, name, key })
+        .map(|(path, name, key)| NavItem { path, name, key })
     }
 
-    /// `<time>`
-    pub fn ago(&self, ms: &i64) -> Moment {
-        Moment { ms: *ms, now_ms: self.now_ms, words: self.words }
+    /// Whether the page belongs to this item of the navigation.
+    pub fn is_current(&self, path: &str) -> bool {
+        let current = self.address.split('?').next().unwrap_or_default();
+        current == path
+            || (path != "/" && current.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
     }
 
-    /// A number with separators.
-    pub fn n(&self, number: &u64) -> String {
-        shown::number(*number)
+    /// A `<time>` element.
+    pub fn ago(&self, ms: &i64) -> Timestamp {
+        Timestamp { ms: *ms, now_ms: self.now_ms, texts: self.texts }
     }
 
-    /// A text on one line.
+    /// A number with thousands separators.
+    pub fn number(&self, number: &u64) -> String {
+        format::number(*number)
+    }
+
+    /// A text on a single line.
     pub fn line(&self, text: &str) -> String {
-        shown::line(text)
+        format::line(text)
     }
 
-    /// The beginning of an id.
+    /// An abbreviated id.
     pub fn short(&self, id: &str) -> String {
-        shown::short(id)
+        format::short(id)
     }
 
-    /// What a state is called.
-    pub fn state(&self, state: &State) -> &'static str {
+    /// The name of a dead letter's state.
+    pub fn state(&self, state: &DeadLetterState) -> &'static str {
         match state {
-            State::Open => self.words.open,
-            State::Replayed => self.words.replayed,
-            State::Discarded => self.words.discarded,
+            DeadLetterState::Open => self.texts.open,
+            DeadLetterState::Replayed => self.texts.replayed,
+            DeadLetterState::Discarded => self.texts.discarded,
         }
     }
 
-    /// Where the same page is in the other language.
-    pub fn elsewhere(&self) -> String {
-        let and = if self.here.contains('?') { '&' } else { '?' };
-        format!("{}{and}lang={}", self.here, self.words.other_lang)
+    /// The page's address in the other language.
+    pub fn other_language(&self) -> String {
+        let separator = if self.address.contains('?') { '&' } else { '?' };
+        format!("{}{separator}lang={}", self.address, self.texts.other_lang)
     }
 
-    /// Whether this room is the one that is shown.
-    pub fn is_in(&self, room: &str) -> bool {
-        let path = self.here.split('?').next().unwrap_or_default();
-        path == room || (room != "/" && path.strip_prefix(room).is_some_and(|rest| rest.starts_with('/')))
-    }
-
-    /// Whoever sits there, for the record.
+    /// The session's user as actor.
     ///
     /// # Errors
     /// The reason is too long.
-    pub fn because<'a>(&'a self, reason: &'a str) -> Result<By<'a>, Trouble> {
-        if reason.chars().count() > LONGEST_REASON {
-            return Err(self.trouble(StatusCode::BAD_REQUEST, self.words.reason_needed));
+    pub fn actor<'a>(&'a self, reason: &'a str) -> Result<Actor<'a>, ErrorPage> {
+        if reason.chars().count() > MAX_REASON_CHARS {
+            return Err(self.error(StatusCode::BAD_REQUEST, self.texts.reason_too_long));
         }
-        Ok(By { who: &self.who, reason: reason.trim(), now_ms: clock::now_ms() })
+        Ok(Actor { name: &self.user, reason: reason.trim(), now_ms: clock::now_ms() })
     }
 
-    /// Refuses a form that is not this session's.
+    /// Refuses a form that was not sent by a page of this session.
     ///
     /// # Errors
-    /// It is not.
-    pub fn check(&self, session: &Session, csrf: &str) -> Result<(), Trouble> {
-        if session.sent(csrf) {
+    /// The token does not match.
+    pub fn check_csrf(&self, session: &Session, csrf: &str) -> Result<(), ErrorPage> {
+        if session.is_csrf(csrf) {
             return Ok(());
         }
-        Err(self.trouble(StatusCode::FORBIDDEN, self.words.form_expired))
+        Err(self.error(StatusCode::FORBIDDEN, self.texts.form_expired))
     }
 
-    /// A page that says what went wrong.
-    pub fn trouble(&self, status: StatusCode, what: &str) -> Trouble {
-        Trouble { status, words: self.words, what: what.to_owned() }
+    /// An error page.
+    pub fn error(&self, status: StatusCode, detail: &str) -> ErrorPage {
+        ErrorPage { status, texts: self.texts, detail: detail.to_owned() }
     }
 
-    /// Likewise, for what the API would have answered.
-    pub fn refused(&self, problem: Problem) -> Trouble {
-        Trouble { status: problem.status(), words: self.words, what: problem.detail().to_owned() }
+    /// An error page for an error of the API.
+    pub fn problem(&self, problem: Problem) -> ErrorPage {
+        self.error(problem.status(), problem.detail())
     }
 
-    /// Nothing is there.
-    pub fn nothing(&self) -> Trouble {
-        self.trouble(StatusCode::NOT_FOUND, self.words.not_found_lead)
+    /// The error page for unknown paths and ids.
+    pub fn not_found(&self) -> ErrorPage {
+        self.error(StatusCode::NOT_FOUND, self.texts.not_found_detail)
     }
 
-    /// The store does not answer.
-    pub fn away(&self, error: sqlx::Error) -> Trouble {
-        self.refused(crate::api::away(error))
+    /// The error page for an unavailable store.
+    pub fn store_unavailable(&self, error: sqlx::Error) -> ErrorPage {
+        self.problem(api::store_unavailable(error))
     }
 }
 
-/// The links between the pages of a list.
-pub struct Links {
+/// Links to the other pages of a list.
+pub struct PageLinks {
     pub first: Option<String>,
     pub newer: Option<String>,
     pub older: Option<String>,
     pub last: Option<String>,
 }
 
-impl Links {
-    /// Of a list at `path`, with `query` behind it.
-    pub fn of<T>(path: &str, query: &str, page: &Page<T>) -> Self {
-        let and = if query.is_empty() { "" } else { "&" };
-        let to = |what: &str| format!("{path}?{query}{and}{what}");
-        let cursor = |name: &str, cursor: &Cursor| to(&format!("{name}={cursor}"));
+impl PageLinks {
+    /// Links of a list at `path`, with this query string.
+    pub fn new<T>(path: &str, query: &str, page: &Page<T>) -> Self {
+        let separator = if query.is_empty() { "" } else { "&" };
+        let link = |parameter: &str| format!("{path}?{query}{separator}{parameter}");
+        let cursor = |name: &str, cursor: &Cursor| link(&format!("{name}={cursor}"));
         Self {
             first: page.previous.as_ref().map(|_| format!("{path}?{query}")),
             newer: page.previous.as_ref().map(|before| cursor("before", before)),
             older: page.next.as_ref().map(|after| cursor("after", after)),
-            last: page.next.as_ref().map(|_| to("last=true")),
+            last: page.next.as_ref().map(|_| link("last=true")),
         }
     }
 
@@ -188,77 +185,75 @@ impl Links {
     }
 }
 
-/// What went wrong, as a page.
-pub struct Trouble {
+/// An error as a page.
+pub struct ErrorPage {
     status: StatusCode,
-    words: &'static Words,
-    what: String,
+    texts: &'static Texts,
+    detail: String,
 }
 
 #[derive(Template)]
-#[template(path = "console/trouble.html")]
-struct TroublePage<'a> {
-    words: &'static Words,
+#[template(path = "console/error.html")]
+struct ErrorTemplate<'a> {
+    texts: &'static Texts,
     paths: &'static Paths,
     heading: &'a str,
-    what: String,
-    /// Whether it may be gone by itself soon.
-    again: bool,
+    detail: String,
+    /// Whether the page reloads: the error may be temporary.
+    reloads: bool,
 }
 
-impl IntoResponse for Trouble {
+impl IntoResponse for ErrorPage {
     fn into_response(self) -> Response {
-        let Self { status, words, what } = self;
-        let again = status == StatusCode::SERVICE_UNAVAILABLE;
+        let Self { status, texts, detail } = self;
         let heading = match status {
-            StatusCode::NOT_FOUND => words.not_found,
-            _ => words.went_wrong,
+            StatusCode::NOT_FOUND => texts.not_found,
+            _ => texts.request_failed,
         };
-        let page = TroublePage { words, paths: &PATHS, heading, what: shown::line(&what), again };
-        (status, answer(&page)).into_response()
+        let reloads = status == StatusCode::SERVICE_UNAVAILABLE;
+        let detail = format::line(&detail);
+        (status, render(&ErrorTemplate { texts, paths: &PATHS, heading, detail, reloads })).into_response()
     }
 }
 
-/// Draws a page.
-pub fn answer(page: &impl Template) -> Response {
+/// Renders a page.
+pub fn render(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
         Err(error) => {
-            tracing::error!("a page of the console cannot be drawn: {error}");
+            tracing::error!("a page of the console cannot be rendered: {error}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
 
-/// There is no such page.
-pub async fn not_found(shell: Shell) -> Trouble {
-    shell.nothing()
+/// The fallback of the router.
+pub async fn not_found(ctx: PageContext) -> ErrorPage {
+    ctx.not_found()
 }
 
-/// The form is of no session that is known.
-pub fn expired(words: &'static Words) -> Response {
-    let what = words.form_expired.to_owned();
-    Trouble { status: StatusCode::FORBIDDEN, words, what }.into_response()
+/// The answer to a form without a valid session.
+pub fn form_expired(texts: &'static Texts) -> Response {
+    let detail = texts.form_expired.to_owned();
+    ErrorPage { status: StatusCode::FORBIDDEN, texts, detail }.into_response()
 }
 
-/// The office, once the host has started; else a page that says so and asks again.
-pub struct Open(pub Office);
-
-impl FromRequestParts<Console> for Open {
+impl FromRequestParts<Console> for DeskState {
     type Rejection = Response;
 
+    /// Answers with a page that reloads until the host has started.
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Response> {
-        if let Some(office) = console.0.status.office() {
-            return Ok(Self(office.clone()));
+        if let Some(state) = console.0.status.desk() {
+            return Ok(state.clone());
         }
-        let words = parts.extensions.get::<&'static Words>().copied().unwrap_or(&ENGLISH);
-        let page = TroublePage {
-            words,
+        let texts = parts.extensions.get::<&'static Texts>().copied().unwrap_or(&ENGLISH);
+        let page = ErrorTemplate {
+            texts,
             paths: &PATHS,
-            heading: words.starting,
-            what: words.starting_lead.to_owned(),
-            again: true,
+            heading: texts.starting,
+            detail: texts.starting_detail.to_owned(),
+            reloads: true,
         };
-        Err((StatusCode::SERVICE_UNAVAILABLE, answer(&page)).into_response())
+        Err((StatusCode::SERVICE_UNAVAILABLE, render(&page)).into_response())
     }
 }

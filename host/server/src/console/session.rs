@@ -1,167 +1,160 @@
-//! Who sits in front of the console.
+//! Sessions of the console.
 //!
-//! A session is a cookie that holds when it ends, a random number and a name, and a MAC over them: nothing
-//! of it is kept here. With a token it is given to whoever shows the token, and hosts that share the token
-//! share their sessions; without one, to every browser on this machine, so that forms are bound to it.
+//! A session is a signed cookie with its expiry, a CSRF token and the user's name; the server keeps no state. With a
+//! token, a session starts with a login, and hosts with the same token accept each other's sessions. Without one,
+//! every browser on this machine gets a session, which binds its forms.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
+use axum_extra::extract::cookie::{Cookie, Key, SameSite, SignedCookieJar};
 use base::clock;
-use hmac::{Hmac, Mac as _};
-use sha2::Sha256;
+use desk_api::MAX_USER_CHARS;
 use subtle::ConstantTimeEq as _;
+use time::Duration;
 
-use crate::guard::Access;
+use crate::guard::AccessPolicy;
 
-/// The cookie's name.
 const COOKIE: &str = "host-session";
-/// How long a session lasts, in seconds.
-const LASTS: i64 = 12 * 3600;
-/// The longest name, in characters.
-const LONGEST_NAME: usize = 64;
-/// Who it is where nobody says.
-pub const NOBODY: &str = "console";
+/// How long a session lasts.
+const LIFETIME: Duration = Duration::hours(12);
+/// The user's name if none is given.
+pub const DEFAULT_USER: &str = "console";
 
-/// Makes sessions and knows them again.
+/// Creates and verifies sessions.
 #[derive(Clone)]
 pub struct Sessions {
-    key: [u8; 32],
+    key: Key,
 }
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Who, in words of their own.
-    pub who: String,
-    /// What each of its forms carries.
+    /// The user's name. It is not authenticated.
+    pub user: String,
+    /// The token that each form carries.
     pub csrf: String,
-    /// The cookie's value.
-    value: String,
+    expires_s: i64,
 }
 
 impl Sessions {
-    /// For those whom `access` lets in.
-    pub fn new(access: &Access) -> Self {
-        Self { key: access.key("the console's sessions") }
+    /// Sessions of the host with this policy.
+    pub fn new(policy: &AccessPolicy) -> Self {
+        Self { key: Key::derive_from(&policy.key("the console's sessions")) }
     }
 
-    /// A new one.
-    pub fn begin(&self, who: &str) -> Session {
-        let name: String = who.trim().chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
-        let name = if name.is_empty() { NOBODY.to_owned() } else { name };
-        let ends = clock::now_ms() / 1000 + LASTS;
-        let number = uuid::Uuid::new_v4().simple();
-        let said = format!("{ends:x}.{number}.{}", hex::encode(name.as_bytes()));
-        let value = format!("{said}.{}", self.mac("session", &said));
-        self.session(value, name)
+    /// A new session.
+    pub fn create(&self, user: &str) -> Session {
+        let user: String = user.trim().chars().filter(|c| !c.is_control()).take(MAX_USER_CHARS).collect();
+        let user = if user.is_empty() { DEFAULT_USER.to_owned() } else { user };
+        let csrf = uuid::Uuid::new_v4().simple().to_string();
+        Session { user, csrf, expires_s: clock::now_ms() / 1000 + LIFETIME.whole_seconds() }
     }
 
-    /// The one whose cookie this request carries, unless it has ended.
+    /// The session of a request, if its cookie is valid and has not expired.
     pub fn find(&self, headers: &HeaderMap) -> Option<Session> {
-        cookies(headers, COOKIE).find_map(|value| self.read(value))
+        let cookie = SignedCookieJar::from_headers(headers, self.key.clone()).get(COOKIE)?;
+        Session::parse(cookie.value()).filter(|session| session.expires_s > clock::now_ms() / 1000)
     }
 
-    fn read(&self, value: &str) -> Option<Session> {
-        let (said, mac) = value.rsplit_once('.')?;
-        if !bool::from(self.mac("session", said).as_bytes().ct_eq(mac.as_bytes())) {
-            return None;
-        }
-        let mut parts = said.split('.');
-        let ends = i64::from_str_radix(parts.next()?, 16).ok()?;
-        let name = String::from_utf8(hex::decode(parts.nth(1)?).ok()?).ok()?;
-        (ends > clock::now_ms() / 1000).then(|| self.session(value.to_owned(), name))
+    /// The `Set-Cookie` header of a session.
+    pub fn set_cookie(&self, session: &Session, is_https: bool) -> SignedCookieJar {
+        let mut cookie = cookie(session.to_string());
+        cookie.set_secure(is_https);
+        cookie.set_max_age(LIFETIME);
+        SignedCookieJar::new(self.key.clone()).add(cookie)
     }
 
-    fn session(&self, value: String, who: String) -> Session {
-        Session { who, csrf: self.mac("csrf", &value), value }
+    /// The `Set-Cookie` header that ends the browser's session.
+    pub fn remove_cookie(&self) -> SignedCookieJar {
+        let mut cookie = cookie(String::new());
+        cookie.set_max_age(Duration::ZERO);
+        SignedCookieJar::new(self.key.clone()).add(cookie)
     }
+}
 
-    fn mac(&self, purpose: &str, text: &str) -> String {
-        // HMAC takes keys of any length.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
-        mac.update(purpose.as_bytes());
-        mac.update(&[0]);
-        mac.update(text.as_bytes());
-        hex::encode(&mac.finalize().into_bytes())
-    }
+fn cookie(value: String) -> Cookie<'static> {
+    Cookie::build((COOKIE, value)).path("/").http_only(true).same_site(SameSite::Strict).build()
 }
 
 impl Session {
-    /// Whether a form is one of this session's.
-    pub fn sent(&self, csrf: &str) -> bool {
-        self.csrf.as_bytes().ct_eq(csrf.as_bytes()).into()
+    fn parse(value: &str) -> Option<Self> {
+        let mut parts = value.split('.');
+        let expires_s = parts.next()?.parse().ok()?;
+        let csrf = parts.next()?.to_owned();
+        let user = String::from_utf8(hex::decode(parts.next()?).ok()?).ok()?;
+        Some(Self { user, csrf, expires_s })
     }
 
-    /// What gives the browser this session.
-    pub fn cookie(&self, is_https: bool) -> HeaderValue {
-        cookie(&self.value, LASTS, is_https)
+    /// Compares with the session's CSRF token, in constant time.
+    pub fn is_csrf(&self, candidate: &str) -> bool {
+        self.csrf.as_bytes().ct_eq(candidate.as_bytes()).into()
     }
 }
 
-/// What takes the session away from the browser.
-pub fn no_cookie() -> HeaderValue {
-    cookie("", 0, false)
+impl std::fmt::Display for Session {
+    /// The cookie's value.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.expires_s, self.csrf, hex::encode(self.user.as_bytes()))
+    }
 }
 
-fn cookie(value: &str, seconds: i64, is_https: bool) -> HeaderValue {
-    let secure = if is_https { "; Secure" } else { "" };
-    let text = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// The values of the cookies of this name.
-pub fn cookies<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h str> {
-    let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(move |(known, _)| *known == name).map(|(_, value)| value)
-}
-
-/// Whether a proxy in front says that the browser came by HTTPS.
+/// Whether a reverse proxy reports that the browser uses HTTPS.
 pub fn is_https(headers: &HeaderMap) -> bool {
     headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderValue, header};
+    use axum::response::IntoResponse as _;
+
     use super::*;
 
-    fn with(value: &str) -> HeaderMap {
-        let cookie = format!("other=1; {COOKIE}={value}; lang=ko");
-        HeaderMap::from_iter([(header::COOKIE, HeaderValue::try_from(cookie).expect("a cookie"))])
+    fn set_cookie(sessions: &Sessions, session: &Session, is_https: bool) -> String {
+        let response = sessions.set_cookie(session, is_https).into_response();
+        response.headers()[header::SET_COOKIE].to_str().expect("text").to_owned()
+    }
+
+    /// The headers of a request after this `Set-Cookie`.
+    fn request(set_cookie: &str) -> HeaderMap {
+        let pair = set_cookie.split(';').next().expect("a pair");
+        let cookies = format!("other=1; {pair}; lang=ko");
+        HeaderMap::from_iter([(header::COOKIE, HeaderValue::try_from(cookies).expect("a cookie"))])
     }
 
     #[test]
-    fn a_session_is_known_again_and_nobody_elses_is() {
-        let sessions = Sessions::new(&Access::new(Some("0123456789abcdef")));
-        let session = sessions.begin(" 김철수\n ");
-        assert_eq!(session.who, "김철수");
-        assert_eq!(sessions.find(&with(&session.value)), Some(session.clone()));
-        let same_token = Sessions::new(&Access::new(Some("0123456789abcdef")));
-        assert_eq!(same_token.find(&with(&session.value)), Some(session.clone()));
-        for other in [Access::new(Some("0123456789abcdeg")), Access::new(None)] {
-            assert_eq!(Sessions::new(&other).find(&with(&session.value)), None);
+    fn only_cookies_signed_with_the_same_token_are_accepted() {
+        let sessions = Sessions::new(&AccessPolicy::new(Some("0123456789abcdef")));
+        let session = sessions.create(" 김철수\n ");
+        assert_eq!(session.user, "김철수");
+        let cookie = set_cookie(&sessions, &session, false);
+        assert_eq!(sessions.find(&request(&cookie)), Some(session.clone()));
+        let same_token = Sessions::new(&AccessPolicy::new(Some("0123456789abcdef")));
+        assert_eq!(same_token.find(&request(&cookie)), Some(session.clone()));
+        for other in [AccessPolicy::new(Some("0123456789abcdeg")), AccessPolicy::new(None)] {
+            assert_eq!(Sessions::new(&other).find(&request(&cookie)), None);
         }
-        let end = session.value.len() - 1;
-        let last = if session.value.ends_with('0') { "1" } else { "0" };
-        for wrong in ["", ".", "a.b.c.d", &session.value[1..], &format!("{}{last}", &session.value[..end])] {
-            assert_eq!(sessions.find(&with(wrong)), None, "{wrong}");
+        let forged = cookie.replace(&session.csrf, &"0".repeat(32));
+        assert_ne!(forged, cookie);
+        let unsigned = format!("{COOKIE}={session}");
+        for wrong in [&forged[..], &unsigned, &format!("{COOKIE}="), &format!("{COOKIE}=a.b.c.d")] {
+            assert_eq!(sessions.find(&request(wrong)), None, "{wrong}");
         }
     }
 
     #[test]
-    fn a_session_ends() {
-        let sessions = Sessions::new(&Access::new(None));
-        let said = format!("{:x}.00.{}", clock::now_ms() / 1000 - 1, hex::encode(b"kim"));
-        let value = format!("{said}.{}", sessions.mac("session", &said));
-        assert_eq!(sessions.find(&with(&value)), None);
+    fn sessions_expire() {
+        let sessions = Sessions::new(&AccessPolicy::new(None));
+        let session = Session { expires_s: clock::now_ms() / 1000 - 1, ..sessions.create("kim") };
+        assert_eq!(sessions.find(&request(&set_cookie(&sessions, &session, false))), None);
     }
 
     #[test]
     fn forms_are_bound_to_their_session() {
-        let sessions = Sessions::new(&Access::new(None));
-        let (one, other) = (sessions.begin("a"), sessions.begin("a"));
-        assert!(one.sent(&one.csrf) && !one.sent(&other.csrf) && !one.sent(""));
-        let cookie = one.cookie(true).to_str().expect("text").to_owned();
-        assert!(cookie.contains("HttpOnly; SameSite=Strict") && cookie.ends_with("; Secure"), "{cookie}");
-        assert!(!one.cookie(false).to_str().expect("text").contains("Secure"));
+        let sessions = Sessions::new(&AccessPolicy::new(None));
+        let (one, other) = (sessions.create("a"), sessions.create("a"));
+        assert!(one.is_csrf(&one.csrf) && !one.is_csrf(&other.csrf) && !one.is_csrf(""));
+        let cookie = set_cookie(&sessions, &one, true);
+        assert!(cookie.contains("; HttpOnly; SameSite=Strict; Secure; Path=/"), "{cookie}");
+        assert!(!set_cookie(&sessions, &one, false).contains("Secure"));
     }
 }

@@ -1,148 +1,159 @@
-//! `/try` and `/trials`: a build is given letters before it is deployed.
+//! `/try` and `/trials`
 
 use askama::Template;
 use axum::Extension;
 use axum::body::Bytes;
+use axum::extract::multipart::MultipartError;
 use axum::extract::{Form, Multipart, Path};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use desk::trial::{Trial, TrialState, Tried};
-use desk::{Filter, State};
+use desk_api::{DeadLetterState, Filter, Trial, TrialResult, TrialState};
 use sandbox::capture::Captured;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::form::{self, Asked};
-use super::page::{self, Open, Shell, Trouble};
+use super::form::{self, QueryParams, query_string};
+use super::format;
+use super::page::{self, ErrorPage, PageContext};
 use super::session::Session;
-use super::shown;
-use crate::{Office, api};
+use crate::{DeskState, api};
 
-/// How many letters of each kind are shown whole.
-const EXAMPLES: usize = 3;
+/// Results listed per outcome.
+const MAX_EXAMPLES: usize = 3;
 
 #[derive(Template)]
-#[template(path = "console/try.html")]
-struct Try {
-    shell: Shell,
-    which: String,
-    letters: u64,
-    wrong: String,
+#[template(path = "console/start_trial.html")]
+struct StartPage {
+    ctx: PageContext,
+    /// The filter as a query string.
+    query: String,
+    dead_letters: u64,
+    error: String,
 }
 
-/// The form.
-pub async fn form(Open(office): Open, shell: Shell, asked: Asked) -> Result<Response, Trouble> {
-    let filter = asked.filter(&shell)?;
-    ask(&office, shell, &filter, String::new()).await
+/// The form that starts a trial.
+pub async fn form(state: DeskState, ctx: PageContext, query: QueryParams) -> Result<Response, ErrorPage> {
+    let filter = query.filter(&ctx)?;
+    start_page(&state, ctx, &filter, "").await
 }
 
-async fn ask(office: &Office, shell: Shell, filter: &Filter, wrong: String) -> Result<Response, Trouble> {
+async fn start_page(
+    state: &DeskState,
+    ctx: PageContext,
+    filter: &Filter,
+    error: &str,
+) -> Result<Response, ErrorPage> {
     let filter = Filter { state: None, ..filter.clone() };
-    let open = Filter { state: Some(State::Open), ..filter.clone() };
-    let letters = office.desk.count(&open).await.map_err(|error| shell.away(error))?;
-    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let page = Try { which: form::written(&filter), shell, letters, wrong: shown::block(wrong.as_bytes()) };
-    Ok((status, page::answer(&page)).into_response())
+    let open = Filter { state: Some(DeadLetterState::Open), ..filter.clone() };
+    let dead_letters = state.desk.count(&open).await.map_err(|error| ctx.store_unavailable(error))?;
+    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let (query, error) = (query_string(&filter), format::block(error.as_bytes()));
+    Ok((status, page::render(&StartPage { ctx, query, dead_letters, error })).into_response())
 }
 
-/// Gives letters to the build that was sent.
+/// Starts a trial of the uploaded build.
 pub async fn start(
-    Open(office): Open,
-    shell: Shell,
+    state: DeskState,
+    ctx: PageContext,
     Extension(session): Extension<Session>,
-    mut sent: Multipart,
-) -> Result<Response, Trouble> {
-    let broken =
-        |error: axum::extract::multipart::MultipartError| shell.trouble(error.status(), &error.body_text());
-    let (mut which, mut build, mut is_ours) = (String::new(), Bytes::new(), false);
-    while let Some(field) = sent.next_field().await.map_err(broken)? {
+    mut upload: Multipart,
+) -> Result<Response, ErrorPage> {
+    let failed = |error: MultipartError| ctx.error(error.status(), &error.body_text());
+    let (mut query, mut build, mut has_csrf) = (String::new(), Bytes::new(), false);
+    while let Some(field) = upload.next_field().await.map_err(failed)? {
         match field.name() {
-            Some("csrf") => is_ours = session.sent(&field.text().await.map_err(broken)?),
-            Some("which") => which = field.text().await.map_err(broken)?,
-            // The form's own field comes before its file.
-            Some("build") if is_ours => build = field.bytes().await.map_err(broken)?,
+            Some("csrf") => has_csrf = session.is_csrf(&field.text().await.map_err(failed)?),
+            Some("query") => query = field.text().await.map_err(failed)?,
+            // The form sends its token before the file.
+            Some("build") if has_csrf => build = field.bytes().await.map_err(failed)?,
             _ => {}
         }
     }
-    if !is_ours {
-        return Err(shell.trouble(StatusCode::FORBIDDEN, shell.words.form_expired));
+    if !has_csrf {
+        return Err(ctx.error(StatusCode::FORBIDDEN, ctx.texts.form_expired));
     }
-    let filter = form::which(&which, &shell)?;
-    let begun = office.trials.start(build, &filter, shell.because("")?).await;
-    match begun {
+    let filter = form::parse_filter(&query, &ctx)?;
+    match state.trials.start(build, &filter, ctx.actor("")?).await {
         Ok(trial) => Ok(Redirect::to(&format!("/trials/{}", trial.id)).into_response()),
-        Err(error) => {
-            let wrong = api::refused(error).detail().to_owned();
-            ask(&office, shell, &filter, wrong).await
-        }
+        Err(error) => start_page(&state, ctx, &filter, api::trial_refused(error).detail()).await,
     }
 }
 
 #[derive(Template)]
 #[template(path = "console/trials.html")]
-struct List {
-    shell: Shell,
+struct ListPage {
+    ctx: PageContext,
     trials: Vec<Trial>,
 }
 
-/// The last few.
-pub async fn list(Open(office): Open, shell: Shell) -> Response {
-    page::answer(&List { trials: office.trials.list(), shell })
+/// The last trials.
+pub async fn list(state: DeskState, ctx: PageContext) -> Response {
+    page::render(&ListPage { trials: state.trials.list(), ctx })
 }
 
 #[derive(Template)]
 #[template(path = "console/trial.html")]
-struct One {
-    shell: Shell,
+struct TrialPage {
+    ctx: PageContext,
     trial: Trial,
-    fails: u64,
+    failed: u64,
     examples: Vec<Example>,
 }
 
-/// A letter, and what the build would have done with it.
+/// The result for a dead letter, with its effects as text.
 struct Example {
-    tried: Tried,
+    result: TrialResult,
     effects: Vec<String>,
 }
 
 /// One trial.
-pub async fn show(Open(office): Open, shell: Shell, Path(id): Path<String>) -> Result<Response, Trouble> {
-    let trial = office.trials.get(&id).ok_or_else(|| shell.nothing())?;
-    let some = |passes| office.trials.tried(&trial.id, Some(passes), 0, EXAMPLES).unwrap_or_default();
-    let examples = some(false).into_iter().chain(some(true)).map(|tried| {
-        let lines = |effect: &Captured| shown::block(effect.lines().join("\n").as_bytes());
-        Example { effects: tried.effects.iter().map(lines).collect(), tried }
+pub async fn show(state: DeskState, ctx: PageContext, Path(id): Path<String>) -> Result<Response, ErrorPage> {
+    let trial = state.trials.get(&id).ok_or_else(|| ctx.not_found())?;
+    let results = |passed| state.trials.results(&trial.id, Some(passed), 0, MAX_EXAMPLES).unwrap_or_default();
+    let examples = results(false).into_iter().chain(results(true)).map(|result| {
+        let effects = result.effects.iter().map(effect).collect();
+        Example { result, effects }
     });
-    let fails = trial.tried - trial.pass - trial.skipped;
-    Ok(page::answer(&One { examples: examples.collect(), fails, trial, shell }))
+    let failed = trial.tried - trial.passed - trial.skipped;
+    Ok(page::render(&TrialPage { examples: examples.collect(), failed, trial, ctx }))
 }
 
-impl Shell {
-    /// What a trial's state is called.
+/// A captured effect as text.
+fn effect(effect: &Value) -> String {
+    let text = match Captured::deserialize(effect) {
+        Ok(captured) => captured.lines().join("\n"),
+        Err(_) => effect.to_string(),
+    };
+    format::block(text.as_bytes())
+}
+
+impl PageContext {
+    /// The name of a trial's state.
     pub fn trial_state(&self, state: &TrialState) -> &'static str {
         match state {
-            TrialState::Running => self.words.running,
-            TrialState::Done => self.words.ended,
-            TrialState::Cancelled => self.words.cancelled,
-            TrialState::Failed => self.words.trial_failed,
+            TrialState::Running => self.texts.running,
+            TrialState::Done => self.texts.completed,
+            TrialState::Cancelled => self.texts.cancelled,
+            TrialState::Failed => self.texts.aborted,
         }
     }
 }
 
-/// The form that ends one.
+/// The form that cancels a trial.
 #[derive(Deserialize)]
-pub struct End {
+pub struct CancelForm {
     csrf: String,
 }
 
-/// Ends a trial.
+/// Cancels a trial.
 pub async fn cancel(
-    Open(office): Open,
-    shell: Shell,
+    state: DeskState,
+    ctx: PageContext,
     Extension(session): Extension<Session>,
     Path(id): Path<String>,
-    Form(end): Form<End>,
-) -> Result<Response, Trouble> {
-    shell.check(&session, &end.csrf)?;
-    let trial = office.trials.cancel(&id).ok_or_else(|| shell.nothing())?;
+    Form(form): Form<CancelForm>,
+) -> Result<Response, ErrorPage> {
+    ctx.check_csrf(&session, &form.csrf)?;
+    let trial = state.trials.cancel(&id).ok_or_else(|| ctx.not_found())?;
     Ok(Redirect::to(&format!("/trials/{}", trial.id)).into_response())
 }

@@ -1,40 +1,40 @@
-//! What was counted so far, to be shown: read from what Prometheus is told.
+//! Current values of the metrics, for the overview.
 
 use consumer::metrics::{FAILURES, MESSAGES};
 use kafka::metrics::LAG;
 
 use super::start;
 
-/// What was counted when it was made.
+/// A snapshot of the metrics, in Prometheus's text format.
 pub struct Tally(String);
 
 impl Tally {
-    /// What was counted until now.
+    /// Takes a snapshot.
     pub fn now() -> Self {
         Self(start().map(|handle| handle.render()).unwrap_or_default())
     }
 
-    /// The plugin's deliveries with this outcome.
+    /// Number of the plugin's messages with this outcome.
     pub fn messages(&self, plugin: &str, outcome: &str) -> u64 {
         self.sum(MESSAGES, &[("plugin", plugin), ("outcome", outcome)])
     }
 
-    /// The plugin's calls that failed.
+    /// Number of the plugin's failed calls.
     pub fn failures(&self, plugin: &str) -> u64 {
         self.sum(FAILURES, &[("plugin", plugin)])
     }
 
-    /// What the group has not finished of its partitions of the topic.
+    /// The group's lag on the partitions of the topic that this process owns.
     pub fn lag(&self, group: &str, topic: &str) -> u64 {
         self.sum(LAG, &[("group", group), ("topic", topic)])
     }
 
-    /// The sum of all lines of this name with these labels.
+    /// The sum of all samples with this name and these labels.
     fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let labels: Vec<String> = labels.iter().map(|(key, value)| label(key, value)).collect();
         let values = self.0.lines().filter_map(|line| {
             let (line, value) = line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} ")?;
-            // Each label follows the brace or a comma.
+            // Every label is enclosed in commas.
             let line = format!(",{line},");
             labels.iter().all(|label| line.contains(label)).then(|| value.parse::<f64>().ok())?
         });
@@ -43,7 +43,7 @@ impl Tally {
     }
 }
 
-/// A label as Prometheus' text form has it.
+/// A label in Prometheus's text format, enclosed in commas.
 fn label(key: &str, value: &str) -> String {
     let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     format!(",{key}=\"{value}\",")
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_is_summed_up_by_its_labels() {
+    fn samples_are_summed_up_by_labels() {
         let text = "# TYPE host_lag gauge\n\
             host_lag{group=\"g\",topic=\"t\",partition=\"0\"} 5\n\
             host_lag{group=\"g\",topic=\"t\",partition=\"1\"} 7\n\

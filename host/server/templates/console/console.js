@@ -1,69 +1,69 @@
 "use strict";
 (() => {
-  // Every page reads and works without this; here it is kept up to date, and driven by keys.
+  // Every page works without this script. It keeps the page up to date and adds keyboard shortcuts.
   const byId = (id) => document.getElementById(id);
-  const typing = (element) => element.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
+  const isField = (element) => element.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
 
-  // The parts that change are taken from a fresh copy of the same page. What is open, chosen or focused stays.
+  // Replaces the live parts with those of a fresh copy of the page. Open details, selections and the focus are kept.
   const swap = (next) => {
     for (const part of document.querySelectorAll("[data-live]")) {
       const then = next.getElementById(part.id);
       if (!then || part.innerHTML === then.innerHTML) continue;
-      if (document.activeElement && part.contains(document.activeElement) && typing(document.activeElement)) continue;
-      const focused = part.contains(document.activeElement) ? path(part, document.activeElement) : null;
+      if (document.activeElement && part.contains(document.activeElement) && isField(document.activeElement)) continue;
+      const focused = part.contains(document.activeElement) ? describe(part, document.activeElement) : null;
       const open = [...part.querySelectorAll("details")].map((details) => details.open);
-      const chosen = new Set([...part.querySelectorAll("input:checked")].map((box) => box.value));
-      const here = part.querySelector(".here");
+      const selected = new Set([...part.querySelectorAll("input:checked")].map((box) => box.value));
+      const current = part.querySelector(".current");
       part.replaceChildren(...then.childNodes);
-      part.querySelectorAll("details").forEach((details, place) => { details.open = open[place] ?? false; });
-      for (const box of part.querySelectorAll("input[type=checkbox]")) box.checked = chosen.has(box.value);
-      if (here && here.id) byId(here.id)?.classList.add("here");
+      part.querySelectorAll("details").forEach((details, index) => { details.open = open[index] ?? false; });
+      for (const box of part.querySelectorAll("input[type=checkbox]")) box.checked = selected.has(box.value);
+      if (current && current.id) byId(current.id)?.classList.add("current");
       if (focused) find(part, focused)?.focus({ preventScroll: true });
     }
     document.title = next.title;
   };
-  // Where an element is: by its address or its name where it has one.
-  const path = (root, element) => ({
+  // Describes an element, so that it can be found again: by its link, its value or its position.
+  const describe = (root, element) => ({
     href: element.getAttribute("href"), value: element.value, tag: element.tagName,
-    place: [...root.querySelectorAll("a, button, input, summary")].indexOf(element),
+    index: [...root.querySelectorAll("a, button, input, summary")].indexOf(element),
   });
-  const find = (root, { href, value, tag, place }) => {
+  const find = (root, { href, value, tag, index }) => {
     const all = [...root.querySelectorAll("a, button, input, summary")];
     return all.find((it) => href && it.getAttribute("href") === href) ??
-      all.find((it) => it.tagName === tag && value && it.value === value) ?? all[place];
+      all.find((it) => it.tagName === tag && value && it.value === value) ?? all[index];
   };
 
-  let asked = false, again = false;
+  let isLoading = false, isStale = false;
   const refresh = async () => {
     if (!document.querySelector("[data-live]")) return;
-    if (asked) { again = true; return; }
-    asked = true;
+    if (isLoading) { isStale = true; return; }
+    isLoading = true;
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
-      if (answer.type === "opaqueredirect") { location.reload(); return; }
-      if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      byId("lost").hidden = answer.ok;
+      const response = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
+      if (response.type === "opaqueredirect") { location.reload(); return; }
+      if (response.ok) swap(new DOMParser().parseFromString(await response.text(), "text/html"));
+      byId("unreachable").hidden = response.ok;
     } catch {
-      byId("lost").hidden = false;
+      byId("unreachable").hidden = false;
     }
-    asked = false;
-    if (again) { again = false; refresh(); }
+    isLoading = false;
+    if (isStale) { isStale = false; refresh(); }
   };
   let events;
   const listen = () => {
     events?.close();
     events = new EventSource("/events");
     events.addEventListener("changed", refresh);
-    events.onopen = () => { if (!byId("lost").hidden) refresh(); };
+    events.onopen = () => { if (!byId("unreachable").hidden) refresh(); };
     events.onerror = () => {
-      byId("lost").hidden = false;
-      // The browser gives up on what is answered with an error.
+      byId("unreachable").hidden = false;
+      // Browsers do not reconnect after an error response.
       if (events.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
     };
   };
   if (document.querySelector("[data-live]")) {
     listen();
-    // "3 min ago" grows by itself.
+    // Updates the ages.
     setInterval(refresh, 30000);
     addEventListener("pagehide", () => events.close());
     addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
@@ -73,33 +73,33 @@
   const step = (by) => {
     const all = rows();
     if (!all.length) return;
-    const now = all.findIndex((row) => row.classList.contains("here"));
+    const now = all.findIndex((row) => row.classList.contains("current"));
     const to = all[Math.max(0, Math.min(all.length - 1, now < 0 ? 0 : now + by))];
-    all.forEach((row) => row.classList.toggle("here", row === to));
+    all.forEach((row) => row.classList.toggle("current", row === to));
     const link = to.querySelector("a.open") ?? to.querySelector("a");
     (link ?? to).focus();
     to.scrollIntoView({ block: "nearest" });
   };
-  const keys = byId("keys"), show = byId("show-keys");
+  const shortcuts = byId("shortcuts"), show = byId("show-shortcuts");
   show.hidden = false;
-  show.onclick = () => keys.showModal();
-  let after = "";
+  show.onclick = () => shortcuts.showModal();
+  let prefix = "";
   addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || keys.open) return;
-    if (typing(event.target)) { if (event.key === "Escape") event.target.blur(); return; }
-    const before = after;
-    after = "";
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || shortcuts.open) return;
+    if (isField(event.target)) { if (event.key === "Escape") event.target.blur(); return; }
+    const before = prefix;
+    prefix = "";
     if (before === "g") {
       const link = document.querySelector(`nav a[data-key="${CSS.escape(event.key)}"]`);
       if (link) { event.preventDefault(); location.assign(link.href); }
       return;
     }
     switch (event.key) {
-      case "g": after = "g"; break;
+      case "g": prefix = "g"; break;
       case "/": event.preventDefault(); byId("search").focus(); break;
       case "j": step(1); break;
       case "k": step(-1); break;
-      case "?": keys.showModal(); break;
+      case "?": shortcuts.showModal(); break;
     }
   });
 })();

@@ -1,4 +1,4 @@
-//! `GET /demo/mailbox`: a page for a browser, JSON for everything else.
+//! `GET /demo/mailbox`: HTML for browsers, JSON for other clients.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use super::{Mail, Mailbox};
 pub(super) const STYLE: &str = include_str!("../../../templates/mailbox.css");
 pub(super) const SCRIPT: &str = include_str!("../../../templates/mailbox.js");
 
-/// Only this page's own style and script run, whatever an e-mail holds. The hashes are those of
-/// `STYLE` and `SCRIPT`; a test says the new one when a file changes.
+/// Permits only the page's own style and script, by the hashes of `STYLE` and `SCRIPT`. A test reports outdated
+/// hashes.
 pub(super) const POLICY: &str = concat!(
     "default-src 'none'; ",
     "style-src 'sha256-1UexBw3avLAIm7epSxwmCib7X4A+Nd5gTjvVPRa03r8='; ",
@@ -29,43 +29,43 @@ pub(super) const POLICY: &str = concat!(
 );
 
 #[derive(Clone)]
-struct Shown {
+struct PageState {
     mailbox: Mailbox,
     producer: SocketAddr,
     has_console: bool,
 }
 
-/// Serves `GET /demo/mailbox`: HTML where the client accepts it, else a JSON array, newest first.
-/// `producer` is where the page's example sends its POST. The page leads to the console, where there is one.
+/// Serves `GET /demo/mailbox`: HTML if the client accepts it, otherwise a JSON array; newest first. `producer` is the
+/// address in the page's example. The page links to the console if there is one.
 pub fn router(mailbox: Mailbox, producer: SocketAddr, has_console: bool) -> Router {
-    Router::new().route("/demo/mailbox", get(show)).with_state(Shown { mailbox, producer, has_console })
+    Router::new().route("/demo/mailbox", get(show)).with_state(PageState { mailbox, producer, has_console })
 }
 
-async fn show(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+async fn show(State(state): State<PageState>, headers: HeaderMap) -> Response {
     let wants_page = values(&headers, ACCEPT).any(|value| value.contains("text/html"));
     let response = match wants_page {
-        true => html(&shown, &headers),
+        true => html(&state, &headers),
         false => {
-            let mails = shown.mailbox.mails();
+            let mails = state.mailbox.mails();
             Json(mails.iter().map(Arc::as_ref).collect::<Vec<&Mail>>()).into_response()
         }
     };
     ([(VARY, "accept, accept-language"), (CACHE_CONTROL, "no-cache")], response).into_response()
 }
 
-fn html(shown: &Shown, headers: &HeaderMap) -> Response {
-    let words = language(headers);
-    let run = shown.mailbox.started_ms;
-    // Read before the e-mails: one that comes in between makes the page newer than its tag, never older.
-    let revision = shown.mailbox.revision();
-    let tag = format!("\"{run}-{revision}-{}\"", words.lang);
+fn html(state: &PageState, headers: &HeaderMap) -> Response {
+    let texts = language(headers);
+    let run = state.mailbox.started_ms;
+    // Read before the e-mails, so that the page is never older than its tag.
+    let revision = state.mailbox.revision();
+    let tag = format!("\"{run}-{revision}-{}\"", texts.lang);
     if values(headers, IF_NONE_MATCH).any(|value| value == tag) {
         return StatusCode::NOT_MODIFIED.into_response();
     }
-    let mails = shown.mailbox.mails();
-    let example = words.example(shown.producer);
+    let mails = state.mailbox.mails();
+    let example = texts.example(state.producer);
     let page =
-        Page { words, run, smtp: shown.mailbox.smtp, example, has_console: shown.has_console, mails: &mails };
+        Page { texts, run, smtp: state.mailbox.smtp, example, has_console: state.has_console, mails: &mails };
     match page.render() {
         Ok(page) => {
             let headers = [
@@ -77,7 +77,7 @@ fn html(shown: &Shown, headers: &HeaderMap) -> Response {
             (headers, [(ETAG, tag)], page).into_response()
         }
         Err(error) => {
-            tracing::error!("the mailbox page cannot be drawn: {error}");
+            tracing::error!("the mailbox page cannot be rendered: {error}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
@@ -86,7 +86,7 @@ fn html(shown: &Shown, headers: &HeaderMap) -> Response {
 #[derive(Template)]
 #[template(path = "mailbox.html")]
 struct Page<'a> {
-    words: &'static Words,
+    texts: &'static Texts,
     run: u64,
     smtp: SocketAddr,
     example: String,
@@ -94,14 +94,14 @@ struct Page<'a> {
     mails: &'a [Arc<Mail>],
 }
 
-/// Everything the page says, in one language.
-struct Words {
+/// The page's texts in one language.
+struct Texts {
     lang: &'static str,
     title: &'static str,
     lead: &'static str,
     path: &'static str,
     handler: &'static str,
-    you_are_here: &'static str,
+    this_page: &'static str,
     none_yet: &'static str,
     none_yet_lead: &'static str,
     another: &'static str,
@@ -126,21 +126,21 @@ struct Words {
     example_body: &'static str,
 }
 
-const ENGLISH: Words = Words {
+const ENGLISH: Texts = Texts {
     lang: "en",
     title: "Mailbox",
-    lead: "Every e-mail this demo sends ends up here. Nothing leaves your computer.",
-    path: "How an e-mail gets here",
+    lead: "Every e-mail that the demo sends is delivered here. Nothing leaves your computer.",
+    path: "Path of an e-mail",
     handler: "sandboxed plugin",
-    you_are_here: "you are here",
-    none_yet: "No e-mail yet",
-    none_yet_lead: "Send the first one from a terminal. It shows up here by itself.",
-    another: "Send another one",
-    fails: "An e-mail to “nobody” fails: mend it and send it back in",
-    console: "the console",
+    this_page: "this page",
+    none_yet: "No e-mails yet",
+    none_yet_lead: "Send one from a terminal. It appears here automatically.",
+    another: "Send another e-mail",
+    fails: "An e-mail to “nobody” becomes a dead letter.",
+    console: "Edit and replay it in the console",
     copy: "Copy",
     copied: "Copied",
-    lost: "The host is not answering. This page catches up when it is back.",
+    lost: "The host is not responding. This page updates as soon as it is available again.",
     count: "E-mails",
     from: "From",
     to: "To",
@@ -152,26 +152,26 @@ const ENGLISH: Words = Words {
     bytes: "bytes",
     html_source: "HTML source",
     headers: "Headers",
-    also_json: "The same as JSON:",
+    also_json: "As JSON:",
     example_subject: "Hello",
     example_body: "My first message",
 };
 
-const KOREAN: Words = Words {
+const KOREAN: Texts = Texts {
     lang: "ko",
     title: "메일함",
-    lead: "이 데모가 보내는 메일은 모두 여기로 모입니다. 컴퓨터 밖으로는 나가지 않습니다.",
-    path: "메일이 여기까지 오는 길",
+    lead: "데모가 보내는 모든 메일이 여기로 배달됩니다. 외부로는 전송되지 않습니다.",
+    path: "메일 전달 경로",
     handler: "샌드박스 플러그인",
-    you_are_here: "지금 이곳",
+    this_page: "현재 페이지",
     none_yet: "아직 받은 메일이 없습니다",
-    none_yet_lead: "터미널에서 첫 메일을 보내 보세요. 도착하면 화면에 바로 나타납니다.",
+    none_yet_lead: "터미널에서 메일을 보내면 자동으로 표시됩니다.",
     another: "메일 더 보내기",
-    fails: "받는 사람을 “nobody”로 하면 실패합니다. 고쳐서 다시 보내 보세요:",
-    console: "콘솔",
+    fails: "“nobody”에게 보낸 메일은 데드 레터가 됩니다.",
+    console: "콘솔에서 수정하고 재처리하기",
     copy: "복사",
     copied: "복사됨",
-    lost: "호스트가 응답하지 않습니다. 다시 연결되면 화면이 저절로 갱신됩니다.",
+    lost: "호스트가 응답하지 않습니다. 다시 연결되면 화면이 자동으로 갱신됩니다.",
     count: "받은 메일",
     from: "보낸 사람",
     to: "받는 사람",
@@ -188,7 +188,7 @@ const KOREAN: Words = Words {
     example_body: "첫 메시지입니다",
 };
 
-impl Words {
+impl Texts {
     fn example(&self, producer: SocketAddr) -> String {
         format!(
             r#"curl http://{producer}/api/emails/send \
@@ -200,19 +200,19 @@ impl Words {
     }
 }
 
-/// The client's best of the two: the highest weight, the first among equals, English if neither.
-fn language(headers: &HeaderMap) -> &'static Words {
+/// The supported language with the highest weight in `Accept-Language`; English if there is none.
+fn language(headers: &HeaderMap) -> &'static Texts {
     let mut best = (0.0, &ENGLISH);
     for range in values(headers, ACCEPT_LANGUAGE).flat_map(|value| value.split(',')) {
         let (tag, weight) = range.split_once(";q=").unwrap_or((range, "1"));
         let weight = weight.trim().parse().unwrap_or(0.0);
-        let words = match tag.trim().split('-').next() {
+        let texts = match tag.trim().split('-').next() {
             Some(tag) if tag.eq_ignore_ascii_case("ko") => &KOREAN,
             Some(tag) if tag.eq_ignore_ascii_case("en") => &ENGLISH,
             _ => continue,
         };
         if weight > best.0 {
-            best = (weight, words);
+            best = (weight, texts);
         }
     }
     best.1

@@ -1,4 +1,4 @@
-//! E-mail sent by the host's own mailer, read back over HTTP.
+//! E-mails sent by the host's mailer, read over HTTP.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,8 +15,8 @@ struct Demo {
 }
 
 impl Demo {
-    async fn start(bounds: Bounds) -> Self {
-        let (mailbox, smtp) = Mailbox::start_within("127.0.0.1:0", bounds).unwrap();
+    async fn start(limits: Limits) -> Self {
+        let (mailbox, smtp) = Mailbox::start_with("127.0.0.1:0", limits).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
         let app = router(mailbox, "127.0.0.1:8080".parse().unwrap(), true);
@@ -28,7 +28,7 @@ impl Demo {
         self.mailer.send(&email(subject, text), "0").await.unwrap();
     }
 
-    /// The whole answer, head and body.
+    /// The answer, with its head.
     async fn get(&self, headers: &str) -> String {
         let http = self.http;
         let request =
@@ -76,7 +76,7 @@ fn email(subject: &str, text: &str) -> Email {
 
 #[tokio::test]
 async fn json_shows_every_part_newest_first() {
-    let demo = Demo::start(BOUNDS).await;
+    let demo = Demo::start(LIMITS).await;
     assert_eq!(demo.json().await, serde_json::json!([]));
     demo.send("첫 메일", "본문\n둘째 줄").await;
     let rich = Email {
@@ -108,8 +108,8 @@ async fn json_shows_every_part_newest_first() {
 }
 
 #[tokio::test]
-async fn the_page_escapes_what_emails_hold() {
-    let demo = Demo::start(BOUNDS).await;
+async fn the_page_escapes_the_content_of_emails() {
+    let demo = Demo::start(LIMITS).await;
     let evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
     let hostile = Email {
         sender: Address { name: Some(evil.to_owned()), email: "a@example.com".to_owned() },
@@ -133,7 +133,7 @@ async fn the_page_escapes_what_emails_hold() {
 
 #[tokio::test]
 async fn the_language_follows_the_browser() {
-    let demo = Demo::start(BOUNDS).await;
+    let demo = Demo::start(LIMITS).await;
     for (accepted, lang) in [
         ("", "en"),
         ("Accept-Language: ko-KR,ko;q=0.9,en-US;q=0.8\r\n", "ko"),
@@ -150,8 +150,8 @@ async fn the_language_follows_the_browser() {
 }
 
 #[tokio::test]
-async fn an_unchanged_page_is_not_sent_again() {
-    let demo = Demo::start(BOUNDS).await;
+async fn an_unchanged_page_is_not_modified() {
+    let demo = Demo::start(LIMITS).await;
     let page = demo.page().await;
     let tag = page.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().trim().to_owned();
     let again = format!("Accept: text/html\r\nIf-None-Match: {tag}\r\n");
@@ -161,8 +161,8 @@ async fn an_unchanged_page_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn the_oldest_go_when_there_are_too_many() {
-    let demo = Demo::start(Bounds { mails: 3, ..BOUNDS }).await;
+async fn the_oldest_are_deleted_above_the_maximum_number() {
+    let demo = Demo::start(Limits { mails: 3, ..LIMITS }).await;
     for n in 1..=5 {
         demo.send(&n.to_string(), "").await;
     }
@@ -172,8 +172,8 @@ async fn the_oldest_go_when_there_are_too_many() {
 }
 
 #[tokio::test]
-async fn the_oldest_go_when_they_are_too_large_together() {
-    let demo = Demo::start(Bounds { bytes: 10_000, ..BOUNDS }).await;
+async fn the_oldest_are_deleted_above_the_maximum_size() {
+    let demo = Demo::start(Limits { bytes: 10_000, ..LIMITS }).await;
     for n in 1..=4 {
         demo.send(&n.to_string(), &"x".repeat(4000)).await;
     }
@@ -183,15 +183,14 @@ async fn the_oldest_go_when_they_are_too_large_together() {
 }
 
 #[tokio::test]
-async fn one_email_that_is_too_large_is_refused_and_the_next_is_taken() {
-    let demo = Demo::start(Bounds { mail_bytes: 10_000, ..BOUNDS }).await;
+async fn a_large_email_is_rejected_and_the_next_one_is_accepted() {
+    let demo = Demo::start(Limits { mail_bytes: 10_000, ..LIMITS }).await;
     let refused = demo.mailer.send(&email("large", &"x".repeat(20_000)), "0").await;
     assert!(matches!(&refused, Err(MailError::Permanent(text)) if text.contains("552")), "{refused:?}");
     demo.send("small", "").await;
     assert_eq!(demo.json().await.as_array().unwrap().len(), 1);
 }
 
-/// An e-mail that is no e-mail is kept and shown all the same.
 #[test]
 fn any_bytes_become_an_email() {
     let cases: [&[u8]; 4] = [
@@ -207,7 +206,7 @@ fn any_bytes_become_an_email() {
     }
 }
 
-/// The browser refuses a style or script whose hash the policy does not list.
+/// Browsers refuse a style or script whose hash is not in the policy.
 #[test]
 fn the_policy_lists_the_hashes_of_style_and_script() {
     for (file, text) in [("css", page::STYLE), ("js", page::SCRIPT)] {

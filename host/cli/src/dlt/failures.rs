@@ -1,0 +1,113 @@
+//! `host dlt failures`.
+
+use base::error::UserError;
+use base::text::counted;
+use desk_api::{Failure, FailureState, FailureUpdate, Page};
+
+use super::client::{Client, check_id};
+use super::format::{age, fitted, short, suffix};
+use crate::output::{self, Format, escaped, note};
+
+/// Arguments of `host dlt failures`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Mark a failure as fixed; a new dead letter reopens it
+    Close(Target),
+    /// Reopen a failure
+    Reopen(Target),
+    /// Set the note of a failure
+    Note {
+        #[command(flatten)]
+        target: Target,
+        /// The new note; "" removes it
+        #[arg(value_name = "TEXT")]
+        text: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Target {
+    /// Id of the failure, or a unique prefix of it
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Reason for the audit log
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Include failures without open dead letters
+    #[arg(long)]
+    all: bool,
+    /// Maximum number of failures
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+/// Lists failures, or changes one.
+pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
+    let state = |state| FailureUpdate { state: Some(state), ..FailureUpdate::default() };
+    match args.command {
+        None => list(client, &args.list).await,
+        Some(Command::Close(target)) => update(client, target, state(FailureState::Closed)).await,
+        Some(Command::Reopen(target)) => update(client, target, state(FailureState::Open)).await,
+        Some(Command::Note { target, text }) => {
+            update(client, target, FailureUpdate { note: Some(text), ..FailureUpdate::default() }).await
+        }
+    }
+}
+
+async fn update(client: &Client, target: Target, update: FailureUpdate) -> Result<(), UserError> {
+    let Target { id, reason } = target;
+    let path = format!("/failures/{}", check_id(&id, "host dlt failures")?);
+    let failure: Failure = client.patch(&path, &FailureUpdate { reason, ..update }).await?;
+    let text = suffix(": ", &failure.note);
+    note(format!("{} {} is {}{text}", short(&failure.id), escaped(&failure.code), failure.state.as_str()));
+    if failure.state == FailureState::Closed && failure.open > 0 {
+        note(format!("{} left; replay or discard them", counted(failure.open, "open dead letter")));
+    }
+    Ok(())
+}
+
+async fn list(client: &Client, args: &List) -> Result<(), UserError> {
+    let query = [("open", (!args.all).to_string()), ("limit", args.limit.to_string())];
+    let failures: Page<Failure> = client.get("/failures", &query).await?;
+    if args.output == Format::Json {
+        return output::print_json(&failures.items);
+    }
+    if failures.items.is_empty() {
+        note("no failures");
+        return Ok(());
+    }
+    let rows = failures.items.iter().map(|failure| {
+        let recent = if failure.recent > 0 { format!("+{}", failure.recent) } else { "-".to_owned() };
+        let closed = if failure.state == FailureState::Closed { "(closed) " } else { "" };
+        let text = if failure.note.is_empty() { &failure.detail } else { &failure.note };
+        [
+            short(&failure.id),
+            failure.open.to_string(),
+            recent,
+            age(failure.first_seen_ms),
+            age(failure.last_seen_ms),
+            escaped(&failure.code),
+            escaped(&failure.plugin),
+            format!("{closed}{}", escaped(text)),
+        ]
+    });
+    let headings =
+        ["ID", ">OPEN", ">LAST HOUR", ">FIRST SEEN", ">LAST SEEN", "CODE", "PLUGIN", "NOTE OR DETAIL"];
+    output::print(fitted(headings, rows.collect()))
+}

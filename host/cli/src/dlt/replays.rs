@@ -1,0 +1,147 @@
+//! `host dlt replays`.
+
+use base::error::UserError;
+use base::text;
+use clap::Subcommand;
+use desk_api::{Page, Replay, ReplayChange, ReplayTarget};
+
+use super::client::{Client, check_id};
+use super::follow;
+use super::format::{age, fitted, short, suffix};
+use crate::output::{self, Format, escaped, note};
+
+/// Arguments of `host dlt replays`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show a replay
+    Show(Show),
+    /// Follow a replay until it ends
+    Follow(Target),
+    /// Pause a replay
+    Pause(Target),
+    /// Resume a paused or stopped replay
+    Resume(Target),
+    /// Cancel a replay; dead letters that were not sent stay open
+    Cancel(Target),
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// Id of the replay, or a unique prefix of it
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+struct Target {
+    /// Id of the replay, or a unique prefix of it
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Reason for the audit log
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+}
+
+/// Lists replays, or shows, follows or changes one.
+pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
+    match args.command {
+        None => list(client, args.output).await,
+        Some(Command::Show(show)) => {
+            let replay = fetch(client, &show.id).await?;
+            match show.output {
+                Format::Json => output::print_json(&replay),
+                Format::Table => output::print(details(&replay)),
+            }
+        }
+        Some(Command::Follow(target)) => {
+            follow::run(client, fetch(client, &target.id).await?, Format::Table).await
+        }
+        Some(Command::Pause(target)) => change(client, target, "pause").await,
+        Some(Command::Resume(target)) => change(client, target, "resume").await,
+        Some(Command::Cancel(target)) => change(client, target, "cancel").await,
+    }
+}
+
+async fn list(client: &Client, output: Format) -> Result<(), UserError> {
+    let replays: Page<Replay> = client.get("/replays", &[]).await?;
+    if output == Format::Json {
+        return output::print_json(&replays.items);
+    }
+    if replays.items.is_empty() {
+        note("no replays");
+        return Ok(());
+    }
+    let rows = replays.items.iter().map(|replay| {
+        [
+            escaped(&replay.id),
+            replay.state.as_str().to_owned(),
+            age(replay.created_ms),
+            replay.dead_letters.to_string(),
+            replay.waiting.to_string(),
+            replay.failed.to_string(),
+            escaped(&replay.actor),
+            escaped(&replay.reason),
+        ]
+    });
+    let headings = ["ID", "STATE", ">AGE", ">DEAD LETTERS", ">WAITING", ">FAILED", "USER", "REASON"];
+    output::print(fitted(headings, rows.collect()))
+}
+
+fn details(replay: &Replay) -> String {
+    let Replay { plan, waiting, sent, done, failed, unknown, skipped, .. } = replay;
+    let target = match plan.target {
+        ReplayTarget::Source => "the original topic",
+        ReplayTarget::Retry => "the first retry topic",
+    };
+    let rate = plan.rate.map_or_else(|| "no rate limit".to_owned(), |rate| format!("{rate} per second"));
+    let ramp: Vec<String> = plan.ramp.iter().map(ToString::to_string).collect();
+    let ramp =
+        if ramp.is_empty() { "a single step".to_owned() } else { format!("steps of {}", ramp.join(", ")) };
+    let state_reason = suffix(": ", &replay.state_reason);
+    let mut lines = vec![
+        format!("id            {}", escaped(&replay.id)),
+        format!(
+            "state         {} since {}{state_reason}",
+            replay.state.as_str(),
+            text::utc(replay.state_since_ms)
+        ),
+        format!("created       {} by {}", text::utc(replay.created_ms), escaped(&replay.actor)),
+    ];
+    if !replay.reason.is_empty() {
+        lines.push(format!("reason        {}", escaped(&replay.reason)));
+    }
+    lines.extend([
+        format!("to            {target}, {rate}, {ramp}, stops above {} % failures", plan.limit_percent),
+        format!("dead letters  {}", replay.dead_letters),
+        format!(
+            "              {waiting} waiting, {sent} sent, {done} done, {failed} failed, {unknown} unknown, \
+             {skipped} skipped"
+        ),
+        format!("steps         {} finished, with {} dead letters", replay.steps, replay.stepped),
+    ]);
+    lines.join("\n")
+}
+
+async fn fetch(client: &Client, id: &str) -> Result<Replay, UserError> {
+    client.get(&format!("/replays/{}", check_id(id, "host dlt replays")?), &[]).await
+}
+
+async fn change(client: &Client, target: Target, action: &str) -> Result<(), UserError> {
+    let Target { id, reason } = target;
+    let path = format!("/replays/{}/{action}", check_id(&id, "host dlt replays")?);
+    let replay: Replay = client.post(&path, &ReplayChange { reason }).await?;
+    note(format!("replay {} is {}", short(&replay.id), replay.state.as_str()));
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! `GET /overview`.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The state of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Overview {
+    /// An entry per plugin.
+    pub plugins: Vec<PluginOverview>,
+    /// Open dead letters of all topics.
+    pub open_dead_letters: u64,
+}
+
+/// The state of a plugin in this process. Every process counts from its own start, for its own partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PluginOverview {
+    /// name@version
+    pub plugin: String,
+    /// The plugin's topic.
+    pub topic: String,
+    /// The plugin's consumer group.
+    pub group: String,
+    /// Messages handled, skipped ones included.
+    pub done: u64,
+    /// Calls that failed.
+    pub failed: u64,
+    /// Messages written to the dead-letter topic.
+    pub dead_letters: u64,
+    /// Messages waiting in the retry topics.
+    pub retry_waiting: u64,
+    /// Consumer lag on the plugin's topic.
+    pub lag: u64,
+}

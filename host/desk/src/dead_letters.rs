@@ -1,0 +1,277 @@
+//! Dead letters in the store.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use base::bytes::Bytes;
+use desk_api::{
+    Cursor, DeadLetter, DeadLetterState, DeadLetterSummary, Filter, Location, Page, PageSelector,
+};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::QueryScalar;
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _};
+
+use crate::record::searchable_text;
+use crate::sql::{self, WhereClause};
+use crate::{Desk, failures};
+
+/// Rows per `INSERT`: SQLite accepts 32,766 values.
+const MAX_ROWS: usize = 200;
+/// The columns of a dead letter, in the order of [`bind`].
+const COLUMNS: &str = "id, topic, topic_partition, topic_offset, failed, first_failed, taken, message, source, \
+    source_partition, source_offset, source_timestamp, consumer_group, failure_group, plugin, digest, code, \
+    detail, exception, backtrace, attempts, replays, record_key, record_value, record_headers, value_cut, \
+    words, state, state_since, action, edited_from";
+const COLUMN_COUNT: usize = 31;
+/// The columns of a [`DeadLetterSummary`].
+const SUMMARY_COLUMNS: &str = "id, state, failed, source, message, consumer_group, failure_group, plugin, code, \
+    detail, attempts, replays";
+
+impl Desk {
+    /// Stores dead letters in one transaction. Existing ones are left unchanged. Returns the ids of the new ones.
+    ///
+    /// # Errors
+    /// The store is unavailable; nothing was stored.
+    pub async fn ingest(&self, dead_letters: &[DeadLetter]) -> sqlx::Result<HashSet<String>> {
+        let mut transaction = self.begin().await?;
+        let new = ingest(&mut transaction, dead_letters).await?;
+        transaction.commit().await?;
+        Ok(new)
+    }
+
+    /// The dead letter with this id or unique prefix of an id.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn dead_letter(&self, id: &str) -> sqlx::Result<Option<DeadLetter>> {
+        let clause = WhereClause::from_filter(&Filter { ids: vec![id.to_owned()], ..Filter::default() });
+        let sql = format!("SELECT {COLUMNS} FROM letters {} LIMIT 2", clause.sql());
+        let mut rows = sql::query(sql, &clause).fetch_all(&self.pool).await?;
+        match (rows.pop(), rows.pop()) {
+            (Some(row), None) => dead_letter(&row).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// A page of the matching dead letters, newest first, without their payloads.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn dead_letters(
+        &self,
+        filter: &Filter,
+        selector: &PageSelector,
+        limit: usize,
+    ) -> sqlx::Result<Page<DeadLetterSummary>> {
+        let (sql, clause) = select(SUMMARY_COLUMNS, filter, selector, limit);
+        let rows = sql::fetch(&self.pool, sql, &clause, summary).await?;
+        Ok(Page::from_rows(rows, selector, limit, |summary| Cursor {
+            time_ms: summary.failed_ms,
+            id: summary.id.clone(),
+        }))
+    }
+
+    /// A page of the matching dead letters, newest first, with their payloads.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn full_dead_letters(
+        &self,
+        filter: &Filter,
+        selector: &PageSelector,
+        limit: usize,
+    ) -> sqlx::Result<Page<DeadLetter>> {
+        let (sql, clause) = select(COLUMNS, filter, selector, limit);
+        let rows = sql::fetch(&self.pool, sql, &clause, dead_letter).await?;
+        Ok(Page::from_rows(rows, selector, limit, |dead_letter| Cursor {
+            time_ms: dead_letter.failed_ms,
+            id: dead_letter.id.clone(),
+        }))
+    }
+
+    /// The dead letters with these ids, by id.
+    pub(crate) async fn dead_letters_by_id(&self, ids: &[&str]) -> sqlx::Result<HashMap<String, DeadLetter>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let placeholders = store::placeholders(1, 1, ids.len());
+        let sql = format!("SELECT {COLUMNS} FROM letters WHERE id IN {placeholders}");
+        let sql = ids.iter().fold(sqlx::query(AssertSqlSafe(sql)), |sql, id| sql.bind((*id).to_owned()));
+        let rows = sql.fetch_all(&self.pool).await?;
+        let by_id = |row| dead_letter(row).map(|dead_letter| (dead_letter.id.clone(), dead_letter));
+        rows.iter().map(by_id).collect()
+    }
+
+    /// The ids of the matching dead letters, oldest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn ids(&self, filter: &Filter, limit: usize) -> sqlx::Result<Vec<String>> {
+        let clause = WhereClause::from_filter(filter);
+        let sql = format!("SELECT id FROM letters {} ORDER BY failed, id LIMIT {limit}", clause.sql());
+        sql::scalar(sql, &clause).fetch_all(&self.pool).await
+    }
+
+    /// The number of matching dead letters.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn count(&self, filter: &Filter) -> sqlx::Result<u64> {
+        self.count_where(&WhereClause::from_filter(filter)).await
+    }
+
+    pub(crate) async fn count_where(&self, clause: &WhereClause) -> sqlx::Result<u64> {
+        let sql = format!("SELECT COUNT(*) FROM letters {}", clause.sql());
+        let count: i64 = sql::scalar(sql, clause).fetch_one(&self.pool).await?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+/// Stores dead letters and updates their failures. Returns the ids of the new ones.
+pub(crate) async fn ingest(
+    connection: &mut AnyConnection,
+    dead_letters: &[DeadLetter],
+) -> sqlx::Result<HashSet<String>> {
+    // In the order of ids, so that two desks cannot deadlock; and each id once.
+    let by_id: BTreeMap<&str, &DeadLetter> =
+        dead_letters.iter().map(|dead_letter| (&dead_letter.id[..], dead_letter)).collect();
+    let dead_letters: Vec<&DeadLetter> = by_id.into_values().collect();
+    let mut new = HashSet::new();
+    for chunk in dead_letters.chunks(MAX_ROWS) {
+        new.extend(insert(connection, chunk).await?);
+    }
+    let added = dead_letters.into_iter().filter(|dead_letter| new.contains(&dead_letter.id));
+    failures::add(connection, added).await?;
+    Ok(new)
+}
+
+fn select(columns: &str, filter: &Filter, selector: &PageSelector, limit: usize) -> (String, WhereClause) {
+    let mut clause = WhereClause::from_filter(filter);
+    let order = clause.page(selector, "failed", "id");
+    let limit = limit.saturating_add(1);
+    (format!("SELECT {columns} FROM letters {} {order} LIMIT {limit}", clause.sql()), clause)
+}
+
+/// Inserts dead letters; returns the ids of those that did not exist.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    dead_letters: &[&DeadLetter],
+) -> sqlx::Result<Vec<String>> {
+    if dead_letters.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = store::placeholders(1, dead_letters.len(), COLUMN_COUNT);
+    let sql =
+        format!("INSERT INTO letters ({COLUMNS}) VALUES {rows} ON CONFLICT (id) DO NOTHING RETURNING id");
+    let mut query = sqlx::query_scalar(AssertSqlSafe(sql));
+    for dead_letter in dead_letters {
+        query = bind(query, dead_letter)?;
+    }
+    query.fetch_all(connection).await
+}
+
+type Insert<'q> = QueryScalar<'q, Any, String, AnyArguments>;
+
+fn bind<'q>(query: Insert<'q>, dead_letter: &'q DeadLetter) -> sqlx::Result<Insert<'q>> {
+    let location = dead_letter.location.as_ref();
+    let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| bytes.0.clone());
+    Ok(query
+        .bind(&dead_letter.id)
+        .bind(location.map(|location| location.topic.clone()))
+        .bind(location.map(|location| i64::from(location.partition)))
+        .bind(location.map(|location| location.offset))
+        .bind(dead_letter.failed_ms)
+        .bind(dead_letter.first_failed_ms)
+        .bind(dead_letter.ingested_ms)
+        .bind(&dead_letter.message)
+        .bind(&dead_letter.source.topic)
+        .bind(i64::from(dead_letter.source.partition))
+        .bind(dead_letter.source.offset)
+        .bind(dead_letter.source_timestamp_ms)
+        .bind(&dead_letter.consumer_group)
+        .bind(&dead_letter.failure)
+        .bind(&dead_letter.plugin)
+        .bind(&dead_letter.digest)
+        .bind(&dead_letter.code)
+        .bind(&dead_letter.detail)
+        .bind(&dead_letter.exception)
+        .bind(&dead_letter.backtrace)
+        .bind(i64::from(dead_letter.attempts))
+        .bind(i64::from(dead_letter.replays))
+        .bind(bytes(&dead_letter.key))
+        .bind(bytes(&dead_letter.value))
+        .bind(sql::to_json(&dead_letter.headers)?)
+        .bind(dead_letter.value_cut.map(u64::cast_signed))
+        .bind(searchable_text(dead_letter))
+        .bind(dead_letter.state.as_str())
+        .bind(dead_letter.state_since_ms)
+        .bind(dead_letter.audit_entry.clone())
+        .bind(dead_letter.edited_from.clone()))
+}
+
+fn summary(row: &AnyRow) -> sqlx::Result<DeadLetterSummary> {
+    Ok(DeadLetterSummary {
+        id: row.try_get("id")?,
+        state: state(row)?,
+        failed_ms: row.try_get("failed")?,
+        source: row.try_get("source")?,
+        message: row.try_get("message")?,
+        consumer_group: row.try_get("consumer_group")?,
+        failure: row.try_get("failure_group")?,
+        plugin: row.try_get("plugin")?,
+        code: row.try_get("code")?,
+        detail: row.try_get("detail")?,
+        attempts: sql::narrow(row, "attempts")?,
+        replays: sql::narrow(row, "replays")?,
+    })
+}
+
+fn dead_letter(row: &AnyRow) -> sqlx::Result<DeadLetter> {
+    let bytes = |column| Ok::<_, sqlx::Error>(row.try_get::<Option<Vec<u8>>, _>(column)?.map(Bytes));
+    let headers: String = row.try_get("record_headers")?;
+    Ok(DeadLetter {
+        id: row.try_get("id")?,
+        state: state(row)?,
+        state_since_ms: row.try_get("state_since")?,
+        audit_entry: row.try_get("action")?,
+        location: location(row)?,
+        failed_ms: row.try_get("failed")?,
+        first_failed_ms: row.try_get("first_failed")?,
+        ingested_ms: row.try_get("taken")?,
+        message: row.try_get("message")?,
+        source: Location {
+            topic: row.try_get("source")?,
+            partition: sql::narrow(row, "source_partition")?,
+            offset: row.try_get("source_offset")?,
+        },
+        source_timestamp_ms: row.try_get("source_timestamp")?,
+        consumer_group: row.try_get("consumer_group")?,
+        failure: row.try_get("failure_group")?,
+        plugin: row.try_get("plugin")?,
+        digest: row.try_get("digest")?,
+        code: row.try_get("code")?,
+        detail: row.try_get("detail")?,
+        exception: row.try_get("exception")?,
+        backtrace: row.try_get("backtrace")?,
+        attempts: sql::narrow(row, "attempts")?,
+        replays: sql::narrow(row, "replays")?,
+        key: bytes("record_key")?,
+        value: bytes("record_value")?,
+        headers: serde_json::from_str(&headers)
+            .map_err(|error| sql::decode_error("record_headers", error))?,
+        value_cut: row.try_get::<Option<i64>, _>("value_cut")?.map(i64::unsigned_abs),
+        edited_from: row.try_get("edited_from")?,
+    })
+}
+
+fn location(row: &AnyRow) -> sqlx::Result<Option<Location>> {
+    let topic: Option<String> = row.try_get("topic")?;
+    let Some(topic) = topic else { return Ok(None) };
+    let partition = sql::narrow(row, "topic_partition")?;
+    Ok(Some(Location { topic, partition, offset: row.try_get("topic_offset")? }))
+}
+
+fn state(row: &AnyRow) -> sqlx::Result<DeadLetterState> {
+    let name: String = row.try_get("state")?;
+    DeadLetterState::from_name(&name)
+        .ok_or_else(|| sql::decode_error("state", format!("unknown state {name}")))
+}

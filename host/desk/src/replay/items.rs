@@ -1,0 +1,342 @@
+//! The dead letters of a replay in the store, and its lease.
+
+use desk_api::{Replay, ReplayState};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe, Row as _};
+use store::placeholders;
+
+use super::steps::{Counts, Verdict};
+use crate::Desk;
+
+/// The state of skipped dead letters in the store.
+const SKIPPED: &str = "gone";
+
+/// A dead letter of a replay. Timestamps are milliseconds since the Unix epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayItem {
+    /// Its position in the replay, from 1.
+    pub position: i64,
+    /// Id of the dead letter.
+    pub dead_letter: String,
+    /// `waiting`, `sent`, `done`, `failed`, `unknown` or `gone` (skipped).
+    pub state: String,
+    /// Why it was skipped.
+    pub skip_reason: Option<String>,
+    /// Time at which it was sent.
+    pub sent_ms: Option<i64>,
+    /// Time of its outcome.
+    pub ended_ms: Option<i64>,
+    /// The topic it was sent to.
+    pub topic: Option<String>,
+    /// The partition it was sent to.
+    pub partition: Option<i32>,
+    /// Its offset, if the broker returned it.
+    pub offset: Option<i64>,
+}
+
+/// A dead letter that is to be sent.
+#[derive(Debug)]
+pub struct WaitingItem {
+    /// Its position in the replay.
+    pub position: i64,
+    /// Id of the dead letter.
+    pub dead_letter: String,
+    /// Size of key and value, in bytes.
+    pub size: i64,
+}
+
+/// A dead letter that was published.
+#[derive(Debug)]
+pub struct SentItem {
+    /// Its position in the replay.
+    pub position: i64,
+    /// Id of the dead letter.
+    pub dead_letter: String,
+    /// The topic it was sent to.
+    pub topic: String,
+    /// The partition it was sent to.
+    pub partition: i32,
+    /// Its offset, if the broker returned it.
+    pub offset: Option<i64>,
+}
+
+/// A dead letter that is not sent.
+#[derive(Debug)]
+pub struct SkippedItem {
+    /// Its position in the replay.
+    pub position: i64,
+    /// The reason, for users.
+    pub reason: String,
+}
+
+impl Desk {
+    /// Dead letters of a replay after the position `after`, in order; restricted to a state if given.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn replay_items(
+        &self,
+        replay: &str,
+        state: Option<&str>,
+        after: i64,
+        limit: usize,
+    ) -> sqlx::Result<Vec<ReplayItem>> {
+        let state = state.unwrap_or("");
+        let sql = sqlx::query(
+            "SELECT * FROM job_letters WHERE job = $1 AND (state = $2 OR $3 = '') AND position > $4 \
+             ORDER BY position LIMIT $5",
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = sql.bind(replay).bind(state).bind(state).bind(after).bind(limit);
+        sql.fetch_all(&self.pool).await?.iter().map(item).collect()
+    }
+
+    /// Running replays without a valid lease, oldest first.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn unleased_replays(&self, now_ms: i64) -> sqlx::Result<Vec<String>> {
+        sqlx::query_scalar(
+            "SELECT id FROM jobs WHERE state = 'running' AND (worker IS NULL OR worker_until < $1) \
+             ORDER BY created, id LIMIT 20",
+        )
+        .bind(now_ms)
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// Acquires the lease of a replay. Returns false if another worker holds it.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn lease(&self, replay: &str, worker: &str, now_ms: i64, until: i64) -> sqlx::Result<bool> {
+        let sql = sqlx::query(
+            "UPDATE jobs SET worker = $1, worker_until = $2 \
+             WHERE id = $3 AND state = 'running' AND (worker IS NULL OR worker_until < $4)",
+        );
+        let result = sql.bind(worker).bind(until).bind(replay).bind(now_ms).execute(&self.pool).await?;
+        Ok(result.rows_affected() == 1)
+    }
+
+    /// Renews a lease. Returns false if the replay is not running, or another worker holds the lease.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn renew_lease(&self, replay: &str, worker: &str, until: i64) -> sqlx::Result<bool> {
+        let sql = sqlx::query(
+            "UPDATE jobs SET worker_until = $1 WHERE id = $2 AND worker = $3 AND state = 'running'",
+        );
+        Ok(sql.bind(until).bind(replay).bind(worker).execute(&self.pool).await?.rows_affected() == 1)
+    }
+
+    /// Whether the replay is running and this worker holds its lease.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn holds_lease(&self, replay: &str, worker: &str) -> sqlx::Result<bool> {
+        let sql = sqlx::query("SELECT id FROM jobs WHERE id = $1 AND worker = $2 AND state = 'running'");
+        Ok(sql.bind(replay).bind(worker).fetch_optional(&self.pool).await?.is_some())
+    }
+
+    /// Releases a lease.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn release_lease(&self, replay: &str, worker: &str) -> sqlx::Result<()> {
+        let sql =
+            sqlx::query("UPDATE jobs SET worker = NULL, worker_until = NULL WHERE id = $1 AND worker = $2");
+        sql.bind(replay).bind(worker).execute(&self.pool).await.map(drop)
+    }
+
+    /// Sets what a running replay is waiting for; empty if it proceeds.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn set_state_reason(&self, replay: &str, reason: &str) -> sqlx::Result<()> {
+        let sql = sqlx::query("UPDATE jobs SET why = $1 WHERE id = $2 AND state = 'running' AND why <> $3");
+        sql.bind(reason).bind(replay).bind(reason).execute(&self.pool).await.map(drop)
+    }
+
+    /// Id of the audit log entry for the start of a replay.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn start_entry(&self, replay: &str) -> sqlx::Result<Option<String>> {
+        let sql = sqlx::query_scalar("SELECT id FROM actions WHERE job = $1 AND what = 'replay'");
+        sql.bind(replay).fetch_optional(&self.pool).await
+    }
+
+    /// Topics and groups of the dead letters that are not sent yet.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn unsent_sources(&self, replay: &str) -> sqlx::Result<Vec<(String, String)>> {
+        sqlx::query_as(
+            "SELECT DISTINCT source, consumer_group FROM letters WHERE id IN \
+             (SELECT letter FROM job_letters WHERE job = $1 AND state = 'waiting')",
+        )
+        .bind(replay)
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// The first dead letters up to the position `end` that are not sent yet.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn waiting_items(
+        &self,
+        replay: &str,
+        end: i64,
+        limit: usize,
+    ) -> sqlx::Result<Vec<WaitingItem>> {
+        let sql = sqlx::query(
+            "SELECT l.position, l.letter, COALESCE(LENGTH(v.record_key), 0) + COALESCE(LENGTH(v.record_value), 0) \
+             FROM job_letters l LEFT JOIN letters v ON v.id = l.letter \
+             WHERE l.job = $1 AND l.state = 'waiting' AND l.position <= $2 ORDER BY l.position LIMIT $3",
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = sql.bind(replay).bind(end).bind(limit).fetch_all(&self.pool).await?;
+        let waiting = |row: &AnyRow| {
+            // PostgreSQL returns lengths as 32-bit integers.
+            let size = row.try_get::<i64, _>(2).or_else(|_| row.try_get::<i32, _>(2).map(i64::from))?;
+            Ok(WaitingItem { position: row.try_get(0)?, dead_letter: row.try_get(1)?, size })
+        };
+        rows.iter().map(waiting).collect()
+    }
+
+    /// Records dead letters as sent or skipped.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn record_sent(
+        &self,
+        replay: &str,
+        audit_entry: &str,
+        sent: &[SentItem],
+        skipped: &[SkippedItem],
+        now_ms: i64,
+    ) -> sqlx::Result<()> {
+        let mut transaction = self.begin().await?;
+        if !sent.is_empty() {
+            update_items(replay, sent, now_ms).execute(&mut *transaction).await?;
+            update_dead_letters(audit_entry, sent, now_ms).execute(&mut *transaction).await?;
+        }
+        for SkippedItem { position, reason } in skipped {
+            let sql = sqlx::query(
+                "UPDATE job_letters SET state = $1, ended = $2, why = $3 \
+                 WHERE job = $4 AND position = $5 AND state = 'waiting'",
+            );
+            let sql = sql.bind(SKIPPED).bind(now_ms).bind(reason).bind(replay).bind(position);
+            sql.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Whether a dead letter up to the position `end` is not sent yet or has no outcome.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn has_pending_items(&self, replay: &str, end: i64) -> sqlx::Result<bool> {
+        let sql = sqlx::query(
+            "SELECT position FROM job_letters WHERE job = $1 AND state IN ('waiting', 'sent') AND position <= $2 \
+             LIMIT 1",
+        );
+        Ok(sql.bind(replay).bind(end).fetch_optional(&self.pool).await?.is_some())
+    }
+
+    /// The outcomes of the dead letters after the position `from`, up to `end`.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn step_counts(&self, replay: &str, from: i64, end: i64) -> sqlx::Result<Counts> {
+        let sql = sqlx::query(
+            "SELECT state, COUNT(*) FROM job_letters WHERE job = $1 AND position > $2 AND position <= $3 \
+             GROUP BY state",
+        );
+        let mut counts = Counts::default();
+        for row in sql.bind(replay).bind(from).bind(end).fetch_all(&self.pool).await? {
+            let (state, count): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+            counts.add(&state, count.unsigned_abs());
+        }
+        Ok(counts)
+    }
+
+    /// Ends a step of a replay, and the replay depending on the verdict. Returns false if the replay is not running,
+    /// or another worker holds the lease.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn end_step(
+        &self,
+        replay: &Replay,
+        worker: &str,
+        end: u64,
+        verdict: &Verdict,
+        now_ms: i64,
+    ) -> sqlx::Result<bool> {
+        let (state, reason) = match verdict {
+            Verdict::Continue => (ReplayState::Running, ""),
+            Verdict::Stop(reason) => (ReplayState::Stopped, reason.as_str()),
+            Verdict::Done(reason) => (ReplayState::Done, reason.as_str()),
+        };
+        let since = if state == ReplayState::Running { replay.state_since_ms } else { now_ms };
+        let sql = sqlx::query(
+            "UPDATE jobs SET stepped = $1, steps = $2, state = $3, state_since = $4, why = $5 \
+             WHERE id = $6 AND worker = $7 AND state = 'running'",
+        );
+        let sql = sql.bind(end.cast_signed()).bind(replay.steps.saturating_add(1).cast_signed());
+        let sql = sql.bind(state.as_str()).bind(since).bind(reason).bind(&replay.id).bind(worker);
+        Ok(sql.execute(&self.pool).await?.rows_affected() == 1)
+    }
+}
+
+/// Marks dead letters as replayed, unless their state has changed meanwhile. `COALESCE` keeps SQLite from using the
+/// index on the state, which would scan all open dead letters.
+fn update_dead_letters<'q>(
+    audit_entry: &str,
+    sent: &[SentItem],
+    now_ms: i64,
+) -> Query<'q, Any, AnyArguments> {
+    let sql = format!(
+        "UPDATE letters SET state = 'replayed', state_since = $1, action = $2 \
+         WHERE id IN {} AND COALESCE(state, '') = 'open'",
+        placeholders(3, 1, sent.len())
+    );
+    let sql = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).bind(audit_entry.to_owned());
+    sent.iter().fold(sql, |sql, sent| sql.bind(sent.dead_letter.clone()))
+}
+
+/// Marks items as sent. All of the rows exist: the upsert finds each by its key, while SQLite would scan all waiting
+/// items for each row of an `UPDATE … FROM (VALUES …)`.
+fn update_items<'q>(replay: &str, sent: &[SentItem], now_ms: i64) -> Query<'q, Any, AnyArguments> {
+    let sql = format!(
+        "INSERT INTO job_letters (job, position, letter, state, sent, topic, topic_partition, topic_offset) \
+         VALUES {} ON CONFLICT (job, position) DO UPDATE SET state = excluded.state, sent = excluded.sent, \
+         topic = excluded.topic, topic_partition = excluded.topic_partition, topic_offset = excluded.topic_offset \
+         WHERE job_letters.state = 'waiting'",
+        placeholders(1, sent.len(), 8)
+    );
+    sent.iter().fold(sqlx::query(AssertSqlSafe(sql)), |sql, sent| {
+        let SentItem { position, dead_letter, topic, partition, offset } = sent;
+        let sql =
+            sql.bind(replay.to_owned()).bind(*position).bind(dead_letter.clone()).bind("sent").bind(now_ms);
+        sql.bind(topic.clone()).bind(i64::from(*partition)).bind(*offset)
+    })
+}
+
+fn item(row: &AnyRow) -> sqlx::Result<ReplayItem> {
+    let partition: Option<i64> = row.try_get("topic_partition")?;
+    Ok(ReplayItem {
+        position: row.try_get("position")?,
+        dead_letter: row.try_get("letter")?,
+        state: row.try_get("state")?,
+        skip_reason: row.try_get("why")?,
+        sent_ms: row.try_get("sent")?,
+        ended_ms: row.try_get("ended")?,
+        topic: row.try_get("topic")?,
+        partition: partition.and_then(|partition| i32::try_from(partition).ok()),
+        offset: row.try_get("topic_offset")?,
+    })
+}

@@ -1,0 +1,261 @@
+//! Previews: what a replay would do, and what to consider before starting it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base::error::UserError;
+use base::text::counted;
+use consumer::subscription;
+use desk_api::{DeadLetterState, Filter, ReplayPlan, ReplayPreview, ReplayTarget, TopicShare};
+use kafka::errors;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use super::route::Route;
+use super::store::{self, IN_OTHER_REPLAY, NO_SOURCE, VALUE_CUT};
+use super::{Replayer, readers};
+use crate::sql::{self, WhereClause};
+use crate::{Desk, store_unavailable};
+
+/// Dead letters of one topic and consumer group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The original topic of the messages.
+    pub topic: String,
+    /// The consumer group in which they failed; empty if the records do not name one.
+    pub group: String,
+    /// Number of dead letters.
+    pub dead_letters: u64,
+}
+
+/// Conditions of dead letters that are left out, and the reasons.
+const LEFT_OUT: [(&str, &str); 3] = [
+    (VALUE_CUT, "whose value was cut: it exceeded the dead-letter topic's size limit"),
+    (NO_SOURCE, "whose record does not name the original topic"),
+    (IN_OTHER_REPLAY, "in another replay that may still send them; cancel that replay first"),
+];
+
+impl Replayer {
+    /// Previews a replay with this filter and plan, restricted to `ids` if given.
+    ///
+    /// # Errors
+    /// The replay is not possible (a usage error), or the store is unavailable.
+    pub async fn preview(
+        &self,
+        filter: &Filter,
+        ids: Option<&[String]>,
+        plan: &ReplayPlan,
+    ) -> Result<ReplayPreview, UserError> {
+        plan.check().map_err(UserError::usage)?;
+        let desk = &self.0.desk;
+        let sources = desk.sources(filter, ids, plan).await.map_err(|error| store_unavailable(&error))?;
+        let mut warnings = match ids {
+            // The trial that selected them has reported the others.
+            Some(_) => Vec::new(),
+            None => desk.left_out(filter, plan).await.map_err(|error| store_unavailable(&error))?,
+        };
+        let topics = match plan.target {
+            ReplayTarget::Source => {
+                warnings.extend(self.missing_topics(&sources).await);
+                warnings.extend(self.other_readers(&sources).await);
+                sum(sources.iter().map(|source| (source.topic.clone(), source.dead_letters)))
+            }
+            ReplayTarget::Retry => retry_topics(&self.0.routes, &sources)?,
+        };
+        let dead_letters = sources.iter().map(|source| source.dead_letters).sum();
+        let topics =
+            topics.into_iter().map(|(topic, dead_letters)| TopicShare { topic, dead_letters }).collect();
+        Ok(ReplayPreview { dead_letters, topics, warnings })
+    }
+
+    /// Warnings about other consumer groups that read the topics, and would receive the messages again.
+    async fn other_readers(&self, sources: &[Source]) -> Vec<String> {
+        let mut topics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for source in sources.iter().filter(|source| subscription::is_topic(&source.topic)) {
+            topics.entry(source.topic.clone()).or_default().insert(source.group.clone());
+        }
+        if topics.is_empty() {
+            return Vec::new();
+        }
+        let (kafka, names) = (self.0.kafka.clone(), topics.keys().cloned().collect());
+        let readers = tokio::task::spawn_blocking(move || readers::of(&kafka, &names)).await;
+        let readers = match readers {
+            Ok(Ok(readers)) => readers,
+            Ok(Err(error)) => {
+                let why = errors::reason(&error);
+                return vec![format!("cannot list other groups that read these topics: {why}")];
+            }
+            Err(_) => return vec!["cannot list other groups that read these topics".to_owned()],
+        };
+        let mut warnings: Vec<String> = topics
+            .iter()
+            .flat_map(|(topic, own)| {
+                let groups = readers.groups.get(topic).into_iter().flatten();
+                groups.filter(|group| !is_only_group(own, group)).map(|group| warning(topic, group, own))
+            })
+            .collect();
+        if readers.unknown > 0 {
+            let groups = counted(readers.unknown, "group");
+            warnings.push(format!(
+                "cannot read the offsets of {groups}; more groups may receive these messages again"
+            ));
+        }
+        warnings
+    }
+
+    /// Warnings about topics that do not exist.
+    async fn missing_topics(&self, sources: &[Source]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for Source { topic, dead_letters, .. } in sources {
+            if let Ok(None) = self.0.partitions(topic).await {
+                let count = counted(*dead_letters, "dead letter");
+                warnings.push(format!("topic {topic} does not exist; {count} will stay open"));
+            }
+        }
+        warnings
+    }
+}
+
+/// Whether all dead letters failed in this group.
+fn is_only_group(own: &BTreeSet<String>, group: &str) -> bool {
+    own.len() == 1 && own.contains(group)
+}
+
+fn warning(topic: &str, group: &str, own: &BTreeSet<String>) -> String {
+    let alternative = match (own.len(), own.first().filter(|own| !own.is_empty())) {
+        (1, Some(own)) => format!("; --to retry sends them to {own} only"),
+        _ => String::new(),
+    };
+    format!("group {group} also reads {topic} and will receive these messages again{alternative}")
+}
+
+/// The number of dead letters per topic.
+fn sum(counts: impl Iterator<Item = (String, u64)>) -> BTreeMap<String, u64> {
+    let mut topics = BTreeMap::new();
+    counts.for_each(|(topic, count)| *topics.entry(topic).or_default() += count);
+    topics
+}
+
+fn retry_topics(routes: &[Route], sources: &[Source]) -> Result<BTreeMap<String, u64>, UserError> {
+    let topics = sources.iter().map(|source| {
+        let found = Route::retry_topic(routes, &source.topic, &source.group);
+        found.map(|to| (to.name().into_owned(), source.dead_letters)).map_err(|why| {
+            let count = counted(source.dead_letters, "dead letter");
+            UserError::usage(format!("cannot send {count} to a retry topic: {why}"))
+                .help(format!("send them to their original topic, {}: --to source", source.topic))
+        })
+    });
+    Ok(sum(topics.collect::<Result<Vec<_>, _>>()?.into_iter()))
+}
+
+impl Desk {
+    /// Topics and groups of the dead letters that a replay would send.
+    async fn sources(
+        &self,
+        filter: &Filter,
+        ids: Option<&[String]>,
+        plan: &ReplayPlan,
+    ) -> sqlx::Result<Vec<Source>> {
+        if filter.state.is_some_and(|state| state != DeadLetterState::Open) {
+            return Ok(Vec::new());
+        }
+        let mut all: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for chunk in store::id_chunks(ids) {
+            for Source { topic, group, dead_letters } in self.chunk_sources(filter, chunk, plan).await? {
+                *all.entry((topic, group)).or_default() += dead_letters;
+            }
+        }
+        let source = |((topic, group), dead_letters)| Source { topic, group, dead_letters };
+        Ok(all.into_iter().map(source).collect())
+    }
+
+    async fn chunk_sources(
+        &self,
+        filter: &Filter,
+        ids: Option<&[String]>,
+        plan: &ReplayPlan,
+    ) -> sqlx::Result<Vec<Source>> {
+        let mut clause = WhereClause::default();
+        store::sendable(&mut clause, filter, ids, plan);
+        let sql = format!(
+            "SELECT source, consumer_group, COUNT(*) AS count FROM letters {} GROUP BY source, consumer_group",
+            clause.sql()
+        );
+        let source = |row: &AnyRow| {
+            let (topic, group) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(Source { topic, group, dead_letters: sql::count(row, "count")? })
+        };
+        sql::fetch(&self.pool, sql, &clause, source).await
+    }
+
+    /// Warnings about open dead letters that are left out.
+    async fn left_out(&self, filter: &Filter, plan: &ReplayPlan) -> sqlx::Result<Vec<String>> {
+        let mut warnings = Vec::new();
+        if filter.state.is_some_and(|state| state != DeadLetterState::Open) {
+            return Ok(warnings);
+        }
+        let open = Filter { state: Some(DeadLetterState::Open), ..filter.clone() };
+        let mut clause = WhereClause::from_filter(&open);
+        let max = clause.bind(i64::from(plan.max_replays));
+        clause.add(format!("replays >= {max}"));
+        let too_often = format!("already replayed {} times or more", plan.max_replays);
+        warnings.extend(self.left_out_warning(&clause, &too_often).await?);
+        for (condition, why) in LEFT_OUT {
+            let mut clause = WhereClause::from_filter(&open);
+            clause.add(format!("({condition})"));
+            warnings.extend(self.left_out_warning(&clause, why).await?);
+        }
+        Ok(warnings)
+    }
+
+    async fn left_out_warning(&self, clause: &WhereClause, why: &str) -> sqlx::Result<Option<String>> {
+        let count = self.count_where(clause).await?;
+        Ok((count > 0).then(|| format!("left out: {} {why}", counted(count, "dead letter"))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka::publisher::Destination;
+
+    use super::*;
+
+    fn route(topic: &str, group: &str, retry: Option<&str>) -> Route {
+        Route {
+            topic: topic.to_owned(),
+            group: group.to_owned(),
+            plugin: "email@1".to_owned(),
+            retry: retry.and_then(|name| Destination::new(name, 1)),
+            dead_letter: format!("{topic}.dlt"),
+            in_place: retry.is_none(),
+        }
+    }
+
+    #[test]
+    fn retry_is_refused_without_a_retry_topic() {
+        let routes = [route("a", "a-group", Some("a-retry-1000")), route("b", "b-group", None)];
+        let source =
+            |topic: &str, group: &str| Source { topic: topic.into(), group: group.into(), dead_letters: 3 };
+        let topics = |sources: &[Source]| retry_topics(&routes, sources).map_err(|error| error.to_string());
+        assert_eq!(topics(&[source("a", "a-group")]), Ok(BTreeMap::from([("a-retry-1000".to_owned(), 3)])));
+        let error = topics(&[source("a", "a-group"), source("b", "b-group")]).expect_err("in place");
+        assert!(error.contains("in place") && error.contains("--to source"), "{error}");
+        let error = topics(&[source("a", "billing")]).expect_err("another group");
+        assert!(error.contains("no plugin of this host handles a in group billing"), "{error}");
+        assert!(topics(&[source("a", "")]).is_err_and(|error| error.contains("does not name")));
+    }
+
+    #[test]
+    fn the_group_itself_is_not_another_reader() {
+        let own = BTreeSet::from(["email-send-group".to_owned()]);
+        assert!(is_only_group(&own, "email-send-group") && !is_only_group(&own, "billing"));
+        assert_eq!(
+            warning("email.send", "billing", &own),
+            "group billing also reads email.send and will receive these messages again; --to retry sends them to \
+             email-send-group only"
+        );
+        // Each of two groups receives the other group's failed messages.
+        let both = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        assert!(!is_only_group(&both, "a"));
+        assert!(warning("t", "a", &both).ends_with("again"));
+    }
+}

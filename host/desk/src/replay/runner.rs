@@ -1,0 +1,268 @@
+//! Runs one replay: sends its dead letters in order, step by step.
+
+mod pace;
+mod publish;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use base::clock;
+use desk_api::{DeadLetter, DeadLetterState, Replay, ReplayTarget};
+use kafka::errors;
+use kafka::publisher::Destination;
+use rdkafka::error::RDKafkaErrorCode;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::pace::Pace;
+use self::publish::SendResult;
+use super::items::{SkippedItem, WaitingItem};
+use super::route::{self, Route};
+use super::steps::Verdict;
+use super::{LEASE, Shared};
+
+/// How soon a pause, a cancellation or a lost lease is noticed.
+const STATE_INTERVAL: Duration = Duration::from_millis(300);
+/// Interval of lease renewals.
+const RENEW_INTERVAL: Duration = Duration::from_secs(3);
+/// Interval of the check for outcomes, in case no signal arrives.
+const OUTCOME_INTERVAL: Duration = Duration::from_millis(250);
+/// Bounds of the pause after an error; it doubles.
+const MIN_PAUSE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// How long the number of a topic's partitions is cached.
+const CACHE_TIME: Duration = Duration::from_secs(30);
+
+/// A replay for which this host holds the lease.
+pub(super) struct Runner {
+    shared: Arc<Shared>,
+    replay: Replay,
+    /// Id of the audit log entry for its start.
+    audit_entry: String,
+    halt: CancellationToken,
+    pace: Pace,
+    topics: HashMap<String, (Instant, Destination)>,
+    /// Whether the stored replay has a state reason.
+    has_reason: bool,
+    backoff: ExponentialBackoff,
+}
+
+/// Where a dead letter goes.
+enum Target {
+    Topic(Destination),
+    /// Nowhere, for this reason.
+    Skip(String),
+    /// Kafka does not answer.
+    Unknown,
+}
+
+impl Runner {
+    pub fn new(shared: Arc<Shared>, replay: Replay, audit_entry: String, halt: CancellationToken) -> Self {
+        let pace = Pace::new(&replay.plan);
+        let has_reason = !replay.state_reason.is_empty();
+        let (topics, backoff) = (HashMap::new(), backoff());
+        Self { shared, replay, audit_entry, halt, pace, topics, has_reason, backoff }
+    }
+
+    /// Runs until the replay is done, stopped, paused or cancelled, or the lease is lost.
+    pub async fn run(mut self) {
+        let lease =
+            tokio::spawn(keep_lease(Arc::clone(&self.shared), self.replay.id.clone(), self.halt.clone()));
+        while !self.halt.is_cancelled() {
+            if let Err(error) = self.advance().await {
+                tracing::warn!(replay = self.replay.id, %error, "a replay is waiting for the store");
+                self.back_off().await;
+            }
+        }
+        lease.abort();
+        if let Err(error) = self.shared.desk.release_lease(&self.replay.id, &self.shared.worker).await {
+            tracing::debug!(replay = self.replay.id, %error, "the lease was not released and will expire");
+        }
+    }
+
+    async fn advance(&mut self) -> sqlx::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let (desk, end) = (&shared.desk, self.step_end());
+        let waiting = desk.waiting_items(&self.replay.id, end.cast_signed(), self.pace.batch_size()).await?;
+        if !waiting.is_empty() {
+            return self.send(pace::bounded(waiting)).await;
+        }
+        // Registered before the query, so that no signal is missed.
+        let settled = shared.signals.settled.notified();
+        if desk.has_pending_items(&self.replay.id, end.cast_signed()).await? {
+            tokio::select! {
+                () = settled => {}
+                () = tokio::time::sleep(OUTCOME_INTERVAL) => {}
+                () = self.halt.cancelled() => {}
+            }
+            return Ok(());
+        }
+        self.end_step(end).await
+    }
+
+    fn step_end(&self) -> u64 {
+        let Replay { plan, steps, stepped, dead_letters, .. } = &self.replay;
+        stepped.saturating_add(plan.step(*steps)).min(*dead_letters)
+    }
+
+    async fn end_step(&mut self, end: u64) -> sqlx::Result<()> {
+        let (desk, replay) = (&self.shared.desk, &self.replay);
+        let counts = desk.step_counts(&replay.id, replay.stepped.cast_signed(), end.cast_signed()).await?;
+        let verdict = counts.verdict(replay.plan.limit_percent, end >= replay.dead_letters);
+        let is_ours = desk.end_step(replay, &self.shared.worker, end, &verdict, clock::now_ms()).await?;
+        if !is_ours || verdict != Verdict::Continue {
+            tracing::info!(replay = replay.id, ?verdict, dead_letters = end, "replay ended or released");
+            self.halt.cancel();
+        }
+        self.replay.stepped = end;
+        self.replay.steps += 1;
+        Ok(())
+    }
+
+    /// Sends dead letters concurrently, and records the results.
+    async fn send(&mut self, waiting: Vec<WaitingItem>) -> sqlx::Result<()> {
+        let began = Instant::now();
+        let ids: Vec<&str> = waiting.iter().map(|item| &item.dead_letter[..]).collect();
+        let mut dead_letters = self.shared.desk.dead_letters_by_id(&ids).await?;
+        let read = began.elapsed();
+        let (mut results, mut publishing) = (Vec::with_capacity(waiting.len()), JoinSet::new());
+        for WaitingItem { position, dead_letter: id, .. } in waiting {
+            let Some(dead_letter) = dead_letters.remove(&id) else {
+                let reason = "it is no longer in the store".to_owned();
+                results.push(SendResult::Skipped(SkippedItem { position, reason }));
+                continue;
+            };
+            match self.target(&dead_letter).await {
+                Target::Topic(to) => {
+                    if !self.pace.wait(&self.halt).await {
+                        break;
+                    }
+                    publish::begin(&mut publishing, self.publish(to, dead_letter, position));
+                }
+                Target::Skip(reason) => results.push(SendResult::Skipped(SkippedItem { position, reason })),
+                Target::Unknown => {
+                    results.push(SendResult::Failed(None, RDKafkaErrorCode::AllBrokersDown));
+                    break;
+                }
+            }
+        }
+        results.extend(publishing.join_all().await);
+        let (count, published) = (results.len(), began.elapsed());
+        self.record(results).await;
+        tracing::debug!(replay = self.replay.id, count, ?read, ?published, recorded = ?began.elapsed(), "sent");
+        Ok(())
+    }
+
+    async fn target(&mut self, dead_letter: &DeadLetter) -> Target {
+        if dead_letter.state != DeadLetterState::Open {
+            return Target::Skip(format!("it is {}", dead_letter.state.as_str()));
+        }
+        let shared = Arc::clone(&self.shared);
+        if let Some(reason) = route::unsendable_reason(dead_letter, &shared.routes) {
+            return Target::Skip(reason);
+        }
+        let topic = &dead_letter.source.topic;
+        if self.replay.plan.target == ReplayTarget::Retry {
+            return match Route::retry_topic(&shared.routes, topic, &dead_letter.consumer_group) {
+                Ok(to) => Target::Topic(to.clone()),
+                Err(reason) => Target::Skip(reason),
+            };
+        }
+        if let Some((_, to)) = self.topics.get(topic).filter(|(since, _)| since.elapsed() < CACHE_TIME) {
+            return Target::Topic(to.clone());
+        }
+        let to = match shared.partitions(topic).await {
+            Ok(Some(partitions)) => Destination::new(topic, partitions),
+            Ok(None) => None,
+            Err(_) => return Target::Unknown,
+        };
+        let Some(to) = to else { return Target::Skip(format!("topic {topic} does not exist")) };
+        self.topics.insert(topic.clone(), (Instant::now(), to.clone()));
+        Target::Topic(to)
+    }
+
+    /// Records results. Retries until that succeeds: published dead letters would be sent again.
+    async fn record(&mut self, results: Vec<SendResult>) {
+        let (mut sent, mut skipped, mut failed) = (Vec::new(), Vec::new(), None);
+        for result in results {
+            match result {
+                SendResult::Sent(item) => sent.push(item),
+                SendResult::Skipped(item) => skipped.push(item),
+                SendResult::Failed(topic, code) => failed = Some((topic, code)),
+            }
+        }
+        while !(sent.is_empty() && skipped.is_empty()) {
+            let (desk, id) = (&self.shared.desk, &self.replay.id);
+            match desk.record_sent(id, &self.audit_entry, &sent, &skipped, clock::now_ms()).await {
+                Ok(()) => {
+                    self.shared.signals.sent.notify_one();
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(replay = id, %error, "sent dead letters cannot be recorded; retrying");
+                    tokio::time::sleep(self.backoff.next().unwrap_or(MAX_PAUSE)).await;
+                }
+            }
+        }
+        if let Some((topic, code)) = failed {
+            return self.wait_for_kafka(topic, code).await;
+        }
+        self.backoff = backoff();
+        if self.has_reason {
+            self.set_reason("").await;
+        }
+    }
+
+    async fn wait_for_kafka(&mut self, topic: Option<String>, code: RDKafkaErrorCode) {
+        self.topics.clear();
+        let reason = match topic {
+            None => "Kafka is unavailable; retrying".to_owned(),
+            Some(topic) => format!("cannot publish to {topic}: {}; retrying", errors::short(code)),
+        };
+        tracing::warn!(replay = self.replay.id, reason, "a replay is waiting for Kafka");
+        self.set_reason(&reason).await;
+        self.back_off().await;
+    }
+
+    async fn set_reason(&mut self, reason: &str) {
+        if self.shared.desk.set_state_reason(&self.replay.id, reason).await.is_ok() {
+            self.has_reason = !reason.is_empty();
+        }
+    }
+
+    async fn back_off(&mut self) {
+        tokio::select! {
+            () = tokio::time::sleep(self.backoff.next().unwrap_or(MAX_PAUSE)) => {}
+            () = self.halt.cancelled() => {}
+        }
+    }
+}
+
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::new().with_min_delay(MIN_PAUSE).with_max_delay(MAX_PAUSE).without_max_times().build()
+}
+
+/// Renews the lease. Halts the replay when it is not running any more, or the lease may be lost.
+async fn keep_lease(shared: Arc<Shared>, replay: String, halt: CancellationToken) {
+    let (desk, worker) = (&shared.desk, &shared.worker);
+    let mut renewed = Instant::now();
+    while renewed.elapsed() < LEASE {
+        tokio::time::sleep(STATE_INTERVAL).await;
+        let holds = if renewed.elapsed() < RENEW_INTERVAL {
+            desk.holds_lease(&replay, worker).await
+        } else {
+            let now = Instant::now();
+            let holds = desk.renew_lease(&replay, worker, super::lease_end()).await;
+            if holds.is_ok() {
+                renewed = now;
+            }
+            holds
+        };
+        if let Ok(false) = holds {
+            break;
+        }
+    }
+    halt.cancel();
+}

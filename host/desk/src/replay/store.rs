@@ -1,0 +1,269 @@
+//! Replays in the store.
+
+use desk_api::{
+    Cursor, DeadLetterState, Filter, Page, PageSelector, Replay, ReplayPlan, ReplayState, ReplayTarget,
+};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use crate::audit::{Actor, Subject, write};
+use crate::record::without_nul;
+use crate::sql::{self, WhereClause};
+use crate::{Desk, random_id};
+
+/// Ids per statement.
+const MAX_IDS: usize = 1000;
+
+/// Why a replay could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The id is unknown.
+    #[error("no replay has this id")]
+    Unknown,
+    /// The change is not possible in this state.
+    #[error("the replay is {}", .0.as_str())]
+    InState(ReplayState),
+    /// The store is unavailable.
+    #[error("the store is unavailable: {0}")]
+    Store(#[from] sqlx::Error),
+}
+
+/// The columns of a replay, and the numbers of its dead letters by state.
+const SELECT: &str = "SELECT j.*, \
+    (SELECT COUNT(*) FROM job_letters l WHERE l.job = j.id AND l.state = 'waiting') AS waiting, \
+    (SELECT COUNT(*) FROM job_letters l WHERE l.job = j.id AND l.state = 'sent') AS sent, \
+    (SELECT COUNT(*) FROM job_letters l WHERE l.job = j.id AND l.state = 'done') AS done, \
+    (SELECT COUNT(*) FROM job_letters l WHERE l.job = j.id AND l.state = 'failed') AS failed, \
+    (SELECT COUNT(*) FROM job_letters l WHERE l.job = j.id AND l.state = 'unknown') AS unknown, \
+    (SELECT COUNT(*) FROM job_letters l WHERE l.job = j.id AND l.state = 'gone') AS gone \
+    FROM jobs j";
+
+impl Desk {
+    /// Starts a replay of the matching dead letters that can be sent, oldest first, restricted to `ids` if given.
+    /// Freezes their ids. Returns None if there are none. [`Replayer::preview`](super::Replayer::preview) reports
+    /// the dead letters that are left out.
+    ///
+    /// # Errors
+    /// The store is unavailable; nothing has changed.
+    pub async fn start_replay(
+        &self,
+        filter: &Filter,
+        ids: Option<&[String]>,
+        plan: &ReplayPlan,
+        actor: Actor<'_>,
+    ) -> sqlx::Result<Option<Replay>> {
+        if filter.state.is_some_and(|state| state != DeadLetterState::Open) {
+            return Ok(None);
+        }
+        let id = random_id();
+        let mut transaction = self.begin().await?;
+        // Serialises the hosts, so that no dead letter is in two replays that may still send it.
+        sqlx::query("UPDATE stores SET id = id").execute(&mut *transaction).await?;
+        let mut dead_letters = 0;
+        for chunk in id_chunks(ids) {
+            dead_letters += freeze(&mut transaction, &id, dead_letters, filter, chunk, plan).await?;
+        }
+        if dead_letters == 0 {
+            return Ok(None);
+        }
+        insert(&mut transaction, &id, filter, plan, dead_letters, actor).await?;
+        let subject = Subject { replay: Some(&id), filter: Some(filter), dead_letters, ..Subject::default() };
+        write(&mut transaction, "replay", actor, subject).await?;
+        transaction.commit().await?;
+        self.replay(&id).await
+    }
+
+    /// The replay with this id or unique prefix of an id.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn replay(&self, id: &str) -> sqlx::Result<Option<Replay>> {
+        let mut clause = WhereClause::default();
+        let condition = clause.has_prefix("j.id", &id.to_ascii_lowercase());
+        let sql = format!("{SELECT} WHERE {condition} LIMIT 2");
+        let mut replays = sql::fetch(&self.pool, sql, &clause, replay).await?;
+        Ok(if replays.len() == 1 { replays.pop() } else { None })
+    }
+
+    /// A page of the replays, newest first.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn replays(&self, selector: &PageSelector, limit: usize) -> sqlx::Result<Page<Replay>> {
+        let mut clause = WhereClause::default();
+        let order = clause.page(selector, "j.created", "j.id");
+        let sql = format!("{SELECT} {} {order} LIMIT {}", clause.sql(), limit.saturating_add(1));
+        let rows = sql::fetch(&self.pool, sql, &clause, replay).await?;
+        Ok(Page::from_rows(rows, selector, limit, |replay| Cursor {
+            time_ms: replay.created_ms,
+            id: replay.id.clone(),
+        }))
+    }
+
+    /// Pauses a running replay.
+    ///
+    /// # Errors
+    /// The replay does not exist, or is not running.
+    pub async fn pause_replay(&self, id: &str, actor: Actor<'_>) -> Result<Replay, ReplayError> {
+        self.change_replay(id, &[ReplayState::Running], ReplayState::Paused, "pause", actor).await
+    }
+
+    /// Resumes a paused or stopped replay.
+    ///
+    /// # Errors
+    /// The replay does not exist, or is in another state.
+    pub async fn resume_replay(&self, id: &str, actor: Actor<'_>) -> Result<Replay, ReplayError> {
+        let from = [ReplayState::Paused, ReplayState::Stopped];
+        self.change_replay(id, &from, ReplayState::Running, "resume", actor).await
+    }
+
+    /// Cancels a replay. Dead letters that were not sent stay open.
+    ///
+    /// # Errors
+    /// The replay does not exist, or has ended.
+    pub async fn cancel_replay(&self, id: &str, actor: Actor<'_>) -> Result<Replay, ReplayError> {
+        let from = [ReplayState::Running, ReplayState::Paused, ReplayState::Stopped];
+        self.change_replay(id, &from, ReplayState::Cancelled, "cancel", actor).await
+    }
+
+    async fn change_replay(
+        &self,
+        id: &str,
+        from: &[ReplayState],
+        to: ReplayState,
+        action: &str,
+        actor: Actor<'_>,
+    ) -> Result<Replay, ReplayError> {
+        let replay = self.replay(id).await?.ok_or(ReplayError::Unknown)?;
+        let mut clause = WhereClause::default();
+        let (state, since) = (clause.bind(to.as_str()), clause.bind(actor.now_ms));
+        clause.equals("id", replay.id.as_str());
+        let from: Vec<String> = from.iter().map(|state| clause.bind(state.as_str())).collect();
+        clause.add(format!("state IN ({})", from.join(", ")));
+        let sql =
+            format!("UPDATE jobs SET state = {state}, state_since = {since}, why = '' {}", clause.sql());
+        let mut transaction = self.begin().await?;
+        if sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Err(ReplayError::InState(replay.state));
+        }
+        let subject = Subject { replay: Some(&replay.id), ..Subject::default() };
+        write(&mut transaction, action, actor, subject).await?;
+        transaction.commit().await?;
+        self.replay(&replay.id).await?.ok_or(ReplayError::Unknown)
+    }
+}
+
+async fn insert(
+    connection: &mut AnyConnection,
+    id: &str,
+    filter: &Filter,
+    plan: &ReplayPlan,
+    dead_letters: u64,
+    actor: Actor<'_>,
+) -> sqlx::Result<()> {
+    let ramp: Vec<String> = plan.ramp.iter().map(ToString::to_string).collect();
+    sqlx::query(
+        "INSERT INTO jobs (id, created, state, state_since, why, who, reason, filter, target, rate, ramp, \
+         limit_percent, most_replays, letters, stepped, steps) \
+         VALUES ($1, $2, 'running', $2, '', $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0)",
+    )
+    .bind(id)
+    .bind(actor.now_ms)
+    .bind(without_nul(actor.name))
+    .bind(without_nul(actor.reason))
+    .bind(sql::to_json(filter)?)
+    .bind(plan.target.as_str())
+    .bind(plan.rate)
+    .bind(ramp.join(","))
+    .bind(i64::from(plan.limit_percent))
+    .bind(i64::from(plan.max_replays))
+    .bind(dead_letters.cast_signed())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds the matching dead letters to a replay, after the `before` that it has already. Returns their number.
+async fn freeze(
+    connection: &mut AnyConnection,
+    replay: &str,
+    before: u64,
+    filter: &Filter,
+    ids: Option<&[String]>,
+    plan: &ReplayPlan,
+) -> sqlx::Result<u64> {
+    let mut clause = WhereClause::default();
+    let replay = clause.bind(replay);
+    sendable(&mut clause, filter, ids, plan);
+    let sql = format!(
+        "INSERT INTO job_letters (job, position, letter, state) \
+         SELECT {replay}, {before} + ROW_NUMBER() OVER (ORDER BY failed, id), id, 'waiting' FROM letters {}",
+        clause.sql()
+    );
+    Ok(sql::query(sql, &clause).execute(connection).await?.rows_affected())
+}
+
+/// The condition of dead letters whose value was cut.
+pub(super) const VALUE_CUT: &str = "value_cut IS NOT NULL";
+/// The condition of dead letters that do not name their original topic.
+pub(super) const NO_SOURCE: &str = "topic IS NOT NULL AND topic = source";
+/// The condition of dead letters in a replay that may still send them.
+pub(super) const IN_OTHER_REPLAY: &str = "EXISTS (SELECT 1 FROM job_letters taken JOIN jobs ON jobs.id = taken.job \
+    WHERE taken.letter = letters.id AND taken.state = 'waiting' \
+    AND jobs.state IN ('running', 'paused', 'stopped'))";
+
+/// Ids in chunks for one statement each; a single chunk without a restriction.
+pub(super) fn id_chunks(ids: Option<&[String]>) -> Vec<Option<&[String]>> {
+    ids.map_or_else(|| vec![None], |ids| ids.chunks(MAX_IDS).map(Some).collect())
+}
+
+/// Adds the conditions of dead letters that a replay sends.
+pub(super) fn sendable(clause: &mut WhereClause, filter: &Filter, ids: Option<&[String]>, plan: &ReplayPlan) {
+    if let Some(ids) = ids {
+        let ids: Vec<String> = ids.iter().map(|id| clause.bind(id.as_str())).collect();
+        clause.add(format!("id IN ({})", ids.join(", ")));
+    }
+    clause.filter(&Filter { state: Some(DeadLetterState::Open), ..filter.clone() });
+    let max = clause.bind(i64::from(plan.max_replays));
+    clause.add(format!(
+        "replays < {max} AND NOT ({VALUE_CUT}) AND NOT ({NO_SOURCE}) AND NOT {IN_OTHER_REPLAY}"
+    ));
+}
+
+fn replay(row: &AnyRow) -> sqlx::Result<Replay> {
+    let state: String = row.try_get("state")?;
+    let state = ReplayState::ALL.into_iter().find(|known| known.as_str() == state);
+    let filter: String = row.try_get("filter")?;
+    Ok(Replay {
+        id: row.try_get("id")?,
+        created_ms: row.try_get("created")?,
+        state: state.ok_or_else(|| sql::decode_error("state", "unknown state"))?,
+        state_since_ms: row.try_get("state_since")?,
+        state_reason: row.try_get("why")?,
+        actor: row.try_get("who")?,
+        reason: row.try_get("reason")?,
+        filter: serde_json::from_str(&filter).map_err(|error| sql::decode_error("filter", error))?,
+        plan: plan(row)?,
+        dead_letters: sql::count(row, "letters")?,
+        stepped: sql::count(row, "stepped")?,
+        steps: sql::count(row, "steps")?,
+        waiting: sql::count(row, "waiting")?,
+        sent: sql::count(row, "sent")?,
+        done: sql::count(row, "done")?,
+        failed: sql::count(row, "failed")?,
+        unknown: sql::count(row, "unknown")?,
+        skipped: sql::count(row, "gone")?,
+    })
+}
+
+fn plan(row: &AnyRow) -> sqlx::Result<ReplayPlan> {
+    let (target, ramp): (String, String) = (row.try_get("target")?, row.try_get("ramp")?);
+    let is_retry = target == ReplayTarget::Retry.as_str();
+    Ok(ReplayPlan {
+        target: if is_retry { ReplayTarget::Retry } else { ReplayTarget::Source },
+        rate: row.try_get("rate")?,
+        ramp: ramp.split(',').filter_map(|size| size.parse().ok()).collect(),
+        limit_percent: sql::narrow(row, "limit_percent")?,
+        max_replays: sql::narrow(row, "most_replays")?,
+    })
+}

@@ -1,0 +1,208 @@
+//! SQL conditions over dead letters and other rows.
+
+use desk_api::{Cursor, Filter, PageSelector, is_id_prefix};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::{Query, QueryScalar};
+use sqlx::{Any, Arguments as _, AssertSqlSafe, Row as _};
+
+use crate::record::without_nul;
+
+/// How many conditions are joined by one `OR`: SQLite limits the depth of expressions.
+const MAX_OR: usize = 32;
+
+/// A conjunction of conditions and the values of their placeholders, in order.
+#[derive(Debug, Default)]
+pub(crate) struct WhereClause {
+    conditions: Vec<String>,
+    values: Vec<Value>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    Text(String),
+    Number(i64),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        // PostgreSQL accepts no NUL, and the store holds none.
+        Self::Text(without_nul(text))
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl WhereClause {
+    /// The conditions of a filter.
+    pub fn from_filter(filter: &Filter) -> Self {
+        let mut clause = Self::default();
+        clause.filter(filter);
+        clause
+    }
+
+    /// Adds the conditions of a filter.
+    pub fn filter(&mut self, filter: &Filter) {
+        self.ids(&filter.ids);
+        if let Some(state) = filter.state {
+            self.equals("state", state.as_str());
+        }
+        if let Some(topic) = &filter.topic {
+            let (source, dead) = (self.bind(topic.as_str()), self.bind(topic.as_str()));
+            self.add(format!("(source = {source} OR topic = {dead})"));
+        }
+        if let Some(code) = &filter.code {
+            self.equals("code", code.as_str());
+        }
+        if let Some(plugin) = &filter.plugin {
+            let label = self.bind(plugin.as_str());
+            let name = self.bind(format!("{}@%", escape_like(plugin)).as_str());
+            self.add(format!("(plugin = {label} OR plugin LIKE {name} ESCAPE '!')"));
+        }
+        if let Some(failure) = &filter.failure {
+            let condition = self.has_prefix("failure_group", &failure.to_ascii_lowercase());
+            self.add(condition);
+        }
+        if let Some(message) = &filter.message {
+            self.equals("message", message.as_str());
+        }
+        if let Some(since) = filter.since_ms {
+            let since = self.bind(since);
+            self.add(format!("failed >= {since}"));
+        }
+        if let Some(until) = filter.until_ms {
+            let until = self.bind(until);
+            self.add(format!("failed < {until}"));
+        }
+        if let Some(text) = &filter.text {
+            let text = self.bind(format!("%{}%", escape_like(&text.to_lowercase())).as_str());
+            self.add(format!("words LIKE {text} ESCAPE '!'"));
+        }
+    }
+
+    fn ids(&mut self, ids: &[String]) {
+        if ids.is_empty() {
+            return;
+        }
+        let prefixes: Vec<String> =
+            ids.iter().map(|id| self.has_prefix("id", &id.to_ascii_lowercase())).collect();
+        let chunks: Vec<String> =
+            prefixes.chunks(MAX_OR).map(|chunk| format!("({})", chunk.join(" OR "))).collect();
+        self.add(format!("({})", chunks.join(" OR ")));
+    }
+
+    /// Adds a condition.
+    pub fn add(&mut self, condition: impl Into<String>) {
+        self.conditions.push(condition.into());
+    }
+
+    /// Adds `column = value`.
+    pub fn equals(&mut self, column: &str, value: impl Into<Value>) {
+        let value = self.bind(value);
+        self.add(format!("{column} = {value}"));
+    }
+
+    /// Adds the start of the page; returns the `ORDER BY` of its rows.
+    pub fn page(&mut self, selector: &PageSelector, time: &str, id: &str) -> String {
+        if let PageSelector::After(cursor) | PageSelector::Before(cursor) = selector {
+            let Cursor { time_ms, id: last_id } = cursor;
+            let compare = if selector.is_backwards() { '>' } else { '<' };
+            let (time_value, id_value) = (self.bind(*time_ms), self.bind(last_id.as_str()));
+            self.add(format!("({time}, {id}) {compare} ({time_value}, {id_value})"));
+        }
+        let order = if selector.is_backwards() { "ASC" } else { "DESC" };
+        format!("ORDER BY {time} {order}, {id} {order}")
+    }
+
+    /// Binds a value; returns its placeholder.
+    pub fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    /// `WHERE …`, or an empty text without conditions.
+    pub fn sql(&self) -> String {
+        if self.conditions.is_empty() {
+            return String::new();
+        }
+        format!("WHERE {}", self.conditions.join(" AND "))
+    }
+
+    /// The condition that an id begins with `prefix`, in a form that can use an index.
+    pub fn has_prefix(&mut self, column: &str, prefix: &str) -> String {
+        // Anything else must not be taken for an empty prefix.
+        if !prefix.is_empty() && !is_id_prefix(prefix) {
+            return "1 = 0".to_owned();
+        }
+        // `g` sorts after every hexadecimal digit.
+        let (from, to) = (self.bind(prefix), self.bind(format!("{prefix}g").as_str()));
+        format!("({column} >= {from} AND {column} < {to})")
+    }
+
+    fn arguments(&self) -> AnyArguments {
+        let mut arguments = AnyArguments::default();
+        for value in &self.values {
+            // Texts and numbers can always be encoded.
+            let _ = match value {
+                Value::Text(text) => arguments.add(text.clone()),
+                Value::Number(number) => arguments.add(*number),
+            };
+        }
+        arguments
+    }
+}
+
+/// Escapes a text for a LIKE pattern with `ESCAPE '!'`.
+fn escape_like(text: &str) -> String {
+    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+}
+
+/// A statement with the values of its clause.
+pub(crate) fn query<'q>(sql: String, clause: &WhereClause) -> Query<'q, Any, AnyArguments> {
+    sqlx::query_with(AssertSqlSafe(sql), clause.arguments())
+}
+
+/// A query for single values.
+pub(crate) fn scalar<'q, T>(sql: String, clause: &WhereClause) -> QueryScalar<'q, Any, T, AnyArguments>
+where
+    (T,): for<'r> sqlx::FromRow<'r, AnyRow>,
+{
+    sqlx::query_scalar_with(AssertSqlSafe(sql), clause.arguments())
+}
+
+/// Reads all rows of a query. The types of the API are foreign, so they cannot implement `FromRow` here.
+pub(crate) async fn fetch<T>(
+    executor: impl sqlx::Executor<'_, Database = Any>,
+    sql: String,
+    clause: &WhereClause,
+    read: impl Fn(&AnyRow) -> sqlx::Result<T>,
+) -> sqlx::Result<Vec<T>> {
+    query(sql, clause).fetch_all(executor).await?.iter().map(read).collect()
+}
+
+/// A count, which is never negative.
+pub(crate) fn count(row: &AnyRow, column: &str) -> sqlx::Result<u64> {
+    row.try_get::<i64, _>(column).map(i64::unsigned_abs)
+}
+
+/// A number that was stored as a smaller type.
+pub(crate) fn narrow<T: TryFrom<i64>>(row: &AnyRow, column: &str) -> sqlx::Result<T> {
+    let number: i64 = row.try_get(column)?;
+    T::try_from(number).map_err(|_| decode_error(column, format!("{number} is out of range")))
+}
+
+/// The error for a column with an invalid value.
+pub(crate) fn decode_error(
+    column: &str,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() }
+}
+
+/// A value as JSON text.
+pub(crate) fn to_json(value: &impl serde::Serialize) -> sqlx::Result<String> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}

@@ -1,0 +1,222 @@
+//! The results of a trial so far, in bounded memory.
+
+use std::collections::{BTreeMap, HashMap};
+
+use desk_api::{EffectCount, Trial, TrialFailure, TrialResult};
+use sandbox::capture::Captured;
+use serde_json::Value;
+
+/// Maximum number of distinct codes and of distinct effects. The rest is counted as [`OTHERS`].
+const MAX_KINDS: usize = 200;
+const OTHERS: &str = "others";
+/// Maximum number of dead letters per kind whose effects and log are kept.
+const MAX_EXAMPLES: u64 = 20;
+/// Maximum size of the kept effects and logs, in bytes, approximately.
+const MAX_KEPT_BYTES: usize = 8 << 20;
+/// Maximum length of a failure's detail, in bytes.
+const MAX_DETAIL_BYTES: usize = 500;
+
+/// The result for one dead letter, in little memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Waiting,
+    Passed,
+    /// Index of the failure code.
+    Failed(u16),
+    Skipped,
+}
+
+/// The outcome, effects and log of one call.
+#[derive(Debug, Default)]
+pub(super) struct CallRecord {
+    /// The failure code; None if the call passed.
+    pub code: Option<String>,
+    pub detail: String,
+    pub effects: Vec<Captured>,
+    pub log: Vec<String>,
+}
+
+/// A trial and the results for its dead letters.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub trial: Trial,
+    ids: Vec<String>,
+    verdicts: Vec<Verdict>,
+    failures: Vec<TrialFailure>,
+    effects: BTreeMap<String, u64>,
+    examples: HashMap<usize, CallRecord>,
+    free_bytes: usize,
+}
+
+impl Progress {
+    pub fn new(trial: Trial) -> Self {
+        Self {
+            trial,
+            ids: Vec::new(),
+            verdicts: Vec::new(),
+            failures: Vec::new(),
+            effects: BTreeMap::new(),
+            examples: HashMap::new(),
+            free_bytes: MAX_KEPT_BYTES,
+        }
+    }
+
+    pub fn begin(&mut self, ids: Vec<String>) {
+        self.verdicts = vec![Verdict::Waiting; ids.len()];
+        self.trial.dead_letters = ids.len() as u64;
+        self.ids = ids;
+    }
+
+    pub fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
+    /// Records that a dead letter cannot be tried.
+    pub fn skip(&mut self, index: usize) {
+        self.trial.tried += 1;
+        self.trial.skipped += 1;
+        self.verdicts[index] = Verdict::Skipped;
+    }
+
+    /// Records the call for a dead letter.
+    pub fn record(&mut self, index: usize, call: CallRecord) {
+        self.trial.tried += 1;
+        for effect in &call.effects {
+            let kind = effect.summary();
+            let is_counted = self.effects.len() < MAX_KINDS || self.effects.contains_key(&kind);
+            *self.effects.entry(if is_counted { kind } else { OTHERS.to_owned() }).or_default() += 1;
+        }
+        let count = match &call.code {
+            None => {
+                self.verdicts[index] = Verdict::Passed;
+                self.trial.passed += 1;
+                self.trial.passed
+            }
+            Some(code) => {
+                let code = self.code_index(code, &call.detail);
+                self.verdicts[index] = Verdict::Failed(code);
+                let failure = &mut self.failures[usize::from(code)];
+                failure.dead_letters += 1;
+                failure.dead_letters
+            }
+        };
+        let size = size(&call);
+        if count <= MAX_EXAMPLES && size <= self.free_bytes {
+            self.free_bytes -= size;
+            self.examples.insert(index, call);
+        }
+    }
+
+    fn code_index(&mut self, code: &str, detail: &str) -> u16 {
+        let position =
+            |failures: &[TrialFailure], code: &str| failures.iter().position(|failure| failure.code == code);
+        let is_counted = self.failures.len() < MAX_KINDS || position(&self.failures, code).is_some();
+        let code = if is_counted { code } else { OTHERS };
+        let index = position(&self.failures, code).unwrap_or_else(|| {
+            let detail = detail[..detail.floor_char_boundary(MAX_DETAIL_BYTES)].to_owned();
+            self.failures.push(TrialFailure { code: code.to_owned(), dead_letters: 0, detail });
+            self.failures.len() - 1
+        });
+        u16::try_from(index).unwrap_or(u16::MAX)
+    }
+
+    pub fn snapshot(&self) -> Trial {
+        let mut failures = self.failures.clone();
+        failures.sort_by(|a, b| b.dead_letters.cmp(&a.dead_letters).then_with(|| a.code.cmp(&b.code)));
+        let count = |(effect, count): (&String, &u64)| EffectCount { effect: effect.clone(), count: *count };
+        let mut effects: Vec<EffectCount> = self.effects.iter().map(count).collect();
+        effects.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.effect.cmp(&b.effect)));
+        Trial { failures, effects, ..self.trial.clone() }
+    }
+
+    pub fn results(&self, passed: Option<bool>, from: usize, limit: usize) -> Vec<TrialResult> {
+        let is_wanted = |verdict: &Verdict| match verdict {
+            Verdict::Passed => passed != Some(false),
+            Verdict::Failed(_) => passed != Some(true),
+            Verdict::Waiting | Verdict::Skipped => false,
+        };
+        let indices = (0..self.verdicts.len()).filter(|index| is_wanted(&self.verdicts[*index]));
+        indices.skip(from).take(limit).map(|index| self.result(index)).collect()
+    }
+
+    fn result(&self, index: usize) -> TrialResult {
+        let call = self.examples.get(&index);
+        let code = match self.verdicts[index] {
+            Verdict::Failed(code) => self.failures[usize::from(code)].code.clone(),
+            _ => String::new(),
+        };
+        let json = |effect: &Captured| serde_json::to_value(effect).unwrap_or(Value::Null);
+        TrialResult {
+            dead_letter: self.ids[index].clone(),
+            passed: self.verdicts[index] == Verdict::Passed,
+            code,
+            detail: call.map(|call| call.detail.clone()).unwrap_or_default(),
+            effects: call.map(|call| call.effects.iter().map(json).collect()).unwrap_or_default(),
+            log: call.map(|call| call.log.clone()).unwrap_or_default(),
+        }
+    }
+
+    pub fn passed(&self) -> Vec<String> {
+        let all = self.ids.iter().zip(&self.verdicts);
+        all.filter(|(_, verdict)| **verdict == Verdict::Passed).map(|(id, _)| id.clone()).collect()
+    }
+}
+
+fn size(call: &CallRecord) -> usize {
+    let effects: usize = call.effects.iter().map(Captured::size).sum();
+    let log: usize = call.log.iter().map(|line| line.len() + 32).sum();
+    effects + log + call.detail.len() + 256
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(code: Option<&str>) -> CallRecord {
+        CallRecord { code: code.map(str::to_owned), detail: "d".repeat(1000), ..CallRecord::default() }
+    }
+
+    fn of(count: usize) -> Progress {
+        let mut progress = Progress::new(Trial::default());
+        progress.begin((0..count).map(|number| format!("{number:032x}")).collect());
+        progress
+    }
+
+    #[test]
+    fn passed_dead_letters_and_remaining_failures_are_counted() {
+        let mut progress = of(6);
+        for (index, code) in [None, Some("b"), Some("a"), Some("b"), None].into_iter().enumerate() {
+            progress.record(index, call(code));
+        }
+        progress.skip(5);
+        let trial = progress.snapshot();
+        assert_eq!((trial.dead_letters, trial.tried, trial.passed, trial.skipped), (6, 6, 2, 1));
+        let failures: Vec<_> =
+            trial.failures.iter().map(|failure| (&failure.code[..], failure.dead_letters)).collect();
+        assert_eq!(failures, [("b", 2), ("a", 1)]);
+        assert_eq!(trial.failures[0].detail.len(), MAX_DETAIL_BYTES);
+        assert_eq!(progress.passed(), [format!("{:032x}", 0), format!("{:032x}", 4)]);
+        let failed = progress.results(Some(false), 1, 1);
+        assert_eq!((failed.len(), &failed[0].code[..]), (1, "a"));
+        assert_eq!(progress.results(None, 0, 100).len(), 5);
+    }
+
+    #[test]
+    fn memory_is_bounded_whatever_a_build_returns() {
+        let mut progress = of(2000);
+        for index in 0..1000 {
+            progress.record(index, call(Some(&format!("code-{index}"))));
+        }
+        for index in 1000..2000 {
+            progress.record(index, CallRecord { log: vec!["x".repeat(1 << 20)], ..CallRecord::default() });
+        }
+        let trial = progress.snapshot();
+        assert_eq!(trial.failures.len(), MAX_KINDS + 1);
+        assert_eq!(
+            (&trial.failures[0].code[..], trial.failures[0].dead_letters),
+            (OTHERS, 1000 - MAX_KINDS as u64)
+        );
+        let kept: usize = progress.examples.values().map(size).sum();
+        assert!(kept <= MAX_KEPT_BYTES, "{kept}");
+    }
+}

@@ -1,0 +1,355 @@
+//! The console's texts, in English and Korean.
+
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT_LANGUAGE;
+
+/// Defines each text in both languages, so that no translation is missing.
+macro_rules! texts {
+    ($($name:ident: $english:literal, $korean:literal;)*) => {
+        /// The console's texts in one language.
+        pub struct Texts { $(pub $name: &'static str,)* }
+
+        /// English.
+        pub static ENGLISH: Texts = Texts { $($name: $english,)* };
+        /// Korean.
+        pub static KOREAN: Texts = Texts { $($name: $korean,)* };
+
+        #[cfg(test)]
+        impl Texts {
+            fn all(&self) -> Vec<(&'static str, &'static str)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+texts! {
+    lang: "en", "ko";
+    other_lang: "ko", "en";
+    other_lang_name: "한국어", "English";
+
+    // Layout
+    skip: "Skip to content", "본문으로 바로가기";
+    navigation: "Navigation", "메뉴";
+    overview: "Overview", "현황";
+    failures: "Failures", "실패";
+    dead_letters: "Dead letters", "데드 레터";
+    replays: "Replays", "재처리";
+    trials: "Trials", "빌드 시험";
+    audit_log: "Audit log", "감사 로그";
+    search: "Search", "검색";
+    search_hint: "Search key, value, detail or id", "키, 값, 오류 내용, ID 검색";
+    shortcuts: "Shortcuts", "단축키";
+    close: "Close", "닫기";
+    log_out: "Log out", "로그아웃";
+    host_unreachable: "The host is not responding. This page updates as soon as it is available again.", "호스트가 응답하지 않습니다. 다시 연결되면 화면이 자동으로 갱신됩니다.";
+    no_script: "JavaScript is disabled. Reload the page to update it.", "JavaScript가 비활성화되어 화면이 자동으로 갱신되지 않습니다. 페이지를 새로고침하세요.";
+    key_navigation: "g, then o, f, d, r, t or a: overview, failures, dead letters, replays, trials, audit log", "g를 누른 다음 o, f, d, r, t, a: 현황, 실패, 데드 레터, 재처리, 빌드 시험, 감사 로그";
+    key_search: "/: search", "/: 검색";
+    key_list: "j, k: next and previous row; Enter: open", "j, k: 다음 행, 이전 행 / Enter: 열기";
+    key_help: "?: show shortcuts", "?: 단축키 보기";
+
+    // Login
+    log_in: "Log in", "로그인";
+    token: "Token", "토큰";
+    token_hint: "The value of desk.token in the host's configuration.", "호스트 설정의 desk.token 값입니다.";
+    user_name: "Your name", "이름";
+    user_name_hint: "Recorded in the audit log.", "감사 로그에 기록됩니다.";
+    wrong_token: "The token is incorrect.", "토큰이 올바르지 않습니다.";
+    too_many_attempts: "Too many attempts. Try again in a minute.", "로그인 시도가 너무 많습니다. 1분 후 다시 시도하세요.";
+
+    // Errors
+    starting: "The host is starting", "호스트를 시작하는 중입니다";
+    starting_detail: "It is connecting to Kafka or loading plugins. This page reloads automatically.", "Kafka에 연결하거나 플러그인을 불러오는 중입니다. 페이지가 자동으로 새로고침됩니다.";
+    not_found: "Not found", "찾을 수 없습니다";
+    not_found_detail: "The address is wrong, or the item was deleted after its retention period.", "주소가 잘못되었거나 보존 기간이 지나 삭제된 항목입니다.";
+    request_failed: "The request failed", "요청을 처리하지 못했습니다";
+    form_expired: "The form has expired; nothing was changed. Go back, reload the page and submit it again.", "양식이 만료되어 변경 사항을 저장하지 않았습니다. 이전 페이지를 새로고침한 후 다시 제출하세요.";
+    reason_required: "Enter a reason.", "사유를 입력하세요.";
+    reason_too_long: "The reason is too long. The limit is 1,000 characters.", "사유는 1,000자까지 입력할 수 있습니다.";
+    back: "Back to the overview", "현황으로 돌아가기";
+
+    // Terms
+    state: "State", "상태";
+    failure: "Failure", "실패";
+    plugin: "Plugin", "플러그인";
+    plugins: "Plugins", "플러그인";
+    topic: "Topic", "토픽";
+    message: "Message", "메시지";
+    attempts: "Attempts", "시도 횟수";
+    time: "Time", "시각";
+    code: "Code", "코드";
+    text: "Text", "텍스트";
+    count: "Count", "건수";
+    reason: "Reason", "사유";
+    actor: "User", "사용자";
+    action: "Action", "작업";
+    actions: "Actions", "작업";
+    started: "Started", "시작 시각";
+    progress: "Progress", "진행률";
+    open: "Open", "미처리";
+    replayed: "Replayed", "재처리됨";
+    discarded: "Discarded", "폐기됨";
+    running: "Running", "진행 중";
+    paused: "Paused", "일시 중지됨";
+    stopped: "Stopped", "중단됨";
+    cancelled: "Cancelled", "취소됨";
+    completed: "Done", "완료";
+    aborted: "Aborted", "오류로 중단됨";
+    replay: "Replay", "재처리";
+    discard: "Discard", "폐기";
+    restore: "Restore", "복원";
+    edit: "Edit", "수정";
+    try_build: "Try a build", "빌드 시험";
+    view: "View", "보기";
+    cancel: "Cancel", "취소";
+    save: "Save", "저장";
+    all: "All", "전체";
+    view_all: "View all", "전체 보기";
+    now: "just now", "방금 전";
+
+    // Overview and failures
+    open_failures: "Open failures", "미해결 실패";
+    no_failures: "No open failures", "미해결 실패가 없습니다";
+    no_failures_detail: "There are no open dead letters. New failures appear here automatically.", "미처리 데드 레터가 없습니다. 새로운 실패가 발생하면 자동으로 표시됩니다.";
+    only_open: "With open dead letters", "미처리 건만";
+    last_hour: "Last hour", "최근 1시간";
+    first_seen: "First seen", "최초 발생";
+    last_seen: "Last seen", "최근 발생";
+    oldest_open: "Oldest open", "가장 오래된 미처리 건";
+    throughput: "Throughput", "처리량";
+    per_second: "/s", "건/초";
+    done: "Succeeded", "성공";
+    failed: "Failed", "실패";
+    failed_calls: "Failed calls", "실패한 호출";
+    dead_lettered: "Dead-lettered", "데드 레터";
+    retry_waiting: "Waiting for retry", "재시도 대기";
+    lag: "Lag", "랙";
+    counted_since_start: "Counted by this process since it started, for the partitions assigned to it.", "이 프로세스가 시작된 후 할당된 파티션에서 집계한 값입니다.";
+    digest: "Plugin digest", "플러그인 다이제스트";
+    per_hour: "Dead letters per hour, last 24 hours", "최근 24시간 시간당 데드 레터 수";
+    note: "Note", "메모";
+    note_hint: "What should other operators know?", "다른 담당자가 알아야 할 내용을 입력하세요.";
+    closed: "Fixed", "해결됨";
+    closed_detail: "Marked as fixed. A new dead letter reopens the failure.", "해결된 것으로 표시되었습니다. 같은 실패가 다시 발생하면 자동으로 다시 열립니다.";
+    close_failure: "Mark as fixed", "해결됨으로 표시";
+    reopen_failure: "Reopen", "다시 열기";
+
+    // Dead letters
+    apply: "Apply", "적용";
+    clear: "Clear", "초기화";
+    select: "Select", "선택";
+    with_all: "All matching:", "검색 결과 전체:";
+    with_selected: "Selected:", "선택한 항목:";
+    first_page: "Newest", "최신";
+    newer: "Newer", "이전";
+    older: "Older", "다음";
+    last_page: "Oldest", "마지막";
+    pages: "Pages", "페이지";
+    no_dead_letters: "No dead letters found", "데드 레터가 없습니다";
+    no_dead_letters_detail: "No dead letter matches the filters.", "조건에 맞는 데드 레터가 없습니다. 조건을 바꾸거나 초기화하세요.";
+    cause: "Cause", "원인";
+    backtrace: "Backtrace", "백트레이스";
+    payload: "Payload", "페이로드";
+    key: "Key", "키";
+    value: "Value", "값";
+    null: "null", "null";
+    tombstone: "null (tombstone)", "null (툼스톤)";
+    value_cut: "The value was cut: it exceeded the dead-letter topic's size limit. Original size in bytes:", "데드 레터 토픽의 크기 제한을 초과하여 값이 제거되었습니다. 원래 크기(바이트):";
+    bytes: "bytes", "바이트";
+    truncated: "truncated", "일부만 표시됨";
+    download: "Download", "다운로드";
+    headers: "Headers", "헤더";
+    sender_headers: "Set by the sender", "발신자가 설정한 헤더";
+    added_headers: "Added during processing", "처리 중 추가된 헤더";
+    none: "none", "없음";
+    timeline: "Timeline", "타임라인";
+    published: "Published", "발행";
+    first_failure: "First failure", "최초 실패";
+    dead_lettered_event: "Dead-lettered after the last attempt", "마지막 시도 실패, 데드 레터로 이동";
+    ingested: "Stored by the desk", "데스크에 저장";
+    edited_copy: "edited copy", "수정된 사본";
+    edited_from: "Edited copy of", "원본:";
+    edit_detail: "The original does not change. The edited copy is a new message with its own id.", "원본은 변경되지 않습니다. 수정된 사본은 고유 ID를 가진 새 메시지가 됩니다.";
+    changes: "Changes", "변경 내용";
+    show_changes: "Show changes", "변경 내용 보기";
+    no_changes: "Nothing was changed.", "변경된 내용이 없습니다.";
+    save_copy: "Save copy and replay", "사본 저장 후 재처리";
+    not_text: "The value is not text, or is too large. Edit it on the command line: host dlt edit", "값이 텍스트가 아니거나 너무 큽니다. 명령줄(host dlt edit)에서 수정하세요.";
+    discard_detail: "Discarded dead letters can be restored.", "폐기한 데드 레터는 복원할 수 있습니다.";
+    restore_detail: "Restored dead letters are open again.", "복원한 데드 레터는 다시 미처리 상태가 됩니다.";
+    nothing_to_change: "No matching dead letter is in the required state.", "해당 상태의 데드 레터가 없습니다.";
+    all_dead_letters: "This applies to every dead letter.", "모든 데드 레터에 적용됩니다.";
+
+    // Replays
+    replay_detail: "The selection is fixed when the replay starts. The oldest dead letters are sent first.", "재처리를 시작하는 시점에 대상이 확정되며, 오래된 데드 레터부터 전송합니다.";
+    to_topic: "to", "→";
+    warning: "Warning", "주의";
+    none_to_send: "No matching dead letter can be sent: none is open, or all were replayed too often.", "재처리할 수 있는 데드 레터가 없습니다. 미처리 상태가 아니거나 재처리 횟수 제한을 초과했습니다.";
+    target: "Target topic", "대상 토픽";
+    to_source: "Original topic", "원본 토픽";
+    to_source_hint: "received by every consumer group of the topic", "토픽을 구독하는 모든 컨슈머 그룹이 수신합니다";
+    to_retry: "First retry topic", "첫 번째 재시도 토픽";
+    to_retry_hint: "received only by the consumer group in which they failed", "실패가 발생한 컨슈머 그룹만 수신합니다";
+    ramp: "Step sizes", "단계별 건수";
+    ramp_hint: "Each step starts when the previous one has its outcomes. Leave empty for a single step.", "이전 단계의 결과가 모두 확인되면 다음 단계를 시작합니다. 비워 두면 한 번에 전송합니다.";
+    rate_limit: "Dead letters per second", "초당 최대 건수";
+    no_limit: "no limit", "제한 없음";
+    stop_above: "Stop above failure rate (%)", "단계 실패율이 이 값을 넘으면 중단(%)";
+    start_replay: "Start replay", "재처리 시작";
+    pause: "Pause", "일시 중지";
+    resume: "Resume", "재개";
+    cancel_replay: "Cancel replay", "재처리 취소";
+    waiting: "Waiting", "대기";
+    sent: "Sent, no outcome yet", "전송됨(결과 대기)";
+    unknown: "Unknown outcome", "결과 불명";
+    skipped: "Skipped", "건너뜀";
+    steps: "Finished steps", "완료한 단계";
+    no_replays: "No replays yet", "재처리 내역이 없습니다";
+    no_replays_detail: "Start one from the list of failures.", "실패 목록에서 재처리를 시작할 수 있습니다.";
+    replay_done: "All dead letters were sent and have an outcome.", "모든 데드 레터를 전송하고 결과를 확인했습니다.";
+    see_open: "Dead letters of this selection that are still open", "아직 미처리 상태인 데드 레터 보기";
+
+    // Trials
+    try_detail: "The build processes the dead letters in the sandbox. Nothing is sent, and no dead letter changes.", "새 빌드가 샌드박스에서 데드 레터를 처리합니다. 실제로는 아무것도 전송하지 않으며 데드 레터도 변경되지 않습니다.";
+    build_file: "Build (.wasm)", "빌드 파일(.wasm)";
+    start_trial: "Start trial", "시험 시작";
+    cancel_trial: "Cancel trial", "시험 취소";
+    passed: "Passed", "통과";
+    untestable: "Cannot be tried", "시험 불가";
+    no_settings: "The build ran without settings: this host has no configured plugin with that name.", "이 호스트에 같은 이름으로 설정된 플러그인이 없어 설정 없이 실행했습니다.";
+    effects: "Effects that would be sent", "전송될 내용";
+    examples: "Examples", "예시";
+    log: "Log", "로그";
+    replay_passed: "Replay what passed", "통과한 건 재처리";
+    no_trials: "No trials yet", "빌드 시험 내역이 없습니다";
+    no_trials_detail: "Try a new build on dead letters before you deploy it. Start from the list of failures.", "새 빌드를 배포하기 전에 데드 레터로 시험할 수 있습니다. 실패 목록에서 시작하세요.";
+    trials_kept: "Only the last trials of this process are kept.", "이 프로세스에서 실행한 최근 시험만 표시합니다.";
+
+    // Audit log
+    no_audit_entries: "The audit log is empty", "감사 로그가 비어 있습니다";
+    no_audit_entries_detail: "It records who did what, when and why.", "누가 언제 무엇을 왜 했는지 기록됩니다.";
+    action_replay: "Replay", "재처리";
+    action_discard: "Discard", "폐기";
+    action_restore: "Restore", "복원";
+    action_edit: "Edit", "수정";
+    action_note: "Note", "메모";
+    action_close: "Mark as fixed", "해결됨으로 표시";
+    action_reopen: "Reopen", "다시 열기";
+    action_pause: "Pause replay", "재처리 일시 중지";
+    action_resume: "Resume replay", "재처리 재개";
+    action_cancel: "Cancel replay", "재처리 취소";
+    action_import: "Import", "가져오기";
+    action_export: "Export", "내보내기";
+    action_try: "Trial", "빌드 시험";
+}
+
+impl Texts {
+    /// The texts in this language, if it is supported.
+    pub fn of(lang: &str) -> Option<&'static Self> {
+        [&ENGLISH, &KOREAN].into_iter().find(|texts| texts.lang == lang)
+    }
+
+    /// The supported language with the highest weight in `Accept-Language`; English if there is none.
+    pub fn accepted(headers: &HeaderMap) -> &'static Self {
+        let ranges = headers.get_all(ACCEPT_LANGUAGE).into_iter().filter_map(|value| value.to_str().ok());
+        let mut best = (0.0, &ENGLISH);
+        for range in ranges.flat_map(|value| value.split(',')) {
+            let (tag, weight) = range.split_once(";q=").unwrap_or((range, "1"));
+            let weight = weight.trim().parse().unwrap_or(0.0);
+            let tag = tag.trim().split('-').next().unwrap_or_default().to_ascii_lowercase();
+            if let Some(texts) = Self::of(&tag).filter(|_| weight > best.0) {
+                best = (weight, texts);
+            }
+        }
+        best.1
+    }
+
+    /// The name of an action in the audit log.
+    pub fn audit_action<'a>(&self, action: &'a str) -> &'a str {
+        match action {
+            "replay" => self.action_replay,
+            "discard" => self.action_discard,
+            "restore" => self.action_restore,
+            "edit" => self.action_edit,
+            "note" => self.action_note,
+            "close" => self.action_close,
+            "reopen" => self.action_reopen,
+            "pause" => self.action_pause,
+            "resume" => self.action_resume,
+            "cancel" => self.action_cancel,
+            "import" => self.action_import,
+            "export" => self.action_export,
+            "try" => self.action_try,
+            other => other,
+        }
+    }
+
+    /// A number of dead letters.
+    pub fn dead_letter_count(&self, count: &u64) -> String {
+        let number = super::format::number(*count);
+        match (self.lang, count) {
+            ("ko", _) => format!("데드 레터 {number}건"),
+            (_, 1) => "1 dead letter".to_owned(),
+            _ => format!("{number} dead letters"),
+        }
+    }
+
+    /// An age, in one unit.
+    pub fn ago(&self, seconds: i64) -> String {
+        let (number, english, korean) = match seconds.max(0) {
+            0..10 => return self.now.to_owned(),
+            seconds @ 10..60 => (seconds, "s ago", "초 전"),
+            seconds @ 60..3600 => (seconds / 60, "min ago", "분 전"),
+            seconds @ 3600..172_800 => (seconds / 3600, "h ago", "시간 전"),
+            seconds => (seconds / 86_400, "d ago", "일 전"),
+        };
+        if self.lang == "ko" { format!("{number}{korean}") } else { format!("{number} {english}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn every_text_is_translated() {
+        for ((name, english), (_, korean)) in ENGLISH.all().into_iter().zip(KOREAN.all()) {
+            assert!(!english.is_empty() && !korean.is_empty(), "{name}");
+            let has_hangul = |text: &str| text.chars().any(|c| ('가'..='힣').contains(&c));
+            if name == "other_lang_name" {
+                continue;
+            }
+            assert!(!has_hangul(english), "{name}: {english}");
+            let is_untranslated = ["lang", "other_lang", "null", "to_topic"].contains(&name);
+            assert!(is_untranslated || has_hangul(korean), "{name}: {korean}");
+        }
+    }
+
+    #[test]
+    fn the_browsers_language_is_used() {
+        let of = |text: &'static str| {
+            Texts::accepted(&HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_static(text))])).lang
+        };
+        assert_eq!(
+            [of("ko-KR,ko;q=0.9,en;q=0.8"), of("en-GB"), of("fr, ko;q=0.3"), of("fr")],
+            ["ko", "en", "ko", "en"]
+        );
+        assert_eq!(Texts::accepted(&HeaderMap::new()).lang, "en");
+    }
+
+    #[test]
+    fn ages_and_counts_have_one_unit() {
+        assert_eq!(
+            [ENGLISH.ago(3), ENGLISH.ago(59), ENGLISH.ago(125), ENGLISH.ago(7300)],
+            ["just now", "59 s ago", "2 min ago", "2 h ago"]
+        );
+        assert_eq!([KOREAN.ago(-5), KOREAN.ago(200_000)], ["방금 전", "2일 전"]);
+        assert_eq!(
+            [ENGLISH.dead_letter_count(&1), ENGLISH.dead_letter_count(&1200), KOREAN.dead_letter_count(&1)],
+            ["1 dead letter", "1,200 dead letters", "데드 레터 1건"]
+        );
+    }
+}
