@@ -4,7 +4,6 @@
 mod batch;
 mod other_members;
 mod progress;
-mod throttle;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use base::error::UserError;
 use base::text;
+use base::throttle::Throttle;
 use desk_api::DeadLetter;
 use kafka::broker_probe::BrokerProbe;
 use kafka::{errors, raw};
@@ -24,7 +24,6 @@ use tokio::runtime::Handle;
 
 use self::batch::Batch;
 use self::progress::Context;
-use self::throttle::Throttle;
 use crate::Desk;
 use crate::metrics;
 
@@ -40,6 +39,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Interval of the check for other members, and after a check without an answer.
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 const CHECK_RETRY: Duration = Duration::from_secs(5);
+/// Interval at which a lasting condition is logged.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// Maximum duration of the last commit, and of leaving the group.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 const LEAVE_POLL: Duration = Duration::from_millis(5);
@@ -151,13 +152,25 @@ struct Member {
 }
 
 /// Conditions that are logged when they begin, and repeatedly while they last.
-#[derive(Default)]
 struct Warnings {
     conflict: Throttle,
     check_failed: Throttle,
     foreign_members: Throttle,
     store_unavailable: Throttle,
     unauthorized: Throttle,
+}
+
+impl Default for Warnings {
+    fn default() -> Self {
+        let throttle = || Throttle::new(REPORT_INTERVAL);
+        Self {
+            conflict: throttle(),
+            check_failed: throttle(),
+            foreign_members: throttle(),
+            store_unavailable: throttle(),
+            unauthorized: throttle(),
+        }
+    }
 }
 
 impl Member {
