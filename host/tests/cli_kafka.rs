@@ -73,7 +73,7 @@ fn topics_come_and_go() {
     fails(&["topics", "create", "t.one"], 1, &["exists already", "--if-not-exists"]);
     ok(&["topics", "create", "t.one", "--if-not-exists"]);
     ok(&["topics", "create", "t.three"]);
-    fails(&["topics", "create", "t/bad"], 2, &["'t/bad' is no topic name"]);
+    fails(&["topics", "create", "t/bad"], 2, &["'t/bad' is not a valid topic name"]);
     fails(
         &["topics", "create", "t.four", "--replication-factor", "3"],
         2,
@@ -112,7 +112,7 @@ fn deleting_asks_first() {
     fails(
         &["topics", "delete", "delete.me"],
         2,
-        &["no terminal to ask on", "host topics delete delete.me --yes"],
+        &["there is no terminal", "host topics delete delete.me --yes"],
     );
 
     let answer = |text: &[u8]| {
