@@ -2,6 +2,9 @@
 
 mod access;
 mod console;
+mod console_access;
+mod console_client;
+mod console_forms;
 mod dead_letters;
 mod fixture;
 mod input;

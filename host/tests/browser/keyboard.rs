@@ -64,28 +64,35 @@ fn an_operator_needs_no_mouse() {
     press(&browser, ENTER);
     browser.reads("All dead letters were sent and have an outcome.");
     assert_eq!((desk.count("state=open"), desk.count("state=replayed")), (2, 8));
-    // Discard the rest and restore it.
-    browser.keys("gd");
-    browser.find("nav a[href='/dead-letters'][aria-current]");
-    tab_to(&browser, "Discard");
-    press(&browser, ENTER);
-    browser.find("#reason:focus");
-    browser.keys("nobody");
-    press(&browser, ENTER);
-    browser.find("option[value='discarded'][selected]");
-    assert_eq!(desk.count("state=discarded"), 2);
-    tab_to(&browser, "Restore");
-    press(&browser, ENTER);
-    browser.find("#reason:focus");
-    press(&browser, ENTER);
-    browser.find("option[value='open'][selected]");
-    assert_eq!((desk.count("state=discarded"), desk.count("state=open")), (0, 2));
-    // A search.
-    browser.keys("/");
-    browser.keys("colour");
-    press(&browser, ENTER);
-    browser.find("input[name=text][value=colour]");
-    browser.reads("2 dead letters");
+    discard_and_restore(&browser, &desk);
+    search(&browser);
     browser.close();
     desk.stop();
+}
+
+/// Discards the remaining dead letters and restores them.
+fn discard_and_restore(browser: &Browser, desk: &Desk) {
+    browser.keys("gd");
+    browser.find("nav a[href='/dead-letters'][aria-current]");
+    tab_to(browser, "Discard");
+    press(browser, ENTER);
+    browser.find("#reason:focus");
+    browser.keys("nobody");
+    press(browser, ENTER);
+    browser.find("option[value='discarded'][selected]");
+    assert_eq!(desk.count("state=discarded"), 2);
+    tab_to(browser, "Restore");
+    press(browser, ENTER);
+    browser.find("#reason:focus");
+    press(browser, ENTER);
+    browser.find("option[value='open'][selected]");
+    assert_eq!((desk.count("state=discarded"), desk.count("state=open")), (0, 2));
+}
+
+fn search(browser: &Browser) {
+    browser.keys("/");
+    browser.keys("colour");
+    press(browser, ENTER);
+    browser.find("input[name=text][value=colour]");
+    browser.reads("2 dead letters");
 }

@@ -148,7 +148,14 @@ fn dead_letters_are_listed_shown_discarded_and_restored() {
         (0..5).map(|at| dead_letter(&guest, at, if at < 4 { "bad-address" } else { "trap" })).collect();
     desk.ok(&["list"]);
     desk.import(&dead_letters);
+    check_lists(&desk, &guest, &dead_letters);
+    check_discards(&desk, &dead_letters);
+    check_transfers(&desk, &dead_letters);
+    desk.host.stop();
+}
 
+/// `list`, `show` and `failures`.
+fn check_lists(desk: &Desk, guest: &Guest, dead_letters: &[DeadLetter]) {
     let (table, _) = desk.ok(&["list"]);
     let first: Vec<_> = table.lines().nth(1).expect("a row").split_whitespace().collect();
     assert_eq!(first[..5], [&dead_letters[4].id[..8], "open", "1h", "trap", "email@0.1.0"], "{table}");
@@ -194,7 +201,10 @@ fn dead_letters_are_listed_shown_discarded_and_restored() {
     let row: Vec<_> = failures.lines().nth(2).expect("a row").split_whitespace().collect();
     assert_eq!(row[1..7], ["4", "-", "1h", "1h", "bad-address", "email@0.1.0"], "{failures}");
     assert_eq!(desk.json(&["failures"])[0]["code"], "trap");
+}
 
+/// `discard` and `restore`.
+fn check_discards(desk: &Desk, dead_letters: &[DeadLetter]) {
     desk.fails(&["discard", "--reason", "x"], 2, &["no dead letters selected", "--all"]);
     desk.fails(&["discard", &dead_letters[0].id], 2, &["requires a reason"]);
     desk.fails(&["discard", "--code", "bad-address", "--reason", "x"], 2, &["there is no terminal", "--yes"]);
@@ -215,7 +225,10 @@ fn dead_letters_are_listed_shown_discarded_and_restored() {
     );
     let (code, said) = desk.answered("restore --all", "", "[y/N] ", b"y\n");
     assert!(code == Some(0) && said.contains("restored 4 dead letters"), "{said}");
+}
 
+/// `export` and `import`.
+fn check_transfers(desk: &Desk, dead_letters: &[DeadLetter]) {
     let path = desk.directory.join("export.jsonl");
     let path = path.to_str().expect("UTF-8");
     let (printed, _) = desk.ok(&["export", "-o", path, "--code", "trap"]);
@@ -230,7 +243,6 @@ fn dead_letters_are_listed_shown_discarded_and_restored() {
     assert!(said.contains("imported 0 dead letters; 5 existed already"), "{said}");
     assert_eq!(desk.run(&["import"], b"{}\n").status.code(), Some(2));
     desk.fails(&["import", "/nowhere"], 2, &["cannot read /nowhere"]);
-    desk.host.stop();
 }
 
 #[test]

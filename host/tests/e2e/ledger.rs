@@ -10,8 +10,8 @@ use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use parking_lot::Mutex;
 use testkit::{Kafka, Postgres, Record, eventually};
 
-use crate::replay::{TestDesk, taken};
 use crate::support::{BOUND, Guest, Host, between, body, file, fresh, id_of, sqlite};
+use crate::test_desk::{TestDesk, taken};
 
 /// A mail server that keeps the subjects of what it was sent, and answers while its gate is open.
 #[derive(Clone)]

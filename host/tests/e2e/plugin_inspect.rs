@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use testkit::plugin;
 
-use crate::plugin_invoke::{config, host, stderr, stdout, text};
+use crate::plugin_command::{config, host, stderr, stdout, text};
 use crate::support::{file, patched};
 
 #[track_caller]

@@ -1,18 +1,17 @@
-//! `host plugin invoke`: the real binary on the real guests; and that nothing is sent, wherever the
-//! configuration leads.
+//! `host plugin invoke`: the real binary on the real guests. Nothing is sent, whatever the configuration says.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
 
 use consumer::dry_run::{DryRun, Input};
 use consumer::load;
 use sandbox::capabilities::mail::CapturedMail;
 use sandbox::capture::Answers;
 use serde_json::{Value, json};
-use testkit::{Kafka, Record, binary, eventually, plugin};
+use testkit::{Kafka, Record, eventually, plugin};
 
+use crate::plugin_command::{config, host, stderr, stdout, text};
 use crate::support::{BOUND, Guest, Host, between, body, file};
 
 /// A server that must not be reached.
@@ -39,44 +38,6 @@ impl Silence {
     }
 }
 
-/// Runs the host in an empty directory, which must be empty afterwards: no store was made.
-#[track_caller]
-pub fn host(name: &str, args: &[&str], input: &str) -> Output {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(format!("{name}.dir"));
-    std::fs::create_dir_all(&directory).expect("a directory");
-    let mut command = Command::new(binary("host"));
-    command.args(args).current_dir(&directory).env("SECRET", "hush-hush");
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the host starts");
-    // One that refuses what it was given does not read its input.
-    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-    let output = child.wait_with_output().expect("the host ends");
-    let left: Vec<_> = std::fs::read_dir(&directory).expect("the directory").flatten().collect();
-    assert!(left.is_empty(), "{left:?}");
-    let all = stdout(&output) + &stderr(&output);
-    assert!(!all.contains("hush-hush") && !all.contains("panicked at host/"), "{all}");
-    output
-}
-
-/// What it printed.
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("UTF-8")
-}
-
-/// What it said.
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A path as an argument.
-pub fn text(path: &Path) -> &str {
-    path.to_str().expect("a path in UTF-8")
-}
-
 /// Invokes a plugin and reads the JSON of every message.
 #[track_caller]
 fn invoke(name: &str, path: &Path, more: &[&str], code: i32, input: &str) -> Vec<Value> {
@@ -84,12 +45,6 @@ fn invoke(name: &str, path: &Path, more: &[&str], code: i32, input: &str) -> Vec
     let output = host(name, &args, input);
     assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
     stdout(&output).lines().map(|line| serde_json::from_str(line).expect(line)).collect()
-}
-
-/// A configuration file with one plugin, whose topic is the file's name.
-pub fn config(name: &str, plugin: &Path, more: &str) -> PathBuf {
-    let entry = format!("[[plugin]]\npath = {plugin:?}\ntopic = \"{name}\"\n{more}\n");
-    file(&format!("{name}.toml"), entry.as_bytes())
 }
 
 /// A message for a guest of the tests.

@@ -5,7 +5,7 @@
 //! The moves and the letters are tested with Spring Boot 3.5 and 4.1, what is refused with 3.5.
 
 mod fixture;
-mod letters;
+mod dead_letters;
 mod moves;
 mod policies;
 #[path = "../e2e/support.rs"]
