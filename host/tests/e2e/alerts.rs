@@ -1,4 +1,4 @@
-//! Alerts of a running host, to a real HTTP sink and a real mail server.
+//! Alerts of a running host, sent to an HTTP server and a real mail server.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -146,7 +146,7 @@ fn invalid_alert_settings_are_rejected_at_start() {
         ("server", "mail-to = [\"a@example.com\"]\nmail-from = \"b@example.com\"", "requires a mail server"),
         ("growth", "growth = 1", "at least 2"),
         ("console", "console = \"host\"", "not a URL"),
-        ("word", "webhok = \"x\"", "did you mean webhook?"),
+        ("unknown-key", "webhok = \"x\"", "did you mean webhook?"),
     ] {
         let config = file(&format!("alerts-{name}.toml"), format!("[alerts]\n{text}\n").as_bytes());
         let guest = Guest::fast("alerts-no");
@@ -154,8 +154,8 @@ fn invalid_alert_settings_are_rejected_at_start() {
             .args(["--config", &config.display().to_string(), "--plugin", &guest.path.display().to_string()])
             .output()
             .expect("its end");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains(why) && !said.contains("secret"), "{name}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(why) && !stderr.contains("secret"), "{name}: {stderr}");
     }
 }

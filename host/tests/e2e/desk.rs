@@ -35,7 +35,7 @@ impl Stored {
     }
 
     fn count(&self) -> u64 {
-        self.runtime.block_on(self.desk.count(&Filter::default())).expect("an answer")
+        self.runtime.block_on(self.desk.count(&Filter::default())).expect("a store")
     }
 
     fn all(&self) -> Vec<DeadLetter> {
@@ -68,7 +68,7 @@ fn start(kafka: &Kafka, guest: &Guest, store: &str) -> Host {
     Host::start_with(kafka, &[&guest.path], &["--store", store, flag, session])
 }
 
-/// Dead letters as another host of this guest's group would write them.
+/// Dead letters as another host of the guest's group would write them.
 fn dead_letters(guest: &Guest, numbers: std::ops::Range<usize>, partitions: usize) -> Vec<Record> {
     numbers
         .map(|number| {
@@ -138,7 +138,7 @@ fn check_rows(stored: &Stored, kafka: &Kafka, guest: &Guest) {
         let found = records
             .iter()
             .find(|record| (record.partition, record.offset) == (location.partition, location.offset));
-        let record = found.expect("its record");
+        let record = found.expect("the record of the dead letter");
         assert_eq!(dead_letter.key.as_ref().map(|key| &key.0), record.key.as_ref());
         assert_eq!(dead_letter.value.as_ref().map(|value| &value.0), record.value.as_ref());
         let headers: Vec<_> = dead_letter

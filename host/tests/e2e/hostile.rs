@@ -1,4 +1,4 @@
-//! Records that nobody should send.
+//! Malformed and forged records.
 
 use testkit::{Kafka, Record};
 
@@ -47,7 +47,7 @@ fn forged_and_broken_headers_reach_the_dead_letter_topic_byte_for_byte() {
     for (offset, sent) in [(0, &broken), (1, &forged)] {
         let id = id_of(sent);
         assert_eq!(attempts(&all, &id), [1, 2, 3, 4, 5, 6], "{id}");
-        let dead = dead.iter().find(|dead| dead.value == sent.value).expect("its dead letter");
+        let dead = dead.iter().find(|dead| dead.value == sent.value).expect("the dead letter of the record");
         let (own, block) = dead.headers.split_at(sent.headers.len());
         assert_eq!(own, sent.headers, "{id}");
         let names: Vec<_> = block.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
@@ -57,11 +57,11 @@ fn forged_and_broken_headers_reach_the_dead_letter_topic_byte_for_byte() {
         assert_eq!(dead.header_text("host-attempts").as_deref(), Some("6"));
     }
     let id = lines.iter().filter(|line| line.contains("message=an-id ")).count();
-    assert_eq!(id, 6, "the sender's id stays over every retry");
+    assert_eq!(id, 6, "every retry keeps the id of the sender");
 }
 
 #[test]
-fn null_and_empty_are_kept_apart() {
+fn null_and_empty_values_stay_distinct() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("nulls");
     let host = Host::start(kafka, &[&guest.path]);
@@ -69,10 +69,10 @@ fn null_and_empty_are_kept_apart() {
     let sent = [
         Record::new(rejected.as_str()),
         Record::new(rejected.as_str()).with_key(""),
-        // No JSON, so rejected.
+        // Not JSON: rejected.
         Record::new("").with_key("empty"),
         Record::new([0, 0xff, 0xfe]).with_key([0xff, 0]),
-        // The guest is done with tombstones.
+        // The guest completes tombstones.
         Record::tombstone().with_key("tombstone"),
         Record::tombstone(),
     ];
@@ -89,7 +89,7 @@ fn null_and_empty_are_kept_apart() {
 }
 
 #[test]
-fn garbage_on_a_retry_topic_counts_as_a_first_attempt_and_another_groups_records_are_left_alone() {
+fn garbage_on_a_retry_topic_is_a_first_attempt_and_records_of_other_groups_are_skipped() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("garbage");
     let host = Host::start(kafka, &[&guest.path]);

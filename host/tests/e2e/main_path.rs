@@ -1,4 +1,4 @@
-//! The main job: requests in, log lines out, everything committed.
+//! The main path: requests become log lines, and every offset is committed.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ fn email(number: usize) -> String {
 }
 
 #[test]
-fn a_thousand_posts_are_a_thousand_emails_and_none_is_left() {
+fn a_thousand_requests_are_a_thousand_e_mails_and_no_lag_is_left() {
     let kafka = Kafka::shared();
     let host = Host::start(kafka, &[&plugin("email"), &plugin("sms")]);
     let (_producer, port) = producer(kafka);
@@ -65,11 +65,11 @@ fn a_thousand_posts_are_a_thousand_emails_and_none_is_left() {
     assert!(sms.contains("07, to=02"), "{sms:?}");
     assert_eq!(kafka.read_all("email.send.dlt"), []);
 
-    what_is_no_email_is_rejected(kafka);
+    invalid_e_mails_are_rejected(kafka);
 }
 
-/// On the same topics, so after the other.
-fn what_is_no_email_is_rejected(kafka: &Kafka) {
+/// Uses the topics of the test above, so it runs after it.
+fn invalid_e_mails_are_rejected(kafka: &Kafka) {
     let host = Host::start(kafka, &[&plugin("email")]);
     let blank = r#"{"from":" ","to":"b@example.com"}"#;
     let records = [
@@ -90,7 +90,7 @@ fn what_is_no_email_is_rejected(kafka: &Kafka) {
 }
 
 #[test]
-fn sigterm_finishes_the_call_under_way_and_commits_it() {
+fn sigterm_ends_after_the_calls_in_flight_and_their_commits() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("terminate");
     let mut host = Host::start(kafka, &[&guest.path]);
@@ -111,11 +111,11 @@ fn sigterm_finishes_the_call_under_way_and_commits_it() {
     kafka.produce(&guest.topic, [Record::new(body("next", "done", ""))]);
     guest.settle(kafka);
     let all = deliveries(&again.stop());
-    assert_eq!(all.keys().collect::<Vec<_>>(), ["next"], "what was finished is not repeated");
+    assert_eq!(all.keys().collect::<Vec<_>>(), ["next"], "a completed call is not repeated");
 }
 
 #[test]
-fn a_second_signal_stops_at_once() {
+fn a_second_signal_ends_the_host_at_once() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("impatient");
     let mut host = Host::start(kafka, &[&guest.path]);
@@ -127,9 +127,9 @@ fn a_second_signal_stops_at_once() {
     host.process.terminate();
     assert_eq!(host.process.wait(SHUTDOWN).code(), Some(1));
     assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
-    assert_eq!(kafka.lag(&guest.group, &guest.topic), 1, "what was cut off is not committed");
+    assert_eq!(kafka.lag(&guest.group, &guest.topic), 1, "an interrupted call is not committed");
 
     let again = Host::start(kafka, &[&guest.path]);
     guest.settle(kafka);
-    assert_eq!(attempts(&deliveries(&again.stop()), "slow"), [1], "what was cut off is repeated");
+    assert_eq!(attempts(&deliveries(&again.stop()), "slow"), [1], "an interrupted call is repeated");
 }

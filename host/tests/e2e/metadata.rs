@@ -1,4 +1,4 @@
-//! A broker that takes less metadata with a commit than the host has to say.
+//! A broker whose bound on commit metadata is below the host's metadata.
 
 use testkit::{Kafka, Process, Record, eventually};
 
@@ -10,7 +10,7 @@ fn small() -> Kafka {
     Kafka::start_with(&[("offset.metadata.max.bytes", "64")])
 }
 
-/// Every second one takes a while, so what is finished lies in pieces.
+/// Every second message is slow, so completed offsets have gaps.
 fn holes(count: usize) -> impl Iterator<Item = Record> {
     (0..count).map(|id| {
         let what = if id % 2 == 0 { ("sleep", r#","ms":2000"#) } else { ("done", "") };
@@ -19,7 +19,7 @@ fn holes(count: usize) -> impl Iterator<Item = Record> {
 }
 
 #[test]
-fn offsets_alone_are_committed_where_the_broker_takes_no_more() {
+fn only_offsets_are_committed_if_the_broker_refuses_metadata() {
     let kafka = small();
     let guest = Guest::fast("plainly");
     kafka.create_topic(&guest.topic, 1, &[]);
@@ -46,7 +46,7 @@ fn offsets_alone_are_committed_where_the_broker_takes_no_more() {
 }
 
 #[test]
-fn in_order_it_is_an_error_that_attempts_and_held_keys_are_not_kept() {
+fn with_ordering_refused_metadata_is_an_error() {
     let kafka = small();
     let guest = Guest::fast("plain-in");
     kafka.create_topic(&guest.topic, 1, &[]);

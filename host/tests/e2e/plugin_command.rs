@@ -8,7 +8,7 @@ use testkit::binary;
 
 use crate::support::file;
 
-/// Runs the host in an empty directory, which must be empty afterwards: no store was made.
+/// Runs the host in an empty directory, which must stay empty: no store is created.
 #[track_caller]
 pub fn host(name: &str, args: &[&str], input: &str) -> Output {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(format!("{name}.dir"));
@@ -21,7 +21,7 @@ pub fn host(name: &str, args: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the host starts");
-    // One that refuses what it was given does not read its input.
+    // A command with invalid arguments does not read its input.
     let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
     let output = child.wait_with_output().expect("the host ends");
     let left: Vec<_> = std::fs::read_dir(&directory).expect("the directory").flatten().collect();
@@ -31,12 +31,12 @@ pub fn host(name: &str, args: &[&str], input: &str) -> Output {
     output
 }
 
-/// What it printed.
+/// Standard output of the command.
 pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
-/// What it said.
+/// Standard error of the command.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -46,7 +46,7 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-/// A configuration file with one plugin, whose topic is the file's name.
+/// A configuration with one plugin, whose topic is named after the file.
 pub fn config(name: &str, plugin: &Path, more: &str) -> PathBuf {
     let entry = format!("[[plugin]]\npath = {plugin:?}\ntopic = \"{name}\"\n{more}\n");
     file(&format!("{name}.toml"), entry.as_bytes())

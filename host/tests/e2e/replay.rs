@@ -10,7 +10,7 @@ use desk_api::{
 use testkit::{Kafka, Postgres, Record, eventually};
 
 use crate::support::{BOUND, Guest, Host, attempts, big_endian, body, deliveries, file};
-use crate::test_desk::{TestDesk, all_done, by, crafted, now_ms, taken};
+use crate::test_desk::{TestDesk, all_done, by, crafted, now_ms, as_ingested};
 
 type Headers<'a> = Vec<(&'a [u8], Option<&'a [u8]>)>;
 
@@ -31,7 +31,7 @@ fn a_dead_letter_is_replayed_to_its_topic_byte_for_byte() {
         .on(2);
     kafka.produce(&guest.topic, [sent.clone()]);
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 1);
-    desk.wait_for(&taken(&guest, &kafka.read_all(&guest.dead)[0]));
+    desk.wait_for(&as_ingested(&guest, &kafka.read_all(&guest.dead)[0]));
     let replay = desk.replay(&ReplayPlan::default());
     // It is rejected again.
     let replay = desk.wait_done(&replay.id);
@@ -63,7 +63,7 @@ fn a_dead_letter_is_replayed_to_its_topic_byte_for_byte() {
     let again = kafka
         .read_all(&guest.dead)
         .iter()
-        .map(|record| taken(&guest, record))
+        .map(|record| as_ingested(&guest, record))
         .max_by_key(|dead_letter| dead_letter.replays);
     let again = again.expect("two dead letters");
     assert_eq!((again.replays, &again.message, &again.source.topic), (1, &id, &guest.topic));
@@ -140,7 +140,7 @@ fn an_edited_copy_is_a_message_of_its_own() {
 }
 
 #[test]
-fn what_cannot_be_sent_stays_open_with_a_reason() {
+fn dead_letters_that_cannot_be_sent_stay_open_with_a_reason() {
     let (kafka, guest, desk) = (Kafka::shared(), Guest::fast("rep-gone"), TestDesk::new("replay-gone"));
     let host = desk.start(kafka, &guest, &[]);
     let stray = DeadLetter {
@@ -209,7 +209,7 @@ fn another_host_continues_the_replay_of_a_killed_one() {
     let works = |host: &Host| host.process.count(|line| line.contains("replay acquired")) > 0;
     eventually(BOUND, || kafka.read_all(&guest.topic).len() >= 60);
     let at_work: Vec<usize> = (0..2).filter(|host| works(&hosts[*host])).collect();
-    assert_eq!(at_work.len(), 1, "one of them runs it");
+    assert_eq!(at_work.len(), 1, "one host runs the replay");
     hosts.remove(at_work[0]).process.kill();
     let replay = desk.wait(&replay.id, |replay| replay.state == ReplayState::Done);
     assert!(works(&hosts[0]), "no host took over");
@@ -219,7 +219,7 @@ fn another_host_continues_the_replay_of_a_killed_one() {
     let sent = ids.len();
     ids.sort();
     ids.dedup();
-    // Sent again is at most what was in flight at the kill: half a second at this rate.
+    // At most the records in flight at the kill are sent again: half a second at this rate.
     assert!(ids.len() == COUNT && sent - COUNT <= 20, "{} of {COUNT}, {sent} sent", ids.len());
     hosts.remove(0).stop();
 }

@@ -28,7 +28,7 @@ fn a_step_with_too_many_failures_stops_the_replay() {
     assert_eq!((stopped.done, stopped.failed, stopped.sent), (6, 2, 0));
     std::thread::sleep(SOON);
     assert_eq!(kafka.read_all(&guest.topic).len(), 8, "it continued");
-    // The two that failed are dead letters again.
+    // The two failed messages are dead letters again.
     eventually(BOUND, || desk.count(DeadLetterState::Open) == 24);
     desk.runtime.block_on(desk.desk.resume_replay(&replay.id, by())).expect("resumed");
     let done = desk.wait_done(&replay.id);
@@ -77,7 +77,7 @@ fn a_replay_never_exceeds_its_rate_and_can_be_paused_and_cancelled() {
     std::thread::sleep(2 * SOON);
     assert_eq!(sent(), cancelled, "a cancelled replay continues");
     assert_rate(kafka, &guest, &begins, RATE);
-    // What was sent has an outcome; the rest is still open.
+    // Every sent dead letter has an outcome. The rest is still open.
     let replay = desk.wait(&replay.id, |replay| replay.sent == 0);
     assert_eq!(
         (replay.state, replay.done, replay.waiting),
@@ -87,7 +87,7 @@ fn a_replay_never_exceeds_its_rate_and_can_be_paused_and_cancelled() {
         (desk.count(DeadLetterState::Replayed), desk.count(DeadLetterState::Open)),
         (replay.done, replay.waiting)
     );
-    // A new replay sends the rest, and nothing twice.
+    // A new replay sends the rest, and no dead letter twice.
     let rest = desk.replay(&ReplayPlan::default());
     let rest = desk.wait_done(&rest.id);
     assert_eq!((rest.dead_letters, rest.done), (replay.waiting, replay.waiting));

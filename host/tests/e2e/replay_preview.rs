@@ -14,7 +14,7 @@ use testkit::{Kafka, Record, eventually};
 use crate::support::{BOUND, Guest, body};
 use crate::test_desk::{TestDesk, all_done};
 
-/// A replayer of the test, for previews.
+/// A replayer for previews.
 fn replayer(desk: &TestDesk, kafka: &Kafka) -> Replayer {
     let args = KafkaArgs {
         bootstrap_servers: kafka.bootstrap().to_owned(),

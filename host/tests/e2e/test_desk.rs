@@ -26,13 +26,13 @@ pub struct TestDesk {
 }
 
 impl TestDesk {
-    /// With a store of its own.
+    /// Opens a desk with a store of its own.
     pub fn new(name: &str) -> Self {
         let path = fresh(name);
         Self::of(format!("sqlite:{}", path.display()))
     }
 
-    /// On this store.
+    /// Opens the desk on this store.
     pub fn of(store: String) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let url = StoreUrl::parse(&store).expect("a URL");
@@ -116,13 +116,13 @@ pub fn now_ms() -> i64 {
 }
 
 /// The dead letter that the desk stores for a record of the dead-letter topic.
-pub fn taken(guest: &Guest, record: &Record) -> DeadLetter {
+pub fn as_ingested(guest: &Guest, record: &Record) -> DeadLetter {
     let location = Location { topic: guest.dead.clone(), partition: record.partition, offset: record.offset };
     let Record { timestamp_ms, key, value, headers, .. } = record.clone();
     record::dead_letter(record::Record { location, timestamp_ms, key, value, headers }, now_ms())
 }
 
-/// A dead letter of the guest's whose message was the `number`th one of the source's partition.
+/// A dead letter of the guest whose message has this offset in its source partition.
 pub fn crafted(guest: &Guest, number: i64, value: String) -> DeadLetter {
     let headers = [
         ("kafka_original-topic", guest.topic.clone().into_bytes()),
@@ -135,7 +135,7 @@ pub fn crafted(guest: &Guest, number: i64, value: String) -> DeadLetter {
     ];
     let record =
         headers.into_iter().fold(Record::new(value), |record, (name, value)| record.with_header(name, value));
-    taken(guest, &Record { offset: number, partition: 0, timestamp_ms: now_ms() - 500 + number, ..record })
+    as_ingested(guest, &Record { offset: number, partition: 0, timestamp_ms: now_ms() - 500 + number, ..record })
 }
 
 pub fn all_done(guest: &Guest, count: usize) -> Vec<DeadLetter> {
