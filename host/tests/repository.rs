@@ -175,7 +175,7 @@ fn is_function(line: &str) -> bool {
 }
 
 #[test]
-fn links_in_the_documents_lead_somewhere() {
+fn links_in_the_documents_resolve() {
     let mut pages = Vec::new();
     files(&root(), "md", &mut pages);
     let mut dead = Vec::new();
@@ -216,7 +216,7 @@ fn links(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_rules_can_be_broken() {
+fn violations_are_detected() {
     let long = format!("    fn f() {{\n{}    }}\n", "        x();\n".repeat(MAX_FUNCTION_LINES));
     assert_eq!(long_functions(Path::new("a.rs"), &long).len(), 1);
     assert_eq!(links("[a](b.md) and [c](d.md#e), `[f](g)`\n```\n[x](y)\n```\n"), ["b.md", "d.md#e"]);

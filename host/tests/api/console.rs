@@ -14,7 +14,7 @@ use crate::fixture::{Api, NOW, dead_letter, dead_letters};
 /// Must be escaped on every page.
 const SCRIPT: &str = "<script>window.xss=1</script>\"'><img src=x onerror=window.xss=1>";
 
-fn nasty() -> DeadLetter {
+fn hostile_dead_letter() -> DeadLetter {
     let mut dead_letter = dead_letter(1, SCRIPT);
     dead_letter.value = Some(Bytes(format!(r#"{{"a":"{}"}}"#, SCRIPT.replace('"', "\\\"")).into_bytes()));
     dead_letter.key = Some(Bytes(SCRIPT.as_bytes().to_vec()));
@@ -46,7 +46,7 @@ async fn every_page_exists_in_both_languages() {
                 assert!(page.contains("<h1") && page.contains("</html>"), "{path}");
                 assert!(
                     !page.contains("style=") && !page.contains("onclick"),
-                    "{path}: the policy forbids it"
+                    "{path}: forbidden by the content security policy"
                 );
             }
         }
@@ -55,7 +55,7 @@ async fn every_page_exists_in_both_languages() {
 
 #[tokio::test]
 async fn content_of_messages_is_escaped() {
-    let dead_letter = nasty();
+    let dead_letter = hostile_dead_letter();
     let api = Api::with(std::slice::from_ref(&dead_letter)).await;
     let by = Actor { name: SCRIPT, reason: SCRIPT, now_ms: NOW };
     let failures = api.desk.failures(false, NOW, &PageSelector::First, 1).await.expect("failures").items;
@@ -75,10 +75,10 @@ async fn content_of_messages_is_escaped() {
         for part in ["<script>window", "<img src=x", "\"'>"] {
             assert!(!page.contains(part), "{path}: {part}");
         }
-        assert!(!page.contains('\u{202e}'), "{path}: what follows is turned around");
+        assert!(!page.contains('\u{202e}'), "{path}: a control character reverses the text");
         shown += page.matches("&#60;script&#62;window").count();
     }
-    assert!(shown > 20, "the test looks at nothing: {shown}");
+    assert!(shown > 20, "only {shown} escaped scripts found");
     let value = browser.get(&format!("/dead-letters/{}/value", dead_letter.id)).await;
     assert_eq!(value.headers["content-type"], "application/octet-stream");
     assert!(value.headers["content-disposition"].to_str().expect("text").starts_with("attachment"));
@@ -129,7 +129,7 @@ async fn malicious_addresses_are_answered_with_a_page() {
 }
 
 #[tokio::test]
-async fn before_the_host_has_started_a_page_is_shown() {
+async fn before_the_start_of_the_host_a_waiting_page_is_shown() {
     let status = server::Status::default();
     let router = server::console::router(status, server::guard::AccessPolicy::new(None));
     let request = Request::get("/").header("host", "localhost").header("accept-language", "ko");

@@ -49,7 +49,7 @@ async fn with_a_token_every_page_needs_a_login() {
 }
 
 #[tokio::test]
-async fn the_token_cannot_be_guessed_fast() {
+async fn wrong_tokens_are_limited_in_rate() {
     let api = Api::start(&[], Some(TOKEN), "127.0.0.1:1").await;
     let browser = Browser::new(&api, "en");
     let mut last = 0;

@@ -11,9 +11,10 @@ use tower::ServiceExt as _;
 
 use crate::fixture::{Answer, Api};
 
+/// The token of the API and the console.
 pub const TOKEN: &str = "0123456789abcdef0123";
 
-/// A browser with its cookies.
+/// A client with its cookies.
 pub struct Browser<'a> {
     api: &'a Api,
     lang: &'static str,
@@ -61,7 +62,7 @@ impl<'a> Browser<'a> {
         self.ask("GET", path, &[], Body::empty()).await
     }
 
-    /// A page that must be there.
+    /// Gets a page that must exist.
     pub async fn page(&self, path: &str) -> String {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
@@ -74,7 +75,7 @@ impl<'a> Browser<'a> {
         self.ask("POST", path, &form, body).await
     }
 
-    /// Sends the first form of a page that goes to `to`, its hidden fields with these.
+    /// Posts the form of a page to `to`: its hidden fields and these fields.
     pub async fn submit(&self, page: &str, to: &str, fields: &[(&str, &str)]) -> Answer {
         let text = self.page(page).await;
         let mut all = hidden(&text);
@@ -92,12 +93,18 @@ pub fn hidden(page: &str) -> Vec<(String, String)> {
     inputs
         .map(|input| {
             let (name, rest) = input.split_once("\" value=\"").expect("a value");
-            let value = rest.split('"').next().expect("its end").replace("&#38;", "&").replace("&amp;", "&");
+            let value = rest
+                .split('"')
+                .next()
+                .expect("the end of the value")
+                .replace("&#38;", "&")
+                .replace("&amp;", "&");
             (name.to_owned(), value)
         })
         .collect()
 }
 
+/// The paths of all pages about a dead letter, and of the lists.
 pub fn pages(dead_letter: &DeadLetter) -> Vec<String> {
     let (id, failure) = (&dead_letter.id, &dead_letter.failure);
     let mut pages: Vec<String> = [

@@ -1,4 +1,4 @@
-//! The desk's HTTP API, in this process, over a desk in SQLite.
+//! The HTTP API and the console of the desk, in this process, on a desk in SQLite.
 
 mod access;
 mod console;

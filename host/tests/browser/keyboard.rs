@@ -1,6 +1,6 @@
-//! The same by keyboard alone.
+//! An operator with only a keyboard.
 
-use crate::chromium::{Browser, ENTER, ESCAPE, Like, TAB};
+use crate::chromium::{Browser, ENTER, ESCAPE, Options, TAB};
 use crate::fixture::{Desk, fixed_build};
 
 /// Presses Tab until the element with this text or id has the focus.
@@ -21,10 +21,10 @@ fn press(browser: &Browser, key: char) {
 }
 
 #[test]
-fn an_operator_needs_no_mouse() {
+fn every_step_works_by_keyboard() {
     let mut desk = Desk::start("keyboard", &[]);
     desk.fail_as_usual(8, 2);
-    let browser = Browser::start(Like::default());
+    let browser = Browser::start(Options::default());
     browser.goto(&desk.url("/"));
     browser.reads("asked-reject");
     browser.keys("?");
@@ -77,7 +77,7 @@ fn discard_and_restore(browser: &Browser, desk: &Desk) {
     tab_to(browser, "Discard");
     press(browser, ENTER);
     browser.find("#reason:focus");
-    browser.keys("nobody");
+    browser.keys("not needed");
     press(browser, ENTER);
     browser.find("option[value='discarded'][selected]");
     assert_eq!(desk.count("state=discarded"), 2);

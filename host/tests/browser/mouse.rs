@@ -2,13 +2,13 @@
 
 use testkit::eventually;
 
-use crate::chromium::{BOUND, Browser, Like};
+use crate::chromium::{BOUND, Browser, Options};
 use crate::fixture::{Desk, fixed_build};
 
 #[test]
 fn an_operator_finds_tries_and_replays_a_failure() {
     let mut desk = Desk::start("mouse", &[]);
-    let browser = Browser::start(Like::default());
+    let browser = Browser::start(Options::default());
     browser.goto(&desk.url("/"));
     browser.reads("No open failures");
     // The page updates by itself.
@@ -55,8 +55,8 @@ fn an_operator_finds_tries_and_replays_a_failure() {
 
     discard_and_restore(&browser, &desk);
     browser.goto(&desk.url("/audit-log"));
-    for said in ["version 0.2.0 is out", "sent by a test of the shop", "the shop wants them", "Trial"] {
-        browser.reads(said);
+    for entry in ["version 0.2.0 is out", "sent by a test of the shop", "the shop wants them", "Trial"] {
+        browser.reads(entry);
     }
     browser.close();
     desk.stop();

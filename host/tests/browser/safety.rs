@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::chromium::{Browser, Like};
+use crate::chromium::{Browser, Options};
 use crate::fixture::Desk;
 
 const SCRIPT: &str = "<script>window.xss=1</script><img src=x onerror=window.xss=1>";
@@ -15,7 +15,7 @@ fn content_of_messages_never_runs() {
     let body = |id: &str| format!(r#"{{"id":"{id}","{}":1}}"#, SCRIPT.replace('"', ""));
     desk.fail([body("1"), body("2")]);
     let failure = desk.failures()[0]["id"].as_str().expect("an id").to_owned();
-    let browser = Browser::start(Like::default());
+    let browser = Browser::start(Options::default());
     browser.goto(&desk.url("/dead-letters"));
     let dead_letter = browser.find("#list tbody a").attr("href");
     let script: String = url::form_urlencoded::byte_serialize(SCRIPT.as_bytes()).collect();
@@ -68,7 +68,7 @@ fn attacker(target: &str) -> String {
 fn a_cross_site_page_changes_nothing() {
     let desk = Desk::start("attack", &[]);
     desk.fail_as_usual(2, 0);
-    let browser = Browser::start(Like::default());
+    let browser = Browser::start(Options::default());
     // The browser has a session.
     browser.goto(&desk.url("/dead-letters"));
     browser.goto(&attacker(&desk.url("")));
@@ -79,10 +79,10 @@ fn a_cross_site_page_changes_nothing() {
 }
 
 #[test]
-fn everything_works_without_scripts() {
+fn every_form_works_without_scripts() {
     let desk = Desk::start("plain", &[]);
     desk.fail_as_usual(3, 0);
-    let browser = Browser::start(Like { scripts: false, ..Like::default() });
+    let browser = Browser::start(Options { scripts: false, ..Options::default() });
     browser.goto(&desk.url("/"));
     browser.reads("JavaScript is disabled");
     browser.click("asked-reject");
@@ -102,7 +102,7 @@ fn with_a_token_users_log_in_and_out() {
     std::fs::write(&config, "[desk]\ntoken = \"0123456789abcdef0123\"\n").expect("written");
     let config = config.display().to_string();
     let desk = Desk::start("token", &["--config", &config]);
-    let browser = Browser::start(Like { lang: "ko", ..Like::default() });
+    let browser = Browser::start(Options { lang: "ko", ..Options::default() });
     browser.goto(&desk.url("/failures?all=1"));
     browser.fill("#token", "wrong");
     browser.click("로그인");
@@ -121,9 +121,9 @@ fn with_a_token_users_log_in_and_out() {
 }
 
 #[test]
-fn a_page_catches_up_after_a_restart_of_the_host() {
+fn a_page_updates_after_a_restart_of_the_host() {
     let mut desk = Desk::start("away", &[]);
-    let browser = Browser::start(Like::default());
+    let browser = Browser::start(Options::default());
     browser.goto(&desk.url("/"));
     browser.reads("No open failures");
     let port = desk.port;

@@ -11,7 +11,7 @@ use crate::fixture::{BOUND, Host};
 const TOPIC: &str = "faulty-fast";
 const DEAD: &str = "faulty-fast.dlt";
 const GROUP: &str = "faulty-fast-dlt-group";
-/// Lets the next process take over at once.
+/// An instance id, with which the next process takes over at once.
 const MEMBER: [&str; 2] = ["-X", "group.instance.id=desk"];
 
 /// Half of them are rejected; the others are invalid.

@@ -106,7 +106,10 @@ fn an_invalid_file_ends_the_start_before_anything_else() {
         let path = config(&format!("wrong-{name}"), &lines);
         let (code, output) = host(&["config", "check", "--config", text(&path)], &[]);
         assert_eq!(code, Some(2), "{name}: {output}");
-        assert!(output.contains(what) && output.contains("help: ") && output.contains(next), "{name}: {output}");
+        assert!(
+            output.contains(what) && output.contains("help: ") && output.contains(next),
+            "{name}: {output}"
+        );
     }
     let (code, output) = host(&["--config", "/nowhere/host.toml", "topics", "list"], &[]);
     assert!(code == Some(2) && output.contains("cannot read /nowhere/host.toml"), "{output}");

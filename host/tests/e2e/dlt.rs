@@ -74,7 +74,9 @@ impl Desk {
         let output = self.run(args, b"");
         let (stdout, stderr) = texts(&output);
         assert_eq!((output.status.code(), stdout.as_str()), (Some(code), ""), "{args:?}: {stderr}");
-        expected_texts.iter().for_each(|text| assert!(stderr.contains(text), "{args:?}: no {text:?} in: {stderr}"));
+        expected_texts
+            .iter()
+            .for_each(|text| assert!(stderr.contains(text), "{args:?}: no {text:?} in: {stderr}"));
     }
 
     /// Runs a command in a terminal and answers the question that ends with `question`.
@@ -94,7 +96,10 @@ impl Desk {
         stdin.write_all(answer).expect("an answer");
         drop(stdin);
         stdout.read_to_end(&mut printed).expect("the exit of the command");
-        (child.wait().expect("the exit of the command").code(), String::from_utf8_lossy(&printed).into_owned())
+        (
+            child.wait().expect("the exit of the command").code(),
+            String::from_utf8_lossy(&printed).into_owned(),
+        )
     }
 
     pub fn import(&self, dead_letters: &[DeadLetter]) {
@@ -220,7 +225,9 @@ fn check_discards(desk: &Desk, dead_letters: &[DeadLetter]) {
     assert!(shown.contains("discard by kim: a typo"), "{shown}");
     let (code, printed) = desk.answered("restore --all", "", "[y/N] ", b"n\n");
     assert!(
-        code == Some(1) && printed.contains("Restore 4 dead letters?") && printed.contains("nothing was changed"),
+        code == Some(1)
+            && printed.contains("Restore 4 dead letters?")
+            && printed.contains("nothing was changed"),
         "{printed}"
     );
     let (code, printed) = desk.answered("restore --all", "", "[y/N] ", b"y\n");
@@ -255,8 +262,12 @@ fn an_edit_shows_the_changes() {
     let value = file("dlt-value.json", b"{\"to\":\"them\"}");
     let value = value.to_str().expect("UTF-8");
     desk.fails(&["edit", &original.id, "--value", value], 2, &["+{\"to\":\"them\"}", "--yes"]);
-    let (id, printed) = desk.ok(&["edit", &original.id, "--value", value, "--yes", "--reason", "the address"]);
-    assert!(printed.contains("-{\"to\":\"user1\\u{9b}2J\"}") && printed.contains("host dlt replay"), "{printed}");
+    let (id, printed) =
+        desk.ok(&["edit", &original.id, "--value", value, "--yes", "--reason", "the address"]);
+    assert!(
+        printed.contains("-{\"to\":\"user1\\u{9b}2J\"}") && printed.contains("host dlt replay"),
+        "{printed}"
+    );
     let copy = desk.json(&["show", id.trim()]);
     assert_eq!(
         (copy["value"].as_str(), copy["edited_from"].as_str()),
@@ -265,7 +276,8 @@ fn an_edit_shows_the_changes() {
     assert_eq!(desk.json(&["show", &original.id])["state"], "open");
 
     // sed adds a line feed that the value did not have.
-    let (code, printed) = desk.answered(&format!("edit {}", id.trim()), "sed -i s/them/us/", "[y/N] ", b"y\n");
+    let (code, printed) =
+        desk.answered(&format!("edit {}", id.trim()), "sed -i s/them/us/", "[y/N] ", b"y\n");
     assert!(code == Some(0) && printed.contains("+{\"to\":\"us\"}"), "{printed}");
     assert_eq!(desk.json(&["list", "--text", "\"us\""]).as_array().map(Vec::len), Some(1));
     desk.host.stop();

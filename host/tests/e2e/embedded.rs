@@ -67,10 +67,10 @@ fn a_dead_letter_of_the_demo_can_be_edited_and_replayed() {
     let console = request(host, "GET", "/", &[("accept", "text/html")], b"").expect("a page").text();
     assert!(console.contains("is not an e-mail address"), "{console}");
 
-    let mended = file("embedded-mended.json", body.replace("nobody", "you@example.com").as_bytes());
+    let corrected = file("embedded-corrected.json", body.replace("nobody", "you@example.com").as_bytes());
     let edit = Command::new(binary("host"))
         .args(["dlt", "edit", &dead_letters().expect("a dead letter"), "--replay", "--yes", "--value"])
-        .arg(mended)
+        .arg(corrected)
         .env("HOST_API", format!("http://127.0.0.1:{host}"))
         .output()
         .expect("the exit of the command");

@@ -72,17 +72,17 @@ fn suite(isolation: &str) {
             .replace("{shut}", &closed.address.port().to_string())
             .replace("{port}", &open.address.port().to_string())
     };
-    let beside: Vec<String> = (0..HARMLESS).map(|number| format!("beside{number}")).collect();
+    let harmless_ids: Vec<String> = (0..HARMLESS).map(|number| format!("harmless{number}")).collect();
     let record = |action: &str, at: &str, key: &str| {
         Record::new(format!(r#"{{"do":"{action}","at":"{at}"}}"#)).with_key(key)
     };
-    kafka.produce(&topic, beside.iter().map(|id| record("sleep", &HARMLESS_MS.to_string(), id)));
-    eventually(BOUND, || beside.iter().all(|id| host.handled(id) == 1));
+    kafka.produce(&topic, harmless_ids.iter().map(|id| record("sleep", &HARMLESS_MS.to_string(), id)));
+    eventually(BOUND, || harmless_ids.iter().all(|id| host.handled(id) == 1));
     let cases = CASES.iter().map(|(action, at, _)| record(action, &fill(at), &format!("{action} {at}")));
     kafka.produce(&topic, cases);
     eventually(BOUND, || kafka.lag(&format!("{topic}-group"), &topic) == 0);
     let all = deliveries(&host.stop());
-    for id in &beside {
+    for id in &harmless_ids {
         assert_eq!(all.get(id).map(Vec::len), Some(1), "{id}");
     }
     assert_codes(kafka, &topic);
@@ -96,9 +96,9 @@ fn suite(isolation: &str) {
 
 fn assert_codes(kafka: &Kafka, topic: &str) {
     let mut found = BTreeMap::new();
-    for letter in kafka.read_all(&format!("{topic}.dlt")) {
-        let name = String::from_utf8_lossy(&letter.key.clone().unwrap_or_default()).into_owned();
-        let text = |name: &str| letter.header_text(name).unwrap_or_default();
+    for dead_letter in kafka.read_all(&format!("{topic}.dlt")) {
+        let name = String::from_utf8_lossy(&dead_letter.key.clone().unwrap_or_default()).into_owned();
+        let text = |name: &str| dead_letter.header_text(name).unwrap_or_default();
         println!("{name}: {}: {}", text("host-failure-code"), text("kafka_exception-message"));
         found.insert(name, text("host-failure-code"));
     }

@@ -69,8 +69,8 @@ fn harm_fails_only_its_own_message_in_a_reused_instance() {
     let host = start(kafka, &config(&guest, &lines), &[]);
     let records = HARM.iter().flat_map(|(action, _)| {
         let harm = Record::new(body(action, action, r#","until":1"#));
-        let beside = (0..5).map(move |number| Record::new(body(&format!("{action}{number}"), "count", "")));
-        beside.chain([harm])
+        let harmless = (0..5).map(move |number| Record::new(body(&format!("{action}{number}"), "count", "")));
+        harmless.chain([harm])
     });
     kafka.produce(&guest.topic, records);
     guest.settle(kafka);
@@ -172,19 +172,21 @@ fn without_the_grant_no_e_mail_is_sent() {
         file(&format!("{name}.toml"), text.as_bytes())
     };
     let json = r#"{"from":"a@example.com","to":"b@example.com","subject":"s","body":"b"}"#;
-    for (name, more, told, dead) in [
+    for (name, more, expected, dead) in [
         ("mail-granted", "allow = [\"mail\"]", "e-mail is only logged, not sent", 0),
         ("mail-denied", "", "wants to send e-mail and may not", 1),
     ] {
         kafka.create_topic(name, 1, &[]);
         let host = start(kafka, &settings(name, more), &[]);
-        host.process.wait_for(|line| line.contains(told), BOUND);
+        host.process.wait_for(|line| line.contains(expected), BOUND);
         kafka.produce(name, [Record::new(json)]);
         eventually(BOUND, || kafka.lag(&format!("{name}-group"), name) == 0);
         host.stop();
-        let letters = kafka.read_all(&format!("{name}.dlt"));
-        let codes: Vec<_> =
-            letters.iter().filter_map(|letter| letter.header_text("host-failure-code")).collect();
+        let dead_letters = kafka.read_all(&format!("{name}.dlt"));
+        let codes: Vec<_> = dead_letters
+            .iter()
+            .filter_map(|dead_letter| dead_letter.header_text("host-failure-code"))
+            .collect();
         assert_eq!(codes, vec!["mail-denied"; dead]);
     }
 }

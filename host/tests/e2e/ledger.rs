@@ -179,8 +179,8 @@ fn messages_wait_during_an_outage_of_the_store() {
     store.stop();
     let ids: Vec<String> = (0..COUNT).map(|number| format!("away-{number}")).collect();
     ids.iter().for_each(|id| send(kafka, &guest, id, "mail", ""));
-    let said = |line: &str| line.contains("nothing is sent without it");
-    let line = host.process.wait_for(said, BOUND);
+    let is_warning = |line: &str| line.contains("nothing is sent without it");
+    let line = host.process.wait_for(is_warning, BOUND);
     assert!(line.contains("postgres://host:***@") && !line.contains("hush"), "{line}");
     eventually(BOUND, || ids.iter().all(|id| host.handled(id) > 0));
     assert!(ids.iter().all(|id| sink.count(id) == 0), "sent without the store");
@@ -196,7 +196,7 @@ fn messages_wait_during_an_outage_of_the_store() {
     let lines = host.stop();
     assert!(lines.iter().all(|line| !line.contains("hush")));
     // Logged once, then every 30 s, and not for every message.
-    assert!(lines.iter().filter(|line| said(line)).count() < 4);
+    assert!(lines.iter().filter(|line| is_warning(line)).count() < 4);
 }
 
 #[test]

@@ -97,13 +97,13 @@ fn sigterm_ends_after_the_calls_in_flight_and_their_commits() {
     kafka.produce(&guest.topic, [Record::new(body("slow", "sleep", r#","ms":1000"#))]);
     host.process.wait_for(|line| line.contains("handled id=slow"), BOUND);
     assert_eq!(kafka.lag(&guest.group, &guest.topic), 1);
-    let told = Instant::now();
+    let signalled = Instant::now();
     host.process.terminate();
     let status = host.process.wait(SHUTDOWN);
     let lines = host.process.lines();
     assert_eq!(status.code(), Some(0), "{}", lines.join("\n"));
-    println!("ended {:?} after SIGTERM", told.elapsed());
-    assert!(told.elapsed() < Duration::from_secs(30));
+    println!("ended {:?} after SIGTERM", signalled.elapsed());
+    assert!(signalled.elapsed() < Duration::from_secs(30));
     assert_eq!(kafka.committed(&guest.group, &guest.topic), [Some(1)]);
     assert_eq!(attempts(&deliveries(&lines), "slow"), [1]);
 
@@ -123,10 +123,10 @@ fn a_second_signal_ends_the_host_at_once() {
     host.process.wait_for(|line| line.contains("handled id=slow"), BOUND);
     host.process.terminate();
     host.process.wait_for(|line| line.starts_with("Draining"), BOUND);
-    let told = Instant::now();
+    let signalled = Instant::now();
     host.process.terminate();
     assert_eq!(host.process.wait(SHUTDOWN).code(), Some(1));
-    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    assert!(signalled.elapsed() < Duration::from_secs(5), "{:?}", signalled.elapsed());
     assert_eq!(kafka.lag(&guest.group, &guest.topic), 1, "an interrupted call is not committed");
 
     let again = Host::start(kafka, &[&guest.path]);

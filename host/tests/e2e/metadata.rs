@@ -33,9 +33,9 @@ fn only_offsets_are_committed_if_the_broker_refuses_metadata() {
     guest.settle(&kafka);
     assert_eq!(kafka.committed(&guest.group, &guest.topic), [Some(80)]);
     let lines = host.stop();
-    let said = lines.iter().filter(|line| line.contains(WARNING)).collect::<Vec<_>>();
-    assert!(!said.is_empty(), "{}", lines.join("\n"));
-    assert!(said.iter().all(|line| line.contains("offset.metadata.max.bytes")), "{said:?}");
+    let warnings = lines.iter().filter(|line| line.contains(WARNING)).collect::<Vec<_>>();
+    assert!(!warnings.is_empty(), "{}", lines.join("\n"));
+    assert!(warnings.iter().all(|line| line.contains("offset.metadata.max.bytes")), "{warnings:?}");
     let all = deliveries(&lines);
     for id in 0..20 {
         let expected: &[u32] = if id % 2 == 0 { &[1, 2, 3] } else { &[1, 2, 3, 4, 5, 6] };
@@ -67,10 +67,10 @@ fn with_ordering_refused_metadata_is_an_error() {
     host.terminate();
     assert_eq!(host.wait(BOUND).code(), Some(0));
     let lines = host.lines();
-    let said: Vec<_> = lines.iter().filter(|line| line.contains(WARNING)).collect();
-    assert_eq!(said.len(), 1, "{}", lines.join("\n"));
-    for says in ["ERROR", "restarts retries at the first attempt", "offset.metadata.max.bytes"] {
-        assert!(said[0].contains(says), "no {says:?} in {}", said[0]);
+    let warnings: Vec<_> = lines.iter().filter(|line| line.contains(WARNING)).collect();
+    assert_eq!(warnings.len(), 1, "{}", lines.join("\n"));
+    for expected in ["ERROR", "restarts retries at the first attempt", "offset.metadata.max.bytes"] {
+        assert!(warnings[0].contains(expected), "no {expected:?} in {}", warnings[0]);
     }
     let all = deliveries(&lines);
     (0..20).for_each(|id| assert_eq!(attempts(&all, &format!("{id}")), [1, 2, 3], "{id}"));

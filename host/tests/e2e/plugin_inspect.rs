@@ -20,7 +20,10 @@ fn inspect(path: &Path, more: &[&str], code: i32) -> (Value, String) {
 fn a_plugin_is_described_and_runs() {
     let email = plugin("email");
     let (report, _) = inspect(&email, &[], 0);
-    assert_eq!((&report["name"], &report["runs"], &report["errors"]), (&json!("email"), &json!(true), &json!([])));
+    assert_eq!(
+        (&report["name"], &report["runs"], &report["errors"]),
+        (&json!("email"), &json!(true), &json!([]))
+    );
     assert_eq!(report["contract"], json!(["0.1.0"]));
     assert_eq!(report["size"], std::fs::metadata(&email).expect("the file").len());
     assert_eq!(report["sha256"].as_str().map(str::len), Some(64));
@@ -79,13 +82,13 @@ fn a_plugin_that_does_not_run_is_explained_as_by_the_host() {
         (&email, vec!["--mail-url".to_owned(), "ftp://h".to_owned()], "smtp://", true),
     ] {
         let more: Vec<&str> = more.iter().map(String::as_str).collect();
-        let (report, said) = inspect(path, &more, 1);
+        let (report, error) = inspect(path, &more, 1);
         assert_eq!((&report["runs"], report["name"].is_string()), (&json!(false), is_known), "{report}");
-        assert!(report["imports"]["wasi"].is_array() && said.contains(what), "{said}");
+        assert!(report["imports"]["wasi"].is_array() && error.contains(what), "{error}");
         // The same words as the host.
         let args = [&["--plugin", text(path), "--listen", "127.0.0.1:0"], &more[..]].concat();
         let refused = host("inspected", &args, "");
-        assert_eq!((refused.status.code(), stderr(&refused)), (Some(2), said));
+        assert_eq!((refused.status.code(), stderr(&refused)), (Some(2), error));
     }
 }
 

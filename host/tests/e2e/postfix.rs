@@ -98,11 +98,11 @@ async fn refused_recipients_are_reported_and_the_others_get_the_e_mail() {
     assert!(receipt.refused[0].response.starts_with("550 5.1.1"), "{receipt:?}");
     eventually(BOUND, || postfix.count() == 2);
     (mail.to, mail.bcc) = (vec![address("refused@example.com")], vec![]);
-    let nobody = mailer.send(&mail, "1").await;
-    assert!(matches!(&nobody, Err(MailError::Transient(text)) if text.contains("450 4.2.1")), "{nobody:?}");
+    let refused = mailer.send(&mail, "1").await;
+    assert!(matches!(&refused, Err(MailError::Transient(text)) if text.contains("450 4.2.1")), "{refused:?}");
     mail.cc = vec![];
-    let nobody = mailer.send(&mail, "2").await;
-    assert!(matches!(&nobody, Err(MailError::Permanent(text)) if text.contains("550 5.1.1")), "{nobody:?}");
+    let refused = mailer.send(&mail, "2").await;
+    assert!(matches!(&refused, Err(MailError::Permanent(text)) if text.contains("550 5.1.1")), "{refused:?}");
     // All e-mails use one connection.
     assert_eq!(postfix.log().matches(": connect from").count(), 2, "{}", postfix.log());
 }
@@ -199,7 +199,10 @@ fn only_granted_e_mails_are_sent_and_no_faster_than_their_rate() {
         })
         .collect();
     cause.sort();
-    assert!(cause[0].contains("a@example.com.evil.org") && cause[1].contains("to: b@example.com"), "{cause:?}");
+    assert!(
+        cause[0].contains("a@example.com.evil.org") && cause[1].contains("to: b@example.com"),
+        "{cause:?}"
+    );
     assert!(metrics.contains(r#"code="too-many-mails""#), "{metrics}");
     assert!(metrics.contains(r#"host_mails_total{plugin="email",result="denied"} 2"#), "{metrics}");
 }

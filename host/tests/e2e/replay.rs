@@ -10,7 +10,7 @@ use desk_api::{
 use testkit::{Kafka, Postgres, Record, eventually};
 
 use crate::support::{BOUND, Guest, Host, attempts, big_endian, body, deliveries, file};
-use crate::test_desk::{TestDesk, all_done, by, crafted, now_ms, as_ingested};
+use crate::test_desk::{TestDesk, all_done, as_ingested, by, crafted, now_ms};
 
 type Headers<'a> = Vec<(&'a [u8], Option<&'a [u8]>)>;
 

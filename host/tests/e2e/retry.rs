@@ -47,7 +47,11 @@ fn a_message_that_always_fails_is_dead_lettered_after_six_attempts() {
 
     let all = deliveries(&lines);
     assert_eq!(attempts(&all, "hopeless"), [1, 2, 3, 4, 5, 6]);
-    check_due_times(kafka, &guest, &all["hopeless"].iter().map(|delivery| delivery.at_us).collect::<Vec<_>>());
+    check_due_times(
+        kafka,
+        &guest,
+        &all["hopeless"].iter().map(|delivery| delivery.at_us).collect::<Vec<_>>(),
+    );
 
     let dead = kafka.read_all(&guest.dead);
     assert_eq!(dead.len(), 1, "{dead:?}");

@@ -166,7 +166,8 @@ fn a_stop_does_not_wait_for_blocking_tries() {
     kafka.produce(&guest.topic, [Record::new(body("stuck", "retry", ""))]);
     eventually(BOUND, || host.handled("stuck") > 0);
     let lines = host.stop();
-    let draining = lines.iter().position(|line| line.starts_with("Draining")).expect("a line about the drain");
+    let draining =
+        lines.iter().position(|line| line.starts_with("Draining")).expect("a line about the drain");
     let after = lines[draining..].iter().filter(|line| line.contains("handled id=stuck")).count();
     // One call may have started before the partition was closed.
     assert!(after <= 2, "{after} calls after the stop");

@@ -34,17 +34,17 @@ fn harm_fails_only_its_own_message() {
     let guest = Guest::fast("harm");
     kafka.create_topic(&guest.topic, 1, &[]);
     let host = Host::start(kafka, &[&guest.path]);
-    let beside: Vec<String> = (0..HARMLESS).map(|number| format!("beside{number}")).collect();
+    let harmless_ids: Vec<String> = (0..HARMLESS).map(|number| format!("harmless{number}")).collect();
     let sleep = format!(r#","ms":{}"#, HARMLESS_US / 1000);
-    kafka.produce(&guest.topic, beside.iter().map(|id| Record::new(body(id, "sleep", &sleep))));
+    kafka.produce(&guest.topic, harmless_ids.iter().map(|id| Record::new(body(id, "sleep", &sleep))));
     // All messages fit the concurrent calls of one thread.
-    eventually(BOUND, || beside.iter().all(|id| host.handled(id) == 1));
+    eventually(BOUND, || harmless_ids.iter().all(|id| host.handled(id) == 1));
     let harm = HARM.iter().map(|(action, ..)| Record::new(body(action, action, r#","until":1,"ms":60000"#)));
     kafka.produce(&guest.topic, harm);
     guest.settle(kafka);
     let lines = host.stop();
     let all = deliveries(&lines);
-    for id in &beside {
+    for id in &harmless_ids {
         assert_eq!(attempts(&all, id), [1], "{id}");
     }
     for (action, ..) in HARM {
@@ -54,7 +54,7 @@ fn harm_fails_only_its_own_message() {
     assert!((10_000_000..30_000_000).contains(&took), "a call of {took} us, whose bound is 10 s");
     // The other messages were in flight during the harm.
     let began = |id: &str| all[id][0].at_us;
-    let first = beside.iter().map(|id| began(id)).min().expect("some");
+    let first = harmless_ids.iter().map(|id| began(id)).min().expect("some");
     for (action, ..) in HARM {
         let after = began(action) - first;
         assert!((0..HARMLESS_US).contains(&after), "{action} began {after} us after the others");
@@ -92,7 +92,7 @@ fn a_dead_letter_names_the_harm() {
         assert_eq!(code(&dead[action]), (exception.to_owned(), name.to_owned()), "{action}");
     }
     let text = |action: &str, name: &str| dead[action].header_text(name).unwrap_or_default();
-    for (action, said) in [
+    for (action, expected) in [
         ("panic", "asked to panic"),
         ("recurse", "out of bounds"),
         ("exit", "status"),
@@ -101,7 +101,7 @@ fn a_dead_letter_names_the_harm() {
         ("sleep", "no outcome after 10s"),
     ] {
         let detail = text(action, "kafka_exception-message");
-        assert!(detail.contains(said), "{action}: {detail}");
+        assert!(detail.contains(expected), "{action}: {detail}");
     }
     let backtrace = text("recurse", "kafka_exception-stacktrace");
     assert!(backtrace.contains("descend") && backtrace.len() <= 4 << 10, "{backtrace}");

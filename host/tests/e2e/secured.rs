@@ -104,7 +104,10 @@ fn check_errors_at_start(kafka: &Secured, guest: &Guest) {
     let (code, output) = run(&config, &["topics", "list"], &wrong);
     assert_eq!(code, Some(1), "{output}");
     println!("{output}");
-    assert!(output.contains("over TLS (") && output.contains("certificate could not be verified"), "{output}");
+    assert!(
+        output.contains("over TLS (") && output.contains("certificate could not be verified"),
+        "{output}"
+    );
     assert!(output.contains("ssl.ca.location") && !output.contains("hush"), "{output}");
 }
 

@@ -177,19 +177,19 @@ fn serve(
         let to = number(&request.body).unwrap_or_default().to_owned();
         let is_first = first.lock().expect("no panic").insert(to.clone());
         let seconds = THROTTLED.as_secs().to_string();
-        let mut say = |(status, body): (u16, &str)| answer(stream, status, &[], body);
+        let mut respond = |(status, body): (u16, &str)| answer(stream, status, &[], body);
         match to.chars().last() {
-            _ if !is_known(request) => say(errors[3]),
+            _ if !is_known(request) => respond(errors[3]),
             Some('2') if is_first => answer(stream, 429, &[("Retry-After", &seconds)], "{}"),
-            Some('3') if is_first => say((500, "<html>")),
+            Some('3') if is_first => respond((500, "<html>")),
             // No response: the connection ends.
             Some('4') if is_first => {}
-            Some('9') if is_first => say((429, "{}")),
-            Some('5') => say(errors[0]),
-            Some('6') => say(errors[1]),
-            Some('7') => say(errors[2]),
-            Some('8') => say(errors[3]),
-            _ => say(accepted),
+            Some('9') if is_first => respond((429, "{}")),
+            Some('5') => respond(errors[0]),
+            Some('6') => respond(errors[1]),
+            Some('7') => respond(errors[2]),
+            Some('8') => respond(errors[3]),
+            _ => respond(accepted),
         }
     })
 }
@@ -242,11 +242,11 @@ fn settle(kafka: &Kafka, topic: &str) {
 
 /// The failure code of each dead letter, by its key.
 fn codes(kafka: &Kafka, topic: &str) -> BTreeMap<String, String> {
-    let letters = kafka.read_all(&format!("{topic}.dlt"));
-    let letter = |letter: &Record| {
-        let key = letter.key.clone().unwrap_or_default();
-        let code = letter.header_text("host-failure-code").unwrap_or_default();
+    let dead_letters = kafka.read_all(&format!("{topic}.dlt"));
+    let code_by_key = |dead_letter: &Record| {
+        let key = dead_letter.key.clone().unwrap_or_default();
+        let code = dead_letter.header_text("host-failure-code").unwrap_or_default();
         (String::from_utf8_lossy(&key).into_owned(), code)
     };
-    letters.iter().map(letter).collect()
+    dead_letters.iter().map(code_by_key).collect()
 }

@@ -50,48 +50,48 @@ fn email(rng: &mut Rng, id: usize) -> Email {
 
 /// Checks the result for the sender against the records of the server.
 fn check(id: usize, results: &Result<Receipt, MailError>, known: &[Transaction]) {
-    let says = || format!("{id}: {results:?}, and the server knows {known:?}");
-    assert!(known.len() <= 1, "{}", says());
+    let context = || format!("{id}: {results:?}, and the server knows {known:?}");
+    assert!(known.len() <= 1, "{}", context());
     let end = known.first().map(|one| match one.end {
         // The connection broke before the other recipients were sent.
-        End::Nobody if one.refused.len() < recipients(id) => End::Broken { begun: false },
+        End::AllRefused if one.refused.len() < recipients(id) => End::Broken { begun: false },
         end => end,
     });
     let is_permanent = |code: u16| code >= 500;
     match results {
         Ok(receipt) => {
-            assert_eq!(end, Some(End::Taken { answered: true }), "{}", says());
+            assert_eq!(end, Some(End::Accepted { answered: true }), "{}", context());
             let refused: Vec<_> = receipt
                 .refused
                 .iter()
                 .map(|one| (one.recipient.clone(), one.response[..3].parse().expect("a code")))
                 .collect();
-            assert_eq!(known[0].refused, refused, "{}", says());
+            assert_eq!(known[0].refused, refused, "{}", context());
             assert!(receipt.refused.iter().all(|one| one.transient != one.response.starts_with('5')));
-            assert_eq!(known[0].message_id, receipt.id, "{}", says());
+            assert_eq!(known[0].message_id, receipt.id, "{}", context());
         }
         Err(MailError::Permanent(_)) => match end {
-            Some(End::Refused(code)) => assert!(is_permanent(code), "{}", says()),
-            Some(End::Nobody) => {
-                assert!(known[0].refused.iter().all(|(_, code)| is_permanent(*code)), "{}", says());
+            Some(End::Refused(code)) => assert!(is_permanent(code), "{}", context()),
+            Some(End::AllRefused) => {
+                assert!(known[0].refused.iter().all(|(_, code)| is_permanent(*code)), "{}", context());
             }
-            _ => panic!("{}", says()),
+            _ => panic!("{}", context()),
         },
         Err(MailError::Transient(_)) => match end {
             None | Some(End::Broken { .. }) => {}
-            Some(End::Refused(code)) => assert!(!is_permanent(code), "{}", says()),
-            Some(End::Nobody) => {
-                assert!(known[0].refused.iter().any(|(_, code)| !is_permanent(*code)), "{}", says());
+            Some(End::Refused(code)) => assert!(!is_permanent(code), "{}", context()),
+            Some(End::AllRefused) => {
+                assert!(known[0].refused.iter().any(|(_, code)| !is_permanent(*code)), "{}", context());
             }
-            Some(End::Taken { .. }) => panic!("{}", says()),
+            Some(End::Accepted { .. }) => panic!("{}", context()),
         },
         Err(MailError::Unknown(_)) => {
-            let is_doubtful = matches!(end, Some(End::Taken { .. } | End::Broken { begun: true }));
-            assert!(is_doubtful, "{}", says());
+            let is_doubtful = matches!(end, Some(End::Accepted { .. } | End::Broken { begun: true }));
+            assert!(is_doubtful, "{}", context());
         }
     }
-    if end == Some(End::Taken { answered: false }) {
-        assert!(matches!(results, Err(MailError::Unknown(_))), "{}", says());
+    if end == Some(End::Accepted { answered: false }) {
+        assert!(matches!(results, Err(MailError::Unknown(_))), "{}", context());
     }
 }
 

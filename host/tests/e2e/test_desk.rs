@@ -135,7 +135,10 @@ pub fn crafted(guest: &Guest, number: i64, value: String) -> DeadLetter {
     ];
     let record =
         headers.into_iter().fold(Record::new(value), |record, (name, value)| record.with_header(name, value));
-    as_ingested(guest, &Record { offset: number, partition: 0, timestamp_ms: now_ms() - 500 + number, ..record })
+    as_ingested(
+        guest,
+        &Record { offset: number, partition: 0, timestamp_ms: now_ms() - 500 + number, ..record },
+    )
 }
 
 pub fn all_done(guest: &Guest, count: usize) -> Vec<DeadLetter> {

@@ -118,7 +118,9 @@ impl Consumer {
         let before = self.commits(to_spring);
         let (code, text) = self.adopt(retries, flags);
         assert_eq!(code, Some(1), "{text}");
-        expected_texts.iter().for_each(|expected| assert!(text.contains(expected), "no {expected:?} in {text}"));
+        expected_texts
+            .iter()
+            .for_each(|expected| assert!(text.contains(expected), "no {expected:?} in {text}"));
         assert_eq!(self.commits(to_spring), before);
     }
 

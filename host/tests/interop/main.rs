@@ -3,8 +3,8 @@
 //! Needs the results of `make build guests`, and Maven for the consumer in `tests/spring`.
 //! Moves and dead letters are tested with Spring Boot 3.5 and 4.1, refusals with 3.5.
 
-mod fixture;
 mod dead_letters;
+mod fixture;
 mod moves;
 mod policies;
 #[path = "../e2e/support.rs"]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use testkit::{Boot, Record};
 
-use crate::fixture::{BOUND, Consumer, Deliveries, SPRING_STOPPED, publish, stop, wait_for_attempt};
 use crate::dead_letters::{check_trail, read_by_spring};
+use crate::fixture::{BOUND, Consumer, Deliveries, SPRING_STOPPED, publish, stop, wait_for_attempt};
 use crate::support::{body, id_of};
 
 const MESSAGES: usize = 200;

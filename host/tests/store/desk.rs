@@ -7,7 +7,7 @@ use desk::{Edited, record};
 use desk_api::{DeadLetter, DeadLetterState, FailureState, Filter, Location, PageSelector};
 use testkit::Postgres;
 
-use crate::fixture::{ACTOR, NOW, dead_letter, on_both, one, open};
+use crate::fixture::{ACTOR, NOW, dead_letter, on_both, open};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_is_stored_unchanged_and_once() {
@@ -127,7 +127,7 @@ async fn failures_have_counts_and_times() {
                 .await
                 .expect("updated")
         );
-        assert!(!desk.update_failure("nobody", Some("x"), None, ACTOR).await.expect("an answer"));
+        assert!(!desk.update_failure("unknown", Some("x"), None, ACTOR).await.expect("an answer"));
         let updated = desk.failure(&first.id[..6], NOW).await.expect("an answer").expect("a failure");
         assert_eq!((updated.note.as_str(), updated.state), ("the DNS", FailureState::Closed));
         // The same code from another build is another failure; from the same build it reopens the failure.
@@ -205,7 +205,7 @@ async fn an_edited_copy_has_its_own_id_and_the_original_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_that_share_a_store_have_its_id() {
+async fn hosts_that_share_a_store_have_one_store_id() {
     let postgres = Postgres::start();
     let (one, other) = (open(&postgres.url()).await, open(&postgres.url()).await);
     assert_eq!(one.store_id(), other.store_id());

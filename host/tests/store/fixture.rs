@@ -7,10 +7,11 @@ use desk_api::{DeadLetter, Filter, Location};
 use store::{Store, StoreUrl};
 use testkit::Postgres;
 
+/// The time of the tests, in milliseconds since the Unix epoch.
 pub const NOW: i64 = 1_795_435_410_000;
 pub const ACTOR: Actor<'_> = Actor { name: "kim", reason: "fixed", now_ms: NOW };
 
-/// Runs a test on both databases, each empty.
+/// Runs a test on both databases, which are empty.
 pub async fn on_both(test: impl AsyncFn(Desk)) {
     let dir = std::env::temp_dir().join(format!(
         "host-desk-{}-{:?}",
@@ -25,6 +26,7 @@ pub async fn on_both(test: impl AsyncFn(Desk)) {
     test(open(&postgres.url()).await).await;
 }
 
+/// Opens the desk of a store.
 pub async fn open(url: &str) -> Desk {
     let store = Store::open(StoreUrl::parse(url).expect("a URL")).await.expect("a store");
     Desk::open(&store).await.expect("a desk")
@@ -52,6 +54,7 @@ fn headers(code: &str, digest: &str) -> Headers {
     ]
 }
 
+/// A dead letter with this offset, failure code and plugin digest.
 pub fn dead_letter(offset: i64, code: &str, digest: &str) -> DeadLetter {
     let record = Record {
         location: Location { topic: "email.send.dlt".to_owned(), partition: 0, offset },
@@ -66,6 +69,7 @@ pub fn dead_letter(offset: i64, code: &str, digest: &str) -> DeadLetter {
     record::dead_letter(record, NOW)
 }
 
+/// Selects this dead letter.
 pub fn one(dead_letter: &DeadLetter) -> Filter {
     Filter { ids: vec![dead_letter.id.clone()], ..Filter::default() }
 }

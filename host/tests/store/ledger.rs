@@ -9,11 +9,11 @@ use effects::{Calls, Key, Record};
 use store::{Store, StoreUrl};
 use testkit::Postgres;
 
-const KEEP: Duration = Duration::from_secs(7 * 86_400);
+const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
 async fn open(postgres: &Postgres) -> Ledger {
     let url = StoreUrl::parse(&postgres.url()).expect("a URL");
-    Ledger::new(Store::open(url).await.expect("a store"), KEEP)
+    Ledger::new(Store::open(url).await.expect("a store"), RETENTION)
 }
 
 fn key(number: usize) -> Key {
@@ -27,10 +27,10 @@ fn record(number: usize) -> Record {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hosts_begin_each_effect_once() {
     let postgres = Postgres::start();
-    // Both bring the tables up to date at the same time.
+    // Both migrate the schema at the same time.
     let (one, other) = tokio::join!(open(&postgres), open(&postgres));
     let hosts = [Arc::new(one), Arc::new(other)];
-    let asked: Vec<_> = (0..2000)
+    let calls: Vec<_> = (0..2000)
         .map(|number| {
             let host = Arc::clone(&hosts[number % 2]);
             // Each host has its own order.
@@ -39,8 +39,8 @@ async fn two_hosts_begin_each_effect_once() {
         })
         .collect();
     let mut new = HashSet::new();
-    for asked in asked {
-        let (number, begun) = asked.await.expect("no panic");
+    for calls in calls {
+        let (number, begun) = calls.await.expect("no panic");
         match begun {
             Begun::New => assert!(new.insert(number), "{number} was begun twice"),
             begun => assert_eq!(begun, Begun::Unsettled),
@@ -50,7 +50,7 @@ async fn two_hosts_begin_each_effect_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_outlives_its_database_being_away() {
+async fn a_ledger_survives_an_outage_of_its_database() {
     let mut postgres = Postgres::start();
     let ledger = open(&postgres).await;
     assert_eq!(ledger.begin(&key(0)).await, Ok(Begun::New));
@@ -58,10 +58,10 @@ async fn a_ledger_outlives_its_database_being_away() {
     assert_eq!(ledger.begin(&key(1)).await, Ok(Begun::New));
     assert_eq!(ledger.begin(&key(2)).await, Ok(Begun::New));
     ledger.forget(&key(2)).await.expect("forgotten");
-    ledger.forget(&key(0)).await.expect("what is done stays");
+    ledger.forget(&key(0)).await.expect("a settled effect stays");
     postgres.stop();
     let started = std::time::Instant::now();
-    let why = ledger.begin(&key(3)).await.expect_err("away");
+    let why = ledger.begin(&key(3)).await.expect_err("the database is stopped");
     assert!(started.elapsed() < Duration::from_secs(6), "{why}");
     assert!(why.contains("postgres://") && !why.contains("hush"), "{why}");
     postgres.start_again();

@@ -1,4 +1,4 @@
-//! Queries of replays, on both databases.
+//! Replays, on both databases.
 
 use consumer::reports::{ReplayTag, Report};
 use desk::Desk;
@@ -108,7 +108,7 @@ async fn one_host_at_a_time_leases_a_replay() {
         assert!(desk.holds_lease(&replay.id, first).await.expect("an answer"));
         assert!(!desk.holds_lease(&replay.id, second).await.expect("an answer"));
         assert!(desk.renew_lease(&replay.id, first, NOW + 20).await.expect("an answer"));
-        assert!(!lease(second, NOW + 15).await, "it was renewed");
+        assert!(!lease(second, NOW + 15).await, "the lease was renewed");
         // The lease has expired.
         assert!(lease(second, NOW + 25).await);
         assert!(!desk.renew_lease(&replay.id, first, NOW + 99).await.expect("an answer"));
@@ -251,7 +251,7 @@ async fn a_step_ends_once_and_only_for_the_lease_holder() {
             (now.stepped, now.steps, now.state, &now.state_reason[..]),
             (3, 2, ReplayState::Stopped, "2 of 2 failed")
         );
-        assert!(!end("one", 8, &Verdict::Continue).await, "it is not running");
+        assert!(!end("one", 8, &Verdict::Continue).await, "the replay is not running");
         assert_eq!(desk.resume_replay(&replay.id, ACTOR).await.expect("resumed").state_reason, "");
         assert!(end("one", 8, &Verdict::Done(String::new())).await);
         let now = desk.replay(&replay.id).await.expect("an answer").expect("a replay");
