@@ -41,7 +41,8 @@ fn files(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The dependencies of each crate on other crates of the workspace, according to cargo, without those for tests.
+/// The dependencies of each crate on other crates of the workspace, according to cargo, without those for
+/// tests.
 fn used() -> Edges {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])

@@ -1,4 +1,5 @@
-//! Writes the seeds that depend on the contract and on the reference of `host.toml`, so that they are up to date.
+//! Writes the seeds that depend on the contract and on the reference of `host.toml`, so that they are up to
+//! date.
 //!
 //! usage: fuzz-seeds DIRECTORY; writes DIRECTORY/component/*, DIRECTORY/config/* and DIRECTORY/config.dict
 

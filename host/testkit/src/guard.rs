@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-/// A shell watches its standard input in the background and then becomes the program. A line on the pipe ends the
-/// watch. The pipe closes without a line when the parent dies: the shell kills the program and removes the directory,
-/// unless it contains a file `keep`.
+/// A shell watches its standard input in the background and then becomes the program. A line on the pipe ends
+/// the watch. The pipe closes without a line when the parent dies: the shell kills the program and removes
+/// the directory, unless it contains a file `keep`.
 const SCRIPT: &str = r#"
 dir=$1; shift
 exec 3<&0 </dev/null
@@ -37,8 +37,8 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Starts `program` in a process group of its own, with an empty standard input. `configure` sets output and
-    /// environment. `dir` is removed if this process dies.
+    /// Starts `program` in a process group of its own, with an empty standard input. `configure` sets output
+    /// and environment. `dir` is removed if this process dies.
     pub fn spawn(
         program: &OsStr,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,

@@ -1,7 +1,8 @@
-//! Shared test tools. They start real servers: Apache Kafka, PostgreSQL, Postfix, Spring Boot applications and the
-//! built binaries. The one double is [`FaultySmtp`], a mail server that fails on demand.
+//! Shared test tools. They start real servers: Apache Kafka, PostgreSQL, Postfix, Spring Boot applications
+//! and the built binaries. The one double is [`FaultySmtp`], a mail server that fails on demand.
 //!
-//! An error ends the test: functions panic with a message that names the cause, the place and the next command.
+//! An error ends the test: functions panic with a message that names the cause, the place and the next
+//! command.
 
 mod guard;
 mod http;

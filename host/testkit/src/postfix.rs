@@ -1,5 +1,5 @@
-//! A real Postfix, as packaged by Debian, for one test: submission and SMTPS with a certificate of its own, a login,
-//! and a maildir.
+//! A real Postfix, as packaged by Debian, for one test: submission and SMTPS with a certificate of its own, a
+//! login, and a maildir.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -30,7 +30,8 @@ const START_BOUND: Duration = Duration::from_secs(30);
 
 /// A running Postfix, which ends on drop.
 ///
-/// It accepts e-mail for every address. It refuses `refused@example.com` with 550 and `busy@example.com` with 450.
+/// It accepts e-mail for every address. It refuses `refused@example.com` with 550 and `busy@example.com` with
+/// 450.
 #[derive(Debug)]
 pub struct Postfix {
     dir: PathBuf,
@@ -210,7 +211,8 @@ fn launch(dir: &Path) -> Result<Guarded> {
     })
 }
 
-/// Creates an authority, `ca.pem`, and its certificate for `localhost`, `cert.pem` with `key.pem`, in a directory.
+/// Creates an authority, `ca.pem`, and its certificate for `localhost`, `cert.pem` with `key.pem`, in a
+/// directory.
 ///
 /// # Panics
 /// openssl is missing.

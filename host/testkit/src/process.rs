@@ -107,8 +107,8 @@ impl Process {
         Self::start_with(&binary(name), args, &[])
     }
 
-    /// Starts a program with additional environment variables in the working directory of this executable. All hosts of
-    /// its tests share one store there by default.
+    /// Starts a program with additional environment variables in the working directory of this executable.
+    /// All hosts of its tests share one store there by default.
     #[track_caller]
     pub fn start_with(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let dir = working_dir();

@@ -1,5 +1,5 @@
-//! A double of a mail server that fails on demand: TLS, a login, and faults drawn from a seed. The real server is
-//! [`crate::Postfix`].
+//! A double of a mail server that fails on demand: TLS, a login, and faults drawn from a seed. The real
+//! server is [`crate::Postfix`].
 
 mod session;
 
@@ -20,9 +20,9 @@ use crate::{Rng, must};
 
 /// A running server. It runs until this process ends. Its files are removed on drop.
 ///
-/// It accepts e-mail for every address, except those that begin with one of [`FaultySmtp::REFUSED`]. These are
-/// refused permanently: a sender with `refused-mail-` at MAIL, a recipient with `refused-rcpt-` at RCPT, with
-/// `refused-data-` at DATA, and with `refused-content-` after the content.
+/// It accepts e-mail for every address, except those that begin with one of [`FaultySmtp::REFUSED`]. These
+/// are refused permanently: a sender with `refused-mail-` at MAIL, a recipient with `refused-rcpt-` at RCPT,
+/// with `refused-data-` at DATA, and with `refused-content-` after the content.
 #[derive(Debug)]
 pub struct FaultySmtp {
     dir: PathBuf,

@@ -1,4 +1,5 @@
-//! Real Spring Boot applications for the tests and a benchmark. Maven builds them once per version of their sources.
+//! Real Spring Boot applications for the tests and a benchmark. Maven builds them once per version of their
+//! sources.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,5 +1,5 @@
-//! Chromium, controlled through chromedriver with the requests of W3C WebDriver that the tests need. (A client library
-//! would change the features of the host's dependencies, so that they are compiled twice.)
+//! Chromium, controlled through chromedriver with the requests of W3C WebDriver that the tests need. (A
+//! client library would change the features of the host's dependencies, so that they are compiled twice.)
 
 use std::fmt::Write as _;
 use std::fs;

@@ -42,7 +42,8 @@ impl Desk {
         eventually(BOUND, || self.count("") == before + count);
     }
 
-    /// Produces `rejected` dead letters that the fixed build handles, and `unreadable` ones that no build handles.
+    /// Produces `rejected` dead letters that the fixed build handles, and `unreadable` ones that no build
+    /// handles.
     pub fn fail_as_usual(&self, rejected: usize, unreadable: usize) {
         self.fail((0..rejected).map(|id| format!(r#"{{"id":"{id}","do":"reject"}}"#)));
         self.fail((0..unreadable).map(|id| format!(r#"{{"id":"u{id}","colour":"<b>red</b>"}}"#)));

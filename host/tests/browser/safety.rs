@@ -1,4 +1,5 @@
-//! Content of messages never runs, cross-site requests change nothing, and the console works without JavaScript.
+//! Content of messages never runs, cross-site requests change nothing, and the console works without
+//! JavaScript.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -49,7 +50,7 @@ fn attacker(target: &str) -> String {
     let url = format!("http://localhost:{}/", listener.local_addr().expect("an address").port());
     let page = format!(
         "<!doctype html><title>other</title><form id=f method=post action=\"{target}/discard\"><input name=query value=\"\">\
-         <input name=reason value=x><input name=csrf value=x></form><script>fetch('{target}/api/v1/dead-dead_letters/discard', \
+         <input name=reason value=x><input name=csrf value=x></form><script>fetch('{target}/api/v1/dead-letters/discard', \
          {{method:'POST',mode:'no-cors',credentials:'include',body:'{{\"all\":true,\"reason\":\"x\"}}'}}).finally(() => f.submit())</script>"
     );
     std::thread::spawn(move || {
@@ -79,7 +80,7 @@ fn a_cross_site_page_changes_nothing() {
 }
 
 #[test]
-fn every_form_works_without_scripts() {
+fn the_console_works_without_scripts() {
     let desk = Desk::start("plain", &[]);
     desk.fail_as_usual(3, 0);
     let browser = Browser::start(Options { scripts: false, ..Options::default() });

@@ -40,8 +40,8 @@ impl Api {
         self.get(&format!("/dead-letters/count?{filter}"))["dead_letters"].as_u64().expect("a number")
     }
 
-    /// Reads every page. Returns the number of dead letters, and the times of the slowest page, the last page and a
-    /// jump to the end.
+    /// Reads every page. Returns the number of dead letters, and the times of the slowest page, the last page
+    /// and a jump to the end.
     fn pages(&self, filter: &str) -> (usize, [Duration; 3]) {
         let read = |page: &Value| page["items"].as_array().expect("items").len();
         let (mut path, mut dead_letters, mut took) =

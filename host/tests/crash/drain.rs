@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use testkit::{Kafka, Record, eventually};
 
-use crate::audit::SLOW;
 use crate::fixture::{BOUND, Deliveries, Host, SHUTDOWN};
+use crate::invariants::SLOW;
 use crate::workload::{Task, Workload, id_of};
 
 const PLUGINS: &[&str] = &["faulty"];
@@ -103,7 +103,8 @@ fn a_call_may_take_longer_than_the_session() {
     SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).check_exactly_once();
 }
 
-/// The broker delays its JoinGroup until every member has drained, which takes one of them longer than its session.
+/// The broker delays its JoinGroup until every member has drained, which takes one of them longer than its
+/// session.
 #[test]
 fn a_member_stopped_in_a_rebalance_leaves_its_group() {
     let work = Workload::new([Task::Slow(9_000)]);
@@ -136,7 +137,8 @@ fn a_member_stopped_in_a_rebalance_leaves_its_group() {
 
 const DAY_MS: i64 = 86_400_000;
 
-/// The time of the delivery on the waiting attempt, by the clock of the log, in milliseconds since midnight UTC.
+/// The time of the delivery on the waiting attempt, by the clock of the log, in milliseconds since midnight
+/// UTC.
 fn since_midnight_ms(lines: &[String], id: usize) -> i64 {
     let handled = format!("handled id={id} attempt={WAITING} ");
     let line = lines.iter().find(|line| line.contains(&handled)).unwrap_or_else(|| panic!("no {handled}"));

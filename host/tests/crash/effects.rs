@@ -16,8 +16,8 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Reads a SQLite file that no host has open. It reads a copy, so that the next host finds the file as the previous
-    /// host left it.
+    /// Reads a SQLite file that no host has open. It reads a copy, so that the next host finds the file as
+    /// the previous host left it.
     pub fn of(store: &Path) -> Self {
         let copy = with_suffix(store, ".copy");
         for more in ["", "-wal", "-shm"] {

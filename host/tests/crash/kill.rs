@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use testkit::{Kafka, Rng, scale};
 
-use crate::audit::FAST;
 use crate::fixture::{BOUND, Deliveries, Host};
+use crate::invariants::FAST;
 use crate::workload::{ATTEMPTS, Workload};
 
 const PLUGINS: &[&str] = &["faulty_fast"];

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use testkit::{Kafka, Record, Rng, eventually, plugin, scale};
 
-use crate::audit::FAST;
 use crate::fixture::{BOUND, Host, is_delivery, parse};
+use crate::invariants::FAST;
 use crate::workload::{ATTEMPTS, End, Task, Workload, id_of};
 
 const PARTITIONS: usize = 4;
@@ -184,9 +184,9 @@ impl Ordered {
         let dead: BTreeSet<usize> = dead_letters.iter().copied().collect();
         let doomed: BTreeSet<usize> =
             work.ids().filter(|id| work.end(*id, work.last_attempt(*id)) == End::Dead).collect();
-        assert_eq!(dead, doomed, "dead dead_letters");
+        assert_eq!(dead, doomed, "dead letters");
         println!(
-            "{ordering}: {} messages, {} of them dead; repeated: {} deliveries, {} dead dead_letters",
+            "{ordering}: {} messages, {} of them dead; repeated: {} deliveries, {} dead letters",
             work.len(),
             dead.len(),
             self.repeats(),
@@ -194,7 +194,8 @@ impl Ordered {
         );
     }
 
-    /// Checks that every message was delivered on each attempt up to its last, first deliveries in ascending order.
+    /// Checks that every message was delivered on each attempt up to its last, first deliveries in ascending
+    /// order.
     fn check_attempts(&self, work: &Workload) {
         let mut first: HashMap<usize, Vec<u32>> = HashMap::new();
         for (_, id, attempt) in &self.all {

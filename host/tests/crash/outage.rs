@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use testkit::{Kafka, Record, Rng, eventually, scale};
 
-use crate::audit::{FAST, Report, SLOW};
 use crate::fixture::{BOUND, Deliveries, Host};
+use crate::invariants::{FAST, Report, SLOW};
 use crate::workload::{Task, Workload, id_of};
 
 const PLUGINS: &[&str] = &["faulty_fast"];
@@ -65,7 +65,7 @@ fn a_broker_suspended_under_load_loses_no_message() {
     FAST.check_ends(&kafka, &work, &deliveries, &[]).print("the broker suspended");
 }
 
-/// Dead dead_letters are copied before each deletion, when no message is in flight.
+/// Dead letters are copied before each deletion, when no message is in flight.
 #[test]
 fn a_dead_letter_topic_recreated_under_load_loses_no_message() {
     let mut rng = Rng::seeded();
@@ -161,7 +161,7 @@ fn a_deleted_dead_letter_topic_is_recreated() {
     let since = Instant::now();
     kafka.produce(FAST.source(), work.records(300..600));
     FAST.settle(&kafka, 2 * BOUND);
-    println!("recreated, and all dead dead_letters written, after {:.1} s", since.elapsed().as_secs_f64());
+    println!("recreated, and all dead letters written, after {:.1} s", since.elapsed().as_secs_f64());
     let report = FAST.check_ends(&kafka, &work, &Deliveries::of(&host.stop()), &dead_letters);
     report.print("the dead-letter topic deleted, and recreated by the host");
     report.check_exactly_once();
@@ -176,7 +176,7 @@ fn a_deleted_dead_letter_topic_is_recreated() {
 #[test]
 fn a_full_disk_of_the_broker_loses_no_message() {
     const MESSAGES: usize = 20_000;
-    // Above the 10 MiB that Kafka reserves for an index, below the size of the dead dead_letters.
+    // Above the 10 MiB that Kafka reserves for an index, below the size of the dead letters.
     const LIMIT_KIB: u64 = 11 << 10;
     let work = Workload::new((0..MESSAGES).map(|_| Task::Rejected));
     let kafka = Kafka::start();
@@ -200,8 +200,8 @@ fn a_full_disk_of_the_broker_loses_no_message() {
     report.print(&format!("the disk full after {handled} messages"));
 }
 
-/// Deletes a topic and waits until the broker has renamed its files. Before that it acknowledges records and deletes
-/// them with the topic.
+/// Deletes a topic and waits until the broker has renamed its files. Before that it acknowledges records and
+/// deletes them with the topic.
 fn delete(kafka: &Kafka, topic: &str) {
     kafka.cli("topics", &["--bootstrap-server", kafka.bootstrap(), "--delete", "--topic", topic]);
     let is_of_topic = |name: &str| {

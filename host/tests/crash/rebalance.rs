@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use testkit::{Kafka, Rng, eventually, scale};
 
-use crate::audit::FAST;
 use crate::fixture::{BOUND, Deliveries, Host};
+use crate::invariants::FAST;
 use crate::workload::Workload;
 
 const PLUGINS: &[&str] = &["faulty_fast"];

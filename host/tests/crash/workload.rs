@@ -36,8 +36,8 @@ impl Workload {
         Self(tasks.into_iter().collect())
     }
 
-    /// A third fails: temporarily, permanently, or by a rejection. A fifth takes up to 600 ms, so that calls are always
-    /// in flight and a run lasts several commit intervals.
+    /// A third fails: temporarily, permanently, or by a rejection. A fifth takes up to 600 ms, so that calls
+    /// are always in flight and a run lasts several commit intervals.
     pub fn mixed(rng: &mut Rng, count: usize) -> Self {
         Self::new((0..count).map(|_| match rng.below(30) {
             0..6 => Task::Flaky(1 + rng.below(5) as u32),

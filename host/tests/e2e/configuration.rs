@@ -56,11 +56,14 @@ fn a_file_sets_the_topic_and_the_retries_of_a_plugin() {
     assert!(kafka.read_all(&guest.topic).is_empty() && kafka.read_all(&guest.dead).is_empty());
 }
 
-#[test]
-fn an_invalid_file_ends_the_start_before_anything_else() {
-    let email = plugin("email");
-    let entry = format!("[[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\n", text(&email));
-    for (name, lines, what, next) in [
+/// The table of a plugin.
+fn entry() -> String {
+    format!("[[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\n", text(&plugin("email")))
+}
+
+/// Invalid files: name, content, and texts of the error and of the next step.
+fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static str); 9] {
+    [
         (
             "unknown",
             "[kafka]\nbootstrap-server = \"a:1\"\n".to_owned(),
@@ -102,7 +105,13 @@ fn an_invalid_file_ends_the_start_before_anything_else() {
             "nosuch.property",
             "librdkafka",
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn an_invalid_file_ends_the_start_before_anything_else() {
+    let entry = entry();
+    for (name, lines, what, next) in invalid_files(&entry) {
         let path = config(&format!("wrong-{name}"), &lines);
         let (code, output) = host(&["config", "check", "--config", text(&path)], &[]);
         assert_eq!(code, Some(2), "{name}: {output}");

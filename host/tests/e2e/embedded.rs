@@ -58,18 +58,18 @@ fn a_dead_letter_of_the_demo_can_be_edited_and_replayed() {
     let (producer, host) = (port(&demo, "  producer", "/none"), port(&demo, "  mailbox", "/demo"));
     let body = r#"{"from":"me@example.com","to":"nobody","subject":"s","body":"It fails."}"#;
     assert_eq!(post(producer, "/api/emails/send", body).expect("an answer").status, 200);
-    let dead_letters = || {
-        let answer = get(host, "/api/v1/dead_letters?state=open").ok()?;
+    let open_dead_letter = || {
+        let answer = get(host, "/api/v1/dead-letters?state=open").ok()?;
         let dead_letters: Value = serde_json::from_str(&answer.text()).ok()?;
         dead_letters["items"][0]["id"].as_str().map(str::to_owned)
     };
-    eventually(BOUND, || dead_letters().is_some());
+    eventually(BOUND, || open_dead_letter().is_some());
     let console = request(host, "GET", "/", &[("accept", "text/html")], b"").expect("a page").text();
     assert!(console.contains("is not an e-mail address"), "{console}");
 
     let corrected = file("embedded-corrected.json", body.replace("nobody", "you@example.com").as_bytes());
     let edit = Command::new(binary("host"))
-        .args(["dlt", "edit", &dead_letters().expect("a dead letter"), "--replay", "--yes", "--value"])
+        .args(["dlt", "edit", &open_dead_letter().expect("a dead letter"), "--replay", "--yes", "--value"])
         .arg(corrected)
         .env("HOST_API", format!("http://127.0.0.1:{host}"))
         .output()
@@ -89,7 +89,7 @@ fn the_demo_serves_its_console_on_loopback_only() {
     assert_eq!(demo.count(|line| line.contains("console") || line.contains("nobody")), 0);
     let line = demo.wait_for(|line| line.starts_with("  mailbox"), BOUND);
     let host = between(&line, "http://0.0.0.0:", "/demo").and_then(|port| port.parse().ok()).expect("a port");
-    for path in ["/", "/api/v1/dead_letters"] {
+    for path in ["/", "/api/v1/dead-letters"] {
         assert_eq!(get(host, path).expect("an answer").status, 404, "{path}");
     }
     let page = request(host, "GET", "/demo/mailbox", &[("accept", "text/html")], b"").expect("a page");
@@ -150,6 +150,6 @@ fn read(config: &ClientConfig, topic: &str, count: usize) -> Vec<String> {
             values.push(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned());
         }
     }
-    assert_eq!(values.len(), count, "dead dead_letters in {topic}");
+    assert_eq!(values.len(), count, "dead letters in {topic}");
     values
 }

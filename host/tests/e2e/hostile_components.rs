@@ -1,7 +1,7 @@
 //! Hostile components: each attempt fails only its own message, and reaches nothing outside the sandbox.
 //!
-//! Each case is one line: the action that a message requests, and the failure code of its dead letter, or "" if the
-//! message is done. Two guests act: `hostile`, in Rust, and `raw.wat`, which breaks the canonical ABI.
+//! Each case is one line: the action that a message requests, and the failure code of its dead letter, or ""
+//! if the message is done. Two guests act: `hostile`, in Rust, and `raw.wat`, which breaks the canonical ABI.
 
 mod outside;
 mod raw;
@@ -225,7 +225,8 @@ fn suite(isolation: &str) {
     assert_eq!(outside.assert_nothing_smuggled(), mails * ROUNDS);
 }
 
-/// Every dead letter belongs to a hostile message and has its code, and every hostile message has its dead letters.
+/// Every dead letter belongs to a hostile message and has its code, and every hostile message has its dead
+/// letters.
 fn assert_codes(kafka: &Kafka, topics: &[String; 2], cases: &BTreeMap<String, Case>) {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for topic in topics {

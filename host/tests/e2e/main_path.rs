@@ -90,7 +90,7 @@ fn invalid_e_mails_are_rejected(kafka: &Kafka) {
 }
 
 #[test]
-fn sigterm_ends_after_the_calls_in_flight_and_their_commits() {
+fn sigterm_waits_for_calls_in_flight_and_commits_them() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("terminate");
     let mut host = Host::start(kafka, &[&guest.path]);

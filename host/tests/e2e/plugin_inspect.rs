@@ -93,7 +93,7 @@ fn a_plugin_that_does_not_run_is_explained_as_by_the_host() {
 }
 
 #[test]
-fn files_that_are_not_plugins_are_refused() {
+fn inspect_refuses_files_that_are_not_plugins() {
     for (path, what) in [
         (file("inspected.txt", b"some text"), "not a WebAssembly component"),
         (file("inspected-module.wasm", b"\0asm\x01\0\0\0"), "a core WebAssembly module"),

@@ -1,4 +1,5 @@
-//! `host plugin invoke`: the real binary on the real guests. Nothing is sent, whatever the configuration says.
+//! `host plugin invoke`: the real binary on the real guests. Nothing is sent, whatever the configuration
+//! says.
 
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};

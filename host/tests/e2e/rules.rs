@@ -53,7 +53,8 @@ fn a_rule_changes_the_number_of_retries_or_the_end() {
     let metrics = get(host.port, "/metrics").expect("an answer").text();
     let lines = host.stop();
     let all = deliveries(&lines);
-    // More retries than the two of the policy, retries of a rejected message, no retry, and those of the policy.
+    // More retries than the two of the policy, retries of a rejected message, no retry, and those of the
+    // policy.
     assert_eq!(attempts(&all, "retry"), [1, 2, 3, 4, 5]);
     assert_eq!(attempts(&all, "reject"), [1, 2, 3]);
     assert_eq!(attempts(&all, "trap"), [1]);

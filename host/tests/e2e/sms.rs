@@ -1,5 +1,5 @@
-//! The SMS plugin against a double of its gateways. The real gateways are not available to tests: the double answers
-//! as documented by them, and checks credentials as they do.
+//! The SMS plugin against a double of its gateways. The real gateways are not available to tests: the double
+//! answers as documented by them, and checks credentials as they do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;

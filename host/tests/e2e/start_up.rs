@@ -19,8 +19,8 @@ fn run(args: &[&str], bound: Duration) -> (Option<i32>, Vec<String>) {
     (status.code(), process.lines())
 }
 
-/// Checks that the host refuses these arguments with exit code 2: one `error:` line that contains `what`, and a
-/// next step that contains `next`.
+/// Checks that the host refuses these arguments with exit code 2: one `error:` line that contains `what`, and
+/// a next step that contains `next`.
 #[track_caller]
 fn refuses(args: &[&str], what: &str, next: &str) {
     // A free port unless the arguments have one, and a Kafka address that is never contacted.

@@ -53,8 +53,8 @@ impl Guest {
         }
     }
 
-    /// Waits until every lag is 0. The lag of the source is read first, because messages move from the source to
-    /// the retry topics.
+    /// Waits until every lag is 0. The lag of the source is read first, because messages move from the source
+    /// to the retry topics.
     #[track_caller]
     pub fn settle(&self, kafka: &Kafka) {
         let end = Instant::now() + BOUND;
@@ -161,7 +161,8 @@ impl Host {
         Self { process, port: port.unwrap_or_else(|| panic!("no port in {line}")) }
     }
 
-    /// Sends SIGTERM. The exit code must be 0 within the bound, and no thread may have panicked. Returns all lines.
+    /// Sends SIGTERM. The exit code must be 0 within the bound, and no thread may have panicked. Returns all
+    /// lines.
     #[track_caller]
     pub fn stop(mut self) -> Vec<String> {
         self.process.terminate();

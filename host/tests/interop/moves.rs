@@ -12,7 +12,8 @@ const MESSAGES: usize = 200;
 /// Five attempts in total, as with `attempts = "5"` in Spring.
 const RETRIES: u32 = 4;
 
-/// The last attempt of a message, and whether it fails. Some succeed on the third, some on the fourth, half never.
+/// The last attempt of a message, and whether it fails. Some succeed on the third, some on the fourth, half
+/// never.
 fn last_attempt(id: usize) -> (u32, bool) {
     match id % 4 {
         0 => (4, false),

@@ -1,4 +1,5 @@
-//! Responses of the SMS gateways, as read by the plugin. The plugin is a component, so its files are included here.
+//! Responses of the SMS gateways, as read by the plugin. The plugin is a component, so its files are included
+//! here.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 

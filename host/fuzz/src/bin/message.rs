@@ -1,4 +1,5 @@
-//! E-mail and SMS messages: the plugins accept every message that the producer accepts, and read the same values.
+//! E-mail and SMS messages: the plugins accept every message that the producer accepts, and read the same
+//! values.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 

@@ -1,5 +1,5 @@
-//! Replies of a mail server. The first byte decides whether the host logs in. The rest is all the data of the server
-//! on a connection.
+//! Replies of a mail server. The first byte decides whether the host logs in. The rest is all the data of the
+//! server on a connection.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
@@ -48,8 +48,8 @@ fuzz_target!(|data: &[u8]| {
     });
 });
 
-/// The host catches panics of lettre in the reply to EHLO, but the panic hook of libFuzzer would end the process
-/// first. libFuzzer still reports panics that are not caught.
+/// The host catches panics of lettre in the reply to EHLO, but the panic hook of libFuzzer would end the
+/// process first. libFuzzer still reports panics that are not caught.
 fn forgive_lettre() {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(move |info| {

@@ -150,8 +150,8 @@ impl Kafka {
         Ok(topic.partitions().len())
     }
 
-    /// Repeats a request until the broker can answer. A new topic briefly has no leader, and a restarting broker has
-    /// neither leaders nor groups.
+    /// Repeats a request until the broker can answer. A new topic briefly has no leader, and a restarting
+    /// broker has neither leaders nor groups.
     fn answered<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
         let end = Instant::now() + BOUND;
         loop {

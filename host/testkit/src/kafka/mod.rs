@@ -35,8 +35,8 @@ const SETTINGS: &str = include_str!("../../kafka/server.properties");
 const QUICK_START: &[&str] = &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 const STARTED: &str = "Kafka Server started";
 
-/// A running broker. It is killed on drop and at the end of this process, and its data is removed. After a panic the
-/// data stays, and its path is printed.
+/// A running broker. It is killed on drop and at the end of this process, and its data is removed. After a
+/// panic the data stays, and its path is printed.
 pub struct Kafka {
     dir: PathBuf,
     jars: PathBuf,
@@ -247,8 +247,8 @@ impl Kafka {
         self.signal("CONT");
     }
 
-    /// Bounds the size of the broker's files from its next start on. Writes beyond it fail as on a full disk. `None`
-    /// removes the bound.
+    /// Bounds the size of the broker's files from its next start on. Writes beyond it fail as on a full disk.
+    /// `None` removes the bound.
     pub fn limit_files(&self, kib: Option<u64>) {
         *self.file_limit.lock().unwrap_or_else(PoisonError::into_inner) = kib;
     }

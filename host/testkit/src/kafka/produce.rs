@@ -15,8 +15,8 @@ use crate::must;
 const BOUND: Duration = Duration::from_secs(60);
 
 impl Kafka {
-    /// Publishes the records in order and waits for all acknowledgements. The default partitioner of librdkafka assigns
-    /// records without a partition.
+    /// Publishes the records in order and waits for all acknowledgements. The default partitioner of
+    /// librdkafka assigns records without a partition.
     ///
     /// # Panics
     /// A record is refused.
@@ -99,8 +99,8 @@ impl Publisher {
 #[allow(unsafe_code, reason = "rdkafka takes header names as text only")]
 fn raw_headers(headers: &[(Vec<u8>, Option<Vec<u8>>)]) -> OwnedHeaders {
     headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (name, value)| {
-        // SAFETY: insert() passes the address and length of the name to librdkafka and reads no byte of it as text.
-        // The str does not outlive this call.
+        // SAFETY: insert() passes the address and length of the name to librdkafka and reads no byte of it as
+        // text. The str does not outlive this call.
         let key = unsafe { std::str::from_utf8_unchecked(name) };
         all.insert(Header { key, value: value.as_deref() })
     })

@@ -15,8 +15,8 @@ pub const USER: &str = "app";
 /// Its password.
 pub const PASSWORD: &str = "correct horse";
 
-/// A broker whose second listener requires TLS and SASL and grants [`USER`] only explicit rights. The plain listener
-/// allows every operation.
+/// A broker whose second listener requires TLS and SASL and grants [`USER`] only explicit rights. The plain
+/// listener allows every operation.
 pub struct Secured {
     kafka: Kafka,
     address: String,

@@ -1,7 +1,7 @@
 //! Reads records from the log segments of the broker, byte for byte.
 //!
-//! Without a client, it also reads header names that clients cannot represent (invalid UTF-8, NUL), and works on a
-//! stopped broker.
+//! Without a client, it also reads header names that clients cannot represent (invalid UTF-8, NUL), and works
+//! on a stopped broker.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -94,8 +94,8 @@ impl Record {
 }
 
 impl Kafka {
-    /// Every record of a topic that the broker has written, by partition and offset. It includes records of open and
-    /// aborted transactions and excludes transaction markers. Empty for a missing topic.
+    /// Every record of a topic that the broker has written, by partition and offset. It includes records of
+    /// open and aborted transactions and excludes transaction markers. Empty for a missing topic.
     #[track_caller]
     pub fn read_all(&self, topic: &str) -> Vec<Record> {
         let data = self.dir().join("data");

@@ -1,5 +1,5 @@
-//! `bench bare`: the fastest consumer of messages with headers that librdkafka offers, without processing. The queues
-//! of the partitions are forwarded to one queue per thread, which is read in batches.
+//! `bench bare`: the fastest consumer of messages with headers that librdkafka offers, without processing.
+//! The queues of the partitions are forwarded to one queue per thread, which is read in batches.
 #![allow(unsafe_code, reason = "the safe crate reads one message at a time, with an allocation each")]
 
 use std::ffi::CString;

@@ -23,8 +23,8 @@ const FAKETIME: [&str; 2] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 ];
-/// librdkafka waits with a call that libfaketime does not replace: with a clock that is behind, each wait ends at once
-/// and its threads spin. This library forwards it to a call that libfaketime replaces.
+/// librdkafka waits with a call that libfaketime does not replace: with a clock that is behind, each wait
+/// ends at once and its threads spin. This library forwards it to a call that libfaketime replaces.
 const WAITS: &str = "\
 #include <errno.h>
 #include <pthread.h>

@@ -1,4 +1,5 @@
-//! `bench mail`: e-mails per second to a local sink with TLS, from the host and from JavaMailSender of Spring.
+//! `bench mail`: e-mails per second to a local sink with TLS, from the host and from JavaMailSender of
+//! Spring.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;

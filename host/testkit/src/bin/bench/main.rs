@@ -1,6 +1,5 @@
-//! Benchmarks: the host compared with a bare consumer on the same broker, its retries, and its e-mails compared with
-//! Spring.
-//! `make bench` runs the first one.
+//! Benchmarks: the host compared with a bare consumer on the same broker, its retries, and its e-mails
+//! compared with Spring. `make bench` runs the first one.
 
 mod bare;
 mod lateness;

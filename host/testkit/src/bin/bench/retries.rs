@@ -24,8 +24,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Starts a broker with the topics of the guest. A failed message is retried after each of these delays, each
-    /// `multiplier` times the previous one.
+    /// Starts a broker with the topics of the guest. A failed message is retried after each of these delays,
+    /// each `multiplier` times the previous one.
     pub fn new(host: Option<&Path>, delay_ms: u64, multiplier: u64, retries: u32) -> Result<Self> {
         let host = host.map_or_else(|| binary("host"), Path::to_owned);
         let component = plugin("faulty");
@@ -97,8 +97,8 @@ pub fn message(number: u64, action: &str) -> Record {
         .with_header("host-id", format!("01920000-0000-7000-8000-{number:012x}"))
 }
 
-/// A waiting record as left in a retry topic by a host or by Spring Kafka, with its due time in milliseconds since the
-/// Unix epoch.
+/// A waiting record as left in a retry topic by a host or by Spring Kafka, with its due time in milliseconds
+/// since the Unix epoch.
 pub fn waiting(number: u64, due_ms: i64) -> Record {
     let now = now_ms().to_be_bytes();
     message(number, "done")

@@ -1,4 +1,5 @@
-//! A double of a mail server that counts e-mails and discards them: mailin and rustls, with a thread per connection.
+//! A double of a mail server that counts e-mails and discards them: mailin and rustls, with a thread per
+//! connection.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};

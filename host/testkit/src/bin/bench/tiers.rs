@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 struct Figures {
-    /// Dead dead_letters per second, from the first retry record to the last dead letter.
+    /// Dead letters per second, from the first retry record to the last dead letter.
     rate: f64,
     host: Usage,
     broker_cpu: Duration,
@@ -46,9 +46,7 @@ struct Figures {
 /// # Errors
 /// A dead letter is late or duplicated.
 pub fn run(args: &Args) -> Result<()> {
-    println!(
-        "| run | dead dead_letters/s | host CPU µs a message | broker CPU µs a message | peak memory MiB |"
-    );
+    println!("| run | dead letters/s | host CPU µs a message | broker CPU µs a message | peak memory MiB |");
     println!("|---|---|---|---|---|");
     // One broker for all runs, which is compiling its code during the first.
     let setup = Setup::new(args.host.as_deref(), 1, 2, 5)?;
@@ -87,15 +85,15 @@ fn measure(args: &Args, setup: &Setup) -> Result<Figures> {
         println!("perf report --no-children --sort comm,dso,symbol -g none -i {}", file.display());
     }
     let dead_letters = setup.count(&setup.dead());
-    ensure!(dead_letters == expected, "{dead_letters} dead dead_letters of {expected} messages");
+    ensure!(dead_letters == expected, "{dead_letters} dead letters of {expected} messages");
     Ok(Figures { rate: args.messages as f64 / took.as_secs_f64(), host: usage, broker_cpu })
 }
 
-/// Waits for this many dead dead_letters. Returns the time since the first retry record. Prints the number of records per
-/// topic every second: the bottleneck is before the largest number.
+/// Waits for this many dead letters. Returns the time since the first retry record. Prints the number of
+/// records per topic every second: the bottleneck is before the largest number.
 fn watch(setup: &Setup, expected: u64) -> Result<Duration> {
     let (start, tiers, dead) = (Instant::now(), setup.tiers(), setup.dead());
-    // Before the first failure there are as many retry records as dead dead_letters: none.
+    // Before the first failure there are as many retry records as dead letters: none.
     let before = setup.count(&dead);
     let mut begun = None;
     let mut told = start;

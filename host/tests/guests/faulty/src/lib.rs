@@ -1,8 +1,8 @@
 //! A guest whose messages request its actions, above all failures that a sandbox must contain.
 //!
-//! The body is `{"id": "…", "do": "…", "until": N, "ms": N, "after-ms": N}`; see [`Request`].
-//! `faulty` and `faulty-fast` share this source: topic, group and dead letters are named after the package, and the
-//! second retries after milliseconds. `faulty-mended` is a later build of `faulty-fast` that handles messages which
+//! The body is `{"id": "…", "do": "…", "until": N, "ms": N, "after-ms": N}`; see [`Request`]. `faulty` and
+//! `faulty-fast` share this source: topic, group and dead letters are named after the package, and the second
+//! retries after milliseconds. `faulty-mended` is a later build of `faulty-fast` that handles messages which
 //! the first build rejects.
 
 use std::sync::atomic::{AtomicU64, Ordering};

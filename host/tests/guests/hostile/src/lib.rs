@@ -1,6 +1,8 @@
-//! A plugin that attempts actions which the sandbox must prevent. `do` in the value of a message names the action.
+//! A plugin that attempts actions which the sandbox must prevent. `do` in the value of a message names the
+//! action.
 //!
-//! An attempt to reach a resource is rejected with the code `denied` if it failed and `reached` if it succeeded.
+//! An attempt to reach a resource is rejected with the code `denied` if it failed and `reached` if it
+//! succeeded.
 
 use contract::consumer::plugin::log::{self, Level};
 use contract::consumer::plugin::types::Failure;

@@ -155,7 +155,7 @@ fn a_child_dies_with_its_parent() {
         Command::new("sh").args(["-c", "kill -KILL $PPID"]).status().expect("sh");
         unreachable!("killed");
     }
-    let text = inner("a_child_dies_with_the_process_that_started_it");
+    let text = inner("a_child_dies_with_its_parent");
     let pid =
         text.lines().find_map(|line| line.split("child=").nth(1)).unwrap_or_else(|| panic!("no pid: {text}"));
     eventually(BOUND, || ended(pid.trim()));
@@ -168,7 +168,7 @@ fn a_failed_test_keeps_the_data_of_its_broker() {
         kafka.create_topic("evidence", 1, &[]);
         panic!("as planned");
     }
-    let text = inner("a_failing_test_leaves_the_data_of_its_broker");
+    let text = inner("a_failed_test_keeps_the_data_of_its_broker");
     let dir = text.lines().find_map(|line| line.split("are kept in ").nth(1));
     let dir = Path::new(dir.unwrap_or_else(|| panic!("no directory: {text}")).trim());
     assert!(dir.join("data/evidence-0").is_dir(), "{} is gone", dir.display());

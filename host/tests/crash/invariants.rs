@@ -78,9 +78,9 @@ impl Chain {
         kafka.read_all(topic).iter().map(id_of).collect()
     }
 
-    /// Checks that no committed offset is beyond a message whose failure is not durable. With complete `deliveries`, it
-    /// is not beyond an undelivered message either. `copied` are dead copied that were copied before their topic was
-    /// deleted.
+    /// Checks that no committed offset is beyond a message whose failure is not durable. With complete
+    /// `deliveries`, it is not beyond an undelivered message either. `copied` are dead letters that were
+    /// copied before their topic was deleted.
     #[track_caller]
     pub fn check_commits(
         &self,
@@ -174,7 +174,7 @@ impl Report {
     /// Prints the result and the reported causes of repeats.
     pub fn print(&self, cause: &str) {
         println!(
-            "{cause}: {} messages, {} of them dead; repeated: {} deliveries, {} dead copied \
+            "{cause}: {} messages, {} of them dead; repeated: {} deliveries, {} dead letters \
              (hosts gave up at most {} lost, {} interrupted)",
             self.messages,
             self.dead,
