@@ -33,7 +33,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Creates a directory and a configuration with this `on-unsettled` of the plugin.
+    /// Creates a directory and a configuration with this `unsettled` setting of the plugin.
     pub fn new(name: &str, url: &str, ca: &Path, unsettled: &str) -> Self {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("crash-{name}-{unsettled}-{}", std::process::id()));
