@@ -1,4 +1,4 @@
-//! The cost of a message: a call in a new instance, and its tracking.
+//! The cost of a message: its call in a fresh instance, and its tracking.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -21,7 +21,7 @@ fn run_with(bootstrap: &str, args: &[&str], input: &[u8]) -> Output {
     let mut child = command(bootstrap, args).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
-        // A command that refuses does not read its input.
+        // A command with invalid arguments does not read its input.
         scope.spawn(move || stdin.write_all(input));
         child.wait_with_output().unwrap()
     })
@@ -31,7 +31,7 @@ fn run(args: &[&str]) -> Output {
     run_with(Kafka::shared().bootstrap(), args, b"")
 }
 
-/// Runs a command that must succeed, and returns its stdout.
+/// Runs a command that must succeed. Returns its standard output.
 #[track_caller]
 fn ok(args: &[&str]) -> String {
     fed(args, b"")
@@ -49,18 +49,18 @@ fn json(args: &[&str]) -> Value {
     serde_json::from_str(&ok(args)).unwrap()
 }
 
-/// Runs a command that must end with this code, saying this and nothing on stdout.
+/// Runs a command that must exit with this code, these texts on standard error and no standard output.
 #[track_caller]
-fn fails(args: &[&str], code: i32, says: &[&str]) {
-    failed(&run(args), code, says);
+fn fails(args: &[&str], code: i32, expected_texts: &[&str]) {
+    failed(&run(args), code, expected_texts);
 }
 
 #[track_caller]
-fn failed(output: &Output, code: i32, says: &[&str]) {
+fn failed(output: &Output, code: i32, expected_texts: &[&str]) {
     let stderr = stderr(output);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
     assert!(output.stdout.is_empty(), "{:?}", String::from_utf8_lossy(&output.stdout));
-    says.iter().for_each(|text| assert!(stderr.contains(text), "no {text:?} in: {stderr}"));
+    expected_texts.iter().for_each(|text| assert!(stderr.contains(text), "no {text:?} in: {stderr}"));
 }
 
 fn stderr(output: &Output) -> String {
@@ -68,7 +68,7 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn topics_come_and_go() {
+fn topics_are_created_listed_and_deleted() {
     ok(&["topics", "create", "t.one", "t.two", "--partitions", "3", "--config", "retention.ms=86400000"]);
     fails(&["topics", "create", "t.one"], 1, &["exists already", "--if-not-exists"]);
     ok(&["topics", "create", "t.one", "--if-not-exists"]);
@@ -103,11 +103,11 @@ fn topics_come_and_go() {
     ok(&["topics", "delete", "t.one", "t.two", "--yes"]);
     fails(&["topics", "describe", "t.one"], 1, &["no topic t.one", "host topics create t.one"]);
     fails(&["topics", "delete", "t.three", "t.one", "--yes"], 1, &["no topic t.one"]);
-    assert!(ok(&["topics", "list"]).contains("t.three"), "nothing is deleted when one name is wrong");
+    assert!(ok(&["topics", "list"]).contains("t.three"), "no topic is deleted if one name is wrong");
 }
 
 #[test]
-fn deleting_asks_first() {
+fn a_deletion_requires_a_confirmation() {
     ok(&["topics", "create", "delete.me"]);
     fails(
         &["topics", "delete", "delete.me"],
@@ -122,17 +122,17 @@ fn deleting_asks_first() {
         let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = child.stdout.take().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        let mut said = Vec::new();
-        while !said.ends_with(b"[y/N] ") {
+        let mut printed = Vec::new();
+        while !printed.ends_with(b"[y/N] ") {
             let mut byte = [0];
-            stdout.read_exact(&mut byte).expect("it asks");
-            said.extend(byte);
+            stdout.read_exact(&mut byte).expect("a question");
+            printed.extend(byte);
         }
         stdin.write_all(text).unwrap();
         drop(stdin);
-        stdout.read_to_end(&mut said).unwrap();
+        stdout.read_to_end(&mut printed).unwrap();
         assert!(
-            String::from_utf8_lossy(&said).contains("Delete delete.me (1 partitions, up to 0 messages)?")
+            String::from_utf8_lossy(&printed).contains("Delete delete.me (1 partitions, up to 0 messages)?")
         );
         child.wait().unwrap().code()
     };
@@ -143,7 +143,7 @@ fn deleting_asks_first() {
 }
 
 #[test]
-fn what_is_produced_is_consumed() {
+fn produced_records_are_consumed() {
     ok(&["topics", "create", "round.trip", "--partitions", "1"]);
     let input = b"k1:v:1\n:\nk\xff:\x00\xfe\x1b[2J\nlast:without a line feed";
     fed(&["produce", "round.trip", "--key-separator", ":", "--header", "a=1", "--header", "a=\u{b2}"], input);
@@ -165,15 +165,11 @@ fn what_is_produced_is_consumed() {
     let first = lines.next().unwrap();
     assert!(first.starts_with("partition=0 offset=0 timestamp=20") && first.ends_with("key=k1"), "{first}");
     assert_eq!(lines.collect::<Vec<_>>(), ["  a: 1", "  a: \u{b2}", "v:1"]);
-    assert_eq!(
-        ok(&["groups", "list", "-o", "json"]).matches("host-consume").count(),
-        0,
-        "no group is left behind"
-    );
+    assert_eq!(ok(&["groups", "list", "-o", "json"]).matches("host-consume").count(), 0, "no group is left");
 }
 
 #[test]
-fn hostile_records_are_shown_not_obeyed() {
+fn control_characters_of_records_are_escaped() {
     ok(&["topics", "create", "hostile", "--partitions", "1"]);
     let record = Record::new(b"\xff\x9b".to_vec())
         .with_key("key\u{1b}[31m\nforged: 1")
@@ -216,7 +212,7 @@ fn hostile_records_are_shown_not_obeyed() {
 }
 
 #[test]
-fn new_messages_are_followed_and_interrupts_end() {
+fn new_messages_are_shown_until_an_interrupt() {
     ok(&["topics", "create", "follow", "--partitions", "2"]);
     fed(&["produce", "follow"], b"old\n");
     let args = ["consume", "follow", "--bootstrap-servers", Kafka::shared().bootstrap()];
@@ -230,7 +226,7 @@ fn new_messages_are_followed_and_interrupts_end() {
 }
 
 #[test]
-fn groups_show_what_kafkas_own_tool_shows() {
+fn groups_are_shown_as_by_the_tool_of_kafka() {
     let kafka = Kafka::shared();
     ok(&["topics", "create", "lag", "--partitions", "3"]);
     let lines: String = (0..30).map(|n| format!("{n}:value\n")).collect();
@@ -240,9 +236,9 @@ fn groups_show_what_kafkas_own_tool_shows() {
     assert_eq!(read.lines().count(), 12);
     let empty = json(&["groups", "describe", "lag-group", "-o", "json"]);
     assert_eq!((&empty["state"], &empty["members"]), (&"Empty".into(), &serde_json::json!([])));
-    assert_eq!(sum(&empty, "committed"), 12, "what was printed is committed, and nothing else");
+    assert_eq!(sum(&empty, "committed"), 12, "exactly the printed records are committed");
 
-    // The rest, by a member that stays.
+    // A member that stays in the group reads the rest.
     let args = [
         "consume",
         "lag",
@@ -293,7 +289,7 @@ fn sum(described: &Value, field: &str) -> i64 {
 }
 
 #[test]
-fn a_group_of_the_newer_protocol_is_not_called_dead() {
+fn a_group_of_the_newer_protocol_is_not_shown_as_dead() {
     ok(&["topics", "create", "newer", "--partitions", "1"]);
     fed(&["produce", "newer"], b"1\n2\n");
     let args = ["consume", "newer", "--from-beginning", "--max-messages", "1", "--group", "newer-group"];
@@ -306,10 +302,10 @@ fn a_group_of_the_newer_protocol_is_not_called_dead() {
 }
 
 #[test]
-fn a_closed_pipe_is_the_end_not_an_error() {
+fn a_closed_pipe_is_not_an_error() {
     ok(&["topics", "create", "pipe.few", "pipe.many", "--partitions", "1"]);
     fed(&["produce", "pipe.few"], b"1\n2\n3\n");
-    // More than a pipe holds, so that the writer is stopped in the middle.
+    // More than a pipe holds, so that the writer blocks.
     fed(&["produce", "pipe.many"], "a line of some length\n".repeat(100_000).as_bytes());
     for topic in ["pipe.few", "pipe.many"] {
         for more in [&[][..], &["--headers"], &["-o", "json"], &["--group", topic]] {
@@ -328,17 +324,18 @@ fn a_closed_pipe_is_the_end_not_an_error() {
 }
 
 #[test]
-fn what_is_not_published_is_counted() {
+fn unpublished_records_are_counted() {
     ok(&["topics", "create", "refusing", "--partitions", "1", "--config", "max.message.bytes=2000"]);
     let big = "x".repeat(5000);
     let input = format!("k:1\nno separator\nk:{big}\nk:2\n");
     let args = ["produce", "refusing", "--key-separator", ":"];
     let output = run_with(Kafka::shared().bootstrap(), &args, input.as_bytes());
-    let says = ["published 2 messages", "2 of 4 messages were not published", "first in line 2", "too large"];
-    failed(&output, 1, &says);
+    let expected_texts =
+        ["published 2 messages", "2 of 4 messages were not published", "first in line 2", "too large"];
+    failed(&output, 1, &expected_texts);
     assert_eq!(Kafka::shared().read_all("refusing").len(), 2);
 
-    // Many that are small are more than the topic takes in one batch.
+    // Many small records exceed the batch limit of the topic.
     fed(&["produce", "refusing"], "small\n".repeat(5000).as_bytes());
     assert_eq!(Kafka::shared().read_all("refusing").len(), 5002);
 
@@ -347,12 +344,12 @@ fn what_is_not_published_is_counted() {
     failed(&output, 1, &["1 of 2", "longer than 1000 bytes, first in line 1"]);
     fails(&["produce", "not.there"], 1, &["no topic not.there", "host topics create not.there"]);
     fails(&["consume", "not.there"], 1, &["no topic not.there", "host topics create not.there"]);
-    assert!(!ok(&["topics", "list"]).contains("not.there"), "asking creates no topic");
+    assert!(!ok(&["topics", "list"]).contains("not.there"), "a request creates no topic");
 }
 
 #[test]
-fn without_kafka_every_command_says_so_in_time() {
-    let nobody = format!("127.0.0.1:{}", free_port());
+fn without_kafka_every_command_fails_in_time() {
+    let closed_port = format!("127.0.0.1:{}", free_port());
     let commands: [&[&str]; 7] = [
         &["topics", "list"],
         &["topics", "create", "a"],
@@ -364,12 +361,14 @@ fn without_kafka_every_command_says_so_in_time() {
     ];
     std::thread::scope(|scope| {
         for args in commands {
-            let nobody = &nobody;
+            let closed_port = &closed_port;
             scope.spawn(move || {
                 let start = Instant::now();
-                let says =
-                    [&format!("error: cannot reach Kafka at {nobody} (connection refused)"), "host demo"];
-                failed(&run_with(nobody, args, b""), 1, &says);
+                let expected_texts = [
+                    &format!("error: cannot reach Kafka at {closed_port} (connection refused)"),
+                    "host demo",
+                ];
+                failed(&run_with(closed_port, args, b""), 1, &expected_texts);
                 assert!(start.elapsed() < Duration::from_secs(10), "{args:?} took {:?}", start.elapsed());
             });
         }
@@ -377,7 +376,7 @@ fn without_kafka_every_command_says_so_in_time() {
 }
 
 #[test]
-fn what_is_typed_wrong_ends_with_2() {
+fn invalid_arguments_exit_with_2() {
     for args in [
         &["topics", "list", "--bootstrap-servers", "localhost:port"][..],
         &["topics", "list", "--bootstrap-servers", ""],

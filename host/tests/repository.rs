@@ -1,4 +1,4 @@
-//! The repository keeps its own rules: which crate may use which, how large things are, and that links lead somewhere.
+//! The rules of the repository: dependencies between crates, sizes, and links in the documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,12 +9,12 @@ use serde_json::Value;
 
 type Edges = BTreeMap<String, BTreeSet<String>>;
 
-/// Lines of a crate, its tests not counted.
-const MAX_CRATE: usize = 7_000;
+/// Lines of a crate without its tests.
+const MAX_CRATE_LINES: usize = 7_000;
 /// Lines of a file.
-const MAX_FILE: usize = 400;
+const MAX_FILE_LINES: usize = 400;
 /// Lines of a function.
-const MAX_FUNCTION: usize = 60;
+const MAX_FUNCTION_LINES: usize = 60;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned()
@@ -24,7 +24,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Files below a directory, build results and dot directories left out.
+/// Files below a directory, without build results and directories whose name starts with a dot.
 fn files(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
@@ -41,7 +41,8 @@ fn files(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What each of our crates uses of the others outside its tests, as cargo sees it.
+/// The dependencies of each crate on other crates of the workspace, according to cargo, without those for
+/// tests.
 fn used() -> Edges {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
@@ -61,13 +62,13 @@ fn used() -> Edges {
     packages.iter().map(|package| (name(package), edges(package))).collect()
 }
 
-/// What ARCHITECTURE.md allows.
+/// The dependencies that ARCHITECTURE.md allows.
 fn allowed() -> Edges {
     let text = read(&root().join("ARCHITECTURE.md"));
     let (_, block) = text.split_once("```edges\n").expect("a block of edges");
-    let (block, _) = block.split_once("```").expect("its end");
+    let (block, _) = block.split_once("```").expect("the end of the block");
     let line = |line: &str| {
-        let (from, to) = line.split_once("->").unwrap_or_else(|| panic!("{line}: no edge"));
+        let (from, to) = line.split_once("->").unwrap_or_else(|| panic!("{line}: not an edge"));
         (from.trim().to_owned(), to.split_whitespace().map(str::to_owned).collect())
     };
     block.lines().map(line).collect()
@@ -78,10 +79,10 @@ fn crates_use_each_other_only_as_architecture_allows() {
     let (used, allowed) = (used(), allowed());
     for (from, to) in &allowed {
         let found =
-            used.get(from).unwrap_or_else(|| panic!("ARCHITECTURE.md lists {from}, which is no crate"));
-        assert_eq!(found, to, "{from}: the manifest, and ARCHITECTURE.md");
+            used.get(from).unwrap_or_else(|| panic!("ARCHITECTURE.md lists {from}, which is not a crate"));
+        assert_eq!(found, to, "{from}: the manifest and ARCHITECTURE.md differ");
     }
-    // The plugins and guests are not the host's; test tools may use everything.
+    // Plugins and guests are not part of the host. Test tools may use every crate.
     let others =
         ["email", "sms", "faulty", "faulty-fast", "faulty-mended", "hostile", "parse", "testkit", "fuzz"];
     for from in used.keys().filter(|from| !others.contains(&from.as_str())) {
@@ -103,14 +104,14 @@ fn the_edges_have_no_cycle() {
     }
 }
 
-/// Whether a file holds only tests.
+/// Whether a file contains only tests.
 fn is_test(path: &Path) -> bool {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     name.ends_with("tests") || path.components().any(|part| part.as_os_str() == "tests")
 }
 
-/// A source file without the tests at its end.
-fn without_tests(text: &str) -> usize {
+/// The number of lines before the tests at the end of a source file.
+fn lines_without_tests(text: &str) -> usize {
     text.lines().take_while(|line| *line != "#[cfg(test)]").count()
 }
 
@@ -121,22 +122,27 @@ fn crates_files_and_functions_are_bounded() {
         let mut sources = Vec::new();
         files(&root().join("host").join(name).join("src"), "rs", &mut sources);
         let lines: usize =
-            sources.iter().filter(|path| !is_test(path)).map(|path| without_tests(&read(path))).sum();
-        if lines > MAX_CRATE {
+            sources.iter().filter(|path| !is_test(path)).map(|path| lines_without_tests(&read(path))).sum();
+        if lines > MAX_CRATE_LINES {
             too_large.push(format!("{name}: {lines} lines"));
         }
-        for path in sources {
-            let text = read(&path);
-            if text.lines().count() > MAX_FILE && !is_test(&path) {
-                too_large.push(format!("{}: {} lines", path.display(), text.lines().count()));
-            }
-            too_large.extend(long_functions(&path, &text));
+    }
+    // Files and functions are bounded everywhere: sources, plugins, tests, guests, tools.
+    let mut sources = Vec::new();
+    files(&root(), "rs", &mut sources);
+    assert!(sources.len() > 300, "{} files", sources.len());
+    for path in sources {
+        let text = read(&path);
+        let lines = text.lines().count();
+        if lines > MAX_FILE_LINES {
+            too_large.push(format!("{}: {lines} lines", path.display()));
         }
+        too_large.extend(long_functions(&path, &text));
     }
     assert!(too_large.is_empty(), "{}", too_large.join("\n"));
 }
 
-/// Functions end at the brace below their first letter: that is how rustfmt writes them.
+/// rustfmt puts the closing brace of a function in the column of its first letter.
 fn long_functions(path: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open: Option<(usize, usize, &str)> = None;
@@ -145,7 +151,7 @@ fn long_functions(path: &Path, text: &str) -> Vec<String> {
         match open {
             None if is_function(line) && !line.ends_with(['}', ';']) => open = Some((number, indent, line)),
             Some((start, at, name)) if indent == at && line.trim_start().starts_with('}') => {
-                if number - start >= MAX_FUNCTION {
+                if number - start >= MAX_FUNCTION_LINES {
                     found.push(format!(
                         "{}:{}: {} lines: {}",
                         path.display(),
@@ -170,15 +176,15 @@ fn is_function(line: &str) -> bool {
 }
 
 #[test]
-fn links_in_the_documents_lead_somewhere() {
+fn links_in_the_documents_resolve() {
     let mut pages = Vec::new();
     files(&root(), "md", &mut pages);
     let mut dead = Vec::new();
     for page in &pages {
         for link in links(&read(page)) {
             let target = link.split('#').next().unwrap_or_default();
-            let is_elsewhere = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
-            if !is_elsewhere && !page.parent().expect("a directory").join(target).exists() {
+            let is_external = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
+            if !is_external && !page.parent().expect("a directory").join(target).exists() {
                 dead.push(format!("{}: {link}", page.display()));
             }
         }
@@ -187,7 +193,7 @@ fn links_in_the_documents_lead_somewhere() {
     assert!(dead.is_empty(), "{}", dead.join("\n"));
 }
 
-/// The targets of `[text](target)`, outside of code.
+/// The targets of `[text](target)` outside code.
 fn links(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut in_code = false;
@@ -198,7 +204,7 @@ fn links(text: &str) -> Vec<String> {
         if in_code {
             continue;
         }
-        // What is between backticks is code too.
+        // Text between backticks is code too.
         let line: String = line.split('`').step_by(2).collect();
         let mut rest = line.as_str();
         while let Some((_, after)) = rest.split_once("](") {
@@ -211,8 +217,8 @@ fn links(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_rules_can_be_broken() {
-    let long = format!("    fn f() {{\n{}    }}\n", "        x();\n".repeat(MAX_FUNCTION));
+fn violations_are_detected() {
+    let long = format!("    fn f() {{\n{}    }}\n", "        x();\n".repeat(MAX_FUNCTION_LINES));
     assert_eq!(long_functions(Path::new("a.rs"), &long).len(), 1);
     assert_eq!(links("[a](b.md) and [c](d.md#e), `[f](g)`\n```\n[x](y)\n```\n"), ["b.md", "d.md#e"]);
 }

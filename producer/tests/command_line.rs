@@ -1,4 +1,4 @@
-//! What is given and wrong: one clear line, the next step, exit code 2.
+//! Invalid arguments: one error line, the next step, exit code 2.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -17,7 +17,7 @@ fn refused(args: &[&str]) -> String {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_the_next_step() {
+fn invalid_arguments_are_reported_with_the_next_step() {
     for (args, named) in [
         (&["--nonsense"][..], "--nonsense"),
         (&["--listen", "nowhere"], "127.0.0.1:8080"),
@@ -43,7 +43,7 @@ fn what_is_wrong_is_named_with_the_next_step() {
 }
 
 #[test]
-fn a_taken_port_is_named() {
+fn a_port_in_use_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("port");
     let address = taken.local_addr().expect("address").to_string();
     let text = refused(&["--listen", &address]);

@@ -1,4 +1,4 @@
-//! The HTTP API on the embedded broker: what is answered, and what lies in the topic then.
+//! The HTTP API on an embedded broker: responses and published records.
 
 use std::net::TcpListener;
 use std::thread::JoinHandle;
@@ -21,7 +21,7 @@ const SMS: &str = "/api/sms/send";
 const VALID: &str = r#"{"from":"a@example.com","to":"b@example.com","subject":"제목","body":"내용"}"#;
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// The service in this process, on an embedded broker of its own.
+/// The producer in this process, on an embedded broker of its own.
 struct Service {
     broker: MockCluster<'static, DefaultProducerContext>,
     port: u16,
@@ -127,7 +127,7 @@ fn problem(response: &Response, status: u16) -> Value {
 }
 
 #[test]
-fn an_accepted_message_is_answered_in_plain_text_and_lies_in_its_topic() {
+fn an_accepted_message_is_published_and_answered_in_plain_text() {
     let service = Service::start();
     let email = service.post(EMAILS, &[JSON], VALID.as_bytes());
     assert_eq!((email.status, email.text().as_str()), (200, "이메일 발송 요청 완료"));
@@ -143,7 +143,7 @@ fn an_accepted_message_is_answered_in_plain_text_and_lies_in_its_topic() {
 }
 
 #[test]
-fn who_asks_for_json_learns_where_the_message_is() {
+fn a_json_response_has_the_location_of_the_record() {
     let service = Service::start();
     for offset in 0..2 {
         let key = format!("\"order-{offset}\"");
@@ -159,7 +159,7 @@ fn who_asks_for_json_learns_where_the_message_is() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_a_problem_document() {
+fn an_invalid_request_is_answered_with_a_problem_document() {
     let service = Service::start();
     for (body, detail) in [
         (r#"{"to":"b"}"#, "발신자는 필수입니다"),
@@ -190,13 +190,13 @@ fn what_is_wrong_with_a_request_is_a_problem_document() {
     let huge = format!(r#"{{"from":"a","to":"b","body":"{}"}}"#, "x".repeat(1024 * 1024));
     problem(&service.post(EMAILS, &[JSON], huge.as_bytes()), 413);
 
-    // None of them came through.
+    // No request was published.
     assert_eq!(service.post(EMAILS, &[JSON], VALID.as_bytes()).status, 200);
     assert_eq!(service.records(EMAIL_TOPIC, 1)[0].value, VALID);
 }
 
 #[test]
-fn a_body_of_many_pieces_is_read_whole() {
+fn a_body_in_many_chunks_is_read_completely() {
     let service = Service::start();
     let text = "가".repeat(200_000);
     let body = format!(r#"{{"from":"a","to":"b","subject":"","body":"{text}"}}"#);
@@ -205,7 +205,7 @@ fn a_body_of_many_pieces_is_read_whole() {
 }
 
 #[test]
-fn what_kafka_refuses_is_answered_as_not_sent() {
+fn a_record_refused_by_kafka_is_answered_as_not_sent() {
     let service = Service::start();
     assert_eq!(service.post(EMAILS, &[JSON], VALID.as_bytes()).status, 200);
     let refuse = |error| service.broker.request_errors(RDKafkaApiKey::Produce, &[error]);
@@ -219,7 +219,7 @@ fn what_kafka_refuses_is_answered_as_not_sent() {
     assert_eq!(problem(&forbidden, 503)["delivery"], "not-sent");
     assert_eq!(forbidden.header("retry-after"), Some("1"));
 
-    // The client takes the topic as forbidden until it has asked for it again.
+    // The client treats the topic as forbidden until it refreshes its metadata.
     eventually(Duration::from_secs(20), || service.post(EMAILS, &[JSON], VALID.as_bytes()).status == 200);
 }
 
@@ -234,12 +234,12 @@ fn a_full_queue_is_answered_at_once() {
         posts.into_iter().map(|post| post.join().expect("no panic").expect("an answer")).collect()
     });
     assert!(started.elapsed() < Duration::from_secs(3));
-    let refused = answers.iter().find(|answer| answer.status != 200).expect("one too many");
+    let refused = answers.iter().find(|answer| answer.status != 200).expect("a refused request");
     assert_eq!(problem(refused, 503)["delivery"], "not-sent");
 }
 
 #[test]
-fn kafka_away_is_answered_in_time_and_recovered_from() {
+fn an_outage_of_kafka_is_answered_in_time_and_survived() {
     let service = Service::start();
     eventually(Duration::from_secs(20), || {
         testkit::get(service.port, "/readyz").is_ok_and(|r| r.status == 200)
@@ -258,7 +258,7 @@ fn kafka_away_is_answered_in_time_and_recovered_from() {
 }
 
 #[test]
-fn a_fatal_error_gets_a_new_client() {
+fn a_client_with_a_fatal_error_is_replaced() {
     let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
     let service = Service::start_with(
         |broker| broker.request_errors(RDKafkaApiKey::InitProducerId, &[fatal, fatal]),
@@ -268,13 +268,13 @@ fn a_fatal_error_gets_a_new_client() {
 }
 
 #[test]
-fn the_end_waits_for_requests_under_way() {
+fn the_shutdown_waits_for_requests_in_flight() {
     let mut service = Service::start();
     eventually(Duration::from_secs(20), || service.post(EMAILS, &[JSON], VALID.as_bytes()).status == 200);
     service.broker.broker_round_trip_time(1, Duration::from_secs(1)).expect("slow");
     let port = service.port;
     let post = std::thread::spawn(move || testkit::post(port, EMAILS, VALID));
-    // Its message is on its way once the answer is overdue; 300 ms of the second.
+    // 300 ms into the round trip of 1 s, the message is in flight.
     std::thread::sleep(Duration::from_millis(300));
     service.end().expect("a clean end");
     assert_eq!(post.join().expect("no panic").expect("an answer").status, 200);

@@ -1,4 +1,4 @@
-//! The binary on a real Kafka: the promise behind its answers, and its life from start to end.
+//! The binary on a real Kafka: the guarantees of its responses, its start and its shutdown.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use testkit::{Kafka, Process, Rng, eventually, scale};
 
 const WAIT: Duration = Duration::from_secs(60);
-/// The bound of an answer, and what a busy machine may add to it on the client's side.
+/// The bound on a response, plus a margin for a busy client.
 const ANSWER_BOUND: Duration = Duration::from_millis(5000 + 500);
 const VALID: &str = r#"{"from":"a@example.com","to":"b@example.com","subject":"제목","body":"내용"}"#;
 
@@ -63,7 +63,7 @@ enum Answer {
     Unknown,
 }
 
-/// Requests from many connections until it is told to stop.
+/// Requests from many connections until a stop.
 #[derive(Default)]
 struct Load {
     answers: Mutex<HashMap<String, Answer>>,
@@ -92,7 +92,7 @@ impl Load {
     }
 }
 
-/// Ends the load whatever happens, so that a failure is not waited for.
+/// Stops the load on drop, so that a failed test ends.
 struct Stop<'a>(&'a Load);
 
 impl Drop for Stop<'_> {
@@ -101,16 +101,16 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// What was answered against what lies in the topic.
+/// Checks the responses against the records of the topic.
 #[track_caller]
-fn assert_promise_kept(kafka: &Kafka, answers: &HashMap<String, Answer>) {
+fn assert_responses_are_true(kafka: &Kafka, answers: &HashMap<String, Answer>) {
     let ids: Vec<_> = kafka
         .read_all(EMAIL_TOPIC)
         .iter()
         .map(|record| record.header_text("host-id").expect("an id"))
         .collect();
     let stored: HashSet<&str> = ids.iter().map(String::as_str).collect();
-    assert_eq!(ids.len(), stored.len(), "nothing is stored twice");
+    assert_eq!(ids.len(), stored.len(), "no message is stored twice");
     let of = |wanted| answers.iter().filter(move |(_, answer)| **answer == wanted).map(|(id, _)| id.as_str());
     let lost: Vec<_> = of(Answer::Sent).filter(|id| !stored.contains(id)).collect();
     let leaked: Vec<_> = of(Answer::NotSent).filter(|id| stored.contains(id)).collect();
@@ -121,12 +121,12 @@ fn assert_promise_kept(kafka: &Kafka, answers: &HashMap<String, Answer>) {
         of(Answer::Unknown).count(),
         of(Answer::Unknown).filter(|id| stored.contains(id)).count(),
     );
-    assert!(lost.is_empty(), "answered 200 and not in the topic: {lost:?}");
-    assert!(leaked.is_empty(), "answered not-sent and in the topic: {leaked:?}");
+    assert!(lost.is_empty(), "answered 200, but not in the topic: {lost:?}");
+    assert!(leaked.is_empty(), "answered not-sent, but in the topic: {leaked:?}");
 }
 
 #[test]
-fn the_promise_holds_when_the_broker_is_killed_under_load() {
+fn responses_are_true_after_a_kill_of_the_broker_under_load() {
     let kafka = Kafka::start();
     let service = Service::start(kafka.bootstrap());
     let load = Load::default();
@@ -147,11 +147,11 @@ fn the_promise_holds_when_the_broker_is_killed_under_load() {
         Load::wait_for(&load.sent, 1000);
     });
     service.end();
-    assert_promise_kept(&kafka, &load.answers.lock().expect("no panic"));
+    assert_responses_are_true(&kafka, &load.answers.lock().expect("no panic"));
 }
 
 #[test]
-fn the_promise_holds_when_the_broker_stands_still() {
+fn responses_are_true_after_a_suspension_of_the_broker() {
     let kafka = Kafka::start();
     let service = Service::start(kafka.bootstrap());
     let load = Load::default();
@@ -164,14 +164,14 @@ fn the_promise_holds_when_the_broker_stands_still() {
         for _ in 0..scale(1, 5) {
             Load::wait_for(&load.sent, 1000);
             kafka.suspend();
-            // Each sender meets it twice: in flight, and in the queue.
+            // Each sender has a request in flight and one in the queue.
             Load::wait_for(&load.failed, 128);
             kafka.resume();
         }
         Load::wait_for(&load.sent, 1000);
     });
     service.end();
-    assert_promise_kept(&kafka, &load.answers.lock().expect("no panic"));
+    assert_responses_are_true(&kafka, &load.answers.lock().expect("no panic"));
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_start_without_kafka_waits_for_it_and_creates_the_topics() {
 }
 
 #[test]
-fn the_first_request_on_a_fresh_broker_works() {
+fn the_first_request_on_a_new_broker_succeeds() {
     let kafka = Kafka::start();
     let service = Service::start(kafka.bootstrap());
     assert_eq!(service.send("/api/sms/send", "first"), Answer::Sent);
@@ -206,7 +206,7 @@ fn the_first_request_on_a_fresh_broker_works() {
 }
 
 #[test]
-fn a_message_larger_than_its_topic_takes_is_413() {
+fn a_message_above_the_limit_of_its_topic_is_answered_with_413() {
     let kafka = Kafka::start();
     kafka.create_topic(EMAIL_TOPIC, 1, &[("max.message.bytes", "10000")]);
     let service = Service::start(kafka.bootstrap());

@@ -1,9 +1,9 @@
-;; A plugin whose description and outcome are nothing but bytes in its memory, so that changing one
-;; byte of the component changes what the host is told.
+;; A plugin whose description and outcome are bytes in its memory, so that a changed byte of the component
+;; changes the values that the host reads.
 (module
   (memory (export "memory") 1)
   (data (i32.const 0x100) "plugin0.1.0topic.one-groupletters.dlt")
-  ;; Name, version, summary, topic, group and dead-letter topic: where they are, and how long.
+  ;; Name, version, summary, topic, group and dead-letter topic: addresses and lengths.
   (data (i32.const 0x200) "\00\01\00\00\06\00\00\00" "\06\01\00\00\05\00\00\00" "\00\01\00\00\06\00\00\00"
     "\0b\01\00\00\05\00\00\00" "\0b\01\00\00\0f\00\00\00" "\1a\01\00\00\0b\00\00\00"
     ;; 3 retries after 1, 2 and 4 s, at most 60 s; no jitter; a minute of age; no attributes.

@@ -1,9 +1,8 @@
-//! What the fuzz targets share. `scripts/fuzz` builds and runs them.
+//! Shared parts of the fuzz targets. `scripts/fuzz` builds and runs them.
 
 use std::borrow::Cow;
 
-/// Takes an input apart from its front, so that what a dictionary puts in stays in one piece. What is
-/// not there is empty or 0.
+/// Splits an input from its front, so that entries of a dictionary stay whole. Missing parts are empty or 0.
 pub struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -12,7 +11,7 @@ impl<'a> Input<'a> {
         Self(bytes)
     }
 
-    /// Whether nothing is left.
+    /// Whether the input is exhausted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -27,7 +26,7 @@ impl<'a> Input<'a> {
         self.bytes(8).iter().fold(0, |number, byte| number << 8 | i64::from(*byte))
     }
 
-    /// As many bytes as the next one says.
+    /// A chunk of bytes, whose length is the next byte.
     pub fn chunk(&mut self) -> &'a [u8] {
         let length = self.byte();
         self.bytes(usize::from(length))
@@ -38,7 +37,7 @@ impl<'a> Input<'a> {
         String::from_utf8_lossy(self.chunk())
     }
 
-    /// A chunk, or None where its length is 255.
+    /// A chunk, or `None` if its length is 255.
     pub fn optional(&mut self) -> Option<&'a [u8]> {
         match self.byte() {
             u8::MAX => None,
@@ -46,13 +45,13 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// What is left.
+    /// The rest of the input.
     pub fn rest(&mut self) -> &'a [u8] {
         self.bytes(self.0.len())
     }
 
-    fn bytes(&mut self, most: usize) -> &'a [u8] {
-        let (taken, left) = self.0.split_at(most.min(self.0.len()));
+    fn bytes(&mut self, max: usize) -> &'a [u8] {
+        let (taken, left) = self.0.split_at(max.min(self.0.len()));
         self.0 = left;
         taken
     }

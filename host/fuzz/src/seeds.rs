@@ -1,5 +1,5 @@
-//! Writes what the fuzzer begins with where that depends on the contract or on the reference of
-//! `host.toml`: it is never older than they are.
+//! Writes the seeds that depend on the contract and on the reference of `host.toml`, so that they are up to
+//! date.
 //!
 //! usage: fuzz-seeds DIRECTORY; writes DIRECTORY/component/*, DIRECTORY/config/* and DIRECTORY/config.dict
 
@@ -7,18 +7,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
-// What the coverage reports to.
+// The functions that the coverage calls.
 use libfuzzer_sys as _;
 use sandbox::capabilities;
 use settings::reference;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// Modules that speak the contract.
+/// Modules with the exports of the contract.
 const PLUGINS: [(&str, &str); 2] =
     [("plugin", include_str!("../seeds/plugin.wat")), ("raw", include_str!("../../tests/guests/raw.wat"))];
 
-/// What the host refuses, each at another place.
+/// Modules that the host refuses, each at a different step.
 const OTHERS: [(&str, &str); 7] = [
     ("module", "(module)"),
     ("empty", "(component)"),
@@ -83,14 +83,14 @@ fn component(module: &str) -> Vec<u8> {
     encoder.encode().expect("a component")
 }
 
-/// The reference's examples as settings.
+/// The examples of the reference as settings.
 fn uncommented(template: &str) -> String {
     let is_setting = |line: &&str| line.contains(" = ") || line.starts_with('[');
     let lines = template.lines().map(|line| line.trim_start_matches("# ")).filter(is_setting);
     lines.map(|line| format!("{line}\n")).collect()
 }
 
-/// Its keys, tables and values, for libFuzzer.
+/// The keys, tables and values of the reference, as a dictionary for libFuzzer.
 fn dictionary(template: &str) -> String {
     let settings = uncommented(template);
     let mut words = BTreeSet::new();
@@ -101,7 +101,7 @@ fn dictionary(template: &str) -> String {
     words.iter().map(|word| format!("\"{}\"\n", escaped(word))).collect()
 }
 
-/// A word as libFuzzer reads it: what is not printable ASCII is `\xNN`.
+/// A word in the format of libFuzzer: a byte that is not printable ASCII is `\xNN`.
 fn escaped(word: &str) -> String {
     let byte = |byte: u8| match byte {
         b'\\' | b'"' => format!("\\{}", char::from(byte)),

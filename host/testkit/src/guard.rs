@@ -1,4 +1,4 @@
-//! Child processes that never outlive the process that started them.
+//! Child processes that end with their parent process.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-/// The shell waits for the end of its standard input in the background and becomes the program.
-/// A line on the pipe ends the watch; the end of the pipe, which is what the death of its other
-/// side looks like, kills the program and removes the directory unless it holds a file `keep`.
+/// A shell watches its standard input in the background and then becomes the program. A line on the pipe ends
+/// the watch. The pipe closes without a line when the parent dies: the shell kills the program and removes
+/// the directory, unless it contains a file `keep`.
 const SCRIPT: &str = r#"
 dir=$1; shift
 exec 3<&0 </dev/null
@@ -28,7 +28,7 @@ exec 3<&-
 exec "$@"
 "#;
 
-/// A running program; killed on drop and when this process ends, however it ends.
+/// A running program. It is killed on drop and at the end of this process, even by SIGKILL.
 #[derive(Debug)]
 pub struct Guarded {
     child: Child,
@@ -37,8 +37,8 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Starts `program` in a process group of its own, with nothing on its standard input.
-    /// `configure` sets output and environment; `dir` is removed if this process dies.
+    /// Starts `program` in a process group of its own, with an empty standard input. `configure` sets output
+    /// and environment. `dir` is removed if this process dies.
     pub fn spawn(
         program: &OsStr,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -55,17 +55,17 @@ impl Guarded {
         Ok(Self { child, watch, status: None })
     }
 
-    /// The program's process id: the shell has become the program.
+    /// The process id of the program, which has replaced the shell.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Standard output and error, where `configure` asked for pipes; once.
+    /// Standard output and error, if `configure` requested pipes. Available once.
     pub fn outputs(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
         (self.child.stdout.take(), self.child.stderr.take())
     }
 
-    /// Sends a signal by its name: `TERM`, `STOP`, `CONT`. Nothing once the program has ended.
+    /// Sends a signal by name: `TERM`, `STOP`, `CONT`. Does nothing after the end of the program.
     pub fn signal(&mut self, name: &str) -> Result<()> {
         if self.try_wait()?.is_some() {
             return Ok(());
@@ -76,7 +76,7 @@ impl Guarded {
         Ok(())
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the program has ended.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         if self.status.is_none()
             && let Some(status) = self.child.try_wait().context("waiting for a child process")?
@@ -87,7 +87,7 @@ impl Guarded {
         Ok(self.status)
     }
 
-    /// Waits until it has ended; `None` after `timeout`.
+    /// Waits for the end of the program. Returns `None` after `timeout`.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<ExitStatus>> {
         let end = Instant::now() + timeout;
         loop {
@@ -99,7 +99,7 @@ impl Guarded {
         }
     }
 
-    /// SIGKILL, and waits for it to take effect.
+    /// Sends SIGKILL and waits for the end of the program.
     pub fn kill(&mut self) -> Result<ExitStatus> {
         if let Some(status) = self.try_wait()? {
             return Ok(status);
@@ -111,7 +111,7 @@ impl Guarded {
         Ok(status)
     }
 
-    /// Ends the watch: the process id may belong to another program from here on.
+    /// Ends the watch, because the process id may be reused from now on.
     fn release(&mut self) {
         if let Some(mut watch) = self.watch.take() {
             let _ = watch.write_all(b"\n");

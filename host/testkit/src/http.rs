@@ -1,30 +1,30 @@
-//! A small HTTP/1.1 client: one request, one connection.
+//! A small HTTP/1.1 client with one connection per request.
 
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Longer than any bound a server under test keeps.
+/// Above the bounds of any server under test.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Names in lower case, and values.
+    /// Header names in lower case, and values.
     pub headers: Vec<(String, String)>,
     /// The whole body.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// The first header of that name; `name` in lower case.
+    /// The first header with this name, which is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body as text; what is not UTF-8 is replaced.
+    /// The body as text. Invalid UTF-8 is replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -40,7 +40,7 @@ pub fn post(port: u16, path: &str, json: &str) -> io::Result<Response> {
     request(port, "POST", path, &[("content-type", "application/json")], json.as_bytes())
 }
 
-/// Any request to the loopback `port`. `host`, `connection` and `content-length` are added.
+/// Sends a request to the loopback `port`. `host`, `connection` and `content-length` are added.
 pub fn request(
     port: u16,
     method: &str,
@@ -58,7 +58,7 @@ pub fn request(
     }
     head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
     stream.write_all(head.as_bytes())?;
-    // A server that refuses a body early answers and closes: the answer is what counts.
+    // A server that refuses a body early responds and closes. The response counts.
     let sent = stream.write_all(body);
     let mut answer = Vec::new();
     let received = read(&mut stream, &mut answer);
@@ -70,7 +70,7 @@ pub fn request(
     }
 }
 
-/// To the answer's end: some servers keep the connection whatever they are asked.
+/// Reads to the end of the response, because some servers keep the connection open.
 fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<usize> {
     let mut part = [0; 16 << 10];
     while !is_whole(answer) {
@@ -82,7 +82,7 @@ fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<usize> {
     Ok(answer.len())
 }
 
-/// Whether it says how long its body is, and has so much.
+/// Whether the response has a length and is complete.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(end) = find(answer, b"\r\n\r\n") else { return false };
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_chunked_and_sized_bodies() {
+    fn chunked_and_sized_bodies_are_read() {
         let chunked =
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
         assert_eq!(parse(chunked).expect("parsed").text(), "abcde");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_cut_short_is_no_answer() {
+    fn a_truncated_body_is_no_response() {
         assert!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc").is_none());
     }
 }

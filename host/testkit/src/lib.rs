@@ -1,8 +1,8 @@
-//! Real parts for tests: Apache Kafka, PostgreSQL, postfix, the built binaries and plugins, HTTP, ports,
-//! seeds; and a mock of a mail server that fails.
+//! Shared test tools. They start real servers: Apache Kafka, PostgreSQL, Postfix, Spring Boot applications
+//! and the built binaries. The one double is [`FaultySmtp`], a mail server that fails on demand.
 //!
-//! Test support: what goes wrong ends the test with a message that says what, where and the next
-//! command, so these functions panic where a library would return an error.
+//! An error ends the test: functions panic with a message that names the cause, the place and the next
+//! command.
 
 mod guard;
 mod http;
@@ -28,7 +28,7 @@ pub use spring::{Boot, spring, spring_mail};
 pub use usage::Usage;
 pub use wait::{eventually, free_port, long, scale};
 
-/// The value, or a panic that shows the whole chain of causes.
+/// The value. An error panics with its whole chain of causes.
 #[track_caller]
 fn must<T>(result: anyhow::Result<T>) -> T {
     match result {

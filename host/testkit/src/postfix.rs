@@ -1,5 +1,5 @@
-//! A Debian postfix of one test's own: submission and SMTPS with a certificate made for it, a login,
-//! and a maildir that can be counted.
+//! A real Postfix, as packaged by Debian, for one test: submission and SMTPS with a certificate of its own, a
+//! login, and a maildir.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,19 +18,20 @@ use crate::guard::Guarded;
 use crate::must;
 use crate::wait::free_port;
 
-/// Who may log in, and with what.
+/// User and password of the login.
 const LOGIN: (&str, &str) = ("host", "hunter2-4711");
-/// The host name it greets with, and the realm of its login.
+/// Its host name, and the realm of its login.
 const NAME: &str = "mail.test";
-/// Where Debian has postfix's own programs.
+/// The master process of Postfix, in the path of Debian.
 const MASTER: &str = "/usr/lib/postfix/sbin/master";
-/// Whom delivered e-mail belongs to: `nobody`.
+/// The owner of delivered e-mails: `nobody`.
 const OWNER: u32 = 65534;
 const START_BOUND: Duration = Duration::from_secs(30);
 
-/// A running postfix; ended on drop.
+/// A running Postfix, which ends on drop.
 ///
-/// It takes e-mail for everybody. `refused@example.com` it answers with 550, `busy@example.com` with 450.
+/// It accepts e-mail for every address. It refuses `refused@example.com` with 550 and `busy@example.com` with
+/// 450.
 #[derive(Debug)]
 pub struct Postfix {
     dir: PathBuf,
@@ -40,10 +41,10 @@ pub struct Postfix {
 }
 
 impl Postfix {
-    /// Starts one.
+    /// Starts a Postfix.
     ///
     /// # Panics
-    /// Where something it needs is missing, with the command that helps.
+    /// A required program is missing. The message names the command that installs it.
     #[track_caller]
     pub fn start() -> Self {
         must(Self::try_start())
@@ -53,12 +54,12 @@ impl Postfix {
         for program in [MASTER, "/usr/sbin/saslpasswd2"] {
             ensure!(Path::new(program).is_file(), "{program} is missing: run `make setup`");
         }
-        ensure!(user("-u", "root")? == user("-u", "")?, "postfix needs root: run the test with sudo -E");
+        ensure!(user("-u", "root")? == user("-u", "")?, "Postfix needs root: run the test with sudo -E");
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("testkit-postfix-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
-        // What a process of the same id left behind.
+        // Left by an earlier process with the same id.
         let _ = fs::remove_dir_all(&dir);
         let (submission, smtps) = (free_port(), free_port());
         prepare(&dir, submission, smtps)?;
@@ -68,45 +69,49 @@ impl Postfix {
         Ok(postfix)
     }
 
-    /// Until it greets.
+    /// Waits for the greeting.
     fn wait(&mut self) -> Result<()> {
         let end = Instant::now() + START_BOUND;
         loop {
             if let Ok(stream) = TcpStream::connect(("127.0.0.1", self.submission)) {
                 let mut greeting = String::new();
                 BufReader::new(stream).read_line(&mut greeting)?;
-                ensure!(greeting.starts_with("220"), "postfix greets with {greeting:?}:\n{}", self.log());
+                ensure!(
+                    greeting.starts_with("220"),
+                    "the greeting of Postfix is {greeting:?}:\n{}",
+                    self.log()
+                );
                 return Ok(());
             }
             if let Some(status) = self.master.try_wait()? {
-                bail!("postfix ended at its start ({status}):\n{}", self.log());
+                bail!("Postfix ended at its start ({status}):\n{}", self.log());
             }
-            ensure!(Instant::now() < end, "postfix did not start in {START_BOUND:?}:\n{}", self.log());
+            ensure!(Instant::now() < end, "Postfix did not start in {START_BOUND:?}:\n{}", self.log());
             sleep(Duration::from_millis(20));
         }
     }
 
-    /// Submission with STARTTLS and the right login.
+    /// The URL for submission with STARTTLS and the valid login.
     pub fn starttls(&self) -> String {
         self.starttls_as(LOGIN.1)
     }
 
-    /// Submission with STARTTLS and this password.
+    /// The URL for submission with STARTTLS and this password.
     pub fn starttls_as(&self, password: &str) -> String {
         format!("smtp://{}:{password}@localhost:{}?tls=required", LOGIN.0, self.submission)
     }
 
-    /// SMTPS with the right login.
+    /// The URL for SMTPS with the valid login.
     pub fn smtps(&self) -> String {
         format!("smtps://{}:{}@localhost:{}", LOGIN.0, LOGIN.1, self.smtps)
     }
 
-    /// The right password.
+    /// The valid password.
     pub fn password(&self) -> &'static str {
         LOGIN.1
     }
 
-    /// The authority that vouches for its certificate, in PEM.
+    /// The authority of its certificate, in PEM.
     pub fn ca(&self) -> PathBuf {
         self.dir.join("tls/ca.pem")
     }
@@ -116,7 +121,7 @@ impl Postfix {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
-    /// Every e-mail that was delivered, one for each recipient.
+    /// Every delivered e-mail, one per recipient.
     #[track_caller]
     pub fn mails(&self) -> Vec<Vec<u8>> {
         let read = || -> Result<Vec<Vec<u8>>> {
@@ -126,25 +131,25 @@ impl Postfix {
         must(read())
     }
 
-    /// How many were delivered.
+    /// The number of delivered e-mails.
     #[track_caller]
     pub fn count(&self) -> usize {
         must(self.delivered()).count()
     }
 
     fn delivered(&self) -> Result<impl Iterator<Item = std::io::Result<fs::DirEntry>>> {
-        // It is there from the first delivery on.
+        // The directory exists from the first delivery on.
         let new = self.dir.join("mail/all/new");
         Ok(if new.exists() { Some(fs::read_dir(new)?) } else { None }.into_iter().flatten())
     }
 
-    /// Whether nothing waits to be delivered.
+    /// Whether the queue is empty.
     #[track_caller]
     pub fn is_idle(&self) -> bool {
         let holds_file = |name: &str| -> Result<bool> {
             let path = self.dir.join("spool").join(name);
             let mut entries = fs::read_dir(&path).with_context(|| path.display().to_string())?;
-            // The active queue is flat; the deferred one has a directory for each first digit.
+            // The active queue is flat. The deferred queue has one directory per first digit.
             Ok(entries.any(|entry| entry.is_ok_and(|entry| entry.path().is_file())))
         };
         !["maildrop", "incoming", "active"].iter().any(|queue| must(holds_file(queue)))
@@ -161,7 +166,7 @@ impl Drop for Postfix {
                 lines[lines.len().saturating_sub(40)..].join("\n")
             );
         }
-        // It ends its own processes.
+        // Postfix ends its own processes.
         let _ = self.master.signal("TERM");
         let _ = self.master.wait(Duration::from_secs(10));
         let _ = fs::remove_dir_all(&self.dir);
@@ -185,32 +190,32 @@ fn prepare(dir: &Path, submission: u16, smtps: u16) -> Result<()> {
         "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}/sasl/db\nmech_list: PLAIN LOGIN\n",
         dir.display()
     );
-    // Debian's looks nowhere else.
+    // The Postfix of Debian reads no other path.
     fs::write(dir.join("etc/sasl/smtpd.conf"), sasl)?;
     run(dir, LOGIN.1, "/usr/sbin/saslpasswd2", &["-p", "-c", "-f", "sasl/db", "-u", NAME, LOGIN.0])?;
     let postfix: u32 = user("-u", "postfix")?;
     chown(dir.join("sasl/db"), Some(postfix), None)?;
     chown(dir.join("data"), Some(postfix), None)?;
     chown(dir.join("mail"), Some(OWNER), Some(OWNER))?;
-    // Makes the directories of the queue.
+    // Creates the directories of the queue.
     let etc = dir.join("etc").display().to_string();
     run(dir, "", "/usr/sbin/postfix", &["-c", &etc, "check"])
 }
 
 fn launch(dir: &Path) -> Result<Guarded> {
     let etc = dir.join("etc");
-    // It stays with the process that watches over it, instead of beginning a session.
+    // It stays in the session of the guarding process.
     let args = [OsStr::new("-d"), OsStr::new("-c"), etc.as_os_str()];
     Guarded::spawn(OsStr::new(MASTER), args, Some(dir), |command| {
         command.current_dir(dir).stdout(Stdio::null()).stderr(Stdio::null());
     })
 }
 
-/// An authority, `ca.pem`, and a certificate for `localhost` from it, `cert.pem` with `key.pem`, in a
+/// Creates an authority, `ca.pem`, and its certificate for `localhost`, `cert.pem` with `key.pem`, in a
 /// directory.
 ///
 /// # Panics
-/// Where openssl is missing.
+/// openssl is missing.
 #[track_caller]
 pub fn certificate(dir: &Path) {
     must(make_certificate(dir));
@@ -228,7 +233,7 @@ pub(crate) fn make_certificate(dir: &Path) -> Result<()> {
     openssl(&[&sign[..], &["-days", "2", "-extfile", "extensions", "-out", "cert.pem"]].concat())
 }
 
-/// Runs a program to its end, with this on its standard input.
+/// Runs a program to its end, with `input` on its standard input.
 fn run(dir: &Path, input: &str, program: &str, args: &[&str]) -> Result<()> {
     let mut command = Command::new(program);
     command.args(args).current_dir(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -242,7 +247,7 @@ fn run(dir: &Path, input: &str, program: &str, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The number of a user, that of this process without a name.
+/// The id of a user, or of the user of this process if the name is empty.
 fn user(kind: &str, name: &str) -> Result<u32> {
     let name = Some(name).filter(|name| !name.is_empty());
     let output = Command::new("id").arg(kind).args(name).output().context("starting id")?;

@@ -1,4 +1,4 @@
-//! PostgreSQL, started for a test.
+//! A real PostgreSQL server for one test.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -15,14 +15,14 @@ use crate::guard::Guarded;
 use crate::must;
 use crate::wait::free_port;
 
-/// How long it may take to answer.
+/// The bound on its start.
 const START_BOUND: Duration = Duration::from_secs(60);
-/// What it says once it does.
+/// The log line of a started server.
 const READY: &str = "database system is ready to accept connections";
-/// Where Debian keeps one directory per version.
+/// The directory of Debian with one directory per version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// A database server of its own in a temporary directory; gone on drop.
+/// A database server in a temporary directory. Both are removed on drop.
 #[derive(Debug)]
 pub struct Postgres {
     dir: PathBuf,
@@ -32,21 +32,21 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts it on a free port.
+    /// Starts a server on a free port.
     ///
     /// # Panics
-    /// When PostgreSQL is not installed, or does not start.
+    /// PostgreSQL is not installed, or does not start.
     #[track_caller]
     pub fn start() -> Self {
         must(Self::try_start())
     }
 
-    /// Where it is reached, with an empty database.
+    /// The URL of its database, which is empty at first.
     pub fn url(&self) -> String {
         format!("postgres://host:hush@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Ends it at once, as a crash does; what was committed stays.
+    /// Ends it at once, like a crash. Committed data stays.
     #[track_caller]
     pub fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {
@@ -56,7 +56,7 @@ impl Postgres {
         }
     }
 
-    /// Starts it again where it was.
+    /// Starts it again on its data and port.
     #[track_caller]
     pub fn start_again(&mut self) {
         must(self.launch());
@@ -143,7 +143,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Where `initdb` and `postgres` are: the newest version.
+/// The directory of `initdb` and `postgres`, in the newest version.
 fn programs() -> Result<PathBuf> {
     let versions = fs::read_dir(VERSIONS).into_iter().flatten().flatten();
     let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
@@ -157,7 +157,7 @@ fn programs() -> Result<PathBuf> {
         .context("PostgreSQL is missing: run `scripts/setup test`, or apt-get install -y postgresql")
 }
 
-/// PostgreSQL does not run as root: who runs it then.
+/// The user of the server if this process is root. PostgreSQL does not run as root.
 fn user() -> Option<&'static str> {
     if fs::metadata("/proc/self").is_ok_and(|own| own.uid() != 0) {
         return None;
@@ -166,7 +166,7 @@ fn user() -> Option<&'static str> {
     Some(if users.lines().any(|line| line.starts_with("postgres:")) { "postgres" } else { "nobody" })
 }
 
-/// A command that runs the program as that user.
+/// A command that runs the program as this user.
 fn as_unprivileged(program: &Path) -> (String, Vec<String>) {
     let program = program.display().to_string();
     match user() {

@@ -15,16 +15,16 @@ use crate::guard::Guarded;
 use crate::must;
 use crate::usage::Usage;
 
-/// How many lines a message about a failure shows.
+/// The number of lines in the message of a failed wait.
 const SHOWN: usize = 60;
 
 /// Standard output and standard error.
 const STREAMS: usize = 2;
 
-/// The binary `name` that the build left beside this test.
+/// The built binary `name` of this test's profile.
 ///
 /// # Panics
-/// When it is not there.
+/// The file does not exist.
 #[track_caller]
 pub fn binary(name: &str) -> PathBuf {
     built(must(profile_dir()).join(name), "make build")
@@ -33,7 +33,7 @@ pub fn binary(name: &str) -> PathBuf {
 /// The plugin or test guest `name`.
 ///
 /// # Panics
-/// When it is not there.
+/// The file does not exist.
 #[track_caller]
 pub fn plugin(name: &str) -> PathBuf {
     let profile = must(profile_dir());
@@ -49,7 +49,7 @@ fn built(path: PathBuf, command: &str) -> PathBuf {
     path
 }
 
-/// A directory of this process, empty at first. Those of processes that have ended are removed.
+/// The working directory of this process, empty at first. Directories of ended processes are removed.
 #[track_caller]
 fn working_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
@@ -63,14 +63,14 @@ fn make_working_dir() -> Result<PathBuf> {
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
     for other in fs::read_dir(&all)?.flatten() {
         if !Path::new("/proc").join(other.file_name()).exists() {
-            // Another process may be at it too.
+            // Another process may be removing it, too.
             let _ = fs::remove_dir_all(other.path());
         }
     }
     Ok(dir)
 }
 
-/// Where this executable's profile puts binaries: tests lie in `deps`, examples in `examples`.
+/// The directory of the binaries of this executable's profile. Tests are in `deps`, examples in `examples`.
 pub fn profile_dir() -> Result<PathBuf> {
     let exe = std::env::current_exe().context("the path of this test")?;
     let dir = exe.parent().context("the directory of this test")?;
@@ -78,7 +78,7 @@ pub fn profile_dir() -> Result<PathBuf> {
     Ok(if inner { dir.parent().unwrap_or(dir) } else { dir }.to_owned())
 }
 
-/// A running binary whose output is kept line by line; killed on drop.
+/// A running binary and the lines of its output. It is killed on drop.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -96,7 +96,7 @@ struct Output {
 #[derive(Debug, Default)]
 struct Lines {
     text: Vec<String>,
-    /// Streams that have ended.
+    /// The number of ended streams.
     ended: usize,
 }
 
@@ -107,12 +107,12 @@ impl Process {
         Self::start_with(&binary(name), args, &[])
     }
 
-    /// Starts any program, with more environment, in the working directory of this executable's processes:
-    /// all hosts of its tests keep their dead letters in one store, unless they are told otherwise.
+    /// Starts a program with additional environment variables in the working directory of this executable.
+    /// All hosts of its tests share one store there by default.
     #[track_caller]
     pub fn start_with(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let dir = working_dir();
-        // What is more than a name is seen from here.
+        // A path with a directory is relative to the directory of this process.
         let is_path = program.components().count() > 1;
         let found =
             if is_path { must(std::path::absolute(program).map_err(Into::into)) } else { program.into() };
@@ -133,31 +133,31 @@ impl Process {
         self.child.pid()
     }
 
-    /// What it has used; it must be running.
+    /// Its CPU time and memory. It must be running.
     #[track_caller]
     pub fn usage(&self) -> Usage {
         Usage::of(self.pid())
     }
 
-    /// Every line so far, of standard output and standard error, in the order they came.
+    /// All lines of standard output and standard error so far, in order of arrival.
     pub fn lines(&self) -> Vec<String> {
         self.output.lock().text.clone()
     }
 
-    /// The lines that came after the first `seen`.
+    /// The lines after the first `seen`.
     pub fn lines_after(&self, seen: usize) -> Vec<String> {
         self.output.lock().text.get(seen..).unwrap_or_default().to_vec()
     }
 
-    /// How many lines so far match.
+    /// The number of matching lines so far.
     pub fn count(&self, matches: impl Fn(&str) -> bool) -> usize {
         self.output.lock().text.iter().filter(|line| matches(line)).count()
     }
 
-    /// Waits for a line that matches, past ones included, and returns the first.
+    /// Waits for a matching line, including past ones. Returns the first.
     ///
     /// # Panics
-    /// When none comes within `timeout`, or the process ends before; shows the last lines.
+    /// No line matches within `timeout`, or the process ends before. The message shows the last lines.
     #[track_caller]
     pub fn wait_for(&self, matches: impl Fn(&str) -> bool, timeout: Duration) -> String {
         let end = Instant::now() + timeout;
@@ -180,34 +180,34 @@ impl Process {
         }
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     #[track_caller]
     pub fn terminate(&mut self) {
         self.signal("TERM");
     }
 
-    /// Any signal by its name, e.g. `INT`, `STOP`, `CONT`.
+    /// Sends a signal by name, e.g. `INT`, `STOP`, `CONT`.
     #[track_caller]
     pub fn signal(&mut self, name: &str) {
         must(self.child.signal(name));
     }
 
-    /// SIGKILL, and waits for its end.
+    /// Sends SIGKILL and waits for its end.
     #[track_caller]
     pub fn kill(&mut self) {
         must(self.child.kill());
     }
 
-    /// Whether it has not ended yet.
+    /// Whether it is still running.
     #[track_caller]
     pub fn is_running(&mut self) -> bool {
         must(self.child.try_wait()).is_none()
     }
 
-    /// Waits for its end and for its last line.
+    /// Waits for its end and its last line.
     ///
     /// # Panics
-    /// When it still runs after `timeout`; shows the last lines.
+    /// It still runs after `timeout`. The message shows the last lines.
     #[track_caller]
     pub fn wait(&mut self, timeout: Duration) -> ExitStatus {
         let Some(status) = must(self.child.wait(timeout)) else {

@@ -1,13 +1,13 @@
-//! Seeded random numbers, so that a failing run can be repeated.
+//! Random numbers with a printed seed, so that a failed run can be repeated.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// SplitMix64: small, fast, every seed good.
+/// SplitMix64: small, fast, with no weak seeds.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// Seeded with `TEST_SEED` where that is set, else at random; prints the seed.
+    /// Seeded with `TEST_SEED`, or at random if it is not set. Prints the seed.
     pub fn seeded() -> Self {
         let seed = match std::env::var("TEST_SEED") {
             Ok(text) => text.parse().expect("TEST_SEED is a whole number"),
@@ -30,7 +30,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 up to and without `end`, which is at least 1.
+    /// A number from 0 up to but excluding `end`, which is at least 1.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next_u64() % end
     }

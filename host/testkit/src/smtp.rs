@@ -1,5 +1,5 @@
-//! A mock of a mail server that fails: TLS, a login, and faults drawn from a seed. The real server
-//! is [`crate::Postfix`].
+//! A double of a mail server that fails on demand: TLS, a login, and faults drawn from a seed. The real
+//! server is [`crate::Postfix`].
 
 mod session;
 
@@ -18,11 +18,11 @@ use self::session::Session;
 use crate::postfix::make_certificate;
 use crate::{Rng, must};
 
-/// A running one; it serves until this process ends, its files are removed on drop.
+/// A running server. It runs until this process ends. Its files are removed on drop.
 ///
-/// It takes e-mail for everybody. Addresses that begin with one of [`FaultySmtp::REFUSED`] it refuses
-/// for good, at that stage: a sender with `refused-mail-` at MAIL, a recipient with `refused-rcpt-` at
-/// RCPT, with `refused-data-` at DATA, with `refused-content-` after the content.
+/// It accepts e-mail for every address, except those that begin with one of [`FaultySmtp::REFUSED`]. These
+/// are refused permanently: a sender with `refused-mail-` at MAIL, a recipient with `refused-rcpt-` at RCPT,
+/// with `refused-data-` at DATA, and with `refused-content-` after the content.
 #[derive(Debug)]
 pub struct FaultySmtp {
     dir: PathBuf,
@@ -30,47 +30,47 @@ pub struct FaultySmtp {
     shared: Arc<Shared>,
 }
 
-/// How often something goes wrong: of 1000 connections, and of 1000 transactions beside them.
+/// The rate of faults, per 1000 connections and per 1000 transactions.
 #[derive(Debug, Clone, Copy)]
 pub struct Shares {
-    /// 4xx at any stage, or the connection is dropped there.
+    /// A 4xx reply or a dropped connection, at any stage.
     pub faults: u64,
-    /// It never answers, at any stage.
+    /// No reply, at any stage.
     pub hangs: u64,
 }
 
-/// One mail transaction, from MAIL on.
+/// One mail transaction, which starts with MAIL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
-    /// The envelope's sender.
+    /// The sender of the envelope.
     pub sender: String,
-    /// Those it was taken for.
+    /// The accepted recipients.
     pub recipients: Vec<String>,
-    /// The others, and with which code.
+    /// The refused recipients, with their codes.
     pub refused: Vec<(String, u16)>,
-    /// The content's `Subject`; empty where there was none.
+    /// The `Subject` of the content, empty if there is none.
     pub subject: String,
-    /// The content's `Message-ID`, as it is written.
+    /// The `Message-ID` of the content, as written.
     pub message_id: String,
-    /// How it ended.
+    /// The end of the transaction.
     pub end: End,
 }
 
-/// How a transaction ended.
+/// The end of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The e-mail is the server's.
-    Taken {
-        /// It said so; whether that was heard it does not know.
+    /// The server accepted the e-mail.
+    Accepted {
+        /// The server replied. It does not know whether the reply arrived.
         answered: bool,
     },
-    /// All of it was refused, with this code.
+    /// The e-mail was refused with this code.
     Refused(u16),
-    /// Every recipient that was named was refused.
-    Nobody,
-    /// Either side gave up before the whole content was there.
+    /// Every recipient was refused.
+    AllRefused,
+    /// Either side ended the transaction before the end of the content.
     Broken {
-        /// The content had begun.
+        /// Whether the content had begun.
         begun: bool,
     },
 }
@@ -85,10 +85,10 @@ struct Shared {
 }
 
 impl FaultySmtp {
-    /// How addresses begin that are refused for good.
+    /// Prefixes of addresses that are refused permanently.
     pub const REFUSED: [&str; 4] = ["refused-mail-", "refused-rcpt-", "refused-data-", "refused-content-"];
 
-    /// Starts one. Which connection or transaction meets what comes from `rng`.
+    /// Starts a server. Its faults are drawn from `rng`.
     #[track_caller]
     pub fn start(rng: Rng, shares: Shares) -> Self {
         must(Self::try_start(rng, shares))
@@ -123,27 +123,27 @@ impl FaultySmtp {
         Ok(Self { dir, port, shared })
     }
 
-    /// SMTPS with a login; it takes any.
+    /// The URL for SMTPS with a login. Any login is valid.
     pub fn url(&self) -> String {
         format!("smtps://host:hunter2-4711@localhost:{}", self.port)
     }
 
-    /// The authority that vouches for its certificate, in PEM.
+    /// The authority of its certificate, in PEM.
     pub fn ca(&self) -> PathBuf {
         self.dir.join("ca.pem")
     }
 
-    /// Every transaction that is over, in that order.
+    /// Every ended transaction, in order of their ends.
     pub fn transactions(&self) -> Vec<Transaction> {
         lock(&self.shared.over).clone()
     }
 
-    /// How many e-mails it has taken, each as often as it came.
-    pub fn taken(&self) -> usize {
-        lock(&self.shared.over).iter().filter(|one| matches!(one.end, End::Taken { .. })).count()
+    /// The number of accepted e-mails, including copies.
+    pub fn accepted(&self) -> usize {
+        lock(&self.shared.over).iter().filter(|one| matches!(one.end, End::Accepted { .. })).count()
     }
 
-    /// Whether nobody is connected. A session that hangs ends when its client goes.
+    /// Whether no client is connected. A hanging session ends with its client.
     pub fn is_idle(&self) -> bool {
         self.shared.sessions.load(Ordering::SeqCst) == 0
     }

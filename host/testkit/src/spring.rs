@@ -1,4 +1,4 @@
-//! The Spring Kafka consumers of the tests and of a benchmark, built by Maven once for each state of their
+//! Real Spring Boot applications for the tests and a benchmark. Maven builds them once per version of their
 //! sources.
 
 use std::fs::{self, File};
@@ -8,46 +8,45 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::kafka::jars::{self, beside};
+use crate::kafka::jars::{self, with_extension};
 use crate::must;
 use crate::process::{Process, profile_dir};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/spring");
-/// Starts in half the time, and leaves the cores to what is tested.
+/// The JVM starts in half the time and uses less CPU than the code under test.
 const JVM: [&str; 3] = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 
-/// A line of Spring Boot: each has its own spring-kafka, and its own retry underneath.
+/// A release line of Spring Boot. Each has its own version of spring-kafka and its own retry library.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Boot {
-    /// 3.5, with spring-retry.
+    /// Version 3.5, with spring-retry.
     Three,
-    /// 4.1, with Spring's own retry.
+    /// Version 4.1, with the retry of Spring itself.
     Four,
 }
 
-/// Which application of `host/tests/spring`.
+/// The applications of `host/tests/spring`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Application {
     /// The consumer of the tests.
     Interop,
-    /// The sender of e-mails of the benchmark.
+    /// The e-mail sender of the benchmark.
     Mail,
 }
 
-/// Starts the consumer of `host/tests/spring` on this line, with these properties.
+/// Starts the consumer of `host/tests/spring` on this release line, with these properties.
 ///
 /// # Panics
-/// When Maven cannot build it; shows what it printed.
+/// Maven cannot build it. The message shows the output of Maven.
 #[track_caller]
 pub fn spring(boot: Boot, properties: &[(&str, &str)]) -> Process {
     start(Application::Interop, boot, &JVM, properties)
 }
 
-/// Starts the application that sends e-mails with `JavaMailSender`, as it would run on a server: without a
-/// flag for the JVM.
+/// Starts the application that sends e-mails with `JavaMailSender`, with the default JVM flags of a server.
 ///
 /// # Panics
-/// When Maven cannot build it; shows what it printed.
+/// Maven cannot build it. The message shows the output of Maven.
 #[track_caller]
 pub fn spring_mail(boot: Boot, properties: &[(&str, &str)]) -> Process {
     start(Application::Mail, boot, &[], properties)
@@ -64,21 +63,21 @@ fn start(application: Application, boot: Boot, jvm: &[&str], properties: &[(&str
     Process::start_with(Path::new(&jars::java()), &args, &[])
 }
 
-/// The jar, in a directory of the build's that is named after the sources, the application and the line.
+/// The jar, in a build directory named after the sources, the application and the release line.
 fn resolve(application: Application, boot: Boot) -> Result<PathBuf> {
     let sources = files(Path::new(SOURCES))?;
     let mut hasher = DefaultHasher::new();
     (application, boot, &sources).hash(&mut hasher);
     let dir = profile_dir()?.join("spring").join(format!("{:016x}", hasher.finish()));
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    // Parallel tests build it once.
-    let lock = beside(&dir, "lock");
+    // Parallel tests share one build.
+    let lock = with_extension(&dir, "lock");
     let file = File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
     file.lock().with_context(|| format!("locking {}", lock.display()))?;
     let jar = dir.join("spring-consumer.jar");
     if !jar.is_file() {
         build(&dir, &sources, application, boot)?;
-        // The rename comes last, so what is there is whole.
+        // The rename comes last, so an existing directory is complete.
         fs::rename(dir.join("build/target/spring-consumer.jar"), &jar)
             .with_context(|| format!("renaming {}", jar.display()))?;
         fs::remove_dir_all(dir.join("build"))?;
@@ -86,7 +85,7 @@ fn resolve(application: Application, boot: Boot) -> Result<PathBuf> {
     Ok(jar)
 }
 
-/// On a copy: nothing is written beside the sources.
+/// Builds a copy, so that no file is written to the sources.
 fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], application: Application, boot: Boot) -> Result<()> {
     let copy = dir.join("build");
     let _ = fs::remove_dir_all(&copy);
@@ -106,7 +105,7 @@ fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], application: Application, b
     jars::run(command, "mvn")
 }
 
-/// Every file below a directory: its path from there, and its bytes.
+/// Every file below a directory: its relative path and its bytes.
 fn files(root: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut found = Vec::new();
     let mut open = vec![root.to_owned()];
@@ -114,7 +113,7 @@ fn files(root: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         for entry in fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))? {
             let path = entry?.path();
             if path.is_dir() {
-                // What Maven leaves where somebody builds it by hand.
+                // Left by a manual build with Maven.
                 open.extend((!path.ends_with("target")).then_some(path));
             } else {
                 found.push((path.strip_prefix(root)?.to_owned(), fs::read(&path)?));

@@ -1,4 +1,4 @@
-//! What a process has used, from `/proc`.
+//! CPU time and memory of a process, from `/proc`.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use anyhow::{Context, Result};
 
 use crate::must;
 
-/// Linux counts CPU time in hundredths of a second towards user space.
+/// Linux reports CPU time in hundredths of a second.
 const MS_PER_TICK: u64 = 10;
 
-/// CPU time and memory of a process up to now.
+/// CPU time and memory of a process so far.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// User and system time of all its threads, in steps of 10 ms.
+    /// User and system time of all threads, in steps of 10 ms.
     pub cpu: Duration,
-    /// Resident memory now, bytes.
+    /// Current resident memory, in bytes.
     pub rss: u64,
-    /// The most resident memory so far, bytes.
+    /// Peak resident memory, in bytes.
     pub peak_rss: u64,
 }
 
 impl Usage {
-    /// Of this process.
+    /// The usage of this process.
     #[track_caller]
     pub fn own() -> Self {
         must(Self::read("self"))
     }
 
-    /// Of a running process.
+    /// The usage of a running process.
     #[track_caller]
     pub fn of(pid: u32) -> Self {
         must(Self::read(&pid.to_string()))
@@ -53,7 +53,7 @@ impl Usage {
     }
 }
 
-/// The command's name, in parentheses, may hold spaces: count from its end.
+/// The name of the command, in parentheses, may contain spaces. Fields are counted from its end.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;

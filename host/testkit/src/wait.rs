@@ -1,28 +1,28 @@
-//! Waiting for conditions, sizes of runs, free ports.
+//! Waits for conditions, sizes of test runs, and free ports.
 
 use std::net::TcpListener;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Waits until `condition` holds, asking every 20 ms.
+/// Waits until `condition` is true, with a check every 20 ms.
 ///
 /// # Panics
-/// When it does not hold within `timeout`.
+/// It is not true within `timeout`.
 #[track_caller]
 pub fn eventually(timeout: Duration, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + timeout;
     while !condition() {
-        assert!(Instant::now() < end, "the condition did not hold within {timeout:?}");
+        assert!(Instant::now() < end, "the condition is not true after {timeout:?}");
         sleep(Duration::from_millis(20));
     }
 }
 
-/// Whether this is the full-size run: `LONG=1`, as in `make test-long`.
+/// Whether the tests run at full size: `LONG=1`, as in `make test-long`.
 pub fn long() -> bool {
     std::env::var_os("LONG").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// `short` in `make test`, `full` in `make test-long`.
+/// `short` in `make test`, and `full` in `make test-long`.
 pub fn scale<T>(short: T, full: T) -> T {
     if long() { full } else { short }
 }

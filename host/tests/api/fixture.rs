@@ -51,14 +51,14 @@ impl Answer {
 
     /// Checks that it is a problem document with this status, whose detail contains this text.
     #[track_caller]
-    pub fn is_problem(&self, status: u16, says: &str) {
+    pub fn is_problem(&self, status: u16, expected_text: &str) {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.headers["content-type"], "application/problem+json");
         let problem = self.json();
         assert_eq!(problem["status"], status);
         assert!(problem["type"].is_string() && problem["title"].is_string());
         let detail = problem["detail"].as_str().expect("a detail");
-        assert!(detail.contains(says), "no {says:?} in {detail:?}");
+        assert!(detail.contains(expected_text), "no {expected_text:?} in {detail:?}");
     }
 }
 
@@ -72,18 +72,18 @@ pub struct Api {
 }
 
 impl Api {
-    /// With these dead letters, without a token.
+    /// Starts an API with these dead letters and no token.
     pub async fn with(dead_letters: &[DeadLetter]) -> Self {
         Self::start(dead_letters, None, "127.0.0.1:1").await
     }
 
-    /// With a token, and a Kafka.
+    /// Starts an API with a token and a Kafka.
     pub async fn start(dead_letters: &[DeadLetter], token: Option<&str>, kafka: &str) -> Self {
         Self::open(dead_letters, token, kafka, |desk| Trials::new(desk, vec![])).await
     }
 
-    /// With these trials.
-    pub async fn trying(dead_letters: &[DeadLetter], trials: impl FnOnce(Desk) -> Trials) -> Self {
+    /// Starts an API with these trials.
+    pub async fn with_trials(dead_letters: &[DeadLetter], trials: impl FnOnce(Desk) -> Trials) -> Self {
         Self::open(dead_letters, None, "127.0.0.1:1", trials).await
     }
 
@@ -186,7 +186,7 @@ pub async fn ask(
     answer
 }
 
-/// Kafka at this address.
+/// The settings of a Kafka client for this address.
 pub fn kafka_at(servers: &str) -> KafkaArgs {
     KafkaArgs {
         bootstrap_servers: servers.to_owned(),

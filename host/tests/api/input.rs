@@ -8,7 +8,7 @@ use crate::fixture::{Api, dead_letters};
 #[tokio::test]
 async fn invalid_parameters_are_named() {
     let api = Api::with(&dead_letters(1)).await;
-    for (query, says) in [
+    for (query, expected) in [
         ("stat=open", "did you mean \"state\"?"),
         ("sinse_ms=1", "did you mean \"since_ms\"?"),
         ("zzz=1", "known are ids, state"),
@@ -30,7 +30,7 @@ async fn invalid_parameters_are_named() {
         ("failure=' OR 1=1", "not an id"),
     ] {
         let query = query.replace(' ', "%20").replace('\'', "%27");
-        api.get(&format!("/dead-letters?{query}")).await.is_problem(400, says);
+        api.get(&format!("/dead-letters?{query}")).await.is_problem(400, expected);
     }
     api.get("/overview?x=1").await.is_problem(400, "this path has no parameters");
     api.get("/failures?open=1").await.is_problem(400, "true or false");
@@ -44,7 +44,7 @@ async fn invalid_parameters_are_named() {
 async fn invalid_bodies_are_rejected() {
     let api = Api::with(&dead_letters(2)).await;
     let json = [("content-type", "application/json")];
-    for (body, says) in [
+    for (body, expected) in [
         ("", "the body"),
         ("{", "the body"),
         ("[]", "the body"),
@@ -58,7 +58,7 @@ async fn invalid_bodies_are_rejected() {
         (r#"{"all":true}"#, "reason: required"),
         (r#"{"all":true,"reason":"  "}"#, "reason: required"),
     ] {
-        api.ask("POST", "/dead-letters/discard", &json, body).await.is_problem(400, says);
+        api.ask("POST", "/dead-letters/discard", &json, body).await.is_problem(400, expected);
     }
     let long = json!({ "all": true, "reason": "x".repeat(1001) });
     api.post("/dead-letters/discard", &long).await.is_problem(400, "at most 1000 characters");
@@ -77,7 +77,7 @@ async fn invalid_bodies_are_rejected() {
 }
 
 #[tokio::test]
-async fn sql_and_paths_in_parameters_are_text() {
+async fn sql_and_paths_in_parameters_are_plain_text() {
     let api = Api::with(&dead_letters(3)).await;
     for text in ["' OR '1'='1", "'; DROP TABLE letters; --", "%", "_", "\\", "$1", "\0", "!"] {
         for name in ["text", "code", "plugin", "topic", "message"] {

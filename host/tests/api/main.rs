@@ -1,7 +1,10 @@
-//! The desk's HTTP API, in this process, over a desk in SQLite.
+//! The HTTP API and the console of the desk, in this process, on a desk in SQLite.
 
 mod access;
 mod console;
+mod console_access;
+mod console_client;
+mod console_forms;
 mod dead_letters;
 mod fixture;
 mod input;

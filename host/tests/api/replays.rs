@@ -25,12 +25,12 @@ async fn a_preview_shows_the_target_topics() {
         (&json!(5), &json!([{ "topic": "email.send", "dead_letters": 5 }]))
     );
     let warnings = source["warnings"].to_string();
-    for says in [
+    for expected in [
         "1 dead letter already replayed 10 times or more",
         "1 dead letter whose value was cut",
         "cannot list other groups that read these topics",
     ] {
-        assert!(warnings.contains(says), "no {says:?} in {warnings}");
+        assert!(warnings.contains(expected), "no {expected:?} in {warnings}");
     }
     let retry = |filter: Value| json!({ "filter": filter, "all": true, "plan": { "target": "retry" } });
     let own = api.post("/replays/preview", &retry(json!({ "code": "bad-address" }))).await.json();
@@ -40,7 +40,7 @@ async fn a_preview_shows_the_target_topics() {
     let none =
         api.post("/replays/preview", &json!({ "filter": { "state": "replayed" }, "all": true })).await.json();
     assert_eq!(none, json!({ "dead_letters": 0, "topics": [], "warnings": [] }));
-    assert_eq!(api.found("/replays").await["items"], json!([]), "nothing was done");
+    assert_eq!(api.found("/replays").await["items"], json!([]), "the preview started no replay");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +74,7 @@ async fn a_replay_is_started_paused_resumed_and_cancelled() {
 async fn invalid_plans_are_rejected() {
     let api = Api::with(&dead_letters(1)).await;
     let start = async |plan: Value| api.post("/replays", &json!({ "all": true, "plan": plan })).await;
-    for (plan, says) in [
+    for (plan, expected) in [
         (json!({ "rate": 0 }), "rate"),
         (json!({ "rate": -1 }), "rate"),
         (json!({ "rate": 1e300 }), "rate"),
@@ -85,7 +85,7 @@ async fn invalid_plans_are_rejected() {
         (json!({ "target": "elsewhere" }), "unknown variant"),
         (json!({ "speed": 1 }), "unknown field"),
     ] {
-        start(plan).await.is_problem(400, says);
+        start(plan).await.is_problem(400, expected);
     }
     api.post("/replays", &json!({})).await.is_problem(400, "the filter is empty");
     let none = json!({ "filter": { "code": "none" }, "plan": { "target": "retry" } });

@@ -118,7 +118,7 @@ async fn unknown_paths_and_ids_are_problems() {
 }
 
 #[tokio::test]
-async fn before_the_host_has_started_the_desk_is_unavailable() {
+async fn before_the_start_of_the_host_the_desk_is_unavailable() {
     let router = api::router(Status::default(), AccessPolicy::new(None));
     let answer = ask(&router, "GET", "/dead-letters", &[], Body::empty()).await;
     answer.is_problem(503, "starting");

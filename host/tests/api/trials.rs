@@ -14,7 +14,7 @@ use crate::fixture::{Api, dead_letter};
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
 
-/// A dead letter whose message makes the guest do this.
+/// A dead letter whose message requests this action of the guest.
 fn asking(offset: i64, what: &str) -> DeadLetter {
     let mut dead_letter = dead_letter(offset, "bad-address");
     dead_letter.value = Some(base::bytes::Bytes(format!(r#"{{"id":"{offset}",{what}}}"#).into_bytes()));
@@ -43,7 +43,7 @@ fn mixed() -> Vec<DeadLetter> {
 async fn with(dead_letters: &[DeadLetter]) -> Api {
     let text = "[[plugin]]\npath = \"faulty_fast.wasm\"\ntopic = \"faulty-fast\"\nallow = [\"mail\"]";
     let settings = File::parse(text, &capabilities::extensions()).expect("settings").plugins.remove(0);
-    Api::trying(dead_letters, |desk| Trials::new(desk, vec![(Arc::from("faulty-fast"), settings)])).await
+    Api::with_trials(dead_letters, |desk| Trials::new(desk, vec![(Arc::from("faulty-fast"), settings)])).await
 }
 
 fn build() -> Vec<u8> {

@@ -1,5 +1,5 @@
-//! Chromium, driven through chromedriver: the few requests of WebDriver (W3C) that the tests need. (A client
-//! library changes the features of what the whole host is built of, so that everything is compiled twice.)
+//! Chromium, controlled through chromedriver with the requests of W3C WebDriver that the tests need. (A
+//! client library would change the features of the host's dependencies, so that they are compiled twice.)
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,17 +14,17 @@ use serde_json::{Value, json};
 use testkit::{Process, request};
 use url::Url;
 
-/// Longer than anything takes on a busy machine.
+/// Above the time of any step on a busy machine.
 pub const BOUND: Duration = Duration::from_secs(30);
-/// How often it is looked whether something is there.
+/// The interval between checks of a condition.
 const INTERVAL: Duration = Duration::from_millis(30);
-/// The name of an element's id.
+/// The key of an element's id in WebDriver.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub const TAB: char = '\u{e004}';
 pub const ENTER: char = '\u{e007}';
 pub const ESCAPE: char = '\u{e00c}';
 
-/// A browser of its own, with nothing in its profile.
+/// A browser with an empty profile.
 pub struct Browser {
     port: u16,
     session: String,
@@ -32,23 +32,23 @@ pub struct Browser {
     _driver: Process,
 }
 
-/// What a browser is like.
+/// Properties of a browser.
 #[derive(Debug, Clone, Copy)]
-pub struct Like {
+pub struct Options {
     pub lang: &'static str,
     pub dark: bool,
     pub scripts: bool,
     pub size: (u32, u32),
 }
 
-impl Default for Like {
+impl Default for Options {
     fn default() -> Self {
         Self { lang: "en", dark: false, scripts: true, size: (1280, 800) }
     }
 }
 
 impl Browser {
-    pub fn start(like: Like) -> Self {
+    pub fn start(like: Options) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let profile = std::env::temp_dir().join(format!("host-browser-{}-{number}", std::process::id()));
@@ -64,7 +64,7 @@ impl Browser {
         browser
     }
 
-    fn capabilities(&self, like: Like) -> Value {
+    fn capabilities(&self, like: Options) -> Value {
         let (width, height) = like.size;
         let mut args: Vec<String> = [
             "--headless=new",
@@ -90,7 +90,7 @@ impl Browser {
         json!({ "goog:chromeOptions": { "args": args, "prefs": prefs }, "goog:loggingPrefs": { "browser": "ALL" } })
     }
 
-    /// What the driver answers, or why it does not.
+    /// The answer of the driver, or its error.
     fn try_ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let body = if method == "POST" { body.to_string() } else { String::new() };
         let headers = [("content-type", "application/json; charset=utf-8")];
@@ -139,7 +139,7 @@ impl Browser {
         }
     }
 
-    /// The element, as soon as it is there.
+    /// Waits for an element.
     #[track_caller]
     pub fn find(&self, css: &str) -> Element<'_> {
         self.located("css selector", css)
@@ -150,7 +150,7 @@ impl Browser {
     pub fn click(&self, name: &str) {
         let path = format!("//*[self::a or self::button][normalize-space(.)='{name}']");
         let end = Instant::now() + BOUND;
-        // What is there may be drawn anew in this moment.
+        // The page may be rendering the element again.
         while let Err(why) = self.located("xpath", &path).try_click() {
             assert!(Instant::now() < end, "{name}: {why}");
             sleep(INTERVAL);
@@ -164,7 +164,7 @@ impl Browser {
         field.send_keys(text);
     }
 
-    /// Everything that is to be read.
+    /// The visible text of the page.
     pub fn text(&self) -> String {
         let body = self.try_ask(
             "POST",
@@ -186,7 +186,7 @@ impl Browser {
         }
     }
 
-    /// Waits until something can be read, without a reload by the test.
+    /// Waits until the page shows a text, without a reload by the test.
     #[track_caller]
     pub fn reads(&self, what: &str) {
         let end = Instant::now() + BOUND;
@@ -195,12 +195,12 @@ impl Browser {
             if text.split_whitespace().collect::<Vec<_>>().join(" ").contains(what) {
                 return;
             }
-            assert!(Instant::now() < end, "{what:?} does not show up:\n{text}\n{}", self.log());
+            assert!(Instant::now() < end, "the page does not show {what:?}:\n{text}\n{}", self.log());
             sleep(INTERVAL);
         }
     }
 
-    /// What the browser complained about: scripts that failed, and what the policy forbade.
+    /// The log of the browser: failed scripts and violations of the content security policy.
     pub fn log(&self) -> String {
         let log = self.try_ask("POST", &self.of("/se/log"), &json!({ "type": "browser" }));
         let mut text = String::new();
@@ -210,7 +210,7 @@ impl Browser {
         text
     }
 
-    /// Keys, one after the other, to whatever has the focus.
+    /// Sends keys to the focused element.
     #[track_caller]
     pub fn keys(&self, keys: &str) {
         let down = |key: char| json!({ "type": "keyDown", "value": key.to_string() });
@@ -233,7 +233,7 @@ impl Browser {
         url[url::Position::BeforePath..].to_owned()
     }
 
-    /// Keeps a picture where they are wanted.
+    /// Saves a picture of the page if `SCREENSHOTS` is set.
     pub fn picture(&self, name: &str) {
         let Some(dir) = std::env::var_os("SCREENSHOTS") else { return };
         let dir = PathBuf::from(dir);
@@ -249,7 +249,7 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// Also where the test has failed: the driver's end is not the browser's.
+    /// The browser ends even after a failed test, when its driver has ended.
     fn drop(&mut self) {
         let profile = self.profile.display().to_string();
         for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -263,7 +263,7 @@ impl Drop for Browser {
     }
 }
 
-/// Something on a page.
+/// An element of a page.
 pub struct Element<'b> {
     browser: &'b Browser,
     id: String,

@@ -42,7 +42,8 @@ impl Desk {
         eventually(BOUND, || self.count("") == before + count);
     }
 
-    /// Produces dead letters: `rejected` ones that the fixed build handles, and `unreadable` ones that no build does.
+    /// Produces `rejected` dead letters that the fixed build handles, and `unreadable` ones that no build
+    /// handles.
     pub fn fail_as_usual(&self, rejected: usize, unreadable: usize) {
         self.fail((0..rejected).map(|id| format!(r#"{{"id":"{id}","do":"reject"}}"#)));
         self.fail((0..unreadable).map(|id| format!(r#"{{"id":"u{id}","colour":"<b>red</b>"}}"#)));
@@ -75,7 +76,7 @@ impl Desk {
         self.kafka.lag("faulty-fast-group", "faulty-fast")
     }
 
-    /// Replaces the running build by the fixed one, on the same address.
+    /// Replaces the running build by the fixed one, at the same address.
     pub fn deploy(&mut self) {
         self.process.terminate();
         self.process.wait(Duration::from_secs(40));

@@ -1,6 +1,6 @@
-//! The same by keyboard alone.
+//! An operator with only a keyboard.
 
-use crate::chromium::{Browser, ENTER, ESCAPE, Like, TAB};
+use crate::chromium::{Browser, ENTER, ESCAPE, Options, TAB};
 use crate::fixture::{Desk, fixed_build};
 
 /// Presses Tab until the element with this text or id has the focus.
@@ -21,10 +21,10 @@ fn press(browser: &Browser, key: char) {
 }
 
 #[test]
-fn an_operator_needs_no_mouse() {
+fn every_step_works_by_keyboard() {
     let mut desk = Desk::start("keyboard", &[]);
     desk.fail_as_usual(8, 2);
-    let browser = Browser::start(Like::default());
+    let browser = Browser::start(Options::default());
     browser.goto(&desk.url("/"));
     browser.reads("asked-reject");
     browser.keys("?");
@@ -64,28 +64,35 @@ fn an_operator_needs_no_mouse() {
     press(&browser, ENTER);
     browser.reads("All dead letters were sent and have an outcome.");
     assert_eq!((desk.count("state=open"), desk.count("state=replayed")), (2, 8));
-    // Discard the rest and restore it.
-    browser.keys("gd");
-    browser.find("nav a[href='/dead-letters'][aria-current]");
-    tab_to(&browser, "Discard");
-    press(&browser, ENTER);
-    browser.find("#reason:focus");
-    browser.keys("nobody");
-    press(&browser, ENTER);
-    browser.find("option[value='discarded'][selected]");
-    assert_eq!(desk.count("state=discarded"), 2);
-    tab_to(&browser, "Restore");
-    press(&browser, ENTER);
-    browser.find("#reason:focus");
-    press(&browser, ENTER);
-    browser.find("option[value='open'][selected]");
-    assert_eq!((desk.count("state=discarded"), desk.count("state=open")), (0, 2));
-    // A search.
-    browser.keys("/");
-    browser.keys("colour");
-    press(&browser, ENTER);
-    browser.find("input[name=text][value=colour]");
-    browser.reads("2 dead letters");
+    discard_and_restore(&browser, &desk);
+    search(&browser);
     browser.close();
     desk.stop();
+}
+
+/// Discards the remaining dead letters and restores them.
+fn discard_and_restore(browser: &Browser, desk: &Desk) {
+    browser.keys("gd");
+    browser.find("nav a[href='/dead-letters'][aria-current]");
+    tab_to(browser, "Discard");
+    press(browser, ENTER);
+    browser.find("#reason:focus");
+    browser.keys("not needed");
+    press(browser, ENTER);
+    browser.find("option[value='discarded'][selected]");
+    assert_eq!(desk.count("state=discarded"), 2);
+    tab_to(browser, "Restore");
+    press(browser, ENTER);
+    browser.find("#reason:focus");
+    press(browser, ENTER);
+    browser.find("option[value='open'][selected]");
+    assert_eq!((desk.count("state=discarded"), desk.count("state=open")), (0, 2));
+}
+
+fn search(browser: &Browser) {
+    browser.keys("/");
+    browser.keys("colour");
+    press(browser, ENTER);
+    browser.find("input[name=text][value=colour]");
+    browser.reads("2 dead letters");
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use testkit::{Process, post};
 
-use crate::chromium::{BOUND, Browser, Like};
+use crate::chromium::{BOUND, Browser, Options};
 
 #[test]
-fn an_e_mail_appears_by_itself_and_runs_nothing() {
+fn an_e_mail_appears_without_a_reload_and_runs_no_script() {
     let plugins = testkit::plugin("email");
     let plugins = plugins.parent().expect("a directory").display().to_string();
     let args = ["demo", "--plugins", &plugins, "--listen", "127.0.0.1:0", "--producer-listen", "127.0.0.1:0"];
@@ -15,7 +15,7 @@ fn an_e_mail_appears_by_itself_and_runs_nothing() {
     let line = demo.wait_for(|line| line.contains("/demo/mailbox"), BOUND);
     let mailbox = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
     for (lang, empty) in [("en", "No e-mails yet"), ("ko", "받은 메일")] {
-        let browser = Browser::start(Like { lang, dark: lang == "ko", ..Like::default() });
+        let browser = Browser::start(Options { lang, dark: lang == "ko", ..Options::default() });
         browser.goto(&mailbox);
         browser.reads(empty);
         // The example is collapsed once there is an e-mail.

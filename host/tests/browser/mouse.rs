@@ -2,13 +2,13 @@
 
 use testkit::eventually;
 
-use crate::chromium::{BOUND, Browser, Like};
+use crate::chromium::{BOUND, Browser, Options};
 use crate::fixture::{Desk, fixed_build};
 
 #[test]
 fn an_operator_finds_tries_and_replays_a_failure() {
     let mut desk = Desk::start("mouse", &[]);
-    let browser = Browser::start(Like::default());
+    let browser = Browser::start(Options::default());
     browser.goto(&desk.url("/"));
     browser.reads("No open failures");
     // The page updates by itself.
@@ -53,7 +53,17 @@ fn an_operator_finds_tries_and_replays_a_failure() {
     assert!((0..30).all(|id| desk.on_topic(&id.to_string()) == 2), "each is replayed once");
     eventually(BOUND, || desk.lag() == 0);
 
-    // What no build can handle is discarded and restored.
+    discard_and_restore(&browser, &desk);
+    browser.goto(&desk.url("/audit-log"));
+    for entry in ["version 0.2.0 is out", "sent by a test of the shop", "the shop wants them", "Trial"] {
+        browser.reads(entry);
+    }
+    browser.close();
+    desk.stop();
+}
+
+/// Discards the dead letters that no build can handle, and restores them.
+fn discard_and_restore(browser: &Browser, desk: &Desk) {
     browser.click("invalid-message");
     browser.click("Discard");
     browser.fill("#reason", "sent by a test of the shop");
@@ -68,10 +78,4 @@ fn an_operator_finds_tries_and_replays_a_failure() {
     browser.find("form.stack button.main").click();
     browser.find("option[value='open'][selected]");
     assert_eq!(desk.count("state=open"), 4);
-    browser.goto(&desk.url("/audit-log"));
-    for said in ["version 0.2.0 is out", "sent by a test of the shop", "the shop wants them", "Trial"] {
-        browser.reads(said);
-    }
-    browser.close();
-    desk.stop();
 }

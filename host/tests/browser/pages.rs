@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::chromium::{Browser, Like};
+use crate::chromium::{Browser, Options};
 use crate::fixture::{Desk, fixed_build};
 
 /// Texts whose contrast with their background is below 4.5:1, or 3:1 for large text (WCAG AA).
@@ -40,7 +40,7 @@ fn check(browser: &Browser, desk: &Desk, name: &str, path: &str) {
 #[test]
 fn every_page_is_legible_in_both_languages_and_themes() {
     let desk = Desk::start("pages", &[]);
-    let empty = Browser::start(Like::default());
+    let empty = Browser::start(Options::default());
     check(&empty, &desk, "en-light-overview-empty", "/");
     check(&empty, &desk, "en-light-replays-empty", "/replays");
     desk.fail_as_usual(40, 3);
@@ -81,10 +81,10 @@ fn every_page_is_legible_in_both_languages_and_themes() {
         ("not-found", "/nothing".to_owned()),
     ];
     for like in [
-        Like { lang: "en", dark: false, ..Like::default() },
-        Like { lang: "ko", dark: true, ..Like::default() },
-        Like { lang: "ko", dark: false, ..Like::default() },
-        Like { lang: "en", dark: true, size: (500, 900), ..Like::default() },
+        Options { lang: "en", dark: false, ..Options::default() },
+        Options { lang: "ko", dark: true, ..Options::default() },
+        Options { lang: "ko", dark: false, ..Options::default() },
+        Options { lang: "en", dark: true, size: (500, 900), ..Options::default() },
     ] {
         let browser = Browser::start(like);
         let theme = if like.dark { "dark" } else { "light" };

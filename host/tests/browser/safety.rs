@@ -1,10 +1,11 @@
-//! Content of messages never runs, cross-site requests change nothing, and the console works without JavaScript.
+//! Content of messages never runs, cross-site requests change nothing, and the console works without
+//! JavaScript.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::chromium::{Browser, Like};
+use crate::chromium::{Browser, Options};
 use crate::fixture::Desk;
 
 const SCRIPT: &str = "<script>window.xss=1</script><img src=x onerror=window.xss=1>";
@@ -15,7 +16,7 @@ fn content_of_messages_never_runs() {
     let body = |id: &str| format!(r#"{{"id":"{id}","{}":1}}"#, SCRIPT.replace('"', ""));
     desk.fail([body("1"), body("2")]);
     let failure = desk.failures()[0]["id"].as_str().expect("an id").to_owned();
-    let browser = Browser::start(Like::default());
+    let browser = Browser::start(Options::default());
     browser.goto(&desk.url("/dead-letters"));
     let dead_letter = browser.find("#list tbody a").attr("href");
     let script: String = url::form_urlencoded::byte_serialize(SCRIPT.as_bytes()).collect();
@@ -49,7 +50,7 @@ fn attacker(target: &str) -> String {
     let url = format!("http://localhost:{}/", listener.local_addr().expect("an address").port());
     let page = format!(
         "<!doctype html><title>other</title><form id=f method=post action=\"{target}/discard\"><input name=query value=\"\">\
-         <input name=reason value=x><input name=csrf value=x></form><script>fetch('{target}/api/v1/dead-dead_letters/discard', \
+         <input name=reason value=x><input name=csrf value=x></form><script>fetch('{target}/api/v1/dead-letters/discard', \
          {{method:'POST',mode:'no-cors',credentials:'include',body:'{{\"all\":true,\"reason\":\"x\"}}'}}).finally(() => f.submit())</script>"
     );
     std::thread::spawn(move || {
@@ -68,7 +69,7 @@ fn attacker(target: &str) -> String {
 fn a_cross_site_page_changes_nothing() {
     let desk = Desk::start("attack", &[]);
     desk.fail_as_usual(2, 0);
-    let browser = Browser::start(Like::default());
+    let browser = Browser::start(Options::default());
     // The browser has a session.
     browser.goto(&desk.url("/dead-letters"));
     browser.goto(&attacker(&desk.url("")));
@@ -79,10 +80,10 @@ fn a_cross_site_page_changes_nothing() {
 }
 
 #[test]
-fn everything_works_without_scripts() {
+fn the_console_works_without_scripts() {
     let desk = Desk::start("plain", &[]);
     desk.fail_as_usual(3, 0);
-    let browser = Browser::start(Like { scripts: false, ..Like::default() });
+    let browser = Browser::start(Options { scripts: false, ..Options::default() });
     browser.goto(&desk.url("/"));
     browser.reads("JavaScript is disabled");
     browser.click("asked-reject");
@@ -102,7 +103,7 @@ fn with_a_token_users_log_in_and_out() {
     std::fs::write(&config, "[desk]\ntoken = \"0123456789abcdef0123\"\n").expect("written");
     let config = config.display().to_string();
     let desk = Desk::start("token", &["--config", &config]);
-    let browser = Browser::start(Like { lang: "ko", ..Like::default() });
+    let browser = Browser::start(Options { lang: "ko", ..Options::default() });
     browser.goto(&desk.url("/failures?all=1"));
     browser.fill("#token", "wrong");
     browser.click("로그인");
@@ -121,9 +122,9 @@ fn with_a_token_users_log_in_and_out() {
 }
 
 #[test]
-fn a_page_catches_up_after_a_restart_of_the_host() {
+fn a_page_updates_after_a_restart_of_the_host() {
     let mut desk = Desk::start("away", &[]);
-    let browser = Browser::start(Like::default());
+    let browser = Browser::start(Options::default());
     browser.goto(&desk.url("/"));
     browser.reads("No open failures");
     let port = desk.port;

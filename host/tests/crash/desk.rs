@@ -11,7 +11,7 @@ use crate::fixture::{BOUND, Host};
 const TOPIC: &str = "faulty-fast";
 const DEAD: &str = "faulty-fast.dlt";
 const GROUP: &str = "faulty-fast-dlt-group";
-/// Lets the next process take over at once.
+/// An instance id, with which the next process takes over at once.
 const MEMBER: [&str; 2] = ["-X", "group.instance.id=desk"];
 
 /// Half of them are rejected; the others are invalid.
@@ -40,8 +40,8 @@ impl Api {
         self.get(&format!("/dead-letters/count?{filter}"))["dead_letters"].as_u64().expect("a number")
     }
 
-    /// Reads every page. Returns the number of dead letters, and the times of the slowest page, the last page and a
-    /// jump to the end.
+    /// Reads every page. Returns the number of dead letters, and the times of the slowest page, the last page
+    /// and a jump to the end.
     fn pages(&self, filter: &str) -> (usize, [Duration; 3]) {
         let read = |page: &Value| page["items"].as_array().expect("items").len();
         let (mut path, mut dead_letters, mut took) =
@@ -104,6 +104,12 @@ fn many_dead_letters_are_stored_once_and_every_page_is_read() {
     println!("{} dead letters were stored after that, {rate:.0} per second", count as u64 - from);
     eventually(BOUND, || kafka.lag(GROUP, DEAD) == 0);
     assert_eq!((api.count(""), api.count("state=open"), dead()), (count as u64, count as u64, count as i64));
+    read_every_page(&api, count);
+    host.stop();
+}
+
+/// Reads the failures, every page of several filters, and the first page of several searches.
+fn read_every_page(api: &Api, count: usize) {
     let started = Instant::now();
     let failures = api.get("/failures?open=true");
     println!("the list of failures: {:?}", started.elapsed());
@@ -130,5 +136,4 @@ fn many_dead_letters_are_stored_once_and_every_page_is_read() {
         let found = found["items"].as_array().expect("items").len();
         println!("a search for {text}: {found} on the first page, {:?}", started.elapsed());
     }
-    host.stop();
 }

@@ -1,25 +1,25 @@
-//! SIGTERM while calls take seconds and retries wait.
+//! SIGTERM during slow calls and waiting retries.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use testkit::{Kafka, Record, eventually};
 
-use crate::audit::SLOW;
 use crate::fixture::{BOUND, Deliveries, Host, SHUTDOWN};
+use crate::invariants::SLOW;
 use crate::workload::{Task, Workload, id_of};
 
 const PLUGINS: &[&str] = &["faulty"];
-/// As short as the broker allows.
+/// The minimum that the broker allows.
 const SESSION: &[&str] = &["-X", "session.timeout.ms=6000"];
-/// Calls that are under way when the signal comes, each this long.
+/// The number of calls in flight at the signal, and their duration.
 const SLOW_CALLS: usize = 20;
 const CALL: Duration = Duration::from_secs(4);
-/// The attempt whose retries wait when the signal comes: 4 s each.
+/// The attempt whose retries wait at the signal, for 4 s each.
 const WAITING: u32 = 4;
 
 #[test]
-fn what_runs_ends_and_what_waits_comes_back_in_time() {
+fn calls_in_flight_end_and_waiting_retries_come_back_when_due() {
     let retried = (0..10).map(|_| Task::Flaky(WAITING - 1));
     let work =
         Workload::new(retried.chain(
@@ -38,9 +38,9 @@ fn what_runs_ends_and_what_waits_comes_back_in_time() {
     let mut lines = host.stop();
     let took = signalled.elapsed();
     println!("drained in {took:?}");
-    assert!(took > CALL / 2 && took < SHUTDOWN, "the calls were not waited for, or too long: {took:?}");
-    assert_eq!(SLOW.lag(&kafka, 1), 0, "the calls' messages are committed");
-    assert_eq!(SLOW.lag(&kafka, WAITING), 10, "what waited is not committed");
+    assert!(took > CALL / 2 && took < SHUTDOWN, "the drain did not take as long as the calls: {took:?}");
+    assert_eq!(SLOW.lag(&kafka, 1), 0, "the messages of the calls are committed");
+    assert_eq!(SLOW.lag(&kafka, WAITING), 10, "waiting retries are not committed");
     let before = Deliveries::of(&lines);
     assert!((0..10).all(|id| before.count(id, WAITING) == 0), "a retry ran before it was due");
 
@@ -51,7 +51,7 @@ fn what_runs_ends_and_what_waits_comes_back_in_time() {
         let early = since_midnight_ms(&after, id_of(&record)) - due_ms(&record).rem_euclid(DAY_MS);
         assert!(
             (0..DAY_MS / 2).contains(&early.rem_euclid(DAY_MS)),
-            "{} came {} ms early",
+            "{} was {} ms early",
             record.text(),
             -early
         );
@@ -60,9 +60,9 @@ fn what_runs_ends_and_what_waits_comes_back_in_time() {
     SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).check_exactly_once();
 }
 
-/// A call that is cut off is repeated, not lost.
+/// An interrupted call is repeated, not lost.
 #[test]
-fn a_second_signal_does_not_wait() {
+fn a_second_signal_ends_the_host_without_a_drain() {
     let work = Workload::new([Task::Slow(9_000)]);
     let kafka = Kafka::start();
     kafka.create_topic(SLOW.source(), 1, &[]);
@@ -71,7 +71,7 @@ fn a_second_signal_does_not_wait() {
     host.wait_handled(1, BOUND);
     host.terminate();
     eventually(BOUND, || host.count(|line| line.starts_with("Draining")) == 1);
-    // The handler of the second signal is installed after the line.
+    // The handler of the second signal is installed after this line.
     sleep(Duration::from_millis(300));
     let signalled = Instant::now();
     host.terminate();
@@ -85,9 +85,9 @@ fn a_second_signal_does_not_wait() {
     SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).print("stopped at once");
 }
 
-/// The member that drains stays one until it is done, however short its session.
+/// A draining member stays in its group until it is done, even beyond its session timeout.
 #[test]
-fn a_call_may_outlast_the_session() {
+fn a_call_may_take_longer_than_the_session() {
     let work = Workload::new([Task::Slow(9_000)]);
     let kafka = Kafka::start();
     kafka.create_topic(SLOW.source(), 1, &[]);
@@ -103,14 +103,14 @@ fn a_call_may_outlast_the_session() {
     SLOW.check_ends(&kafka, &work, &Deliveries::of(&lines), &[]).check_exactly_once();
 }
 
-/// Its JoinGroup is held back at the broker until every member has drained, which here takes one
-/// of them longer than its session.
+/// The broker delays its JoinGroup until every member has drained, which takes one of them longer than its
+/// session.
 #[test]
 fn a_member_stopped_in_a_rebalance_leaves_its_group() {
     let work = Workload::new([Task::Slow(9_000)]);
     let kafka = Kafka::start();
     kafka.create_topic(SLOW.source(), 1, &[]);
-    // Every member gives its partitions back and joins again, whatever the others do.
+    // Every member revokes its partitions and rejoins, independently of the others.
     let range = [SESSION[0], SESSION[1], "-X", "partition.assignment.strategy=range"];
     let join = || Host::start(&kafka, PLUGINS, &range);
     let busy = join();
@@ -119,7 +119,7 @@ fn a_member_stopped_in_a_rebalance_leaves_its_group() {
     leaver.ready(BOUND);
     kafka.produce(SLOW.source(), work.records(work.ids()));
     eventually(BOUND, || busy.handled() + leaver.handled() == 1);
-    // Whoever has no call under way has joined again when it says so.
+    // A member without a call in flight has rejoined when it logs this line.
     let (busy, leaver) = if busy.handled() == 1 { (busy, leaver) } else { (leaver, busy) };
     let given_back = || leaver.count(|line| line.contains("partitions revoked group=\"faulty-group\""));
     let before = given_back();
@@ -137,7 +137,8 @@ fn a_member_stopped_in_a_rebalance_leaves_its_group() {
 
 const DAY_MS: i64 = 86_400_000;
 
-/// When it was handled on the waiting attempt, by the log's clock: milliseconds since midnight UTC.
+/// The time of the delivery on the waiting attempt, by the clock of the log, in milliseconds since midnight
+/// UTC.
 fn since_midnight_ms(lines: &[String], id: usize) -> i64 {
     let handled = format!("handled id={id} attempt={WAITING} ");
     let line = lines.iter().find(|line| line.contains(&handled)).unwrap_or_else(|| panic!("no {handled}"));
@@ -149,7 +150,7 @@ fn since_midnight_ms(lines: &[String], id: usize) -> i64 {
     (seconds * 1000.0) as i64
 }
 
-/// When the record is due: a big-endian two's complement number of milliseconds.
+/// The due time of the record: a big-endian two's complement number of milliseconds.
 fn due_ms(record: &Record) -> i64 {
     let bytes = record.header("retry_topic-backoff-timestamp").expect("a due time");
     bytes.iter().fold(0, |number, byte| number << 8 | i64::from(*byte))

@@ -1,4 +1,4 @@
-//! What the store of a host says of its effects.
+//! The effects in the store of a host.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -6,31 +6,32 @@ use std::path::{Path, PathBuf};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
-/// The messages whose effects are in a store. Here a message has one effect, and its id is a number.
+/// The messages whose effects are in a store. A message has one effect, and its id is a number.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// What became of it is written down.
+    /// Effects with a recorded result.
     pub settled: HashSet<usize>,
-    /// It was begun, and nobody wrote down what became of it.
+    /// Effects that were begun and have no recorded result.
     pub unsettled: HashSet<usize>,
 }
 
 impl Effects {
-    /// Those in a SQLite file that no host has open. A copy is read: the next host finds what the last
-    /// one left, and not what a reader made of it.
+    /// Reads a SQLite file that no host has open. It reads a copy, so that the next host finds the file as
+    /// the previous host left it.
     pub fn of(store: &Path) -> Self {
-        let copy = beside(store, ".copy");
+        let copy = with_suffix(store, ".copy");
         for more in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(beside(&copy, more));
+            let _ = std::fs::remove_file(with_suffix(&copy, more));
         }
-        std::fs::copy(store, &copy).expect("the store's file");
-        if beside(store, "-wal").exists() {
-            std::fs::copy(beside(store, "-wal"), beside(&copy, "-wal")).expect("the store's log");
+        std::fs::copy(store, &copy).expect("the file of the store");
+        if with_suffix(store, "-wal").exists() {
+            std::fs::copy(with_suffix(store, "-wal"), with_suffix(&copy, "-wal"))
+                .expect("the log of the store");
         }
         let mut effects = Self::default();
         for (message, settled, answer) in rows(&copy) {
             assert_eq!(settled.is_some(), answer.is_some(), "message {message}");
-            let id = message.parse().expect("a number of the test's");
+            let id = message.parse().expect("a number as id");
             assert!(!effects.has(id), "message {message} has more than one effect");
             if answer.is_some() { &mut effects.settled } else { &mut effects.unsettled }.insert(id);
         }
@@ -51,7 +52,7 @@ fn rows(file: &Path) -> Vec<(String, Option<i64>, Option<String>)> {
     runtime.block_on(read).expect("the table of effects")
 }
 
-fn beside(path: &Path, more: &str) -> PathBuf {
+fn with_suffix(path: &Path, more: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(more);
     name.into()

@@ -1,4 +1,4 @@
-//! A host under test, and what its deliveries were.
+//! A host under test and its deliveries.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 
 use testkit::{Kafka, Process, Usage};
 
-/// For what happens at once on a quiet machine.
+/// Above the time of any step that is immediate on an idle machine.
 pub const BOUND: Duration = Duration::from_secs(60);
 /// The bound of the host's shutdown.
 pub const SHUTDOWN: Duration = Duration::from_secs(30);
 
-/// How many of a host's lines are shown.
-const MOST_TOLD: usize = 400;
+/// The maximum of printed lines per host.
+const MAX_PRINTED: usize = 400;
 
 /// A running host.
 pub struct Host {
     process: Process,
     started: Instant,
-    /// Lines that were looked at, and the deliveries among them.
+    /// The number of lines read so far, and the deliveries among them.
     seen: Cell<(usize, usize)>,
 }
 
 impl Host {
-    /// Starts it with these plugins, more arguments after them.
+    /// Starts a host with these plugins and more arguments.
     pub fn start(kafka: &Kafka, plugins: &[&str], more: &[&str]) -> Self {
         let files: Vec<String> =
             plugins.iter().map(|name| testkit::plugin(name).display().to_string()).collect();
@@ -36,12 +36,12 @@ impl Host {
         Self::start_as(&args)
     }
 
-    /// Starts it with these arguments alone.
+    /// Starts a host with only these arguments.
     pub fn start_as(args: &[&str]) -> Self {
         Self { started: Instant::now(), process: Process::start("host", args), seen: Cell::default() }
     }
 
-    /// Waits until it has joined its groups; how long that took from its start.
+    /// Waits until it has joined its groups. Returns the time since its start.
     pub fn ready(&self, bound: Duration) -> Duration {
         self.process.wait_for(|line| line.starts_with("Ready in"), bound);
         self.started.elapsed()
@@ -52,7 +52,7 @@ impl Host {
         self.process.wait_for(matches, bound)
     }
 
-    /// How many deliveries it has begun.
+    /// The number of deliveries so far.
     pub fn handled(&self) -> usize {
         let (lines, deliveries) = self.seen.get();
         let new = self.process.lines_after(lines);
@@ -61,7 +61,7 @@ impl Host {
         deliveries
     }
 
-    /// Waits until it has begun `count` deliveries.
+    /// Waits for `count` deliveries.
     pub fn wait_handled(&self, count: usize, bound: Duration) {
         let end = Instant::now() + bound;
         while self.handled() < count {
@@ -70,7 +70,7 @@ impl Host {
         }
     }
 
-    /// What it has used so far.
+    /// Its CPU time and memory so far.
     pub fn usage(&self) -> Usage {
         self.process.usage()
     }
@@ -87,20 +87,20 @@ impl Host {
         self.process.terminate();
     }
 
-    /// SIGKILL; every line it has written.
+    /// Sends SIGKILL. Returns all lines.
     pub fn kill(mut self) -> Vec<String> {
         self.process.kill();
         self.process.wait(BOUND);
         self.lines()
     }
 
-    /// Waits for its end; its exit code and every line it has written.
+    /// Waits for its end. Returns its exit code and all lines.
     pub fn ended(mut self, bound: Duration) -> (Option<i32>, Vec<String>) {
         let status = self.process.wait(bound);
         (status.code(), self.lines())
     }
 
-    /// SIGTERM, which must end it with exit code 0 within its bound; every line it has written.
+    /// Sends SIGTERM. It must exit with code 0 within its bound. Returns all lines.
     pub fn stop(mut self) -> Vec<String> {
         self.process.terminate();
         let (code, lines) = self.ended(SHUTDOWN);
@@ -110,13 +110,13 @@ impl Host {
 }
 
 impl Drop for Host {
-    /// What it said beside deliveries, for whoever looks into a failure.
+    /// Prints its lines without deliveries, for the analysis of a failed test.
     fn drop(&mut self) {
         let lines = self.process.lines();
-        let told: Vec<&String> = lines.iter().filter(|line| !is_delivery(line)).collect();
+        let shown: Vec<&String> = lines.iter().filter(|line| !is_delivery(line)).collect();
         let state = if self.process.is_running() { "runs" } else { "has ended" };
-        println!("--- host {}, which {state}, said ---", self.process.pid());
-        told.iter().take(MOST_TOLD).for_each(|line| println!("{line}"));
+        println!("--- lines of host {}, which {state} ---", self.process.pid());
+        shown.iter().take(MAX_PRINTED).for_each(|line| println!("{line}"));
     }
 }
 
@@ -124,21 +124,21 @@ pub fn is_delivery(line: &str) -> bool {
     line.contains("handled id=")
 }
 
-/// How often each attempt of each message was delivered.
+/// The number of deliveries of each attempt of each message.
 #[derive(Debug, Clone, Default)]
 pub struct Deliveries {
     counts: HashMap<(usize, u32), u32>,
-    /// What the hosts said they gave up, at most.
+    /// Deliveries that may be repeated, according to the hosts.
     given_up: GivenUp,
 }
 
-/// Deliveries that hosts said may be repeated, by cause. A killed one says nothing.
+/// Deliveries that may be repeated, by cause, as logged by the hosts. A killed host logs nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GivenUp {
     /// Partitions were lost without notice.
     pub lost: usize,
-    /// The drain bound cut calls off.
-    pub cut_off: usize,
+    /// Calls were interrupted at the drain bound.
+    pub interrupted: usize,
 }
 
 impl Deliveries {
@@ -155,7 +155,7 @@ impl Deliveries {
             } else if line.contains("partitions lost") {
                 self.given_up.lost += repeated(line);
             } else if line.contains("cancelled at the drain bound") {
-                self.given_up.cut_off += repeated(line);
+                self.given_up.interrupted += repeated(line);
             }
         }
     }
@@ -164,17 +164,17 @@ impl Deliveries {
         self.given_up
     }
 
-    /// How often this attempt was delivered.
+    /// The number of deliveries of this attempt.
     pub fn count(&self, id: usize, attempt: u32) -> u32 {
         self.counts.get(&(id, attempt)).copied().unwrap_or(0)
     }
 
-    /// Every delivery that was made, once.
+    /// Every delivered attempt, once.
     pub fn distinct(&self) -> impl Iterator<Item = (usize, u32)> {
         self.counts.keys().copied()
     }
 
-    /// Deliveries beyond one of each attempt.
+    /// Deliveries beyond one per attempt.
     pub fn repeats(&self) -> u32 {
         self.counts.values().map(|count| count - 1).sum()
     }
@@ -184,7 +184,7 @@ impl Deliveries {
 pub fn parse(line: &str) -> (usize, u32) {
     let id = field(line, "handled id=").and_then(|id| id.parse().ok());
     let attempt = field(line, " attempt=").and_then(|attempt| attempt.parse().ok());
-    id.zip(attempt).unwrap_or_else(|| panic!("not a delivery of the test's: {line}"))
+    id.zip(attempt).unwrap_or_else(|| panic!("not a delivery of this test: {line}"))
 }
 
 fn repeated(line: &str) -> usize {

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use testkit::{Kafka, Rng, scale};
 
-use crate::audit::FAST;
 use crate::fixture::{BOUND, Deliveries, Host};
+use crate::invariants::FAST;
 use crate::workload::{ATTEMPTS, Workload};
 
 const PLUGINS: &[&str] = &["faulty_fast"];
-/// Every this many kills, one hits a host that is still starting.
+/// One in this many kills hits a host that is still starting.
 const EARLY: usize = 5;
 
 /// With an instance id, so that the next process takes over at once.
 #[test]
-fn killed_again_and_again_it_loses_nothing() {
+fn repeated_kills_lose_no_message() {
     let mut rng = Rng::seeded();
     let kills = scale(20, 100);
     let work = Workload::mixed(&mut rng, kills * 500);
@@ -26,10 +26,10 @@ fn killed_again_and_again_it_loses_nothing() {
     for kill in 1..=kills {
         let host = Host::start(&kafka, PLUGINS, &["-X", "group.instance.id=killed"]);
         if kill % EARLY == 0 {
-            // A seeded moment between exec and the first messages.
+            // A random time between exec and the first messages.
             sleep(Duration::from_millis(rng.below(400)));
         } else {
-            // In the middle of messages, before or after a few commits.
+            // During messages, before or after a few commits.
             host.wait_handled(1 + rng.below(300) as usize, BOUND);
             sleep(Duration::from_millis(rng.below(600)));
         }
@@ -37,7 +37,7 @@ fn killed_again_and_again_it_loses_nothing() {
         FAST.check_commits(&kafka, &work, Some(&deliveries), &[]);
         let left: i64 = (1..=ATTEMPTS).map(|attempt| FAST.lag(&kafka, attempt)).sum();
         println!("kill {kill}: {} repeated so far, {left} records left", deliveries.repeats());
-        assert!(left > 0, "kill {kill} came after everything was done");
+        assert!(left > 0, "kill {kill} was after the end of all messages");
     }
     let host = Host::start(&kafka, PLUGINS, &["-X", "group.instance.id=killed"]);
     host.ready(BOUND);
@@ -49,7 +49,7 @@ fn killed_again_and_again_it_loses_nothing() {
 
 /// Without an instance id, the dead member keeps its partitions until its session ends.
 #[test]
-fn a_killed_member_gives_way_when_its_session_ends() {
+fn partitions_of_a_killed_member_move_when_its_session_ends() {
     let work = Workload::mixed(&mut Rng::seeded(), 200);
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), 2, &[]);

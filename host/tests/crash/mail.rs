@@ -15,15 +15,15 @@ const GROUP: &str = "email-send-group";
 const RETRY: (&str, &str) = ("email-send-group-retry", "email.send-retry");
 pub const DEAD: &str = "email.send.dlt";
 
-/// The e-mails that a server has taken, by message: the `Message-ID` of each copy.
-pub type Taken = HashMap<usize, Vec<String>>;
+/// The e-mails that a server has accepted: the `Message-ID` of each copy, by message.
+pub type Accepted = HashMap<usize, Vec<String>>;
 
-/// How many copies there are beyond one of each.
-pub fn doubled(taken: &Taken) -> usize {
-    taken.values().map(|copies| copies.len() - 1).sum()
+/// The number of copies beyond one per message.
+pub fn duplicates(accepted: &Accepted) -> usize {
+    accepted.values().map(|copies| copies.len() - 1).sum()
 }
 
-/// A broker with a topic of e-mails, and the configuration of the host that sends them.
+/// A broker with a topic of e-mails, and the configuration of a host that sends them.
 pub struct Scene {
     pub kafka: Kafka,
     dir: PathBuf,
@@ -33,13 +33,13 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// With `unsettled` as the plugin has it, in a directory of its own.
+    /// Creates a directory and a configuration with this `unsettled` setting of the plugin.
     pub fn new(name: &str, url: &str, ca: &Path, unsettled: &str) -> Self {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("crash-{name}-{unsettled}-{}", std::process::id()));
-        // What a process of the same id left behind.
+        // Left by an earlier process with the same id.
         let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).expect("a directory for the test's files");
+        std::fs::create_dir_all(&dir).expect("a directory for the files of the test");
         let (config, store) = (dir.join("host.toml"), dir.join("host.db"));
         let text = format!(
             "[mail]\nurl = {url:?}\nca = {ca:?}\n\
@@ -47,13 +47,13 @@ impl Scene {
              [plugin.retry]\nretries = 30\ndelay = \"100ms\"\nmultiplier = 1.0\n",
             plugin("email"),
         );
-        std::fs::write(&config, text).expect("the test's file");
+        std::fs::write(&config, text).expect("the file of the test");
         let kafka = Kafka::start();
         kafka.create_topic(TOPIC, 4, &[]);
         Self { kafka, dir, config, store, begun: Instant::now() }
     }
 
-    /// A message for each id: what `addresses` says are its sender and its recipient.
+    /// Publishes a message for each id. `addresses` returns its sender and its recipient.
     pub fn produce(&self, count: usize, addresses: impl Fn(usize) -> (String, String)) {
         let message = |id: usize| {
             let (from, to) = addresses(id);
@@ -81,45 +81,45 @@ impl Scene {
         ])
     }
 
-    /// Kills a host again and again while its e-mails are under way; what each has left in the store.
-    /// `sent` is how many e-mails the server has now, `taken` those it has once nothing is under way.
+    /// Kills hosts while their e-mails are in flight. Returns the effects in the store after each kill.
+    /// `sent` counts the e-mails of the server now, `accepted` returns them when nothing is in flight.
     pub fn kill(
         &self,
         rng: &mut Rng,
         (kills, count): (usize, usize),
         sent: impl Fn() -> usize,
-        taken: impl Fn() -> Taken,
+        accepted: impl Fn() -> Accepted,
     ) -> Vec<Effects> {
         let kill = |kill: usize| {
             let host = self.start();
-            // Somewhere in its part of the e-mails.
+            // At a random time within its share of the e-mails.
             let before = sent();
             let part = count.saturating_sub(before) / (kills + 1 - kill) / 2;
             let more = 1 + rng.below(part.max(1) as u64) as usize;
             eventually(scale(1, 5) * BOUND, || sent() >= before + more);
             sleep(Duration::from_millis(rng.below(50)));
             host.kill();
-            let (taken, left) = (taken(), Effects::of(&self.store));
-            let unknown = left.unsettled.iter().filter(|id| taken.contains_key(id)).count();
+            let (accepted, left) = (accepted(), Effects::of(&self.store));
+            let unknown = left.unsettled.iter().filter(|id| accepted.contains_key(id)).count();
             println!(
-                "kill {kill} after {:.1} s: {} taken, {} of them doubled so far; \
-                 {} intents unsettled, of which {unknown} were taken",
+                "kill {kill} after {:.1} s: {} accepted, {} of them duplicates so far; \
+                 {} intents unsettled, of which {unknown} were accepted",
                 self.begun.elapsed().as_secs_f64(),
-                taken.len(),
-                doubled(&taken),
+                accepted.len(),
+                duplicates(&accepted),
                 left.unsettled.len(),
             );
-            assert!(taken.len() < count, "kill {kill} came after everything was sent");
-            let unwritten: Vec<_> = taken.keys().filter(|id| !left.has(**id)).collect();
-            assert!(unwritten.is_empty(), "sent, and the store does not know: {unwritten:?}");
-            let unsent: Vec<_> = left.settled.iter().filter(|id| !taken.contains_key(id)).collect();
-            assert!(unsent.is_empty(), "done, and the server does not know: {unsent:?}");
+            assert!(accepted.len() < count, "kill {kill} was after the last e-mail");
+            let unwritten: Vec<_> = accepted.keys().filter(|id| !left.has(**id)).collect();
+            assert!(unwritten.is_empty(), "accepted, but not in the store: {unwritten:?}");
+            let unsent: Vec<_> = left.settled.iter().filter(|id| !accepted.contains_key(id)).collect();
+            assert!(unsent.is_empty(), "done, but not at the server: {unsent:?}");
             left
         };
         (1..=kills).map(kill).collect()
     }
 
-    /// Lets a host come to the end of all messages; what it leaves in the store.
+    /// Runs a host until all messages have ended. Returns the effects in the store.
     pub fn finish(&self) -> Effects {
         let host = self.start();
         let is_done = |(group, topic): (&str, &str)| self.kafka.lag(group, topic) == 0;
@@ -129,14 +129,14 @@ impl Scene {
         Effects::of(&self.store)
     }
 
-    /// How often the host put a message off because nobody knows whether its e-mail was taken.
+    /// How often each message was retried because its effect was unsettled.
     pub fn doubts(&self) -> HashMap<usize, usize> {
         let mut doubts = HashMap::new();
         for record in self.kafka.read_all(RETRY.1) {
             let text =
                 |name: &str| record.header_text(name).unwrap_or_else(|| panic!("no {name}: {record:?}"));
             if text("kafka_exception-message").contains("it may have been sent") {
-                *doubts.entry(text("host-id").parse().expect("a number of the test's")).or_default() += 1;
+                *doubts.entry(text("host-id").parse().expect("a number as id")).or_default() += 1;
             }
         }
         doubts
@@ -145,10 +145,11 @@ impl Scene {
     /// The failure codes of the dead letters, by message.
     pub fn dead(&self) -> HashMap<usize, HashSet<String>> {
         let mut dead: HashMap<usize, HashSet<String>> = HashMap::new();
-        for letter in self.kafka.read_all(DEAD) {
-            let text =
-                |name: &str| letter.header_text(name).unwrap_or_else(|| panic!("no {name}: {letter:?}"));
-            let id = text("host-id").parse().expect("a number of the test's");
+        for dead_letter in self.kafka.read_all(DEAD) {
+            let text = |name: &str| {
+                dead_letter.header_text(name).unwrap_or_else(|| panic!("no {name}: {dead_letter:?}"))
+            };
+            let id = text("host-id").parse().expect("a number as id");
             dead.entry(id).or_default().insert(text("host-failure-code"));
         }
         dead
@@ -156,7 +157,7 @@ impl Scene {
 }
 
 impl Drop for Scene {
-    /// What a failed test leaves is kept.
+    /// Keeps the files of a failed test.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let _ = std::fs::remove_dir_all(&self.dir);
@@ -164,20 +165,20 @@ impl Drop for Scene {
     }
 }
 
-/// How many messages' intents were unsettled, after one kill at least.
+/// The number of messages whose effect was unsettled after at least one kill.
 pub fn ever_unsettled(kills: &[Effects]) -> usize {
     kills.iter().flat_map(|left| &left.unsettled).collect::<HashSet<_>>().len()
 }
 
-/// After how many kills nobody had written down what became of this message's e-mail.
+/// The number of kills after which the effect of this message was unsettled.
 pub fn unsettled(kills: &[Effects], id: usize) -> usize {
     kills.iter().filter(|left| left.unsettled.contains(&id)).count()
 }
 
-/// A message's e-mail is the same one every time: it has one `Message-ID`.
-pub fn check_message_ids(taken: &Taken) {
+/// Checks that all copies of a message's e-mail have one `Message-ID`.
+pub fn check_message_ids(accepted: &Accepted) {
     let mut seen = HashMap::new();
-    for (id, copies) in taken {
+    for (id, copies) in accepted {
         assert!(
             copies.iter().all(|copy| *copy == copies[0]),
             "{id} has more than one Message-ID: {copies:?}"
@@ -187,13 +188,12 @@ pub fn check_message_ids(taken: &Taken) {
     }
 }
 
-/// Every e-mail that postfix has, by its subject, once it has nothing under way: every session is over,
-/// and every e-mail delivered.
-fn taken(postfix: &Postfix) -> Taken {
+/// Every e-mail of Postfix, by its subject, when every session has ended and every e-mail is delivered.
+fn accepted(postfix: &Postfix) -> Accepted {
     let ended =
         |log: &str| log.matches("]: connect from").count() == log.matches("]: disconnect from").count();
     eventually(BOUND, || ended(&postfix.log()) && postfix.is_idle());
-    let mut taken = Taken::new();
+    let mut accepted = Accepted::new();
     for mail in postfix.mails() {
         let mail = String::from_utf8_lossy(&mail).into_owned();
         let header = |name: &str| {
@@ -201,52 +201,49 @@ fn taken(postfix: &Postfix) -> Taken {
                 mail.lines().take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix(name));
             line.unwrap_or_else(|| panic!("no {name} in {mail}")).trim().to_owned()
         };
-        let id = header("Subject: ").parse().expect("a number of the test's");
-        taken.entry(id).or_default().push(header("Message-ID: "));
+        let id = header("Subject: ").parse().expect("a number as id");
+        accepted.entry(id).or_default().push(header("Message-ID: "));
     }
-    taken
+    accepted
 }
 
 struct Outcome {
     count: usize,
     kills: Vec<Effects>,
     end: Effects,
-    taken: Taken,
+    accepted: Accepted,
     dead: HashMap<usize, HashSet<String>>,
 }
 
-/// With a real server, TLS and a login.
+/// Kills hosts that send to a real server with TLS and a login.
 fn killed(unsettled: &str) -> Outcome {
     let mut rng = Rng::seeded();
     let (count, kills) = (scale(500, 10_000), scale(3, 10));
     let postfix = Postfix::start();
     let scene = Scene::new("postfix", &postfix.smtps(), &postfix.ca(), unsettled);
     scene.produce(count, |_| ("a@example.com".to_owned(), "b@example.com".to_owned()));
-    let kills = scene.kill(&mut rng, (kills, count), || postfix.count(), || taken(&postfix));
+    let kills = scene.kill(&mut rng, (kills, count), || postfix.count(), || accepted(&postfix));
     let end = scene.finish();
-    let (taken, dead) = (taken(&postfix), scene.dead());
+    let (accepted, dead) = (accepted(&postfix), scene.dead());
     println!(
-        "{count} e-mails, {} kills, {} messages unsettled after one: {} taken, {} doubled, {} dead letters",
+        "{count} e-mails, {} kills, {} messages unsettled after one: {} accepted, {} duplicates, {} dead letters",
         kills.len(),
         ever_unsettled(&kills),
-        taken.len(),
-        doubled(&taken),
+        accepted.len(),
+        duplicates(&accepted),
         dead.len(),
     );
-    assert!(
-        kills.iter().any(|left| !left.unsettled.is_empty()),
-        "no kill came while an e-mail was under way"
-    );
-    check_message_ids(&taken);
-    Outcome { count, kills, end, taken, dead }
+    assert!(kills.iter().any(|left| !left.unsettled.is_empty()), "no kill was during an e-mail");
+    check_message_ids(&accepted);
+    Outcome { count, kills, end, accepted, dead }
 }
 
 #[test]
-fn killed_while_it_sends_it_misses_none_and_doubles_only_what_was_unsettled() {
-    let Outcome { count, kills, end, taken, dead } = killed("send");
-    let missing: Vec<_> = (0..count).filter(|id| !taken.contains_key(id)).collect();
+fn kills_lose_no_e_mail_and_duplicate_only_unsettled_ones() {
+    let Outcome { count, kills, end, accepted, dead } = killed("send");
+    let missing: Vec<_> = (0..count).filter(|id| !accepted.contains_key(id)).collect();
     assert!(missing.is_empty(), "missing: {missing:?}");
-    for (id, copies) in &taken {
+    for (id, copies) in &accepted {
         let allowed = unsettled(&kills, *id);
         assert!(
             copies.len() - 1 <= allowed,
@@ -259,17 +256,17 @@ fn killed_while_it_sends_it_misses_none_and_doubles_only_what_was_unsettled() {
 }
 
 #[test]
-fn killed_while_it_sends_it_doubles_nothing_where_the_unsettled_are_dead_letters() {
-    let Outcome { count, kills, end, taken, dead } = killed("dead-letter");
-    assert_eq!(doubled(&taken), 0);
+fn kills_duplicate_no_e_mail_if_unsettled_ones_are_dead_letters() {
+    let Outcome { count, kills, end, accepted, dead } = killed("dead-letter");
+    assert_eq!(duplicates(&accepted), 0);
     for id in 0..count {
         let doubts = unsettled(&kills, id);
         match dead.get(&id) {
             Some(codes) => {
                 assert!(codes.iter().eq(["unknown-effect"]), "{id}: {codes:?}");
-                assert!(doubts > 0, "{id} is a dead letter, and its intent never was unsettled");
+                assert!(doubts > 0, "{id} is a dead letter, but its effect was never unsettled");
             }
-            None => assert!(taken.contains_key(&id), "{id} is missing"),
+            None => assert!(accepted.contains_key(&id), "{id} is missing"),
         }
     }
     let dead: HashSet<_> = dead.into_keys().collect();

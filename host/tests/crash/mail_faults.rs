@@ -1,19 +1,19 @@
-//! E-mails through a server that fails, while the host is killed with SIGKILL.
+//! E-mails through a failing server while the host is killed with SIGKILL.
 
 use std::collections::HashMap;
 
 use testkit::{End, FaultySmtp, Rng, Shares, Transaction, eventually, scale};
 
 use crate::fixture::BOUND;
-use crate::mail::{DEAD, Scene, Taken, check_message_ids, doubled, ever_unsettled, unsettled};
+use crate::mail::{Accepted, DEAD, Scene, check_message_ids, duplicates, ever_unsettled, unsettled};
 
-/// Of 1000 connections, and of 1000 transactions. One that hangs holds one of the host's ten
+/// Faults per 1000 connections and per 1000 transactions. A hanging one occupies one of the host's ten
 /// connections for the 8 s that an e-mail may take.
 const SHARES: Shares = Shares { faults: 200, hangs: 10 };
-/// One address in so many is refused for good.
+/// One in this many addresses is refused permanently.
 const REFUSED: u64 = 20;
 
-/// Sender and recipient of each message; the message's number stands behind the last `-` of the sender.
+/// Sender and recipient of a message. The number of the message follows the last `-` of the sender.
 fn addresses(id: usize, refused: Option<&str>) -> (String, String) {
     let prefix = refused.unwrap_or_default();
     let (sender, recipient) = if prefix == FaultySmtp::REFUSED[0] { (prefix, "") } else { ("", prefix) };
@@ -25,42 +25,42 @@ fn by_message(server: &FaultySmtp) -> HashMap<usize, Vec<Transaction>> {
     let mut all: HashMap<usize, Vec<Transaction>> = HashMap::new();
     for one in server.transactions() {
         let number = one.sender.strip_suffix("@example.com").and_then(|name| name.rsplit('-').next());
-        let id = number.and_then(|number| number.parse().ok()).expect("a number of the test's");
+        let id = number.and_then(|number| number.parse().ok()).expect("a number as id");
         all.entry(id).or_default().push(one);
     }
     all
 }
 
-/// The e-mails that the server has, by subject, once nobody is connected.
-fn taken(server: &FaultySmtp) -> Taken {
+/// The e-mails that the server has accepted, by subject, when no client is connected.
+fn accepted(server: &FaultySmtp) -> Accepted {
     eventually(BOUND, || server.is_idle());
-    let mut taken = Taken::new();
+    let mut accepted = Accepted::new();
     for one in server.transactions() {
-        if matches!(one.end, End::Taken { .. }) {
-            let id = one.subject.parse().expect("a number of the test's");
-            taken.entry(id).or_default().push(one.message_id);
+        if matches!(one.end, End::Accepted { .. }) {
+            let id = one.subject.parse().expect("a number as id");
+            accepted.entry(id).or_default().push(one.message_id);
         }
     }
-    taken
+    accepted
 }
 
-/// How many of them ended like this.
+/// The number of transactions with this end.
 fn count(transactions: &[Transaction], end: impl Fn(End) -> bool) -> usize {
     transactions.iter().filter(|one| end(one.end)).count()
 }
 
-/// The server broke off, or never answered, after it had the whole content.
+/// The server had the whole content and did not answer.
 fn is_unanswered(end: End) -> bool {
-    end == End::Taken { answered: false }
+    end == End::Accepted { answered: false }
 }
 
-/// Nobody but the server knows whether it took the e-mail.
+/// The host cannot know whether the server accepted the e-mail.
 fn is_unknown(end: End) -> bool {
     is_unanswered(end) || end == End::Broken { begun: true }
 }
 
-/// How often the host did not know and the server saw no reason: an e-mail that waited long behind
-/// those that hang comes to the end of its 8 s just when the server answers.
+/// The number of unknown results without a fault at the server. An e-mail that waited for a hanging
+/// connection reaches the end of its 8 s when the server answers.
 fn late(
     doubts: &HashMap<usize, usize>,
     transactions: &HashMap<usize, Vec<Transaction>>,
@@ -81,14 +81,14 @@ fn killed(on_unsettled: &str) {
     let server = FaultySmtp::start(Rng::new(rng.next_u64()), SHARES);
     let scene = Scene::new("faults", &server.url(), &server.ca(), on_unsettled);
     scene.produce(all, |id| addresses(id, refused[id]));
-    let kills = scene.kill(&mut rng, (kills, all), || server.taken(), || taken(&server));
+    let kills = scene.kill(&mut rng, (kills, all), || server.accepted(), || accepted(&server));
     scene.finish();
-    let (taken, dead, transactions) = (taken(&server), scene.dead(), by_message(&server));
+    let (accepted, dead, transactions) = (accepted(&server), scene.dead(), by_message(&server));
     let late = late(&scene.doubts(), &transactions);
     let every: Vec<_> = transactions.values().flatten().cloned().collect();
     println!(
-        "{all} e-mails, {} refused for good, {} kills, {} messages unsettled after one; {} transactions, \
-         {} broke in the content, {} after it, {} answered too late: {} taken, {} doubled, {} dead letters",
+        "{all} e-mails, {} refused permanently, {} kills, {} messages unsettled after one; {} transactions, \
+         {} broke in the content, {} after it, {} answered too late: {} accepted, {} duplicates, {} dead letters",
         refused.iter().flatten().count(),
         kills.len(),
         ever_unsettled(&kills),
@@ -96,49 +96,46 @@ fn killed(on_unsettled: &str) {
         count(&every, |end| end == End::Broken { begun: true }),
         count(&every, is_unanswered),
         late.values().sum::<usize>(),
-        taken.len(),
-        doubled(&taken),
+        accepted.len(),
+        duplicates(&accepted),
         dead.len(),
     );
-    assert!(
-        kills.iter().any(|left| !left.unsettled.is_empty()),
-        "no kill came while an e-mail was under way"
-    );
-    check_message_ids(&taken);
+    assert!(kills.iter().any(|left| !left.unsettled.is_empty()), "no kill was during an e-mail");
+    check_message_ids(&accepted);
     let may_double = on_unsettled == "send";
     for (id, refused) in refused.iter().enumerate() {
-        let copies = taken.get(&id).map_or(0, Vec::len);
+        let copies = accepted.get(&id).map_or(0, Vec::len);
         let of_message = transactions.get(&id).map_or(&[][..], Vec::as_slice);
         let codes: Vec<_> = dead.get(&id).into_iter().flatten().map(String::as_str).collect();
         let unsettled = unsettled(&kills, id) + late.get(&id).unwrap_or(&0);
         let allowed = if may_double { unsettled + count(of_message, is_unanswered) } else { 0 };
         assert!(copies <= 1 + allowed, "{id} came {copies} times: {of_message:?}");
-        // A kill between a dead letter and the commit behind it repeats the message: it can end both ways.
+        // A kill between a dead letter and its commit repeats the message, which can then have both ends.
         let is_unknown = !may_double && (unsettled > 0 || count(of_message, is_unknown) > 0);
         let expected = |code: &&str| match *code {
             "smtp-permanent" => refused.is_some(),
             "unknown-effect" => is_unknown,
             _ => false,
         };
-        let says = || format!("{id}, {refused:?}: {codes:?}, {of_message:?}");
-        assert!(codes.iter().all(expected), "{}", says());
-        assert!(copies > 0 || !codes.is_empty(), "missing: {}", says());
-        assert!(copies == 0 || refused.is_none(), "refused for good, and taken: {}", says());
+        let context = || format!("{id}, {refused:?}: {codes:?}, {of_message:?}");
+        assert!(codes.iter().all(expected), "{}", context());
+        assert!(copies > 0 || !codes.is_empty(), "missing: {}", context());
+        assert!(copies == 0 || refused.is_none(), "refused permanently, but accepted: {}", context());
     }
 }
 
 #[test]
-fn a_failing_server_misses_no_email_and_doubles_only_what_nobody_knows() {
+fn with_a_failing_server_only_unknown_e_mails_are_duplicated() {
     killed("send");
 }
 
 #[test]
-fn a_failing_server_doubles_nothing_where_what_nobody_knows_is_a_dead_letter() {
+fn with_a_failing_server_no_e_mail_is_duplicated_if_unknown_ones_are_dead_letters() {
     killed("dead-letter");
 }
 
 #[test]
-fn what_is_refused_for_good_is_a_dead_letter_at_its_first_attempt() {
+fn a_permanently_refused_e_mail_is_a_dead_letter_at_its_first_attempt() {
     let all = scale(100, 1000);
     let server = FaultySmtp::start(Rng::seeded(), Shares { faults: 0, hangs: 0 });
     let scene = Scene::new("refused", &server.url(), &server.ca(), "send");
@@ -146,14 +143,16 @@ fn what_is_refused_for_good_is_a_dead_letter_at_its_first_attempt() {
     let end = scene.finish();
     assert!(end.settled.is_empty() && end.unsettled.is_empty(), "{end:?}");
     let transactions = by_message(&server);
-    let mut letters: Vec<_> = scene.kafka.read_all(DEAD);
-    letters.sort_by_key(|letter| letter.header_text("host-id").and_then(|id| id.parse::<usize>().ok()));
-    assert_eq!(letters.len(), all);
-    for (id, letter) in letters.iter().enumerate() {
-        let text = |name: &str| letter.header_text(name).unwrap_or_default();
+    let mut dead_letters: Vec<_> = scene.kafka.read_all(DEAD);
+    dead_letters.sort_by_key(|dead_letter| {
+        dead_letter.header_text("host-id").and_then(|id| id.parse::<usize>().ok())
+    });
+    assert_eq!(dead_letters.len(), all);
+    for (id, dead_letter) in dead_letters.iter().enumerate() {
+        let text = |name: &str| dead_letter.header_text(name).unwrap_or_default();
         assert_eq!(text("host-id"), id.to_string());
         assert_eq!((&*text("host-failure-code"), &*text("host-attempts")), ("smtp-permanent", "1"));
-        let [one] = transactions[&id].as_slice() else { panic!("{id} was tried again") };
-        assert!(matches!(one.end, End::Nobody | End::Refused(550 | 554)), "{one:?}");
+        let [one] = transactions[&id].as_slice() else { panic!("{id} was retried") };
+        assert!(matches!(one.end, End::AllRefused | End::Refused(550 | 554)), "{one:?}");
     }
 }

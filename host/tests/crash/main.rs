@@ -1,14 +1,14 @@
-//! What kills, outages and rebalances may not break: every message ends in its place, and no
-//! commit passes one that has not.
+//! Kills, outages and rebalances: every message has its expected end, and no commit passes a message that has
+//! not ended.
 //!
-//! Every test has an Apache Kafka of its own. What is random comes from a printed seed:
-//! `TEST_SEED=…` repeats it. `LONG=1` runs the full sizes.
+//! Every test has an Apache Kafka of its own. Random choices come from a printed seed, which `TEST_SEED=…`
+//! repeats. `LONG=1` runs the full sizes.
 
-mod audit;
 mod desk;
 mod drain;
 mod effects;
 mod fixture;
+mod invariants;
 mod kill;
 mod mail;
 mod mail_faults;

@@ -1,5 +1,4 @@
-//! `ordering = "key"`: the messages of a key end in the order they were published in, whatever
-//! fails, and whoever handles them.
+//! `ordering = "key"`: the messages of a key end in their published order, over failures and rebalances.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -7,37 +6,37 @@ use std::time::Duration;
 
 use testkit::{Kafka, Record, Rng, eventually, plugin, scale};
 
-use crate::audit::FAST;
 use crate::fixture::{BOUND, Host, is_delivery, parse};
+use crate::invariants::FAST;
 use crate::workload::{ATTEMPTS, End, Task, Workload, id_of};
 
 const PARTITIONS: usize = 4;
-/// As short as the broker allows.
+/// The minimum that the broker allows.
 const SESSION: [&str; 2] = ["-X", "session.timeout.ms=6000"];
 
-/// Hosts are stopped and started; nothing is handled twice.
+/// Hosts stop and start. No message is handled twice.
 #[test]
 fn a_keys_messages_end_in_order_over_rebalances() {
     let deliveries = churn("key", 200, |_, _| false);
     deliveries.check_exactly_once();
 }
 
-/// As above, and every third host that goes is killed.
+/// As above, but every third host is killed.
 #[test]
 fn a_keys_messages_end_in_order_over_a_crash() {
     churn("key", 200, |_, round| round % 3 == 1);
 }
 
-/// A partition is like one key.
+/// A partition is ordered like one key.
 #[test]
 fn a_partitions_messages_end_in_order_over_rebalances() {
     let deliveries = churn("partition", PARTITIONS, |_, _| false);
     deliveries.check_exactly_once();
 }
 
-/// More keys fail at once than a commit's metadata has room for: the partition waits.
+/// More keys fail at once than the metadata of a commit can hold: the partition waits.
 #[test]
-fn more_failing_keys_than_a_commit_holds() {
+fn a_partition_waits_if_more_keys_fail_than_a_commit_holds() {
     let mut rng = Rng::seeded();
     let keys = scale(5_000, 50_000);
     let work = Workload::new((0..keys).map(|_| Task::Flaky(1 + rng.below(4) as u32)));
@@ -48,7 +47,7 @@ fn more_failing_keys_than_a_commit_holds() {
     let mut deliveries = Ordered::default();
     let first = join(&kafka, &config);
     first.wait_handled(keys / 4, BOUND);
-    // What is finished beyond the commit point is known to whoever comes next.
+    // Completed offsets beyond the committed one are known to the next member.
     deliveries.add(&first.stop());
     let second = join(&kafka, &config);
     settle(&kafka, scale(2, 6) * BOUND);
@@ -59,11 +58,10 @@ fn more_failing_keys_than_a_commit_holds() {
     assert_eq!(refused, None, "a commit failed");
 }
 
-/// Two hosts; one goes and another comes while messages flow. `dies` says whether the one that
-/// goes in this round is killed.
+/// Replaces one of two hosts in each round while messages are published. `dies` decides whether it is killed.
 fn churn(ordering: &str, keys: usize, dies: impl Fn(&mut Rng, usize) -> bool) -> Ordered {
     let mut rng = Rng::seeded();
-    // Nothing else of a partition in order goes on while one of its messages waits.
+    // While a message of an ordered partition waits, the whole partition waits.
     let (rounds, round) = match ordering {
         "partition" => scale((2, 150), (6, 600)),
         _ => scale((3, 1_500), (10, 5_000)),
@@ -81,7 +79,7 @@ fn churn(ordering: &str, keys: usize, dies: impl Fn(&mut Rng, usize) -> bool) ->
         let before: usize = hosts.iter().map(Host::handled).sum();
         let ids = number * round..(number + 1) * round;
         kafka.produce(FAST.source(), keyed(&work, ids, keys, ordering));
-        // In the middle of what was published last.
+        // During the messages that were published last.
         let enough = before + 1 + rng.below(round as u64 / 2) as usize;
         eventually(2 * BOUND, || hosts.iter().map(Host::handled).sum::<usize>() >= enough);
         let leaver = hosts.remove(rng.below(2) as usize);
@@ -95,7 +93,7 @@ fn churn(ordering: &str, keys: usize, dies: impl Fn(&mut Rng, usize) -> bool) ->
     deliveries
 }
 
-/// A third fails, seldom for long: nothing else of the partition runs meanwhile.
+/// A third of the messages fails, mostly briefly, because the partition waits meanwhile.
 fn task(rng: &mut Rng) -> Task {
     match rng.below(30) {
         0..8 => Task::Flaky(1 + rng.below(2) as u32),
@@ -106,7 +104,7 @@ fn task(rng: &mut Rng) -> Task {
     }
 }
 
-/// A file that asks for this order.
+/// A configuration with this ordering.
 fn configure(kafka: &Kafka, ordering: &str) -> String {
     let path = kafka.dir().join("host.toml");
     let (component, topic) = (plugin("faulty_fast"), FAST.source());
@@ -127,12 +125,12 @@ fn join(kafka: &Kafka, config: &str) -> Host {
     host
 }
 
-/// Waits until nothing is left to do. There are no retry topics.
+/// Waits until there is no lag. There are no retry topics.
 fn settle(kafka: &Kafka, bound: Duration) {
     eventually(bound, || FAST.lag(kafka, 1) == 0);
 }
 
-/// The key of a message, or the partition where that is what is in order.
+/// The key of a message, or its partition with `ordering = "partition"`.
 fn place(id: usize, keys: usize) -> usize {
     id % keys
 }
@@ -146,10 +144,10 @@ fn keyed(work: &Workload, ids: Range<usize>, keys: usize, ordering: &str) -> Vec
     keyed.collect()
 }
 
-/// Deliveries of several processes in the order they were made in.
+/// Deliveries of several processes, in order of time.
 #[derive(Default)]
 struct Ordered {
-    /// The log's timestamp, which sorts as text, the id, the attempt.
+    /// The timestamp of the log, which sorts as text, the id and the attempt.
     all: Vec<(String, usize, u32)>,
     lines: Vec<String>,
 }
@@ -182,8 +180,8 @@ impl Ordered {
     fn check(&self, kafka: &Kafka, work: &Workload, keys: usize, ordering: &str) {
         self.check_attempts(work);
         self.check_order(work, keys, ordering);
-        let letters: Vec<usize> = kafka.read_all(&FAST.dead()).iter().map(id_of).collect();
-        let dead: BTreeSet<usize> = letters.iter().copied().collect();
+        let dead_letters: Vec<usize> = kafka.read_all(&FAST.dead()).iter().map(id_of).collect();
+        let dead: BTreeSet<usize> = dead_letters.iter().copied().collect();
         let doomed: BTreeSet<usize> =
             work.ids().filter(|id| work.end(*id, work.last_attempt(*id)) == End::Dead).collect();
         assert_eq!(dead, doomed, "dead letters");
@@ -192,11 +190,12 @@ impl Ordered {
             work.len(),
             dead.len(),
             self.repeats(),
-            letters.len() - dead.len()
+            dead_letters.len() - dead.len()
         );
     }
 
-    /// Every message was delivered on each attempt up to its last, first ones in rising order.
+    /// Checks that every message was delivered on each attempt up to its last, first deliveries in ascending
+    /// order.
     fn check_attempts(&self, work: &Workload) {
         let mut first: HashMap<usize, Vec<u32>> = HashMap::new();
         for (_, id, attempt) in &self.all {
@@ -212,7 +211,7 @@ impl Ordered {
         }
     }
 
-    /// A message is not begun before the one before it of its key has had its last delivery.
+    /// Checks that no message started before the last delivery of the previous message of its key.
     fn check_order(&self, work: &Workload, keys: usize, ordering: &str) {
         let (mut begun, mut ended) = (BTreeMap::new(), BTreeMap::new());
         for (index, (_, id, attempt)) in self.all.iter().enumerate() {
@@ -227,7 +226,7 @@ impl Ordered {
             if let Some(before) = last.insert(of, id) {
                 assert!(
                     ended[&before] < begun[&id],
-                    "message {id} of {ordering} {of} was begun before {before} had ended: {:?} and {:?}",
+                    "message {id} of {ordering} {of} started before {before} had ended: {:?} and {:?}",
                     self.all[begun[&id]],
                     self.all[ended[&before]]
                 );

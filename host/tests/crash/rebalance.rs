@@ -1,4 +1,4 @@
-//! Members that come, go and die while messages flow.
+//! Members that join, leave and die under load.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
@@ -6,24 +6,24 @@ use std::time::Duration;
 
 use testkit::{Kafka, Rng, eventually, scale};
 
-use crate::audit::FAST;
 use crate::fixture::{BOUND, Deliveries, Host};
+use crate::invariants::FAST;
 use crate::workload::Workload;
 
 const PLUGINS: &[&str] = &["faulty_fast"];
 const PARTITIONS: usize = 6;
-/// How long a killed member keeps its partitions: as short as the broker allows.
+/// The time for which a killed member keeps its partitions: the minimum that the broker allows.
 const SESSION: &[&str] = &["-X", "session.timeout.ms=6000"];
-/// Messages are published so many at a time; each time takes about half a second.
+/// The number of messages published at a time, which takes about half a second.
 const CHUNK: usize = 400;
-/// More than are published in the time a test takes.
-const MOST: usize = 1_000_000;
-/// How soon a member sees partitions that were added; librdkafka's default is 5 minutes.
-const LOOK: [&str; 2] = ["-X", "topic.metadata.refresh.interval.ms=2000"];
+/// More messages than a test publishes.
+const MAX_MESSAGES: usize = 1_000_000;
+/// The interval at which a member detects new partitions. The default of librdkafka is 5 minutes.
+const REFRESH: [&str; 2] = ["-X", "topic.metadata.refresh.interval.ms=2000"];
 
 #[test]
-fn members_come_and_go_without_a_repeat() {
-    let work = Workload::mixed(&mut Rng::seeded(), MOST);
+fn members_join_and_leave_without_a_repeat() {
+    let work = Workload::mixed(&mut Rng::seeded(), MAX_MESSAGES);
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), PARTITIONS, &[]);
     let mut deliveries = Deliveries::default();
@@ -31,15 +31,15 @@ fn members_come_and_go_without_a_repeat() {
     let mut hosts: Vec<Host> = (0..3).map(|_| join(&kafka)).collect();
     let (hosts, work) = flow(&kafka, work, || {
         for _ in 0..rounds {
-            hosts.iter().for_each(takes_part);
+            hosts.iter().for_each(wait_for_messages);
             deliveries.add(&hosts.remove(0).stop());
             for group in [FAST.group(1), FAST.group(2)] {
-                assert_eq!(kafka.members(&group).len(), hosts.len(), "one left {group} without a word");
+                assert_eq!(kafka.members(&group).len(), hosts.len(), "a member is missing in {group}");
             }
-            hosts.iter().for_each(takes_part);
+            hosts.iter().for_each(wait_for_messages);
             hosts.push(join(&kafka));
         }
-        hosts.iter().for_each(takes_part);
+        hosts.iter().for_each(wait_for_messages);
         hosts
     });
     hosts.into_iter().for_each(|host| deliveries.add(&host.stop()));
@@ -48,23 +48,23 @@ fn members_come_and_go_without_a_repeat() {
     report.check_exactly_once();
 }
 
-/// What the killed one had under way is repeated by the others, and nothing else.
+/// The other members repeat only the killed member's calls in flight.
 #[test]
-fn one_of_three_is_killed_and_one_joins() {
+fn only_calls_of_a_killed_member_are_repeated() {
     let mut rng = Rng::seeded();
-    let work = Workload::mixed(&mut rng, MOST);
+    let work = Workload::mixed(&mut rng, MAX_MESSAGES);
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), PARTITIONS, &[]);
     let mut deliveries = Deliveries::default();
     let mut hosts: Vec<Host> = (0..3).map(|_| join(&kafka)).collect();
     let (hosts, work) = flow(&kafka, work, || {
-        hosts.iter().for_each(takes_part);
+        hosts.iter().for_each(wait_for_messages);
         sleep(Duration::from_millis(rng.below(1000)));
         let victim = rng.below(3) as usize;
         deliveries.add(&hosts.remove(victim).kill());
         sleep(Duration::from_millis(rng.below(1000)));
         hosts.push(join(&kafka));
-        hosts.iter().for_each(takes_part);
+        hosts.iter().for_each(wait_for_messages);
         hosts
     });
     hosts.into_iter().for_each(|host| deliveries.add(&host.stop()));
@@ -74,20 +74,20 @@ fn one_of_three_is_killed_and_one_joins() {
 
 #[test]
 fn partitions_are_added_without_a_repeat() {
-    let work = Workload::mixed(&mut Rng::seeded(), MOST);
+    let work = Workload::mixed(&mut Rng::seeded(), MAX_MESSAGES);
     let kafka = Kafka::start();
     let (before, after) = (3, PARTITIONS);
     kafka.create_topic(FAST.source(), before, &[]);
-    let hosts: Vec<Host> = (0..2).map(|_| join_with(&kafka, &[SESSION, &LOOK].concat())).collect();
+    let hosts: Vec<Host> = (0..2).map(|_| join_with(&kafka, &[SESSION, &REFRESH].concat())).collect();
     let (hosts, work) = flow(&kafka, work, || {
-        hosts.iter().for_each(takes_part);
+        hosts.iter().for_each(wait_for_messages);
         add_partitions(&kafka, FAST.source(), after);
-        // Records of the new partitions have ended, in each of them.
+        // Records in each new partition have ended.
         eventually(BOUND, || {
             let committed = FAST.committed(&kafka, 1);
             committed.len() == after && committed.iter().all(|position| position.is_some_and(|end| end > 0))
         });
-        hosts.iter().for_each(takes_part);
+        hosts.iter().for_each(wait_for_messages);
         hosts
     });
     let mut deliveries = Deliveries::default();
@@ -113,13 +113,13 @@ fn join_with(kafka: &Kafka, settings: &[&str]) -> Host {
     host
 }
 
-/// Waits until it is given messages from now on.
-fn takes_part(host: &Host) {
+/// Waits until it handles new messages.
+fn wait_for_messages(host: &Host) {
     host.wait_handled(host.handled() + 20, BOUND);
 }
 
-/// Runs `change` while messages are published bit by bit and every commit is checked, then waits
-/// until all of them have ended. Returns those that were published.
+/// Runs `change` while messages are published and every commit is checked, then waits until all have ended.
+/// Returns the published messages.
 fn flow<T>(kafka: &Kafka, work: Workload, change: impl FnOnce() -> T) -> (T, Workload) {
     let least = scale(0, 50_000);
     let (changed, settled) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -135,11 +135,11 @@ fn flow<T>(kafka: &Kafka, work: Workload, change: impl FnOnce() -> T) -> (T, Wor
         threads.spawn(|| {
             while !settled.load(Ordering::Relaxed) {
                 FAST.check_commits(kafka, &work, None, &[]);
-                // Each check reads everything that was ever published.
+                // Each check reads all published records.
                 sleep(Duration::from_millis(scale(200, 3_000)));
             }
         });
-        // However this ends, the threads end too.
+        // The threads end even after a panic.
         let _stop = Stop([&changed, &settled]);
         let result = change();
         changed.store(true, Ordering::Relaxed);

@@ -50,7 +50,7 @@ impl TestDesk {
     }
 
     fn start(&self, kafka: &Kafka) -> Host {
-        // With an instance id, so that the next process takes over at once.
+        // With an instance id the next process takes over at once.
         Host::start(kafka, &["faulty_fast"], &["--store", &self.url, "-X", "group.instance.id=replay"])
     }
 
@@ -127,7 +127,7 @@ fn on_topic(kafka: &Kafka) -> HashMap<String, usize> {
 }
 
 #[test]
-fn with_kills_each_dead_letter_is_replayed_and_the_counts_agree() {
+fn kills_lose_no_dead_letter_of_a_replay_and_its_counts_agree() {
     let mut rng = Rng::seeded();
     let (count, kills) = (scale(2000, 50_000), scale(2, 5));
     let kafka = Kafka::start();
@@ -149,7 +149,7 @@ fn with_kills_each_dead_letter_is_replayed_and_the_counts_agree() {
         deliveries.add(&host.kill());
         let now = desk.get(&replay.id);
         println!("kill {kill}: {} waiting, {} sent, {} done", now.waiting, now.sent, now.done);
-        assert!(now.waiting > 0, "kill {kill} came after everything was sent");
+        assert!(now.waiting > 0, "kill {kill} was after the last record");
     }
     let host = desk.start(&kafka);
     let replay = desk.wait_done(&replay.id, scale(2, 6) * BOUND);
@@ -190,9 +190,9 @@ fn a_replay_survives_an_outage_of_kafka() {
     kafka.stop();
     let away = desk.get(&replay.id);
     println!("Kafka stopped: {} waiting, {} sent, {} done", away.waiting, away.sent, away.done);
-    assert!(away.waiting > 0, "it stopped after everything was sent");
+    assert!(away.waiting > 0, "the outage was after the last record");
     std::thread::sleep(Duration::from_secs(5));
-    assert_eq!(desk.get(&replay.id).state, ReplayState::Running, "it should wait");
+    assert_eq!(desk.get(&replay.id).state, ReplayState::Running, "the replay should wait");
     kafka.start_again();
     let replay = desk.wait_done(&replay.id, scale(2, 6) * BOUND);
     eventually(BOUND, || kafka.lag(GROUP, TOPIC) == 0);
@@ -210,7 +210,7 @@ fn a_replay_survives_an_outage_of_kafka() {
 }
 
 #[test]
-fn without_kills_each_dead_letter_is_replayed_once() {
+fn a_replay_without_kills_sends_each_dead_letter_once() {
     let count = scale(2000, 50_000);
     let kafka = Kafka::start();
     kafka.create_topic(TOPIC, PARTITIONS, &[]);

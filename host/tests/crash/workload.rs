@@ -1,13 +1,13 @@
-//! Messages whose fate is known: what a delivery ends in depends on the id and the attempt alone.
+//! Messages with known ends: the end of a delivery depends only on its id and attempt.
 
 use std::ops::Range;
 
 use testkit::{Record, Rng};
 
-/// Deliveries before a message is dead.
+/// The number of attempts before a dead letter.
 pub const ATTEMPTS: u32 = 6;
 
-/// What a message asks of the guest.
+/// The action that a message requests of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     Done,
@@ -19,7 +19,7 @@ pub enum Task {
     Rejected,
 }
 
-/// What a delivery ends in.
+/// The end of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Done,
@@ -36,8 +36,8 @@ impl Workload {
         Self(tasks.into_iter().collect())
     }
 
-    /// A third fails: for a while, for ever, or rejected. A fifth takes up to 600 ms, so that there
-    /// is always something under way, and a run lasts several commit intervals.
+    /// A third fails: temporarily, permanently, or by a rejection. A fifth takes up to 600 ms, so that calls
+    /// are always in flight and a run lasts several commit intervals.
     pub fn mixed(rng: &mut Rng, count: usize) -> Self {
         Self::new((0..count).map(|_| match rng.below(30) {
             0..6 => Task::Flaky(1 + rng.below(5) as u32),
@@ -48,7 +48,7 @@ impl Workload {
         }))
     }
 
-    /// Only the first so many.
+    /// Only the first `count` messages.
     #[must_use]
     pub fn first(mut self, count: usize) -> Self {
         self.0.truncate(count);
@@ -63,7 +63,7 @@ impl Workload {
         0..self.0.len()
     }
 
-    /// What the delivery number `attempt` of a message ends in.
+    /// The end of this attempt of a message.
     pub fn end(&self, id: usize, attempt: u32) -> End {
         match self.0[id] {
             Task::Done | Task::Slow(_) => End::Done,
@@ -74,12 +74,12 @@ impl Workload {
         }
     }
 
-    /// The attempt that a message ends with.
+    /// The last attempt of a message.
     pub fn last_attempt(&self, id: usize) -> u32 {
         (1..ATTEMPTS).find(|attempt| self.end(id, *attempt) != End::Retried).unwrap_or(ATTEMPTS)
     }
 
-    /// To publish.
+    /// The records of these messages.
     pub fn records(&self, ids: Range<usize>) -> impl Iterator<Item = Record> {
         ids.map(|id| {
             let asked = match self.0[id] {
@@ -98,5 +98,5 @@ impl Workload {
 pub fn id_of(record: &Record) -> usize {
     let text = record.text();
     let id = text.strip_prefix(r#"{"id":""#).and_then(|rest| rest.split('"').next());
-    id.and_then(|id| id.parse().ok()).unwrap_or_else(|| panic!("not one of the test's messages: {text}"))
+    id.and_then(|id| id.parse().ok()).unwrap_or_else(|| panic!("not a message of this test: {text}"))
 }

@@ -1,7 +1,8 @@
-//! Alerts of a running host, to a real HTTP sink and a real mail server.
+//! Alerts of a running host, sent to an HTTP server and a real mail server.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -42,22 +43,50 @@ fn webhook() -> (String, Receiver<String>) {
     (url, receiver)
 }
 
+/// A configuration with both channels.
+fn config(postfix: &Postfix) -> PathBuf {
+    let text = format!(
+        "[mail]\nurl = \"{}\"\nca = \"{}\"\n[alerts]\nwebhook = {{ env = \"HOOK\" }}\nmail-to = [\"oncall@example.com\"]\n\
+         mail-from = \"host@example.com\"\nconsole = \"https://host.example.com/\"\nwait = \"2s\"\n",
+        postfix.starttls(),
+        postfix.ca().display()
+    );
+    file("alerts.toml", text.as_bytes())
+}
+
+fn open_dead_letters(host: &Host) -> Option<u64> {
+    let answer = testkit::get(host.port, "/api/v1/dead-letters/count?state=open").expect("an answer");
+    serde_json::from_slice::<Value>(&answer.body).expect("JSON")["dead_letters"].as_u64()
+}
+
+/// Sends a test alert over both channels.
+fn send_test_alert(host: &Host) {
+    let test = Command::new(binary("host"))
+        .args(["alerts", "test"])
+        .env("HOST_API", format!("http://127.0.0.1:{}", host.port))
+        .output()
+        .expect("its end");
+    let printed = String::from_utf8_lossy(&test.stdout).into_owned();
+    assert!(test.status.success() && printed == "webhook  accepted\nmail  accepted\n", "{test:?}");
+}
+
+/// The subjects of all received e-mails, sorted.
+fn subjects(postfix: &Postfix) -> Vec<String> {
+    let subject = |mail: &Vec<u8>| {
+        let mail = MessageParser::default().parse(mail).expect("an e-mail");
+        mail.subject().expect("a subject").to_owned()
+    };
+    let mut subjects: Vec<String> = postfix.mails().iter().map(subject).collect();
+    subjects.sort();
+    subjects
+}
+
 #[test]
 fn a_storm_of_ten_thousand_is_one_alert_and_one_recovery_on_each_channel() {
     const COUNT: usize = 10_000;
     let (kafka, guest, postfix) = (Kafka::shared(), Guest::fast("storm"), Postfix::start());
     let (url, alerts) = webhook();
-    let config = file(
-        "alerts.toml",
-        format!(
-            "[mail]\nurl = \"{}\"\nca = \"{}\"\n[alerts]\nwebhook = {{ env = \"HOOK\" }}\nmail-to = [\"oncall@example.com\"]\n\
-             mail-from = \"host@example.com\"\nconsole = \"https://host.example.com/\"\nwait = \"2s\"\n",
-            postfix.starttls(),
-            postfix.ca().display()
-        )
-        .as_bytes(),
-    );
-    let config = config.display().to_string();
+    let config = config(&postfix).display().to_string();
     let store = sqlite(&fresh("alerts"));
     let plugin = guest.path.display().to_string();
     let args = [
@@ -83,12 +112,7 @@ fn a_storm_of_ten_thousand_is_one_alert_and_one_recovery_on_each_channel() {
         "{first}"
     );
     let failure = first.rsplit("/failures/").next().expect("an id").trim().to_owned();
-    let count = |host: &Host, state: &str| {
-        let path = format!("/api/v1/dead-letters/count?state={state}");
-        let answer = testkit::get(host.port, &path).expect("an answer");
-        serde_json::from_slice::<Value>(&answer.body).expect("JSON")["dead_letters"].as_u64()
-    };
-    eventually(BOUND, || count(&host, "open") == Some(COUNT as u64));
+    eventually(BOUND, || open_dead_letters(&host) == Some(COUNT as u64));
     // Another process does not repeat alerts.
     host.stop();
     let host = start();
@@ -101,28 +125,13 @@ fn a_storm_of_ten_thousand_is_one_alert_and_one_recovery_on_each_channel() {
     let second = alerts.recv_timeout(BOUND).expect("a recovery");
     assert!(second.contains("RECOVERED: asked-reject"), "{second}");
     eventually(BOUND, || postfix.count() == 2);
-    // A test alert is sent over both channels.
-    let test = Command::new(binary("host"))
-        .args(["alerts", "test"])
-        .env("HOST_API", format!("http://127.0.0.1:{}", host.port))
-        .output()
-        .expect("its end");
-    let printed = String::from_utf8_lossy(&test.stdout).into_owned();
-    assert!(test.status.success() && printed == "webhook  accepted\nmail  accepted\n", "{test:?}");
+    send_test_alert(&host);
     assert!(alerts.recv_timeout(BOUND).expect("a test").contains("Nothing has failed"));
     eventually(BOUND, || postfix.count() == 3);
     let lines = host.stop();
     assert!(alerts.try_recv().is_err(), "no further alerts");
     assert!(!lines.iter().any(|line| line.contains("secret")), "the webhook's URL is a secret");
-    let mut subjects: Vec<String> = postfix
-        .mails()
-        .iter()
-        .map(|mail| {
-            let mail = MessageParser::default().parse(mail).expect("an e-mail");
-            mail.subject().expect("a subject").to_owned()
-        })
-        .collect();
-    subjects.sort();
+    let subjects = subjects(&postfix);
     let name = &guest.topic;
     assert_eq!(subjects[0], format!("host: 1 new failure: asked-reject ({name}@0.1.0)"));
     assert_eq!(subjects[1], format!("host: 1 recovery: asked-reject ({name}@0.1.0)"));
@@ -137,7 +146,7 @@ fn invalid_alert_settings_are_rejected_at_start() {
         ("server", "mail-to = [\"a@example.com\"]\nmail-from = \"b@example.com\"", "requires a mail server"),
         ("growth", "growth = 1", "at least 2"),
         ("console", "console = \"host\"", "not a URL"),
-        ("word", "webhok = \"x\"", "did you mean webhook?"),
+        ("unknown-key", "webhok = \"x\"", "did you mean webhook?"),
     ] {
         let config = file(&format!("alerts-{name}.toml"), format!("[alerts]\n{text}\n").as_bytes());
         let guest = Guest::fast("alerts-no");
@@ -145,8 +154,8 @@ fn invalid_alert_settings_are_rejected_at_start() {
             .args(["--config", &config.display().to_string(), "--plugin", &guest.path.display().to_string()])
             .output()
             .expect("its end");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains(why) && !said.contains("secret"), "{name}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(why) && !stderr.contains("secret"), "{name}: {stderr}");
     }
 }

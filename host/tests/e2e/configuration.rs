@@ -1,4 +1,4 @@
-//! `host.toml`: what it sets, what it refuses, and the commands around it.
+//! `host.toml`: its effects, its errors, and the commands for it.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use testkit::{Kafka, Process, Record, binary, plugin};
 
 use crate::support::{BOUND, Guest, attempts, body, deliveries, file};
 
-/// Runs a command of the host that ends by itself: exit code and lines.
+/// Runs a command of the host. Returns its exit code and its lines.
 fn host(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut process = Process::start_with(&binary("host"), args, env);
     let status = process.wait(BOUND);
@@ -17,13 +17,13 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-/// A file beside the guest's.
+/// A configuration file in the directory of the guests.
 fn config(name: &str, lines: &str) -> PathBuf {
     file(&format!("{name}.toml"), lines.as_bytes())
 }
 
 #[test]
-fn a_file_says_where_a_plugin_reads_and_how_it_retries() {
+fn a_file_sets_the_topic_and_the_retries_of_a_plugin() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("configured");
     let (topic, dead) = ("configured-elsewhere", "configured-elsewhere.dlt");
@@ -48,19 +48,22 @@ fn a_file_says_where_a_plugin_reads_and_how_it_retries() {
     assert_eq!(attempts(&all, "fine"), [1]);
     for pair in all["never"].windows(2) {
         let waited = pair[1].at_us - pair[0].at_us;
-        assert!(waited >= 30_000, "came back after {waited} us");
+        assert!(waited >= 30_000, "retried after {waited} us");
     }
-    // One topic for two equal delays, and nothing of what the plugin itself asks for.
+    // Two equal delays share one topic. The defaults of the plugin have no effect.
     assert_eq!(kafka.read_all("configured-elsewhere-retry").len(), 2);
     assert_eq!(kafka.committed("configured-elsewhere-group", topic).iter().flatten().sum::<i64>(), 2);
     assert!(kafka.read_all(&guest.topic).is_empty() && kafka.read_all(&guest.dead).is_empty());
 }
 
-#[test]
-fn a_file_that_is_wrong_is_refused_before_anything_else() {
-    let email = plugin("email");
-    let entry = format!("[[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\n", text(&email));
-    for (name, lines, what, next) in [
+/// The table of a plugin.
+fn entry() -> String {
+    format!("[[plugin]]\npath = \"{}\"\ntopic = \"email.send\"\n", text(&plugin("email")))
+}
+
+/// Invalid files: name, content, and texts of the error and of the next step.
+fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static str); 9] {
+    [
         (
             "unknown",
             "[kafka]\nbootstrap-server = \"a:1\"\n".to_owned(),
@@ -102,38 +105,47 @@ fn a_file_that_is_wrong_is_refused_before_anything_else() {
             "nosuch.property",
             "librdkafka",
         ),
-    ] {
-        let path = config(&format!("wrong-{name}"), &lines);
-        let (code, told) = host(&["config", "check", "--config", text(&path)], &[]);
-        assert_eq!(code, Some(2), "{name}: {told}");
-        assert!(told.contains(what) && told.contains("help: ") && told.contains(next), "{name}: {told}");
-    }
-    let (code, told) = host(&["--config", "/nowhere/host.toml", "topics", "list"], &[]);
-    assert!(code == Some(2) && told.contains("cannot read /nowhere/host.toml"), "{told}");
-    // Only what the file lists may run.
-    let path = config("listed", &entry);
-    let sms = plugin("sms");
-    let (code, told) = host(&["--config", text(&path), "--plugin", text(&sms)], &[]);
-    assert!(code == Some(2) && told.contains("is not listed in"), "{told}");
+    ]
 }
 
 #[test]
-fn a_new_file_holds_what_the_plugin_asks_for_and_is_good() {
+fn an_invalid_file_ends_the_start_before_anything_else() {
+    let entry = entry();
+    for (name, lines, what, next) in invalid_files(&entry) {
+        let path = config(&format!("wrong-{name}"), &lines);
+        let (code, output) = host(&["config", "check", "--config", text(&path)], &[]);
+        assert_eq!(code, Some(2), "{name}: {output}");
+        assert!(
+            output.contains(what) && output.contains("help: ") && output.contains(next),
+            "{name}: {output}"
+        );
+    }
+    let (code, output) = host(&["--config", "/nowhere/host.toml", "topics", "list"], &[]);
+    assert!(code == Some(2) && output.contains("cannot read /nowhere/host.toml"), "{output}");
+    // Only plugins that the file lists may run.
+    let path = config("listed", &entry);
+    let sms = plugin("sms");
+    let (code, output) = host(&["--config", text(&path), "--plugin", text(&sms)], &[]);
+    assert!(code == Some(2) && output.contains("is not listed in"), "{output}");
+}
+
+#[test]
+fn a_generated_file_is_valid_and_has_the_defaults_of_the_plugin() {
     let email = plugin("email");
     let (code, written) = host(&["config", "init", "--plugin", text(&email), "-o", "-"], &[]);
     assert_eq!(code, Some(0), "{written}");
     assert!(written.contains("topic = \"email.send\"\ngroup = \"email-send-group\"\n"), "{written}");
     let path = config("new", &written);
-    let (code, told) = host(&["config", "check", "--config", text(&path)], &[]);
-    assert!(code == Some(0) && told.contains("email@") && told.contains("is good"), "{told}");
-    // It does not write over a file.
-    let (code, told) = host(&["config", "init", "-o", text(&path)], &[]);
-    assert!(code == Some(2) && told.contains("cannot write"), "{told}");
+    let (code, output) = host(&["config", "check", "--config", text(&path)], &[]);
+    assert!(code == Some(0) && output.contains("email@") && output.contains("is good"), "{output}");
+    // An existing file is not overwritten.
+    let (code, output) = host(&["config", "init", "-o", text(&path)], &[]);
+    assert!(code == Some(2) && output.contains("cannot write"), "{output}");
     assert_eq!(std::fs::read_to_string(&path).expect("the file"), written);
 }
 
 #[test]
-fn what_holds_is_shown_with_its_layer_and_without_secrets() {
+fn effective_settings_are_shown_with_their_layer_and_without_secrets() {
     let email = plugin("email");
     let lines = format!(
         "[mail]\nurl = \"smtp://me:hush@mail.example:25\"\n[kafka.properties]\nlinger.ms = 1\nclient.id = \"file\"\n\
@@ -190,10 +202,10 @@ fn one_component_may_run_for_two_topics() {
         format!("[[plugin]]\npath = \"{}\"\ntopic = \"{topic}\"\ngroup = \"{topic}-group\"\n", text(&sms))
     };
     let path = config("twice", &(entry("sms.one") + &entry("sms.two")));
-    let (code, told) = host(&["config", "check", "--config", text(&path)], &[]);
-    assert_eq!(code, Some(0), "{told}");
+    let (code, output) = host(&["config", "check", "--config", text(&path)], &[]);
+    assert_eq!(code, Some(0), "{output}");
     for topic in ["sms.one", "sms.two"] {
-        assert!(told.contains(&format!("topic {topic}, group {topic}-group")), "{told}");
+        assert!(output.contains(&format!("topic {topic}, group {topic}-group")), "{output}");
     }
 }
 
@@ -209,12 +221,12 @@ fn help_shows_no_secrets_and_errors_name_the_layer() {
     assert!(help.contains("HOST_STORE") && !help.contains("hush"), "{help}");
     let stored = config("stored", "[store]\nurl = \"postgres://me:hush@db.example/host\"\nkeep = \"2d\"\n");
     let (email, args) = (plugin("email"), ["config", "show", "--config", text(&stored), "--plugin"]);
-    let (code, told) = host(&[&args[..], &[text(&email)]].concat(), &[]);
-    assert!(code == Some(0) && told.contains("me:***@db.example") && !told.contains("hush"), "{told}");
-    assert!(told.contains("keep = \"2days\""), "{told}");
+    let (code, output) = host(&[&args[..], &[text(&email)]].concat(), &[]);
+    assert!(code == Some(0) && output.contains("me:***@db.example") && !output.contains("hush"), "{output}");
+    assert!(output.contains("keep = \"2days\""), "{output}");
     let short = config("short", "[store]\nkeep = \"1h\"\n");
-    let (code, told) = host(&["config", "check", "--config", text(&short), "--plugin", text(&email)], &[]);
-    assert!(code == Some(2) && told.contains("longer than 24 h"), "{told}");
-    let (code, told) = host(&["topics", "list"], &[("KAFKA_PROPERTIES", "nothing")]);
-    assert!(code == Some(2) && told.contains("KAFKA_PROPERTIES"), "{told}");
+    let (code, output) = host(&["config", "check", "--config", text(&short), "--plugin", text(&email)], &[]);
+    assert!(code == Some(2) && output.contains("longer than 24 h"), "{output}");
+    let (code, output) = host(&["topics", "list"], &[("KAFKA_PROPERTIES", "nothing")]);
+    assert!(code == Some(2) && output.contains("KAFKA_PROPERTIES"), "{output}");
 }

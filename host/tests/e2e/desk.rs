@@ -35,7 +35,7 @@ impl Stored {
     }
 
     fn count(&self) -> u64 {
-        self.runtime.block_on(self.desk.count(&Filter::default())).expect("an answer")
+        self.runtime.block_on(self.desk.count(&Filter::default())).expect("a store")
     }
 
     fn all(&self) -> Vec<DeadLetter> {
@@ -68,7 +68,7 @@ fn start(kafka: &Kafka, guest: &Guest, store: &str) -> Host {
     Host::start_with(kafka, &[&guest.path], &["--store", store, flag, session])
 }
 
-/// Dead letters as another host of this guest's group would write them.
+/// Dead letters as another host of the guest's group would write them.
 fn dead_letters(guest: &Guest, numbers: std::ops::Range<usize>, partitions: usize) -> Vec<Record> {
     numbers
         .map(|number| {
@@ -106,13 +106,39 @@ fn dead_letters_of_a_guest_are_rows() {
     let stored = Stored::open(&store);
     eventually(BOUND, || stored.count() == 3);
     stored.holds_each_once(kafka, &guest.dead);
+    check_rows(&stored, kafka, &guest);
+    let attempts: HashMap<String, u32> =
+        stored.all().into_iter().map(|dead_letter| (dead_letter.code, dead_letter.attempts)).collect();
+    let expected = [("asked-reject", 1), ("asked-retry", 6), ("trap", 6)];
+    assert_eq!(attempts, expected.map(|(code, attempts)| (code.to_owned(), attempts)).into());
+    let group = guest.dead_letter_group();
+    eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
+    let metrics = || get(host.port, "/metrics").expect("metrics").text();
+    let taken = format!("host_dead_letters_taken_total{{plugin=\"{}\"}} 3", guest.topic);
+    assert!(metrics().contains(&taken), "{}", metrics());
+    eventually(BOUND, || metrics().contains("host_dead_letters_open 3"));
+    let lines = host.stop();
+    assert_eq!(logged(&lines), 3);
+    let line = lines.iter().find(|line| line.contains("asked-reject of ")).expect("a line");
+    assert!(line.contains(" ERROR ") && line.contains("host dlt list --failure "), "{line}");
+    assert!(kafka.members(&group).is_empty(), "it did not leave the group");
+    // A restarted host knows the stored dead letters and ingests nothing twice.
+    let host = start(kafka, &guest, &store);
+    host.process.wait_for(|line| line == format!("  desk     {store}  3 open"), BOUND);
+    kafka.produce(&guest.dead, dead_letters(&guest, 0..1, 1));
+    eventually(BOUND, || stored.count() == 4);
+    assert_eq!(logged(&host.stop()), 1);
+}
+
+/// Checks each row against the record of the dead-letter topic.
+fn check_rows(stored: &Stored, kafka: &Kafka, guest: &Guest) {
     let records = kafka.read_all(&guest.dead);
     for dead_letter in stored.all() {
         let location = dead_letter.location.as_ref().expect("a location");
         let found = records
             .iter()
             .find(|record| (record.partition, record.offset) == (location.partition, location.offset));
-        let record = found.expect("its record");
+        let record = found.expect("the record of the dead letter");
         assert_eq!(dead_letter.key.as_ref().map(|key| &key.0), record.key.as_ref());
         assert_eq!(dead_letter.value.as_ref().map(|value| &value.0), record.value.as_ref());
         let headers: Vec<_> = dead_letter
@@ -136,27 +162,6 @@ fn dead_letters_of_a_guest_are_rows() {
         assert_eq!(dead_letter.failed_ms, record.timestamp_ms);
         assert!(dead_letter.ingested_ms >= dead_letter.failed_ms && dead_letter.first_failed_ms.is_some());
     }
-    let attempts: HashMap<String, u32> =
-        stored.all().into_iter().map(|dead_letter| (dead_letter.code, dead_letter.attempts)).collect();
-    let expected = [("asked-reject", 1), ("asked-retry", 6), ("trap", 6)];
-    assert_eq!(attempts, expected.map(|(code, attempts)| (code.to_owned(), attempts)).into());
-    let group = guest.dead_letter_group();
-    eventually(BOUND, || kafka.lag(&group, &guest.dead) == 0);
-    let metrics = || get(host.port, "/metrics").expect("metrics").text();
-    let taken = format!("host_dead_letters_taken_total{{plugin=\"{}\"}} 3", guest.topic);
-    assert!(metrics().contains(&taken), "{}", metrics());
-    eventually(BOUND, || metrics().contains("host_dead_letters_open 3"));
-    let lines = host.stop();
-    assert_eq!(logged(&lines), 3);
-    let line = lines.iter().find(|line| line.contains("asked-reject of ")).expect("a line");
-    assert!(line.contains(" ERROR ") && line.contains("host dlt list --failure "), "{line}");
-    assert!(kafka.members(&group).is_empty(), "it did not leave the group");
-    // A restarted host knows the stored dead letters and ingests nothing twice.
-    let host = start(kafka, &guest, &store);
-    host.process.wait_for(|line| line == format!("  desk     {store}  3 open"), BOUND);
-    kafka.produce(&guest.dead, dead_letters(&guest, 0..1, 1));
-    eventually(BOUND, || stored.count() == 4);
-    assert_eq!(logged(&host.stop()), 1);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use testkit::{Kafka, Process, binary, get};
 
 use crate::support::{BOUND, Guest, Host, file};
 
-/// A host with a desk of its own, and its command line.
+/// A host with a desk of its own, and the command line for it.
 pub struct Desk {
     pub host: Host,
     directory: PathBuf,
@@ -49,9 +49,9 @@ impl Desk {
         let mut child = self.command(&binary("host")).arg("dlt").args(args).spawn().expect("started");
         let mut stdin = child.stdin.take().expect("an input");
         std::thread::scope(|scope| {
-            // A command that refuses does not read its input.
+            // A command with invalid arguments does not read its input.
             scope.spawn(move || stdin.write_all(input));
-            child.wait_with_output().expect("its end")
+            child.wait_with_output().expect("the exit of the command")
         })
     }
 
@@ -70,11 +70,13 @@ impl Desk {
     }
 
     #[track_caller]
-    pub fn fails(&self, args: &[&str], code: i32, says: &[&str]) {
+    pub fn fails(&self, args: &[&str], code: i32, expected_texts: &[&str]) {
         let output = self.run(args, b"");
         let (stdout, stderr) = texts(&output);
         assert_eq!((output.status.code(), stdout.as_str()), (Some(code), ""), "{args:?}: {stderr}");
-        says.iter().for_each(|text| assert!(stderr.contains(text), "{args:?}: no {text:?} in: {stderr}"));
+        expected_texts
+            .iter()
+            .for_each(|text| assert!(stderr.contains(text), "{args:?}: no {text:?} in: {stderr}"));
     }
 
     /// Runs a command in a terminal and answers the question that ends with `question`.
@@ -84,28 +86,31 @@ impl Desk {
         let mut child =
             script.args(["-qec", &ask, "/dev/null"]).env("EDITOR", editor).spawn().expect("script");
         let (mut stdin, mut stdout) = (child.stdin.take().expect("one"), child.stdout.take().expect("one"));
-        let mut said = Vec::new();
-        while !said.ends_with(question.as_bytes()) {
+        let mut printed = Vec::new();
+        while !printed.ends_with(question.as_bytes()) {
             let mut byte = [0];
             let read = stdout.read_exact(&mut byte);
-            assert!(read.is_ok(), "no question {question:?}: {}", String::from_utf8_lossy(&said));
-            said.extend(byte);
+            assert!(read.is_ok(), "no question {question:?}: {}", String::from_utf8_lossy(&printed));
+            printed.extend(byte);
         }
         stdin.write_all(answer).expect("an answer");
         drop(stdin);
-        stdout.read_to_end(&mut said).expect("its end");
-        (child.wait().expect("its end").code(), String::from_utf8_lossy(&said).into_owned())
+        stdout.read_to_end(&mut printed).expect("the exit of the command");
+        (
+            child.wait().expect("the exit of the command").code(),
+            String::from_utf8_lossy(&printed).into_owned(),
+        )
     }
 
     pub fn import(&self, dead_letters: &[DeadLetter]) {
-        let path = self.directory.join("letters.jsonl");
+        let path = self.directory.join("dead-letters.jsonl");
         let lines =
             dead_letters.iter().map(|dead_letter| serde_json::to_string(dead_letter).expect("JSON") + "\n");
         fs::write(&path, lines.collect::<String>()).expect("a file");
-        let (_, said) = self.ok(&["import", path.to_str().expect("UTF-8")]);
+        let (_, printed) = self.ok(&["import", path.to_str().expect("UTF-8")]);
         assert!(
-            said.contains(&format!("imported {};", counted(dead_letters.len(), "dead letter"))),
-            "{said}"
+            printed.contains(&format!("imported {};", counted(dead_letters.len(), "dead letter"))),
+            "{printed}"
         );
     }
 }
@@ -148,7 +153,14 @@ fn dead_letters_are_listed_shown_discarded_and_restored() {
         (0..5).map(|at| dead_letter(&guest, at, if at < 4 { "bad-address" } else { "trap" })).collect();
     desk.ok(&["list"]);
     desk.import(&dead_letters);
+    check_lists(&desk, &guest, &dead_letters);
+    check_discards(&desk, &dead_letters);
+    check_transfers(&desk, &dead_letters);
+    desk.host.stop();
+}
 
+/// `list`, `show` and `failures`.
+fn check_lists(desk: &Desk, guest: &Guest, dead_letters: &[DeadLetter]) {
     let (table, _) = desk.ok(&["list"]);
     let first: Vec<_> = table.lines().nth(1).expect("a row").split_whitespace().collect();
     assert_eq!(first[..5], [&dead_letters[4].id[..8], "open", "1h", "trap", "email@0.1.0"], "{table}");
@@ -169,8 +181,8 @@ fn dead_letters_are_listed_shown_discarded_and_restored() {
         (Some(1), Some(&dead_letters[1].id[..]))
     );
     assert_eq!(desk.json(&["list", "--until", "3h"]), serde_json::json!([]));
-    let (_, said) = desk.ok(&["list", "--limit", "2"]);
-    assert!(said.contains("--limit N"), "{said}");
+    let (_, printed) = desk.ok(&["list", "--limit", "2"]);
+    assert!(printed.contains("--limit N"), "{printed}");
     desk.fails(&["list", "--since", "yesterday"], 2, &["2h or 3d"]);
     desk.fails(&["list", "xyz"], 2, &["not an id"]);
 
@@ -194,7 +206,10 @@ fn dead_letters_are_listed_shown_discarded_and_restored() {
     let row: Vec<_> = failures.lines().nth(2).expect("a row").split_whitespace().collect();
     assert_eq!(row[1..7], ["4", "-", "1h", "1h", "bad-address", "email@0.1.0"], "{failures}");
     assert_eq!(desk.json(&["failures"])[0]["code"], "trap");
+}
 
+/// `discard` and `restore`.
+fn check_discards(desk: &Desk, dead_letters: &[DeadLetter]) {
     desk.fails(&["discard", "--reason", "x"], 2, &["no dead letters selected", "--all"]);
     desk.fails(&["discard", &dead_letters[0].id], 2, &["requires a reason"]);
     desk.fails(&["discard", "--code", "bad-address", "--reason", "x"], 2, &["there is no terminal", "--yes"]);
@@ -208,14 +223,19 @@ fn dead_letters_are_listed_shown_discarded_and_restored() {
     assert_eq!(desk.json(&["list", "--state", "discarded"]).as_array().map(Vec::len), Some(4));
     let (shown, _) = desk.ok(&["show", &dead_letters[0].id]);
     assert!(shown.contains("discard by kim: a typo"), "{shown}");
-    let (code, said) = desk.answered("restore --all", "", "[y/N] ", b"n\n");
+    let (code, printed) = desk.answered("restore --all", "", "[y/N] ", b"n\n");
     assert!(
-        code == Some(1) && said.contains("Restore 4 dead letters?") && said.contains("nothing was changed"),
-        "{said}"
+        code == Some(1)
+            && printed.contains("Restore 4 dead letters?")
+            && printed.contains("nothing was changed"),
+        "{printed}"
     );
-    let (code, said) = desk.answered("restore --all", "", "[y/N] ", b"y\n");
-    assert!(code == Some(0) && said.contains("restored 4 dead letters"), "{said}");
+    let (code, printed) = desk.answered("restore --all", "", "[y/N] ", b"y\n");
+    assert!(code == Some(0) && printed.contains("restored 4 dead letters"), "{printed}");
+}
 
+/// `export` and `import`.
+fn check_transfers(desk: &Desk, dead_letters: &[DeadLetter]) {
     let path = desk.directory.join("export.jsonl");
     let path = path.to_str().expect("UTF-8");
     let (printed, _) = desk.ok(&["export", "-o", path, "--code", "trap"]);
@@ -226,11 +246,10 @@ fn dead_letters_are_listed_shown_discarded_and_restored() {
     assert_eq!((printed.as_str(), exported), ("", expected));
     let exported = desk.run(&["export"], b"");
     assert_eq!(exported.stdout.iter().filter(|byte| **byte == b'\n').count(), 5);
-    let (_, said) = texts(&desk.run(&["import", "-"], &exported.stdout));
-    assert!(said.contains("imported 0 dead letters; 5 existed already"), "{said}");
+    let (_, printed) = texts(&desk.run(&["import", "-"], &exported.stdout));
+    assert!(printed.contains("imported 0 dead letters; 5 existed already"), "{printed}");
     assert_eq!(desk.run(&["import"], b"{}\n").status.code(), Some(2));
     desk.fails(&["import", "/nowhere"], 2, &["cannot read /nowhere"]);
-    desk.host.stop();
 }
 
 #[test]
@@ -243,8 +262,12 @@ fn an_edit_shows_the_changes() {
     let value = file("dlt-value.json", b"{\"to\":\"them\"}");
     let value = value.to_str().expect("UTF-8");
     desk.fails(&["edit", &original.id, "--value", value], 2, &["+{\"to\":\"them\"}", "--yes"]);
-    let (id, said) = desk.ok(&["edit", &original.id, "--value", value, "--yes", "--reason", "the address"]);
-    assert!(said.contains("-{\"to\":\"user1\\u{9b}2J\"}") && said.contains("host dlt replay"), "{said}");
+    let (id, printed) =
+        desk.ok(&["edit", &original.id, "--value", value, "--yes", "--reason", "the address"]);
+    assert!(
+        printed.contains("-{\"to\":\"user1\\u{9b}2J\"}") && printed.contains("host dlt replay"),
+        "{printed}"
+    );
     let copy = desk.json(&["show", id.trim()]);
     assert_eq!(
         (copy["value"].as_str(), copy["edited_from"].as_str()),
@@ -253,8 +276,9 @@ fn an_edit_shows_the_changes() {
     assert_eq!(desk.json(&["show", &original.id])["state"], "open");
 
     // sed adds a line feed that the value did not have.
-    let (code, said) = desk.answered(&format!("edit {}", id.trim()), "sed -i s/them/us/", "[y/N] ", b"y\n");
-    assert!(code == Some(0) && said.contains("+{\"to\":\"us\"}"), "{said}");
+    let (code, printed) =
+        desk.answered(&format!("edit {}", id.trim()), "sed -i s/them/us/", "[y/N] ", b"y\n");
+    assert!(code == Some(0) && printed.contains("+{\"to\":\"us\"}"), "{printed}");
     assert_eq!(desk.json(&["list", "--text", "\"us\""]).as_array().map(Vec::len), Some(1));
     desk.host.stop();
 }
@@ -275,11 +299,11 @@ fn a_replay_is_previewed_confirmed_started_and_followed() {
     desk.fails(&asked, 2, &[&format!("3 dead letters to {}", guest.topic), &warned, "there is no terminal"]);
     desk.fails(&["replay", "--code", "none"], 1, &["no matching dead letter can be sent"]);
     desk.fails(&["replay", "--all", "--rate", "0"], 2, &["rate"]);
-    let (first, said) = desk.ok(&[&asked[..], &["--to", "retry", "--yes", "--detach"]].concat());
+    let (first, printed) = desk.ok(&[&asked[..], &["--to", "retry", "--yes", "--detach"]].concat());
     assert!(
-        said.contains(&format!("3 dead letters to {}", guest.retry_topics[0]))
-            && !said.contains("also reads"),
-        "{said}"
+        printed.contains(&format!("3 dead letters to {}", guest.retry_topics[0]))
+            && !printed.contains("also reads"),
+        "{printed}"
     );
     desk.ok(&["replays", "cancel", first.trim()]);
     let (id, _) = desk.ok(&[&asked[..], &["--yes", "--detach", "--reason", "fixed"]].concat());
@@ -298,8 +322,8 @@ fn a_replay_is_previewed_confirmed_started_and_followed() {
     following.wait_for(|line| line.starts_with("following replay"), BOUND);
     following.signal("INT");
     assert_eq!(following.wait(Duration::from_secs(30)).code(), Some(1));
-    let said = following.lines().join("\n");
-    assert!(said.contains(&format!("host dlt replays cancel {id}")), "{said}");
+    let printed = following.lines().join("\n");
+    assert!(printed.contains(&format!("host dlt replays cancel {id}")), "{printed}");
     desk.ok(&["replays", "cancel", id]);
     desk.fails(&["replays", "follow", id], 1, &["is cancelled"]);
     desk.fails(&["replays", "show", "zz"], 2, &["not an id"]);
@@ -346,8 +370,8 @@ fn a_desk_without_a_token_is_not_served_to_the_network() {
     let path = guest.path.to_str().expect("UTF-8");
     // Without Kafka, which is not contacted.
     let args = ["--plugin", path, "--listen", "0.0.0.0:0", "--bootstrap-servers", "127.0.0.1:1"];
-    let output = Command::new(binary("host")).args(args).output().expect("its end");
-    let (_, said) = texts(&output);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("open to everybody") && said.contains("desk.token"), "{said}");
+    let output = Command::new(binary("host")).args(args).output().expect("the exit of the command");
+    let (_, printed) = texts(&output);
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert!(printed.contains("open to everybody") && printed.contains("desk.token"), "{printed}");
 }

@@ -7,14 +7,14 @@ use testkit::{Kafka, eventually};
 use crate::dlt::{Desk, dead_letter, texts};
 use crate::support::{BOUND, Guest, body, file};
 
-/// A dead letter whose message makes the guest do this.
+/// A dead letter whose message requests this action of the guest.
 fn asking(guest: &Guest, offset: i64, action: &str) -> DeadLetter {
     let value = Bytes(body(&offset.to_string(), action, "").into_bytes());
     DeadLetter { value: Some(value), ..dead_letter(guest, offset, "asked-reject") }
 }
 
 #[test]
-fn a_build_is_tried_and_what_passed_is_replayed() {
+fn a_build_is_tried_and_passed_dead_letters_are_replayed() {
     let (kafka, guest) = (Kafka::shared(), Guest::fast("dlt-try"));
     let desk = Desk::start(&guest, &[]);
     let actions = ["done", "reject", "done", "reject", "done"];
@@ -55,7 +55,7 @@ fn a_build_is_tried_and_what_passed_is_replayed() {
 }
 
 #[test]
-fn what_cannot_be_tried_is_rejected() {
+fn builds_and_selections_that_cannot_be_tried_are_rejected() {
     let guest = Guest::fast("dlt-try-no");
     let desk = Desk::start(&guest, &[]);
     let build = guest.path.to_str().expect("UTF-8");

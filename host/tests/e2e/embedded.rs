@@ -1,4 +1,4 @@
-//! On the embedded broker: the demo, and the retry path on a broker that is not Kafka.
+//! The embedded broker: the demo, and the retry path on a broker that is not Apache Kafka.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::support::{BOUND, Guest, SHUTDOWN, between, file};
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
-/// The port in the first line that starts like this.
+/// The port in the first line with this start.
 fn port(process: &Process, start: &str, after: &str) -> u16 {
     let line = process.wait_for(|line| line.starts_with(start), BOUND);
     let port =
@@ -24,7 +24,7 @@ fn port(process: &Process, start: &str, after: &str) -> u16 {
 }
 
 #[test]
-fn the_demo_catches_the_mail_it_was_asked_for() {
+fn the_demo_catches_e_mails_in_its_mailbox() {
     let mut demo = Process::start("host", &["demo", "--listen", ANY_PORT, "--producer-listen", ANY_PORT]);
     demo.wait_for(|line| line.starts_with("Ready in"), BOUND);
     let producer = port(&demo, "  producer", "/none");
@@ -52,44 +52,44 @@ fn the_demo_catches_the_mail_it_was_asked_for() {
 }
 
 #[test]
-fn the_demo_keeps_what_fails_and_it_can_be_mended_and_sent_back() {
+fn a_dead_letter_of_the_demo_can_be_edited_and_replayed() {
     let mut demo = Process::start("host", &["demo", "--listen", ANY_PORT, "--producer-listen", ANY_PORT]);
     demo.wait_for(|line| line.starts_with("With \"to\":\"nobody\" it fails"), BOUND);
     let (producer, host) = (port(&demo, "  producer", "/none"), port(&demo, "  mailbox", "/demo"));
     let body = r#"{"from":"me@example.com","to":"nobody","subject":"s","body":"It fails."}"#;
     assert_eq!(post(producer, "/api/emails/send", body).expect("an answer").status, 200);
-    let letters = || {
-        let answer = get(host, "/api/v1/letters?state=open").ok()?;
-        let letters: Value = serde_json::from_str(&answer.text()).ok()?;
-        letters["items"][0]["id"].as_str().map(str::to_owned)
+    let open_dead_letter = || {
+        let answer = get(host, "/api/v1/dead-letters?state=open").ok()?;
+        let dead_letters: Value = serde_json::from_str(&answer.text()).ok()?;
+        dead_letters["items"][0]["id"].as_str().map(str::to_owned)
     };
-    eventually(BOUND, || letters().is_some());
+    eventually(BOUND, || open_dead_letter().is_some());
     let console = request(host, "GET", "/", &[("accept", "text/html")], b"").expect("a page").text();
     assert!(console.contains("is not an e-mail address"), "{console}");
 
-    let mended = file("embedded-mended.json", body.replace("nobody", "you@example.com").as_bytes());
+    let corrected = file("embedded-corrected.json", body.replace("nobody", "you@example.com").as_bytes());
     let edit = Command::new(binary("host"))
-        .args(["dlt", "edit", &letters().expect("a letter"), "--replay", "--yes", "--value"])
-        .arg(mended)
+        .args(["dlt", "edit", &open_dead_letter().expect("a dead letter"), "--replay", "--yes", "--value"])
+        .arg(corrected)
         .env("HOST_API", format!("http://127.0.0.1:{host}"))
         .output()
-        .expect("its end");
+        .expect("the exit of the command");
     assert!(edit.status.success(), "{edit:?}");
     eventually(BOUND, || get(host, "/demo/mailbox").is_ok_and(|answer| answer.text().contains("It fails.")));
-    assert_eq!(demo.count(|line| line.contains(" WARN ")), 0, "nothing to worry a newcomer");
+    assert_eq!(demo.count(|line| line.contains(" WARN ")), 0, "a first start logs no warning");
     demo.terminate();
     assert!(demo.wait(SHUTDOWN).success());
 }
 
-/// Elsewhere it would need a token.
+/// On other interfaces the console requires a token.
 #[test]
-fn the_demo_has_its_console_on_loopback_alone() {
+fn the_demo_serves_its_console_on_loopback_only() {
     let mut demo = Process::start("host", &["demo", "--listen", "0.0.0.0:0", "--producer-listen", ANY_PORT]);
     demo.wait_for(|line| line.starts_with("Ctrl-C ends it."), BOUND);
     assert_eq!(demo.count(|line| line.contains("console") || line.contains("nobody")), 0);
     let line = demo.wait_for(|line| line.starts_with("  mailbox"), BOUND);
     let host = between(&line, "http://0.0.0.0:", "/demo").and_then(|port| port.parse().ok()).expect("a port");
-    for path in ["/", "/api/v1/letters"] {
+    for path in ["/", "/api/v1/dead-letters"] {
         assert_eq!(get(host, path).expect("an answer").status, 404, "{path}");
     }
     let page = request(host, "GET", "/demo/mailbox", &[("accept", "text/html")], b"").expect("a page");
@@ -150,6 +150,6 @@ fn read(config: &ClientConfig, topic: &str, count: usize) -> Vec<String> {
             values.push(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned());
         }
     }
-    assert_eq!(values.len(), count, "letters in {topic}");
+    assert_eq!(values.len(), count, "dead letters in {topic}");
     values
 }

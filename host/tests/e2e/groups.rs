@@ -1,4 +1,4 @@
-//! Two groups on one topic: each its own retries and dead letters.
+//! Two consumer groups on one topic: each has its own retries and dead letters.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::support::{BOUND, FAST_TIERS, Guest, Host, attempts, body, deliveries,
 const MESSAGES: usize = 40;
 const GROUP: &str = "kafka_dlt-original-consumer-group";
 
-/// A file in which one component runs once for each group, on the guest's topic.
+/// A configuration that runs one component once per group, on the topic of the guest.
 fn config(guest: &Guest, name: &str, groups: &[&str]) -> String {
     let path = guest.path.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8");
     let entry = |group: &&str| {
@@ -34,7 +34,7 @@ fn publish(kafka: &Kafka, guest: &Guest) {
     kafka.produce(&guest.topic, ids().map(record));
 }
 
-/// Nothing is left to do in either group; every retry and dead letter carries its group's name.
+/// Waits until both groups have no lag. Every retry record and dead letter names its group.
 fn check_records(kafka: &Kafka, guest: &Guest, groups: [&str; 2]) {
     let settled = |group: &str| {
         let retries = format!("{group}-retry");
@@ -42,7 +42,7 @@ fn check_records(kafka: &Kafka, guest: &Guest, groups: [&str; 2]) {
             && guest.retry_topics.iter().all(|topic| kafka.lag(&retries, topic) == 0)
     };
     testkit::eventually(BOUND, || groups.iter().all(|group| settled(group)));
-    // Retried once per tier, then dead: twelve records of each message.
+    // Each group retries a message once per tier, then dead-letters it: twelve records per message.
     for topic in guest.retry_topics.iter().chain([&guest.dead]) {
         let mut found: HashMap<(String, String), usize> = HashMap::new();
         for record in kafka.read_all(topic) {
@@ -57,7 +57,7 @@ fn check_records(kafka: &Kafka, guest: &Guest, groups: [&str; 2]) {
 }
 
 #[test]
-fn two_hosts_on_one_topic_keep_their_failures_apart() {
+fn two_hosts_on_one_topic_separate_their_failures() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("two-hosts");
     let groups = ["two-hosts-a", "two-hosts-b"];
@@ -74,7 +74,7 @@ fn two_hosts_on_one_topic_keep_their_failures_apart() {
 }
 
 #[test]
-fn two_groups_in_one_host_keep_their_failures_apart() {
+fn two_groups_in_one_host_separate_their_failures() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("two-groups");
     let groups = ["two-groups-a", "two-groups-b"];

@@ -1,7 +1,7 @@
-//! Components that try everything: each costs its own message only, and reaches nothing.
+//! Hostile components: each attempt fails only its own message, and reaches nothing outside the sandbox.
 //!
-//! A case is a line: what a message asks for, and the failure code that its dead letter has, or "" where
-//! it is done. Two guests try: `hostile`, in Rust, and `raw.wat`, which breaks the canonical ABI.
+//! Each case is one line: the action that a message requests, and the failure code of its dead letter, or ""
+//! if the message is done. Two guests act: `hostile`, in Rust, and `raw.wat`, which breaks the canonical ABI.
 
 mod outside;
 mod raw;
@@ -14,7 +14,7 @@ use testkit::{Kafka, Record, eventually, plugin};
 use self::outside::Outside;
 use crate::support::{BOUND, Host, deliveries, file};
 
-/// What `hostile` is asked for, where, and how it ends.
+/// Actions of `hostile`, their targets and their failure codes.
 const HOSTILE: &[(&str, &str, &str)] = &[
     // Time.
     ("loop", "", "cpu-timeout"),
@@ -24,7 +24,7 @@ const HOSTILE: &[(&str, &str, &str)] = &[
     ("sleep-forever", "", "timeout"),
     ("poll-forever", "", "timeout"),
     ("poll-nothing", "", "trap"),
-    // Memory, the guest's and the host's.
+    // Memory of the guest and of the host.
     ("memory-at-once", "", "out-of-memory"),
     ("memory-in-small", "", "out-of-memory"),
     ("memory-doubling", "", "out-of-memory"),
@@ -32,20 +32,20 @@ const HOSTILE: &[(&str, &str, &str)] = &[
     ("handles", "", "too-many-handles"),
     ("random-giant", "18446744073709551615", "too-much-data"),
     ("random-giant", "8000000", "too-much-data"),
-    // What it returns and writes.
+    // Outcomes and logs.
     ("no-outcomes", "", "wrong-outcome-count"),
     ("two-outcomes", "", "wrong-outcome-count"),
     ("many-outcomes", "", "outcome-too-large"),
     ("giant-receipt", "", "outcome-too-large"),
     ("giant-failure", "", "outcome-too-large"),
     ("log-lines", "", "log-too-large"),
-    // A line is cut off at 8 KiB.
+    // A line is truncated at 8 KiB.
     ("log-one", "", ""),
     ("log-giant", "", "too-much-data"),
     ("log-fields", "", "too-much-data"),
     ("stdout", "", "log-too-large"),
     ("stderr", "", "log-too-large"),
-    // How it ends.
+    // Ends of a call.
     ("exit", "0", "exit"),
     ("exit", "1", "exit"),
     ("abort", "", "trap"),
@@ -98,7 +98,7 @@ const HOSTILE: &[(&str, &str, &str)] = &[
     ("mail-flood", "", "too-many-host-calls"),
 ];
 
-/// What `raw.wat` is asked for, by the first byte of the value, and how it ends.
+/// Actions of `raw.wat` by the first byte of the value, and their failure codes.
 const RAW: &[(&str, char, &str)] = &[
     ("done", 'A', ""),
     ("text that is not UTF-8", 'B', "trap"),
@@ -140,29 +140,29 @@ const RAW: &[(&str, char, &str)] = &[
     ("calls the host after its answer", 'l', "trap"),
 ];
 
-/// What `raw.wat` does while it is handed a value of this length, and how it ends.
-const HANDED: &[(&str, usize, &str)] = &[
+/// Actions of `raw.wat` while it receives a value of this length, and their failure codes.
+const RECEIVED: &[(&str, usize, &str)] = &[
     ("memory outside of memory", 7001, "trap"),
     ("trap in realloc", 7002, "trap"),
     ("endless loop in realloc", 7003, "cpu-timeout"),
     ("host call in realloc", 7004, "trap"),
     ("endless recursion in realloc", 7005, "stack-overflow"),
 ];
-/// And while it is handed so many headers: memory between two words.
+/// With this many headers `raw.wat` returns memory that is not aligned.
 const HEADERS: usize = 77;
 
-/// How many rounds of them all there are: what leaks adds up.
-const TIMES: usize = 4;
-/// How many harmless messages are under way meanwhile, for how many milliseconds each.
-const BESIDE: usize = 20;
-const BESIDE_MS: u64 = 2000;
-/// What the host may hold more after all rounds than before them, in bytes: it warms up over the first
-/// few (12 rounds end where 4 do). In each round those that exhaust their memory alone take some 100 MiB.
-const HELD: u64 = 96 << 20;
-/// A line of a plugin has 8 KiB at most, and the host says before and behind it what it is about.
-const LONGEST_LINE: usize = 9 << 10;
+/// The number of rounds. Leaks add up over the rounds.
+const ROUNDS: usize = 4;
+/// The number of harmless messages in flight meanwhile, and the duration of each in milliseconds.
+const HARMLESS: usize = 20;
+const HARMLESS_MS: u64 = 2000;
+/// The bound on the growth of the host's memory over all rounds, in bytes. It grows over the first few only
+/// (12 rounds end at the size of 4). In each round the messages that exhaust their memory use some 100 MiB.
+const MAX_GROWTH: u64 = 96 << 20;
+/// The bound on a log line: at most 8 KiB of a plugin, and the fields that the host adds.
+const MAX_LINE: usize = 9 << 10;
 
-/// A message, under a key that names it, and the code that it ends with.
+/// A message whose key names the case, and its failure code.
 struct Case {
     topic: String,
     record: Record,
@@ -170,12 +170,12 @@ struct Case {
 }
 
 #[test]
-fn each_costs_its_own_message_only_where_instances_are_fresh() {
+fn an_attempt_fails_only_its_own_message_in_a_fresh_instance() {
     suite("message");
 }
 
 #[test]
-fn each_costs_its_own_message_only_where_instances_are_used_again() {
+fn an_attempt_fails_only_its_own_message_in_a_reused_instance() {
     suite("instance");
 }
 
@@ -197,41 +197,42 @@ fn suite(isolation: &str) {
     settle();
     let before = host.process.usage().rss;
 
-    let beside: Vec<String> = (0..BESIDE).map(|number| format!("beside{number}")).collect();
-    kafka.produce(&topics[0], beside.iter().map(|id| harmless(id, BESIDE_MS)));
-    eventually(BOUND, || beside.iter().all(|id| host.handled(id) == 1));
-    let mut held = vec![before];
-    for _ in 0..TIMES {
+    let harmless_ids: Vec<String> = (0..HARMLESS).map(|number| format!("harmless{number}")).collect();
+    kafka.produce(&topics[0], harmless_ids.iter().map(|id| harmless(id, HARMLESS_MS)));
+    eventually(BOUND, || harmless_ids.iter().all(|id| host.handled(id) == 1));
+    let mut resident = vec![before];
+    for _ in 0..ROUNDS {
         for topic in &topics {
             let own = cases.values().filter(|case| case.topic == *topic);
             kafka.produce(topic, own.map(|case| case.record.clone()));
         }
         settle();
-        held.push(host.process.usage().rss);
+        resident.push(host.process.usage().rss);
     }
-    let mib: Vec<u64> = held.iter().map(|bytes| bytes >> 20).collect();
+    let mib: Vec<u64> = resident.iter().map(|bytes| bytes >> 20).collect();
     println!("{isolation}: {mib:?} MiB, {} at most", host.process.usage().peak_rss >> 20);
-    eventually(BOUND, || host.process.usage().rss < before + HELD);
+    eventually(BOUND, || host.process.usage().rss < before + MAX_GROWTH);
 
     let lines = host.stop();
-    assert_eq!(lines.iter().map(String::len).find(|len| *len > LONGEST_LINE), None);
+    assert_eq!(lines.iter().map(String::len).find(|len| *len > MAX_LINE), None);
     let all = deliveries(&lines);
-    for id in &beside {
+    for id in &harmless_ids {
         assert_eq!(all.get(id).map(Vec::len), Some(1), "{id}");
     }
     assert_codes(kafka, &topics, &cases);
     outside.assert_untouched();
     let mails = cases.iter().filter(|(name, case)| name.starts_with("mail-") && case.code.is_empty()).count();
-    assert_eq!(outside.assert_nothing_smuggled(), mails * TIMES);
+    assert_eq!(outside.assert_nothing_smuggled(), mails * ROUNDS);
 }
 
-/// Every dead letter is that of a hostile message, with its code, and each hostile message has its own.
+/// Every dead letter belongs to a hostile message and has its code, and every hostile message has its dead
+/// letters.
 fn assert_codes(kafka: &Kafka, topics: &[String; 2], cases: &BTreeMap<String, Case>) {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for topic in topics {
-        for letter in kafka.read_all(&format!("{topic}.dlt")) {
-            let name = String::from_utf8_lossy(&letter.key.clone().unwrap_or_default()).into_owned();
-            let text = |name: &str| letter.header_text(name).unwrap_or_default();
+        for dead_letter in kafka.read_all(&format!("{topic}.dlt")) {
+            let name = String::from_utf8_lossy(&dead_letter.key.clone().unwrap_or_default()).into_owned();
+            let text = |name: &str| dead_letter.header_text(name).unwrap_or_default();
             let code = text("host-failure-code");
             let is_right = cases.get(&name).is_some_and(|case| case.code == code);
             if !is_right {
@@ -242,7 +243,7 @@ fn assert_codes(kafka: &Kafka, topics: &[String; 2], cases: &BTreeMap<String, Ca
     }
     let expected = cases.iter().filter(|(_, case)| !case.code.is_empty());
     let expected: BTreeMap<String, Vec<String>> =
-        expected.map(|(name, case)| (name.clone(), vec![case.code.to_owned(); TIMES])).collect();
+        expected.map(|(name, case)| (name.clone(), vec![case.code.to_owned(); ROUNDS])).collect();
     assert_eq!(found, expected);
 }
 
@@ -251,17 +252,17 @@ fn cases(name: &str, outside: &Outside, [hostile, raw]: &[String; 2]) -> BTreeMa
     let mut add = |name: &str, topic: &String, value: Vec<u8>, code| {
         let record = Record::new(value).with_key(name);
         let case = Case { topic: topic.clone(), record, code };
-        assert!(all.insert(name.to_owned(), case).is_none(), "{name} is there twice");
+        assert!(all.insert(name.to_owned(), case).is_none(), "{name} occurs twice");
     };
     for (action, at, code) in HOSTILE {
         let at = outside.fill(at).replace("{name}", name);
         let value = format!(r#"{{"do":"{action}","at":"{at}"}}"#);
         add(format!("{action} {at}").trim(), hostile, value.into_bytes(), code);
     }
-    for (name, letter, code) in RAW {
-        add(name, raw, letter.to_string().into_bytes(), code);
+    for (name, action, code) in RAW {
+        add(name, raw, action.to_string().into_bytes(), code);
     }
-    for (name, len, code) in HANDED {
+    for (name, len, code) in RECEIVED {
         add(name, raw, vec![b'A'; *len], code);
     }
     let headers =

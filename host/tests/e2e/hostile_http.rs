@@ -1,4 +1,4 @@
-//! Components that try everything over HTTP. As in `hostile_components.rs`, a case is a line.
+//! Hostile components over HTTP. As in `hostile_components.rs`, each case is one line.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use testkit::{Kafka, Record, eventually, plugin};
 use crate::http_server::{HttpServer, Request, answer};
 use crate::support::{BOUND, Host, deliveries, file};
 
-/// What `hostile` is asked for, where, and the failure code that it ends with. `{open}` is granted.
+/// Actions of `hostile`, their targets and their failure codes. `{open}` is granted.
 const CASES: &[(&str, &str, &str)] = &[
     ("http-get", "http://{open}/open/ok", "reached"),
     // Not granted: another server, path, name or kind of address.
@@ -20,7 +20,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("http-get", "http://{open}/open/%2e%2e/shut", "denied"),
     ("http-get", "http://{open}/openly", "denied"),
     ("http-get", "http://localhost:{port}/open/ok", "denied"),
-    // A name that is granted, and leads to this machine.
+    // A granted name that resolves to this machine.
     ("http-get", "http://localhost:{port}/named/ok", "denied"),
     ("http-get", "http://127.1:{shut}/open/ok", "denied"),
     ("http-get", "http://2130706433:{shut}/open/ok", "denied"),
@@ -28,33 +28,33 @@ const CASES: &[(&str, &str, &str)] = &[
     ("http-get", "http://{open}@{closed}/open/ok", "denied"),
     ("http-get", "http://169.254.169.254/latest/meta-data/", "denied"),
     ("http-get", "http://[::1]:{port}/open/ok", "denied"),
-    // A redirect is an answer like any other; where it leads must be granted too.
+    // A redirect is an ordinary response. Its target needs a grant, too.
     ("http-follow", "http://{open}/open/to-metadata", "denied"),
     ("http-follow", "http://{open}/open/to-closed", "denied"),
     ("http-follow", "http://{open}/open/to-name", "denied"),
-    // Lines smuggled into the request.
+    // Header lines smuggled into the request.
     ("http-header-value", "http://{open}/open/ok", "refused"),
     ("http-header-name", "http://{open}/open/ok", "refused"),
     ("http-host-header", "http://{open}/open/ok", "refused"),
     ("http-path", "http://{open}/open/ok", "refused"),
     ("http-headers", "http://{open}/open/ok", "trap"),
-    // A server that keeps it waiting.
+    // A server that delays its response.
     ("http-get", "http://{open}/open/never", "timeout"),
     ("http-read", "http://{open}/open/drip", "timeout"),
     ("http-read", "http://{open}/open/endless", "http-response-too-large"),
     ("http-flood", "http://{closed}/open/ok", "too-many-host-calls"),
 ];
-/// How many harmless messages are under way meanwhile, for how many milliseconds each.
-const BESIDE: usize = 10;
-const BESIDE_MS: u64 = 2000;
+/// The number of harmless messages in flight meanwhile, and the duration of each in milliseconds.
+const HARMLESS: usize = 10;
+const HARMLESS_MS: u64 = 2000;
 
 #[test]
-fn over_http_each_costs_its_own_message_only_where_instances_are_fresh() {
+fn an_http_attempt_fails_only_its_own_message_in_a_fresh_instance() {
     suite("message");
 }
 
 #[test]
-fn over_http_each_costs_its_own_message_only_where_instances_are_used_again() {
+fn an_http_attempt_fails_only_its_own_message_in_a_reused_instance() {
     suite("instance");
 }
 
@@ -72,33 +72,33 @@ fn suite(isolation: &str) {
             .replace("{shut}", &closed.address.port().to_string())
             .replace("{port}", &open.address.port().to_string())
     };
-    let beside: Vec<String> = (0..BESIDE).map(|number| format!("beside{number}")).collect();
+    let harmless_ids: Vec<String> = (0..HARMLESS).map(|number| format!("harmless{number}")).collect();
     let record = |action: &str, at: &str, key: &str| {
         Record::new(format!(r#"{{"do":"{action}","at":"{at}"}}"#)).with_key(key)
     };
-    kafka.produce(&topic, beside.iter().map(|id| record("sleep", &BESIDE_MS.to_string(), id)));
-    eventually(BOUND, || beside.iter().all(|id| host.handled(id) == 1));
+    kafka.produce(&topic, harmless_ids.iter().map(|id| record("sleep", &HARMLESS_MS.to_string(), id)));
+    eventually(BOUND, || harmless_ids.iter().all(|id| host.handled(id) == 1));
     let cases = CASES.iter().map(|(action, at, _)| record(action, &fill(at), &format!("{action} {at}")));
     kafka.produce(&topic, cases);
     eventually(BOUND, || kafka.lag(&format!("{topic}-group"), &topic) == 0);
     let all = deliveries(&host.stop());
-    for id in &beside {
+    for id in &harmless_ids {
         assert_eq!(all.get(id).map(Vec::len), Some(1), "{id}");
     }
     assert_codes(kafka, &topic);
-    assert_eq!(closed.connections(), 0, "somebody reached what was not granted");
+    assert_eq!(closed.connections(), 0, "a server without a grant was reached");
     let lines: Vec<_> = open.requests().into_iter().map(|request| request.line).collect();
     let elsewhere = lines.iter().find(|line| !line.starts_with("GET /open/"));
-    assert_eq!(elsewhere, None, "somebody left the path that was granted");
+    assert_eq!(elsewhere, None, "a request left the granted path");
     let smuggled = |request: &Request| request.header("x-smuggled").is_some();
-    assert!(!open.requests().iter().any(smuggled), "somebody smuggled a header");
+    assert!(!open.requests().iter().any(smuggled), "a header was smuggled");
 }
 
 fn assert_codes(kafka: &Kafka, topic: &str) {
     let mut found = BTreeMap::new();
-    for letter in kafka.read_all(&format!("{topic}.dlt")) {
-        let name = String::from_utf8_lossy(&letter.key.clone().unwrap_or_default()).into_owned();
-        let text = |name: &str| letter.header_text(name).unwrap_or_default();
+    for dead_letter in kafka.read_all(&format!("{topic}.dlt")) {
+        let name = String::from_utf8_lossy(&dead_letter.key.clone().unwrap_or_default()).into_owned();
+        let text = |name: &str| dead_letter.header_text(name).unwrap_or_default();
         println!("{name}: {}: {}", text("host-failure-code"), text("kafka_exception-message"));
         found.insert(name, text("host-failure-code"));
     }
@@ -107,14 +107,14 @@ fn assert_codes(kafka: &Kafka, topic: &str) {
     assert_eq!(found, expected);
 }
 
-/// The server that is granted, below `/open`.
+/// The server whose paths below `/open` are granted.
 fn serve(request: &Request, stream: &mut TcpStream, closed: std::net::SocketAddr) {
     let to = |url: &str| [("Location", url.to_owned())];
     let redirect = match request.line.trim_start_matches("GET ") {
         "/open/to-metadata" => to("http://169.254.169.254/latest/meta-data/"),
         "/open/to-closed" => to(&format!("http://{closed}/open/ok")),
         "/open/to-name" => to(&format!("http://localhost:{}/open/ok", closed.port())),
-        // Until whoever asked has gone.
+        // Until the client disconnects.
         "/open/never" => {
             let _ = stream.read(&mut [0]);
             return;

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 server: every request is kept, every answer is the test's.
+//! A small HTTP/1.1 server that records every request and answers as the test requires.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,26 +9,26 @@ use std::time::Instant;
 /// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// When its last byte came.
+    /// The time of its last byte.
     pub at: Instant,
     /// Method and path.
     pub line: String,
-    /// Names in lower case, and values.
+    /// Header names in lower case, and values.
     pub headers: Vec<(String, String)>,
     /// The whole body, as text.
     pub body: String,
 }
 
 impl Request {
-    /// The first header of that name; `name` in lower case.
+    /// The first header with this name, which is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// A listening server; it listens for as long as the tests run.
+/// A running server. It runs until the tests end.
 pub struct HttpServer {
-    /// Where.
+    /// Its address.
     pub address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
 }
@@ -40,7 +40,7 @@ struct Seen {
 }
 
 impl HttpServer {
-    /// `answer` writes the whole answer, head and body; the connection ends with it.
+    /// Starts a server. `answer` writes the whole response, head and body, which ends the connection.
     pub fn start(answer: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let address = listener.local_addr().expect("an address");
@@ -56,31 +56,31 @@ impl HttpServer {
         Self { address, seen }
     }
 
-    /// Every request so far, in the order they came.
+    /// Every request so far, in order.
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.seen).requests.clone()
     }
 
-    /// How often somebody connected.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         lock(&self.seen).connections
     }
 }
 
-/// An answer with a body of JSON or text.
+/// Writes a response with a body of JSON or text.
 pub fn answer(stream: &mut TcpStream, status: u16, headers: &[(&str, &str)], body: &str) {
     let mut head =
         format!("HTTP/1.1 {status} Said\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
-    // Whoever asked may have gone.
+    // The client may have disconnected.
     let _ = stream.write_all(format!("{head}\r\n{body}").as_bytes());
 }
 
 fn serve(mut stream: TcpStream, seen: &Mutex<Seen>, answer: &dyn Fn(&Request, &mut TcpStream)) {
     let Ok(reading) = stream.try_clone() else { return };
-    // Who breaks off in the middle of a request has sent none.
+    // An incomplete request does not count.
     let Some(request) = read(&mut BufReader::new(reading)) else { return };
     lock(seen).requests.push(request.clone());
     answer(&request, &mut stream);

@@ -1,4 +1,4 @@
-//! Instances that are used again, and what a plugin's configuration gives it.
+//! Reused instances, and the effect of a plugin's configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ fn code_of(kafka: &Kafka, guest: &Guest, id: &str) -> String {
 }
 
 #[test]
-fn an_instance_handles_one_message_after_the_other_and_is_replaced() {
+fn a_reused_instance_handles_one_message_at_a_time_and_is_replaced() {
     const MESSAGES: usize = 3000;
     let kafka = Kafka::shared();
     let guest = Guest::fast("reused");
@@ -39,10 +39,10 @@ fn an_instance_handles_one_message_after_the_other_and_is_replaced() {
     let lines = host.stop();
     let counts: Vec<usize> =
         lines.iter().filter_map(|line| between(line, "plugin: count=", " ")?.parse().ok()).collect();
-    // One call at a time, so one instance after the other, each with its thousand messages.
+    // Calls do not overlap, so each instance handles its thousand messages before the next one starts.
     let expected: Vec<usize> = (0..MESSAGES).map(|number| number % 1000 + 1).collect();
     assert_eq!(counts, expected);
-    // Every line is about its own message.
+    // Every line names its own message.
     let places = |line: &&String| line.contains("handled id=");
     for line in lines.iter().filter(places) {
         let id = between(line, "message=", " ").expect("an id");
@@ -53,7 +53,7 @@ fn an_instance_handles_one_message_after_the_other_and_is_replaced() {
 }
 
 #[test]
-fn harm_costs_a_reused_instance_its_own_message_only() {
+fn harm_fails_only_its_own_message_in_a_reused_instance() {
     const HARM: [(&str, &str); 5] = [
         ("panic", "trap"),
         ("loop", "cpu-timeout"),
@@ -63,14 +63,14 @@ fn harm_costs_a_reused_instance_its_own_message_only() {
     ];
     let kafka = Kafka::shared();
     let guest = Guest::fast("reused-harm");
-    // On a busy machine 2 s of the guest's own may take longer than the 10 s of a whole call.
+    // On a busy machine 2 s of guest time may exceed the 10 s of a whole call.
     let limits = "limits = { call-time = \"60s\" }";
     let lines = format!("isolation = \"instance\"\nconcurrency = 1\n{limits}");
     let host = start(kafka, &config(&guest, &lines), &[]);
     let records = HARM.iter().flat_map(|(action, _)| {
         let harm = Record::new(body(action, action, r#","until":1"#));
-        let beside = (0..5).map(move |number| Record::new(body(&format!("{action}{number}"), "count", "")));
-        beside.chain([harm])
+        let harmless = (0..5).map(move |number| Record::new(body(&format!("{action}{number}"), "count", "")));
+        harmless.chain([harm])
     });
     kafka.produce(&guest.topic, records);
     guest.settle(kafka);
@@ -80,12 +80,12 @@ fn harm_costs_a_reused_instance_its_own_message_only() {
         assert_eq!(attempts(&all, action), [1, 2], "{action}");
         assert_eq!(code_of(kafka, &guest, action), code);
         for number in 0..5 {
-            // What was finished before the harm is not run again, what came after it is.
+            // Messages that ended before the harm are not run again. Later ones are.
             assert_eq!(attempts(&all, &format!("{action}{number}")), [1], "{action}{number}");
         }
     }
     assert_eq!(kafka.read_all(&guest.dead), []);
-    // No instance that came to harm handled another message: it would count on.
+    // No harmed instance handled another message: its counter would continue.
     let counts: Vec<&str> =
         lines.iter().filter_map(|line| between(line, "plugin: count=", " ")).take(25).collect();
     let after_harm = (0..5).filter(|group| counts.get(group * 5) == Some(&"1")).count();
@@ -93,7 +93,7 @@ fn harm_costs_a_reused_instance_its_own_message_only() {
 }
 
 #[test]
-fn a_plugin_sees_what_its_configuration_lists_and_nothing_else() {
+fn a_plugin_sees_only_the_resources_that_its_configuration_lists() {
     let kafka = Kafka::shared();
     let directory = file("greeting", b"").with_extension("d");
     std::fs::create_dir_all(&directory).expect("a directory");
@@ -101,7 +101,7 @@ fn a_plugin_sees_what_its_configuration_lists_and_nothing_else() {
     std::fs::write(&greeting, "from-a-file").expect("a file");
     let link = directory.join("link");
     let _ = std::fs::remove_file(&link);
-    std::os::unix::fs::symlink("../listed.toml", &link).expect("a link out of the directory");
+    std::os::unix::fs::symlink("../listed.toml", &link).expect("a link to a file outside the directory");
     let directory = directory.display().to_string();
     let env = [("GREETING", "from-the-environment"), ("SECRET_GREETING", "kept")];
     let listed = format!(
@@ -172,19 +172,21 @@ fn without_the_grant_no_e_mail_is_sent() {
         file(&format!("{name}.toml"), text.as_bytes())
     };
     let json = r#"{"from":"a@example.com","to":"b@example.com","subject":"s","body":"b"}"#;
-    for (name, more, told, dead) in [
+    for (name, more, expected, dead) in [
         ("mail-granted", "allow = [\"mail\"]", "e-mail is only logged, not sent", 0),
         ("mail-denied", "", "wants to send e-mail and may not", 1),
     ] {
         kafka.create_topic(name, 1, &[]);
         let host = start(kafka, &settings(name, more), &[]);
-        host.process.wait_for(|line| line.contains(told), BOUND);
+        host.process.wait_for(|line| line.contains(expected), BOUND);
         kafka.produce(name, [Record::new(json)]);
         eventually(BOUND, || kafka.lag(&format!("{name}-group"), name) == 0);
         host.stop();
-        let letters = kafka.read_all(&format!("{name}.dlt"));
-        let codes: Vec<_> =
-            letters.iter().filter_map(|letter| letter.header_text("host-failure-code")).collect();
+        let dead_letters = kafka.read_all(&format!("{name}.dlt"));
+        let codes: Vec<_> = dead_letters
+            .iter()
+            .filter_map(|dead_letter| dead_letter.header_text("host-failure-code"))
+            .collect();
         assert_eq!(codes, vec!["mail-denied"; dead]);
     }
 }

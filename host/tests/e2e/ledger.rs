@@ -1,4 +1,4 @@
-//! What a message has sent is not sent again: not by a retry, nor after a crash.
+//! An effect of a message is performed once, over retries, replays and crashes.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use parking_lot::Mutex;
 use testkit::{Kafka, Postgres, Record, eventually};
 
-use crate::replay::{TestDesk, taken};
 use crate::support::{BOUND, Guest, Host, between, body, file, fresh, id_of, sqlite};
+use crate::test_desk::{TestDesk, as_ingested};
 
-/// A mail server that keeps the subjects of what it was sent, and answers while its gate is open.
+/// A mail server that records subjects and answers while its gate is open.
 #[derive(Clone)]
 struct Sink {
     address: SocketAddr,
@@ -21,7 +21,7 @@ struct Sink {
     gate: Arc<Mutex<()>>,
 }
 
-/// How soon a host that was killed is missed.
+/// The session timeout, after which a killed host leaves its group.
 const SESSION: [&str; 2] = ["-X", "session.timeout.ms=6000"];
 
 /// One session.
@@ -34,7 +34,7 @@ struct Session {
 impl Sink {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address");
+        let address = listener.local_addr().expect("the address");
         let sink = Self { address, subjects: Arc::default(), gate: Arc::default() };
         let mut server = Server::new(Session { sink: sink.clone(), data: Vec::new() });
         server.with_num_threads(32).with_tcp_listener(listener);
@@ -47,7 +47,7 @@ impl Sink {
         format!("smtp://{}", self.address)
     }
 
-    /// How often an e-mail with this subject came.
+    /// The number of received e-mails with this subject.
     fn count(&self, subject: &str) -> usize {
         self.subjects.lock().iter().filter(|other| *other == subject).count()
     }
@@ -88,7 +88,7 @@ fn mailed(host: &Host, id: &str) -> usize {
 }
 
 #[test]
-fn one_mail_over_all_attempts() {
+fn all_attempts_send_one_e_mail() {
     let (kafka, sink, guest) = (Kafka::shared(), Sink::start(), Guest::fast("ledger-one"));
     let host = start(kafka, &guest, &sink, &sqlite(&fresh("ledger-one")));
     send(kafka, &guest, "twice", "mailretry", "");
@@ -96,7 +96,7 @@ fn one_mail_over_all_attempts() {
     guest.settle(kafka);
     assert_eq!((host.handled("twice"), mailed(&host, "twice")), (6, 6));
     assert_eq!(sink.count("twice"), 1);
-    // The message's second call was given the same answer as its first.
+    // The second call of the message gets the result of the first.
     let lines = host.stop();
     let mut answers: Vec<_> =
         lines.iter().filter_map(|line| between(line, "mailed id=twice answer=", " ")).collect();
@@ -105,14 +105,14 @@ fn one_mail_over_all_attempts() {
 }
 
 #[test]
-fn a_replay_does_not_send_what_was_sent() {
+fn a_replay_does_not_repeat_an_e_mail() {
     let (kafka, sink, guest) = (Kafka::shared(), Sink::start(), Guest::fast("ledger-rep"));
     let desk = TestDesk::new("ledger-replay");
     let host = desk.start(kafka, &guest, &["--mail-url", &sink.url()]);
     send(kafka, &guest, "once", "mailretry", "");
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 1);
     assert_eq!((host.handled("once"), sink.count("once")), (6, 1));
-    desk.wait_for(&taken(&guest, &kafka.read_all(&guest.dead)[0]));
+    desk.wait_for(&as_ingested(&guest, &kafka.read_all(&guest.dead)[0]));
     let replay = desk.wait_done(&desk.replay(&ReplayPlan::default()).id);
     assert_eq!((replay.failed, replay.dead_letters), (1, 1));
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 2);
@@ -122,7 +122,7 @@ fn a_replay_does_not_send_what_was_sent() {
 }
 
 #[test]
-fn a_host_that_is_killed_after_it_sent_does_not_send_again() {
+fn a_host_killed_after_sending_does_not_repeat_the_e_mail() {
     let (kafka, sink, guest) = (Kafka::shared(), Sink::start(), Guest::fast("ledger-kil"));
     let store = sqlite(&fresh("ledger-kill"));
     let mut host = start(kafka, &guest, &sink, &store);
@@ -137,7 +137,7 @@ fn a_host_that_is_killed_after_it_sent_does_not_send_again() {
 }
 
 #[test]
-fn what_may_have_been_sent_is_a_dead_letter_where_the_plugin_has_it_so() {
+fn an_unsettled_e_mail_is_a_dead_letter_if_the_plugin_is_configured_so() {
     let (kafka, sink, guest) = (Kafka::shared(), Sink::start(), Guest::fast("ledger-unk"));
     let text = format!(
         "[mail]\nurl = \"{}\"\n[store]\nurl = \"{}\"\n[[plugin]]\npath = \"{}\"\ntopic = \"{}\"\n\
@@ -168,7 +168,7 @@ fn what_may_have_been_sent_is_a_dead_letter_where_the_plugin_has_it_so() {
 }
 
 #[test]
-fn messages_wait_while_the_store_is_away() {
+fn messages_wait_during_an_outage_of_the_store() {
     const COUNT: usize = 20;
     let (kafka, sink, guest) = (Kafka::shared(), Sink::start(), Guest::fast("ledger-pg"));
     let mut store = Postgres::start();
@@ -179,8 +179,8 @@ fn messages_wait_while_the_store_is_away() {
     store.stop();
     let ids: Vec<String> = (0..COUNT).map(|number| format!("away-{number}")).collect();
     ids.iter().for_each(|id| send(kafka, &guest, id, "mail", ""));
-    let said = |line: &str| line.contains("nothing is sent without it");
-    let line = host.process.wait_for(said, BOUND);
+    let is_warning = |line: &str| line.contains("nothing is sent without it");
+    let line = host.process.wait_for(is_warning, BOUND);
     assert!(line.contains("postgres://host:***@") && !line.contains("hush"), "{line}");
     eventually(BOUND, || ids.iter().all(|id| host.handled(id) > 0));
     assert!(ids.iter().all(|id| sink.count(id) == 0), "sent without the store");
@@ -195,12 +195,12 @@ fn messages_wait_while_the_store_is_away() {
     assert!(metrics.contains(&remembered), "{metrics}");
     let lines = host.stop();
     assert!(lines.iter().all(|line| !line.contains("hush")));
-    // Said once and then every 30 s, and not for every message.
-    assert!(lines.iter().filter(|line| said(line)).count() < 4);
+    // Logged once, then every 30 s, and not for every message.
+    assert!(lines.iter().filter(|line| is_warning(line)).count() < 4);
 }
 
 #[test]
-fn a_store_that_is_not_there_is_said_at_start() {
+fn a_missing_store_is_reported_at_start() {
     let (kafka, sink, guest) = (Kafka::shared(), Sink::start(), Guest::fast("ledger-not"));
     let run = |store: &str| {
         let path = guest.path.to_str().expect("UTF-8");
@@ -211,11 +211,11 @@ fn a_store_that_is_not_there_is_said_at_start() {
         let status = host.wait(BOUND + Duration::from_secs(30));
         (status.code(), host.lines().join("\n"))
     };
-    let (code, told) = run("sqlite:/nowhere/host.db");
-    assert!(code == Some(2) && told.contains("cannot open the store sqlite:/nowhere/host.db"), "{told}");
+    let (code, output) = run("sqlite:/nowhere/host.db");
+    assert!(code == Some(2) && output.contains("cannot open the store sqlite:/nowhere/host.db"), "{output}");
     let port = testkit::free_port();
-    let (code, told) = run(&format!("postgres://me:hush@127.0.0.1:{port}/host"));
-    assert!(code == Some(1) && told.contains("start PostgreSQL") && !told.contains("hush"), "{told}");
-    let (code, told) = run("mysql://me:hush@db/host");
-    assert!(code == Some(2) && told.contains("sqlite:host.db") && !told.contains("hush"), "{told}");
+    let (code, output) = run(&format!("postgres://me:hush@127.0.0.1:{port}/host"));
+    assert!(code == Some(1) && output.contains("start PostgreSQL") && !output.contains("hush"), "{output}");
+    let (code, output) = run("mysql://me:hush@db/host");
+    assert!(code == Some(2) && output.contains("sqlite:host.db") && !output.contains("hush"), "{output}");
 }

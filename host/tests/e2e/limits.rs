@@ -1,24 +1,24 @@
-//! Records as large as their topics take.
+//! Records at the size limits of their topics.
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use testkit::{Kafka, Record};
 
 use crate::support::{BOUND, Guest, Host, attempts, body, deliveries};
 
-/// JSON, filled up to `size` with blanks.
+/// JSON, padded with blanks to `size`.
 fn padded(id: &str, action: &str, size: usize) -> String {
     let mut text = body(id, action, "");
     text.extend(std::iter::repeat_n(' ', size - text.len()));
     text
 }
 
-/// Publishes the largest record of this id that the topic takes, and returns its value.
+/// Publishes the largest record with this id that the topic accepts. Returns its value.
 fn publish_largest(kafka: &Kafka, topic: &str, limit: usize, id: &str) -> String {
     let mut config = kafka.config("");
     config.set("message.max.bytes", "100000000").set("linger.ms", "0");
     let producer: BaseProducer = config.create().expect("a producer");
     let before = kafka.end_offsets(topic);
-    // A batch has 61 bytes beside its records, a record a few more.
+    // A batch adds 61 bytes to its records, and a record adds a few more.
     for size in (limit - 200..limit).rev() {
         let value = padded(id, "retry", size);
         producer.send(BaseRecord::<(), str>::to(topic).payload(&value).partition(0)).expect("queued");
@@ -27,13 +27,13 @@ fn publish_largest(kafka: &Kafka, topic: &str, limit: usize, id: &str) -> String
             return value;
         }
     }
-    panic!("{topic} takes nothing of {limit} bytes");
+    panic!("{topic} accepts no record of {limit} bytes");
 }
 
 #[test]
-fn a_record_at_the_source_topics_limit_reaches_the_dead_letter_topic_whole() {
+fn a_record_at_the_limit_of_its_topic_reaches_the_dead_letter_topic_whole() {
     let kafka = Kafka::shared();
-    // The broker's default limit, which is above librdkafka's, and one that an operator set.
+    // The default limit of the broker, which is above that of librdkafka, and a limit set by an operator.
     for (name, limit, settings) in
         [("default-max", 1_048_588, &[][..]), ("small-max", 20_000, &[("max.message.bytes", "20000")][..])]
     {
@@ -52,7 +52,7 @@ fn a_record_at_the_source_topics_limit_reaches_the_dead_letter_topic_whole() {
 }
 
 #[test]
-fn a_record_too_large_for_the_operators_topics_is_dead_without_its_value() {
+fn a_record_too_large_for_the_derived_topics_is_dead_lettered_without_its_value() {
     const SMALL: &[(&str, &str)] = &[("max.message.bytes", "3000")];
     let kafka = Kafka::shared();
     let guest = Guest::fast("cut");
@@ -65,7 +65,7 @@ fn a_record_too_large_for_the_operators_topics_is_dead_without_its_value() {
         [
             headers(Record::new(padded("small", "reject", 300))),
             headers(Record::new(padded("rejected", "reject", 10_000))),
-            // Too large for the first retry topic already.
+            // It is too large for the first retry topic.
             headers(Record::new(padded("retried", "retry", 10_001))),
         ],
     );
@@ -94,7 +94,7 @@ fn a_record_too_large_for_the_operators_topics_is_dead_without_its_value() {
 }
 
 #[test]
-fn a_key_too_large_for_the_dead_letter_topic_does_not_hold_up_its_partition() {
+fn a_key_too_large_for_the_dead_letter_topic_does_not_block_its_partition() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("cut-key");
     kafka.create_topic(&guest.dead, 1, &[("max.message.bytes", "3000")]);

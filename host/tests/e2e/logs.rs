@@ -1,4 +1,4 @@
-//! What guests log and print.
+//! Log lines and standard output of guests.
 
 use testkit::{Kafka, Record};
 
@@ -24,7 +24,7 @@ fn every_message_has_an_instance_of_its_own() {
 }
 
 #[test]
-fn lines_of_a_guest_are_whole_and_cannot_fake_others() {
+fn lines_of_a_guest_are_whole_and_cannot_forge_other_lines() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("log");
     let host = Host::start(kafka, &[&guest.path]);
@@ -33,12 +33,12 @@ fn lines_of_a_guest_are_whole_and_cannot_fake_others() {
     guest.settle(kafka);
     let lines = host.stop();
     let of_plugin: Vec<&String> = lines.iter().filter(|line| line.contains(" plugin: ")).collect();
-    let told = |text: &str| of_plugin.iter().filter(|line| line.contains(text)).count();
+    let count_lines = |text: &str| of_plugin.iter().filter(|line| line.contains(text)).count();
     // The default filter shows info and above.
-    assert_eq!((told("level=trace"), told("level=debug")), (0, 0));
-    assert_eq!((told("level=info"), told("level=warn"), told("level=error")), (1, 1, 1));
-    assert_eq!(told(r"log first\nlog second \u{1b}[31mred"), 1);
-    assert_eq!(told(r"message=x\n2026-01-01T00:00:00.000000Z ERROR host: faked"), 1);
+    assert_eq!((count_lines("level=trace"), count_lines("level=debug")), (0, 0));
+    assert_eq!((count_lines("level=info"), count_lines("level=warn"), count_lines("level=error")), (1, 1, 1));
+    assert_eq!(count_lines(r"log first\nlog second \u{1b}[31mred"), 1);
+    assert_eq!(count_lines(r"message=x\n2026-01-01T00:00:00.000000Z ERROR host: faked"), 1);
     assert_eq!(
         lines.iter().find(|line| line.starts_with("log second") || line.starts_with("2026-01-01")),
         None
@@ -50,7 +50,7 @@ fn lines_of_a_guest_are_whole_and_cannot_fake_others() {
 }
 
 #[test]
-fn a_flood_is_cut_off_and_fails_its_message() {
+fn a_flood_of_output_is_truncated_and_fails_its_message() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("flood");
     let host = Host::start(kafka, &[&guest.path]);

@@ -1,7 +1,7 @@
 //! The `host` binary from end to end, on Apache Kafka.
 //!
-//! Needs what `make build guests` leaves. The tests share one broker; each runs its messages
-//! through a guest that was renamed for it, so topics and groups are its own.
+//! Needs the results of `make build guests`. The tests share one broker. Each has a guest with a name of its
+//! own, and so its own topics and groups.
 
 mod alerts;
 mod configuration;
@@ -10,9 +10,9 @@ mod dlt;
 mod dlt_try;
 mod embedded;
 mod groups;
-mod hostile;
 mod hostile_components;
 mod hostile_http;
+mod hostile_records;
 mod http_server;
 mod isolation;
 mod ledger;
@@ -24,10 +24,13 @@ mod metrics;
 mod mixed;
 mod offsets;
 mod order;
+mod plugin_command;
 mod plugin_inspect;
 mod plugin_invoke;
 mod postfix;
 mod replay;
+mod replay_pace;
+mod replay_preview;
 mod retry;
 mod rules;
 mod sandbox;
@@ -36,4 +39,5 @@ mod sms;
 mod smtp_faults;
 mod start_up;
 mod support;
+mod test_desk;
 mod topics;

@@ -1,4 +1,4 @@
-//! The main job: requests in, log lines out, everything committed.
+//! The main path: requests become log lines, and every offset is committed.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ fn email(number: usize) -> String {
 }
 
 #[test]
-fn a_thousand_posts_are_a_thousand_emails_and_none_is_left() {
+fn a_thousand_requests_are_a_thousand_e_mails_and_no_lag_is_left() {
     let kafka = Kafka::shared();
     let host = Host::start(kafka, &[&plugin("email"), &plugin("sms")]);
     let (_producer, port) = producer(kafka);
@@ -65,11 +65,11 @@ fn a_thousand_posts_are_a_thousand_emails_and_none_is_left() {
     assert!(sms.contains("07, to=02"), "{sms:?}");
     assert_eq!(kafka.read_all("email.send.dlt"), []);
 
-    what_is_no_email_is_rejected(kafka);
+    invalid_e_mails_are_rejected(kafka);
 }
 
-/// On the same topics, so after the other.
-fn what_is_no_email_is_rejected(kafka: &Kafka) {
+/// Uses the topics of the test above, so it runs after it.
+fn invalid_e_mails_are_rejected(kafka: &Kafka) {
     let host = Host::start(kafka, &[&plugin("email")]);
     let blank = r#"{"from":" ","to":"b@example.com"}"#;
     let records = [
@@ -90,20 +90,20 @@ fn what_is_no_email_is_rejected(kafka: &Kafka) {
 }
 
 #[test]
-fn sigterm_finishes_the_call_under_way_and_commits_it() {
+fn sigterm_waits_for_calls_in_flight_and_commits_them() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("terminate");
     let mut host = Host::start(kafka, &[&guest.path]);
     kafka.produce(&guest.topic, [Record::new(body("slow", "sleep", r#","ms":1000"#))]);
     host.process.wait_for(|line| line.contains("handled id=slow"), BOUND);
     assert_eq!(kafka.lag(&guest.group, &guest.topic), 1);
-    let told = Instant::now();
+    let signalled = Instant::now();
     host.process.terminate();
     let status = host.process.wait(SHUTDOWN);
     let lines = host.process.lines();
     assert_eq!(status.code(), Some(0), "{}", lines.join("\n"));
-    println!("ended {:?} after SIGTERM", told.elapsed());
-    assert!(told.elapsed() < Duration::from_secs(30));
+    println!("ended {:?} after SIGTERM", signalled.elapsed());
+    assert!(signalled.elapsed() < Duration::from_secs(30));
     assert_eq!(kafka.committed(&guest.group, &guest.topic), [Some(1)]);
     assert_eq!(attempts(&deliveries(&lines), "slow"), [1]);
 
@@ -111,11 +111,11 @@ fn sigterm_finishes_the_call_under_way_and_commits_it() {
     kafka.produce(&guest.topic, [Record::new(body("next", "done", ""))]);
     guest.settle(kafka);
     let all = deliveries(&again.stop());
-    assert_eq!(all.keys().collect::<Vec<_>>(), ["next"], "what was finished is not repeated");
+    assert_eq!(all.keys().collect::<Vec<_>>(), ["next"], "a completed call is not repeated");
 }
 
 #[test]
-fn a_second_signal_stops_at_once() {
+fn a_second_signal_ends_the_host_at_once() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("impatient");
     let mut host = Host::start(kafka, &[&guest.path]);
@@ -123,13 +123,13 @@ fn a_second_signal_stops_at_once() {
     host.process.wait_for(|line| line.contains("handled id=slow"), BOUND);
     host.process.terminate();
     host.process.wait_for(|line| line.starts_with("Draining"), BOUND);
-    let told = Instant::now();
+    let signalled = Instant::now();
     host.process.terminate();
     assert_eq!(host.process.wait(SHUTDOWN).code(), Some(1));
-    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
-    assert_eq!(kafka.lag(&guest.group, &guest.topic), 1, "what was cut off is not committed");
+    assert!(signalled.elapsed() < Duration::from_secs(5), "{:?}", signalled.elapsed());
+    assert_eq!(kafka.lag(&guest.group, &guest.topic), 1, "an interrupted call is not committed");
 
     let again = Host::start(kafka, &[&guest.path]);
     guest.settle(kafka);
-    assert_eq!(attempts(&deliveries(&again.stop()), "slow"), [1], "what was cut off is repeated");
+    assert_eq!(attempts(&deliveries(&again.stop()), "slow"), [1], "an interrupted call is repeated");
 }

@@ -1,4 +1,4 @@
-//! A broker that takes less metadata with a commit than the host has to say.
+//! A broker whose bound on commit metadata is below the host's metadata.
 
 use testkit::{Kafka, Process, Record, eventually};
 
@@ -10,7 +10,7 @@ fn small() -> Kafka {
     Kafka::start_with(&[("offset.metadata.max.bytes", "64")])
 }
 
-/// Every second one takes a while, so what is finished lies in pieces.
+/// Every second message is slow, so completed offsets have gaps.
 fn holes(count: usize) -> impl Iterator<Item = Record> {
     (0..count).map(|id| {
         let what = if id % 2 == 0 { ("sleep", r#","ms":2000"#) } else { ("done", "") };
@@ -19,7 +19,7 @@ fn holes(count: usize) -> impl Iterator<Item = Record> {
 }
 
 #[test]
-fn offsets_alone_are_committed_where_the_broker_takes_no_more() {
+fn only_offsets_are_committed_if_the_broker_refuses_metadata() {
     let kafka = small();
     let guest = Guest::fast("plainly");
     kafka.create_topic(&guest.topic, 1, &[]);
@@ -33,9 +33,9 @@ fn offsets_alone_are_committed_where_the_broker_takes_no_more() {
     guest.settle(&kafka);
     assert_eq!(kafka.committed(&guest.group, &guest.topic), [Some(80)]);
     let lines = host.stop();
-    let said = lines.iter().filter(|line| line.contains(WARNING)).collect::<Vec<_>>();
-    assert!(!said.is_empty(), "{}", lines.join("\n"));
-    assert!(said.iter().all(|line| line.contains("offset.metadata.max.bytes")), "{said:?}");
+    let warnings = lines.iter().filter(|line| line.contains(WARNING)).collect::<Vec<_>>();
+    assert!(!warnings.is_empty(), "{}", lines.join("\n"));
+    assert!(warnings.iter().all(|line| line.contains("offset.metadata.max.bytes")), "{warnings:?}");
     let all = deliveries(&lines);
     for id in 0..20 {
         let expected: &[u32] = if id % 2 == 0 { &[1, 2, 3] } else { &[1, 2, 3, 4, 5, 6] };
@@ -46,7 +46,7 @@ fn offsets_alone_are_committed_where_the_broker_takes_no_more() {
 }
 
 #[test]
-fn in_order_it_is_an_error_that_attempts_and_held_keys_are_not_kept() {
+fn with_ordering_refused_metadata_is_an_error() {
     let kafka = small();
     let guest = Guest::fast("plain-in");
     kafka.create_topic(&guest.topic, 1, &[]);
@@ -67,10 +67,10 @@ fn in_order_it_is_an_error_that_attempts_and_held_keys_are_not_kept() {
     host.terminate();
     assert_eq!(host.wait(BOUND).code(), Some(0));
     let lines = host.lines();
-    let said: Vec<_> = lines.iter().filter(|line| line.contains(WARNING)).collect();
-    assert_eq!(said.len(), 1, "{}", lines.join("\n"));
-    for says in ["ERROR", "restarts retries at the first attempt", "offset.metadata.max.bytes"] {
-        assert!(said[0].contains(says), "no {says:?} in {}", said[0]);
+    let warnings: Vec<_> = lines.iter().filter(|line| line.contains(WARNING)).collect();
+    assert_eq!(warnings.len(), 1, "{}", lines.join("\n"));
+    for expected in ["ERROR", "restarts retries at the first attempt", "offset.metadata.max.bytes"] {
+        assert!(warnings[0].contains(expected), "no {expected:?} in {}", warnings[0]);
     }
     let all = deliveries(&lines);
     (0..20).for_each(|id| assert_eq!(attempts(&all, &format!("{id}")), [1, 2, 3], "{id}"));

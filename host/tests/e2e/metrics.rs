@@ -1,10 +1,10 @@
-//! What Prometheus is told.
+//! Metrics for Prometheus.
 
 use testkit::{Kafka, Record, eventually, get};
 
 use crate::support::{BOUND, Guest, Host, body};
 
-/// The sum of the series that have all of these labels. None where there is none.
+/// The sum of the series that have all of these labels. `None` if there is none.
 fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let values = text
         .lines()
@@ -40,7 +40,7 @@ fn outcomes_failures_retries_and_lag_are_counted() {
     let source = format!("topic=\"{}\"", guest.topic);
     eventually(BOUND, || value(&text(), "host_lag", &[&source]) == Some(0.0));
     assert_eq!(value(&text(), "host_in_flight", &[&source]), Some(0.0));
-    // What is under way is seen, and so is what comes after it.
+    // Messages in flight are counted, and so are the messages after them.
     kafka.produce(&guest.topic, [Record::new(body("slow", "sleep", r#","ms":6000"#))]);
     eventually(BOUND, || value(&text(), "host_in_flight", &[&source]) == Some(1.0));
     assert_eq!(value(&text(), "host_lag", &[&source]), Some(1.0), "{}", text());
@@ -61,7 +61,7 @@ fn records_that_cannot_be_published_are_counted() {
         value(&text, "host_publish_failures_total", &[&label])
     };
     eventually(BOUND, || failures().is_some_and(|count| count >= 1.0));
-    // The host makes the topic again.
+    // The host recreates the topic.
     guest.settle(kafka);
     assert_eq!(kafka.read_all(&guest.dead).len(), 1);
     host.stop();

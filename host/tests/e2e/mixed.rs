@@ -1,4 +1,4 @@
-//! Ten thousand messages of every fate: each ends in its place.
+//! Ten thousand messages of every kind: each has its expected end.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use testkit::{Kafka, Record, Rng, scale};
 use crate::support::{Delivery, Guest, Host, attempts, body, deliveries, id_of};
 
 const PARTITIONS: u64 = 4;
-/// The last attempt of the guest's policy.
+/// The last attempt of the guest's retry policy.
 const LAST: u32 = 6;
 
-/// What is to become of a message.
+/// The expected end of a message.
 struct Fate {
     action: &'static str,
-    /// The last attempt that fails; `None` for what does not depend on it.
+    /// The last attempt that fails. `None` if the action does not depend on the attempt.
     until: Option<u32>,
 }
 
@@ -43,7 +43,7 @@ impl Fate {
         self.until.map_or(1, |until| (until + 1).min(LAST))
     }
 
-    /// The code it is dead with.
+    /// The failure code of its dead letter.
     fn dead(&self) -> Option<&'static str> {
         match (self.action, self.until) {
             ("reject", _) => Some("asked-reject"),
@@ -58,7 +58,7 @@ impl Fate {
 }
 
 #[test]
-fn ten_thousand_messages_each_end_in_their_place() {
+fn each_of_ten_thousand_messages_has_its_expected_end() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("mixed");
     kafka.create_topic(&guest.topic, PARTITIONS as usize, &[]);
@@ -82,12 +82,12 @@ fn ten_thousand_messages_each_end_in_their_place() {
     }
     assert_eq!(all.len(), fates.len());
     for (id, fate) in &fates {
-        ended_in_its_place(id, fate, &all, dead.remove(id).unwrap_or_default());
+        check_end(id, fate, &all, dead.remove(id).unwrap_or_default());
     }
-    assert!(dead.is_empty(), "dead letters that nobody sent: {:?}", dead.keys());
+    assert!(dead.is_empty(), "dead letters without a message: {:?}", dead.keys());
 }
 
-fn ended_in_its_place(id: &str, fate: &Fate, all: &HashMap<String, Vec<Delivery>>, dead: Vec<Record>) {
+fn check_end(id: &str, fate: &Fate, all: &HashMap<String, Vec<Delivery>>, dead: Vec<Record>) {
     let expected: Vec<u32> = (1..=fate.deliveries()).collect();
     assert_eq!(attempts(all, id), expected, "{id}: {} until {:?}", fate.action, fate.until);
     let codes: Vec<_> = dead.iter().filter_map(|record| record.header_text("host-failure-code")).collect();

@@ -7,7 +7,7 @@ use testkit::{Kafka, Record, eventually};
 use crate::support::{BOUND, Guest, Host, attempts, body, deliveries, id_of};
 
 #[test]
-fn aborted_transactions_are_never_handled_and_no_lag_is_left() {
+fn aborted_transactions_are_not_handled_and_leave_no_lag() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("transaction");
     kafka.create_topic(&guest.topic, 1, &[]);
@@ -35,7 +35,7 @@ fn aborted_transactions_are_never_handled_and_no_lag_is_left() {
 }
 
 #[test]
-fn a_compacted_topic_is_handled_and_committed_over_its_gaps() {
+fn a_compacted_topic_is_handled_and_committed_across_its_gaps() {
     const RECORDS: usize = 300;
     let kafka = Kafka::start_with(&[("log.cleaner.backoff.ms", "100")]);
     let guest = Guest::fast("compacted");
@@ -48,16 +48,16 @@ fn a_compacted_topic_is_handled_and_committed_over_its_gaps() {
     kafka.create_topic(&guest.topic, 1, &settings);
     let record = |number: usize| {
         let action = if number % 30 == 7 { "retry" } else { "done" };
-        // Most are replaced by later ones of their key.
+        // Most records are replaced by later ones with the same key.
         let key = if number % 30 < 10 { number } else { number % 10 };
         let value = body(&format!("r{number}"), action, r#","until":2"#);
         Record::new(value).with_key(format!("k{key}"))
     };
     kafka.produce(&guest.topic, (0..RECORDS).map(record));
     std::thread::sleep(Duration::from_millis(100));
-    // Rolls the segment, so that the records before it can be cleaned.
+    // Rolls the segment, so that earlier records can be compacted.
     kafka.produce(&guest.topic, [Record::new(body("last", "done", "")).with_key("last")]);
-    // However early the cleaner came.
+    // Even if the log cleaner ran early.
     eventually(BOUND, || kafka.read_all(&guest.topic).len() < RECORDS / 2);
     let left: Vec<Record> = kafka.read_all(&guest.topic);
     assert!(

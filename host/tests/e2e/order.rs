@@ -1,4 +1,4 @@
-//! Messages that are handled in order, and what is committed beside the offsets.
+//! Messages that are handled in order, and the metadata of commits.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use testkit::{Kafka, Process, Record, eventually};
 
 use crate::support::{BOUND, Delivery, Guest, attempts, body, deliveries, file, id_of};
 
-/// A host of one guest, with these lines in its `[[plugin]]`.
+/// A host with one guest and additional lines in its `[[plugin]]`.
 struct Ordered {
     guest: Guest,
     config: PathBuf,
@@ -66,7 +66,7 @@ fn of_key(id: &str, action: &str, more: &str) -> Record {
 }
 
 #[test]
-fn what_follows_a_failed_message_of_its_key_waits_and_other_keys_do_not() {
+fn messages_behind_a_failed_one_of_their_key_wait_and_other_keys_do_not() {
     let kafka = Kafka::shared();
     let ordered = Ordered::new(kafka, "in-order", "ordering = \"key\"\nretry = { delay = \"200ms\" }");
     let host = ordered.start();
@@ -89,7 +89,7 @@ fn what_follows_a_failed_message_of_its_key_waits_and_other_keys_do_not() {
         assert!(last(quick) < last(slow), "{quick} waited for {slow}");
     }
     let waits: Vec<i64> = all["a-1"].windows(2).map(|pair| pair[1].at_us - pair[0].at_us).collect();
-    assert!(waits[0] >= 200_000 && waits[1] >= 400_000, "tried again after {waits:?} us");
+    assert!(waits[0] >= 200_000 && waits[1] >= 400_000, "retried after {waits:?} us");
     let dead = kafka.read_all(&ordered.guest.dead);
     assert_eq!(dead.iter().map(id_of).collect::<Vec<_>>(), ["a-3"]);
     assert!(
@@ -98,7 +98,7 @@ fn what_follows_a_failed_message_of_its_key_waits_and_other_keys_do_not() {
 }
 
 #[test]
-fn a_partition_in_order_has_one_message_under_way() {
+fn with_ordering_by_partition_one_message_is_in_flight() {
     let kafka = Kafka::shared();
     let ordered = Ordered::new(kafka, "in-a-row", "ordering = \"partition\"\nretry = { delay = \"50ms\" }");
     let host = ordered.start();
@@ -117,9 +117,9 @@ fn id_in(line: &str) -> Option<String> {
     rest.split(' ').next().map(str::to_owned)
 }
 
-/// Attempts, their times and what is done behind them stay with the group, whoever reads on.
+/// Attempts, due times and completed offsets are stored with the group, for any later member.
 #[test]
-fn a_restart_goes_on_where_a_failed_message_was() {
+fn a_restart_continues_the_attempts_of_a_failed_message() {
     let kafka = Kafka::shared();
     let retry = "ordering = \"key\"\nretry = { delay = \"2s\", multiplier = 1.0, retries = 3 }";
     let ordered = Ordered::new(kafka, "resumes", retry);
@@ -140,7 +140,7 @@ fn a_restart_goes_on_where_a_failed_message_was() {
     let all = deliveries(&lines);
     assert_eq!(attempts(&all, "a-1"), [1, 2, 3, 4]);
     for pair in all["a-1"].windows(2) {
-        assert!(pair[1].at_us - pair[0].at_us >= 2_000_000, "tried again before its time");
+        assert!(pair[1].at_us - pair[0].at_us >= 2_000_000, "retried before its due time");
     }
     for id in ["a-2", "b-1", "c-1"] {
         assert_eq!(attempts(&all, id), [1], "{id}");
@@ -149,7 +149,7 @@ fn a_restart_goes_on_where_a_failed_message_was() {
 }
 
 #[test]
-fn what_follows_a_dead_letter_is_held_until_it_is_released() {
+fn messages_behind_a_dead_letter_are_held_until_their_key_is_released() {
     let kafka = Kafka::shared();
     let ordered = Ordered::new(kafka, "holds", "ordering = \"key\"\non-dead = \"hold\"");
     let Guest { topic, group, dead, .. } = &ordered.guest;
@@ -172,8 +172,8 @@ fn what_follows_a_dead_letter_is_held_until_it_is_released() {
         let code = process.wait(BOUND).code();
         (code, process.lines().join("\n"))
     };
-    let (code, told) = release("a");
-    assert!(code == Some(1) && told.contains("has members"), "{told}");
+    let (code, output) = release("a");
+    assert!(code == Some(1) && output.contains("has members"), "{output}");
     let mut lines = stop(host);
     let host = ordered.start();
     kafka.produce(topic, [of_key("a-3", "done", "")]);
@@ -185,10 +185,10 @@ fn what_follows_a_dead_letter_is_held_until_it_is_released() {
     };
     let expected = [("a-1", "asked-reject"), ("a-2", "follows-dead-letter"), ("a-3", "follows-dead-letter")];
     assert_eq!(codes(), expected.map(|(id, code)| (id.to_owned(), code.to_owned())));
-    let (code, told) = release("b");
-    assert!(code == Some(1) && told.contains("holds no such key"), "{told}");
-    let (code, told) = release("a");
-    assert!(code == Some(0) && told.contains("released 1 key of"), "{told}");
+    let (code, output) = release("b");
+    assert!(code == Some(1) && output.contains("holds no such key"), "{output}");
+    let (code, output) = release("a");
+    assert!(code == Some(0) && output.contains("released 1 key of"), "{output}");
     let host = ordered.start();
     kafka.produce(topic, [of_key("a-4", "done", "")]);
     ordered.settle(kafka);
@@ -200,10 +200,9 @@ fn what_follows_a_dead_letter_is_held_until_it_is_released() {
     }
 }
 
-/// Without any order, too: what is finished behind a message that is not is known to whoever comes
-/// after a crash.
+/// Without ordering, too, completed offsets behind an incomplete message survive a crash.
 #[test]
-fn a_kill_repeats_only_what_was_under_way() {
+fn a_kill_repeats_only_calls_in_flight() {
     let kafka = Kafka::shared();
     let ordered = Ordered::new(kafka, "no-repeat", "");
     let topic = &ordered.guest.topic;
@@ -212,7 +211,7 @@ fn a_kill_repeats_only_what_was_under_way() {
     kafka.produce(topic, (0..500).map(|id| Record::new(body(&format!("quick-{id}"), "done", ""))));
     let quick = || host.count(|line| line.contains("handled id=quick-"));
     eventually(BOUND, || quick() == 500);
-    // Two commit intervals and more; the slow one still runs.
+    // More than two commit intervals. The slow call still runs.
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(ordered.committed(kafka), Some(0));
     let mut lines = kill(host);
@@ -226,9 +225,9 @@ fn a_kill_repeats_only_what_was_under_way() {
     assert_eq!(all.len(), 501);
 }
 
-/// Whoever changes to an order must let the retry topics run empty first.
+/// A change to ordering requires empty retry topics.
 #[test]
-fn messages_left_in_retry_topics_are_not_forgotten() {
+fn ordering_is_refused_while_retry_topics_hold_messages() {
     let kafka = Kafka::shared();
     let slow = "retry = { delay = \"1h\", multiplier = 1.0, retries = 2 }";
     let unordered = Ordered::new(kafka, "leftover", slow);
@@ -240,6 +239,6 @@ fn messages_left_in_retry_topics_are_not_forgotten() {
     let config = file("leftover-in-order.toml", format!("{text}ordering = \"key\"\n").as_bytes());
     let mut host = Process::start("host", &["--config", config.to_str().expect("a path in UTF-8")]);
     let code = host.wait(BOUND).code();
-    let told = host.lines().join("\n");
-    assert!(code == Some(1) && told.contains("still holds 1 messages"), "{code:?}: {told}");
+    let output = host.lines().join("\n");
+    assert!(code == Some(1) && output.contains("still holds 1 messages"), "{code:?}: {output}");
 }

@@ -1,11 +1,11 @@
-//! `host plugin inspect`: what it says of plugins, and of what is none.
+//! `host plugin inspect`: its report on plugins, and its errors for other files.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use testkit::plugin;
 
-use crate::plugin_invoke::{config, host, stderr, stdout, text};
+use crate::plugin_command::{config, host, stderr, stdout, text};
 use crate::support::{file, patched};
 
 #[track_caller]
@@ -17,45 +17,48 @@ fn inspect(path: &Path, more: &[&str], code: i32) -> (Value, String) {
 }
 
 #[test]
-fn a_plugin_says_what_it_is_and_that_it_runs() {
+fn a_plugin_is_described_and_runs() {
     let email = plugin("email");
-    let (told, _) = inspect(&email, &[], 0);
-    assert_eq!((&told["name"], &told["runs"], &told["errors"]), (&json!("email"), &json!(true), &json!([])));
-    assert_eq!(told["contract"], json!(["0.1.0"]));
-    assert_eq!(told["size"], std::fs::metadata(&email).expect("the file").len());
-    assert_eq!(told["sha256"].as_str().map(str::len), Some(64));
-    assert_eq!((&told["wants"], &told["granted"]), (&json!(["mail"]), &json!(["mail"])));
-    let reads = &told["subscription"];
+    let (report, _) = inspect(&email, &[], 0);
+    assert_eq!(
+        (&report["name"], &report["runs"], &report["errors"]),
+        (&json!("email"), &json!(true), &json!([]))
+    );
+    assert_eq!(report["contract"], json!(["0.1.0"]));
+    assert_eq!(report["size"], std::fs::metadata(&email).expect("the file").len());
+    assert_eq!(report["sha256"].as_str().map(str::len), Some(64));
+    assert_eq!((&report["wants"], &report["granted"]), (&json!(["mail"]), &json!(["mail"])));
+    let reads = &report["subscription"];
     assert_eq!(
         (&reads["topic"], &reads["dead_letter_topic"]),
         (&json!("email.send"), &json!("email.send.dlt"))
     );
     assert_eq!(reads["tiers"][4], json!({ "topic": "email.send-retry-16000", "delay_ms": 16000 }));
-    let all = |group: &str| told["imports"][group].to_string();
-    assert!(all("contract").contains("mail@0.1.0") && all("wasi").contains("cli/"), "{told}");
-    assert!(told["exports"].to_string().contains("consumer:plugin/handler@0.1.0"), "{told}");
-    assert!(told["warnings"][0].as_str().is_some_and(|told| told.contains("--mail-url")), "{told}");
+    let all = |group: &str| report["imports"][group].to_string();
+    assert!(all("contract").contains("mail@0.1.0") && all("wasi").contains("cli/"), "{report}");
+    assert!(report["exports"].to_string().contains("consumer:plugin/handler@0.1.0"), "{report}");
+    assert!(report["warnings"][0].as_str().is_some_and(|report| report.contains("--mail-url")), "{report}");
 
     let more = "allow = [\"env:TZ\"]\nretry = { retries = 2, delay = \"50ms\" }\nconfig.brand = { env = \"SECRET\" }";
     let path = config("inspected", &email, more);
-    let (told, _) = inspect(&email, &["--config", text(&path)], 0);
-    assert_eq!(told["subscription"]["tiers"][1]["topic"], json!("inspected-retry-100"));
-    assert_eq!((&told["granted"], &told["config_keys"]), (&json!(["env:TZ"]), &json!(["brand"])));
-    assert!(told["warnings"][0].as_str().is_some_and(|told| told.contains("not granted")), "{told}");
+    let (report, _) = inspect(&email, &["--config", text(&path)], 0);
+    assert_eq!(report["subscription"]["tiers"][1]["topic"], json!("inspected-retry-100"));
+    assert_eq!((&report["granted"], &report["config_keys"]), (&json!(["env:TZ"]), &json!(["brand"])));
+    assert!(report["warnings"][0].as_str().is_some_and(|report| report.contains("not granted")), "{report}");
 
     let sms = plugin("sms");
     let args = ["plugin", "inspect", text(&sms), "--mail-url", "smtp://me:hush-hush@h"];
     let output = host("inspected", &args, "");
-    let told = stdout(&output);
+    let report = stdout(&output);
     assert_eq!(output.status.code(), Some(0));
     for line in ["sms@0.1.0", "  wants        http", "  mail server  smtp://me:***@h", "  runs here    yes"] {
-        assert!(told.lines().any(|told| told == line), "{line:?} in\n{told}");
+        assert!(report.lines().any(|report| report == line), "{line:?} in\n{report}");
     }
-    assert!(told.contains("  warning      it imports wasi:http"), "{told}");
+    assert!(report.contains("  warning      it imports wasi:http"), "{report}");
 }
 
 #[test]
-fn a_plugin_that_does_not_run_here_says_why_as_the_host_does() {
+fn a_plugin_that_does_not_run_is_explained_as_by_the_host() {
     let email = plugin("email");
     let newer = [
         ("consumer:plugin/handler@0.1.0", "consumer:plugin/handler@0.9.0"),
@@ -79,18 +82,18 @@ fn a_plugin_that_does_not_run_here_says_why_as_the_host_does() {
         (&email, vec!["--mail-url".to_owned(), "ftp://h".to_owned()], "smtp://", true),
     ] {
         let more: Vec<&str> = more.iter().map(String::as_str).collect();
-        let (told, said) = inspect(path, &more, 1);
-        assert_eq!((&told["runs"], told["name"].is_string()), (&json!(false), is_known), "{told}");
-        assert!(told["imports"]["wasi"].is_array() && said.contains(what), "{said}");
-        // Word by word.
+        let (report, error) = inspect(path, &more, 1);
+        assert_eq!((&report["runs"], report["name"].is_string()), (&json!(false), is_known), "{report}");
+        assert!(report["imports"]["wasi"].is_array() && error.contains(what), "{error}");
+        // The same words as the host.
         let args = [&["--plugin", text(path), "--listen", "127.0.0.1:0"], &more[..]].concat();
         let refused = host("inspected", &args, "");
-        assert_eq!((refused.status.code(), stderr(&refused)), (Some(2), said));
+        assert_eq!((refused.status.code(), stderr(&refused)), (Some(2), error));
     }
 }
 
 #[test]
-fn what_is_no_plugin_is_refused() {
+fn inspect_refuses_files_that_are_not_plugins() {
     for (path, what) in [
         (file("inspected.txt", b"some text"), "not a WebAssembly component"),
         (file("inspected-module.wasm", b"\0asm\x01\0\0\0"), "a core WebAssembly module"),

@@ -1,24 +1,24 @@
-//! `host plugin invoke`: the real binary on the real guests; and that nothing is sent, wherever the
-//! configuration leads.
+//! `host plugin invoke`: the real binary on the real guests. Nothing is sent, whatever the configuration
+//! says.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
 
 use consumer::dry_run::{DryRun, Input};
 use consumer::load;
 use sandbox::capabilities::mail::CapturedMail;
 use sandbox::capture::Answers;
 use serde_json::{Value, json};
-use testkit::{Kafka, Record, binary, eventually, plugin};
+use testkit::{Kafka, Record, eventually, plugin};
 
+use crate::plugin_command::{config, host, stderr, stdout, text};
 use crate::support::{BOUND, Guest, Host, between, body, file};
 
-/// A server that must not be reached.
-struct Silence(TcpListener);
+/// A server that must not receive a connection.
+struct UnreachedServer(TcpListener);
 
-impl Silence {
+impl UnreachedServer {
     fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         listener.set_nonblocking(true).expect("a listener that does not wait");
@@ -29,52 +29,14 @@ impl Silence {
         self.0.local_addr().expect("an address").to_string()
     }
 
-    /// Nobody has connected: a connection would wait here, also after who made it is gone.
+    /// Checks that no connection was made. A closed connection would still be in the queue.
     #[track_caller]
-    fn assert_kept(self) {
+    fn assert_unreached(self) {
         let reached = self.0.accept().map(|(_, from)| from);
         assert!(reached.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "{reached:?}");
         drop(TcpStream::connect(self.address()).expect("this test reaches it"));
-        assert!(self.0.accept().is_ok(), "a connection that has ended would have been seen");
+        assert!(self.0.accept().is_ok(), "the server does not see ended connections");
     }
-}
-
-/// Runs the host in an empty directory, which must be empty afterwards: no store was made.
-#[track_caller]
-pub fn host(name: &str, args: &[&str], input: &str) -> Output {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(format!("{name}.dir"));
-    std::fs::create_dir_all(&directory).expect("a directory");
-    let mut command = Command::new(binary("host"));
-    command.args(args).current_dir(&directory).env("SECRET", "hush-hush");
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the host starts");
-    // One that refuses what it was given does not read its input.
-    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-    let output = child.wait_with_output().expect("the host ends");
-    let left: Vec<_> = std::fs::read_dir(&directory).expect("the directory").flatten().collect();
-    assert!(left.is_empty(), "{left:?}");
-    let all = stdout(&output) + &stderr(&output);
-    assert!(!all.contains("hush-hush") && !all.contains("panicked at host/"), "{all}");
-    output
-}
-
-/// What it printed.
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("UTF-8")
-}
-
-/// What it said.
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A path as an argument.
-pub fn text(path: &Path) -> &str {
-    path.to_str().expect("a path in UTF-8")
 }
 
 /// Invokes a plugin and reads the JSON of every message.
@@ -86,12 +48,6 @@ fn invoke(name: &str, path: &Path, more: &[&str], code: i32, input: &str) -> Vec
     stdout(&output).lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
-/// A configuration file with one plugin, whose topic is the file's name.
-pub fn config(name: &str, plugin: &Path, more: &str) -> PathBuf {
-    let entry = format!("[[plugin]]\npath = {plugin:?}\ntopic = \"{name}\"\n{more}\n");
-    file(&format!("{name}.toml"), entry.as_bytes())
-}
-
 /// A message for a guest of the tests.
 fn message(value: Value) -> String {
     json!({ "value": value }).to_string() + "\n"
@@ -101,19 +57,19 @@ const EMAIL: &str = r#"{"from":"me@example.com","to":"you@example.org","subject"
 
 #[test]
 fn an_email_is_shown_and_not_sent() {
-    let (silence, email) = (Silence::listen(), plugin("email"));
-    let url = format!("smtp://me:hush-hush@{}", silence.address());
+    let (server, email) = (UnreachedServer::listen(), plugin("email"));
+    let url = format!("smtp://me:hush-hush@{}", server.address());
     let input = message(Value::String(EMAIL.to_owned()));
-    let [told] = &invoke("invoked-email", &email, &["--mail-url", &url], 0, &input)[..] else {
+    let [result] = &invoke("invoked-email", &email, &["--mail-url", &url], 0, &input)[..] else {
         panic!("not one result")
     };
-    assert_eq!((&told["outcome"], &told["receipt"]), (&json!("done"), &json!("captured, not sent")));
-    assert_eq!((&told["id"], &told["topic"]), (&json!("email.send/0/0/0"), &json!("email.send")));
-    assert_eq!(told["next"], json!({ "action": "finish" }));
+    assert_eq!((&result["outcome"], &result["receipt"]), (&json!("done"), &json!("captured, not sent")));
+    assert_eq!((&result["id"], &result["topic"]), (&json!("email.send/0/0/0"), &json!("email.send")));
+    assert_eq!(result["next"], json!({ "action": "finish" }));
     let log = json!([{ "level": "info", "text": "이메일 발송: from=me@example.com, to=you@example.org, subject=제목" }]);
-    assert_eq!(told["log"], log);
-    let effects = told["effects"].as_array().expect("a list");
-    assert_eq!(effects.len(), 1, "{told}");
+    assert_eq!(result["log"], log);
+    let effects = result["effects"].as_array().expect("a list");
+    assert_eq!(effects.len(), 1, "{result}");
     for (key, value) in [
         ("kind", json!("mail")),
         ("sender", json!("me@example.com")),
@@ -125,11 +81,11 @@ fn an_email_is_shown_and_not_sent() {
     ] {
         assert_eq!(effects[0][key], value, "{key}");
     }
-    assert!(effects[0]["id"].as_str().is_some_and(|id| id.ends_with("@example.com>")), "{told}");
-    assert!(told["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 100_000), "{told}");
-    assert!(told["time_ms"].as_f64().is_some_and(|time| time > 0.0), "{told}");
+    assert!(effects[0]["id"].as_str().is_some_and(|id| id.ends_with("@example.com>")), "{result}");
+    assert!(result["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 100_000), "{result}");
+    assert!(result["time_ms"].as_f64().is_some_and(|time| time > 0.0), "{result}");
 
-    // For a person, and from a file that holds the value as JSON.
+    // As text, and from a file that contains the value as JSON.
     let path = file("invoked-email.json", format!("{{\n  \"value\": {EMAIL}\n}}\n").as_bytes());
     let args = ["plugin", "invoke", text(&email), "--message", text(&path), "--mail-url", &url];
     let output = host("invoked-email", &args, "");
@@ -141,15 +97,15 @@ fn an_email_is_shown_and_not_sent() {
         "             subject 제목",
         "               본문",
     ] {
-        assert!(stdout(&output).lines().any(|told| told == line), "{line:?} in\n{}", stdout(&output));
+        assert!(stdout(&output).lines().any(|result| result == line), "{line:?} in\n{}", stdout(&output));
     }
-    silence.assert_kept();
+    server.assert_unreached();
 }
 
 #[test]
 fn grants_hold_for_an_email_that_is_not_sent() {
-    let (silence, email) = (Silence::listen(), plugin("email"));
-    let url = format!("smtp://{}", silence.address());
+    let (server, email) = (UnreachedServer::listen(), plugin("email"));
+    let url = format!("smtp://{}", server.address());
     for (name, more, outcome, code, effects, redirected) in [
         ("dry-none", "", "reject", "mail-denied", 0, Value::Null),
         (
@@ -180,32 +136,32 @@ fn grants_hold_for_an_email_that_is_not_sent() {
         let path = config(name, &email, more);
         let failed = i32::from(outcome != "done");
         let input = message(Value::String(EMAIL.to_owned()));
-        let told = invoke(name, &email, &["--config", text(&path), "--mail-url", &url], failed, &input);
-        assert_eq!(told[0]["outcome"], outcome, "{name}: {told:?}");
-        assert_eq!(told[0]["code"].as_str().unwrap_or_default(), code, "{name}");
-        assert_eq!(told[0]["effects"].as_array().map(Vec::len), Some(effects), "{name}");
-        assert_eq!(told[0]["effects"][0]["redirected_to"], redirected, "{name}");
+        let result = invoke(name, &email, &["--config", text(&path), "--mail-url", &url], failed, &input);
+        assert_eq!(result[0]["outcome"], outcome, "{name}: {result:?}");
+        assert_eq!(result[0]["code"].as_str().unwrap_or_default(), code, "{name}");
+        assert_eq!(result[0]["effects"].as_array().map(Vec::len), Some(effects), "{name}");
+        assert_eq!(result[0]["effects"][0]["redirected_to"], redirected, "{name}");
     }
-    // A rate holds within a message, and one message does not use up another's.
+    // A rate applies within one message. Messages do not share it.
     let hostile = plugin("hostile");
     let path = config("dry-rate", &hostile, "allow = [\"mail\"]\nmail.per-minute = 1");
     let input = message(json!({ "do": "mail-body" })).repeat(3);
-    let told = invoke("dry-rate", &hostile, &["--config", text(&path), "--mail-url", &url], 0, &input);
-    assert_eq!(told.iter().map(|told| &told["outcome"]).collect::<Vec<_>>(), ["done"; 3]);
-    // What a server would never be asked is refused as ever.
+    let result = invoke("dry-rate", &hostile, &["--config", text(&path), "--mail-url", &url], 0, &input);
+    assert_eq!(result.iter().map(|result| &result["outcome"]).collect::<Vec<_>>(), ["done"; 3]);
+    // An e-mail with an invalid subject is refused as by the host.
     let input = message(json!({ "do": "mail-subject" }));
-    let told = invoke("dry-rate", &hostile, &["--config", text(&path), "--mail-url", &url], 1, &input);
-    assert_eq!((&told[0]["code"], &told[0]["effects"]), (&json!("refused"), &json!([])));
-    silence.assert_kept();
+    let result = invoke("dry-rate", &hostile, &["--config", text(&path), "--mail-url", &url], 1, &input);
+    assert_eq!((&result[0]["code"], &result[0]["effects"]), (&json!("refused"), &json!([])));
+    server.assert_unreached();
 }
 
 const SMS: &str = r#"{"from":"02-930-2266","to":"01012340001","body":"본문"}"#;
-const TAKEN: &str = r#"{"statusCode":"2000","messageId":"M4V"}"#;
+const ACCEPTED: &str = r#"{"statusCode":"2000","messageId":"M4V"}"#;
 
 #[test]
 fn a_request_is_shown_without_its_credentials_and_not_sent() {
-    let (silence, sms) = (Silence::listen(), plugin("sms"));
-    let url = format!("http://{}", silence.address());
+    let (server, sms) = (UnreachedServer::listen(), plugin("sms"));
+    let url = format!("http://{}", server.address());
     let more = format!(
         "config = {{ gateway = \"solapi\", url = \"{url}\" }}\nallow = [\"{url}\"]\n\
          [plugin.http.\"{url}\"]\nheaders = {{ x-account = {{ env = \"SECRET\" }} }}\n\
@@ -214,45 +170,45 @@ fn a_request_is_shown_without_its_credentials_and_not_sent() {
     let path = config("sms.send", &sms, &more);
     let answered = |response: String, code: i32| {
         let with = ["--config", text(&path), "--http-response", &response];
-        let told = invoke("invoked-sms", &sms, &with, code, &message(Value::String(SMS.to_owned())));
-        told.into_iter().next().expect("a result")
+        let result = invoke("invoked-sms", &sms, &with, code, &message(Value::String(SMS.to_owned())));
+        result.into_iter().next().expect("a result")
     };
-    let told = answered(format!("200:{TAKEN}"), 0);
-    assert_eq!((&told["outcome"], &told["receipt"]), (&json!("done"), &json!("M4V")));
-    let request = &told["effects"][0];
+    let result = answered(format!("200:{ACCEPTED}"), 0);
+    assert_eq!((&result["outcome"], &result["receipt"]), (&json!("done"), &json!("M4V")));
+    let request = &result["effects"][0];
     assert_eq!((&request["kind"], &request["method"]), (&json!("http"), &json!("POST")));
     assert_eq!(request["url"], json!(format!("{url}/messages/v4/send")));
     assert_eq!(request["host_headers"], json!(["authorization", "x-account"]));
-    assert!(request["body"].as_str().is_some_and(|body| body.contains("\"to\":\"01012340001\"")), "{told}");
+    assert!(request["body"].as_str().is_some_and(|body| body.contains("\"to\":\"01012340001\"")), "{result}");
     let names: Vec<_> = request["headers"].as_array().into_iter().flatten().map(|pair| &pair[0]).collect();
-    assert!(names.contains(&&json!("content-type")), "{told}");
-    assert!(!names.contains(&&json!("authorization")) && !names.contains(&&json!("x-account")), "{told}");
-    // The same for the same message.
+    assert!(names.contains(&&json!("content-type")), "{result}");
+    assert!(!names.contains(&&json!("authorization")) && !names.contains(&&json!("x-account")), "{result}");
+    // The same message has the same key.
     let key = request["idempotency_key"].as_str().expect("a key").to_owned();
-    let told = answered("429:slow down".to_owned(), 1);
-    assert_eq!(told["effects"][0]["idempotency_key"], json!(key));
-    assert_eq!((&told["outcome"], &told["code"]), (&json!("retry"), &json!("rate-limited")));
+    let result = answered("429:slow down".to_owned(), 1);
+    assert_eq!(result["effects"][0]["idempotency_key"], json!(key));
+    assert_eq!((&result["outcome"], &result["code"]), (&json!("retry"), &json!("rate-limited")));
     let next =
         json!({ "action": "retry", "topic": "sms.send-retry-1000", "number": 1, "of": 5, "after_ms": 1000 });
-    assert_eq!(told["next"], next);
+    assert_eq!(result["next"], next);
     assert_eq!(
         answered("400".to_owned(), 1)["next"],
         json!({ "action": "dead-letter", "topic": "sms.send.dlt" })
     );
-    silence.assert_kept();
+    server.assert_unreached();
 
-    let silence = Silence::listen();
-    let more = format!("config = {{ gateway = \"solapi\", url = \"http://{}\" }}", silence.address());
+    let server = UnreachedServer::listen();
+    let more = format!("config = {{ gateway = \"solapi\", url = \"http://{}\" }}", server.address());
     let path = config("sms.denied", &sms, &more);
     let input = message(Value::String(SMS.to_owned()));
-    let told = invoke("invoked-sms", &sms, &["--config", text(&path)], 1, &input);
-    assert_eq!((&told[0]["code"], &told[0]["effects"]), (&json!("http-denied"), &json!([])));
-    silence.assert_kept();
+    let result = invoke("invoked-sms", &sms, &["--config", text(&path)], 1, &input);
+    assert_eq!((&result[0]["code"], &result[0]["effects"]), (&json!("http-denied"), &json!([])));
+    server.assert_unreached();
 }
 
 #[test]
-fn whatever_a_guest_tries_is_checked_and_not_sent() {
-    let (open, closed, hostile) = (Silence::listen(), Silence::listen(), plugin("hostile"));
+fn every_effect_of_a_hostile_guest_is_checked_and_not_sent() {
+    let (open, closed, hostile) = (UnreachedServer::listen(), UnreachedServer::listen(), plugin("hostile"));
     let (at, elsewhere) = (open.address(), closed.address());
     let cases = [
         ("http-get", format!("http://{at}/open/ok"), "reached", 1),
@@ -274,18 +230,18 @@ fn whatever_a_guest_tries_is_checked_and_not_sent() {
             cases.iter().map(|(action, at, ..)| message(json!({ "do": action, "at": at }))).collect();
         let all = invoke("dry-hostile", &hostile, &["--config", text(&path)], 1, &input);
         assert_eq!(all.len(), cases.len());
-        for ((action, at, code, effects), told) in cases.iter().zip(&all) {
-            assert_eq!(told["code"], *code, "{action} {at}: {told}");
-            assert_eq!(told["effects"].as_array().map(Vec::len), Some(*effects), "{action} {at}");
+        for ((action, at, code, effects), result) in cases.iter().zip(&all) {
+            assert_eq!(result["code"], *code, "{action} {at}: {result}");
+            assert_eq!(result["effects"].as_array().map(Vec::len), Some(*effects), "{action} {at}");
         }
         assert_eq!(all[0]["effects"][0]["idempotency_key"], Value::Null);
     }
-    open.assert_kept();
-    closed.assert_kept();
+    open.assert_unreached();
+    closed.assert_unreached();
 }
 
 #[test]
-fn failures_are_told_with_what_would_follow() {
+fn failures_are_shown_with_the_next_step_of_the_host() {
     let faulty = plugin("faulty");
     let ask = |id: &str, action: &str| json!({ "id": id, "do": action });
     let lines = [
@@ -298,14 +254,14 @@ fn failures_are_told_with_what_would_follow() {
         json!({ "value": ask("lines", "log") }),
     ];
     let input: String = lines.iter().map(|line| line.to_string() + "\n").collect();
-    // On a busy machine the whole call may be over before the guest's own time is.
+    // On a busy machine the call time may end before the guest time.
     let limits = config("faulty", &faulty, "limits = { guest-time = \"200ms\", call-time = \"100s\" }");
     let all = invoke("dry-faulty", &faulty, &["--config", text(&limits)], 1, &input);
-    let told: Vec<_> = all
+    let result: Vec<_> = all
         .iter()
-        .map(|told| {
+        .map(|result| {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            [text(&told["outcome"]), text(&told["code"]), text(&told["next"]["topic"])].join(" ")
+            [text(&result["outcome"]), text(&result["code"]), text(&result["next"]["topic"])].join(" ")
         })
         .collect();
     let expected = [
@@ -317,7 +273,7 @@ fn failures_are_told_with_what_would_follow() {
         "failure trap faulty-retry-1000",
         "done  ",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(result, expected);
     assert!(all[5]["backtrace"].as_str().is_some_and(|trace| trace.contains("faulty")), "{}", all[5]);
     let levels: Vec<_> = all[6]["log"].as_array().into_iter().flatten().map(|line| &line["level"]).collect();
     assert_eq!(levels, ["info", "trace", "debug", "info", "warn", "error", "info"]);
@@ -330,7 +286,7 @@ fn failures_are_told_with_what_would_follow() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_with_what_was_meant() {
+fn invalid_input_is_refused_with_a_suggestion() {
     let email = plugin("email");
     for (more, input, what) in [
         (&[][..], "{\"valu\": 1}", "did you mean value?"),
@@ -348,14 +304,14 @@ fn what_is_wrong_is_refused_with_what_was_meant() {
     let nothing = ["plugin", "invoke", text(&email), "--message", "/nowhere.json"];
     let output = host("dry-wrong", &nothing, "");
     assert!(output.status.code() == Some(2) && stderr(&output).contains("cannot read /nowhere.json"));
-    // Only what the file lists may run.
+    // Only plugins that the file lists may run.
     let path = config("dry-listed", &plugin("sms"), "");
     let args = ["plugin", "invoke", text(&email), "--message", "-", "--config", text(&path)];
     let output = host("dry-wrong", &args, "{}");
     assert!(output.status.code() == Some(2) && stderr(&output).contains("is not listed in"));
 }
 
-/// As `host dlt try` uses it: loaded once, many calls side by side.
+/// `host dlt try` loads a plugin once and makes many concurrent calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_call_has_its_own_effects() {
     const CALLS: usize = 300;
@@ -380,7 +336,7 @@ async fn each_call_has_its_own_effects() {
 }
 
 #[test]
-fn a_record_that_was_consumed_is_the_message_that_the_host_delivered() {
+fn a_consumed_record_is_the_message_that_the_host_delivered() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("taken-back");
     kafka.create_topic(&guest.topic, 1, &[]);
@@ -395,8 +351,8 @@ fn a_record_that_was_consumed_is_the_message_that_the_host_delivered() {
         let servers = ["--bootstrap-servers", kafka.bootstrap()];
         let consume = ["consume", topic, "--from-beginning", "--max-messages", "1", "-o", "json"];
         let consumed = stdout(&host("taken-back", &[&consume[..], &servers].concat(), ""));
-        let told = invoke("taken-back", &guest.path, &[], 1, &consumed);
-        assert_eq!((&told[0]["code"], &told[0]["topic"]), (&json!("asked-reject"), &json!(guest.topic)));
-        assert_eq!(told[0]["log"][0]["text"], json!(format!("handled id=bad {delivered}")), "{topic}");
+        let result = invoke("taken-back", &guest.path, &[], 1, &consumed);
+        assert_eq!((&result[0]["code"], &result[0]["topic"]), (&json!("asked-reject"), &json!(guest.topic)));
+        assert_eq!(result[0]["log"][0]["text"], json!(format!("handled id=bad {delivered}")), "{topic}");
     }
 }

@@ -1,4 +1,4 @@
-//! E-mail through a real postfix, with TLS and a login.
+//! E-mail through a real Postfix, with TLS and a login.
 
 use std::path::Path;
 
@@ -86,7 +86,7 @@ async fn html_and_attachments_arrive_intact() {
 }
 
 #[tokio::test]
-async fn refused_recipients_are_told_and_the_others_have_the_email() {
+async fn refused_recipients_are_reported_and_the_others_get_the_e_mail() {
     let postfix = Postfix::start();
     let mailer = mailer(&postfix.starttls(), Some(&postfix.ca()));
     let mut mail = email();
@@ -98,12 +98,12 @@ async fn refused_recipients_are_told_and_the_others_have_the_email() {
     assert!(receipt.refused[0].response.starts_with("550 5.1.1"), "{receipt:?}");
     eventually(BOUND, || postfix.count() == 2);
     (mail.to, mail.bcc) = (vec![address("refused@example.com")], vec![]);
-    let nobody = mailer.send(&mail, "1").await;
-    assert!(matches!(&nobody, Err(MailError::Transient(text)) if text.contains("450 4.2.1")), "{nobody:?}");
+    let refused = mailer.send(&mail, "1").await;
+    assert!(matches!(&refused, Err(MailError::Transient(text)) if text.contains("450 4.2.1")), "{refused:?}");
     mail.cc = vec![];
-    let nobody = mailer.send(&mail, "2").await;
-    assert!(matches!(&nobody, Err(MailError::Permanent(text)) if text.contains("550 5.1.1")), "{nobody:?}");
-    // All of it on one connection.
+    let refused = mailer.send(&mail, "2").await;
+    assert!(matches!(&refused, Err(MailError::Permanent(text)) if text.contains("550 5.1.1")), "{refused:?}");
+    // All e-mails use one connection.
     assert_eq!(postfix.log().matches(": connect from").count(), 2, "{}", postfix.log());
 }
 
@@ -119,7 +119,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
     assert!(postfix.is_idle() && postfix.count() == 0);
 }
 
-/// The host with the e-mail plugin on a topic of its own; `more` goes behind the plugin's table.
+/// The host with the e-mail plugin on a topic of its own. `more` follows the table of the plugin.
 fn start(kafka: &Kafka, postfix: &Postfix, name: &str, url: &str, more: &str) -> Host {
     kafka.create_topic(name, 2, &[]);
     let text = format!(
@@ -148,18 +148,18 @@ fn a_wrong_password_is_transient_and_is_not_shown() {
     let metrics = get(host.port, "/metrics").expect("an answer").text();
     let lines = host.stop();
     let dead = kafka.read_all("mail-password.dlt");
-    let told = dead[0].header("kafka_exception-message").map(String::from_utf8_lossy).expect("a cause");
-    assert!(told.contains("refused the login with 535"), "{told}");
+    let cause = dead[0].header("kafka_exception-message").map(String::from_utf8_lossy).expect("a cause");
+    assert!(cause.contains("refused the login with 535"), "{cause}");
     assert_eq!(dead[0].header("host-failure-code"), Some(&b"smtp-transient"[..]));
-    let shown = [lines.join("\n"), told.into_owned(), metrics.clone()].concat();
-    // Also not as it goes over the wire, in base64.
+    let shown = [lines.join("\n"), cause.into_owned(), metrics.clone()].concat();
+    // Nor in base64, as in the SMTP dialogue.
     assert!(!shown.contains("wrong-0815") && !shown.contains("d3JvbmctMDgxN"), "{shown}");
     assert!(metrics.contains(r#"host_mails_total{plugin="email",result="transient"} 3"#), "{metrics}");
     assert_eq!(postfix.count(), 0);
 }
 
 #[test]
-fn only_what_was_granted_is_sent_and_no_faster() {
+fn only_granted_e_mails_are_sent_and_no_faster_than_their_rate() {
     const RATE: usize = 60;
     let (kafka, postfix) = (Kafka::shared(), Postfix::start());
     let grant = "[plugin.retry]\nretries = 1\ndelay = \"1s\"\n[plugin.mail]\nsenders = [\"*@example.com\"]\n\
@@ -191,15 +191,18 @@ fn only_what_was_granted_is_sent_and_no_faster() {
     }
     assert!(mails.iter().all(|mail| mail.contains("To: staging@example.org")));
     let dead = kafka.read_all("mail-narrowed.dlt");
-    let mut told: Vec<_> = dead
+    let mut cause: Vec<_> = dead
         .iter()
         .map(|dead| {
             assert_eq!(dead.header("host-failure-code"), Some(&b"mail-denied"[..]));
             dead.header("kafka_exception-message").map(String::from_utf8_lossy).expect("a cause").into_owned()
         })
         .collect();
-    told.sort();
-    assert!(told[0].contains("a@example.com.evil.org") && told[1].contains("to: b@example.com"), "{told:?}");
+    cause.sort();
+    assert!(
+        cause[0].contains("a@example.com.evil.org") && cause[1].contains("to: b@example.com"),
+        "{cause:?}"
+    );
     assert!(metrics.contains(r#"code="too-many-mails""#), "{metrics}");
     assert!(metrics.contains(r#"host_mails_total{plugin="email",result="denied"} 2"#), "{metrics}");
 }

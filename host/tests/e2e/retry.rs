@@ -1,11 +1,11 @@
-//! Retries at their times, and the dead letter that is left of them.
+//! Retries at their due times, and the final dead letter.
 
 use sha2::{Digest, Sha256};
 use testkit::{Kafka, Record};
 
 use crate::support::{BOUND, Guest, Host, attempts, big_endian, body, deliveries};
 
-/// What the host writes behind the sender's headers, in its order.
+/// The headers that the host adds behind those of the sender, in order.
 pub const BLOCK: [&str; 18] = [
     "kafka_original-topic",
     "kafka_original-partition",
@@ -28,7 +28,7 @@ pub const BLOCK: [&str; 18] = [
 ];
 
 #[test]
-fn a_message_that_always_fails_is_delivered_six_times_and_then_dead() {
+fn a_message_that_always_fails_is_dead_lettered_after_six_attempts() {
     let kafka = Kafka::shared();
     let guest = Guest::slow();
     kafka.create_topic(&guest.topic, 2, &[]);
@@ -47,7 +47,11 @@ fn a_message_that_always_fails_is_delivered_six_times_and_then_dead() {
 
     let all = deliveries(&lines);
     assert_eq!(attempts(&all, "hopeless"), [1, 2, 3, 4, 5, 6]);
-    never_early(kafka, &guest, &all["hopeless"].iter().map(|delivery| delivery.at_us).collect::<Vec<_>>());
+    check_due_times(
+        kafka,
+        &guest,
+        &all["hopeless"].iter().map(|delivery| delivery.at_us).collect::<Vec<_>>(),
+    );
 
     let dead = kafka.read_all(&guest.dead);
     assert_eq!(dead.len(), 1, "{dead:?}");
@@ -57,12 +61,12 @@ fn a_message_that_always_fails_is_delivered_six_times_and_then_dead() {
     assert_eq!(own, sent.headers);
     let names: Vec<_> = block.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
     assert_eq!(names, BLOCK);
-    the_cause_is_written_as_spring_writes_it(dead, &source, &guest);
+    check_spring_headers(dead, &source, &guest);
 }
 
-/// By the host's own clock: a retry is due its delay after the failure, and delivered no earlier.
+/// By the clock of the host, no retry is delivered before its due time, which is its delay after the failure.
 #[track_caller]
-fn never_early(kafka: &Kafka, guest: &Guest, at_us: &[i64]) {
+fn check_due_times(kafka: &Kafka, guest: &Guest, at_us: &[i64]) {
     for (index, topic) in guest.retry_topics.iter().enumerate() {
         let records = kafka.read_all(topic);
         assert_eq!(records.len(), 1, "{topic}");
@@ -76,7 +80,7 @@ fn never_early(kafka: &Kafka, guest: &Guest, at_us: &[i64]) {
     }
 }
 
-fn the_cause_is_written_as_spring_writes_it(dead: &Record, source: &Record, guest: &Guest) {
+fn check_spring_headers(dead: &Record, source: &Record, guest: &Guest) {
     let text = |name: &str| dead.header_text(name).unwrap_or_else(|| panic!("no {name}"));
     assert_eq!(text("kafka_original-topic"), "faulty");
     assert_eq!(dead.header("kafka_original-partition"), Some(&1_i32.to_be_bytes()[..]));
@@ -88,7 +92,7 @@ fn the_cause_is_written_as_spring_writes_it(dead: &Record, source: &Record, gues
     assert_eq!(text("kafka_exception-cause-fqcn"), "asked-retry");
     assert_eq!(text("kafka_exception-message"), "asked to retry");
     assert_eq!(text("kafka_exception-stacktrace"), "");
-    // Java's BigInteger: as many bytes as are needed, six until the year 10889.
+    // Java's BigInteger has as many bytes as the number needs: six until the year 10889.
     assert_eq!(dead.header("retry_topic-original-timestamp"), Some(&source.timestamp_ms.to_be_bytes()[2..]));
     assert_eq!(dead.header("retry_topic-attempts"), Some(&7_i32.to_be_bytes()[..]));
     assert_eq!(dead.header("retry_topic-backoff-timestamp").map(<[u8]>::len), Some(6));
@@ -98,7 +102,7 @@ fn the_cause_is_written_as_spring_writes_it(dead: &Record, source: &Record, gues
     let waited = dead.timestamp_ms - first_failed;
     assert!(
         (31_000..31_000 + BOUND.as_millis() as i64).contains(&waited),
-        "{waited} ms from first failure to death"
+        "{waited} ms from the first failure to the dead letter"
     );
     assert_eq!(text("host-plugin"), concat!("faulty@", env!("CARGO_PKG_VERSION")));
     let digest: String = Sha256::digest(std::fs::read(&guest.path).expect("the plugin's bytes"))
@@ -109,12 +113,12 @@ fn the_cause_is_written_as_spring_writes_it(dead: &Record, source: &Record, gues
 }
 
 #[test]
-fn a_chosen_delay_spends_no_attempt_and_holds_nobody_back() {
+fn a_chosen_delay_spends_no_attempt_and_delays_no_other_message() {
     const CHOSEN_US: i64 = 4_000_000;
     let kafka = Kafka::shared();
     let guest = Guest::fast("after-ms");
     let host = Host::start(kafka, &[&guest.path]);
-    // Both go through the longest tier: the first waits in it for 4 s, the second for 160 ms.
+    // Both use the longest tier: the first waits there for 4 s, the second for 160 ms.
     let patient = Record::new(body("patient", "retry", r#","after-ms":4000"#));
     kafka.produce(&guest.topic, [patient.on(0), Record::new(body("hasty", "retry", "")).on(0)]);
     testkit::eventually(BOUND, || host.handled("patient") == 3);
@@ -127,10 +131,10 @@ fn a_chosen_delay_spends_no_attempt_and_holds_nobody_back() {
         println!("at most {} ms late", (pair[1] - pair[0] - CHOSEN_US) as f64 / 1000.0);
     }
     assert_eq!(attempts(&all, "hasty"), [1, 2, 3, 4, 5, 6]);
-    assert!(all["hasty"][5].at_us < at[1], "one that is due later held back one that was due");
+    assert!(all["hasty"][5].at_us < at[1], "a message that is due later delayed one that was due");
     assert_eq!(kafka.read_all(&guest.dead).len(), 1);
     let held = kafka.read_all("after-ms----retry-160");
     assert!(held.iter().any(|record| big_endian(record, "retry_topic-attempts") == 1), "in the longest tier");
-    // What is not due yet is not lost: it is still in the retry topic, uncommitted.
+    // A message that is not due is not lost: it stays in the retry topic, uncommitted.
     assert_eq!(kafka.lag(&format!("{}-retry", guest.group), "after-ms----retry-160"), 1);
 }

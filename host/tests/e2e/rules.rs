@@ -1,10 +1,10 @@
-//! What the configuration says about failures: rules by code, tries in place, names, concurrency.
+//! Failure settings of the configuration: rules by code, blocking tries, topic suffixes, concurrency.
 
 use testkit::{Kafka, Process, Record, eventually, get};
 
 use crate::support::{BOUND, Guest, Host, attempts, between, body, deliveries, file, id_of};
 
-/// Starts the host on a file with one plugin: its table, then `lines`.
+/// Starts the host with one plugin: its table, then `lines`.
 #[track_caller]
 fn start(kafka: &Kafka, guest: &Guest, lines: &str) -> Host {
     let name = guest.path.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8");
@@ -30,10 +30,10 @@ fn ids(kafka: &Kafka, topic: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_rule_gives_more_retries_fewer_or_another_end() {
+fn a_rule_changes_the_number_of_retries_or_the_end() {
     let kafka = Kafka::shared();
     let mut guest = Guest::fast("ruled");
-    // Equal delays share one topic, which is named as Spring names it.
+    // Equal delays share one topic, named as by Spring.
     guest.retry_topics = vec![format!("{}-retry", guest.topic)];
     kafka.create_topic(&guest.topic, 2, &[]);
     let host = start(
@@ -46,20 +46,21 @@ fn a_rule_gives_more_retries_fewer_or_another_end() {
          [[plugin.rule]]\ncode = \"exit\"\naction = \"reject\"\n\
          [[plugin.rule]]\ncode = \"invalid-*\"\naction = \"discard\"\n",
     );
-    let told = ["retry", "reject", "trap", "exit", "outcomes"];
-    let records = told.map(|action| Record::new(body(action, action, "")).on(0));
+    let actions = ["retry", "reject", "trap", "exit", "outcomes"];
+    let records = actions.map(|action| Record::new(body(action, action, "")).on(0));
     kafka.produce(&guest.topic, records.into_iter().chain([Record::new("not JSON").on(1)]));
     guest.settle(kafka);
     let metrics = get(host.port, "/metrics").expect("an answer").text();
     let lines = host.stop();
     let all = deliveries(&lines);
-    // More than the policy's two, also for what was rejected, none at all, and the policy's.
+    // More retries than the two of the policy, retries of a rejected message, no retry, and those of the
+    // policy.
     assert_eq!(attempts(&all, "retry"), [1, 2, 3, 4, 5]);
     assert_eq!(attempts(&all, "reject"), [1, 2, 3]);
     assert_eq!(attempts(&all, "trap"), [1]);
     assert_eq!(attempts(&all, "exit"), [1]);
     assert_eq!(attempts(&all, "outcomes"), [1, 2, 3]);
-    assert_eq!(attempts(&all, "-"), [1], "what is discarded is not tried again");
+    assert_eq!(attempts(&all, "-"), [1], "a discarded message is not retried");
     assert_eq!(ids(kafka, &guest.dead), ["exit", "outcomes", "reject", "retry", "trap"]);
     let discarded = lines.iter().find(|line| line.contains("was discarded")).expect("a warning");
     let topic = format!("topic=\"{}\"", guest.topic);
@@ -74,7 +75,7 @@ fn a_rule_gives_more_retries_fewer_or_another_end() {
 }
 
 #[test]
-fn tries_in_place_are_one_attempt_and_bounded() {
+fn blocking_tries_are_one_attempt_and_bounded() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("in-place");
     let retry_topic = format!("{}-retry", guest.topic);
@@ -89,7 +90,7 @@ fn tries_in_place_are_one_attempt_and_bounded() {
         body("stuck", "retry", ""),
         body("trapped", "trap", ""),
         body("rejected", "reject", ""),
-        // Each call takes 2 s until it is ended.
+        // Each call ends after 2 s.
         body("endless", "loop", ""),
         body("chosen", "retry", r#","after-ms":600000"#),
     ];
@@ -126,7 +127,7 @@ fn with_a_concurrency_of_one_no_call_overlaps_another() {
     assert_eq!(begun.len(), 12);
     for pair in begun.windows(2) {
         let apart = pair[1] - pair[0];
-        assert!(apart >= CALL_MS * 1000, "{apart} us after the one before, which takes {CALL_MS} ms");
+        assert!(apart >= CALL_MS * 1000, "{apart} us after the previous call, which takes {CALL_MS} ms");
     }
 }
 
@@ -146,7 +147,7 @@ fn suffixes_name_the_topics() {
     guest.settle(kafka);
     let lines = host.stop();
     assert_eq!(attempts(&deliveries(&lines), "lost"), [1, 2, 3, 4]);
-    // The delays at the largest one share its topic.
+    // Delays at the maximum share one topic.
     assert_eq!(kafka.read_all(&guest.retry_topics[0]).len(), 1);
     assert_eq!(kafka.read_all(&guest.retry_topics[1]).len(), 2);
     assert_eq!(ids(kafka, &guest.dead), ["lost"]);
@@ -155,7 +156,7 @@ fn suffixes_name_the_topics() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_tries_in_place() {
+fn a_stop_does_not_wait_for_blocking_tries() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("stopped");
     let host = start(
@@ -166,11 +167,12 @@ fn a_stop_does_not_wait_for_tries_in_place() {
     kafka.produce(&guest.topic, [Record::new(body("stuck", "retry", ""))]);
     eventually(BOUND, || host.handled("stuck") > 0);
     let lines = host.stop();
-    let draining = lines.iter().position(|line| line.starts_with("Draining")).expect("it drains");
+    let draining =
+        lines.iter().position(|line| line.starts_with("Draining")).expect("a line about the drain");
     let after = lines[draining..].iter().filter(|line| line.contains("handled id=stuck")).count();
-    // One may have begun before the partition was closed.
+    // One call may have started before the partition was closed.
     assert!(after <= 2, "{after} calls after the stop");
-    // What was given up in place is not lost.
+    // A message whose blocking tries were interrupted is not lost.
     assert_eq!(ids(kafka, &format!("{}-retry", guest.topic)), ["stuck"]);
     assert_eq!(kafka.lag(&guest.group, &guest.topic), 0);
 }

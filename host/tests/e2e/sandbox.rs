@@ -1,4 +1,4 @@
-//! What a guest can do to a host, and what it costs: its own message.
+//! Harmful guests: each harms only its own message.
 
 use std::collections::HashMap;
 
@@ -6,22 +6,22 @@ use testkit::{Kafka, Record, eventually};
 
 use crate::support::{BOUND, Guest, Host, attempts, body, deliveries, id_of};
 
-/// What a message asks for, the exception and the code it fails with.
+/// The requested action, and the exception and the code of its failure.
 const HARM: [(&str, &str, &str); 8] = [
     ("loop", "consumer.plugin.Timeout", "cpu-timeout"),
     ("panic", "consumer.plugin.Trap", "trap"),
     ("trap", "consumer.plugin.Trap", "trap"),
-    // A Rust guest's stack lies in its memory, and is used up before the sandbox's own.
+    // The stack of a Rust guest is in its memory and overflows before that of the sandbox.
     ("recurse", "consumer.plugin.Trap", "trap"),
     ("memory", "consumer.plugin.OutOfMemory", "out-of-memory"),
     ("exit", "consumer.plugin.Exit", "exit"),
     ("outcomes", "consumer.plugin.Outcome", "wrong-outcome-count"),
-    // Beyond the bound on a call, in the host: nothing that epochs could stop.
+    // Longer than the bound on a call, inside the host: epochs cannot stop it.
     ("sleep", "consumer.plugin.Timeout", "timeout"),
 ];
-/// Messages that are in flight while harm is done, and for how long.
-const BESIDE: usize = 20;
-const BESIDE_US: i64 = 5_000_000;
+/// The number of harmless messages in flight meanwhile, and the duration of each in microseconds.
+const HARMLESS: usize = 20;
+const HARMLESS_US: i64 = 5_000_000;
 
 fn code(record: &Record) -> (String, String) {
     let text = |name: &str| record.header_text(name).unwrap_or_default();
@@ -29,22 +29,22 @@ fn code(record: &Record) -> (String, String) {
 }
 
 #[test]
-fn harm_costs_its_own_message_only() {
+fn harm_fails_only_its_own_message() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("harm");
     kafka.create_topic(&guest.topic, 1, &[]);
     let host = Host::start(kafka, &[&guest.path]);
-    let beside: Vec<String> = (0..BESIDE).map(|number| format!("beside{number}")).collect();
-    let sleep = format!(r#","ms":{}"#, BESIDE_US / 1000);
-    kafka.produce(&guest.topic, beside.iter().map(|id| Record::new(body(id, "sleep", &sleep))));
-    // All of it fits the calls that one thread has under way.
-    eventually(BOUND, || beside.iter().all(|id| host.handled(id) == 1));
+    let harmless_ids: Vec<String> = (0..HARMLESS).map(|number| format!("harmless{number}")).collect();
+    let sleep = format!(r#","ms":{}"#, HARMLESS_US / 1000);
+    kafka.produce(&guest.topic, harmless_ids.iter().map(|id| Record::new(body(id, "sleep", &sleep))));
+    // All messages fit the concurrent calls of one thread.
+    eventually(BOUND, || harmless_ids.iter().all(|id| host.handled(id) == 1));
     let harm = HARM.iter().map(|(action, ..)| Record::new(body(action, action, r#","until":1,"ms":60000"#)));
     kafka.produce(&guest.topic, harm);
     guest.settle(kafka);
     let lines = host.stop();
     let all = deliveries(&lines);
-    for id in &beside {
+    for id in &harmless_ids {
         assert_eq!(attempts(&all, id), [1], "{id}");
     }
     for (action, ..) in HARM {
@@ -52,12 +52,12 @@ fn harm_costs_its_own_message_only() {
     }
     let took = all["sleep"][1].at_us - all["sleep"][0].at_us;
     assert!((10_000_000..30_000_000).contains(&took), "a call of {took} us, whose bound is 10 s");
-    // The harm was done while the others were in flight.
+    // The other messages were in flight during the harm.
     let began = |id: &str| all[id][0].at_us;
-    let first = beside.iter().map(|id| began(id)).min().expect("some");
+    let first = harmless_ids.iter().map(|id| began(id)).min().expect("some");
     for (action, ..) in HARM {
         let after = began(action) - first;
-        assert!((0..BESIDE_US).contains(&after), "{action} began {after} us after the others");
+        assert!((0..HARMLESS_US).contains(&after), "{action} began {after} us after the others");
     }
 
     let retried: HashMap<String, (String, String)> =
@@ -71,11 +71,11 @@ fn harm_costs_its_own_message_only() {
 }
 
 #[test]
-fn a_dead_letter_says_what_the_guest_did() {
+fn a_dead_letter_names_the_harm() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("harm-dead");
     let host = Host::start(kafka, &[&guest.path]);
-    // On its last attempt, as a record on a retry topic says.
+    // On the last attempt, according to the headers of the retry record.
     let last = HARM.iter().map(|(action, ..)| {
         Record::new(body(action, action, r#","ms":60000"#))
             .with_header("kafka_dlt-original-consumer-group", guest.group.as_str())
@@ -92,7 +92,7 @@ fn a_dead_letter_says_what_the_guest_did() {
         assert_eq!(code(&dead[action]), (exception.to_owned(), name.to_owned()), "{action}");
     }
     let text = |action: &str, name: &str| dead[action].header_text(name).unwrap_or_default();
-    for (action, said) in [
+    for (action, expected) in [
         ("panic", "asked to panic"),
         ("recurse", "out of bounds"),
         ("exit", "status"),
@@ -101,7 +101,7 @@ fn a_dead_letter_says_what_the_guest_did() {
         ("sleep", "no outcome after 10s"),
     ] {
         let detail = text(action, "kafka_exception-message");
-        assert!(detail.contains(said), "{action}: {detail}");
+        assert!(detail.contains(expected), "{action}: {detail}");
     }
     let backtrace = text("recurse", "kafka_exception-stacktrace");
     assert!(backtrace.contains("descend") && backtrace.len() <= 4 << 10, "{backtrace}");

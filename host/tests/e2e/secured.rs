@@ -6,7 +6,7 @@ use testkit::{PASSWORD, Process, Record, Secured, USER, binary, eventually};
 
 use crate::support::{BOUND, Guest, Host, attempts, body, deliveries, file};
 
-/// A file with everything but the password.
+/// A configuration without the password.
 fn config(kafka: &Secured, guest: &Guest, mechanism: &str, more: &str) -> PathBuf {
     let lines = format!(
         "[kafka]\nbootstrap-servers = \"{}\"\n\
@@ -24,7 +24,7 @@ fn authority(kafka: &Secured) -> String {
     format!("ssl.ca.location = \"{}\"", kafka.certificate().display())
 }
 
-/// What the plugin and the desk need: topics and groups, nothing of the cluster.
+/// Grants the plugin and the desk their topics and groups, and nothing of the cluster.
 fn grant_all(kafka: &Secured, guest: &Guest) {
     let prefixed = ["--resource-pattern-type", "prefixed"];
     let topics = ["--topic", &guest.topic, prefixed[0], prefixed[1]];
@@ -33,7 +33,7 @@ fn grant_all(kafka: &Secured, guest: &Guest) {
     kafka.grant(&["Read"], &["--group", &guest.dead_letter_group()]);
 }
 
-/// Runs a command of the host that ends by itself: exit code and lines.
+/// Runs a command of the host. Returns its exit code and its lines.
 fn run(config: &Path, args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut all = vec!["--config", config.to_str().expect("a path in UTF-8")];
     all.extend(args);
@@ -43,7 +43,7 @@ fn run(config: &Path, args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, Stri
 }
 
 #[test]
-fn messages_go_their_way_over_tls_with_a_password() {
+fn messages_are_handled_over_tls_with_a_password() {
     let kafka = Secured::start();
     let guest = Guest::fast("secured");
     grant_all(&kafka, &guest);
@@ -62,16 +62,16 @@ fn messages_go_their_way_over_tls_with_a_password() {
         assert_eq!(attempts(&all, "fine"), [1], "{mechanism}");
         assert_eq!(kafka.kafka().read_all(&guest.dead).len(), round + 1);
     }
-    what_the_desk_lacks_is_said(&kafka, &guest, secret[0]);
+    check_missing_rights_of_the_desk(&kafka, &guest, secret[0]);
     let config = config(&kafka, &guest, "PLAIN", &authority(&kafka));
     let (code, shown) = run(&config, &["config", "show"], &secret);
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("properties.\"sasl.password\" = \"***\"") && !shown.contains(PASSWORD), "{shown}");
-    what_is_wrong_ends_the_start(&kafka, &guest);
+    check_errors_at_start(&kafka, &guest);
 }
 
-/// The plugin goes on, and the letters stay where they are.
-fn what_the_desk_lacks_is_said(kafka: &Secured, guest: &Guest, secret: (&str, &str)) {
+/// The plugin continues, and the dead letters stay in their topic.
+fn check_missing_rights_of_the_desk(kafka: &Secured, guest: &Guest, secret: (&str, &str)) {
     let desk = guest.dead_letter_group();
     kafka.revoke(&["Read"], &["--group", &desk]);
     let config = config(kafka, guest, "PLAIN", &authority(kafka));
@@ -83,33 +83,36 @@ fn what_the_desk_lacks_is_said(kafka: &Secured, guest: &Guest, secret: (&str, &s
     host.stop();
 }
 
-/// With the cause, and never with the password.
-fn what_is_wrong_ends_the_start(kafka: &Secured, guest: &Guest) {
+/// Errors name the cause and never the password.
+fn check_errors_at_start(kafka: &Secured, guest: &Guest) {
     let wrong = [("KAFKA_PROPERTIES", "sasl.password=hush-hush")];
     for (mechanism, cause) in
         [("SCRAM-SHA-512", "invalid credentials"), ("PLAIN", "invalid username or password")]
     {
         let config = config(kafka, guest, mechanism, &authority(kafka));
-        let (code, told) = run(&config, &["--listen", "127.0.0.1:0"], &wrong);
-        assert_eq!(code, Some(1), "{told}");
-        println!("{told}");
-        assert!(told.contains("refuses this client (") && told.contains(cause), "{told}");
+        let (code, output) = run(&config, &["--listen", "127.0.0.1:0"], &wrong);
+        assert_eq!(code, Some(1), "{output}");
+        println!("{output}");
+        assert!(output.contains("refuses this client (") && output.contains(cause), "{output}");
         assert!(
-            told.contains("help: ") && told.contains("sasl.username") && !told.contains("hush"),
-            "{told}"
+            output.contains("help: ") && output.contains("sasl.username") && !output.contains("hush"),
+            "{output}"
         );
-        assert!(!told.contains(" ERROR ") && !told.contains(" WARN "), "{told}");
+        assert!(!output.contains(" ERROR ") && !output.contains(" WARN "), "{output}");
     }
     let config = config(kafka, guest, "PLAIN", "");
-    let (code, told) = run(&config, &["topics", "list"], &wrong);
-    assert_eq!(code, Some(1), "{told}");
-    println!("{told}");
-    assert!(told.contains("over TLS (") && told.contains("certificate could not be verified"), "{told}");
-    assert!(told.contains("ssl.ca.location") && !told.contains("hush"), "{told}");
+    let (code, output) = run(&config, &["topics", "list"], &wrong);
+    assert_eq!(code, Some(1), "{output}");
+    println!("{output}");
+    assert!(
+        output.contains("over TLS (") && output.contains("certificate could not be verified"),
+        "{output}"
+    );
+    assert!(output.contains("ssl.ca.location") && !output.contains("hush"), "{output}");
 }
 
 #[test]
-fn a_partition_waits_while_its_dead_letter_topic_may_not_be_written() {
+fn a_partition_waits_while_writing_its_dead_letter_topic_is_not_allowed() {
     const WAITS: &str = "cannot publish a failed message";
     let kafka = Secured::start();
     let (blocked, other) = (Guest::fast("revoked"), Guest::fast("granted"));
@@ -117,7 +120,7 @@ fn a_partition_waits_while_its_dead_letter_topic_may_not_be_written() {
         kafka.kafka().create_topic(&guest.topic, 2, &[]);
         grant_all(&kafka, guest);
     }
-    // Only this topic loses it later, so it must not come through the prefix.
+    // Only this topic loses the right later, so the prefix must not grant it.
     let prefix = ["--topic", &blocked.topic, "--resource-pattern-type", "prefixed"];
     kafka.revoke(&["Write"], &prefix);
     let derived = blocked.retry_topics.iter().chain([&blocked.dead]);
@@ -148,7 +151,7 @@ fn a_partition_waits_while_its_dead_letter_topic_may_not_be_written() {
         line.contains(&format!("grant WRITE and DESCRIBE on topic {} to this client", blocked.dead)),
         "{line}"
     );
-    // What needs no dead letter goes on: the other partition, the other plugin.
+    // The other partition and the other plugin need no dead letter and continue.
     publish("elsewhere", "done", 1);
     publish("behind", "reject", 0);
     kafka.kafka().produce(&other.topic, [Record::new(body("other", "retry", ""))]);
@@ -159,8 +162,8 @@ fn a_partition_waits_while_its_dead_letter_topic_may_not_be_written() {
     kafka.grant(&["Write"], &["--topic", &blocked.dead]);
     blocked.settle(kafka.kafka());
     let lines = host.stop();
-    let told = lines.iter().filter(|line| line.contains(WAITS)).count();
-    println!("said so {told} times");
+    let output = lines.iter().filter(|line| line.contains(WAITS)).count();
+    println!("logged {output} times");
     let all = deliveries(&lines);
     for id in ["before", "refused", "behind", "elsewhere"] {
         assert_eq!(attempts(&all, id), [1], "{id}");
@@ -170,9 +173,9 @@ fn a_partition_waits_while_its_dead_letter_topic_may_not_be_written() {
 }
 
 #[test]
-fn a_password_that_is_gone_for_a_while_loses_and_repeats_nothing() {
+fn a_temporarily_revoked_password_loses_and_repeats_nothing() {
     const WAITS: &str = "cannot publish a failed message";
-    // The broker asks each connection for its password again.
+    // The broker requires each connection to authenticate again.
     let kafka = Secured::start_with(&[("connections.max.reauth.ms", "2000")]);
     let guest = Guest::fast("expired");
     grant_all(&kafka, &guest);
@@ -180,7 +183,7 @@ fn a_password_that_is_gone_for_a_while_loses_and_repeats_nothing() {
     let password = format!("sasl.password={PASSWORD}");
     let args = ["--config", config.to_str().expect("a path in UTF-8")];
     let host = Host::run(&args, &[("KAFKA_PROPERTIES", password.as_str())]);
-    // It waits in the client for its due time, and cannot be published when that has come.
+    // The record waits in the client for its due time and cannot be published then.
     kafka.kafka().produce(&guest.topic, [Record::new(body("late", "retry", r#","after-ms":15000"#))]);
     eventually(BOUND, || host.handled("late") == 1);
     kafka.forget_password();
@@ -190,7 +193,7 @@ fn a_password_that_is_gone_for_a_while_loses_and_repeats_nothing() {
     kafka.set_password();
     let longest = guest.retry_topics.last().expect("a retry topic");
     eventually(BOUND, || kafka.kafka().read_all(longest).len() == 2);
-    // The delay that it chose spent no attempt. It goes on until the host stops, and none is repeated.
+    // The chosen delay spends no attempt. It continues until the host stops, and no delivery is repeated.
     let attempts = attempts(&deliveries(&host.stop()), "late");
     let expected: Vec<u32> = [1].into_iter().chain(1..).take(attempts.len()).collect();
     assert!(attempts.len() >= 2 && attempts == expected, "{attempts:?}");

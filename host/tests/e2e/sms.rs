@@ -1,5 +1,5 @@
-//! The SMS plugin against a double of its gateways. The real ones cannot be had in a test: the double
-//! answers as their documentation says, and checks who asks as they do.
+//! The SMS plugin against a double of its gateways. The real gateways are not available to tests: the double
+//! answers as documented by them, and checks credentials as they do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
@@ -16,38 +16,38 @@ const KEY: &str = "NCSAYU7YDBXYORXC";
 const SECRET: &str = "solapi-secret-of-the-test";
 /// `AC1:token`, in base64.
 const BASIC: &str = "Basic QUMxOnRva2Vu";
-/// What the gateway's Retry-After says; what the policy waits is far less.
+/// The Retry-After of the gateway. The delays of the policy are far shorter.
 const THROTTLED: Duration = Duration::from_secs(2);
 
-/// What the double does with a number, by its last digit; and how its message ends: requests, code.
+/// Recipients by their last digit, with the number of requests and the failure code of their message.
 const NUMBERS: [(char, usize, &str); 9] = [
     // Accepted.
     ('1', 1, ""),
-    // First 429 with Retry-After, then accepted.
+    // The first response is 429 with Retry-After, then accepted.
     ('2', 2, ""),
-    // First 500.
+    // The first response is 500.
     ('3', 2, ""),
-    // First the connection breaks.
+    // The first connection breaks.
     ('4', 2, ""),
     ('5', 1, "invalid-number"),
     ('6', 1, "sms-rejected"),
     ('7', 3, "insufficient-balance"),
     ('8', 3, "gateway-auth"),
-    // First 429 without a word of when.
+    // The first response is 429 without Retry-After.
     ('9', 2, ""),
 ];
 
-/// One gateway: what it says, and to whom.
+/// A gateway: its responses and its requests.
 struct Gateway {
     name: &'static str,
     config: &'static str,
     credentials: String,
     is_known: fn(&Request) -> bool,
     path: &'static str,
-    /// Recipient's number in a body.
+    /// The recipient's number in a body.
     number: fn(&str) -> Option<&str>,
     accepted: (u16, &'static str),
-    /// An invalid number, another error, no money, not known.
+    /// The responses for an invalid number, another error, no credit, and an unknown account.
     errors: [(u16, &'static str); 4],
 }
 
@@ -91,16 +91,16 @@ fn twilio() -> Gateway {
 }
 
 #[test]
-fn solapis_answers_decide_what_becomes_of_a_message() {
-    answers_decide(solapi());
+fn responses_of_solapi_decide_the_end_of_a_message() {
+    check_responses(solapi());
 }
 
 #[test]
-fn twilios_answers_decide_what_becomes_of_a_message() {
-    answers_decide(twilio());
+fn responses_of_twilio_decide_the_end_of_a_message() {
+    check_responses(twilio());
 }
 
-fn answers_decide(gateway: Gateway) {
+fn check_responses(gateway: Gateway) {
     let kafka = Kafka::shared();
     let Gateway { name, config, is_known, path, number, .. } = gateway;
     let server = serve(gateway.accepted, gateway.errors, is_known, number);
@@ -146,7 +146,7 @@ fn answers_decide(gateway: Gateway) {
 }
 
 #[test]
-fn without_a_grant_nothing_is_sent_and_without_a_gateway_it_is_only_logged() {
+fn without_a_grant_no_sms_is_sent_and_without_a_gateway_it_is_only_logged() {
     let kafka = Kafka::shared();
     let Gateway { accepted, errors, is_known, number, .. } = solapi();
     let server = serve(accepted, errors, is_known, number);
@@ -165,7 +165,7 @@ fn without_a_grant_nothing_is_sent_and_without_a_gateway_it_is_only_logged() {
     assert_eq!(server.connections(), 0);
 }
 
-/// The double. Who it does not know is refused as the real one does.
+/// The double of a gateway. Unknown accounts are refused as by the real gateway.
 fn serve(
     accepted: (u16, &'static str),
     errors: [(u16, &'static str); 4],
@@ -177,24 +177,24 @@ fn serve(
         let to = number(&request.body).unwrap_or_default().to_owned();
         let is_first = first.lock().expect("no panic").insert(to.clone());
         let seconds = THROTTLED.as_secs().to_string();
-        let mut say = |(status, body): (u16, &str)| answer(stream, status, &[], body);
+        let mut respond = |(status, body): (u16, &str)| answer(stream, status, &[], body);
         match to.chars().last() {
-            _ if !is_known(request) => say(errors[3]),
+            _ if !is_known(request) => respond(errors[3]),
             Some('2') if is_first => answer(stream, 429, &[("Retry-After", &seconds)], "{}"),
-            Some('3') if is_first => say((500, "<html>")),
-            // Nothing at all: the connection ends.
+            Some('3') if is_first => respond((500, "<html>")),
+            // No response: the connection ends.
             Some('4') if is_first => {}
-            Some('9') if is_first => say((429, "{}")),
-            Some('5') => say(errors[0]),
-            Some('6') => say(errors[1]),
-            Some('7') => say(errors[2]),
-            Some('8') => say(errors[3]),
-            _ => say(accepted),
+            Some('9') if is_first => respond((429, "{}")),
+            Some('5') => respond(errors[0]),
+            Some('6') => respond(errors[1]),
+            Some('7') => respond(errors[2]),
+            Some('8') => respond(errors[3]),
+            _ => respond(accepted),
         }
     })
 }
 
-/// Solapi's own check: the signature is that of date and salt, with the secret.
+/// The check of Solapi: the signature covers date and salt, with the secret.
 fn is_signed(request: &Request) -> bool {
     let signed = || {
         let text = request.header("authorization")?.strip_prefix("HMAC-SHA256 ")?;
@@ -232,7 +232,7 @@ fn start(kafka: &Kafka, topic: &str, config: &str, more: &str) -> Host {
     Host::run(&args, &[("SECRET", SECRET), ("BASIC", BASIC)])
 }
 
-/// Waits until nothing is left in the topic and its retry topic, the source first.
+/// Waits until the topic and its retry topic have no lag. The source comes first.
 fn settle(kafka: &Kafka, topic: &str) {
     let (group, retries) = (format!("{topic}-group"), format!("{topic}-retry"));
     eventually(BOUND, || {
@@ -242,11 +242,11 @@ fn settle(kafka: &Kafka, topic: &str) {
 
 /// The failure code of each dead letter, by its key.
 fn codes(kafka: &Kafka, topic: &str) -> BTreeMap<String, String> {
-    let letters = kafka.read_all(&format!("{topic}.dlt"));
-    let letter = |letter: &Record| {
-        let key = letter.key.clone().unwrap_or_default();
-        let code = letter.header_text("host-failure-code").unwrap_or_default();
+    let dead_letters = kafka.read_all(&format!("{topic}.dlt"));
+    let code_by_key = |dead_letter: &Record| {
+        let key = dead_letter.key.clone().unwrap_or_default();
+        let code = dead_letter.header_text("host-failure-code").unwrap_or_default();
         (String::from_utf8_lossy(&key).into_owned(), code)
     };
-    letters.iter().map(letter).collect()
+    dead_letters.iter().map(code_by_key).collect()
 }

@@ -1,4 +1,4 @@
-//! What the mailer says of an e-mail, beside what a failing server knows of it.
+//! Results of the mailer, compared with the records of a failing server.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use tokio::sync::Semaphore;
 
 /// Nearly half of all connections and transactions fail.
 const SHARES: Shares = Shares { faults: 400, hangs: 50 };
-/// In place of 8 s; long for a server in this process.
+/// The bound on an e-mail, instead of 8 s. A server in this process answers much faster.
 const SHORT: Duration = Duration::from_millis(1500);
-/// Some of them wait for a connection.
-const AT_ONCE: usize = 12;
+/// Concurrent e-mails. Some wait for a connection.
+const CONCURRENCY: usize = 12;
 
 fn address(email: String) -> Address {
     Address { name: None, email }
 }
 
-/// How many an e-mail has.
+/// The number of recipients of an e-mail.
 fn recipients(id: usize) -> usize {
     1 + id % 2
 }
 
-/// Some e-mails, and some recipients, are refused for good.
+/// Some e-mails and some recipients are refused permanently.
 fn email(rng: &mut Rng, id: usize) -> Email {
     let mut prefix = |refused: &[&'static str]| match rng.below(10) {
         0 => refused[rng.below(refused.len() as u64) as usize],
@@ -48,59 +48,59 @@ fn email(rng: &mut Rng, id: usize) -> Email {
     }
 }
 
-/// What the sender is told must be so.
-fn check(id: usize, told: &Result<Receipt, MailError>, known: &[Transaction]) {
-    let says = || format!("{id}: {told:?}, and the server knows {known:?}");
-    assert!(known.len() <= 1, "{}", says());
+/// Checks the result for the sender against the records of the server.
+fn check(id: usize, results: &Result<Receipt, MailError>, known: &[Transaction]) {
+    let context = || format!("{id}: {results:?}, and the server knows {known:?}");
+    assert!(known.len() <= 1, "{}", context());
     let end = known.first().map(|one| match one.end {
-        // The connection broke before the others were named.
-        End::Nobody if one.refused.len() < recipients(id) => End::Broken { begun: false },
+        // The connection broke before the other recipients were sent.
+        End::AllRefused if one.refused.len() < recipients(id) => End::Broken { begun: false },
         end => end,
     });
     let is_permanent = |code: u16| code >= 500;
-    match told {
+    match results {
         Ok(receipt) => {
-            assert_eq!(end, Some(End::Taken { answered: true }), "{}", says());
+            assert_eq!(end, Some(End::Accepted { answered: true }), "{}", context());
             let refused: Vec<_> = receipt
                 .refused
                 .iter()
                 .map(|one| (one.recipient.clone(), one.response[..3].parse().expect("a code")))
                 .collect();
-            assert_eq!(known[0].refused, refused, "{}", says());
+            assert_eq!(known[0].refused, refused, "{}", context());
             assert!(receipt.refused.iter().all(|one| one.transient != one.response.starts_with('5')));
-            assert_eq!(known[0].message_id, receipt.id, "{}", says());
+            assert_eq!(known[0].message_id, receipt.id, "{}", context());
         }
         Err(MailError::Permanent(_)) => match end {
-            Some(End::Refused(code)) => assert!(is_permanent(code), "{}", says()),
-            Some(End::Nobody) => {
-                assert!(known[0].refused.iter().all(|(_, code)| is_permanent(*code)), "{}", says());
+            Some(End::Refused(code)) => assert!(is_permanent(code), "{}", context()),
+            Some(End::AllRefused) => {
+                assert!(known[0].refused.iter().all(|(_, code)| is_permanent(*code)), "{}", context());
             }
-            _ => panic!("{}", says()),
+            _ => panic!("{}", context()),
         },
         Err(MailError::Transient(_)) => match end {
             None | Some(End::Broken { .. }) => {}
-            Some(End::Refused(code)) => assert!(!is_permanent(code), "{}", says()),
-            Some(End::Nobody) => {
-                assert!(known[0].refused.iter().any(|(_, code)| !is_permanent(*code)), "{}", says());
+            Some(End::Refused(code)) => assert!(!is_permanent(code), "{}", context()),
+            Some(End::AllRefused) => {
+                assert!(known[0].refused.iter().any(|(_, code)| !is_permanent(*code)), "{}", context());
             }
-            Some(End::Taken { .. }) => panic!("{}", says()),
+            Some(End::Accepted { .. }) => panic!("{}", context()),
         },
         Err(MailError::Unknown(_)) => {
-            let is_doubtful = matches!(end, Some(End::Taken { .. } | End::Broken { begun: true }));
-            assert!(is_doubtful, "{}", says());
+            let is_doubtful = matches!(end, Some(End::Accepted { .. } | End::Broken { begun: true }));
+            assert!(is_doubtful, "{}", context());
         }
     }
-    if end == Some(End::Taken { answered: false }) {
-        assert!(matches!(told, Err(MailError::Unknown(_))), "{}", says());
+    if end == Some(End::Accepted { answered: false }) {
+        assert!(matches!(results, Err(MailError::Unknown(_))), "{}", context());
     }
 }
 
 #[tokio::test]
-async fn what_the_mailer_says_is_what_the_server_knows() {
+async fn results_of_the_mailer_agree_with_the_server() {
     let mut rng = Rng::seeded();
     let server = FaultySmtp::start(Rng::new(rng.next_u64()), SHARES);
     let mailer = Mailer::from_url(&server.url(), Some(&server.ca())).expect("a mailer").with_bound(SHORT);
-    let (mailer, at_once) = (Arc::new(mailer), Arc::new(Semaphore::new(AT_ONCE)));
+    let (mailer, at_once) = (Arc::new(mailer), Arc::new(Semaphore::new(CONCURRENCY)));
     let sends: Vec<_> = (0..scale(400, 2000))
         .map(|id| {
             let (mailer, at_once, email) = (Arc::clone(&mailer), Arc::clone(&at_once), email(&mut rng, id));
@@ -110,11 +110,11 @@ async fn what_the_mailer_says_is_what_the_server_knows() {
             })
         })
         .collect();
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for send in sends {
-        told.push(send.await.expect("no panic"));
+        results.push(send.await.expect("no panic"));
     }
-    // Those that the server still waits with end with their connections.
+    // Sessions that still hang end with their connections.
     drop(mailer);
     while !server.is_idle() {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -124,10 +124,10 @@ async fn what_the_mailer_says_is_what_the_server_knows() {
         let id = one.sender.rsplit('-').next().unwrap_or_default().replace("@example.com", "");
         known.entry(id).or_default().push(one);
     }
-    for (id, told) in told.iter().enumerate() {
-        check(id, told, known.get(&id.to_string()).map_or(&[], Vec::as_slice));
+    for (id, results) in results.iter().enumerate() {
+        check(id, results, known.get(&id.to_string()).map_or(&[], Vec::as_slice));
     }
-    let count = |is: fn(&Result<Receipt, MailError>) -> bool| told.iter().filter(|one| is(one)).count();
+    let count = |is: fn(&Result<Receipt, MailError>) -> bool| results.iter().filter(|one| is(one)).count();
     let counts = [
         count(|one| one.as_ref().is_ok_and(|receipt| receipt.refused.is_empty())),
         count(|one| one.as_ref().is_ok_and(|receipt| !receipt.refused.is_empty())),
@@ -135,6 +135,6 @@ async fn what_the_mailer_says_is_what_the_server_knows() {
         count(|one| matches!(one, Err(MailError::Permanent(_)))),
         count(|one| matches!(one, Err(MailError::Unknown(_)))),
     ];
-    println!("taken, taken in part, transient, permanent, unknown: {counts:?}");
+    println!("accepted, accepted in part, transient, permanent, unknown: {counts:?}");
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
 }

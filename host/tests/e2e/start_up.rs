@@ -1,4 +1,4 @@
-//! What is given and wrong: one clear line, the next step, the exit code. And what is right.
+//! The start of the host. An error is one line with the next step and an exit code.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -8,10 +8,10 @@ use testkit::{Kafka, Process, binary, eventually, free_port, get, plugin};
 
 use crate::support::{BOUND, Guest, Host, file, patched};
 
-/// Nobody listens there.
+/// An address without a server.
 const NOWHERE: &str = "127.0.0.1:9";
 
-/// Runs the host until it ends by itself.
+/// Runs the host until it exits.
 #[track_caller]
 fn run(args: &[&str], bound: Duration) -> (Option<i32>, Vec<String>) {
     let mut process = Process::start("host", args);
@@ -19,11 +19,11 @@ fn run(args: &[&str], bound: Duration) -> (Option<i32>, Vec<String>) {
     (status.code(), process.lines())
 }
 
-/// The host refuses these arguments with exit code 2: one `error:` line, which says `what`, and
-/// a next step, which says `next`.
+/// Checks that the host refuses these arguments with exit code 2: one `error:` line that contains `what`, and
+/// a next step that contains `next`.
 #[track_caller]
 fn refuses(args: &[&str], what: &str, next: &str) {
-    // An address of its own, unless the arguments name one, and a Kafka that is never asked.
+    // A free port unless the arguments have one, and a Kafka address that is never contacted.
     let more = ["--bootstrap-servers", NOWHERE, "--listen", "127.0.0.1:0"];
     let more = more.chunks(2).filter(|flag| !args.contains(&flag[0])).flatten();
     let args: Vec<&str> = args.iter().chain(more).copied().collect();
@@ -39,7 +39,7 @@ fn explains(lines: &[String], what: &str, next: &str) {
     let errors: Vec<&String> = lines.iter().filter(|line| line.starts_with("error:")).collect();
     assert_eq!(errors.len(), 1, "{text}");
     assert!(text.contains(what), "expected {what:?} in\n{text}");
-    // clap's own way of saying it, beside the host's.
+    // The format of clap, and that of the host.
     let help = lines.iter().find(|line| {
         let step = line.starts_with("  help: ") || line.contains("tip: ") || line.contains("try '--help'");
         step && line.contains(next)
@@ -56,7 +56,7 @@ fn refuses_plugin(path: &Path, what: &str, next: &str) {
 }
 
 #[test]
-fn files_that_are_no_plugins_are_refused() {
+fn files_that_are_not_plugins_are_refused() {
     refuses_plugin(Path::new("nowhere.wasm"), "No such file", "make build");
     refuses_plugin(Path::new("/"), "Is a directory", "make build");
     refuses_plugin(&file("text.wasm", b"some text"), "not a WebAssembly component", "wasm32-wasip2");
@@ -98,7 +98,7 @@ fn plugins_of_other_contracts_and_hosts_are_refused() {
 }
 
 #[test]
-fn arguments_that_are_wrong_are_refused() {
+fn invalid_arguments_are_refused() {
     let email = plugin("email");
     let email = email.to_str().expect("a path in UTF-8");
     refuses(&[], "--plugin", "--help");
@@ -121,7 +121,7 @@ fn arguments_that_are_wrong_are_refused() {
         "remove one of them",
     );
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = taken.local_addr().expect("its address").to_string();
+    let address = taken.local_addr().expect("the address").to_string();
     refuses(
         &["--plugin", email, "--listen", &address],
         &format!("cannot listen on {address}"),
@@ -130,7 +130,7 @@ fn arguments_that_are_wrong_are_refused() {
 }
 
 #[test]
-fn kafka_away_ends_the_start_after_its_bound() {
+fn without_kafka_the_start_ends_after_its_bound() {
     let sms = plugin("sms");
     let address = format!("127.0.0.1:{}", free_port());
     let started = Instant::now();
@@ -151,7 +151,7 @@ fn kafka_away_ends_the_start_after_its_bound() {
 }
 
 #[test]
-fn missing_topics_are_the_operators_where_the_host_may_not_create_them() {
+fn missing_topics_are_reported_if_the_host_may_not_create_them() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("no-topic");
     let args = [
@@ -178,7 +178,7 @@ fn missing_topics_are_the_operators_where_the_host_may_not_create_them() {
 }
 
 #[test]
-fn health_is_answered_and_topics_are_made_after_the_source() {
+fn health_is_served_and_derived_topics_follow_the_source() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("health");
     kafka.create_topic(&guest.topic, 3, &[("max.message.bytes", "200000")]);
@@ -194,7 +194,7 @@ fn health_is_answered_and_topics_are_made_after_the_source() {
 }
 
 #[test]
-fn the_environment_stands_in_for_flags() {
+fn environment_variables_replace_flags() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("environment");
     let env = [

@@ -1,4 +1,4 @@
-//! What the tests share: guests under names of their own, the host as a process, its log lines.
+//! Guests under names of their own, the host as a process, and its log lines.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use testkit::{Kafka, Process, Record, plugin};
 
-/// Longer than anything takes on a busy machine.
+/// Above the time of any step on a busy machine.
 pub const BOUND: Duration = Duration::from_secs(90);
-/// The host's own bound on its end, and some room.
+/// The host's shutdown bound plus a margin.
 pub const SHUTDOWN: Duration = Duration::from_secs(35);
-/// What the guest is called as it was built.
+/// The name of the guest as built.
 const FAST: &str = "faulty-fast";
-/// The delays of `faulty-fast`, milliseconds.
+/// The retry delays of `faulty-fast`, in milliseconds.
 pub const FAST_TIERS: [u64; 5] = [10, 20, 40, 80, 160];
 
 /// A guest with a topic and a group of its own.
@@ -30,7 +30,7 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// `faulty-fast` under another name, which is filled up to the same length.
+    /// `faulty-fast` under another name, which is padded to the same length.
     pub fn fast(name: &str) -> Self {
         let name = format!("{name:-<width$}", width = FAST.len());
         assert_eq!(name.len(), FAST.len(), "{name} is longer than {FAST}");
@@ -38,7 +38,7 @@ impl Guest {
         Self::new(path, &name, &FAST_TIERS)
     }
 
-    /// `faulty` as it was built, with the delays of the product.
+    /// `faulty` as built, with the default delays of the product.
     pub fn slow() -> Self {
         Self::new(plugin("faulty"), "faulty", &[1000, 2000, 4000, 8000, 16000])
     }
@@ -53,8 +53,8 @@ impl Guest {
         }
     }
 
-    /// Waits until nothing is left: every lag is 0, the source's first, since messages move on
-    /// from tier to tier.
+    /// Waits until every lag is 0. The lag of the source is read first, because messages move from the source
+    /// to the retry topics.
     #[track_caller]
     pub fn settle(&self, kafka: &Kafka) {
         let end = Instant::now() + BOUND;
@@ -68,7 +68,7 @@ impl Guest {
         }
     }
 
-    /// The group that its dead letters are taken in by.
+    /// The group that ingests its dead letters.
     pub fn dead_letter_group(&self) -> String {
         self.group.replace("-group", "-dlt-group")
     }
@@ -81,7 +81,7 @@ impl Guest {
     }
 }
 
-/// A copy of a built guest, every occurrence of some texts replaced by others of the same length.
+/// A copy of a built guest in which texts are replaced by others of the same length.
 pub fn patched(built: &str, name: &str, replacements: &[(&str, &str)]) -> PathBuf {
     let mut bytes = std::fs::read(plugin(built)).expect("the guest's bytes");
     for (from, to) in replacements {
@@ -92,7 +92,7 @@ pub fn patched(built: &str, name: &str, replacements: &[(&str, &str)]) -> PathBu
             .filter(|(_, window)| *window == from.as_bytes())
             .map(|(place, _)| place)
             .collect();
-        assert!(!places.is_empty(), "{built} does not hold {from}");
+        assert!(!places.is_empty(), "{built} does not contain {from}");
         for place in places {
             bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
         }
@@ -100,8 +100,7 @@ pub fn patched(built: &str, name: &str, replacements: &[(&str, &str)]) -> PathBu
     file(&format!("{name}.wasm"), &bytes)
 }
 
-/// A file with these bytes, the same for every run: written elsewhere first, since another run may
-/// be reading it.
+/// A file with these bytes. It is renamed into place, because another process may be reading it.
 pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e");
     std::fs::create_dir_all(&dir).expect("a directory for the test's files");
@@ -111,7 +110,7 @@ pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// A store's file that is not there yet.
+/// The path of a store that does not exist yet.
 pub fn fresh(name: &str) -> PathBuf {
     let path = file(&format!("{name}.db"), b"");
     for other in ["", "-wal", "-shm"] {
@@ -120,7 +119,7 @@ pub fn fresh(name: &str) -> PathBuf {
     path
 }
 
-/// The name of that store.
+/// The URL of the store in this file.
 pub fn sqlite(path: &Path) -> String {
     format!("sqlite:{}", path.display())
 }
@@ -129,7 +128,7 @@ pub fn sqlite(path: &Path) -> String {
 pub struct Host {
     /// The process.
     pub process: Process,
-    /// Where it answers health checks.
+    /// The port of its HTTP server.
     pub port: u16,
 }
 
@@ -140,7 +139,7 @@ impl Host {
         Self::start_with(kafka, plugins, &[])
     }
 
-    /// With more arguments.
+    /// Starts the host with more arguments.
     #[track_caller]
     pub fn start_with(kafka: &Kafka, plugins: &[&Path], more: &[&str]) -> Self {
         let mut args = vec!["--bootstrap-servers", kafka.bootstrap()];
@@ -151,7 +150,7 @@ impl Host {
         Self::run(&args, &[])
     }
 
-    /// With these arguments and this environment alone.
+    /// Starts the host with only these arguments and this environment.
     #[track_caller]
     pub fn run(args: &[&str], env: &[(&str, &str)]) -> Self {
         let args: Vec<&str> = args.iter().copied().chain(["--listen", "127.0.0.1:0"]).collect();
@@ -162,8 +161,8 @@ impl Host {
         Self { process, port: port.unwrap_or_else(|| panic!("no port in {line}")) }
     }
 
-    /// SIGTERM; the exit code must be 0 within the bound, and no thread may have panicked.
-    /// Returns every line.
+    /// Sends SIGTERM. The exit code must be 0 within the bound, and no thread may have panicked. Returns all
+    /// lines.
     #[track_caller]
     pub fn stop(mut self) -> Vec<String> {
         self.process.terminate();
@@ -175,7 +174,7 @@ impl Host {
         lines
     }
 
-    /// How often the guest was given messages that match, so far.
+    /// The number of deliveries with this id so far.
     pub fn handled(&self, id: &str) -> usize {
         let text = format!("handled id={id} ");
         self.process.count(|line| line.contains(&text))
@@ -185,9 +184,9 @@ impl Host {
 /// One `handled` line of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// As the guest was told.
+    /// The attempt passed to the guest.
     pub attempt: u32,
-    /// By the host's clock, microseconds since the Unix epoch.
+    /// By the clock of the host, in microseconds since the Unix epoch.
     pub at_us: i64,
 }
 
@@ -208,7 +207,7 @@ pub fn attempts(all: &HashMap<String, Vec<Delivery>>, id: &str) -> Vec<u32> {
     all.get(id).into_iter().flatten().map(|delivery| delivery.attempt).collect()
 }
 
-/// What lies between two texts.
+/// The text between two others.
 pub fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
 }
@@ -218,14 +217,14 @@ fn timestamp_us(line: &str) -> i64 {
     let time = line.split('Z').next().unwrap_or_default();
     let numbers: Vec<i64> = time.split(['-', 'T', ':', '.']).filter_map(|part| part.parse().ok()).collect();
     let [year, month, day, hour, minute, second, micros] = numbers[..] else { panic!("no time in {line}") };
-    // Days since the epoch, with years that begin in March (Howard Hinnant's days_from_civil).
+    // Days since the epoch. A year begins in March (days_from_civil by Howard Hinnant).
     let year = if month <= 2 { year - 1 } else { year };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
     (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + micros
 }
 
-/// The body that makes the guest do something.
+/// The body that requests an action of the guest.
 pub fn body(id: &str, action: &str, more: &str) -> String {
     format!(r#"{{"id":"{id}","do":"{action}"{more}}}"#)
 }
@@ -235,7 +234,7 @@ pub fn id_of(record: &Record) -> String {
     between(&record.text(), r#""id":""#, "\"").unwrap_or("-").to_owned()
 }
 
-/// A header's value of up to eight bytes, signed and big-endian, as Java writes them.
+/// The value of a header: a signed big-endian number of up to eight bytes, as Java writes it.
 #[track_caller]
 pub fn big_endian(record: &Record, name: &str) -> i64 {
     let value = record.header(name).unwrap_or_else(|| panic!("no {name}"));

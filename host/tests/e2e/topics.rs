@@ -8,8 +8,8 @@ use testkit::{Kafka, Record, eventually, long};
 
 use crate::support::{BOUND, Guest, Host, attempts, body, deliveries, id_of};
 
-/// So that a test need not wait half a minute; `LONG=1` does.
-fn often() -> &'static [&'static str] {
+/// A short refresh interval. `LONG=1` uses the default of half a minute.
+fn frequent_refresh() -> &'static [&'static str] {
     if long() { &[] } else { &["-X", "topic.metadata.refresh.interval.ms=1000"] }
 }
 
@@ -34,20 +34,20 @@ fn failing(id: usize, partition: i32) -> Record {
 }
 
 #[test]
-fn new_partitions_of_the_source_are_read_and_copied() {
+fn new_partitions_of_the_source_are_read_and_added_to_derived_topics() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("grow");
     kafka.create_topic(&guest.topic, 2, &[]);
-    let host = Host::start_with(kafka, &[&guest.path], often());
+    let host = Host::start_with(kafka, &[&guest.path], frequent_refresh());
     kafka.produce(&guest.topic, (0..10).map(|id| failing(id, (id % 2) as i32)));
     guest.settle(kafka);
     let added = Instant::now();
     add_partitions(kafka, &guest.topic, 5);
-    // What comes before anybody has noticed is not lost either.
+    // Records that arrive before the refresh are not lost.
     kafka.produce(&guest.topic, [failing(10, 4)]);
     eventually(BOUND, || host.handled("10") > 0);
     println!(
-        "a record in a new partition was handled {:.1} s after it was there",
+        "a record in a new partition was handled {:.1} s after it was published",
         added.elapsed().as_secs_f64()
     );
     for topic in guest.retry_topics.iter().chain([&guest.dead]) {
@@ -68,7 +68,7 @@ fn new_partitions_of_the_source_are_read_and_copied() {
     }
     let dead = kafka.read_all(&guest.dead);
     assert_eq!(dead.len(), 31);
-    // From then on every record keeps the number of its partition.
+    // From then on every record keeps its partition number.
     for record in dead {
         let id: i32 = id_of(&record).parse().expect("a number");
         assert!(id < 11 || record.partition == id % 5, "{id} is in partition {}", record.partition);
@@ -76,13 +76,13 @@ fn new_partitions_of_the_source_are_read_and_copied() {
 }
 
 #[test]
-fn partitions_that_were_added_meanwhile_are_copied_at_the_next_start() {
+fn partitions_added_during_a_stop_are_added_to_derived_topics_at_start() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("grow-off");
     kafka.create_topic(&guest.topic, 1, &[]);
     Host::start(kafka, &[&guest.path]).stop();
     add_partitions(kafka, &guest.topic, 3);
-    // Not where the operator keeps the topics.
+    // Not if the operator manages the topics.
     Host::start_with(kafka, &[&guest.path], &["--create-topics=false"]).stop();
     assert_eq!(kafka.end_offsets(&guest.dead).len(), 1);
     Host::start(kafka, &[&guest.path]).stop();
@@ -92,14 +92,14 @@ fn partitions_that_were_added_meanwhile_are_copied_at_the_next_start() {
 }
 
 #[test]
-fn a_deleted_retry_topic_comes_back_as_it_was() {
+fn a_deleted_retry_topic_is_recreated_unchanged() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("deleted");
     kafka.create_topic(&guest.topic, 2, &[("max.message.bytes", "200000")]);
-    let host = Host::start_with(kafka, &[&guest.path], often());
+    let host = Host::start_with(kafka, &[&guest.path], frequent_refresh());
     kafka.produce(&guest.topic, (0..10).map(|id| failing(id, (id % 2) as i32)));
     guest.settle(kafka);
-    // Its readers stand at 5 in each partition, and must not go on there in the new topic.
+    // The committed offset is 5 in each partition. It must not apply to the new topic.
     let deleted = &guest.retry_topics[1];
     delete(kafka, deleted);
     kafka.produce(&guest.topic, (10..40).map(|id| failing(id, (id % 2) as i32)));

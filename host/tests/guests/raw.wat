@@ -1,8 +1,8 @@
-;; A plugin without a toolchain: what the canonical ABI lets a component try, and Rust does not.
+;; A plugin without a toolchain. It uses the canonical ABI in ways that Rust does not allow.
 ;;
-;; The first byte of a message's value picks what `handle` does; the value's length picks what
-;; `cabi_realloc` does while the host hands the message over. `hostile_components.rs` has the table of
-;; both, and wraps this module into a component of the contract.
+;; The first byte of a message's value selects the action of `handle`. The length of the value selects the
+;; action of `cabi_realloc` while the host passes the message. `hostile_components.rs` has the table of
+;; both, and builds a component of the contract from this module.
 (module
   (import "consumer:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))
   (import "consumer:plugin/config@0.1.0" "get" (func $config (param i32 i32 i32)))
@@ -14,7 +14,7 @@
   (type $handler (func (result i32)))
   (type $other (func (param f64)))
   (global $heap (mut i32) (i32.const 0x10000))
-  ;; What post-return does: 0 nothing, 1 traps, 2 loops, 3 calls the host.
+  ;; The action of post-return: 0 none, 1 trap, 2 loop, 3 a call of the host.
   (global $post (mut i32) (i32.const 0))
 
   (data (i32.const 0x100) "raw")
@@ -42,7 +42,7 @@
     (i32.store (local.get $at) (local.get $bytes))
     (i32.store offset=4 (local.get $at) (local.get $len)))
 
-  ;; Memory for what the host hands over. 7001 to 7005 are the lengths of values, 1540 that of a list of
+  ;; Memory for data of the host. 7001 to 7005 are the lengths of values, 1540 that of a list of
   ;; 77 headers.
   (func $realloc (export "cabi_realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32) (result i32)
     (local $at i32)
@@ -60,7 +60,7 @@
 
   (func $handle (export "consumer:plugin/handler@0.1.0#handle") (param $batch i32) (param $len i32) (result i32)
     (local $which i32)
-    ;; `value` of the first message: an option at 52, its bytes' place at 56.
+    ;; `value` of the first message: an option at 52, the address of its bytes at 56.
     (if (i32.load8_u offset=52 (local.get $batch))
       (then (local.set $which (i32.sub (i32.load8_u (i32.load offset=56 (local.get $batch))) (i32.const 0x41)))))
     (call_indirect $handlers (type $handler) (local.get $which)))
@@ -72,7 +72,7 @@
     (if (i32.eq (global.get $post) (i32.const 3))
       (then (call $config (i32.const 0x100) (i32.const 3) (i32.const 0x300)))))
 
-  ;; A list of `len` outcomes at `at`, as it is returned.
+  ;; A returned list of `len` outcomes at `at`.
   (func $list (param $at i32) (param $len i32) (result i32)
     (call $text (i32.const 0x400) (local.get $at) (local.get $len))
     (i32.const 0x400))
@@ -89,7 +89,7 @@
   (func $info (param $bytes i32) (param $len i32) (param $fields i32) (param $count i32)
     (call $log (i32.const 2) (local.get $bytes) (local.get $len) (local.get $fields) (local.get $count)))
 
-  ;; What it returns.
+  ;; Returned values.
   (func $A (result i32) (call $done))
   (func $B (result i32) (call $outcome (i32.const 0) (i32.const 0x140) (i32.const 8)))
   (func $C (result i32) (i32.const 0xfffffff0))
@@ -98,13 +98,13 @@
   (func $F (result i32) (i32.add (call $done) (i32.const 1)))
   (func $G (result i32) (call $list (i32.const 0x501) (i32.const 1)))
   (func $H (result i32) (call $outcome (i32.const 9) (i32.const 0) (i32.const 0)))
-  ;; An `after-ms` that is neither none nor some.
+  ;; An `after-ms` with an invalid discriminant.
   (func $I (result i32)
     (call $outcome (i32.const 2) (i32.const 0x100) (i32.const 3))
     (i32.store8 (i32.const 0x518) (i32.const 7)))
-  ;; A text that begins in memory and ends behind it.
+  ;; A text that begins in memory and ends beyond it.
   (func $J (result i32) (call $outcome (i32.const 0) (i32.const 0x3fffc) (i32.const 100)))
-  ;; A text whose end is a number that does not fit.
+  ;; A text whose end overflows.
   (func $K (result i32) (call $outcome (i32.const 0) (i32.const -1) (i32.const -1)))
   ;; 100,000 outcomes, all of them `done`.
   (func $L (result i32) (local $at i32)
@@ -119,7 +119,7 @@
       (br_if $next (i32.lt_u (local.get $n) (i32.const 4000))))
     (call $list (i32.const 0x20000) (i32.const 4000)))
 
-  ;; What it hands to the host.
+  ;; Arguments of host calls.
   (func $N (result i32) (call $info (i32.const 0xfffffff0) (i32.const 8) (i32.const 0) (i32.const 0)) (call $done))
   (func $O (result i32) (call $info (i32.const 0x140) (i32.const 8) (i32.const 0) (i32.const 0)) (call $done))
   (func $P (result i32) (call $log (i32.const 77) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) (call $done))
@@ -137,7 +137,7 @@
     (call $done))
   (func $U (result i32) (loop $again (call $config (i32.const 0x100) (i32.const 3) (i32.const 0x300)) (br $again)) unreachable)
 
-  ;; What it uses up.
+  ;; Exhausted resources.
   (func $V (result i32)
     (loop $more (br_if $more (i32.ne (table.grow $grown (ref.null func) (i32.const 1000)) (i32.const -1))))
     unreachable)
@@ -148,19 +148,19 @@
   (func $Y (result i32) (call $descend) unreachable)
   (func $Z (result i32) (loop $again (br $again)) unreachable)
 
-  ;; How it traps.
+  ;; Traps.
   (func $a (result i32) unreachable)
   (func $b (result i32) (i32.div_s (i32.const 1) (i32.const 0)))
   (func $c (result i32) (i32.div_s (i32.const 0x80000000) (i32.const -1)))
   (func $d (result i32) (i32.trunc_f64_s (f64.const nan)))
   (func $e (result i32) (i32.load (i32.const -4)))
   (func $f (result i32) (memory.copy (i32.const 0) (i32.const 0) (i32.const -1)) unreachable)
-  ;; An element that is not there, one that is null, one of another type.
+  ;; A missing element, a null element, an element of another type.
   (func $g (result i32) (call_indirect $handlers (type $handler) (i32.const 1000)))
   (func $h (result i32) (call_indirect $handlers (type $handler) (i32.const 63)))
   (func $i (result i32) (call_indirect $handlers (type $other) (f64.const 0) (i32.const 0)) unreachable)
 
-  ;; What it does after it has answered.
+  ;; Actions after the return.
   (func $j (result i32) (global.set $post (i32.const 1)) (call $done))
   (func $k (result i32) (global.set $post (i32.const 2)) (call $done))
   (func $l (result i32) (global.set $post (i32.const 3)) (call $done))

@@ -1,4 +1,4 @@
-//! One consumer that both sides can run, and what its deliveries were.
+//! A consumer that both Spring and the host can run, and its deliveries.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use testkit::{Boot, Kafka, Process, Record, binary, plugin, spring};
 
 use crate::support::{SHUTDOWN, between, big_endian, deliveries, file, fresh, id_of, sqlite};
 
-/// Longer than anything takes on a busy machine.
+/// Above the time of any step on a busy machine.
 pub const BOUND: Duration = Duration::from_secs(180);
-/// The partitions of the source and of its retry topics.
+/// The number of partitions of the source and of its retry topics.
 pub const PARTITIONS: usize = 2;
 
-/// A consumer: the same topic, group and policy on both sides.
+/// A consumer with the same topic, group and retry policy on both sides.
 pub struct Consumer {
     boot: Boot,
     pub kafka: &'static Kafka,
@@ -23,7 +23,7 @@ pub struct Consumer {
     pub retries: u32,
     pub delay_ms: u64,
     pub multiplier: u64,
-    /// Where its hosts keep dead letters.
+    /// The store of its hosts.
     pub store: String,
 }
 
@@ -45,12 +45,12 @@ impl Consumer {
         format!("{}-retry", self.group)
     }
 
-    /// Spring's group for one of its retry topics.
+    /// The group of Spring for a retry topic.
     pub fn spring_group(&self, retry_topic: &str) -> String {
         retry_topic.replacen(&self.topic, &self.group, 1)
     }
 
-    /// Starts Spring on it and waits until it has the source's partitions.
+    /// Starts Spring and waits until it has the partitions of the source.
     pub fn spring(&self) -> Process {
         let (attempts, delay, multiplier) =
             ((self.retries + 1).to_string(), self.delay_ms.to_string(), self.multiplier.to_string());
@@ -58,7 +58,7 @@ impl Consumer {
             self.boot,
             &[
                 ("spring.kafka.bootstrap-servers", self.kafka.bootstrap()),
-                // Else every failure waits for it, with so few messages.
+                // With few messages, every failure would wait for the default.
                 ("spring.kafka.consumer.fetch-max-wait", "5ms"),
                 ("interop.topic", &self.topic),
                 ("interop.group", &self.group),
@@ -74,7 +74,7 @@ impl Consumer {
         process
     }
 
-    /// A host.toml with this consumer, and its own number of retries.
+    /// A `host.toml` with this consumer and this number of retries.
     pub fn config(&self, retries: u32) -> PathBuf {
         let text = format!(
             "listen = \"127.0.0.1:0\"\n[kafka]\nbootstrap-servers = \"{}\"\n\
@@ -91,7 +91,7 @@ impl Consumer {
         file(&format!("{}-{retries}.toml", self.topic), text.as_bytes())
     }
 
-    /// Starts the host on it.
+    /// Starts the host with this consumer.
     pub fn host(&self, retries: u32) -> Process {
         let config = self.config(retries);
         let process = Process::start("host", &["--config", config.to_str().expect("UTF-8")]);
@@ -99,7 +99,7 @@ impl Consumer {
         process
     }
 
-    /// `host groups adopt`: exit code and lines.
+    /// Runs `host groups adopt`. Returns its exit code and its lines.
     pub fn adopt(&self, retries: u32, flags: &[&str]) -> (Option<i32>, String) {
         let config = self.config(retries);
         let mut args = vec!["--config", config.to_str().expect("UTF-8"), "groups", "adopt"];
@@ -111,24 +111,26 @@ impl Consumer {
         (status.code(), lines)
     }
 
-    /// It must refuse, say all this, and change nothing.
+    /// Checks that `host groups adopt` refuses with all these texts and changes nothing.
     #[track_caller]
-    pub fn refuses(&self, retries: u32, flags: &[&str], says: &[&str]) {
+    pub fn refuses(&self, retries: u32, flags: &[&str], expected_texts: &[&str]) {
         let to_spring = flags.contains(&"--to-spring");
         let before = self.commits(to_spring);
         let (code, text) = self.adopt(retries, flags);
         assert_eq!(code, Some(1), "{text}");
-        says.iter().for_each(|says| assert!(text.contains(says), "no {says:?} in {text}"));
+        expected_texts
+            .iter()
+            .for_each(|expected| assert!(text.contains(expected), "no {expected:?} in {text}"));
         assert_eq!(self.commits(to_spring), before);
     }
 
-    /// What one side's groups have committed on each of the retry topics.
-    pub fn commits(&self, springs: bool) -> Vec<Vec<Option<i64>>> {
-        let group = |topic: &str| if springs { self.spring_group(topic) } else { self.retry_group() };
+    /// The committed offsets of one side on each retry topic.
+    pub fn commits(&self, by_spring: bool) -> Vec<Vec<Option<i64>>> {
+        let group = |topic: &str| if by_spring { self.spring_group(topic) } else { self.retry_group() };
         self.retry_topics().iter().map(|topic| self.kafka.committed(&group(topic), topic)).collect()
     }
 
-    /// Waits until the retry topics have been read to their ends, by one side or the other.
+    /// Waits until either side has read the retry topics to their ends.
     pub fn settle(&self) {
         let read = |topic: &String| {
             let groups = [self.retry_group(), self.spring_group(topic)];
@@ -137,7 +139,7 @@ impl Consumer {
         testkit::eventually(BOUND, || self.retry_topics().iter().all(read));
     }
 
-    /// When each message's attempts are due: of all records on its retry topics.
+    /// The due time of each attempt, from all records on the retry topics.
     pub fn due_us(&self) -> HashMap<(String, u32), i64> {
         let records = self.retry_topics().into_iter().flat_map(|topic| self.kafka.read_all(&topic));
         let due = records.map(|record| {
@@ -153,7 +155,7 @@ impl Consumer {
     }
 }
 
-/// SIGTERM; every line it has written.
+/// Sends SIGTERM and checks the exit code. Returns all lines.
 #[track_caller]
 pub fn stop(mut process: Process, expected: i32) -> Vec<String> {
     process.terminate();
@@ -162,10 +164,10 @@ pub fn stop(mut process: Process, expected: i32) -> Vec<String> {
     process.lines()
 }
 
-/// What a JVM that was told to stop ends with: 128 + SIGTERM.
+/// The exit code of a JVM after SIGTERM: 128 + 15.
 pub const SPRING_STOPPED: i32 = 143;
 
-/// When each attempt of each message was delivered, microseconds since the Unix epoch.
+/// The delivery times of each attempt of each message, in microseconds since the Unix epoch.
 #[derive(Default)]
 pub struct Deliveries(pub HashMap<(String, u32), Vec<i64>>);
 
@@ -192,7 +194,7 @@ impl Deliveries {
         all
     }
 
-    /// How many messages had this attempt.
+    /// The number of messages that had this attempt.
     pub fn count(&self, attempt: u32) -> usize {
         self.0.keys().filter(|(_, found)| *found == attempt).count()
     }
@@ -204,7 +206,7 @@ impl Deliveries {
         self
     }
 
-    /// Each of a message's attempts once, 1 to `last`.
+    /// Checks that a message had each attempt from 1 to `last` once.
     #[track_caller]
     pub fn check(&self, id: &str, last: u32) {
         let mut attempts: Vec<u32> = self
@@ -217,7 +219,7 @@ impl Deliveries {
         assert_eq!(attempts, (1..=last).collect::<Vec<_>>(), "{id}");
     }
 
-    /// None early; how late they were is told.
+    /// Checks that no retry was early. Prints their delays.
     #[track_caller]
     pub fn check_due(&self, side: &str, due_us: &HashMap<(String, u32), i64>) {
         let mut late: Vec<i64> = Vec::new();
@@ -238,7 +240,7 @@ impl Deliveries {
     }
 }
 
-/// Waits until so many messages have had this attempt.
+/// Waits until `count` messages have had this attempt.
 pub fn wait_for_attempt(process: &Process, of: impl Fn(&[String]) -> Deliveries, attempt: u32, count: usize) {
     let end = Instant::now() + BOUND;
     loop {
@@ -251,7 +253,7 @@ pub fn wait_for_attempt(process: &Process, of: impl Fn(&[String]) -> Deliveries,
     }
 }
 
-/// The source records of `count` messages, by id; what each does is `body`'s business.
+/// Publishes `count` messages with these bodies. Returns their source records by id.
 pub fn publish(consumer: &Consumer, count: usize, body: impl Fn(usize) -> String) -> HashMap<String, Record> {
     let records = (0..count).map(|id| {
         let partition = i32::try_from(id % PARTITIONS).expect("a small number");

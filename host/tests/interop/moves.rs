@@ -1,18 +1,19 @@
-//! The move itself: what one side began, the other finishes, each attempt once and at its time.
+//! The move: one side starts retries and the other completes them, each attempt once and at its due time.
 
 use std::collections::HashMap;
 
 use testkit::{Boot, Record};
 
+use crate::dead_letters::{check_trail, read_by_spring};
 use crate::fixture::{BOUND, Consumer, Deliveries, SPRING_STOPPED, publish, stop, wait_for_attempt};
-use crate::letters::{check_trail, read_by_spring};
 use crate::support::{body, id_of};
 
 const MESSAGES: usize = 200;
-/// Five attempts in all, as Spring's `attempts = "5"`.
+/// Five attempts in total, as with `attempts = "5"` in Spring.
 const RETRIES: u32 = 4;
 
-/// Some succeed on the third attempt, some on the fourth, and half of them never.
+/// The last attempt of a message, and whether it fails. Some succeed on the third, some on the fourth, half
+/// never.
 fn last_attempt(id: usize) -> (u32, bool) {
     match id % 4 {
         0 => (4, false),
@@ -21,7 +22,7 @@ fn last_attempt(id: usize) -> (u32, bool) {
     }
 }
 
-fn what(id: usize) -> String {
+fn message_body(id: usize) -> String {
     let (last, dies) = last_attempt(id);
     let until = if dies { String::new() } else { format!(r#","until":{}"#, last - 1) };
     body(&format!("{id}"), "retry", &until)
@@ -32,29 +33,29 @@ fn dead() -> usize {
 }
 
 #[test]
-fn what_spring_began_the_host_finishes_boot_3_5() {
+fn the_host_completes_retries_of_spring_boot_3_5() {
     from_spring(Boot::Three, "from-spring-3");
 }
 
 #[test]
-fn what_spring_began_the_host_finishes_boot_4_1() {
+fn the_host_completes_retries_of_spring_boot_4_1() {
     from_spring(Boot::Four, "from-spring-4");
 }
 
 #[test]
-fn what_the_host_began_spring_finishes_boot_3_5() {
+fn spring_completes_retries_of_the_host_boot_3_5() {
     to_spring(Boot::Three, "to-spring-3");
 }
 
 #[test]
-fn what_the_host_began_spring_finishes_boot_4_1() {
+fn spring_completes_retries_of_the_host_boot_4_1() {
     to_spring(Boot::Four, "to-spring-4");
 }
 
 fn from_spring(boot: Boot, topic: &str) {
     let consumer = Consumer::new(boot, topic, RETRIES, 1500, 2);
     let process = consumer.spring();
-    let sources = publish(&consumer, MESSAGES, what);
+    let sources = publish(&consumer, MESSAGES, message_body);
     wait_for_attempt(&process, Deliveries::of_spring, 2, MESSAGES);
     consumer.refuses(RETRIES, &[], &["is active", "stop both sides first"]);
     let spring = Deliveries::of_spring(&stop(process, SPRING_STOPPED));
@@ -76,7 +77,7 @@ fn from_spring(boot: Boot, topic: &str) {
 fn to_spring(boot: Boot, topic: &str) {
     let consumer = Consumer::new(boot, topic, RETRIES, 1500, 2);
     let process = consumer.host(RETRIES);
-    let sources = publish(&consumer, MESSAGES, what);
+    let sources = publish(&consumer, MESSAGES, message_body);
     wait_for_attempt(&process, Deliveries::of_host, 2, MESSAGES);
     consumer.refuses(RETRIES, &["--to-spring"], &["is active"]);
     let host = Deliveries::of_host(&stop(process, 0));
@@ -93,12 +94,12 @@ fn to_spring(boot: Boot, topic: &str) {
     finished(&consumer);
     testkit::eventually(BOUND, || read_by_spring(&process).len() == dead());
     let spring = Deliveries::of_spring(&stop(process, SPRING_STOPPED));
-    // Spring has gone on, so there is no way back without it.
+    // Spring has progressed, so the host's offsets are out of date.
     consumer.refuses(RETRIES, &["--to-spring"], &["Spring has gone further than this host"]);
     check(&consumer, &sources, spring, host);
 }
 
-/// Waits until every message has come to its end.
+/// Waits until every message has ended.
 fn finished(consumer: &Consumer) {
     testkit::eventually(BOUND, || consumer.kafka.read_all(&consumer.dead).len() >= dead());
     consumer.settle();
@@ -115,9 +116,9 @@ fn check(consumer: &Consumer, sources: &HashMap<String, Record>, spring: Deliver
     let all = spring.and(host);
     (0..MESSAGES).for_each(|id| all.check(&format!("{id}"), last_attempt(id).0));
 
-    let letters = consumer.kafka.read_all(&consumer.dead);
-    assert_eq!(letters.len(), dead());
-    for letter in &letters {
-        check_trail(consumer, letter, &sources[&id_of(letter)], RETRIES + 2);
+    let dead_letters = consumer.kafka.read_all(&consumer.dead);
+    assert_eq!(dead_letters.len(), dead());
+    for dead_letter in &dead_letters {
+        check_trail(consumer, dead_letter, &sources[&id_of(dead_letter)], RETRIES + 2);
     }
 }

@@ -1,4 +1,4 @@
-//! Policies that differ are refused, and the difference is named.
+//! Different retry policies of the two sides are refused, and the error names the difference.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::fixture::{BOUND, Consumer, Deliveries, SPRING_STOPPED, stop, wait_for
 use crate::support::body;
 
 #[test]
-fn policies_that_differ_are_refused_with_the_difference() {
-    // 500 ms and 2 s; the third would be 8 s.
+fn different_policies_are_refused_with_their_difference() {
+    // Delays of 500 ms and 2 s. The third would be 8 s.
     let consumer = Consumer::new(Boot::Three, "differ", 2, 500, 4);
     let fail = |id: &str| Record::new(body(id, "retry", "")).on(0);
     let process = consumer.spring();
@@ -25,7 +25,7 @@ fn policies_that_differ_are_refused_with_the_difference() {
     consumer.refuses(3, &[], &["the retry policies differ", more, right]);
     assert_eq!(consumer.adopt(2, &[]).0, Some(0));
 
-    // Who runs the host with another policy all the same has messages where Spring does not read.
+    // A host that runs with another policy leaves messages in a topic that Spring does not read.
     let process = consumer.host(3);
     consumer.kafka.produce(&consumer.topic, [fail("host")]);
     wait_for_attempt(&process, Deliveries::of_host, 3, 1);
@@ -42,9 +42,9 @@ fn policies_that_differ_are_refused_with_the_difference() {
     assert_eq!(code, Some(0), "{text}");
 }
 
-/// Members of the newer protocol are not listed for older questions; the broker's refusal shows them.
+/// Older requests do not list members of the newer protocol. The error of the broker reveals them.
 #[test]
-fn a_member_that_cannot_be_listed_is_found_out() {
+fn a_member_that_is_not_listed_is_detected() {
     let consumer = Consumer::new(Boot::Three, "unseen", 2, 500, 4);
     for topic in consumer.retry_topics() {
         consumer.kafka.create_topic(&topic, 1, &[]);

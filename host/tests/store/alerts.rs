@@ -16,7 +16,7 @@ use desk_api::{DeadLetter, Filter};
 use parking_lot::Mutex;
 use server::serve;
 
-use crate::desk::{dead_letter, on_both};
+use crate::fixture::{dead_letter, on_both};
 
 const WAIT: i64 = 10_000;
 const HOUR: i64 = 3_600_000;

@@ -1,79 +1,9 @@
-//! The ledger on a real PostgreSQL, SQLite has it among the unit tests; and the desk on both.
+//! The store on real databases: the ledger on PostgreSQL, the desk on SQLite and PostgreSQL.
 
 mod alerts;
 mod desk;
+mod fixture;
+mod ledger;
 mod replay;
-
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Duration;
-
-use effects::ledger::{Begun, Ledger};
-use effects::{Calls, Key, Record};
-use store::{Store, StoreUrl};
-use testkit::Postgres;
-
-const KEEP: Duration = Duration::from_secs(7 * 86_400);
-
-async fn open(postgres: &Postgres) -> Ledger {
-    let url = StoreUrl::parse(&postgres.url()).expect("a URL");
-    Ledger::new(Store::open(url).await.expect("a store"), KEEP)
-}
-
-fn key(number: usize) -> Key {
-    Calls::of("group", &format!("message\0 {number}")).next([1; 32])
-}
-
-fn record(number: usize) -> Record {
-    Record { head: format!("\0 {number}"), body: vec![0, 255, u8::try_from(number % 256).unwrap_or(0)] }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_hosts_begin_each_effect_once() {
-    let postgres = Postgres::start();
-    // Both bring the tables up to date at the same time.
-    let (one, other) = tokio::join!(open(&postgres), open(&postgres));
-    let hosts = [Arc::new(one), Arc::new(other)];
-    let asked: Vec<_> = (0..2000)
-        .map(|number| {
-            let host = Arc::clone(&hosts[number % 2]);
-            // Each host has its own order.
-            let number = if number % 2 == 0 { number / 2 } else { 999 - number / 2 };
-            tokio::spawn(async move { (number, host.begin(&key(number)).await.expect("a store")) })
-        })
-        .collect();
-    let mut new = HashSet::new();
-    for asked in asked {
-        let (number, begun) = asked.await.expect("no panic");
-        match begun {
-            Begun::New => assert!(new.insert(number), "{number} was begun twice"),
-            begun => assert_eq!(begun, Begun::Unsettled),
-        }
-    }
-    assert_eq!(new.len(), 1000);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_outlives_its_database_being_away() {
-    let mut postgres = Postgres::start();
-    let ledger = open(&postgres).await;
-    assert_eq!(ledger.begin(&key(0)).await, Ok(Begun::New));
-    ledger.settle(&key(0), &record(0)).await.expect("settled");
-    assert_eq!(ledger.begin(&key(1)).await, Ok(Begun::New));
-    assert_eq!(ledger.begin(&key(2)).await, Ok(Begun::New));
-    ledger.forget(&key(2)).await.expect("forgotten");
-    ledger.forget(&key(0)).await.expect("what is done stays");
-    postgres.stop();
-    let started = std::time::Instant::now();
-    let why = ledger.begin(&key(3)).await.expect_err("away");
-    assert!(started.elapsed() < Duration::from_secs(6), "{why}");
-    assert!(why.contains("postgres://") && !why.contains("hush"), "{why}");
-    postgres.start_again();
-    assert_eq!(ledger.begin(&key(0)).await, Ok(Begun::Done(record(0))));
-    assert_eq!(ledger.begin(&key(1)).await, Ok(Begun::Unsettled));
-    assert_eq!(ledger.begin(&key(2)).await, Ok(Begun::New));
-    assert_eq!(ledger.begin(&key(3)).await, Ok(Begun::New));
-    drop(ledger);
-    let ledger = open(&postgres).await;
-    assert_eq!(ledger.begin(&key(0)).await, Ok(Begun::Done(record(0))));
-}
+mod retention;
+mod transfer;

@@ -1,4 +1,4 @@
-//! What `--plugin` does with a file, up to the plugin's description, and the first message after it.
+//! Loads a file as by `--plugin`, up to the description of the plugin, and handles a message.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
@@ -17,9 +17,9 @@ use sandbox::file::PluginFile;
 use sandbox::output::{At, Place};
 use tokio::runtime::{Builder, Runtime};
 
-/// What one instance may have in the pool; more runs on demand, up to the default limit.
+/// The pooled memory of one instance. Larger memories are allocated on demand, up to the default limit.
 const MEMORY: usize = 1 << 20;
-/// A tick of 10 ms passes in this time, so that an endless loop ends after 20 ms instead of 2 s.
+/// The real duration of a tick of 10 ms, so that an endless loop ends after 20 ms instead of 2 s.
 const TICK: Duration = Duration::from_micros(100);
 
 static RUNTIME: LazyLock<Runtime> =

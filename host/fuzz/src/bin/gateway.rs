@@ -1,5 +1,5 @@
-//! What the SMS gateways answer, as the plugin reads it. The plugin is a component, so its files are
-//! taken in here.
+//! Responses of the SMS gateways, as read by the plugin. The plugin is a component, so its files are included
+//! here.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 

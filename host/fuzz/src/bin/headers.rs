@@ -1,4 +1,4 @@
-//! The headers of a retry or dead-letter record, and what becomes of it when it fails again.
+//! The headers of a retry record or dead letter, and of the record after its next failure.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
@@ -48,9 +48,9 @@ fuzz_target!(|data: &[u8]| {
         record.push((input.chunk(), input.optional()));
     }
 
-    // A record that anybody wrote.
+    // A record with arbitrary headers.
     let received = list(&record);
-    assert!(received.iter().eq(record.iter().copied()), "librdkafka gives back what it was given");
+    assert!(received.iter().eq(record.iter().copied()), "librdkafka returns the headers unchanged");
     let trail = RetryInfo::read(received.iter());
     check(&trail, &record);
     let failed = Failed {
@@ -66,7 +66,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(i128::from(due_ms) - i128::from(failed.first_failed_ms) <= i128::from(MAX_AGE_MS));
     }
 
-    // What is written when it fails is read back the same, and its sender's headers stay.
+    // The headers written at a failure are read back unchanged, and the headers of the sender stay.
     let senders = senders(&trail, &record);
     let origin = Origin { topic, partition, offset, timestamp };
     let stamp = FailureHeaders {
@@ -97,7 +97,7 @@ fuzz_target!(|data: &[u8]| {
     let written: Vec<_> = published.iter().collect();
     assert_eq!(self::senders(&read, &written), senders);
 
-    // And over one more hop.
+    // The same for another failure.
     let mut again = list(&self::senders(&read, &written));
     FailureHeaders { origin: read.origin(&HERE), ..stamp }.write(&mut again);
     assert!(again.iter().map(|(name, _)| name).eq(published.iter().map(|(name, _)| name)));
@@ -120,6 +120,9 @@ fn check(trail: &RetryInfo, headers: &[Header<'_>]) {
     assert!(origin.partition >= 0 && origin.offset >= 0);
     assert!(origin.timestamp.is_none_or(|(millis, _)| millis >= 0));
     for (index, (name, _)) in headers.iter().enumerate().filter(|(index, _)| trail.owns(*index)) {
-        assert!(headers.iter().skip(index + 1).all(|(other, _)| other != name), "the last of a name counts");
+        assert!(
+            headers.iter().skip(index + 1).all(|(other, _)| other != name),
+            "the last header of a name counts"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! An e-mail that a plugin hands over: who may get it, and the bytes that the mail server is sent.
+//! An e-mail of a plugin: its granted recipients, and the bytes sent to the mail server.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
@@ -15,7 +15,7 @@ use serde::Deserialize as _;
 use serde_json::json;
 use url::Host;
 
-/// The headers that the host writes.
+/// The headers of the host.
 const OWN: [&str; 10] = [
     "cc",
     "content-disposition",
@@ -68,7 +68,7 @@ fn all_ascii(recipients: &[lettre::Address], sender: &lettre::Address) -> bool {
     recipients.iter().chain([sender]).all(|address| address.to_string().is_ascii())
 }
 
-/// The domain as DNS queries have it; ASCII is used unchanged.
+/// The domain in the form of DNS queries. ASCII is unchanged.
 fn domain(address: &lettre::Address) -> String {
     let domain = address.domain();
     match Host::parse(domain) {

@@ -1,4 +1,5 @@
-//! The e-mail and SMS messages: what the producer accepts the plugins accept, and read the same.
+//! E-mail and SMS messages: the plugins accept every message that the producer accepts, and read the same
+//! values.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
@@ -11,11 +12,11 @@ use serde_json::Value;
 fuzz_target!(|data: &[u8]| {
     let email = EmailSendMessage::from_json(data);
     let sms = SmsSendMessage::from_json(data);
-    refused(&email);
-    refused(&sms);
+    assert_refused(&email);
+    assert_refused(&sms);
     if let Ok(email) = email {
         let json = email.to_json();
-        let read = EmailSendMessage::from_json(&json).expect("what the producer publishes is a message");
+        let read = EmailSendMessage::from_json(&json).expect("the producer publishes valid messages");
         assert_eq!(read, email);
         assert_eq!(read.to_json(), json);
         // An e-mail is an SMS with a subject.
@@ -33,13 +34,13 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(sms) = sms {
         let json = sms.to_json();
-        let read = SmsSendMessage::from_json(&json).expect("what the producer publishes is a message");
+        let read = SmsSendMessage::from_json(&json).expect("the producer publishes valid messages");
         assert_eq!(read, sms);
         assert_eq!(read.to_json(), json);
     }
 });
 
-fn refused<T: Debug>(message: &Result<T, Invalid>) {
+fn assert_refused<T: Debug>(message: &Result<T, Invalid>) {
     if let Err(invalid) = message {
         assert!(!invalid.to_string().is_empty());
         assert!(["invalid-message", "missing-from", "missing-to"].contains(&invalid.code()));

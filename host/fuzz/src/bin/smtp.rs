@@ -1,5 +1,5 @@
-//! What a mail server answers. The first byte says whether the host logs in, the rest is all that the
-//! server ever says on a connection.
+//! Replies of a mail server. The first byte decides whether the host logs in. The rest is all the data of the
+//! server on a connection.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
@@ -15,14 +15,14 @@ use tokio::runtime::{Builder, Runtime};
 
 const BOUND: Duration = Duration::from_secs(2);
 const PASSWORD: &str = "hunter2-hunter2";
-/// An answer is cut off at 300 characters; beside it stands who answered.
-const LONGEST: usize = 400;
+/// The bound on an error: a reply, truncated at 300 characters, and the name of the server.
+const MAX_ERROR_LEN: usize = 400;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     forgive_lettre();
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 });
-/// One for all, else the ports would run out.
+/// One listener for all runs, to save ports.
 static LISTENER: LazyLock<TcpListener> =
     LazyLock::new(|| RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port"));
 
@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
         let mailer = Mailer::from_url(&format!("smtp://{login}127.0.0.1:{port}"), None);
         let mailer = mailer.expect("a URL").with_bound(BOUND);
         let sending = async {
-            // The second one over the connection of the first, where that was kept.
+            // The second e-mail uses the connection of the first, if it is still open.
             for name in ["first", "second"] {
                 let sent = mailer.send(&email(), name).await;
                 check(sent.map(|receipt| (receipt.response, receipt.refused.len())));
@@ -48,8 +48,8 @@ fuzz_target!(|data: &[u8]| {
     });
 });
 
-/// The host catches what lettre panics with while it reads the answer to EHLO; libFuzzer's hook would end
-/// the process before that. What is not caught, it reports all the same.
+/// The host catches panics of lettre in the reply to EHLO, but the panic hook of libFuzzer would end the
+/// process first. libFuzzer still reports panics that are not caught.
 fn forgive_lettre() {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -59,7 +59,7 @@ fn forgive_lettre() {
     }));
 }
 
-/// Says everything at once, and hangs up when the client does.
+/// Sends everything at once, and closes the connection after the client.
 async fn serve(listener: &TcpListener, script: &[u8]) {
     loop {
         let Ok((mut connection, _)) = listener.accept().await else { continue };
@@ -94,6 +94,6 @@ fn check(sent: Result<(String, usize), MailError>) {
         }
         Err(error) => error.to_string(),
     };
-    assert!(!said.contains(char::is_control) && said.chars().count() <= LONGEST, "{said:?}");
+    assert!(!said.contains(char::is_control) && said.chars().count() <= MAX_ERROR_LEN, "{said:?}");
     assert!(!said.contains(PASSWORD), "{said:?}");
 }

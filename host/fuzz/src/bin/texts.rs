@@ -1,4 +1,4 @@
-//! Small texts and bytes that come from outside; the first byte says what the rest is.
+//! Small texts and bytes from outside. The first byte selects the kind of the rest.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
@@ -26,7 +26,7 @@ use settings::kafka::servers;
 use store::StoreUrl;
 use url::Url;
 
-/// What a URL of the tests hides; no dictionary has it.
+/// The password in URLs, which is in no dictionary.
 const PASSWORD: &str = "hunter2-hunter2";
 
 const KINDS: [fn(&[u8]); 11] =
@@ -53,7 +53,7 @@ fn target(data: &[u8]) {
         (url.scheme(), url.host(), url.port_or_known_default())
     );
     assert!(url.username().is_empty() && url.password().is_none());
-    // However often a server decodes it, and whatever it takes for a separator, it stays below.
+    // The path stays below the granted one, over repeated decoding and with any separator.
     if allowed.path() != "/" {
         let mut path = url.path().to_owned();
         for _ in 0..3 {
@@ -106,7 +106,7 @@ fn mail(data: &[u8]) {
                 failure.to_string()
             }
         };
-        // Without a user it is the host, which may be shown.
+        // Without a user the text is the host, which may be shown.
         assert!(url.starts_with("smtps:") || !shown.contains(PASSWORD), "{shown}");
     }
 }
@@ -119,7 +119,7 @@ fn brokers(data: &[u8]) {
     }
 }
 
-/// What the ledger's database gives back.
+/// Rows from the database of the ledger.
 fn recorded(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Some(record) = ledger::decode(text) else { return };
@@ -140,7 +140,7 @@ fn group_member(data: &[u8]) {
     }
 }
 
-/// A record as `host consume` shows it.
+/// A record in the output of `host consume`.
 fn record(data: &[u8]) {
     let mut input = Input::new(data);
     let header = Header { name: input.chunk(), value: input.optional() };
@@ -152,7 +152,7 @@ fn record(data: &[u8]) {
     let _ = header_json(&header).to_string();
 }
 
-/// What `host produce` reads.
+/// Input of `host produce`.
 fn lines(data: &[u8]) {
     let mut input = Input::new(data);
     let limit = usize::from(input.byte());

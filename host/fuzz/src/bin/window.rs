@@ -1,4 +1,4 @@
-//! What stands beside a committed offset, whoever wrote it.
+//! The metadata of a committed offset, from any writer.
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(window.end >= base);
     assert!(window.unfinished.keys().all(|offset| (base..window.end).contains(offset)));
 
-    // What is committed next says the same, or less where it does not fit.
+    // The next commit has the same completed offsets, or fewer if they do not fit.
     for base in [base, base.saturating_add(1)] {
         let written = window.encode(base);
         assert!(written.is_ascii() && written.len() <= MAX_LEN.max(text.len() + 30), "{written}");
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(window.unfinished.get(offset), Some(past));
         }
         for offset in window.unfinished.keys().filter(|offset| **offset >= base) {
-            assert!(!read.is_finished(*offset), "{offset} is not finished");
+            assert!(!read.is_finished(*offset), "{offset} is not completed");
         }
         if !written.is_empty() {
             assert_eq!(read.held_keys, window.held_keys);

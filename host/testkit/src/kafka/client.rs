@@ -1,4 +1,4 @@
-//! Topics, offsets and groups, asked of the broker.
+//! Requests to the broker: topics, offsets and groups.
 
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
@@ -18,11 +18,11 @@ use super::Kafka;
 use crate::must;
 use crate::wait::eventually;
 
-/// Of one request; a broker that has just started may take seconds.
+/// The bound on a request. A broker may take seconds after its start.
 const BOUND: Duration = Duration::from_secs(30);
 
 impl Kafka {
-    /// Settings of a client for this broker, with `group.id` where `group` is not empty.
+    /// Settings of a client for this broker, with `group.id` if `group` is not empty.
     pub fn config(&self, group: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.bootstrap()).set("reconnect.backoff.max.ms", "200");
@@ -54,7 +54,7 @@ impl Kafka {
         Ok(())
     }
 
-    /// Deletes a group without members, its committed offsets with it; one that is not there is fine.
+    /// Deletes a group without members and its committed offsets. A missing group is no error.
     #[track_caller]
     pub fn delete_group(&self, group: &str) {
         eventually(BOUND, || {
@@ -63,13 +63,13 @@ impl Kafka {
             });
             match must(must(results).map_err(Into::into)).pop() {
                 Some(Err((_, RDKafkaErrorCode::GroupIdNotFound))) | Some(Ok(_)) => true,
-                // It has members still.
+                // The group still has members.
                 Some(Err(_)) | None => false,
             }
         });
     }
 
-    /// The ids of the members of a group, as the broker has them.
+    /// The ids of the members of a group.
     #[track_caller]
     pub fn members(&self, group: &str) -> Vec<String> {
         let list = must(self.client("").and_then(|client| Ok(client.fetch_group_list(Some(group), BOUND)?)));
@@ -77,13 +77,13 @@ impl Kafka {
         members.map(|member| member.id().to_owned()).collect()
     }
 
-    /// The end offset of each partition: that of the next record.
+    /// The end offset of each partition, which is the offset of its next record.
     #[track_caller]
     pub fn end_offsets(&self, topic: &str) -> Vec<i64> {
         self.watermarks(topic).into_iter().map(|(_, end)| end).collect()
     }
 
-    /// The committed offset of each partition, where there is one.
+    /// The committed offset of each partition, if any.
     #[track_caller]
     pub fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
         must(
@@ -92,7 +92,7 @@ impl Kafka {
         )
     }
 
-    /// How many offsets the group has before it; a partition without a committed offset counts whole.
+    /// The lag of the group. A partition without a committed offset counts as a whole.
     #[track_caller]
     pub fn lag(&self, group: &str, topic: &str) -> i64 {
         let marks = self.watermarks(topic);
@@ -133,7 +133,7 @@ impl Kafka {
         Ok(offsets)
     }
 
-    /// How many partitions the topic has; an error where one has no leader.
+    /// The number of partitions of the topic. An error if one has no leader.
     pub(super) fn partitions(&self, topic: &str) -> Result<usize> {
         let metadata = self.client("")?.fetch_metadata(Some(topic), BOUND)?;
         let topic = metadata.topics().first().context("no metadata")?;
@@ -150,14 +150,14 @@ impl Kafka {
         Ok(topic.partitions().len())
     }
 
-    /// Asks until the broker can answer: a topic that was just created has no leader for a moment, and
-    /// a broker that was away has neither leaders nor groups.
+    /// Repeats a request until the broker can answer. A new topic briefly has no leader, and a restarting
+    /// broker has neither leaders nor groups.
     fn answered<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
         let end = Instant::now() + BOUND;
         loop {
             match ask() {
                 Err(error) if passes(&error) && Instant::now() < end => {
-                    // A client that was told of no brokers at all never finds them again.
+                    // A client whose metadata has no broker never reconnects.
                     self.clients.lock().unwrap_or_else(PoisonError::into_inner).clear();
                     sleep(Duration::from_millis(20));
                 }
@@ -171,7 +171,7 @@ impl Kafka {
         if let Some(client) = clients.get(group) {
             return Ok(Arc::clone(client));
         }
-        // A consumer that never subscribes is no member of the group.
+        // A consumer without a subscription does not join the group.
         let id = if group.is_empty() { "testkit" } else { group };
         let client: Arc<BaseConsumer> = Arc::new(self.config(id).create()?);
         clients.insert(group.to_owned(), Arc::clone(&client));
@@ -201,7 +201,7 @@ fn passes(error: &anyhow::Error) -> bool {
     )
 }
 
-/// rdkafka's admin futures are woken by a thread of their own and need no runtime.
+/// The admin futures of rdkafka have a thread of their own and need no runtime.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {

@@ -1,4 +1,4 @@
-//! Kafka's jars: fetched once by Maven into a cache that parallel tests share.
+//! The jars of Kafka. Maven fetches them once into a cache that parallel tests share.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -12,20 +12,20 @@ use super::{SETTINGS, listeners};
 const POM: &str = include_str!("../../kafka/pom.xml");
 const LOGGING: &str = include_str!("../../kafka/log4j2.properties");
 const HELP: &str = "run `make setup`";
-/// All brokers carry this cluster id: none ever meets another.
+/// The cluster id of all brokers, which never connect to each other.
 const CLUSTER_ID: &str = "dGVzdGtpdC1rYWZrYS0wMA";
 
 /// The directory with the jars, a logging configuration, and a `formatted` log directory:
-/// `KAFKA_LIBS`, else `apache-kafka-4.1.1` in the user's cache.
+/// `KAFKA_LIBS`, or `apache-kafka-4.1.1` in the cache of the user.
 pub fn resolve() -> Result<PathBuf> {
     let dir = location()?;
     if let Some(parent) = dir.parent() {
         fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
     }
-    let lock = beside(&dir, "lock");
+    let lock = with_extension(&dir, "lock");
     let file = File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
     file.lock().with_context(|| format!("locking {}", lock.display()))?;
-    // Each step ends in a rename, so what is there is whole.
+    // Each step ends with a rename, so an existing directory is complete.
     if !dir.join(".ok").is_file() {
         fetch(&dir)?;
     }
@@ -36,12 +36,12 @@ pub fn resolve() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// `java` of `JAVA_HOME`, else of the path.
+/// `java` of `JAVA_HOME`, or of the path.
 pub fn java() -> String {
     std::env::var("JAVA_HOME").map_or_else(|_| "java".to_owned(), |home| format!("{home}/bin/java"))
 }
 
-/// The options that every class of Kafka takes. `level`: log4j's.
+/// The options of every class of Kafka. `level` is the level of log4j.
 pub fn java_options(jars: &Path, level: &str) -> [String; 4] {
     [
         format!("-Dkafka.loglevel={level}"),
@@ -58,12 +58,12 @@ fn location() -> Result<PathBuf> {
     }
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
     Ok(cache
-        .context("neither KAFKA_LIBS nor HOME is set: no place for Kafka's jars")?
+        .context("neither KAFKA_LIBS nor HOME is set, so there is no directory for the jars of Kafka")?
         .join("apache-kafka-4.1.1"))
 }
 
 fn fetch(dir: &Path) -> Result<()> {
-    let partial = beside(dir, "partial");
+    let partial = with_extension(dir, "partial");
     let _ = fs::remove_dir_all(&partial);
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(&partial)?;
@@ -77,7 +77,7 @@ fn fetch(dir: &Path) -> Result<()> {
     fs::rename(&partial, dir).with_context(|| format!("renaming {}", partial.display()))
 }
 
-/// Formatting takes a JVM and a second or two; its result is the same for every broker.
+/// Formats a log directory. This takes a JVM one or two seconds, and the result fits every broker.
 fn format(dir: &Path) -> Result<()> {
     let partial = dir.join("formatted.partial");
     let _ = fs::remove_dir_all(&partial);
@@ -92,7 +92,7 @@ fn format(dir: &Path) -> Result<()> {
     fs::rename(&partial, dir.join("formatted")).with_context(|| format!("renaming {}", partial.display()))
 }
 
-/// Runs a command to its end; a failure shows what it printed.
+/// Runs a command to its end. An error shows its output.
 pub fn run(mut command: Command, name: &str) -> Result<()> {
     let output = match command.output() {
         Ok(output) => output,
@@ -108,8 +108,8 @@ pub fn run(mut command: Command, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The path of a file or directory next to this one.
-pub fn beside(dir: &Path, extension: &str) -> PathBuf {
+/// The path of a file or directory with an extension appended.
+pub fn with_extension(dir: &Path, extension: &str) -> PathBuf {
     let mut name = dir.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{extension}"));
     dir.with_file_name(name)

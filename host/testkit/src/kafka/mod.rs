@@ -1,4 +1,4 @@
-//! Apache Kafka 4.1.1, one node (KRaft), from Maven's jars.
+//! A real Apache Kafka 4.1.1: one node (KRaft), from the jars of Maven.
 
 mod client;
 pub mod jars;
@@ -25,29 +25,29 @@ use crate::must;
 use crate::usage::Usage;
 use crate::wait::free_port;
 
-/// A start takes 2 to 5 s; much longer where many processes share few cores.
+/// A start takes 2 to 5 s, and much longer on busy cores.
 const START_BOUND: Duration = Duration::from_secs(120);
 const STOP_BOUND: Duration = Duration::from_secs(60);
-/// How often a start is tried with other ports.
+/// The number of starts with different ports.
 const STARTS: u32 = 5;
 const SETTINGS: &str = include_str!("../../kafka/server.properties");
-/// Starts in half the time, at half the speed.
+/// The JVM starts in half the time and runs at half the speed.
 const QUICK_START: &[&str] = &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 const STARTED: &str = "Kafka Server started";
 
-/// A broker of its own: killed on drop and when this process ends, its data removed. After a
+/// A running broker. It is killed on drop and at the end of this process, and its data is removed. After a
 /// panic the data stays, and its path is printed.
 pub struct Kafka {
     dir: PathBuf,
     jars: PathBuf,
     bootstrap: String,
-    /// For a listener that the settings may add.
+    /// The port of an additional listener.
     secured_port: u16,
-    /// How large a file of the broker may become, where it has a bound; KiB.
+    /// The bound on the size of a file of the broker, in KiB.
     file_limit: Mutex<Option<u64>>,
     jvm: Vec<String>,
     server: Mutex<Option<Guarded>>,
-    /// Clients that look at offsets, by group.
+    /// Clients that query offsets, by group.
     clients: Mutex<HashMap<String, Arc<BaseConsumer>>>,
 }
 
@@ -58,26 +58,26 @@ impl Kafka {
         Self::start_with(&[])
     }
 
-    /// Starts a broker with more broker settings, e.g. `("num.partitions", "4")`.
+    /// Starts a broker with additional settings, e.g. `("num.partitions", "4")`.
     #[track_caller]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
         must(Self::try_start(settings, QUICK_START))
     }
 
-    /// Starts a broker that is slow to start and fast when it runs.
+    /// Starts a broker for benchmarks: it starts slowly and runs fast.
     #[track_caller]
     pub fn start_for_speed() -> Self {
         must(Self::try_start(&[], &[]))
     }
 
-    /// One broker for all tests of this executable. Never kill or suspend it.
+    /// The broker shared by all tests of this executable. It must not be killed or suspended.
     #[track_caller]
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
         SHARED.get_or_init(|| {
             let kafka = Self::start();
             let dir = kafka.dir.clone();
-            // A static is never dropped, so it has to be told of a failing test in another way.
+            // A static is never dropped, so a panic hook keeps its data.
             let hook = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
                 keep(&dir);
@@ -92,7 +92,7 @@ impl Kafka {
         Self::try_start_with(jvm, |_, _, _, _| Ok(text.clone()))
     }
 
-    /// `settings` is given the broker's directory and its ports: plain, controller, one to spare.
+    /// `settings` gets the directory of the broker and its ports: plain, controller, additional.
     fn try_start_with(
         jvm: &[&str],
         settings: impl Fn(&Path, u16, u16, u16) -> Result<String>,
@@ -110,7 +110,7 @@ impl Kafka {
                 }
             }
         }
-        Err(failure.context("no start was tried")?)
+        Err(failure.context("no start was attempted")?)
     }
 
     /// A directory with settings and a formatted log directory.
@@ -122,7 +122,7 @@ impl Kafka {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("testkit-kafka-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
-        // What a process of the same id left behind.
+        // Left by an earlier process with the same id.
         let _ = fs::remove_dir_all(&dir);
         let data = dir.join("data");
         fs::create_dir_all(&data).with_context(|| format!("creating {}", data.display()))?;
@@ -148,7 +148,7 @@ impl Kafka {
         })
     }
 
-    /// Runs the broker on its directory until it answers.
+    /// Starts the broker on its directory and waits until it answers.
     fn launch(&self) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log_file())?;
         let before = self.log().matches(STARTED).count();
@@ -181,7 +181,7 @@ impl Kafka {
         args.push(self.dir.join("server.properties").display().to_string());
         let mut program = jars::java();
         if let Some(limit) = *self.file_limit.lock().unwrap_or_else(PoisonError::into_inner) {
-            // The shell counts blocks of 512 bytes.
+            // The unit of the shell is a block of 512 bytes.
             let limited = format!("ulimit -f {}; exec \"$0\" \"$@\"", limit * 2);
             args.splice(0..0, ["-c".to_owned(), limited, program]);
             program = "sh".to_owned();
@@ -196,12 +196,12 @@ impl Kafka {
         &self.bootstrap
     }
 
-    /// Where settings, log and data lie.
+    /// The directory of settings, log and data.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// SIGKILL: what the broker acked is on disk or in the system's page cache, so it stays.
+    /// Sends SIGKILL. Acknowledged records stay, on disk or in the page cache.
     #[track_caller]
     pub fn kill(&self) {
         if let Some(mut server) = self.server().take() {
@@ -209,7 +209,7 @@ impl Kafka {
         }
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the end.
     #[track_caller]
     pub fn stop(&self) {
         if let Some(mut server) = self.server().take() {
@@ -235,25 +235,25 @@ impl Kafka {
         self.start_again();
     }
 
-    /// SIGSTOP: connections stay open, nothing is answered.
+    /// Sends SIGSTOP. Connections stay open, and no request is answered.
     #[track_caller]
     pub fn suspend(&self) {
         self.signal("STOP");
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     #[track_caller]
     pub fn resume(&self) {
         self.signal("CONT");
     }
 
-    /// From its next start on, no file of the broker's becomes larger than so many KiB: writing
-    /// fails as on a full disk. None lifts the bound.
+    /// Bounds the size of the broker's files from its next start on. Writes beyond it fail as on a full disk.
+    /// `None` removes the bound.
     pub fn limit_files(&self, kib: Option<u64>) {
         *self.file_limit.lock().unwrap_or_else(PoisonError::into_inner) = kib;
     }
 
-    /// Whether the broker runs.
+    /// Whether the broker is running.
     #[track_caller]
     pub fn is_running(&self) -> bool {
         let mut server = self.server();
@@ -264,18 +264,18 @@ impl Kafka {
         running
     }
 
-    /// What the running broker has used.
+    /// CPU time and memory of the running broker.
     #[track_caller]
     pub fn usage(&self) -> Usage {
-        Usage::of(self.server().as_ref().expect("a broker that runs").pid())
+        Usage::of(self.server().as_ref().expect("a running broker").pid())
     }
 
-    /// Runs one of Kafka's own command line classes and returns its standard output. `name` is
+    /// Runs a command line tool of Kafka and returns its standard output. `name` is
     /// `topics`, `groups`, `configs`, `console-producer`, `console-consumer`, `dump-log`,
-    /// `delete-records`, `transactions`, `acls`, or a class; `--bootstrap-server` is for the caller to give.
+    /// `delete-records`, `transactions`, `acls`, or a class. The caller passes `--bootstrap-server`.
     ///
     /// # Panics
-    /// When it fails; shows what it printed.
+    /// The tool fails. The message shows its output.
     #[track_caller]
     pub fn cli(&self, name: &str, args: &[&str]) -> String {
         let mut command = Command::new(jars::java());
@@ -289,7 +289,7 @@ impl Kafka {
 
     #[track_caller]
     fn signal(&self, name: &str) {
-        must(self.server().as_mut().expect("a broker that runs").signal(name));
+        must(self.server().as_mut().expect("a running broker").signal(name));
     }
 
     fn server(&self) -> MutexGuard<'_, Option<Guarded>> {
@@ -324,11 +324,11 @@ impl Drop for Kafka {
     }
 }
 
-/// Leaves the directory for a person to look at.
+/// Keeps the directory for analysis.
 fn keep(dir: &Path) {
     let mark = dir.join("keep");
     if !mark.exists() && File::create(&mark).is_ok() {
-        eprintln!("Kafka's log and data are kept in {}", dir.display());
+        eprintln!("log and data of Kafka are kept in {}", dir.display());
     }
 }
 

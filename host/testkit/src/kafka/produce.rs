@@ -1,4 +1,4 @@
-//! Publishing what tests want on a topic, hostile headers included.
+//! Publishes records with arbitrary bytes in keys, values and headers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,18 +15,18 @@ use crate::must;
 const BOUND: Duration = Duration::from_secs(60);
 
 impl Kafka {
-    /// Publishes the records in order and waits until all are acked. A record without a partition
-    /// goes where librdkafka's default partitioner puts its key.
+    /// Publishes the records in order and waits for all acknowledgements. The default partitioner of
+    /// librdkafka assigns records without a partition.
     ///
     /// # Panics
-    /// When one is refused.
+    /// A record is refused.
     #[track_caller]
     pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = Record>) {
         let sent = self.producer(&[]).and_then(|producer| producer.send(topic, records));
         must(sent.with_context(|| format!("publishing to {topic}")));
     }
 
-    /// Publishes the records in one transaction and commits or aborts it.
+    /// Publishes the records in one transaction, then commits or aborts it.
     #[track_caller]
     pub fn produce_transaction(&self, topic: &str, records: impl IntoIterator<Item = Record>, commit: bool) {
         let sent = self.producer(&[("transactional.id", "testkit")]).and_then(|producer| {
@@ -95,18 +95,18 @@ impl Publisher {
     }
 }
 
-/// Headers with any bytes in their names, NUL included.
+/// Headers with arbitrary bytes in their names, including NUL.
 #[allow(unsafe_code, reason = "rdkafka takes header names as text only")]
 fn raw_headers(headers: &[(Vec<u8>, Option<Vec<u8>>)]) -> OwnedHeaders {
     headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (name, value)| {
-        // SAFETY: insert() hands the name's address and length to librdkafka and reads nothing of
-        // it as text; the str does not outlive this call.
+        // SAFETY: insert() passes the address and length of the name to librdkafka and reads no byte of it as
+        // text. The str does not outlive this call.
         let key = unsafe { std::str::from_utf8_unchecked(name) };
         all.insert(Header { key, value: value.as_deref() })
     })
 }
 
-/// Collects what could not be delivered.
+/// Collects errors of deliveries.
 struct Failures(Arc<Mutex<Vec<KafkaError>>>);
 
 impl ClientContext for Failures {}

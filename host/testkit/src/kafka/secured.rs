@@ -1,4 +1,4 @@
-//! A second listener with TLS, passwords and access control.
+//! A real broker with a second listener for TLS, passwords and access control.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,15 +8,15 @@ use anyhow::{Context, Result, ensure};
 use super::{Kafka, QUICK_START, class};
 use crate::must;
 
-/// Of the key store, which holds nothing but a key made for one test.
+/// The password of the key store, whose only key is generated for one test.
 const STORE_PASSWORD: &str = "changeit";
 /// The one user, for SCRAM-SHA-512 and PLAIN.
 pub const USER: &str = "app";
 /// Its password.
 pub const PASSWORD: &str = "correct horse";
 
-/// A broker of its own whose second listener asks for TLS and SASL, and lets [`USER`] do only what
-/// it was granted. On the plain listener everything is allowed.
+/// A broker whose second listener requires TLS and SASL and grants [`USER`] only explicit rights. The plain
+/// listener allows every operation.
 pub struct Secured {
     kafka: Kafka,
     address: String,
@@ -24,13 +24,13 @@ pub struct Secured {
 }
 
 impl Secured {
-    /// Starts it.
+    /// Starts a broker.
     #[track_caller]
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// With more broker settings.
+    /// Starts a broker with additional settings.
     #[track_caller]
     pub fn start_with(more: &[(&str, &str)]) -> Self {
         let secured = must(Self::try_start(more));
@@ -38,13 +38,13 @@ impl Secured {
         secured
     }
 
-    /// Makes [`PASSWORD`] good for SCRAM-SHA-512, as it is from the start.
+    /// Sets [`PASSWORD`] for SCRAM-SHA-512, as at the start.
     #[track_caller]
     pub fn set_password(&self) {
         self.alter_user(&["--add-config", &format!("SCRAM-SHA-512=[password={PASSWORD}]")]);
     }
 
-    /// No password is good for SCRAM-SHA-512 any more.
+    /// Deletes the password for SCRAM-SHA-512.
     #[track_caller]
     pub fn forget_password(&self) {
         self.alter_user(&["--delete-config", "SCRAM-SHA-512"]);
@@ -67,7 +67,7 @@ impl Secured {
         Ok(Self { kafka, address, certificate })
     }
 
-    /// The broker, its plain listener.
+    /// The broker, through its plain listener.
     pub fn kafka(&self) -> &Kafka {
         &self.kafka
     }
@@ -77,19 +77,19 @@ impl Secured {
         &self.address
     }
 
-    /// The certificate that vouches for the broker's, which is itself.
+    /// The self-signed certificate of the broker.
     pub fn certificate(&self) -> &Path {
         &self.certificate
     }
 
-    /// Lets [`USER`] do these operations on what `resource` names: `["--topic", "a"]`, with
+    /// Grants [`USER`] these operations on a resource: `["--topic", "a"]`, with
     /// `--resource-pattern-type prefixed` for more than one.
     #[track_caller]
     pub fn grant(&self, operations: &[&str], resource: &[&str]) {
         self.acl("--add", operations, resource);
     }
 
-    /// Takes it away again.
+    /// Revokes a grant.
     #[track_caller]
     pub fn revoke(&self, operations: &[&str], resource: &[&str]) {
         self.acl("--remove", operations, resource);
@@ -113,7 +113,7 @@ impl Secured {
     }
 }
 
-/// A certificate that is its own authority, in `broker.p12` with its key, and in `broker.pem`.
+/// Creates a self-signed certificate, in `broker.p12` with its key, and in `broker.pem`.
 fn make_certificate(dir: &Path) -> Result<()> {
     let store = dir.join("broker.p12");
     let certificate = dir.join("broker.pem");
@@ -128,7 +128,7 @@ fn make_certificate(dir: &Path) -> Result<()> {
     })
 }
 
-/// It comes with the JDK.
+/// Runs keytool of the JDK.
 fn keytool(arguments: impl FnOnce(&mut Command) -> &mut Command) -> Result<()> {
     let program = std::env::var("JAVA_HOME")
         .map_or_else(|_| "keytool".to_owned(), |home| format!("{home}/bin/keytool"));

@@ -1,7 +1,7 @@
-//! Records as they lie in the broker's log segments: every byte, nothing decoded as text.
+//! Reads records from the log segments of the broker, byte for byte.
 //!
-//! No client is in between, so header names that clients cannot show (not UTF-8, with NUL) are
-//! seen whole, and it works on a broker that is down.
+//! Without a client, it also reads header names that clients cannot represent (invalid UTF-8, NUL), and works
+//! on a stopped broker.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -13,21 +13,21 @@ use anyhow::{Context, Result, ensure};
 use super::Kafka;
 use crate::must;
 
-/// Base offset and length, which precede what the length counts.
+/// The size of base offset and length, which the length does not include.
 const BATCH_PREFIX: usize = 12;
-/// How long files may come and go under a reader.
+/// The bound on retries while files are created and deleted.
 const BOUND: Duration = Duration::from_secs(5);
 const COMPRESSION: i16 = 0b111;
 const CONTROL: i16 = 0b10_0000;
 
-/// A record to publish or as read back.
+/// A record to publish, or a record that was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
-    /// When publishing, a negative one means: as the partitioner likes.
+    /// When publishing, a negative number leaves the choice to the partitioner.
     pub partition: i32,
-    /// Set when read.
+    /// Set on reading.
     pub offset: i64,
-    /// Milliseconds since the Unix epoch; when publishing, 0 means now.
+    /// In milliseconds since the Unix epoch. When publishing, 0 means now.
     pub timestamp_ms: i64,
     /// Any bytes, or null.
     pub key: Option<Vec<u8>>,
@@ -38,12 +38,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// To publish: a value, no key, any partition.
+    /// A record to publish: a value, no key, any partition.
     pub fn new(value: impl Into<Vec<u8>>) -> Self {
         Self { value: Some(value.into()), ..Self::tombstone() }
     }
 
-    /// To publish: no value, no key, any partition.
+    /// A tombstone to publish: no value, no key, any partition.
     pub fn tombstone() -> Self {
         Self { partition: -1, ..Self::default() }
     }
@@ -76,33 +76,33 @@ impl Record {
         self
     }
 
-    /// The last header of that name, where it has a value.
+    /// The value of the last header with this name, if it is not null.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let last = self.headers.iter().rfind(|(key, _)| key == name.as_bytes());
         last.and_then(|(_, value)| value.as_deref())
     }
 
-    /// The last header of that name as text.
+    /// The value of the last header with this name, as text.
     pub fn header_text(&self, name: &str) -> Option<String> {
         self.header(name).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// The value as text; empty for a tombstone.
+    /// The value as text, empty for a tombstone.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(self.value.as_deref().unwrap_or_default()).into_owned()
     }
 }
 
 impl Kafka {
-    /// Every record of a topic that the broker has written, by partition and offset: those of open
-    /// and aborted transactions too, transaction markers not. Empty for a topic that is not there.
+    /// Every record of a topic that the broker has written, by partition and offset. It includes records of
+    /// open and aborted transactions and excludes transaction markers. Empty for a missing topic.
     #[track_caller]
     pub fn read_all(&self, topic: &str) -> Vec<Record> {
         let data = self.dir().join("data");
         let end = Instant::now() + BOUND;
         let result = loop {
             match read_topic(&data, topic) {
-                // The cleaner, or a deletion, took a file away in between.
+                // The log cleaner or a deletion removed a file meanwhile.
                 Err(error) if is_gone(&error) && Instant::now() < end => {}
                 result => break result,
             }
@@ -120,7 +120,7 @@ fn read_topic(data: &Path, topic: &str) -> Result<Vec<Record>> {
     for entry in fs::read_dir(data)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // A deleted topic's directories end in `-delete`, so the number does not parse.
+        // The directories of a deleted topic end in `-delete`, which does not parse as a number.
         if let Some((name, number)) = name.rsplit_once('-')
             && let (true, Ok(number)) = (name == topic, number.parse())
         {
@@ -133,7 +133,7 @@ fn read_topic(data: &Path, topic: &str) -> Result<Vec<Record>> {
         let files = fs::read_dir(&dir)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
         let mut segments: Vec<_> =
             files.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "log")).collect();
-        // The names are first offsets, padded with zeros.
+        // File names are first offsets, padded with zeros.
         segments.sort();
         for segment in segments {
             let bytes = fs::read(&segment)?;
@@ -143,7 +143,7 @@ fn read_topic(data: &Path, topic: &str) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// A batch that is being written ends the segment.
+/// An incomplete batch ends the segment.
 fn read_segment(mut bytes: &[u8], partition: i32, records: &mut Vec<Record>) -> Result<()> {
     while let Some(prefix) = bytes.get(..BATCH_PREFIX) {
         let mut prefix = Reader(prefix);
@@ -164,12 +164,12 @@ fn read_batch(batch: &[u8], base: i64, partition: i32, records: &mut Vec<Record>
     let mut batch = Reader(batch);
     let _leader_epoch = batch.i32()?;
     let magic = batch.take(1)?;
-    ensure!(magic == [2], "its format is version {magic:?}, not 2");
+    ensure!(magic == [2], "the format is version {magic:?}, not 2");
     let _checksum = batch.i32()?;
     let attributes = batch.i16()?;
     ensure!(
         attributes & COMPRESSION == 0,
-        "it is compressed; set compression.type=uncompressed on the topic"
+        "the batch is compressed; set compression.type=uncompressed on the topic"
     );
     let _last_offset_delta = batch.i32()?;
     let first_timestamp = batch.i64()?;
@@ -193,12 +193,12 @@ fn read_batch(batch: &[u8], base: i64, partition: i32, records: &mut Vec<Record>
     Ok(())
 }
 
-/// Big-endian numbers, zigzag varints and byte strings, one after the other.
+/// Reads big-endian numbers, zigzag varints and byte strings.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count).context("it ends too early")?;
+        let (taken, rest) = self.0.split_at_checked(count).context("the batch ends too early")?;
         self.0 = rest;
         Ok(taken)
     }

@@ -1,4 +1,4 @@
-//! One connection to the faulty server.
+//! One connection to the failing mail server.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpStream;
@@ -8,20 +8,20 @@ use rustls::{ServerConnection, StreamOwned};
 
 use super::{End, Shared, Transaction, lock};
 
-/// Where something can go wrong: once on a connection, and once in each of its transactions.
+/// The stages at which a fault can occur: once per connection, and once per transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Greeting,
     Hello,
     Login,
-    /// RSET, before the transaction's MAIL on a connection that was used before.
+    /// RSET before the MAIL of the next transaction on the connection.
     Reset,
     Mail,
     Rcpt,
     Data,
-    /// The content has begun.
+    /// During the content.
     Content,
-    /// The whole content is there. What then hangs or is dropped was taken.
+    /// After the whole content. An e-mail is accepted even if this reply is missing.
     Answer,
 }
 
@@ -33,13 +33,13 @@ const BROKEN: End = End::Broken { begun: false };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// 451, and it listens on.
+    /// Reply 451. The connection stays open.
     Busy,
-    /// 421, and it hangs up.
+    /// Reply 421, then the connection closes.
     Closing,
-    /// It hangs up without a word.
+    /// The connection closes without a reply.
     Drop,
-    /// It never answers.
+    /// No reply, and the connection stays open.
     Hang,
 }
 
@@ -52,18 +52,18 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Until either side hangs up.
+    /// Serves a connection until either side closes it.
     pub(super) fn serve(server: &'a Shared, stream: TcpStream) {
         let Ok(tls) = ServerConnection::new(Arc::clone(&server.tls)) else { return };
-        // Small answers, each waited for.
+        // Replies are small, and the client waits for each.
         let _ = stream.set_nodelay(true);
         let wire = BufReader::new(StreamOwned::new(tls, stream));
         let mut session = Self { server, wire, planned: None, transaction: None, in_content: false };
-        let _ended = session.talk();
+        let _ended = session.dialogue();
         session.end(End::Broken { begun: session.in_content });
     }
 
-    fn talk(&mut self) -> io::Result<()> {
+    fn dialogue(&mut self) -> io::Result<()> {
         self.plan(&OF_CONNECTION);
         if !self.step(Stage::Greeting, "220 faulty.test")? {
             return Ok(());
@@ -80,13 +80,13 @@ impl<'a> Session<'a> {
                 }
                 "RSET" => {
                     self.end(BROKEN);
-                    self.step(Stage::Reset, "250 forgotten")?;
+                    self.step(Stage::Reset, "250 reset")?;
                 }
                 "MAIL" => self.mail(address(rest))?,
                 "RCPT" => self.rcpt(address(rest))?,
                 "DATA" => self.data()?,
-                "QUIT" => return self.say("221 bye"),
-                _ => self.say("502 what?")?,
+                "QUIT" => return self.reply("221 bye"),
+                _ => self.reply("502 unknown command")?,
             }
         }
     }
@@ -114,7 +114,7 @@ impl<'a> Session<'a> {
     fn rcpt(&mut self, recipient: String) -> io::Result<()> {
         let code = match self.planned {
             _ if recipient.starts_with("refused-rcpt-") => 550,
-            // Of several recipients some are taken.
+            // Each recipient is drawn separately, so some are accepted.
             Some((Stage::Rcpt, Fault::Busy)) => [250, 450][lock(&self.server.rng).below(2) as usize],
             _ => {
                 self.take_planned(Stage::Rcpt).map_or(Ok(()), |fault| self.fail(fault))?;
@@ -126,17 +126,17 @@ impl<'a> Session<'a> {
             Some(transaction) => transaction.refused.push((recipient, code)),
             None => {}
         }
-        self.say(match code {
+        self.reply(match code {
             250 => "250 go on",
             450 => "450 4.2.1 busy",
-            _ => "550 5.1.1 nobody of this name",
+            _ => "550 5.1.1 unknown recipient",
         })
     }
 
     fn data(&mut self) -> io::Result<()> {
         let refused =
             |of: &Transaction, prefix: &str| of.recipients.iter().any(|one| one.starts_with(prefix));
-        let Some(now) = &self.transaction else { return self.say("503 MAIL comes first") };
+        let Some(now) = &self.transaction else { return self.reply("503 MAIL comes first") };
         let (at_once, at_last) = (refused(now, "refused-data-"), refused(now, "refused-content-"));
         if at_once {
             return self.refuse(554);
@@ -157,25 +157,25 @@ impl<'a> Session<'a> {
                 self.fail(fault)
             }
             Some(fault) => {
-                self.end(End::Taken { answered: false });
+                self.end(End::Accepted { answered: false });
                 self.fail(fault)
             }
-            // Written down first: who has the answer finds it there.
+            // The transaction is recorded before the reply, so that a client with the reply finds it.
             None => {
-                self.end(End::Taken { answered: true });
-                self.say("250 taken")
+                self.end(End::Accepted { answered: true });
+                self.reply("250 accepted")
             }
         }
     }
 
-    /// Reads it, and keeps what it says of itself.
+    /// Reads the content and records its `Subject` and `Message-ID`.
     fn content(&mut self) -> io::Result<()> {
         let mut in_headers = true;
         loop {
             let line = self.line()?;
             match self.take_planned(Stage::Content) {
                 None => {}
-                // Nothing that comes after it may be taken for a command.
+                // The rest of the content must not be read as commands, so the connection closes.
                 Some(Fault::Busy) => self.fail(Fault::Closing)?,
                 Some(fault) => self.fail(fault)?,
             }
@@ -194,13 +194,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Refuses the whole e-mail for good.
+    /// Refuses the e-mail permanently.
     fn refuse(&mut self, code: u16) -> io::Result<()> {
         self.end(End::Refused(code));
-        self.say(&format!("{code} never"))
+        self.reply(&format!("{code} refused"))
     }
 
-    /// Draws what goes wrong next, mostly nothing.
+    /// Draws the next fault, mostly none.
     fn plan(&mut self, stages: &[Stage]) {
         let mut rng = lock(&self.server.rng);
         let dice = rng.below(1000);
@@ -218,29 +218,29 @@ impl<'a> Session<'a> {
         self.planned.take_if(|(planned, _)| *planned == stage).map(|(_, fault)| fault)
     }
 
-    /// Says this, unless something is to go wrong here. Whether it did.
+    /// Sends this reply unless a fault is planned for the stage. Returns whether the reply was sent.
     fn step(&mut self, stage: Stage, answer: &str) -> io::Result<bool> {
         match self.take_planned(stage) {
             Some(fault) => self.fail(fault).map(|()| false),
-            None => self.say(answer).map(|()| true),
+            None => self.reply(answer).map(|()| true),
         }
     }
 
     fn fail(&mut self, fault: Fault) -> io::Result<()> {
         match fault {
-            Fault::Busy => return self.say("451 another time"),
-            Fault::Closing => self.say("421 closing")?,
+            Fault::Busy => return self.reply("451 try again later"),
+            Fault::Closing => self.reply("421 closing")?,
             Fault::Drop => {}
             Fault::Hang => _ = io::copy(&mut self.wire, &mut io::sink())?,
         }
         Err(ErrorKind::ConnectionAborted.into())
     }
 
-    /// Writes down how the transaction ended, where there is one, and draws for the next.
+    /// Records the end of the current transaction, if any, and draws the fault of the next one.
     fn end(&mut self, end: End) {
         let Some(mut transaction) = self.transaction.take() else { return };
-        let nobody = transaction.recipients.is_empty() && !transaction.refused.is_empty();
-        transaction.end = if end == BROKEN && nobody { End::Nobody } else { end };
+        let all_refused = transaction.recipients.is_empty() && !transaction.refused.is_empty();
+        transaction.end = if end == BROKEN && all_refused { End::AllRefused } else { end };
         lock(&self.server.over).push(transaction);
         self.plan(&OF_TRANSACTION);
     }
@@ -253,14 +253,14 @@ impl<'a> Session<'a> {
         Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
     }
 
-    fn say(&mut self, text: &str) -> io::Result<()> {
+    fn reply(&mut self, text: &str) -> io::Result<()> {
         let wire = self.wire.get_mut();
         wire.write_all(format!("{text}\r\n").as_bytes())?;
         wire.flush()
     }
 }
 
-/// What stands between the angle brackets.
+/// The text between the angle brackets.
 fn address(rest: &str) -> String {
     let inside = rest.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
     inside.map_or(String::new(), |(address, _)| address.to_owned())

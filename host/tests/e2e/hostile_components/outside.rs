@@ -1,4 +1,4 @@
-//! What a hostile component would like to reach: it all counts who does.
+//! The targets of hostile components: servers and files that count every access.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 
-/// Servers and files outside of the sandbox.
+/// Servers and files outside the sandbox.
 pub struct Outside {
     tcp: TcpListener,
     udp: UdpSocket,
     mail: Caught,
     smtp: SocketAddr,
-    /// Granted, to be read.
+    /// A directory that is granted for reading.
     pub directory: PathBuf,
 }
 
@@ -20,7 +20,7 @@ pub struct Outside {
 type Caught = Arc<Mutex<Vec<(Vec<String>, String)>>>;
 
 impl Outside {
-    /// Its directory is named after the test.
+    /// Starts the servers and creates the directory, which is named after the test.
     pub fn new(name: &str) -> Self {
         let any = "127.0.0.1:0";
         let tcp = TcpListener::bind(any).expect("a listener");
@@ -31,7 +31,7 @@ impl Outside {
         Self { tcp, udp, mail, smtp, directory: directory(name) }
     }
 
-    /// The text with the places filled in.
+    /// The text with its placeholders replaced.
     pub fn fill(&self, text: &str) -> String {
         let address = |address: std::io::Result<SocketAddr>| address.expect("an address").to_string();
         text.replace("{tcp}", &address(self.tcp.local_addr()))
@@ -40,11 +40,11 @@ impl Outside {
             .replace("{dir}", &self.directory.display().to_string())
     }
 
-    /// Nothing reached what was not granted.
+    /// Checks that no target without a grant was reached.
     #[track_caller]
     pub fn assert_untouched(&self) {
-        assert!(self.tcp.accept().is_err(), "somebody connected");
-        assert!(self.udp.recv_from(&mut [0; 16]).is_err(), "somebody sent a datagram");
+        assert!(self.tcp.accept().is_err(), "a connection was made");
+        assert!(self.udp.recv_from(&mut [0; 16]).is_err(), "a datagram arrived");
         let mut names: Vec<_> = std::fs::read_dir(&self.directory)
             .expect("the directory")
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
@@ -56,7 +56,7 @@ impl Outside {
         assert_eq!(text(self.directory.with_extension("txt")), "outside");
     }
 
-    /// Every e-mail went to its own recipient, with the headers that it was to have.
+    /// Checks that every e-mail has its own recipient and no smuggled header. Returns the number of e-mails.
     #[track_caller]
     pub fn assert_nothing_smuggled(&self) -> usize {
         let mails = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,16 +73,16 @@ impl Outside {
     }
 }
 
-/// A file in it, and links that lead out of it.
+/// A directory with a file and links that lead outside.
 fn directory(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(format!("outside-{name}"));
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).expect("a directory");
-    std::fs::write(directory.join("inside.txt"), "inside").expect("a file in it");
+    std::fs::write(directory.join("inside.txt"), "inside").expect("a file in the directory");
     let outside = directory.with_extension("txt");
-    std::fs::write(&outside, "outside").expect("a file beside it");
+    std::fs::write(&outside, "outside").expect("a file outside the directory");
     let relative = Path::new("..").join(outside.file_name().expect("a name"));
-    std::os::unix::fs::symlink(relative, directory.join("link")).expect("a link out of it");
+    std::os::unix::fs::symlink(relative, directory.join("link")).expect("a link to a file outside");
     std::os::unix::fs::symlink("/etc/passwd", directory.join("absolute")).expect("a link to the system");
     directory
 }
@@ -121,6 +121,6 @@ fn serve_smtp() -> (SocketAddr, Caught) {
     let address = listener.local_addr().expect("an address");
     let mut server = Server::new(catcher);
     server.with_num_threads(8).with_tcp_listener(listener).with_ssl(SslConfig::None).expect("no TLS");
-    std::thread::spawn(move || server.serve().expect("mail is taken"));
+    std::thread::spawn(move || server.serve().expect("e-mails are accepted"));
     (address, caught)
 }

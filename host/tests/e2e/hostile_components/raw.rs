@@ -1,4 +1,4 @@
-//! `guests/raw.wat` as a component of the contract.
+//! Builds `guests/raw.wat` into a component of the contract.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use wit_parser::Resolve;
 
 use crate::support::file;
 
-/// The component's file.
+/// The file of the component.
 pub fn component() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut module = wat::parse_file(root.join("tests/guests/raw.wat")).expect("the module");

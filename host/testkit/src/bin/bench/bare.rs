@@ -1,5 +1,5 @@
-//! `bench bare`: the fastest way to read messages with their headers that librdkafka offers, and
-//! nothing else. The partitions' queues are forwarded to one queue per thread, read in batches.
+//! `bench bare`: the fastest consumer of messages with headers that librdkafka offers, without processing.
+//! The queues of the partitions are forwarded to one queue per thread, which is read in batches.
 #![allow(unsafe_code, reason = "the safe crate reads one message at a time, with an allocation each")]
 
 use std::ffi::CString;
@@ -16,7 +16,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rdkafka_sys as sys;
 use testkit::Usage;
 
-/// Those of the host's consumer that change speed.
+/// The settings of the host's consumer that affect speed.
 const SETTINGS: &[(&str, &str)] = &[
     ("fetch.queue.backoff.ms", "5"),
     ("queued.max.messages.kbytes", "1024"),
@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> Result<()> {
     let queues: Vec<Queue> = (0..args.threads.max(1)).map(|_| Queue::new(client)).collect();
     for partition in 0..args.partitions {
         let queue = &queues[usize::try_from(partition)? % queues.len()];
-        // SAFETY: the client outlives the queues; the partition's reference is given back at once.
+        // SAFETY: the client outlives the queues. The reference to the partition's queue is released at once.
         unsafe {
             let source = sys::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition);
             sys::rd_kafka_queue_forward(source, queue.0);
@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Result<()> {
         usage.cpu.as_secs_f64(),
         usage.peak_rss
     );
-    // The queues go before their client.
+    // The queues are dropped before their client.
     drop(queues);
     Ok(())
 }
@@ -114,7 +114,7 @@ fn read(queue: &Queue, wanted: u64, count: &AtomicU64, headers: &AtomicU64, firs
         }
         let (mut messages, mut seen) = (0, 0);
         for &message in &batch[..read] {
-            // SAFETY: the message is ours until it is destroyed here.
+            // SAFETY: this code owns the message until it destroys it here.
             unsafe {
                 if (*message).err == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
                     messages += 1;
@@ -133,7 +133,7 @@ fn read(queue: &Queue, wanted: u64, count: &AtomicU64, headers: &AtomicU64, firs
 /// `message` is a live message.
 unsafe fn read_headers(message: *mut sys::rd_kafka_message_t) -> u64 {
     let mut list = ptr::null_mut();
-    // SAFETY: as above; the list and what it shows live as long as the message.
+    // SAFETY: as above. The list and its contents live as long as the message.
     unsafe {
         if sys::rd_kafka_message_headers(message, &mut list)
             != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR

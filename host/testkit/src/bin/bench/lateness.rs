@@ -1,4 +1,4 @@
-//! `bench lateness`: how long after its due time a retry is begun, by the host's own clock.
+//! `bench lateness`: the delay of retries after their due time, by the clock of the host.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,20 +11,20 @@ use testkit::{Process, Rng};
 use crate::retries::{Setup, conditions, now_ms, stop, waiting};
 
 const DELAYS_MS: [u64; 3] = [100, 1_000, 10_000];
-/// How many messages fall due a second, at most.
-const MOST_PER_SECOND: u64 = 5_000;
-/// How long writing the messages may take: they all wait before the first is due.
+/// The maximum of messages due per second.
+const MAX_PER_SECOND: u64 = 5_000;
+/// The bound on publishing the messages, which must end before the first is due.
 const WRITING: Duration = Duration::from_secs(2);
 const WRITTEN_PER_SECOND: u64 = 15_000;
-/// How much later than its due time the last one may come.
+/// The bound on the delay of the last message.
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 const FAKETIME: [&str; 2] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 ];
-/// librdkafka waits with a call that libfaketime leaves alone: against a clock that is behind, each
-/// such wait ends at once and the threads spin. This hands it on to one that libfaketime knows.
+/// librdkafka waits with a call that libfaketime does not replace: with a clock that is behind, each wait
+/// ends at once and its threads spin. This library forwards it to a call that libfaketime replaces.
 const WAITS: &str = "\
 #include <errno.h>
 #include <pthread.h>
@@ -45,27 +45,27 @@ Clock: that of the host against the writer's; the due times are by the host's, a
 /// Arguments of `bench lateness`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How many messages wait; several with commas
+    /// Number of waiting messages; several numbers with commas
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000])]
     waiting: Vec<u64>,
-    /// How many seconds the host's clock is off; several with commas
+    /// Offset of the host's clock in seconds; several offsets with commas
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true, default_values_t = [0, 5, -5])]
     clocks: Vec<i64>,
-    /// The host to measure instead of the one that was built
+    /// The host to measure instead of the built one
     #[arg(long, value_name = "FILE")]
     host: Option<PathBuf>,
 }
 
-/// One line of the table.
+/// A line of the table.
 struct Case {
     clock_s: i64,
     delay_ms: u64,
     waiting: u64,
-    /// Half of them have chosen their delay.
+    /// Half of the messages choose their delay.
     mixed: bool,
 }
 
-/// A message's due time by the host's clock, and whether it was chosen.
+/// The due time of a message by the clock of the host, and whether the message chose it.
 #[derive(Clone, Copy)]
 struct Due {
     at_ms: i64,
@@ -75,7 +75,7 @@ struct Due {
 /// Measures every case and prints the table.
 ///
 /// # Errors
-/// A delivery came early, or not at all.
+/// A delivery was early or missing.
 pub fn run(args: &Args) -> Result<()> {
     let mut rng = Rng::seeded();
     let setup = Setup::new(args.host.as_deref(), DELAYS_MS[0], 10, DELAYS_MS.len() as u32)?;
@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<()> {
         early += print(&case, &due, &late);
     }
     println!("\n{}.\n\n{MEASURED}", conditions());
-    ensure!(early == 0, "{early} deliveries came before they were due by the host's clock");
+    ensure!(early == 0, "{early} deliveries were early by the clock of the host");
     Ok(())
 }
 
@@ -98,7 +98,7 @@ fn cases(args: &Args) -> Vec<Case> {
     let mut cases = Vec::new();
     for &clock_s in &args.clocks {
         for mixed in [false, true] {
-            // What the clock could change does not depend on the mix.
+            // The effect of the clock does not depend on the mix.
             if clock_s != 0 && mixed {
                 continue;
             }
@@ -110,7 +110,7 @@ fn cases(args: &Args) -> Vec<Case> {
     cases
 }
 
-/// The due times, and how late each message was, in milliseconds.
+/// The due times, and the delay of each message in milliseconds.
 fn measure(setup: &Setup, case: &Case, faketime: &str, rng: &mut Rng) -> Result<(Vec<Due>, Vec<f64>)> {
     let shift = format!("{:+}s", case.clock_s);
     let fake = [("LD_PRELOAD", faketime), ("FAKETIME", shift.as_str()), ("DONT_FAKE_MONOTONIC", "1")];
@@ -130,9 +130,9 @@ fn measure(setup: &Setup, case: &Case, faketime: &str, rng: &mut Rng) -> Result<
     Ok((due, late))
 }
 
-/// When each message is due: as if they had failed one after the other from `begin_ms` on.
+/// The due times of messages that fail one after the other from `begin_ms` on.
 fn schedule(case: &Case, begin_ms: i64, rng: &mut Rng) -> Vec<Due> {
-    let pace = case.waiting.clamp(1, MOST_PER_SECOND);
+    let pace = case.waiting.clamp(1, MAX_PER_SECOND);
     let due = |number: u64| {
         let chosen = case.mixed && number % 2 == 1;
         let delay_ms = if chosen { 1 + rng.below(case.delay_ms) } else { case.delay_ms };
@@ -141,13 +141,13 @@ fn schedule(case: &Case, begin_ms: i64, rng: &mut Rng) -> Vec<Due> {
     (0..case.waiting).map(due).collect()
 }
 
-/// Waits until every message was begun once; when, in microseconds since the Unix epoch.
+/// Waits until every message was delivered once. Returns the times, in microseconds since the Unix epoch.
 fn deliveries(host: &Process, count: usize, bound: Duration) -> Result<Vec<i64>> {
     let end = Instant::now() + bound;
     let mut begun = vec![None; count];
     let (mut seen, mut found) = (0, 0);
     while found < count {
-        ensure!(Instant::now() < end, "{found} of {count} messages were begun in {bound:?}");
+        ensure!(Instant::now() < end, "{found} of {count} messages were delivered in {bound:?}");
         sleep(POLL);
         let lines = host.lines_after(seen);
         seen += lines.len();
@@ -155,7 +155,7 @@ fn deliveries(host: &Process, count: usize, bound: Duration) -> Result<Vec<i64>>
             let Some((number, at_us)) = delivery(line) else { continue };
             let slot = begun.get_mut(number).with_context(|| format!("not one of the messages: {line}"))?;
             if slot.replace(at_us).is_some() {
-                bail!("begun twice: {line}");
+                bail!("delivered twice: {line}");
             }
             found += 1;
         }
@@ -163,7 +163,7 @@ fn deliveries(host: &Process, count: usize, bound: Duration) -> Result<Vec<i64>>
     Ok(begun.into_iter().flatten().collect())
 }
 
-/// The number of a message and its time in microseconds, out of the guest's line.
+/// The number of a message and its time in microseconds, from the log line of the guest.
 fn delivery(line: &str) -> Option<(usize, i64)> {
     let (_, id) = line.split_once("handled id=")?;
     let number = id.split('-').next()?.parse().ok()?;
@@ -178,13 +178,13 @@ fn timestamp_us(text: &str) -> Option<i64> {
     let (time, fraction) = time.split_once('.')?;
     let seconds = time.split(':').try_fold(0, |sum, part| Some(sum * 60 + part.parse::<i64>().ok()?))?;
     let micros: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
-    // Days since the epoch of the proleptic Gregorian calendar, with years that begin in March.
+    // Days since the epoch in the proleptic Gregorian calendar. A year begins in March.
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 719_469;
     Some((days * 86_400 + seconds) * 1_000_000 + micros)
 }
 
-/// Prints the case's lines; how many deliveries came early.
+/// Prints the lines of a case. Returns the number of early deliveries.
 fn print(case: &Case, due: &[Due], late: &[f64]) -> usize {
     let of = |chosen: bool| {
         let both = due.iter().zip(late);
@@ -216,11 +216,12 @@ fn line(case: &Case, kind: &str, mut late: Vec<f64>) -> usize {
     early
 }
 
-/// What `LD_PRELOAD` must name so that a process has another clock.
+/// The value of `LD_PRELOAD` that gives a process another clock.
 fn faketime(dir: &Path) -> Result<String> {
     let found = FAKETIME.into_iter().find(|path| Path::new(path).is_file());
-    let faketime = found
-        .context("libfaketime is missing, which sets the host's clock off: apt-get install -y faketime")?;
+    let faketime = found.context(
+        "libfaketime, which changes the clock of the host, is missing: apt-get install -y faketime",
+    )?;
     let (source, library) = (dir.join("waits.c"), dir.join("waits.so"));
     std::fs::write(&source, WAITS).with_context(|| format!("writing {}", source.display()))?;
     let mut cc = Command::new("cc");

@@ -1,4 +1,4 @@
-//! `bench load`: messages as the producer writes them, evenly over the partitions of a topic.
+//! `bench load`: publishes messages in the format of the producer, evenly over the partitions of a topic.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ pub struct Args {
     /// The topic; it must exist
     #[arg(long, default_value = "parse")]
     pub topic: String,
-    /// How many messages
+    /// Number of messages
     #[arg(long, default_value_t = 1_000_000)]
     pub messages: u64,
     /// Leave out the `host-id` header
@@ -27,7 +27,7 @@ pub struct Args {
     pub no_headers: bool,
 }
 
-/// Publishes the messages and waits until all are acked.
+/// Publishes the messages and waits for all acknowledgements.
 pub fn run(args: &Args) -> Result<()> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &args.bootstrap_servers);

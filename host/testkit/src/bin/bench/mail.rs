@@ -1,4 +1,5 @@
-//! `bench mail`: e-mails a second into a local sink with TLS, of the host and of Spring's JavaMailSender.
+//! `bench mail`: e-mails per second to a local sink with TLS, from the host and from JavaMailSender of
+//! Spring.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -17,12 +18,12 @@ use crate::spread::spread;
 const TOPIC: &str = "email.send";
 const GROUP: &str = "email-send-group";
 const POLL: Duration = Duration::from_millis(5);
-/// How long the next e-mail may be waited for; the first waits for a JVM and a group.
+/// The bound on the wait for the next e-mail. The first one includes the start of a JVM and a group.
 const STALLED: Duration = Duration::from_secs(120);
 const STOP: Duration = Duration::from_secs(60);
-/// How long the sink is watched for one e-mail too many after the last.
+/// The time after the last e-mail in which another one is an error.
 const AFTER: Duration = Duration::from_secs(1);
-/// Of Java's, after SIGTERM.
+/// The exit code of Java after SIGTERM.
 const SPRING_STOPPED: i32 = 143;
 const MEASURED: &str = "\
 The rate is the sink's: e-mails between the first one and the last. CPU and memory are those of the
@@ -37,19 +38,19 @@ time, as JavaMailSender does; batch: a batch listener and send(messages...) for 
 /// Arguments of `bench mail`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How many e-mails
+    /// Number of e-mails
     #[arg(long, default_value_t = 20_000)]
     count: u64,
-    /// How many runs of each
+    /// Number of runs of each sender
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// What is measured
+    /// The senders to measure
     #[arg(long, value_enum, value_delimiter = ',', default_value = "host,each-1,each-4,batch-4")]
     only: Vec<Sender>,
     /// Spring Boot 4.1 instead of 3.5
     #[arg(long)]
     boot4: bool,
-    /// The host to measure instead of the one that was built
+    /// The host to measure instead of the built one
     #[arg(long, value_name = "FILE")]
     host: Option<PathBuf>,
     /// Further arguments of the host, after --
@@ -57,26 +58,26 @@ pub struct Args {
     host_args: Vec<String>,
 }
 
-/// Who sends the e-mails.
+/// The senders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Sender {
     /// The host with the plugin `email`
     Host,
-    /// Spring, a connection for each e-mail, concurrency 1
+    /// Spring, one connection per e-mail, concurrency 1
     #[value(name = "each-1")]
     EachOne,
-    /// Spring, a connection for each e-mail, concurrency 4
+    /// Spring, one connection per e-mail, concurrency 4
     #[value(name = "each-4")]
     EachFour,
-    /// Spring, a connection for each batch, concurrency 4
+    /// Spring, one connection per batch, concurrency 4
     #[value(name = "batch-4")]
     BatchFour,
 }
 
-/// What one run gave.
+/// The figures of one run.
 struct Figures {
     counts: Counts,
-    /// Between the first e-mail and the last.
+    /// From the first e-mail to the last.
     cpu: Duration,
     sink_cpu: Duration,
     peak_rss: u64,
@@ -86,14 +87,14 @@ struct Setup<'a> {
     args: &'a Args,
     kafka: Kafka,
     sink: Sink,
-    /// The authority of the sink's certificate.
+    /// The authority of the certificate of the sink.
     ca: String,
 }
 
-/// Runs the whole and prints its table.
+/// Runs the benchmark and prints its table.
 ///
 /// # Errors
-/// An e-mail was not taken, or was taken twice; a process ended.
+/// An e-mail is missing or duplicated, or a process ended.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.runs > 0 && args.count > 1, "nothing to measure: --runs starts at 1, --count at 2");
     let kafka = Kafka::start_for_speed();
@@ -144,7 +145,7 @@ impl Setup<'_> {
         let expected = self.args.count;
         ensure!(
             mails == expected && recipients == expected,
-            "the sink took {mails} e-mails to {recipients} recipients instead of {expected} to as many"
+            "the sink got {mails} e-mails to {recipients} recipients instead of {expected} to as many"
         );
         let lag = self.kafka.lag(GROUP, TOPIC);
         ensure!(lag == 0, "{lag} messages are not committed");
@@ -157,7 +158,7 @@ impl Setup<'_> {
         })
     }
 
-    /// What the process and this one had used at the first e-mail and at the last.
+    /// The usage of the process and of this process, at the first e-mail and at the last.
     fn watch(&self, process: &mut Process) -> Result<((Usage, Usage), (Usage, Usage))> {
         let (mut begun, mut before, mut since) = (None, 0, Instant::now());
         loop {
@@ -174,7 +175,7 @@ impl Setup<'_> {
             if !process.is_running() || since.elapsed() > STALLED {
                 let (lines, count) = (process.lines(), self.args.count);
                 let last = &lines[lines.len().saturating_sub(60)..];
-                bail!("the sink took {mails} of {count} e-mails, then:\n{}", last.join("\n"));
+                bail!("the sink got {mails} of {count} e-mails, then:\n{}", last.join("\n"));
             }
             sleep(POLL);
         }
@@ -216,7 +217,7 @@ impl Setup<'_> {
                 ("spring.mail.properties.mail.smtp.starttls.required", "true"),
                 ("spring.ssl.bundle.pem.sink.truststore.certificate", &format!("file:{}", self.ca)),
                 ("spring.mail.ssl.bundle", "sink"),
-                // A bundle alone means SMTPS.
+                // An SSL bundle on its own means SMTPS.
                 ("spring.mail.ssl.enabled", "false"),
             ],
         )
@@ -272,14 +273,14 @@ impl Setup<'_> {
         println!("\n{MEASURED}");
     }
 
-    /// Microseconds.
+    /// CPU time per e-mail, in microseconds.
     fn per_mail(&self, cpu: Duration) -> f64 {
         cpu.as_secs_f64() * 1e6 / self.args.count as f64
     }
 }
 
 impl Figures {
-    /// E-mails a second.
+    /// E-mails per second.
     fn rate(&self) -> f64 {
         (self.counts.mails - 1) as f64 / self.counts.took.as_secs_f64()
     }

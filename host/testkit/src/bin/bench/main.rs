@@ -1,6 +1,5 @@
-//! How fast the host is, beside a bare consumer on the same broker, how it fares with retries, and
-//! how many e-mails it sends beside Spring.
-//! `make bench` runs the first.
+//! Benchmarks: the host compared with a bare consumer on the same broker, its retries, and its e-mails
+//! compared with Spring. `make bench` runs the first one.
 
 mod bare;
 mod lateness;
@@ -17,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Measures the host beside a bare rdkafka consumer.
+/// Compares the host with a bare rdkafka consumer.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Cli {
@@ -27,19 +26,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start Kafka, load a topic, run both in turns, print a table
+    /// Start Kafka, load a topic, run both alternately, print a table
     Run(run::Args),
-    /// Put messages on a topic
+    /// Publish messages on a topic
     Load(load::Args),
-    /// Consume a topic with nothing but rdkafka
+    /// Consume a topic with only rdkafka
     Bare(bare::Args),
-    /// How late retries are, never early: start Kafka, let messages wait, print a table
+    /// Delay of retries, which must not be early: start Kafka, let messages wait, print a table
     Lateness(lateness::Args),
-    /// Memory and CPU of a host whose retry topics are full of messages that wait
+    /// Memory and CPU of a host with many waiting messages in its retry topics
     Waiting(waiting::Args),
-    /// Failing messages through all retry topics: dead letters a second
+    /// Failing messages through all retry topics: dead letters per second
     Tiers(tiers::Args),
-    /// E-mails a second into a local sink with TLS, beside Spring's JavaMailSender: prints a table
+    /// E-mails per second to a local sink with TLS, compared with JavaMailSender of Spring: print a table
     Mail(mail::Args),
 }
 

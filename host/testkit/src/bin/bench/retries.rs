@@ -1,4 +1,4 @@
-//! What the benchmarks of retries share: a broker, a host with a policy, records that wait.
+//! Shared parts of the retry benchmarks: a broker, a host with a retry policy, and waiting records.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,16 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use testkit::{Kafka, Process, Record, binary, plugin};
 
-/// The guest's topic.
+/// The topic of the guest.
 pub const SOURCE: &str = "faulty";
 pub const PARTITIONS: usize = 4;
-/// As long as messages are in the other benchmarks.
+/// The size of messages in the other benchmarks.
 const VALUE_LEN: usize = 200;
 const GROUP: &str = "faulty-group";
 const READY: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(60);
 
-/// A broker, and what a host needs to run the faulty guest on it.
+/// A broker, and the settings of a host with the guest `faulty`.
 pub struct Setup {
     pub kafka: Kafka,
     host: PathBuf,
@@ -24,8 +24,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Starts a broker with the guest's topics; a failed message is tried again after each of
-    /// these delays, each `multiplier` times the one before.
+    /// Starts a broker with the topics of the guest. A failed message is retried after each of these delays,
+    /// each `multiplier` times the previous one.
     pub fn new(host: Option<&Path>, delay_ms: u64, multiplier: u64, retries: u32) -> Result<Self> {
         let host = host.map_or_else(|| binary("host"), Path::to_owned);
         let component = plugin("faulty");
@@ -63,7 +63,7 @@ impl Setup {
         self.start_with(&[], env)
     }
 
-    /// As above, with more arguments.
+    /// Starts a host with more arguments.
     pub fn start_with(&self, more: &[String], env: &[(&str, &str)]) -> Result<Process> {
         let config = self.config.to_str().context("the path of host.toml is not UTF-8")?;
         let server = self.kafka.bootstrap();
@@ -74,13 +74,13 @@ impl Setup {
         Ok(process)
     }
 
-    /// How many records a topic holds.
+    /// The number of records of a topic.
     pub fn count(&self, topic: &str) -> u64 {
         self.kafka.end_offsets(topic).into_iter().sum::<i64>().unsigned_abs()
     }
 }
 
-/// SIGTERM, and what must follow.
+/// Sends SIGTERM. The host must exit with success.
 pub fn stop(mut host: Process) -> Result<()> {
     host.terminate();
     let status = host.wait(STOP);
@@ -88,7 +88,7 @@ pub fn stop(mut host: Process) -> Result<()> {
     Ok(())
 }
 
-/// A message of 200 bytes: `action` is what the guest is asked to do.
+/// A message of 200 bytes that requests an action of the guest.
 pub fn message(number: u64, action: &str) -> Record {
     let frame = format!(r#"{{"id":"","do":"{action}"}}"#).len();
     let id = format!("{number:-<width$}", width = VALUE_LEN - frame);
@@ -97,8 +97,8 @@ pub fn message(number: u64, action: &str) -> Record {
         .with_header("host-id", format!("01920000-0000-7000-8000-{number:012x}"))
 }
 
-/// A message that failed before and is due, in milliseconds since the Unix epoch: what a host or
-/// Spring Kafka leaves in a retry topic.
+/// A waiting record as left in a retry topic by a host or by Spring Kafka, with its due time in milliseconds
+/// since the Unix epoch.
 pub fn waiting(number: u64, due_ms: i64) -> Record {
     let now = now_ms().to_be_bytes();
     message(number, "done")
@@ -119,7 +119,7 @@ pub fn waiting(number: u64, due_ms: i64) -> Record {
         .with_header("host-first-failed", now_ms().to_string())
 }
 
-/// Milliseconds since the Unix epoch, by this process's clock.
+/// Milliseconds since the Unix epoch, by the clock of this process.
 pub fn now_ms() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)

@@ -1,4 +1,4 @@
-//! `bench run`: the host and the bare consumer in turns, measured from outside.
+//! `bench run`: alternate runs of the host and of the bare consumer, measured from outside.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,19 +26,19 @@ group is deleted before each run.";
 /// Arguments of `bench run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How many messages
+    /// Number of messages
     #[arg(long, default_value_t = 1_000_000)]
     messages: u64,
-    /// How many partitions
+    /// Number of partitions
     #[arg(long, default_value_t = 4)]
     partitions: usize,
-    /// How many runs of each
+    /// Number of runs of each
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// The plugin, by name; its topic bears its name, its group is NAME-group
+    /// The plugin, by name; its topic is NAME, its group is NAME-group
     #[arg(long, default_value = "parse")]
     plugin: String,
-    /// The host to measure instead of the one that was built
+    /// The host to measure instead of the built one
     #[arg(long, value_name = "FILE")]
     host: Option<PathBuf>,
     /// Leave out the `host-id` header
@@ -49,17 +49,17 @@ pub struct Args {
     host_args: Vec<String>,
 }
 
-/// What one run gave.
+/// The figures of one run.
 #[derive(Debug, Clone, Copy)]
 struct Figures {
     rate: f64,
     cpu: f64,
     peak_mib: f64,
-    /// Exec to first commit, where there is one.
+    /// The time from exec to the first commit, if any.
     ready: Option<f64>,
 }
 
-/// Runs the whole and prints its table.
+/// Runs the benchmark and prints its table.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.runs > 0 && args.messages > 0, "nothing to measure: --runs and --messages start at 1");
     let host = args.host.clone().unwrap_or_else(|| binary("host"));
@@ -115,7 +115,7 @@ fn run_host(args: &Args, kafka: &Kafka, host: &Path, plugin_file: &str) -> Resul
     process.terminate();
     let status = process.wait(STOP_BOUND);
     ensure!(status.success(), "after SIGTERM the host ended with {status}:\n{}", process.lines().join("\n"));
-    ensure!(from < total, "the first commit seen held all {total} messages: use more --messages");
+    ensure!(from < total, "the first observed commit covers all {total} messages: use more --messages");
     let ready = (begun - start).as_secs_f64();
     Ok(figures((total - from) as f64 / (end - begun).as_secs_f64(), usage, Some(ready)))
 }

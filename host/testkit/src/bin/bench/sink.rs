@@ -1,4 +1,5 @@
-//! An SMTP server that swallows e-mails and counts them: mailin and rustls, a thread for each connection.
+//! A double of a mail server that counts e-mails and discards them: mailin and rustls, with a thread per
+//! connection.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,20 +16,20 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// A running sink; it listens for as long as the process lives.
+/// A running sink, which runs until the process ends.
 pub struct Sink {
     port: u16,
     taken: Arc<Mutex<Taken>>,
 }
 
-/// What came since the last [`Sink::reset`].
+/// Counts since the last [`Sink::reset`].
 #[derive(Debug, Clone, Copy)]
 pub struct Counts {
     pub connections: u64,
     pub mails: u64,
-    /// Different recipients.
+    /// Distinct recipients.
     pub recipients: u64,
-    /// From the first e-mail to the last.
+    /// The time from the first e-mail to the last.
     pub took: Duration,
 }
 
@@ -41,7 +42,7 @@ struct Taken {
 }
 
 impl Sink {
-    /// Starts it with the `cert.pem` and `key.pem` of this directory.
+    /// Starts a sink with `cert.pem` and `key.pem` of this directory.
     pub fn start(tls: &Path) -> Result<Self> {
         let config = Arc::new(config(tls).context("the sink's TLS")?);
         let listener = TcpListener::bind("127.0.0.1:0").context("a port for the sink")?;
@@ -51,19 +52,19 @@ impl Sink {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (config, taken) = (Arc::clone(&config), Arc::clone(&counted));
-                // A client that breaks off has no more e-mails to count.
+                // A client that disconnects sends no more e-mails.
                 thread::spawn(move || serve(stream, config, taken));
             }
         });
         Ok(Self { port, taken })
     }
 
-    /// Where it listens, on the loopback interface.
+    /// Its port on the loopback interface.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Counts from nothing again.
+    /// Resets the counts.
     pub fn reset(&self) {
         *lock(&self.taken) = Taken::default();
     }
@@ -91,7 +92,7 @@ fn config(tls: &Path) -> Result<ServerConfig> {
     Ok(builder.with_single_cert(vec![certificate], key)?)
 }
 
-/// Nothing that it sends waits for an acknowledgement: what a client waits for would be the sink's doing.
+/// Replies are sent without delay, so that clients do not wait for the sink.
 fn serve(stream: TcpStream, config: Arc<ServerConfig>, taken: Arc<Mutex<Taken>>) -> Result<()> {
     stream.set_nodelay(true)?;
     let counter = Counter { taken, greetings: 0 };
@@ -103,7 +104,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, taken: Arc<Mutex<Taken>>)
     if converse(&mut session, &mut plain)? == Action::UpgradeTls {
         let mut tls = StreamOwned::new(ServerConnection::new(config)?, plain.into_inner());
         tls.conn.complete_io(&mut tls.sock)?;
-        // rustls would send its session tickets with the next answer.
+        // rustls would send its session tickets with the next reply.
         tls.flush()?;
         session.tls_active();
         converse(&mut session, &mut BufReader::new(tls))?;
@@ -111,7 +112,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, taken: Arc<Mutex<Taken>>)
     Ok(())
 }
 
-/// Until the client says QUIT or STARTTLS: which of them.
+/// Serves the client until QUIT or STARTTLS. Returns the command.
 fn converse<S: Read + Write>(session: &mut Session<Counter>, stream: &mut BufReader<S>) -> Result<Action> {
     let mut line = Vec::new();
     while stream.read_until(b'\n', &mut line)? > 0 {
@@ -124,10 +125,10 @@ fn converse<S: Read + Write>(session: &mut Session<Counter>, stream: &mut BufRea
             return Ok(response.action);
         }
     }
-    bail!("the client hung up")
+    bail!("the client disconnected")
 }
 
-/// In one write.
+/// Sends a reply in one write.
 fn send(stream: &mut impl Write, response: &Response) -> Result<()> {
     let mut bytes = Vec::new();
     response.write_to(&mut bytes)?;
@@ -135,7 +136,7 @@ fn send(stream: &mut impl Write, response: &Response) -> Result<()> {
     Ok(stream.flush()?)
 }
 
-/// Of one connection.
+/// The state of one connection.
 struct Counter {
     taken: Arc<Mutex<Taken>>,
     greetings: u32,
@@ -150,7 +151,7 @@ impl Handler for Counter {
         response::OK
     }
 
-    /// A client greets again once it has TLS. One without would not be measured as it is meant.
+    /// Refuses e-mail without TLS, which would distort the measurement. A client greets again after STARTTLS.
     fn mail(&mut self, _: IpAddr, _: &str, _: &str) -> Response {
         match self.greetings {
             2 => response::OK,

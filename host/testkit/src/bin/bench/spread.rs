@@ -1,6 +1,6 @@
-//! Figures of several runs in one cell of a table.
+//! Statistics over several runs, for the cells of a table.
 
-/// The median of a figure of some runs, with the least and the greatest; `-` where there is none.
+/// The median of a figure over several runs with minimum and maximum, or `-` without runs.
 pub fn spread<T>(runs: &[T], of: impl Fn(&T) -> f64, digits: usize) -> String {
     let values = sorted(runs, &of);
     match (values.first(), values.last()) {
@@ -11,7 +11,7 @@ pub fn spread<T>(runs: &[T], of: impl Fn(&T) -> f64, digits: usize) -> String {
     }
 }
 
-/// The median of a figure of some runs.
+/// The median of a figure over several runs.
 pub fn median<T>(runs: &[T], of: impl Fn(&T) -> f64) -> f64 {
     let values = sorted(runs, of);
     let (low, high) = (values.get((values.len() - 1) / 2), values.get(values.len() / 2));

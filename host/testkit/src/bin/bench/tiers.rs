@@ -1,5 +1,4 @@
-//! `bench tiers`: messages that fail on every delivery, through all retry topics to the dead-letter
-//! topic.
+//! `bench tiers`: messages that fail on every delivery, through all retry topics to the dead-letter topic.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,22 +11,22 @@ use testkit::{Process, Usage};
 use crate::retries::{SOURCE, Setup, conditions, message, stop};
 
 const POLL: Duration = Duration::from_millis(100);
-const TELL: Duration = Duration::from_secs(1);
+const PROGRESS: Duration = Duration::from_secs(1);
 const BOUND: Duration = Duration::from_secs(300);
 
 /// Arguments of `bench tiers`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How many messages, all waiting in the source topic before the host starts
+    /// Number of messages, all published before the host starts
     #[arg(long, default_value_t = 50_000)]
     messages: u64,
-    /// How many runs; the broker still warms up in the first ones
+    /// Number of runs; the broker warms up in the first ones
     #[arg(long, default_value_t = 6)]
     runs: usize,
-    /// Write a profile of the host, made by perf, to this file
+    /// Write a profile of the host by perf to this file
     #[arg(long, value_name = "FILE")]
     perf: Option<PathBuf>,
-    /// The host to measure instead of the one that was built
+    /// The host to measure instead of the built one
     #[arg(long, value_name = "FILE")]
     host: Option<PathBuf>,
     /// Further arguments of the host, after --
@@ -36,7 +35,7 @@ pub struct Args {
 }
 
 struct Figures {
-    /// Dead letters a second, from the first retry record to the last dead letter.
+    /// Dead letters per second, from the first retry record to the last dead letter.
     rate: f64,
     host: Usage,
     broker_cpu: Duration,
@@ -45,11 +44,11 @@ struct Figures {
 /// Runs and prints a table.
 ///
 /// # Errors
-/// A message is not dead in time, or one is dead twice.
+/// A dead letter is late or duplicated.
 pub fn run(args: &Args) -> Result<()> {
     println!("| run | dead letters/s | host CPU µs a message | broker CPU µs a message | peak memory MiB |");
     println!("|---|---|---|---|---|");
-    // One broker for all: its compiler is busy with the first run.
+    // One broker for all runs, which is compiling its code during the first.
     let setup = Setup::new(args.host.as_deref(), 1, 2, 5)?;
     for number in 1..=args.runs {
         let figures = measure(args, &setup)?;
@@ -75,7 +74,7 @@ fn measure(args: &Args, setup: &Setup) -> Result<Figures> {
     let expected = setup.count(&setup.dead()) + args.messages;
     setup.kafka.produce(SOURCE, (0..args.messages).map(|number| message(number, "retry")));
     let broker = setup.kafka.usage().cpu;
-    // A line for each delivery would be measured too.
+    // A log line per delivery would add to the measurement.
     let host = setup.start_with(&args.host_args, &[("RUST_LOG", "warn")])?;
     let profile = args.perf.as_ref().map(|file| profile(&host, file)).transpose()?;
     let took = watch(setup, expected)?;
@@ -85,16 +84,16 @@ fn measure(args: &Args, setup: &Setup) -> Result<Figures> {
         perf.wait().context("waiting for perf")?;
         println!("perf report --no-children --sort comm,dso,symbol -g none -i {}", file.display());
     }
-    let letters = setup.count(&setup.dead());
-    ensure!(letters == expected, "{letters} dead letters of {expected} messages");
+    let dead_letters = setup.count(&setup.dead());
+    ensure!(dead_letters == expected, "{dead_letters} dead letters of {expected} messages");
     Ok(Figures { rate: args.messages as f64 / took.as_secs_f64(), host: usage, broker_cpu })
 }
 
-/// Waits until there are so many dead letters; how long that took from the first retry record on. Says every second
-/// how many records each topic holds: where they pile up is what limits.
+/// Waits for this many dead letters. Returns the time since the first retry record. Prints the number of
+/// records per topic every second: the bottleneck is before the largest number.
 fn watch(setup: &Setup, expected: u64) -> Result<Duration> {
     let (start, tiers, dead) = (Instant::now(), setup.tiers(), setup.dead());
-    // Where there are as many retry records as dead letters, nothing has failed yet.
+    // Before the first failure there are as many retry records as dead letters: none.
     let before = setup.count(&dead);
     let mut begun = None;
     let mut told = start;
@@ -103,7 +102,7 @@ fn watch(setup: &Setup, expected: u64) -> Result<Duration> {
         if begun.is_none() && tiers.first().is_some_and(|first| setup.count(first) > before) {
             begun = Some(Instant::now());
         }
-        if told.elapsed() >= TELL {
+        if told.elapsed() >= PROGRESS {
             told = Instant::now();
             let counts: Vec<u64> = tiers.iter().chain([&dead]).map(|topic| setup.count(topic)).collect();
             eprintln!("{:.1} s: {counts:?}", start.elapsed().as_secs_f64());
@@ -113,7 +112,7 @@ fn watch(setup: &Setup, expected: u64) -> Result<Duration> {
     Ok(begun.unwrap_or(start).elapsed())
 }
 
-/// Ends with the host.
+/// Starts perf, which ends with the host.
 fn profile(host: &Process, file: &PathBuf) -> Result<Child> {
     let pid = host.pid().to_string();
     let mut command = Command::new("perf");

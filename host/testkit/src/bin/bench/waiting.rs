@@ -1,4 +1,4 @@
-//! `bench waiting`: what a host costs while messages wait in its retry topics.
+//! `bench waiting`: memory and CPU of a host while messages wait in its retry topics.
 
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -11,7 +11,7 @@ use crate::retries::{Setup, conditions, now_ms, stop, waiting};
 
 const DUE_IN_MS: i64 = 3_600_000;
 const SAMPLE: Duration = Duration::from_secs(2);
-/// It has settled when so many samples in a row lie within a hundredth of each other.
+/// Memory is settled when this many samples in a row differ by at most one percent.
 const SETTLED: usize = 5;
 const SETTLE_BOUND: Duration = Duration::from_secs(120);
 const WATCH: Duration = Duration::from_secs(30);
@@ -19,10 +19,10 @@ const WATCH: Duration = Duration::from_secs(30);
 /// Arguments of `bench waiting`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How many messages wait, evenly in five retry topics
+    /// Number of waiting messages, evenly distributed over five retry topics
     #[arg(long, default_value_t = 1_000_000)]
     messages: u64,
-    /// The host to measure instead of the one that was built
+    /// The host to measure instead of the built one
     #[arg(long, value_name = "FILE")]
     host: Option<PathBuf>,
 }
@@ -30,7 +30,7 @@ pub struct Args {
 /// Measures and prints a table.
 ///
 /// # Errors
-/// A message did not wait.
+/// A message is not waiting.
 pub fn run(args: &Args) -> Result<()> {
     let setup = Setup::new(args.host.as_deref(), 1_000, 2, 5)?;
     let tiers = setup.tiers();
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the host's memory rests; how long that took.
+/// Waits until the memory of the host is settled. Returns the time that this took.
 fn settle(host: &Process) -> Result<Duration> {
     let start = Instant::now();
     let mut samples: Vec<u64> = Vec::new();
@@ -76,6 +76,6 @@ fn settle(host: &Process) -> Result<Duration> {
         if last.len() == SETTLED && spread * 100 <= most.unwrap_or(0) {
             return Ok(start.elapsed());
         }
-        ensure!(start.elapsed() < SETTLE_BOUND, "memory does not rest: {samples:?} bytes");
+        ensure!(start.elapsed() < SETTLE_BOUND, "memory does not settle: {samples:?} bytes");
     }
 }

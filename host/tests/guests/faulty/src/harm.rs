@@ -1,4 +1,4 @@
-//! What a guest can do to a host that does not contain it.
+//! Harm that a guest does to a host without a sandbox.
 
 use std::hint::black_box;
 use std::io::Write;
@@ -11,14 +11,14 @@ pub fn run_forever() -> ! {
     }
 }
 
-/// Recurses until the stack is gone.
+/// Recurses until the stack overflows.
 pub fn overflow_the_stack() {
     black_box(descend(0));
 }
 
 fn descend(depth: u64) -> u64 {
     let frame = black_box([depth; 16]);
-    // The condition never holds; without one the compiler may drop the call.
+    // The condition is never true. Without it the compiler may remove the call.
     if black_box(depth) == u64::MAX { 0 } else { descend(depth + 1) + frame[0] }
 }
 
@@ -30,12 +30,12 @@ pub fn exhaust_memory() {
     }
 }
 
-/// 8 MiB in lines to standard output, then 8 MiB without the end of a line.
+/// Writes 8 MiB in lines to standard output, then 8 MiB without a line end.
 pub fn flood_stdout() {
     let mut stdout = std::io::stdout();
     let line = [&[b'x'; 1023][..], b"\n"].concat();
     let block = vec![b'y'; 1 << 16];
-    // A host that refuses to take it all is right.
+    // The host may refuse the rest.
     let _ = (0..8 << 10).try_for_each(|_| stdout.write_all(&line));
     let _ = (0..8 << 4).try_for_each(|_| stdout.write_all(&block));
 }

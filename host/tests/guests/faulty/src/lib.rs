@@ -1,9 +1,9 @@
-//! A guest that does what each message asks for, the failures that a sandbox must contain above all.
+//! A guest whose messages request its actions, above all failures that a sandbox must contain.
 //!
-//! The body is `{"id": "…", "do": "…", "until": N, "ms": N, "after-ms": N}`; see [`Request`].
-//! `faulty` and `faulty-fast` are this one source: topic, group and dead letters carry the
-//! package's name, and the second retries after milliseconds. `faulty-mended` is a later build of the second: it
-//! handles what that rejects.
+//! The body is `{"id": "…", "do": "…", "until": N, "ms": N, "after-ms": N}`; see [`Request`]. `faulty` and
+//! `faulty-fast` share this source: topic, group and dead letters are named after the package, and the second
+//! retries after milliseconds. `faulty-mended` is a later build of `faulty-fast` that handles messages which
+//! the first build rejects.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,7 +33,7 @@ mod contract {
 
 const NAME: &str = if cfg!(feature = "mended") { "faulty-fast" } else { env!("CARGO_PKG_NAME") };
 
-/// Messages that this instance has seen: 1 in a fresh one.
+/// The number of messages of this instance, 1 in a fresh one.
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
 struct Faulty;
@@ -44,13 +44,13 @@ struct Request {
     id: String,
     #[serde(rename = "do", default)]
     action: Action,
-    /// The last attempt on which the action is taken; later ones are done.
+    /// The last attempt that performs the action. Later attempts are done.
     #[serde(default = "always")]
     until: u32,
-    /// How long `sleep` blocks in the host; milliseconds.
+    /// The duration of `sleep` in the host, in milliseconds.
     #[serde(default)]
     ms: u64,
-    /// What `retry` asks for; milliseconds.
+    /// The delay that `retry` requests, in milliseconds.
     after_ms: Option<u64>,
     /// The file that `look` reads.
     #[serde(default)]
@@ -72,27 +72,27 @@ enum Action {
     Loop,
     /// A stack overflow.
     Recurse,
-    /// Allocates and touches memory until there is no more.
+    /// Allocates and writes memory until it is exhausted.
     Memory,
     /// Blocks in a host call.
     Sleep,
-    /// Logs `count=N` and is done with N, this instance's messages so far.
+    /// Logs `count=N` and is done, with N as the number of messages of this instance.
     Count,
     /// Ends the process.
     Exit,
-    /// Many megabytes to standard output.
+    /// Writes many megabytes to standard output.
     Flood,
-    /// Answers with an empty list.
+    /// Returns an empty list of outcomes.
     Outcomes,
-    /// A line at every level, and one that is made to look like two.
+    /// Logs a line at every level, and one that contains a forged line.
     Log,
-    /// Logs what it can see: the value `greeting` of its configuration, the variable `GREETING`, and a file.
+    /// Logs its view: the value `greeting` of its configuration, the variable `GREETING`, and a file.
     Look,
-    /// An outcome of `ms` bytes.
+    /// Returns an outcome of `ms` bytes.
     Talk,
     /// Sends an e-mail, the same on every attempt, and then sleeps for `ms`.
     Mail,
-    /// Sends an e-mail and then asks for a retry.
+    /// Sends an e-mail and then requests a retry.
     MailRetry,
 }
 
@@ -102,7 +102,7 @@ fn always() -> u32 {
 
 impl handler::Guest for Faulty {
     fn handle(batch: Vec<Message>) -> Vec<Outcome> {
-        // An action without an outcome takes the whole answer with it.
+        // An action without an outcome empties the whole result.
         batch.iter().map(handle_one).collect::<Option<_>>().unwrap_or_default()
     }
 }
@@ -132,7 +132,7 @@ impl lifecycle::Guest for Faulty {
     }
 }
 
-/// None: no outcome for this message.
+/// `None` if the message has no outcome.
 fn handle_one(message: &Message) -> Option<Outcome> {
     let count = HANDLED.fetch_add(1, Ordering::Relaxed) + 1;
     let request = message.value.as_deref().map(serde_json::from_slice::<Request>);

@@ -1,4 +1,4 @@
-//! Tries to reach servers over HTTP that were not granted, and to be kept waiting by one that was.
+//! Attempts HTTP requests to servers without a grant, and requests that a granted server delays.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use wasip2::io::streams::StreamError;
 use crate::contract::exports::consumer::plugin::handler::Outcome;
 use crate::reject;
 
-/// Ends a line of the request, where the host lets it.
+/// Ends a line of the request if the host does not check it.
 const SMUGGLED: &str = "x\r\nX-Smuggled: yes\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// `at` is a URL.
@@ -30,7 +30,7 @@ pub fn attempt(action: &str, at: &str) -> Outcome {
         "flood" => loop {
             let _ = black_box(get(at, &[]));
         },
-        action => panic!("nobody knows how to {action} over HTTP"),
+        action => panic!("unknown HTTP action {action}"),
     };
     match result {
         Ok(status) => reject("reached", &status.to_string()),
@@ -59,7 +59,7 @@ fn get(url: &str, headers: &[(String, Vec<u8>)]) -> Result<IncomingResponse, Fai
     }
 }
 
-/// Reads all of it and keeps nothing.
+/// Reads the whole body and discards it.
 fn read(response: &IncomingResponse) -> Result<u16, Failed> {
     let body = response.consume().map_err(|()| ("failed", "no body".to_owned()))?;
     let stream = body.stream().map_err(|()| ("failed", "no body".to_owned()))?;

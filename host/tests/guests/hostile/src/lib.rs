@@ -1,7 +1,8 @@
-//! A plugin that tries what it must not be able to: `do` in a message's value names it.
+//! A plugin that attempts actions which the sandbox must prevent. `do` in the value of a message names the
+//! action.
 //!
-//! An attempt to reach something is rejected with the code `denied` where it failed and `reached` where
-//! it did not.
+//! An attempt to reach a resource is rejected with the code `denied` if it failed and `reached` if it
+//! succeeded.
 
 use contract::consumer::plugin::log::{self, Level};
 use contract::consumer::plugin::types::Failure;
@@ -34,7 +35,7 @@ struct Hostile;
 struct Request {
     #[serde(rename = "do")]
     action: String,
-    /// A path, an address or a number, as the action has it.
+    /// The target of the action: a path, an address or a number.
     #[serde(default)]
     at: String,
 }

@@ -1,13 +1,13 @@
-//! Tries to smuggle lines into e-mails, and sends too much.
+//! Attempts to smuggle lines into e-mails and to send oversized ones.
 
 use crate::contract::consumer::plugin::mail::{self, Address, Attachment, Email, Error};
 use crate::contract::exports::consumer::plugin::handler::Outcome;
 use crate::{done, reject};
 
-/// A line of its own, where the host lets it be one.
+/// A separate line of the e-mail if the host does not check it.
 const SMUGGLED: &str = "x\r\nX-Smuggled: yes\r\nBcc: victim@example.com\r\n\r\nsmuggled";
 
-/// Done where the e-mail went out.
+/// Done if the e-mail was sent.
 pub fn attempt(action: &str) -> Outcome {
     let mut email = plain();
     match action {
@@ -20,7 +20,7 @@ pub fn attempt(action: &str) -> Outcome {
         "header-name" => email.headers = vec![("X-Mine: x\r\nX-Smuggled".into(), "yes".into())],
         "filename" => email.attachments = vec![file(SMUGGLED, "text/plain", 1)],
         "content-type" => email.attachments = vec![file("a", "text/plain\r\nX-Smuggled: yes", 1)],
-        // The end of the data, and a second e-mail behind it.
+        // The end of the data, and a second e-mail after it.
         "body" => email.text = Some("x\r\n.\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<victim@example.com>\r\n".into()),
         "large" => email.attachments = vec![file("a", "text/plain", 300 << 10)],
         "flood" => loop {
@@ -28,7 +28,7 @@ pub fn attempt(action: &str) -> Outcome {
             wrong.to[0].email = "nobody".into();
             mail::send(&[wrong]);
         },
-        action => panic!("nobody knows how to mail {action}"),
+        action => panic!("unknown mail action {action}"),
     }
     match mail::send(&[email]).pop() {
         Some(Ok(_)) => done(),

@@ -1,4 +1,4 @@
-//! Tries to reach files, the environment and the network.
+//! Attempts to reach files, the environment and the network.
 
 use std::fmt::Debug;
 use std::io::Read;
@@ -13,32 +13,38 @@ use crate::reject;
 /// `at` is a path or an address.
 pub fn attempt(action: &str, at: &str) -> Outcome {
     match action {
-        "read" => told(std::fs::read_to_string(at)),
-        "list" => told(std::fs::read_dir(at).and_then(|entries| entries.collect::<Result<Vec<_>, _>>())),
-        "write" => told(std::fs::write(at, "x")),
-        "remove" => told(std::fs::remove_file(at)),
-        "rename" => told(std::fs::rename(at, format!("{at}.moved"))),
-        "make" => told(std::fs::create_dir(at)),
-        // Past the standard library, from a directory that was granted.
-        "open" => told(granted().and_then(|dir| open(&dir, at, DescriptorFlags::READ))),
-        "open-to-write" => told(granted().and_then(|dir| open(&dir, at, DescriptorFlags::WRITE))),
-        "symlink" => told(granted().and_then(|dir| text(dir.symlink_at(at, "made")))),
-        "link" => told(granted().and_then(|dir| text(dir.link_at(PathFlags::empty(), at, &dir, "made")))),
-        "variables" => told(some(std::env::vars().map(|(name, _)| name).collect())),
-        "arguments" => told(some(std::env::args().collect())),
+        "read" => outcome_of(std::fs::read_to_string(at)),
+        "list" => {
+            outcome_of(std::fs::read_dir(at).and_then(|entries| entries.collect::<Result<Vec<_>, _>>()))
+        }
+        "write" => outcome_of(std::fs::write(at, "x")),
+        "remove" => outcome_of(std::fs::remove_file(at)),
+        "rename" => outcome_of(std::fs::rename(at, format!("{at}.moved"))),
+        "make" => outcome_of(std::fs::create_dir(at)),
+        // Without the standard library, from a granted directory.
+        "open" => outcome_of(granted().and_then(|dir| open(&dir, at, DescriptorFlags::READ))),
+        "open-to-write" => outcome_of(granted().and_then(|dir| open(&dir, at, DescriptorFlags::WRITE))),
+        "symlink" => outcome_of(granted().and_then(|dir| text(dir.symlink_at(at, "made")))),
+        "link" => {
+            outcome_of(granted().and_then(|dir| text(dir.link_at(PathFlags::empty(), at, &dir, "made"))))
+        }
+        "variables" => outcome_of(some(std::env::vars().map(|(name, _)| name).collect())),
+        "arguments" => outcome_of(some(std::env::args().collect())),
         "input" => {
             let mut text = String::new();
-            told(std::io::stdin().read_to_string(&mut text).map_err(|e| e.to_string()).and(some(vec![text])))
+            outcome_of(
+                std::io::stdin().read_to_string(&mut text).map_err(|e| e.to_string()).and(some(vec![text])),
+            )
         }
-        "tcp" => told(TcpStream::connect(at)),
-        "udp" => told(UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"x", at))),
-        "listen" => told(TcpListener::bind(at)),
-        "name" => told(at.to_socket_addrs().map(|found| found.collect::<Vec<_>>())),
-        action => panic!("nobody knows how to reach {action}"),
+        "tcp" => outcome_of(TcpStream::connect(at)),
+        "udp" => outcome_of(UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"x", at))),
+        "listen" => outcome_of(TcpListener::bind(at)),
+        "name" => outcome_of(at.to_socket_addrs().map(|found| found.collect::<Vec<_>>())),
+        action => panic!("unknown target {action}"),
     }
 }
 
-fn told<T: Debug, E: Debug>(result: Result<T, E>) -> Outcome {
+fn outcome_of<T: Debug, E: Debug>(result: Result<T, E>) -> Outcome {
     match result {
         Ok(reached) => reject("reached", &format!("{reached:?}")),
         Err(error) => reject("denied", &format!("{error:?}")),

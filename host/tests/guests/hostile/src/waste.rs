@@ -1,4 +1,4 @@
-//! Uses up what the host has, or ends as no plugin should.
+//! Exhausts resources of the host, or ends in invalid ways.
 
 use std::hint::black_box;
 use std::io::Write;
@@ -62,7 +62,7 @@ pub fn attempt(action: &str, at: &str) {
             black_box(get_random_bytes(1 << 10));
         },
         "random-giant" => drop(black_box(get_random_bytes(at.parse().unwrap_or(u64::MAX)))),
-        action => panic!("nobody knows how to {action}"),
+        action => panic!("unknown action {action}"),
     }
 }
 
@@ -83,7 +83,7 @@ fn run_forever() -> ! {
 
 fn descend(depth: u64) -> u64 {
     let frame = black_box([depth; 16]);
-    // The condition never holds; without one the compiler may drop the call.
+    // The condition is never true. Without it the compiler may remove the call.
     if black_box(depth) == u64::MAX { 0 } else { descend(depth + 1) + frame[0] }
 }
 
@@ -91,7 +91,7 @@ fn info(text: &str) {
     log::write(Level::Info, text, &[]);
 }
 
-/// A host that refuses to take it all is right.
+/// Writes until the host refuses.
 fn flood(mut stream: impl Write) {
     let line = [&[b'x'; 1023][..], b"\n"].concat();
     let _ = (0..8 << 10).try_for_each(|_| stream.write_all(&line));

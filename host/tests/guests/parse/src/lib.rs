@@ -1,4 +1,4 @@
-//! Reads an e-mail as the `email` plugin does, and does nothing with it: the guest of the benchmarks.
+//! Parses an e-mail like the `email` plugin and discards it: the guest of the benchmarks.
 
 use contract::consumer::plugin::types::Failure;
 use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
@@ -53,7 +53,7 @@ impl lifecycle::Guest for Parse {
 
 fn parse(value: &[u8]) -> Outcome {
     match EmailSendMessage::from_json(value) {
-        // Looked at, so that the reading is not optimised away.
+        // Used, so that the compiler keeps the parsing.
         Ok(message) => {
             std::hint::black_box(&message);
             Outcome::Done(String::new())

@@ -6,7 +6,7 @@ import org.springframework.kafka.annotation.RetryableTopic;
 import org.springframework.retry.annotation.Backoff;
 import org.springframework.stereotype.Service;
 
-/** The consumer that is moved. */
+/** The consumer that moves between Spring and the host. */
 @Service
 public class Messages {
     private final Handler handler;

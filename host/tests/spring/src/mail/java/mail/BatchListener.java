@@ -7,7 +7,7 @@ import org.springframework.mail.SimpleMailMessage;
 import org.springframework.mail.javamail.JavaMailSender;
 import org.springframework.stereotype.Component;
 
-/** All that one poll brought (up to 500) in one send(): one connection for them. */
+/** All records of a poll (up to 500) in one send(), which uses one connection. */
 @Component
 @ConditionalOnProperty(name = "mail.batch", havingValue = "true")
 public class BatchListener {

@@ -8,7 +8,7 @@ import org.springframework.boot.json.JsonParserFactory;
 import org.springframework.mail.SimpleMailMessage;
 import org.springframework.stereotype.Component;
 
-/** From a message to an e-mail; logs what the host's plugin logs. */
+/** Converts a message to an e-mail. Logs the same line as the plugin of the host. */
 @Component
 public class Emails {
     private static final Logger LOG = LoggerFactory.getLogger(Emails.class);

@@ -6,7 +6,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.springframework.kafka.listener.ConsumerAwareRebalanceListener;
 import org.springframework.stereotype.Component;
 
-/** Says what is assigned. Boot hands it to every listener container. */
+/** Prints assigned partitions. Boot adds it to every listener container. */
 @Component
 public class Assignments implements ConsumerAwareRebalanceListener {
     @Override

@@ -8,7 +8,7 @@ import org.springframework.kafka.annotation.KafkaListener;
 import org.springframework.kafka.support.KafkaHeaders;
 import org.springframework.stereotype.Component;
 
-/** The application's own reader of the dead-letter topic. */
+/** The reader of the dead-letter topic in this application. */
 @Component
 public class DeadLetters {
     @KafkaListener(topics = "${interop.topic}.dlt", groupId = "${interop.group}-letters")

@@ -7,7 +7,7 @@ import org.springframework.boot.json.JsonParserFactory;
 import org.springframework.kafka.retrytopic.RetryTopicHeaders;
 import org.springframework.stereotype.Component;
 
-/** Fails as each message asks it to: {"id": "…", "do": "done" | "retry", "until": N}, as the host's own guest `faulty`. */
+/** Fails as each message requests: {"id": "…", "do": "done" | "retry", "until": N}, like the guest `faulty` of the host. */
 @Component
 public class Handler {
     public void handle(ConsumerRecord<String, String> message) {
@@ -20,7 +20,7 @@ public class Handler {
         }
     }
 
-    /** The last one counts; a message on the main topic has none. */
+    /** The last header counts. A message on the main topic has none. */
     private static int attempt(ConsumerRecord<?, ?> message) {
         Header header = message.headers().lastHeader(RetryTopicHeaders.DEFAULT_HEADER_ATTEMPTS);
         return header == null ? 1 : ByteBuffer.wrap(header.value()).getInt();

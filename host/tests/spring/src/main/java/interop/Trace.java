@@ -1,6 +1,6 @@
 package interop;
 
-/** Lines for the tests, whole and at once. */
+/** Prints lines for the tests, each in one write. */
 final class Trace {
     private Trace() {}
 

@@ -1,4 +1,4 @@
-//! Dead letters of either side, read by the other.
+//! Dead letters of Spring read by the host, and those of the host read by Spring.
 
 use std::collections::HashMap;
 
@@ -66,7 +66,7 @@ fn check_desk(consumer: &Consumer, of_spring: &Record, of_host: &Record) {
         let found = dead_letters
             .iter()
             .find(|dead_letter| dead_letter.value.as_ref().map(|value| &value.0) == source.value.as_ref());
-        found.expect("a dead letter of it").clone()
+        found.expect("a dead letter of the source record").clone()
     };
     let (spring, host) = (find(of_spring), find(of_host));
     for (dead_letter, source) in [(&spring, of_spring), (&host, of_host)] {
@@ -90,13 +90,13 @@ fn check_desk(consumer: &Consumer, of_spring: &Record, of_host: &Record) {
 }
 
 #[test]
-fn a_dead_letter_of_either_side_is_read_by_the_other_boot_3_5() {
-    exchange(Boot::Three, "letters-3");
+fn each_side_reads_dead_letters_of_the_other_boot_3_5() {
+    exchange(Boot::Three, "exchange-3");
 }
 
 #[test]
-fn a_dead_letter_of_either_side_is_read_by_the_other_boot_4_1() {
-    exchange(Boot::Four, "letters-4");
+fn each_side_reads_dead_letters_of_the_other_boot_4_1() {
+    exchange(Boot::Four, "exchange-4");
 }
 
 fn exchange(boot: Boot, topic: &str) {
@@ -143,5 +143,5 @@ fn exchange(boot: Boot, topic: &str) {
         "exception=consumer.plugin.Retry cause=asked-retry message=asked_to_retry",
     );
     stop(process, SPRING_STOPPED);
-    assert_eq!(consumer.kafka.read_all(&consumer.dead).len(), 3, "the listener received nothing again");
+    assert_eq!(consumer.kafka.read_all(&consumer.dead).len(), 3, "no message was delivered again");
 }

@@ -1,4 +1,4 @@
-//! The parts themselves, on a real Apache Kafka.
+//! The test tools themselves, on a real Apache Kafka.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use testkit::{Kafka, Process, Record, eventually};
 const BOUND: Duration = Duration::from_secs(30);
 
 #[test]
-fn what_was_acked_survives_a_kill() {
+fn acknowledged_records_survive_a_kill() {
     let started = Instant::now();
     let kafka = Kafka::start_with(&[("num.partitions", "3")]);
     println!("started in {:?}", started.elapsed());
@@ -30,11 +30,11 @@ fn what_was_acked_survives_a_kill() {
     assert_eq!(kafka.end_offsets("t"), [50, 51]);
     let dir = kafka.dir().to_owned();
     drop(kafka);
-    assert!(!dir.exists(), "{} is left behind", dir.display());
+    assert!(!dir.exists(), "{} is left", dir.display());
 }
 
 #[test]
-fn hostile_records_come_back_byte_for_byte() {
+fn hostile_records_are_read_byte_for_byte() {
     let kafka = Kafka::shared();
     kafka.create_topic("hostile", 1, &[]);
     let sent = [
@@ -66,14 +66,14 @@ fn transactions_leave_markers_that_count_as_offsets() {
     kafka.create_topic("tx", 1, &[]);
     kafka.produce_transaction("tx", [Record::new("a"), Record::new("b")], true);
     kafka.produce_transaction("tx", [Record::new("aborted")], false);
-    // The broker answers before it has written the last marker.
+    // The broker answers before it writes the last marker.
     eventually(Duration::from_secs(10), || kafka.end_offsets("tx") == [5]);
     let offsets: Vec<i64> = kafka.read_all("tx").iter().map(|record| record.offset).collect();
     assert_eq!(offsets, [0, 1, 3]);
 }
 
 #[test]
-fn offsets_of_a_group_are_seen() {
+fn offsets_of_a_group_are_reported() {
     let kafka = Kafka::shared();
     kafka.create_topic("grouped", 2, &[]);
     kafka.produce("grouped", (0..10).map(|number| Record::new("x").on(number % 2)));
@@ -106,11 +106,11 @@ fn a_suspended_broker_answers_again_when_resumed() {
     kafka.create_topic("t", 1, &[]);
     kafka.suspend();
     std::thread::scope(|scope| {
-        let asked = scope.spawn(|| kafka.end_offsets("t"));
+        let request = scope.spawn(|| kafka.end_offsets("t"));
         std::thread::sleep(Duration::from_millis(300));
-        assert!(!asked.is_finished(), "a suspended broker answered");
+        assert!(!request.is_finished(), "a suspended broker answered");
         kafka.resume();
-        assert_eq!(asked.join().expect("an answer"), [0]);
+        assert_eq!(request.join().expect("an answer"), [0]);
     });
 }
 
@@ -127,14 +127,14 @@ fn output_signals_and_exit_codes_of_a_process() {
     assert_eq!(process.lines().len(), 4);
 }
 
-/// Set where this executable runs one of its tests once more, as a process of its own that fails.
+/// Set if this executable runs one of its tests again in a child process, which fails.
 const INNER: &str = "TESTKIT_INNER";
 
 fn inner(test: &str) -> String {
     let exe = std::env::current_exe().expect("this executable");
     let output = Command::new(exe).args(["--exact", test, "--nocapture"]).env(INNER, "1").output();
     let output = output.expect("running this executable");
-    assert!(!output.status.success(), "it was to fail");
+    assert!(!output.status.success(), "the inner test passed");
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
@@ -147,7 +147,7 @@ fn ended(pid: &str) -> bool {
 }
 
 #[test]
-fn a_child_dies_with_the_process_that_started_it() {
+fn a_child_dies_with_its_parent() {
     if is_inner() {
         let child = Process::start_with(Path::new("/bin/sh"), &["-c", "echo here; exec sleep 600"], &[]);
         child.wait_for(|line| line == "here", BOUND);
@@ -155,20 +155,20 @@ fn a_child_dies_with_the_process_that_started_it() {
         Command::new("sh").args(["-c", "kill -KILL $PPID"]).status().expect("sh");
         unreachable!("killed");
     }
-    let text = inner("a_child_dies_with_the_process_that_started_it");
+    let text = inner("a_child_dies_with_its_parent");
     let pid =
         text.lines().find_map(|line| line.split("child=").nth(1)).unwrap_or_else(|| panic!("no pid: {text}"));
     eventually(BOUND, || ended(pid.trim()));
 }
 
 #[test]
-fn a_failing_test_leaves_the_data_of_its_broker() {
+fn a_failed_test_keeps_the_data_of_its_broker() {
     if is_inner() {
         let kafka = Kafka::shared();
         kafka.create_topic("evidence", 1, &[]);
         panic!("as planned");
     }
-    let text = inner("a_failing_test_leaves_the_data_of_its_broker");
+    let text = inner("a_failed_test_keeps_the_data_of_its_broker");
     let dir = text.lines().find_map(|line| line.split("are kept in ").nth(1));
     let dir = Path::new(dir.unwrap_or_else(|| panic!("no directory: {text}")).trim());
     assert!(dir.join("data/evidence-0").is_dir(), "{} is gone", dir.display());

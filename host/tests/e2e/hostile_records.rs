@@ -1,4 +1,4 @@
-//! Records that nobody should send.
+//! Malformed and forged records.
 
 use testkit::{Kafka, Record};
 
@@ -47,7 +47,7 @@ fn forged_and_broken_headers_reach_the_dead_letter_topic_byte_for_byte() {
     for (offset, sent) in [(0, &broken), (1, &forged)] {
         let id = id_of(sent);
         assert_eq!(attempts(&all, &id), [1, 2, 3, 4, 5, 6], "{id}");
-        let dead = dead.iter().find(|dead| dead.value == sent.value).expect("its dead letter");
+        let dead = dead.iter().find(|dead| dead.value == sent.value).expect("the dead letter of the record");
         let (own, block) = dead.headers.split_at(sent.headers.len());
         assert_eq!(own, sent.headers, "{id}");
         let names: Vec<_> = block.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
@@ -57,11 +57,11 @@ fn forged_and_broken_headers_reach_the_dead_letter_topic_byte_for_byte() {
         assert_eq!(dead.header_text("host-attempts").as_deref(), Some("6"));
     }
     let id = lines.iter().filter(|line| line.contains("message=an-id ")).count();
-    assert_eq!(id, 6, "the sender's id stays over every retry");
+    assert_eq!(id, 6, "every retry keeps the id of the sender");
 }
 
 #[test]
-fn null_and_empty_are_kept_apart() {
+fn null_and_empty_values_stay_distinct() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("nulls");
     let host = Host::start(kafka, &[&guest.path]);
@@ -69,10 +69,10 @@ fn null_and_empty_are_kept_apart() {
     let sent = [
         Record::new(rejected.as_str()),
         Record::new(rejected.as_str()).with_key(""),
-        // No JSON, so rejected.
+        // Not JSON: rejected.
         Record::new("").with_key("empty"),
         Record::new([0, 0xff, 0xfe]).with_key([0xff, 0]),
-        // The guest is done with tombstones.
+        // The guest completes tombstones.
         Record::tombstone().with_key("tombstone"),
         Record::tombstone(),
     ];
@@ -89,38 +89,12 @@ fn null_and_empty_are_kept_apart() {
 }
 
 #[test]
-fn garbage_on_a_retry_topic_counts_as_a_first_attempt_and_another_groups_records_are_left_alone() {
+fn garbage_on_a_retry_topic_is_a_first_attempt_and_records_of_other_groups_are_skipped() {
     let kafka = Kafka::shared();
     let guest = Guest::fast("garbage");
     let host = Host::start(kafka, &[&guest.path]);
-    let record = |id: &str| Record::new(body(id, "done", ""));
-    let attempt = |id: &str, value: &[u8]| record(id).with_header("retry_topic-attempts", value);
-    let in_two_days = big_endian_now(2 * 24 * 3600 * 1000);
-    let records = [
-        record("bare"),
-        attempt("three-bytes", &[0, 0, 3]),
-        attempt("five-bytes", &[0, 0, 0, 0, 3]),
-        attempt("empty", &[]),
-        attempt("zero", &[0, 0, 0, 0]),
-        attempt("negative", &[0xff; 4]),
-        attempt("huge", &[0, 1, 0, 0]),
-        attempt("one-byte", &[3]),
-        attempt("right", &[0, 0, 0, 3]),
-        record("null").with_null_header("retry_topic-attempts").with_null_header("kafka_original-topic"),
-        record("far").with_header("retry_topic-backoff-timestamp", in_two_days),
-        record("long").with_header("retry_topic-backoff-timestamp", [1; 20]),
-        record("no-due").with_header("retry_topic-backoff-timestamp", []),
-        record("origin")
-            .with_header("kafka_original-topic", [0xff])
-            .with_header("kafka_original-partition", [1, 2, 3])
-            .with_header("kafka_original-offset", [1; 9])
-            .with_header("kafka_original-timestamp", [])
-            .with_header("host-first-failed", [0xff]),
-        Record::tombstone().with_header("retry_topic-attempts", [9; 9]),
-        record("foreign").with_header("kafka_dlt-original-consumer-group", "another-group"),
-    ];
-    kafka.produce(&guest.retry_topics[0], records);
-    // Fails once more: what the host makes of a broken origin is where it found the record.
+    kafka.produce(&guest.retry_topics[0], garbage());
+    // It fails once more. Its origin is broken, so the dead letter names the retry topic.
     let lost = Record::new(body("lost", "reject", "")).with_header("kafka_original-partition", [1, 2, 3]);
     kafka.produce(&guest.retry_topics[1], [lost]);
     guest.settle(kafka);
@@ -150,6 +124,36 @@ fn garbage_on_a_retry_topic_counts_as_a_first_attempt_and_another_groups_records
     let dead = kafka.read_all(&guest.dead);
     assert_eq!(dead.iter().map(id_of).collect::<Vec<_>>(), ["lost"]);
     assert_eq!(dead[0].header_text("kafka_original-topic").as_ref(), Some(&guest.retry_topics[1]));
+}
+
+/// Records of a retry topic with missing, malformed and foreign headers. Two have a valid attempt.
+fn garbage() -> Vec<Record> {
+    let record = |id: &str| Record::new(body(id, "done", ""));
+    let attempt = |id: &str, value: &[u8]| record(id).with_header("retry_topic-attempts", value);
+    let in_two_days = big_endian_now(2 * 24 * 3600 * 1000);
+    vec![
+        record("bare"),
+        attempt("three-bytes", &[0, 0, 3]),
+        attempt("five-bytes", &[0, 0, 0, 0, 3]),
+        attempt("empty", &[]),
+        attempt("zero", &[0, 0, 0, 0]),
+        attempt("negative", &[0xff; 4]),
+        attempt("huge", &[0, 1, 0, 0]),
+        attempt("one-byte", &[3]),
+        attempt("right", &[0, 0, 0, 3]),
+        record("null").with_null_header("retry_topic-attempts").with_null_header("kafka_original-topic"),
+        record("far").with_header("retry_topic-backoff-timestamp", in_two_days),
+        record("long").with_header("retry_topic-backoff-timestamp", [1; 20]),
+        record("no-due").with_header("retry_topic-backoff-timestamp", []),
+        record("origin")
+            .with_header("kafka_original-topic", [0xff])
+            .with_header("kafka_original-partition", [1, 2, 3])
+            .with_header("kafka_original-offset", [1; 9])
+            .with_header("kafka_original-timestamp", [])
+            .with_header("host-first-failed", [0xff]),
+        Record::tombstone().with_header("retry_topic-attempts", [9; 9]),
+        record("foreign").with_header("kafka_dlt-original-consumer-group", "another-group"),
+    ]
 }
 
 fn big_endian_now(plus_ms: i64) -> [u8; 8] {

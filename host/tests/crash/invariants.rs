@@ -1,4 +1,4 @@
-//! What must hold of the broker's records whatever happened.
+//! Invariants of the broker's records after any fault.
 
 use std::collections::{BTreeSet, HashSet};
 use std::thread::sleep;
@@ -36,7 +36,7 @@ impl Chain {
         retries.chain([self.dead()]).for_each(|topic| kafka.create_topic(&topic, partitions, &[]));
     }
 
-    /// Where the delivery number `attempt` is read.
+    /// The topic of this attempt.
     pub fn topic(&self, attempt: u32) -> String {
         match attempt {
             1 => self.source.to_owned(),
@@ -44,7 +44,7 @@ impl Chain {
         }
     }
 
-    /// The consumer group of the delivery number `attempt`.
+    /// The consumer group of this attempt.
     pub fn group(&self, attempt: u32) -> String {
         if attempt == 1 { self.group.to_owned() } else { format!("{}-retry", self.group) }
     }
@@ -57,8 +57,7 @@ impl Chain {
         kafka.committed(&self.group(attempt), &self.topic(attempt))
     }
 
-    /// Waits until nothing is left to do: no lag in any topic, first to last, since each feeds
-    /// only later ones.
+    /// Waits until no topic has lag. The topics are checked in order, because each feeds only later ones.
     pub fn settle(&self, kafka: &Kafka, bound: Duration) {
         let end = Instant::now() + bound;
         for attempt in 1..=ATTEMPTS {
@@ -79,26 +78,26 @@ impl Chain {
         kafka.read_all(topic).iter().map(id_of).collect()
     }
 
-    /// No committed offset lies beyond a message whose failure is not durable yet, or, where
-    /// `deliveries` is given and complete, beyond one that was never delivered. `letters` are dead
-    /// letters that were copied off.
+    /// Checks that no committed offset is beyond a message whose failure is not durable. With complete
+    /// `deliveries`, it is not beyond an undelivered message either. `copied` are dead letters that were
+    /// copied before their topic was deleted.
     #[track_caller]
     pub fn check_commits(
         &self,
         kafka: &Kafka,
         work: &Workload,
         deliveries: Option<&Deliveries>,
-        letters: &[usize],
+        copied: &[usize],
     ) {
-        // Positions first: what they promise must be in the topics that are read afterwards.
+        // Offsets are read before topics, because topics must have the records of committed messages.
         let committed: Vec<_> = (1..=ATTEMPTS).map(|attempt| self.committed(kafka, attempt)).collect();
         let mut dead = self.ids(kafka, &self.dead());
-        dead.extend(letters);
+        dead.extend(copied);
         for (attempt, committed) in (1..=ATTEMPTS).zip(committed) {
             let next =
                 if attempt < ATTEMPTS { self.ids(kafka, &self.topic(attempt + 1)) } else { HashSet::new() };
             for record in kafka.read_all(&self.topic(attempt)) {
-                // A partition that was added since has no position here.
+                // A partition that was added later has no offset here.
                 let partition = usize::try_from(record.partition).expect("a partition");
                 let position = committed.get(partition).copied().flatten();
                 if position.is_none_or(|position| record.offset >= position) {
@@ -122,17 +121,16 @@ impl Chain {
         }
     }
 
-    /// Every message is done or dead, never both, and as it should be; nothing is left to do.
-    /// Says what was repeated.
+    /// Checks that every message is either done or dead-lettered, as expected. Reports repeated deliveries.
     #[track_caller]
     pub fn check_ends(
         &self,
         kafka: &Kafka,
         work: &Workload,
         deliveries: &Deliveries,
-        letters: &[usize],
+        copied: &[usize],
     ) -> Report {
-        self.check_commits(kafka, work, Some(deliveries), letters);
+        self.check_commits(kafka, work, Some(deliveries), copied);
         let delivered = |id| (1..=work.last_attempt(id)).all(|attempt| deliveries.count(id, attempt) > 0);
         let lost: Vec<usize> = work.ids().filter(|id| !delivered(*id)).collect();
         assert!(lost.is_empty(), "{} messages were not delivered on every attempt: {lost:?}", lost.len());
@@ -144,7 +142,7 @@ impl Chain {
             .map(|(id, _)| id)
             .collect();
         let mut all: Vec<usize> = kafka.read_all(&self.dead()).iter().map(id_of).collect();
-        all.extend(letters);
+        all.extend(copied);
         let dead: BTreeSet<usize> = all.iter().copied().collect();
         assert!(done.is_disjoint(&dead), "done and dead: {:?}", done.intersection(&dead));
         let neither: Vec<usize> = work.ids().filter(|id| !done.contains(id) && !dead.contains(id)).collect();
@@ -153,43 +151,43 @@ impl Chain {
             messages: work.len(),
             dead: dead.len(),
             repeated: deliveries.repeats(),
-            repeated_letters: all.len() - dead.len(),
+            repeated_dead_letters: all.len() - dead.len(),
             given_up: deliveries.given_up(),
         }
     }
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
     pub messages: usize,
     pub dead: usize,
-    /// Deliveries beyond one of each attempt.
+    /// Deliveries beyond one per attempt.
     pub repeated: u32,
-    /// Dead letters beyond one of each message.
-    pub repeated_letters: usize,
-    /// What the hosts that lived on said of it.
+    /// Dead copied beyond one per message.
+    pub repeated_dead_letters: usize,
+    /// Deliveries that may be repeated, according to the surviving hosts.
     pub given_up: GivenUp,
 }
 
 impl Report {
-    /// Prints what happened, and why it may have.
+    /// Prints the result and the reported causes of repeats.
     pub fn print(&self, cause: &str) {
         println!(
             "{cause}: {} messages, {} of them dead; repeated: {} deliveries, {} dead letters \
-             (hosts gave up at most {} lost, {} cut off)",
+             (hosts gave up at most {} lost, {} interrupted)",
             self.messages,
             self.dead,
             self.repeated,
-            self.repeated_letters,
+            self.repeated_dead_letters,
             self.given_up.lost,
-            self.given_up.cut_off
+            self.given_up.interrupted
         );
     }
 
-    /// Nothing may have been repeated.
+    /// Checks that no delivery and no dead letter was repeated.
     #[track_caller]
     pub fn check_exactly_once(&self) {
-        assert_eq!((self.repeated, self.repeated_letters), (0, 0), "{self:?}");
+        assert_eq!((self.repeated, self.repeated_dead_letters), (0, 0), "{self:?}");
     }
 }
