@@ -216,6 +216,32 @@ fn links(text: &str) -> Vec<String> {
     found
 }
 
+/// The decisions and ARCHITECTURE.md name the tests that keep a rule, and the files of the code.
+#[test]
+fn cited_tests_and_files_exist() {
+    let (mut pages, mut sources) = (vec![root().join("ARCHITECTURE.md")], Vec::new());
+    files(&root().join("docs/decisions"), "md", &mut pages);
+    files(&root(), "rs", &mut sources);
+    let code: String = sources.iter().map(|path| read(path)).collect();
+    let mut missing = Vec::new();
+    let mut tests = 0;
+    for page in pages.iter().filter(|page| !page.ends_with("README.md")) {
+        let text = read(page);
+        let evidence = ["\nKept by ", "\n## Invariants"].iter().find_map(|start| text.split_once(start));
+        let (_, evidence) = evidence.unwrap_or_else(|| panic!("{}: kept by nothing", page.display()));
+        for cited in evidence.split('`').skip(1).step_by(2) {
+            let is_path = cited.starts_with("host/") || cited.starts_with("producer/");
+            let is_test = cited.matches('_').count() >= 3 && !cited.contains([':', '/', '.']);
+            tests += usize::from(is_test);
+            if is_path && !root().join(cited).exists() || is_test && !code.contains(&format!("fn {cited}(")) {
+                missing.push(format!("{}: {cited}", page.display()));
+            }
+        }
+    }
+    assert!(tests > 50, "{tests} tests");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
 #[test]
 fn violations_are_detected() {
     let long = format!("    fn f() {{\n{}    }}\n", "        x();\n".repeat(MAX_FUNCTION_LINES));

@@ -1,7 +1,7 @@
 //! Capabilities: what plugins can reach beyond their sandbox, where it is granted. Each is one folder.
 //!
 //! The rest of the host knows capabilities only through [`ALL`] and the traits of this module. How to add one is
-//! described in `docs/adding-a-capability.md`.
+//! described in `docs/guides/adding-a-capability.md`.
 
 pub mod http;
 pub mod mail;
