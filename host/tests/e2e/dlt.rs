@@ -310,7 +310,7 @@ fn a_replay_is_previewed_confirmed_started_and_followed() {
     let id = id.trim();
     let (replays, _) = desk.ok(&["replays"]);
     assert!(
-        replays.lines().nth(1).is_some_and(|row| row.starts_with(id) && row.ends_with("kim  fixed")),
+        replays.lines().nth(1).is_some_and(|row| row.starts_with(id) && row.ends_with("kim   fixed")),
         "{replays}"
     );
     desk.ok(&["replays", "pause", id]);

@@ -71,7 +71,7 @@ fn builds_and_selections_that_cannot_be_tried_are_rejected() {
 
 #[test]
 fn failures_are_closed_and_have_notes() {
-    let guest = Guest::fast("dlt-failures");
+    let guest = Guest::fast("dlt-failing");
     let desk = Desk::start(&guest, &[]);
     desk.import(&[asking(&guest, 0, "done")]);
     let failure = desk.json(&["failures"])[0]["id"].as_str().expect("an id").to_owned();

@@ -76,7 +76,9 @@ fn check_missing_rights_of_the_desk(kafka: &Secured, guest: &Guest, secret: (&st
     kafka.revoke(&["Read"], &["--group", &desk]);
     let config = config(kafka, guest, "PLAIN", &authority(kafka));
     let host = Host::run(&["--config", config.to_str().expect("a path in UTF-8")], &[secret]);
-    let line = host.process.wait_for(|line| line.contains(&format!("grant READ on group {desk}")), BOUND);
+    let line = host
+        .process
+        .wait_for(|line| line.contains(&format!("grant this client READ on group {desk}")), BOUND);
     assert!(line.contains(" ERROR ") && line.contains("--desk=false"), "{line}");
     kafka.kafka().produce(&guest.topic, [Record::new(body("meanwhile", "done", ""))]);
     eventually(BOUND, || host.handled("meanwhile") == 1);

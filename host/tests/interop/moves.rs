@@ -95,7 +95,7 @@ fn to_spring(boot: Boot, topic: &str) {
     testkit::eventually(BOUND, || read_by_spring(&process).len() == dead());
     let spring = Deliveries::of_spring(&stop(process, SPRING_STOPPED));
     // Spring has progressed, so the host's offsets are out of date.
-    consumer.refuses(RETRIES, &["--to-spring"], &["Spring has gone further than this host"]);
+    consumer.refuses(RETRIES, &["--to-spring"], &["Spring is ahead of this host"]);
     check(&consumer, &sources, spring, host);
 }
 

@@ -31,7 +31,11 @@ fn different_policies_are_refused_with_their_difference() {
     wait_for_attempt(&process, Deliveries::of_host, 3, 1);
     testkit::eventually(BOUND, || consumer.kafka.read_all("differ-retry-8000").len() == 1);
     stop(process, 0);
-    consumer.refuses(3, &["--to-spring"], &[more, right, "work off what waits in differ-retry-8000"]);
+    consumer.refuses(
+        3,
+        &["--to-spring"],
+        &[more, right, "first let this host finish the messages in differ-retry-8000"],
+    );
     let left = "differ-retry-8000 still holds messages that neither side has read (1)";
     consumer.refuses(2, &["--to-spring"], &[left]);
     let process = consumer.host(3);

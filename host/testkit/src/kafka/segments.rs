@@ -130,17 +130,34 @@ fn read_topic(data: &Path, topic: &str) -> Result<Vec<Record>> {
     partitions.sort();
     let mut records = Vec::new();
     for (partition, dir) in partitions {
-        let files = fs::read_dir(&dir)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-        let mut segments: Vec<_> =
-            files.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "log")).collect();
-        // File names are first offsets, padded with zeros.
-        segments.sort();
-        for segment in segments {
-            let bytes = fs::read(&segment)?;
+        let segments = segments(&dir)?;
+        for segment in &segments {
+            let bytes = fs::read(segment)?;
             read_segment(&bytes, partition, &mut records).with_context(|| segment.display().to_string())?;
+        }
+        if self::segments(&dir)? != segments {
+            return Err(replaced().into());
         }
     }
     Ok(records)
+}
+
+/// The segments of a partition, in the order of their offsets. While the log cleaner replaces one, neither the
+/// old nor the new file ends in `.log`.
+fn segments(dir: &Path) -> Result<Vec<PathBuf>> {
+    let files = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let has_kind = |path: &Path, kind: &str| path.extension().is_some_and(|found| found == kind);
+    if files.iter().any(|path| has_kind(path, "swap")) {
+        return Err(replaced().into());
+    }
+    let mut segments: Vec<_> = files.into_iter().filter(|path| has_kind(path, "log")).collect();
+    // File names are first offsets, padded with zeros.
+    segments.sort();
+    Ok(segments)
+}
+
+fn replaced() -> io::Error {
+    io::Error::new(ErrorKind::NotFound, "a segment is being replaced")
 }
 
 /// An incomplete batch ends the segment.
