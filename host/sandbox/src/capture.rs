@@ -17,7 +17,7 @@ use crate::capabilities;
 /// The maximum size of the captured effects of one call, in bytes. Further effects are only counted.
 const MAX_EFFECTS: usize = 16 << 20;
 
-/// The answers that capabilities give in a dry run, each by a type of the capability, such as
+/// The responses of capabilities in a dry run, each by a type of the capability, such as
 /// [`crate::capabilities::http::Canned`].
 pub type Answers = Extensions;
 
@@ -26,10 +26,10 @@ pub trait Effect: Any + Debug + erased_serde::Serialize + Send + Sync {
     /// Its kind in a summary: `e-mail`, or `POST https://api.example.com`.
     fn summary(&self) -> String;
 
-    /// The effect for people: a title, and lines of detail. [`crate::wording`] helps.
+    /// The effect as text: a title and lines of detail, made with [`crate::wording`].
     fn lines(&self) -> Vec<String>;
 
-    /// The memory that it takes, in bytes, approximately.
+    /// Its approximate size in memory, in bytes.
     fn size(&self) -> usize;
 }
 

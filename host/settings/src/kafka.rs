@@ -5,10 +5,10 @@ use clap::Args;
 /// The connection to Kafka.
 #[derive(Debug, Clone, Args)]
 pub struct KafkaArgs {
-    /// Kafka brokers, comma-separated
+    /// Bootstrap servers of Kafka, comma-separated
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092", value_parser = servers, env = "KAFKA_BOOTSTRAP_SERVERS")]
     pub bootstrap_servers: String,
-    /// Any librdkafka property, e.g. -X security.protocol=ssl; repeat for more. -X takes precedence over
+    /// A property of librdkafka, such as security.protocol=ssl; can be repeated. Takes precedence over
     /// KAFKA_PROPERTIES="a=b;c=d"
     #[arg(short = 'X', value_name = "PROPERTY=VALUE", value_parser = property)]
     pub properties: Vec<(String, String)>,
@@ -28,7 +28,7 @@ impl KafkaArgs {
     }
 }
 
-/// Checks addresses at once. librdkafka would take them for port 9092, or refuse them after a long wait.
+/// Checks addresses before connecting: librdkafka would assume port 9092, or fail after a long wait.
 pub fn servers(text: &str) -> Result<String, String> {
     text.split(',').map(str::trim).try_for_each(server).map(|()| text.to_owned())
 }
@@ -53,7 +53,7 @@ fn property(text: &str) -> Result<(String, String), String> {
         // An environment variable that is set but empty.
         None if text.is_empty() => Ok(Default::default()),
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
-        _ => Err("expected PROPERTY=VALUE, as in -X security.protocol=ssl".to_owned()),
+        _ => Err("expected PROPERTY=VALUE, for example -X security.protocol=ssl".to_owned()),
     }
 }
 

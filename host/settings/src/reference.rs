@@ -119,9 +119,9 @@ fn size(bytes: usize) -> String {
 
 /// The schema of `allow`.
 fn allow(extensions: &[&Extension]) -> Value {
-    let words = || extensions.iter().flat_map(|extension| extension.words);
+    let entries = || extensions.iter().flat_map(|extension| extension.allow);
     let own = allow::OWN.iter().map(|(example, about)| (*example, *about));
-    let all: Vec<_> = words().map(|word| (word.example, word.about)).chain(own).collect();
+    let all: Vec<_> = entries().map(|entry| (entry.example, entry.about)).chain(own).collect();
     let about: Vec<_> = [allow::ABOUT].into_iter().chain(all.iter().map(|(_, about)| *about)).collect();
     let examples: Vec<_> = all.iter().map(|(example, _)| *example).collect();
     json!({ "type": "array", "description": about.join(" "), "examples": [examples] })

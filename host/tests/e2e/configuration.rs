@@ -87,13 +87,13 @@ fn a_file_that_is_wrong_is_refused_before_anything_else() {
             "mail",
             format!("{entry}mail.per-minute = 5\n"),
             "`mail` is not in the plugin's `allow`",
-            "take [plugin.mail] out",
+            "remove [plugin.mail]",
         ),
         (
             "ca",
             format!("[mail]\nurl = \"smtps://localhost\"\nca = \"nowhere.pem\"\n{entry}"),
             "nowhere.pem",
-            "certificates in PEM",
+            "PEM file with certificates",
         ),
         ("topic", entry.replace("email.send", "a b"), "\"a b\" is not a topic name", "[[plugin]]"),
         (

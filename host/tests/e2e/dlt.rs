@@ -349,5 +349,5 @@ fn a_desk_without_a_token_is_not_served_to_the_network() {
     let output = Command::new(binary("host")).args(args).output().expect("its end");
     let (_, said) = texts(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("open to everybody") && said.contains("desk.token"), "{said}");
+    assert!(said.contains("open without a token") && said.contains("desk.token"), "{said}");
 }
