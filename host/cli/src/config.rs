@@ -36,9 +36,9 @@ pub struct Args {
 enum Command {
     /// Check the configuration and load the plugins, without Kafka
     Check(RunArgs),
-    /// Print the effective configuration, and the origin of each value
+    /// Print the effective configuration with the origin of each value
     Show(RunArgs),
-    /// Write a new file that explains every key
+    /// Write a new configuration file that describes every key
     Init(InitArgs),
     /// Print the reference of all keys as Markdown
     Reference,
@@ -46,10 +46,10 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct InitArgs {
-    /// A plugin to list; repeat for more
+    /// Plugin to list in the file; can be repeated
     #[arg(long = "plugin", value_name = "FILE")]
     list: Vec<PathBuf>,
-    /// The file to write; - is stdout
+    /// File to write; - for standard output
     #[arg(short, long, value_name = "FILE", default_value = settings::NAME)]
     output: PathBuf,
 }
@@ -83,7 +83,7 @@ async fn check(args: &RunArgs) -> Result<(), UserError> {
     }
     let place =
         args.found.as_ref().map_or("the command line".to_owned(), |found| found.path.display().to_string());
-    note(format_args!("{place} is good"));
+    note(format_args!("{place} is valid"));
     Ok(())
 }
 
@@ -283,7 +283,7 @@ async fn init(args: &InitArgs) -> Result<(), UserError> {
     let file = OpenOptions::new().write(true).create_new(true).open(&args.output);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
         UserError::usage(format!("cannot write {place}: {error}"))
-            .help("choose another place: host config init -o FILE, or -o - for stdout")
+            .help("write to another file: host config init -o FILE, or to standard output: -o -")
     })?;
     note(format_args!("wrote {place}; check it with: host config check"));
     Ok(())

@@ -63,7 +63,9 @@ impl Plugin {
 fn check_names(name: &str, version: &str) -> Result<(), String> {
     for (field, text) in [("name", name), ("version", version)] {
         if text.is_empty() || text.len() > 200 || text.contains(char::is_control) {
-            return Err(format!("its {field} is empty, longer than 200 bytes or contains control characters"));
+            return Err(format!(
+                "its {field} is empty, longer than 200 bytes or contains control characters"
+            ));
         }
     }
     Ok(())

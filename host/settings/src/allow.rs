@@ -40,7 +40,10 @@ impl Allow {
         let entries = || extensions.iter().flat_map(|extension| extension.allow);
         let Some(entry) = entries().find(|entry| (entry.matches)(text)) else {
             let forms: Vec<_> = entries().map(|entry| entry.form).chain(["`env:NAME`"]).collect();
-            return Err(format!("{text:?} is not an entry of `allow`: expected {} or `dir:PATH`", forms.join(", ")));
+            return Err(format!(
+                "{text:?} is not an entry of `allow`: expected {} or `dir:PATH`",
+                forms.join(", ")
+            ));
         };
         (entry.parse)(text).map(Self::Capability)
     }

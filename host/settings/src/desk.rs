@@ -47,8 +47,10 @@ impl DeskSettings {
         let token = self.token.as_ref().map(|token| token.read("desk.token")).transpose()?;
         match &token {
             Some(token) if token.len() < MIN_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Err(UserError::usage(format!("desk.token: at least {MIN_TOKEN} ASCII characters, without blanks"))
-                    .help("generate one: openssl rand -hex 32"))
+                Err(UserError::usage(format!(
+                    "desk.token: at least {MIN_TOKEN} ASCII characters, without blanks"
+                ))
+                .help("generate one: openssl rand -hex 32"))
             }
             None if !listen.ip().is_loopback() => Err(UserError::usage(format!(
                 "the dead-letter desk would be open without a token to every client that can reach {listen}"

@@ -208,7 +208,7 @@ impl fmt::Debug for Properties {
 
 fn servers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    crate::kafka::servers(&text).map(Some).map_err(D::Error::custom)
+    base::kafka_args::servers(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// To TOML `security.protocol = "ssl"` is a table, to librdkafka one name.

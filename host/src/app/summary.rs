@@ -14,7 +14,11 @@ impl App {
             let (plugin, subscription) = (&pipeline.plugin, &pipeline.subscription);
             let limits = &plugin.grants.limits;
             let (memory, time) = (limits.memory >> 20, limits.call_time.as_secs_f64());
-            lines.push(format!("  plugin   {}  {memory} MiB, {time} s  {}", plugin.label, plugin.permissions()));
+            lines.push(format!(
+                "  plugin   {}  {memory} MiB, {time} s  {}",
+                plugin.label,
+                plugin.permissions()
+            ));
             lines.push(format!("  kafka    {}  group {}", args.kafka.bootstrap_servers, subscription.group));
             let tiers = subscription.retry_topics();
             let tiers = tiers.iter().filter_map(|tier| tier.strip_prefix(&subscription.topic));

@@ -125,7 +125,7 @@ fn a_new_file_holds_what_the_plugin_asks_for_and_is_good() {
     assert!(written.contains("topic = \"email.send\"\ngroup = \"email-send-group\"\n"), "{written}");
     let path = config("new", &written);
     let (code, told) = host(&["config", "check", "--config", text(&path)], &[]);
-    assert!(code == Some(0) && told.contains("email@") && told.contains("is good"), "{told}");
+    assert!(code == Some(0) && told.contains("email@") && told.contains("is valid"), "{told}");
     // It does not write over a file.
     let (code, told) = host(&["config", "init", "-o", text(&path)], &[]);
     assert!(code == Some(2) && told.contains("cannot write"), "{told}");

@@ -334,7 +334,7 @@ fn what_is_wrong_is_refused_with_what_was_meant() {
     let email = plugin("email");
     for (more, input, what) in [
         (&[][..], "{\"valu\": 1}", "did you mean value?"),
-        (&[], "", "holds no message"),
+        (&[], "", "contains no message"),
         (&[], "hello", "not JSON"),
         (&["--http-response", "9000"], "{}", "expected STATUS[:BODY]"),
         (&["--config", "/nowhere.toml"], "{}", "cannot read /nowhere.toml"),

@@ -10,12 +10,12 @@ use humantime_serde::re::humantime;
 use super::client::Client;
 use crate::confirm;
 
-/// Selects dead letters; all given conditions must match.
+/// Arguments that select dead letters; all conditions must match.
 #[derive(Debug, Default, clap::Args)]
 pub struct Select {
     #[command(flatten)]
     conditions: Conditions,
-    /// Of this plugin: name@version, or the name alone
+    /// Only dead letters of this plugin: name@version, or name for all versions
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
 }
@@ -26,22 +26,23 @@ pub struct Conditions {
     /// Ids of dead letters, or unique prefixes of them
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// With this original topic or dead-letter topic
+    /// Only dead letters with this original topic or dead-letter topic
     #[arg(long)]
     topic: Option<String>,
-    /// With this failure code
+    /// Only dead letters with this failure code
     #[arg(long)]
     code: Option<String>,
-    /// Of this failure (host dlt failures)
+    /// Only dead letters of this failure (see host dlt failures)
     #[arg(long, value_name = "ID")]
     failure: Option<String>,
-    /// Dead-lettered at or after: an age such as 2h or 3d, or a time such as 2026-11-23T14:36:49Z
+    /// Only messages dead-lettered at or after this time: an age such as 2h or 3d, or a time such as
+    /// 2026-11-23T14:36:49Z
     #[arg(long, value_name = "TIME", value_parser = timestamp, allow_hyphen_values = true)]
     since: Option<i64>,
-    /// Dead-lettered before
+    /// Only messages dead-lettered before this time: an age or a time
     #[arg(long, value_name = "TIME", value_parser = timestamp, allow_hyphen_values = true)]
     until: Option<i64>,
-    /// With this text in the key, value, detail or message id
+    /// Only dead letters with this text in the key, value, detail or message id
     #[arg(long)]
     text: Option<String>,
 }

@@ -132,7 +132,10 @@ pub fn by_import(import: &str) -> Option<(&'static str, &str)> {
 }
 
 /// The entries of `allow` that belong to a capability.
-pub(crate) fn allow_entries<'a>(capability: &dyn Capability, settings: Option<&'a PluginSettings>) -> Vec<&'a str> {
+pub(crate) fn allow_entries<'a>(
+    capability: &dyn Capability,
+    settings: Option<&'a PluginSettings>,
+) -> Vec<&'a str> {
     let Some(settings) = settings else { return capability.without_file().to_vec() };
     let is_own = |text: &&str| capability.settings().allow.iter().any(|entry| (entry.matches)(text));
     let entries = settings.allow.iter().filter_map(|allow| match allow {

@@ -9,7 +9,7 @@ use effects::Content;
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use settings::{Extension, RunArgs, Section, SectionType, ShownTable, SizeLimit, AllowEntry};
+use settings::{AllowEntry, Extension, RunArgs, Section, SectionType, ShownTable, SizeLimit};
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 

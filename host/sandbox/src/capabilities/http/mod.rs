@@ -13,7 +13,7 @@ pub mod target;
 
 use std::sync::Arc;
 
-use ::settings::{Extension, RunArgs, SectionType, SizeLimit, AllowEntry};
+use ::settings::{AllowEntry, Extension, RunArgs, SectionType, SizeLimit};
 use base::error::UserError;
 use ipnet::IpNet;
 use wasmtime::component::Linker;

@@ -122,7 +122,10 @@ fn part(file: &Attachment) -> Result<SinglePart, String> {
     // The content is encoded as base64, which is not allowed for these types.
     let family = file.content_type.trim_start().to_ascii_lowercase();
     if family.starts_with("multipart/") || family.starts_with("message/") {
-        return Err(format!("the content type {} is not allowed for attachments", quoted(&file.content_type)));
+        return Err(format!(
+            "the content type {} is not allowed for attachments",
+            quoted(&file.content_type)
+        ));
     }
     Ok(Part::new(file.filename.clone()).body(file.content.clone(), content_type))
 }

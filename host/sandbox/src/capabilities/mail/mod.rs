@@ -13,7 +13,7 @@ mod transaction;
 
 use std::sync::Arc;
 
-use ::settings::{Extension, RunArgs, SectionType, SizeLimit, AllowEntry};
+use ::settings::{AllowEntry, Extension, RunArgs, SectionType, SizeLimit};
 use base::error::UserError;
 use wasmtime::component::{HasSelf, Linker};
 
