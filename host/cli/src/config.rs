@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::clock::millis_u64;
 use base::error::UserError;
 use bytesize::ByteSize;
 use consumer::{Subscriber, worker};
@@ -139,8 +140,7 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), UserError> {
         let (none, set) = (settings::Store::default(), args.found.as_ref().map(|found| &found.file.store));
         let keep = set.unwrap_or(&none).keep()?;
         let is_set = set.is_some_and(|set| set.keep.is_some());
-        let millis = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
-        line(&mut text, "keep", &time(millis), if is_set { "file" } else { "default" });
+        line(&mut text, "keep", &time(millis_u64(keep)), if is_set { "file" } else { "default" });
     }
     for (index, (plugin, path)) in plugins.iter().zip(&args.plugins).enumerate() {
         let settings = args.settings_of(index)?;
@@ -206,12 +206,11 @@ fn shown(subscriber: &Subscriber, path: &Path, settings: Option<&PluginSettings>
 
 fn shown_limits(text: &mut String, limits: &Limits, set: &LimitSettings) {
     text.push_str("[plugin.limits]\n");
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let size = |bytes: usize| ByteSize::b(bytes as u64).to_string().into();
     let own = [
         ("memory", size(limits.memory), set.memory.is_some()),
-        ("guest-time", time(millis(limits.guest_time)), set.guest_time.is_some()),
-        ("call-time", time(millis(limits.call_time)), set.call_time.is_some()),
+        ("guest-time", time(millis_u64(limits.guest_time)), set.guest_time.is_some()),
+        ("call-time", time(millis_u64(limits.call_time)), set.call_time.is_some()),
         ("outcome", size(limits.outcome), set.outcome.is_some()),
         ("log", size(limits.log), set.log.is_some()),
     ];

@@ -48,7 +48,7 @@ impl PluginFile {
     /// # Errors
     /// The file cannot be read, or is not a component.
     pub fn read(path: &Path, engines: &Engines) -> Result<Self, UserError> {
-        let at = |what: String| UserError::usage(format!("{}: {what}", path.display()));
+        let at = |problem: String| UserError::usage(format!("{}: {problem}", path.display()));
         let bytes = std::fs::read(path).map_err(|error| {
             at(error.to_string())
                 .help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
@@ -61,8 +61,8 @@ impl PluginFile {
     /// # Errors
     /// It is not a component.
     pub fn from_bytes(path: &Path, bytes: &[u8], engines: &Engines) -> Result<Self, UserError> {
-        let at = |what: String| UserError::usage(format!("{}: {what}", path.display()));
-        check_kind(bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
+        let at = |problem: String| UserError::usage(format!("{}: {problem}", path.display()));
+        check_kind(bytes).map_err(|(problem, help)| at(problem.to_owned()).help(help))?;
         let (engine, component) = compile(bytes, engines)
             .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(DAMAGED))?;
         let kind = component.component_type();

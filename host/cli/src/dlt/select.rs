@@ -1,6 +1,6 @@
 //! Arguments that select dead letters.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use base::clock;
 use base::error::UserError;
@@ -119,16 +119,12 @@ pub fn confirm_count(question: &str, dead_letters: u64, yes: bool) -> Result<(),
 /// Parses an age or a time; returns milliseconds since the Unix epoch.
 fn timestamp(text: &str) -> Result<i64, String> {
     if let Ok(age) = humantime::parse_duration(text) {
-        return Ok(clock::now_ms().saturating_sub(millis(age)));
+        return Ok(clock::now_ms().saturating_sub(clock::millis(age)));
     }
     let time = if text.contains(['T', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
     let time = humantime::parse_rfc3339_weak(&time)
         .map_err(|_| "expected an age such as 2h or 3d, or a time such as 2026-11-23T14:36:49Z".to_owned())?;
-    Ok(time.duration_since(UNIX_EPOCH).map_or(0, millis))
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    Ok(time.duration_since(UNIX_EPOCH).map_or(0, clock::millis))
 }
 
 #[cfg(test)]

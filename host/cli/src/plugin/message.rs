@@ -47,14 +47,14 @@ pub fn messages(
 ) -> impl Iterator<Item = Result<Input, UserError>> {
     let values = serde_json::Deserializer::from_reader(source).into_iter::<Value>();
     values.zip(1_u64..).map(move |(value, number)| {
-        let wrong = |what: String| UserError::usage(format!("{place}: message {number}: {what}"));
-        let value = value.map_err(|error| {
-            wrong(format!("not JSON: {error}"))
+        let error = |problem: String| UserError::usage(format!("{place}: message {number}: {problem}"));
+        let value = value.map_err(|cause| {
+            error(format!("not JSON: {cause}"))
                 .help("write one JSON object per line, in the format of `host consume -o json`")
         })?;
-        read(value, subscription).map_err(|what| match settings::nearest(&what) {
-            Some(name) => wrong(what).help(format!("did you mean {name}?")),
-            None => wrong(what).help("the fields of a message: docs/guides/testing-a-plugin.md"),
+        read(value, subscription).map_err(|problem| match settings::nearest(&problem) {
+            Some(name) => error(problem).help(format!("did you mean {name}?")),
+            None => error(problem).help("the fields of a message: docs/guides/testing-a-plugin.md"),
         })
     })
 }

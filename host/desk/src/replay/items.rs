@@ -149,7 +149,7 @@ impl Desk {
         sql.bind(replay).bind(worker).execute(&self.pool).await.map(drop)
     }
 
-    /// Sets what a running replay is waiting for; empty if it proceeds.
+    /// Sets the reason why a running replay waits; empty if it proceeds.
     ///
     /// # Errors
     /// The store is unavailable.

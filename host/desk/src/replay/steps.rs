@@ -11,7 +11,7 @@ pub struct Counts {
     pub unknown: u64,
 }
 
-/// What follows a step.
+/// The consequence of a step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The replay continues with the next step.

@@ -12,7 +12,7 @@ use super::*;
 use crate::Plugin;
 use crate::call::Services;
 use crate::capabilities;
-use crate::capture::{Capture, Seen};
+use crate::capture::{Capture, CapturedCall};
 use crate::cause::Cause;
 use crate::engine::Engines;
 use crate::file::PluginFile;
@@ -63,7 +63,7 @@ async fn call(plugin: &Plugin, at: At) -> Result<Outcome, Cause> {
     plugin.handle("group", message, Place { plugin: Arc::clone(&plugin.name), at }).await
 }
 
-async fn dry(lines: &str) -> (Result<Outcome, Cause>, Seen) {
+async fn dry(lines: &str) -> (Result<Outcome, Cause>, CapturedCall) {
     let plugin = load(lines, Outside::Captured(Arc::default())).await;
     let capture = Arc::new(Capture::default());
     (call(&plugin, At::Captured(Arc::clone(&capture))).await, capture.take())
