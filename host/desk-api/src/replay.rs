@@ -71,7 +71,7 @@ pub struct ReplayPlan {
     pub ramp: Vec<u32>,
     /// Failure rate of a step above which the replay stops, in percent; 0 to 100.
     pub limit_percent: u8,
-    /// Dead letters whose message was replayed this many times before are left out.
+    /// Dead letters whose message has been replayed this many times are skipped.
     pub max_replays: u32,
 }
 

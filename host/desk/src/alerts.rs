@@ -2,7 +2,7 @@
 //!
 //! One transaction decides which failures are reported, marks them as reported and queues the messages, so of
 //! several hosts that share a store exactly one reports. A queued message is sent to each channel until the
-//! channel accepts it. A host that is killed between sending and dequeuing sends the message once more.
+//! channel accepts it. A host that is killed between sending and dequeuing sends the message again.
 
 mod channel;
 mod message;

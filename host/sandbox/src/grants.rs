@@ -19,7 +19,7 @@ use crate::limits::Limits;
 pub struct Grants {
     /// The values of its configuration.
     pub config: HashMap<String, String>,
-    /// What happens to an effect that is in doubt.
+    /// The handling of an effect that is in doubt.
     pub unsettled: Unsettled,
     /// The limits of one call.
     pub limits: Limits,

@@ -103,7 +103,7 @@ impl Limits {
         self.sizes.get(limit.key).copied().unwrap_or(limit.default)
     }
 
-    /// The maximum size of what the guest passes to a host function, in bytes. The host copies it before it can
+    /// The maximum size of the data that the guest passes to a host function, in bytes. The host copies it before it can
     /// inspect it.
     pub fn hand_over(&self) -> usize {
         self.hand_over

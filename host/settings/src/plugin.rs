@@ -55,8 +55,8 @@ pub struct PluginSettings {
     /// instances are reused, which is faster; the memory of a plugin lasts until its instance is replaced.
     #[schemars(with = "Option<String>", example = &"instance")]
     pub isolation: Option<Isolation>,
-    /// What happens to an effect that is in doubt: it may have been performed, because the host or the connection
-    /// failed before the answer. `send` (default): it is performed again. `dead-letter`: the message becomes a
+    /// The handling of an effect that is in doubt, which may have been performed: the host or the connection failed
+    /// before the response. `send` (default): it is performed again. `dead-letter`: the message becomes a
     /// dead letter with the code `unknown-effect`.
     #[schemars(with = "Option<String>", example = &"send")]
     pub unsettled: Option<Unsettled>,
@@ -110,7 +110,7 @@ impl Ordering {
     }
 }
 
-/// What follows a failure.
+/// The consequence of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -133,7 +133,7 @@ impl Action {
     }
 }
 
-/// What happens to the messages that follow a dead letter with the same key.
+/// The handling of messages that follow a dead letter with the same key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnDead {
@@ -154,7 +154,7 @@ impl OnDead {
     }
 }
 
-/// What happens to an effect that is in doubt.
+/// The handling of an effect that is in doubt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unsettled {

@@ -21,7 +21,7 @@ pub struct ReplayItem {
     pub dead_letter: String,
     /// `waiting`, `sent`, `done`, `failed`, `unknown` or `gone` (skipped).
     pub state: String,
-    /// Why it was skipped.
+    /// The reason why it was skipped.
     pub skip_reason: Option<String>,
     /// Time at which it was sent.
     pub sent_ms: Option<i64>,

@@ -33,7 +33,7 @@ impl Counts {
         }
     }
 
-    /// Decides what follows. An unknown outcome is not a failure, but counts as sent.
+    /// Decides the consequence. An unknown outcome is not a failure, but counts as sent.
     pub fn verdict(self, limit_percent: u8, is_last: bool) -> Verdict {
         let Self { done, failed, unknown } = self;
         let sent = done + failed + unknown;
