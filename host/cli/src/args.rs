@@ -53,7 +53,7 @@ pub enum Command {
     Demo(demo::Args),
     /// Create, list, describe and delete topics
     Topics(topics::Args),
-    /// List, describe, release and migrate consumer groups
+    /// List, describe and migrate consumer groups, and release held keys
     Groups(groups::Args),
     /// Inspect, replay and discard dead letters
     Dlt(dlt::Args),
