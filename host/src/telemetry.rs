@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// The default of `RUST_LOG`: the plugins' lines, and what operators need to know.
+/// The default of `RUST_LOG`: the lines of plugins, and events for operators.
 const DEFAULT_FILTER: &str = "info,mailin_embedded=warn";
 
 /// Starts logging. A second call has no effect.

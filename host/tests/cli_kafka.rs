@@ -389,6 +389,6 @@ fn invalid_arguments_exit_with_2() {
         failed(&run_with("localhost:9092", args, b""), 2, &["error: "]);
     }
     let output = run_with("localhost:9092", &["topics", "list", "-X", "sasl.pasword=hunter2"], b"");
-    failed(&output, 2, &["bad Kafka property sasl.pasword"]);
+    failed(&output, 2, &["invalid Kafka property sasl.pasword"]);
     assert!(!stderr(&output).contains("hunter2"), "a value may be a secret");
 }

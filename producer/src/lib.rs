@@ -8,7 +8,6 @@
 
 mod api;
 mod body;
-mod failure;
 mod id;
 mod media;
 mod native;
@@ -26,7 +25,6 @@ pub mod fuzzing {
 }
 
 pub use api::router;
-pub use failure::{Failure, exit_code};
 pub use publisher::{Delivery, PublishError, Publisher, Receipt};
 pub use serve::serve;
 pub use settings::{EMAIL_TOPIC, SMS_TOPIC, Settings};

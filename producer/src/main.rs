@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use base::error::{UserError, exit_code};
 use clap::Parser;
-use producer::{EMAIL_TOPIC, Failure, SMS_TOPIC, Settings, exit_code, serve};
+use producer::{EMAIL_TOPIC, SMS_TOPIC, Settings, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Accepts e-mail and SMS requests over HTTP and publishes them to Kafka.
+/// Accept e-mail and SMS requests over HTTP, and publish them to Kafka.
 ///
 /// POST /api/emails/send publishes to the topic email.send, POST /api/sms/send to sms.send. A request is
 /// answered with status 200 once Kafka has confirmed the message. While Kafka is unreachable, at startup or
@@ -22,7 +23,7 @@ struct Cli {
     /// The connection to Kafka and the request timeout.
     #[command(flatten)]
     settings: Settings,
-    /// Address to listen on for HTTP requests
+    /// Address of the HTTP API
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "PRODUCER_LISTEN", value_parser = address)]
     listen: SocketAddr,
 }
@@ -34,7 +35,7 @@ Example:
     -d '{"from":"a@example.com","to":"b@example.com","subject":"Hello","body":"Hi"}'"#;
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "expected IP:PORT, as in 127.0.0.1:8080 or 0.0.0.0:8080".to_owned())
+    text.parse().map_err(|_| "expected IP:PORT, for example 127.0.0.1:8080 or 0.0.0.0:8080".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -77,17 +78,15 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(Failure::new(
-            format!("--listen {address}: another process is listening on this address"),
-            "end it, or choose another port, as in --listen 127.0.0.1:8090",
-        )
-        .into()),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            Err(UserError::usage(format!("--listen {address}: another process is listening on this address"))
+                .help("stop that process, or choose another port: --listen 127.0.0.1:8090")
+                .into())
+        }
         Err(error) if matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::PermissionDenied) => {
-            Err(Failure::new(
-                format!("--listen {address}: {error}"),
-                "choose an address of this machine and a port from 1024, as in --listen 0.0.0.0:8080",
-            )
-            .into())
+            Err(UserError::usage(format!("--listen {address}: {error}"))
+                .help("choose an address of this machine and a port from 1024: --listen 0.0.0.0:8080")
+                .into())
         }
         Err(error) => Err(error).with_context(|| format!("--listen {address}")),
     }

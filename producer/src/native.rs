@@ -1,4 +1,4 @@
-//! What librdkafka offers and the `rdkafka` crate does not pass on.
+//! Functions of librdkafka that the `rdkafka` crate does not offer.
 
 pub(crate) use kafka_raw::bootstrap_again;
 use rdkafka::message::BorrowedMessage;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::error::UserError;
 use parking_lot::RwLock;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -12,12 +13,11 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, oneshot};
 
-use crate::failure::Failure;
 use crate::native;
 use crate::settings::{Settings, refused_config};
 use crate::watch::Health;
 
-/// Where Kafka put a message.
+/// The position of a message in its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
     /// The partition.
@@ -45,7 +45,7 @@ impl Delivery {
     }
 }
 
-/// Why a message was not confirmed.
+/// The reason why a message was not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishError {
     /// The message exceeds the topic's size limit and was not sent.
@@ -100,8 +100,8 @@ impl Publisher {
     /// Creates the Kafka client without waiting for a broker.
     ///
     /// # Errors
-    /// A [`Failure`] if librdkafka refuses a property.
-    pub fn new(settings: &Settings) -> Result<Self, Failure> {
+    /// librdkafka refuses a property.
+    pub fn new(settings: &Settings) -> Result<Self, UserError> {
         let config = settings.client_config()?;
         let trouble = Arc::new(Notify::new());
         let client = connect(&config, &trouble).map_err(|error| refused_config(&error))?;
@@ -210,7 +210,7 @@ impl ProducerContext for Reports {
                 Err(PublishError::new(error.rdkafka_error_code(), native::delivery_of(message), error))
             }
         };
-        // Nobody waits once the HTTP client has disconnected.
+        // The receiver is dropped if the HTTP client has disconnected.
         let _ = request.send(outcome);
     }
 }

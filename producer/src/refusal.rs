@@ -1,4 +1,4 @@
-//! Why a message was refused, as a problem document with a `delivery` member where it applies.
+//! Problem documents for refused messages, with a `delivery` member if it applies.
 
 use std::borrow::Cow;
 

@@ -19,8 +19,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// flushes messages that Kafka has not confirmed yet, within 25 seconds.
 ///
 /// # Errors
-/// A [`Failure`](crate::Failure) if a setting is wrong, or messages that Kafka did not confirm before the
-/// end. An unreachable Kafka is not an error.
+/// A setting is invalid, or Kafka did not confirm all messages before the end. An unreachable Kafka is not an
+/// error.
 pub async fn serve(
     listener: TcpListener,
     settings: &Settings,

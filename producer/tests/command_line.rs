@@ -32,7 +32,7 @@ fn invalid_arguments_are_reported_with_the_next_step() {
     for (property, help) in [
         ("no.such.property=1", "help: the properties are listed"),
         ("linger.ms=often", "help: the properties are listed"),
-        ("acks=1", "help: leave acks out"),
+        ("acks=1", "help: remove -X acks"),
         ("security.protocol=ssl,ssl.ca.location=/nowhere", "help: "),
     ] {
         let mut args = vec!["--listen", "127.0.0.1:0"];

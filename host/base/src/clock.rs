@@ -1,6 +1,6 @@
 //! The wall clock in Kafka's unit, milliseconds since the Unix epoch.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch, rounded down.
 pub fn now_ms() -> i64 {
@@ -10,6 +10,16 @@ pub fn now_ms() -> i64 {
 /// Milliseconds since the Unix epoch, rounded up, so that a delay counted from here never ends early.
 pub fn now_ms_ceil() -> i64 {
     since_epoch().map_or(0, |(millis, exact)| if exact { millis } else { millis.saturating_add(1) })
+}
+
+/// A duration in milliseconds, saturating.
+pub fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A duration in milliseconds as an unsigned number, saturating.
+pub fn millis_u64(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn since_epoch() -> Option<(i64, bool)> {

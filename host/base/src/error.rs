@@ -5,20 +5,20 @@ use std::fmt;
 /// An error with suggested fixes and the exit code of the process.
 #[derive(Debug)]
 pub struct UserError {
-    what: String,
+    problem: String,
     help: Vec<String>,
     code: u8,
 }
 
 impl UserError {
     /// Invalid input: exit code 2.
-    pub fn usage(what: impl Into<String>) -> Self {
-        Self { what: what.into(), help: Vec::new(), code: 2 }
+    pub fn usage(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into(), help: Vec::new(), code: 2 }
     }
 
     /// A required service or file is unavailable: exit code 1.
-    pub fn unavailable(what: impl Into<String>) -> Self {
-        Self { what: what.into(), help: Vec::new(), code: 1 }
+    pub fn unavailable(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into(), help: Vec::new(), code: 1 }
     }
 
     /// Adds a suggested fix.
@@ -31,7 +31,7 @@ impl UserError {
     /// Prefixes the message with its subject: `place: message`.
     #[must_use]
     pub fn within(mut self, place: &str) -> Self {
-        self.what = format!("{place}: {}", self.what);
+        self.problem = format!("{place}: {}", self.problem);
         self
     }
 
@@ -42,12 +42,12 @@ impl UserError {
     }
 
     /// The problem, without the suggested fixes.
-    pub fn what(&self) -> &str {
-        &self.what
+    pub fn problem(&self) -> &str {
+        &self.problem
     }
 
     /// The suggested fixes.
-    pub fn next_steps(&self) -> &[String] {
+    pub fn fixes(&self) -> &[String] {
         &self.help
     }
 
@@ -59,7 +59,7 @@ impl UserError {
 
 impl fmt::Display for UserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        f.write_str(&self.problem)?;
         self.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))
     }
 }

@@ -1,7 +1,8 @@
-//! Shared basics: user-facing errors, terminal text, the clock, bytes in JSON, throttled log messages.
+//! Shared basics: user-facing errors, Kafka arguments, terminal text, the clock, bytes in JSON, throttled log messages.
 
 pub mod bytes;
 pub mod clock;
 pub mod error;
+pub mod kafka_args;
 pub mod text;
 pub mod throttle;

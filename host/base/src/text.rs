@@ -28,9 +28,9 @@ fn escape(bytes: &[u8], keep: impl Fn(char) -> bool) -> String {
     text
 }
 
-/// A count with its noun: `1 message`, `2 messages`, where `one` is `message`.
-pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str) -> String {
-    format!("{count} {one}{}", if count == N::from(1) { "" } else { "s" })
+/// A count with its noun: `1 message`, `2 messages` for the noun `message`.
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == N::from(1) { "" } else { "s" })
 }
 
 /// Milliseconds since the Unix epoch as `2026-11-23T14:36:49.123Z`. Outside the years -9999 to 9999 the

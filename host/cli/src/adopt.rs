@@ -29,8 +29,8 @@ use crate::kafka_client::{self, KafkaClient};
 use crate::output::{Format, note};
 use crate::preflight;
 
-/// A topic setting that this host makes on topics it creates, and Spring does not.
-const MARK: &str = "max.message.bytes";
+/// A topic setting that this host sets on topics that it creates, and Spring does not.
+const HOST_SETTING: &str = "max.message.bytes";
 /// Members of groups with the newer protocol cannot be listed.
 const UNKNOWN_MEMBERS: &str = "may have members: they cannot be listed";
 
@@ -40,10 +40,10 @@ type Offsets<T = i64> = BTreeMap<(String, i32), T>;
 /// Arguments of `host groups adopt`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Hand over to Spring instead of taking over from it
+    /// Migrate from this host to Spring Kafka, instead of from Spring Kafka to this host
     #[arg(long)]
     to_spring: bool,
-    /// Show what would be committed, without committing
+    /// Show the offsets to commit, without committing them
     #[arg(long)]
     dry_run: bool,
     /// Output format
@@ -190,7 +190,7 @@ impl Moved<'_> {
     /// # Errors
     /// A partition has no leader.
     fn watermarks(&self, of: &[(String, i32)]) -> Result<Offsets<(i64, i64)>, UserError> {
-        let read = |which| self.client.offsets(which, of);
+        let read = |position| self.client.offsets(position, of);
         let (starts, ends) = (read(Offset::Beginning)?, read(Offset::End)?);
         let known = |list: &TopicPartitionList, (topic, partition): &(String, i32)| {
             let found = list.find_partition(topic, *partition)?;
@@ -208,7 +208,7 @@ impl Moved<'_> {
     fn made_by_host(&self, topic: &str) -> Result<Option<bool>, UserError> {
         let settings = kafka_client::settings(self.kafka, topic)?;
         let own = |entry: &rdkafka::admin::ConfigEntry| {
-            entry.name == MARK && entry.source == ConfigSource::DynamicTopic
+            entry.name == HOST_SETTING && entry.source == ConfigSource::DynamicTopic
         };
         Ok(settings.map(|entries| entries.iter().any(own)))
     }

@@ -9,22 +9,22 @@ use crate::demo;
 use crate::layers::Origins;
 use crate::{alerts, config, consume, dlt, groups, plugin, produce, topics};
 
-/// Runs sandboxed WebAssembly components as Kafka consumers.
+/// Run sandboxed WebAssembly components as Kafka consumers.
 ///
 /// A plugin handles the messages of a topic. The host joins the consumer group, calls the plugin for
 /// each message in a new sandbox, retries failed messages through retry topics, and moves messages
-/// that keep failing to a dead-letter topic.
+/// that continue to fail to a dead-letter topic.
 #[derive(Debug, Parser)]
 #[command(name = "host", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(after_help = "To try it without Kafka: host demo")]
+#[command(after_help = "Try it without Kafka: host demo")]
 pub struct Cli {
-    /// A command other than running plugins.
+    /// The command; None runs plugins.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// Arguments for running plugins.
     #[command(flatten)]
     pub run: RunArgs,
-    /// Read this file instead of host.toml in the working directory
+    /// Configuration file [default: host.toml in the working directory, if it exists]
     // Only for --help: `layers` removes the flag before parsing.
     #[arg(long, value_name = "FILE", env = "HOST_CONFIG")]
     pub config: Option<PathBuf>,
@@ -46,24 +46,24 @@ impl Cli {
     }
 }
 
-/// Commands other than running plugins.
+/// Commands; without one, the host runs plugins.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the complete system in one process, with an embedded broker
     Demo(demo::Args),
     /// Create, list, describe and delete topics
     Topics(topics::Args),
-    /// List, describe and migrate consumer groups
+    /// List, describe and migrate consumer groups, and release held keys
     Groups(groups::Args),
     /// Inspect, replay and discard dead letters
     Dlt(dlt::Args),
-    /// Test the alerts on dead letters
+    /// Test the alerts about dead letters
     Alerts(alerts::Args),
-    /// Publish lines from standard input
+    /// Publish each line of standard input as a message
     Produce(produce::Args),
     /// Print the messages of a topic
     Consume(consume::Args),
-    /// Inspect a plugin, and call it without Kafka
+    /// Inspect plugins, and call them without Kafka
     Plugin(plugin::Args),
     /// Check, show and create configuration files
     Config(config::Args),

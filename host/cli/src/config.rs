@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::clock::millis_u64;
 use base::error::UserError;
 use bytesize::ByteSize;
 use consumer::{Subscriber, worker};
@@ -36,9 +37,9 @@ pub struct Args {
 enum Command {
     /// Check the configuration and load the plugins, without Kafka
     Check(RunArgs),
-    /// Print the effective configuration, and the origin of each value
+    /// Print the effective configuration with the origin of each value
     Show(RunArgs),
-    /// Write a new file that explains every key
+    /// Write a new configuration file that describes every key
     Init(InitArgs),
     /// Print the reference of all keys as Markdown
     Reference,
@@ -46,10 +47,10 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct InitArgs {
-    /// A plugin to list; repeat for more
+    /// Plugin to list in the file; can be repeated
     #[arg(long = "plugin", value_name = "FILE")]
     list: Vec<PathBuf>,
-    /// The file to write; - is stdout
+    /// File to write; - for standard output
     #[arg(short, long, value_name = "FILE", default_value = settings::NAME)]
     output: PathBuf,
 }
@@ -83,7 +84,7 @@ async fn check(args: &RunArgs) -> Result<(), UserError> {
     }
     let place =
         args.found.as_ref().map_or("the command line".to_owned(), |found| found.path.display().to_string());
-    note(format_args!("{place} is good"));
+    note(format_args!("{place} is valid"));
     Ok(())
 }
 
@@ -139,8 +140,7 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), UserError> {
         let (none, set) = (settings::Store::default(), args.found.as_ref().map(|found| &found.file.store));
         let keep = set.unwrap_or(&none).keep()?;
         let is_set = set.is_some_and(|set| set.keep.is_some());
-        let millis = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
-        line(&mut text, "keep", &time(millis), if is_set { "file" } else { "default" });
+        line(&mut text, "keep", &time(millis_u64(keep)), if is_set { "file" } else { "default" });
     }
     for (index, (plugin, path)) in plugins.iter().zip(&args.plugins).enumerate() {
         let settings = args.settings_of(index)?;
@@ -206,12 +206,11 @@ fn shown(subscriber: &Subscriber, path: &Path, settings: Option<&PluginSettings>
 
 fn shown_limits(text: &mut String, limits: &Limits, set: &LimitSettings) {
     text.push_str("[plugin.limits]\n");
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let size = |bytes: usize| ByteSize::b(bytes as u64).to_string().into();
     let own = [
         ("memory", size(limits.memory), set.memory.is_some()),
-        ("guest-time", time(millis(limits.guest_time)), set.guest_time.is_some()),
-        ("call-time", time(millis(limits.call_time)), set.call_time.is_some()),
+        ("guest-time", time(millis_u64(limits.guest_time)), set.guest_time.is_some()),
+        ("call-time", time(millis_u64(limits.call_time)), set.call_time.is_some()),
         ("outcome", size(limits.outcome), set.outcome.is_some()),
         ("log", size(limits.log), set.log.is_some()),
     ];
@@ -283,7 +282,7 @@ async fn init(args: &InitArgs) -> Result<(), UserError> {
     let file = OpenOptions::new().write(true).create_new(true).open(&args.output);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
         UserError::usage(format!("cannot write {place}: {error}"))
-            .help("choose another place: host config init -o FILE, or -o - for stdout")
+            .help("write to another file: host config init -o FILE, or to standard output: -o -")
     })?;
     note(format_args!("wrote {place}; check it with: host config check"));
     Ok(())

@@ -21,11 +21,10 @@ use crate::record;
 /// Arguments of `host consume`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The topic to read
+    /// Topic to read
     #[arg(value_name = "TOPIC")]
     topic: String,
-    /// Start at the oldest message instead of waiting for new ones; committed offsets of a group take
-    /// precedence
+    /// Start at the oldest message instead of the next one; committed offsets of a group take precedence
     #[arg(long)]
     from_beginning: bool,
     /// Join this consumer group and commit the offsets of printed messages
@@ -106,7 +105,7 @@ fn pump(
 ) -> Result<(), UserError> {
     let mut left = args.max_messages.unwrap_or(u64::MAX);
     let mut lost = false;
-    while left > 0 && !stop.seen() {
+    while left > 0 && !stop.is_set() {
         let polled = match client.consumer.poll(Duration::ZERO) {
             Some(polled) => Some(polled),
             // Flush before waiting.
@@ -115,7 +114,7 @@ fn pump(
         };
         match polled {
             None => {}
-            Some(Err(error)) => lost = judge(client, args, &error, lost)?,
+            Some(Err(error)) => lost = is_transient(client, args, &error, lost)?,
             Some(Ok(message)) => {
                 lost = false;
                 left -= 1;
@@ -129,7 +128,12 @@ fn pump(
 }
 
 /// Whether an error is transient. A transient error is reported once, until the next message.
-fn judge(client: &KafkaClient, args: &Args, error: &KafkaError, lost: bool) -> Result<bool, UserError> {
+fn is_transient(
+    client: &KafkaClient,
+    args: &Args,
+    error: &KafkaError,
+    lost: bool,
+) -> Result<bool, UserError> {
     use RDKafkaErrorCode as Code;
     let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
     match error.rdkafka_error_code() {

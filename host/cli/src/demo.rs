@@ -12,7 +12,7 @@ pub struct Args {
     /// Address of the producer's API
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub producer_listen: SocketAddr,
-    /// Address of the console, the mailbox and the health checks
+    /// Address of the console, the API, the mailbox, health checks and metrics
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
 }

@@ -33,11 +33,11 @@ enum Command {
     List(list::Args),
     /// Show a dead letter
     Show(show::Args),
-    /// List failures: dead letters with the same code, plugin and digest
+    /// List, close and reopen failures: dead letters with the same code, plugin and digest
     Failures(failures::Args),
     /// Try a new build of a plugin on dead letters; nothing is sent
     Try(trial::Args),
-    /// Send dead letters back, and follow the progress
+    /// Replay dead letters, and follow the progress
     Replay(replay::Args),
     /// Create an edited copy of a dead letter
     Edit(edit::Args),

@@ -35,9 +35,9 @@ enum Command {
     List(List),
     /// Show a group's members, offsets and lag
     Describe(Describe),
-    /// Resume keys that are held after a dead letter
+    /// Release keys that are held after a dead letter
     Release(release::Args),
-    /// Take over a consumer from Spring Kafka while retries are pending, or hand it back
+    /// Migrate a consumer from Spring Kafka, or back to it, while retries are pending
     Adopt(Box<adopt::Args>),
 }
 
@@ -62,7 +62,7 @@ struct List {
 
 #[derive(Debug, clap::Args)]
 struct Describe {
-    /// The consumer group
+    /// Consumer group
     #[arg(value_name = "GROUP")]
     group: String,
     /// Output format
@@ -254,8 +254,8 @@ fn partitions(
     }
     let rows: BTreeSet<_> = committed.keys().chain(owners.keys()).cloned().collect();
     let led = leaders(metadata);
-    let asked: Vec<_> = rows.iter().filter(|key| led.contains(key)).cloned().collect();
-    let ends = client.offsets(Offset::End, &asked)?;
+    let requested: Vec<_> = rows.iter().filter(|key| led.contains(key)).cloned().collect();
+    let ends = client.offsets(Offset::End, &requested)?;
     let end = |topic: &str, partition| {
         let found = ends.find_partition(topic, partition)?;
         found.error().ok().and_then(|()| found.offset().to_raw()).filter(|offset| *offset >= 0)

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Sets a flag on the first signal. The second signal exits: the loop may be blocked by a write. A closed pipe
 /// (`| head`) sets the flag as well, so that the command ends before the next write.
 pub struct Interrupt {
-    seen: Arc<AtomicBool>,
+    flag: Arc<AtomicBool>,
     _runtime: Runtime,
 }
 
@@ -25,8 +25,8 @@ impl Interrupt {
     }
 
     /// Whether the flag is set.
-    pub fn seen(&self) -> bool {
-        self.seen.load(Ordering::Relaxed)
+    pub fn is_set(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
     }
 
     fn start() -> io::Result<Self> {
@@ -34,26 +34,26 @@ impl Interrupt {
         let context = runtime.enter();
         let mut interrupts = signal(SignalKind::interrupt())?;
         let mut terminations = signal(SignalKind::terminate())?;
-        let seen = Arc::new(AtomicBool::new(false));
-        let flag = seen.clone();
+        let flag = Arc::new(AtomicBool::new(false));
+        let on_signal = Arc::clone(&flag);
         runtime.spawn(async move {
             loop {
                 tokio::select! { _ = interrupts.recv() => (), _ = terminations.recv() => () }
-                if flag.swap(true, Ordering::Relaxed) {
+                if on_signal.swap(true, Ordering::Relaxed) {
                     std::process::exit(130);
                 }
             }
         });
         if let Some(stdout) = stdout_pipe() {
-            let flag = seen.clone();
+            let on_close = Arc::clone(&flag);
             runtime.spawn(async move {
                 if stdout.ready(Interest::ERROR).await.is_ok() {
-                    flag.store(true, Ordering::Relaxed);
+                    on_close.store(true, Ordering::Relaxed);
                 }
             });
         }
         drop(context);
-        Ok(Self { seen, _runtime: runtime })
+        Ok(Self { flag, _runtime: runtime })
     }
 }
 

@@ -35,7 +35,7 @@ const KEYS: [(&str, &str); 8] = [
 /// # Errors
 /// The file is invalid.
 pub fn parse(mut args: Vec<OsString>) -> Result<Cli, UserError> {
-    let path = take_path(&mut args);
+    let path = remove_path(&mut args);
     let read = Found::read(path.as_deref(), &capabilities::extensions()).and_then(|found| {
         let values = found.as_ref().map(|found| values(&found.file)).transpose()?;
         Ok((found, values.unwrap_or_default()))
@@ -60,9 +60,9 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Cli, UserError> {
     Ok(cli)
 }
 
-/// The path in `--config` or its environment variable. Removes the flag, so that it can precede or follow the
+/// The path in `--config` or its environment variable. The flag is removed, so that it can precede or follow the
 /// command. After `topics`, `--config` is a topic setting.
-fn take_path(args: &mut Vec<OsString>) -> Option<PathBuf> {
+fn remove_path(args: &mut Vec<OsString>) -> Option<PathBuf> {
     let end = args.iter().position(|arg| arg == "--" || arg == "topics").unwrap_or(args.len());
     let flag =
         |arg: &OsString| arg.to_str().is_some_and(|arg| arg == "--config" || arg.starts_with("--config="));
@@ -176,10 +176,10 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_taken_before_the_rest_is_parsed() {
+    fn the_path_is_removed_before_the_rest_is_parsed() {
         let take = |text: &str| {
             let mut args = args(text);
-            (take_path(&mut args), args)
+            (remove_path(&mut args), args)
         };
         let file = Some(PathBuf::from("x.toml"));
         assert_eq!(take("host --config x.toml topics list"), (file.clone(), args("host topics list")));

@@ -20,7 +20,7 @@ pub struct Args {
 enum Command {
     /// Describe a plugin: imports, capabilities, and whether it runs with this configuration
     Inspect(inspect::Args),
-    /// Call a plugin with messages and show its effects; nothing is sent
+    /// Call a plugin with messages, and show its outcomes and effects; nothing is sent
     Invoke(invoke::Args),
 }
 
@@ -32,15 +32,15 @@ enum Command {
     "listen" | "create_topics" | "auto_offset_reset" => arg.hide(true),
     _ => arg,
 }))]
-struct Here {
-    /// The plugin's file
+struct PluginArgs {
+    /// File of the plugin
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
     run: RunArgs,
 }
 
-impl Here {
+impl PluginArgs {
     /// The arguments of `host --plugin FILE`.
     fn run_args(mut self) -> RunArgs {
         self.run.plugins = vec![self.file];
@@ -51,7 +51,7 @@ impl Here {
 /// The format of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// For people
+    /// Text
     Text,
     /// JSON
     Json,
@@ -61,8 +61,8 @@ impl Args {
     /// The arguments for running plugins.
     pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
         match &mut self.command {
-            Command::Inspect(args) => Some(&mut args.here.run),
-            Command::Invoke(args) => Some(&mut args.here.run),
+            Command::Inspect(args) => Some(&mut args.plugin.run),
+            Command::Invoke(args) => Some(&mut args.plugin.run),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Checks before Kafka is contacted: settings are possible, and plugins load.
+//! Checks before Kafka is contacted: settings are valid, and plugins load.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 /// Checks settings and the URLs of mail server and store, and loads the plugins.
 ///
 /// # Errors
-/// A setting is impossible, or a plugin does not load.
+/// A setting is invalid, or a plugin does not load.
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>), UserError> {
     store(args)?;
     retention(args)?;
@@ -39,10 +39,10 @@ pub fn store(args: &RunArgs) -> Result<Option<(StoreUrl, Duration)>, UserError> 
     Ok(url.map(|url| (url, keep)))
 }
 
-/// How long dead letters are kept.
+/// The retention of dead letters.
 ///
 /// # Errors
-/// The settings are impossible.
+/// The settings are invalid.
 pub fn retention(args: &RunArgs) -> Result<Retention, UserError> {
     let none = DeskSettings::default();
     Retention::new(args.found.as_ref().map_or(&none, |found| &found.file.desk))
@@ -51,14 +51,14 @@ pub fn retention(args: &RunArgs) -> Result<Retention, UserError> {
 /// Checks the settings of alerts.
 ///
 /// # Errors
-/// They are impossible.
+/// They are invalid.
 fn check_alerts(args: &RunArgs) -> Result<(), UserError> {
     let Some(settings) = alert_settings(args) else { return Ok(()) };
     Thresholds::new(settings)?;
     if Destinations::new(settings, args.mail_url.is_some())?.is_some() && (!args.desk || args.store.is_none())
     {
-        return Err(UserError::usage("alerts are about dead letters, and the desk is left out")
-            .help("leave [alerts] out as well, or keep the desk: [desk] enabled = true"));
+        return Err(UserError::usage("[alerts] requires the dead-letter desk, which is disabled")
+            .help("enable the desk: [desk] enabled = true, or remove [alerts]"));
     }
     Ok(())
 }

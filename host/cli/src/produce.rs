@@ -22,13 +22,13 @@ use crate::output::note;
 /// Arguments of `host produce`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The topic to publish to
+    /// Topic to publish to
     #[arg(value_name = "TOPIC")]
     topic: String,
     /// Separator of key and value in a line, for example : or \t; without it messages have no key
     #[arg(long, value_name = "TEXT", value_parser = separator)]
     key_separator: Option<String>,
-    /// A header for every message; can be repeated
+    /// Header of every message; can be repeated
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     #[command(flatten)]

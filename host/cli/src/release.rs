@@ -1,4 +1,4 @@
-//! `host groups release`: resumes keys that are held after a dead letter.
+//! `host groups release`: releases keys that are held after a dead letter.
 
 use base::error::UserError;
 use base::text;
@@ -15,13 +15,13 @@ use crate::output::note;
 /// Arguments of `host groups release`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The plugin's consumer group
+    /// Consumer group of the plugin
     #[arg(value_name = "GROUP")]
     group: String,
-    /// The plugin's topic
+    /// Topic of the plugin
     #[arg(long, value_name = "TOPIC")]
     topic: String,
-    /// A key to release; can be repeated
+    /// Key to release; can be repeated
     #[arg(long = "key", value_name = "KEY", required_unless_present = "all")]
     keys: Vec<String>,
     /// Release every key
@@ -34,7 +34,7 @@ pub struct Args {
 /// Removes keys from the metadata of the committed offsets. The offsets do not change.
 ///
 /// # Errors
-/// The group has members, or none of them holds such a key.
+/// The group has members, or holds no such key.
 pub fn run(args: &Args) -> Result<(), UserError> {
     if args.group.is_empty() {
         return Err(UserError::usage("the group's name is empty").help("host groups list"));
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Result<(), UserError> {
     for found in committed {
         let Some(mut window) = found.window() else { continue };
         let before = window.held_keys.len();
-        window.held_keys.retain(|key| !args.names(*key));
+        window.held_keys.retain(|key| !args.selects(*key));
         if window.held_keys.len() < before {
             released += before - window.held_keys.len();
             let mut element = changed.add_partition(&args.topic, found.partition);
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> Result<(), UserError> {
 }
 
 impl Args {
-    fn names(&self, key: u64) -> bool {
+    fn selects(&self, key: u64) -> bool {
         self.all
             || self.keys.iter().any(|named| order_key(Ordering::Key, Some(named.as_bytes())) == Some(key))
     }

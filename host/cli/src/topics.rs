@@ -45,7 +45,7 @@ struct Create {
     /// Number of replicas [default: the broker's]
     #[arg(long, value_name = "N", value_parser = value_parser!(i32).range(1..=32_767))]
     replication_factor: Option<i32>,
-    /// A topic setting, for example --config retention.ms=86400000; can be repeated
+    /// Topic setting, such as retention.ms=86400000; can be repeated
     #[arg(long = "config", value_name = "NAME=VALUE", value_parser = setting)]
     configs: Vec<(String, String)>,
     /// Accept topics that exist already
@@ -147,22 +147,23 @@ fn not_created(name: &str, code: RDKafkaErrorCode, args: &Create, brokers: usize
     match code {
         RDKafkaErrorCode::TopicAlreadyExists => {
             UserError::unavailable(format!("topic {shown} exists already"))
-                .help("accept that: --if-not-exists")
+                .help("accept existing topics: --if-not-exists")
                 .help(format!("show it: host topics describe {shown}"))
         }
         RDKafkaErrorCode::InvalidTopic => kafka_client::invalid_topic(name),
         RDKafkaErrorCode::InvalidReplicationFactor => {
             let wanted = args.replication_factor.map_or_else(|| "default".to_owned(), |n| n.to_string());
             UserError::usage(format!(
-                "cannot create topic {shown}: replication factor {wanted}, but {brokers} broker(s)"
+                "cannot create topic {shown}: replication factor {wanted}, but {}",
+                text::counted(brokers, "broker")
             ))
-            .help(format!("--replication-factor takes 1 to {brokers}"))
+            .help(format!("set a replication factor from 1 to {brokers}: --replication-factor N"))
         }
         RDKafkaErrorCode::InvalidConfig => {
             let configs: Vec<_> =
                 args.configs.iter().map(|(name, value)| format!("{name}={value}")).collect();
             UserError::usage(format!("cannot create topic {shown}: Kafka refuses {}", configs.join(", ")))
-                .help("see names and values: https://kafka.apache.org/documentation/#topicconfigs")
+                .help("topic settings: https://kafka.apache.org/documentation/#topicconfigs")
         }
         code => UserError::unavailable(format!("cannot create topic {shown}: {}", errors::short(code))),
     }

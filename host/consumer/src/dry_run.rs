@@ -14,7 +14,7 @@ use kafka::headers::{self, Origin};
 use kafka::raw::TimestampType;
 use sandbox::Plugin;
 use sandbox::call::Outside;
-use sandbox::capture::{Answers, Capture, Captured, Line, Seen};
+use sandbox::capture::{Answers, Capture, Captured, CapturedCall, Line};
 use sandbox::cause::Cause;
 use sandbox::engine::Engines;
 use sandbox::file::PluginFile;
@@ -119,7 +119,7 @@ impl DryRun {
         let started = Instant::now();
         let outcome = self.0.handle(message, place).await;
         let took = started.elapsed();
-        let Seen { effects, left_out, log, memory, .. } = capture.take();
+        let CapturedCall { effects, left_out, log, memory, .. } = capture.take();
         Run { outcome, effects, left_out, log, took, memory }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn named<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]
 pub(crate) struct Record<'a> {
     /// The message's id.
     pub id: &'a str,
-    /// Where it was originally published.
+    /// The message's original position.
     pub origin: Origin<'a>,
     /// None is a null key.
     pub key: Option<&'a [u8]>,

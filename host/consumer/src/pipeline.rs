@@ -51,11 +51,11 @@ pub struct Pipeline {
 enum Omitted {
     Nothing,
     Value,
-    /// Value, key and the sender's headers. The headers of the origin tell where they can be read.
+    /// Value, key and the sender's headers. They remain in the original record, which the headers of the origin name.
     Everything,
 }
 
-/// How a delivery ends.
+/// The end of a delivery.
 enum Settled {
     /// The outcome is durable.
     Durable,

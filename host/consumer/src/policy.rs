@@ -3,6 +3,7 @@
 use std::iter;
 use std::time::Duration;
 
+use base::clock::millis_u64;
 use settings::RuleSettings;
 
 use crate::rules::{Rules, Ruling};
@@ -154,7 +155,7 @@ impl Policy {
         let planned = planned.and_then(|spent| self.delays_ms.get(spent as usize));
         let (delay_ms, attempt) = match (failed.after_ms, planned) {
             (Some(chosen), _) if failed.retries > 0 => {
-                (chosen.clamp(millis(MIN_CHOSEN_DELAY), millis(MAX_CHOSEN_DELAY)), failed.attempt)
+                (chosen.clamp(millis_u64(MIN_CHOSEN_DELAY), millis_u64(MAX_CHOSEN_DELAY)), failed.attempt)
             }
             (None, Some(delay)) => (*delay, failed.attempt.saturating_add(1)),
             _ => return Step::Dead,
@@ -177,7 +178,7 @@ impl Policy {
 
 fn check(retry: &Retry) -> Result<(), String> {
     let &Retry { retries, delay_ms, multiplier, max_delay_ms, jitter, max_age_ms, .. } = retry;
-    let max = millis(MAX_AGE);
+    let max = millis_u64(MAX_AGE);
     if retries > MAX_RETRIES {
         return Err(format!("retries is {retries}; the maximum is {MAX_RETRIES}"));
     }
@@ -204,7 +205,7 @@ fn check_blocking(retry: &Retry) -> Result<(), String> {
     if blocking_tries > MAX_BLOCKING_TRIES {
         return Err(format!("blocking-tries is {blocking_tries}; the maximum is {MAX_BLOCKING_TRIES}"));
     }
-    let max = millis(MAX_BLOCKING_DELAY);
+    let max = millis_u64(MAX_BLOCKING_DELAY);
     if blocking_delay_ms > max {
         return Err(format!("blocking-delay is {blocking_delay_ms} ms; the maximum is {max} ms"));
     }
@@ -216,10 +217,6 @@ fn check_blocking(retry: &Retry) -> Result<(), String> {
 fn delays(retry: &Retry, count: u32) -> Vec<u64> {
     let next = |delay: &u64| Some(((*delay as f64 * retry.multiplier) as u64).min(retry.max_delay_ms));
     iter::successors(Some(retry.delay_ms), next).take(count as usize).collect()
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

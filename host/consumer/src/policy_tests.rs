@@ -113,7 +113,7 @@ fn a_chosen_delay_uses_no_attempt_and_the_next_longer_tier() {
 #[test]
 fn the_age_limits_retries_without_an_attempt() {
     let policy = doubling();
-    let day = millis(MAX_AGE).cast_signed();
+    let day = millis_u64(MAX_AGE).cast_signed();
     assert!(matches!(policy.next(&failed(1, Some(1000), NOW - day + 1000)), Step::Retry { .. }));
     assert_eq!(policy.next(&failed(1, Some(1000), NOW - day + 999)), Step::Dead);
 }

@@ -104,8 +104,8 @@ fn check(rule: &RuleSettings, retry: &Retry) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a pattern matches a text, where `*` stands for any number of characters. With another pattern as
-/// text it tells whether everything that pattern matches is matched, since only `*` matches its `*`.
+/// Whether a pattern matches a text; `*` matches any number of characters. With another pattern as the text, the
+/// result is whether the first pattern covers the other one, because only `*` matches `*`.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };

@@ -8,7 +8,7 @@ use sandbox::Plugin;
 use sandbox::call::Outside;
 use sandbox::cause::Cause;
 use sandbox::engine::Engines;
-use sandbox::file::{PluginFile, described_wrongly};
+use sandbox::file::{PluginFile, invalid_description};
 use sandbox::load::Loaded;
 use sandbox::output::Place;
 use settings::PluginSettings;
@@ -50,7 +50,7 @@ impl Subscriber {
         let path = file.path().to_owned();
         let Loaded { plugin, described, settings } = Plugin::load(file, settings, outside).await?;
         let subscription = Subscription::new(described, settings)
-            .map_err(|what| described_wrongly(&path, &what, settings))?;
+            .map_err(|problem| invalid_description(&path, &problem, settings))?;
         Ok(Self { plugin, subscription })
     }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use base::clock::millis_u64;
 use contract::{RetryPolicy, Subscription as Described};
 use settings::Ordering;
 use settings::{OnDead, PluginSettings, RetrySettings};
@@ -116,16 +117,15 @@ impl Subscription {
 }
 
 fn merged(described: &RetryPolicy, settings: &RetrySettings) -> Retry {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Retry {
         retries: settings.retries.unwrap_or(described.retries),
-        delay_ms: settings.delay.map_or(described.delay_ms, millis),
+        delay_ms: settings.delay.map_or(described.delay_ms, millis_u64),
         multiplier: settings.multiplier.unwrap_or(described.multiplier),
-        max_delay_ms: settings.max_delay.map_or(described.max_delay_ms, millis),
+        max_delay_ms: settings.max_delay.map_or(described.max_delay_ms, millis_u64),
         jitter: settings.jitter.unwrap_or(described.jitter),
-        max_age_ms: settings.max_age.map_or(described.max_age_ms, millis),
+        max_age_ms: settings.max_age.map_or(described.max_age_ms, millis_u64),
         blocking_tries: settings.blocking_tries.unwrap_or(0),
-        blocking_delay_ms: millis(settings.blocking_delay.unwrap_or(BLOCKING_DELAY)),
+        blocking_delay_ms: millis_u64(settings.blocking_delay.unwrap_or(BLOCKING_DELAY)),
     }
 }
 

@@ -17,6 +17,6 @@ pub struct ChannelResult {
     pub channel: String,
     /// Whether the channel accepted the alert.
     pub accepted: bool,
-    /// Why it was not accepted; empty otherwise.
+    /// The reason why it was not accepted; empty otherwise.
     pub error: String,
 }

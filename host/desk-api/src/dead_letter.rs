@@ -95,7 +95,7 @@ pub struct DeadLetter {
     pub exception: String,
     /// The backtrace, or empty.
     pub backtrace: String,
-    /// Number of failed deliveries; 0 if the record does not say.
+    /// Number of failed deliveries; 0 if the record does not contain it.
     pub attempts: u32,
     /// Number of earlier replays of the message.
     pub replays: u32,

@@ -1,4 +1,4 @@
-//! Ids: 32 hexadecimal digits, which people may abbreviate to a unique prefix.
+//! Ids: 32 hexadecimal digits, which users may abbreviate to a unique prefix.
 
 /// Whether the text is a complete id: 32 lower-case hexadecimal digits.
 pub fn is_id(text: &str) -> bool {

@@ -59,7 +59,7 @@ impl ReplayState {
     }
 }
 
-/// How dead letters are sent back.
+/// The settings of a replay.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReplayPlan {
@@ -71,7 +71,7 @@ pub struct ReplayPlan {
     pub ramp: Vec<u32>,
     /// Failure rate of a step above which the replay stops, in percent; 0 to 100.
     pub limit_percent: u8,
-    /// Dead letters whose message was replayed this many times before are left out.
+    /// Dead letters whose message has been replayed this many times are skipped.
     pub max_replays: u32,
 }
 
@@ -126,7 +126,7 @@ pub struct Replay {
     pub state: ReplayState,
     /// Time of the last state change.
     pub state_since_ms: i64,
-    /// Why the replay stopped, or what it is waiting for; empty otherwise.
+    /// The reason why the replay stopped or waits; empty otherwise.
     pub state_reason: String,
     /// The user who created it.
     pub actor: String,
@@ -134,7 +134,7 @@ pub struct Replay {
     pub reason: String,
     /// The filter that selected the dead letters.
     pub filter: Filter,
-    /// How dead letters are sent.
+    /// The settings of the replay.
     pub plan: ReplayPlan,
     /// Number of dead letters.
     pub dead_letters: u64,
@@ -163,7 +163,7 @@ pub struct ReplayRequest {
     /// The dead letters; only open ones are sent.
     #[serde(default)]
     pub filter: Filter,
-    /// How dead letters are sent.
+    /// The settings of the replay.
     #[serde(default)]
     pub plan: ReplayPlan,
     /// The reason, for the audit log.
@@ -186,14 +186,14 @@ pub struct ReplayChange {
     pub reason: String,
 }
 
-/// What a replay would do.
+/// The preview of a replay.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReplayPreview {
     /// Number of dead letters it would send.
     pub dead_letters: u64,
     /// The topics it would send to.
     pub topics: Vec<TopicShare>,
-    /// What to consider before starting it.
+    /// Warnings to consider before the replay is started.
     pub warnings: Vec<String>,
 }
 

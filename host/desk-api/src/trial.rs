@@ -55,7 +55,7 @@ pub struct Trial {
     pub ended_ms: Option<i64>,
     /// The state.
     pub state: TrialState,
-    /// Why the trial was aborted; empty otherwise.
+    /// The reason why the trial was aborted; empty otherwise.
     pub state_reason: String,
     /// Number of dead letters.
     pub dead_letters: u64,

@@ -2,7 +2,7 @@
 //!
 //! One transaction decides which failures are reported, marks them as reported and queues the messages, so of
 //! several hosts that share a store exactly one reports. A queued message is sent to each channel until the
-//! channel accepts it. A host that is killed between sending and dequeuing sends the message once more.
+//! channel accepts it. A host that is killed between sending and dequeuing sends the message again.
 
 mod channel;
 mod message;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use base::clock;
+use base::clock::{self, millis};
 use desk_api::Failure;
 use reqwest::Url;
 use sandbox::capabilities::mail::mailer::Email;
@@ -28,7 +28,7 @@ use self::message::Text;
 pub use self::rules::Thresholds;
 use self::rules::{Event, Reported};
 use crate::sql::{self, WhereClause};
-use crate::{Desk, failures, metrics, millis, sortable_id};
+use crate::{Desk, failures, metrics, sortable_id};
 
 /// Bounds of the check interval.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
@@ -96,7 +96,7 @@ impl Alerts {
         }
     }
 
-    /// Checks the failures once and sends what is due. Returns the number of messages accepted.
+    /// Checks the failures once and sends the due alerts. Returns the number of messages accepted.
     ///
     /// # Errors
     /// The store is unavailable.

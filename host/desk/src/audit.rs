@@ -1,4 +1,4 @@
-//! The audit log: who did what, when and why.
+//! The audit log: users, actions, times and reasons.
 
 use desk_api::{AuditEntry, Cursor, Filter, Page, PageSelector};
 use sqlx::any::AnyRow;
@@ -19,7 +19,7 @@ pub struct Actor<'a> {
     pub now_ms: i64,
 }
 
-/// What an action concerns.
+/// The subject of an action.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Subject<'a> {
     pub dead_letter: Option<&'a str>,

@@ -79,8 +79,8 @@ impl Desk {
 /// Selects failures with the numbers of their dead letters. An index answers each count, for the failures of the
 /// page alone.
 pub(crate) fn select(recent: &str) -> String {
-    let of = |what: &str, condition: &str| {
-        format!("(SELECT {what} FROM letters l WHERE l.failure_group = g.id AND {condition})")
+    let of = |column: &str, condition: &str| {
+        format!("(SELECT {column} FROM letters l WHERE l.failure_group = g.id AND {condition})")
     };
     let state = |state: &str| of("COUNT(*)", &format!("l.state = '{state}'"));
     format!(

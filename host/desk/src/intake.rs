@@ -312,16 +312,16 @@ impl Member {
                     return batch.log_lines(&new).iter().for_each(|line| tracing::error!("{line}"));
                 }
                 Err(_) if self.is_stopped() => return,
-                Err(why) => self.wait_to_retry(&why, &mut batch),
+                Err(cause) => self.wait_to_retry(&cause, &mut batch),
             }
         }
     }
 
-    fn wait_to_retry(&mut self, why: &str, batch: &mut Batch) {
+    fn wait_to_retry(&mut self, cause: &str, batch: &mut Batch) {
         if self.warnings.store_unavailable.is_due() {
             tracing::error!(
                 group = self.source.group,
-                "dead letters remain in {} until the store {} is available: {why}",
+                "dead letters remain in {} until the store {} is available: {cause}",
                 self.source.topic,
                 self.desk.store_name(),
             );

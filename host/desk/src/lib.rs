@@ -102,11 +102,6 @@ pub(crate) fn random_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// Milliseconds of a duration, saturating.
-pub(crate) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// The error for a store that does not answer.
 pub fn store_unavailable(error: &sqlx::Error) -> UserError {
     UserError::unavailable(format!("the store is unavailable: {error}"))

@@ -20,7 +20,7 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::clock;
+use base::clock::{self, millis};
 use consumer::subscription;
 use kafka::publisher::Publisher;
 use rdkafka::error::KafkaResult;
@@ -33,7 +33,7 @@ pub use self::preview::Source;
 pub use self::route::Route;
 pub use self::store::ReplayError;
 pub use self::tasks::ReplayTasks;
-use crate::{Desk, millis, sortable_id};
+use crate::{Desk, sortable_id};
 
 /// How long a lease lasts without renewal.
 const LEASE: Duration = Duration::from_secs(10);

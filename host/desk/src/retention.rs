@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use base::clock;
+use base::clock::{self, millis};
 use base::error::UserError;
 use desk_api::{DeadLetterState, Filter};
 use settings::DeskSettings;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::sql::{self, WhereClause};
-use crate::{Desk, metrics, millis};
+use crate::{Desk, metrics};
 
 /// Maximum number of dead letters deleted per transaction, so that the intake does not wait long.
 const MAX_DELETED: u64 = 500;
@@ -84,7 +84,7 @@ impl Desk {
         }
     }
 
-    /// Deletes what exceeds the retention. Returns the number of dead letters deleted.
+    /// Deletes data beyond the retention. Returns the number of dead letters deleted.
     ///
     /// # Errors
     /// The store is unavailable. Earlier deletions are not undone.

@@ -18,7 +18,7 @@ const WRITE_BATCH: usize = 200;
 /// The year 10000, in milliseconds since the Unix epoch.
 const MAX_TIMESTAMP_MS: i64 = 253_402_300_800_000;
 
-/// Why nothing was imported.
+/// The reason why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// A line is not a dead letter.

@@ -37,7 +37,7 @@ struct Inner {
     all: Mutex<Vec<Arc<Runner>>>,
 }
 
-/// Why a trial did not start.
+/// The reason why a trial did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     /// The build is not a plugin that runs on this host.

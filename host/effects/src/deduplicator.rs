@@ -63,7 +63,7 @@ impl Deduplicator {
         let (outcome, result) = match metrics::count_performed(&key.group, perform.await) {
             Performed::Done(answer) => (Outcome::Done(answer.record()), Ok(answer)),
             Performed::Failed(error) if is_new => (Outcome::Failed, Err(error)),
-            // An earlier attempt may have sent it, whatever the result of this one.
+            // An earlier attempt may have sent it, independently of the result of this one.
             Performed::Failed(error) | Performed::Unknown(error) => (Outcome::Unknown, Err(error)),
         };
         let recorded = self.record(&key, &outcome).await;

@@ -1,6 +1,6 @@
 //! The only crate that calls librdkafka directly, and so the only one with unsafe code of this project's own.
 //!
-//! The safe `rdkafka` crate does not offer what the message path needs:
+//! The message path needs functions that the safe `rdkafka` crate does not offer:
 //! - header names as bytes: its accessors panic if a name is not UTF-8, and truncate one at a NUL;
 //! - messages from a partition's own queue that outlive the call that read them, without a copy;
 //! - publishing header lists with such names;
@@ -112,7 +112,7 @@ pub fn bootstrap_again<C: ClientContext>(client: &Client<C>, servers: &str) {
     }
 }
 
-/// Whether a record whose delivery report carries an error may have been written by the broker all the same.
+/// Whether the broker may have written a record although its delivery report has an error.
 pub fn may_be_persisted(message: &BorrowedMessage<'_>) -> bool {
     // SAFETY: the report owns the message that the pointer names for as long as `message` lives, and the call
     // reads one field of it.

@@ -29,11 +29,11 @@ pub struct DeliveryGuard {
     pub(super) size: usize,
     /// The key it is ordered by; see [`crate::key_order`].
     pub(super) key: Option<u64>,
-    /// How it ended.
+    /// The end of the delivery.
     pub(super) completion: Completion,
 }
 
-/// How a delivery ended.
+/// The end of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Completion {
     /// Dropped without an outcome.
@@ -122,7 +122,7 @@ impl Delivery {
         self.retry_info.as_ref()?.first_failed_ms
     }
 
-    /// Where the message was originally published.
+    /// The original position of the message.
     pub fn origin(&self) -> Origin<'_> {
         let here = Origin {
             topic: self.guard.partition.topic(),

@@ -15,13 +15,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 pub fn invalid_config(error: &KafkaError) -> UserError {
     match error {
         KafkaError::ClientConfig(_, description, key, _) => {
-            UserError::usage(format!("bad Kafka property {key}: {}", description.trim()))
+            UserError::usage(format!("invalid Kafka property {key}: {}", description.trim()))
                 .help("properties are librdkafka's, given as -X PROPERTY=VALUE")
         }
         KafkaError::ClientCreation(cause) => {
-            UserError::usage(format!("bad Kafka settings: {}", cause.trim()))
+            UserError::usage(format!("invalid Kafka settings: {}", cause.trim()))
         }
-        other => UserError::usage(format!("bad Kafka settings: {}", reason(other))),
+        other => UserError::usage(format!("invalid Kafka settings: {}", reason(other))),
     }
 }
 

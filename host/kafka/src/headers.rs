@@ -63,7 +63,7 @@ const BLOCK: [&[u8]; 18] = [
     PLUGIN_DIGEST,
 ];
 
-/// Where a message was originally published.
+/// The original position of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin<'a> {
     /// The source topic.
@@ -172,7 +172,7 @@ impl RetryInfo {
 /// The block that is appended to the sender's headers when a message has failed.
 #[derive(Debug)]
 pub struct FailureHeaders<'a> {
-    /// Where the message was originally published.
+    /// The original position of the message.
     pub origin: Origin<'a>,
     /// The consumer group in which it failed.
     pub group: &'a str,

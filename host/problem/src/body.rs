@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
-/// Why a body could not be read to its end.
+/// The reason why a body could not be read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// It did not arrive in time.
@@ -45,7 +45,7 @@ pub async fn next(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>, R
 
 /// Discards the rest of `body` until its end, `max_bytes` or `timeout`.
 ///
-/// A client that is still sending does not see an early response if the connection is closed under it.
+/// Otherwise the connection is closed while the client is sending, and the client does not receive the response.
 pub async fn drain(body: &mut Body, max_bytes: usize, timeout: Duration) {
     let deadline = Instant::now() + timeout;
     let mut left = max_bytes;
@@ -55,7 +55,7 @@ pub async fn drain(body: &mut Body, max_bytes: usize, timeout: Duration) {
     }
 }
 
-/// A body that fails once the client has sent nothing for a while.
+/// A body that fails if the client sends no data for `timeout`.
 ///
 /// tower-http's `TimeoutBody` does the same but hides the size hint and the end of the stream.
 pub(crate) struct BoundedBody {

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use base::throttle::Throttle;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,23 +21,23 @@ use tower::ServiceExt as _;
 
 use crate::body::BoundedBody;
 
-/// The least that hyper takes as `max_header_bytes`.
+/// The minimum of `max_header_bytes` that hyper accepts.
 const MIN_HEADER_BYTES: usize = 8 * 1024;
 /// Pause after a failed accept, for file descriptors to be released.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What a client may take of a server. None of the bounds limits the duration of a response.
+/// Bounds on the resources that clients use. None of them limits the duration of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Open connections, at least 1; more wait in the listener's backlog.
     pub max_connections: usize,
-    /// Time from the connection, or from the previous response, to the end of a request's headers. It so
-    /// limits slow headers and idle connections alike; the connection is closed without a response.
+    /// Time from the connection, or from the previous response, to the end of a request's headers. This
+    /// limits both slow headers and idle connections; the connection is closed without a response.
     pub header_timeout: Duration,
     /// Size of the request line and headers in bytes, at least 8 KiB; more is answered with 431.
     pub max_header_bytes: usize,
-    /// Time between two pieces of a request body while the handler waits for it; reading then fails.
+    /// Time between two parts of a request body while the handler waits for it; reading then fails.
     pub body_timeout: Duration,
     /// Time for requests in progress to finish after shutdown has begun.
     pub drain_timeout: Duration,
@@ -90,19 +91,18 @@ impl Connections {
         http.timer(TokioTimer::new())
             .header_read_timeout(self.bounds.header_timeout)
             .max_buf_size(self.bounds.max_header_bytes.max(MIN_HEADER_BYTES));
-        let mut warned = None;
+        let mut warning = Throttle::new(WARNING_INTERVAL);
         loop {
             let permit = Arc::clone(&free).acquire_owned().await.ok();
             match listener.accept().await {
                 Ok((stream, _)) => {
                     self.open.spawn(self.connection(&http, stream, permit));
                 }
-                Err(error) if is_of_client(&error) => tracing::debug!("a connection ended: {error}"),
+                Err(error) if is_closed_by_client(&error) => tracing::debug!("a connection ended: {error}"),
                 Err(error) => {
                     // Out of file descriptors, most likely: connections that end release some.
-                    if warned.is_none_or(|at: Instant| at.elapsed() >= WARNING_INTERVAL) {
+                    if warning.is_due() {
                         tracing::warn!("cannot accept a connection: {error}");
-                        warned = Some(Instant::now());
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -141,8 +141,8 @@ impl Connections {
     }
 }
 
-/// Whether a failed accept is about the one connection that its client gave up.
-fn is_of_client(error: &io::Error) -> bool {
+/// Whether accept failed because the client closed its connection.
+fn is_closed_by_client(error: &io::Error) -> bool {
     use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

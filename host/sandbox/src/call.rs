@@ -1,4 +1,4 @@
-//! What a plugin can see and use during one call.
+//! The state of one call: permissions, limits, effects and output.
 
 use std::sync::Arc;
 
@@ -16,17 +16,17 @@ use crate::grants::Grants;
 use crate::limits::{Exceeded, MAX_HANDLES, MAX_RANDOM, Memory};
 use crate::output::{Output, Place};
 
-/// Where the effects of a plugin go. There is no other switch: a dry run has nothing to send with.
+/// The target of a plugin's effects. There is no other switch: a dry run has no services for sending.
 #[derive(Clone)]
 pub enum Outside {
-    /// They are performed, through these services.
+    /// They are performed through these services.
     Sent(Arc<Services>),
     /// They are captured, and capabilities give these answers.
     Captured(Arc<Answers>),
 }
 
 impl Outside {
-    /// The services, where effects are performed.
+    /// The services; None in a dry run.
     pub fn services(&self) -> Option<&Arc<Services>> {
         match self {
             Self::Sent(services) => Some(services),
@@ -39,7 +39,7 @@ impl Outside {
 pub struct Services {
     /// Performs effects.
     pub effects: Effects,
-    /// What capabilities share with the rest of the host, such as the client of the mail server, each by its type.
+    /// Objects that capabilities share with the rest of the host, by type, such as the client of the mail server.
     pub shared: Extensions,
 }
 
@@ -49,7 +49,7 @@ impl Services {
         Self { effects, shared: Extensions::new() }
     }
 
-    /// Shares a client or the like, if there is one.
+    /// Shares an object, if there is one.
     #[must_use]
     pub fn with<T: Clone + Send + Sync + 'static>(mut self, shared: Option<T>) -> Self {
         shared.map(|shared| self.shared.insert(shared));
@@ -57,14 +57,14 @@ impl Services {
     }
 }
 
-/// What a capability needs of a call. Tasks that outlive a host function take a copy.
+/// The part of a call that capabilities use. Tasks that outlive a host function own a copy.
 #[derive(Clone)]
 pub struct Context {
-    /// None while the plugin describes itself: nothing is granted then.
+    /// None during `describe`, when nothing is granted.
     pub outside: Option<Outside>,
     /// The plugin's permissions and limits.
     pub grants: Arc<Grants>,
-    /// The plugin's output. Its last lines explain failures.
+    /// The plugin's output. Its last lines are part of a failure's detail.
     pub output: Output,
     /// The message's effects, if the plugin can have any.
     calls: Option<Arc<Mutex<Calls>>>,
@@ -89,13 +89,13 @@ impl Context {
 
 /// The data of a store: one call's view of the host.
 pub struct Call {
-    /// What capabilities need.
+    /// The part that capabilities use.
     pub context: Context,
     exceeded: Option<Exceeded>,
     memory: Memory,
     guest_ticks: u32,
     host_calls: u32,
-    /// The state of capabilities, made on first use: most calls use none.
+    /// The state of capabilities, created on first use: most calls use none.
     states: Extensions,
     wasi: Option<WasiCtx>,
     table: ResourceTable,
@@ -146,7 +146,7 @@ impl Call {
         store.set_epoch_deadline(1);
     }
 
-    /// Permits effects, those of one message.
+    /// Permits the effects of one message.
     pub fn permit_effects(&mut self, calls: Calls, signals_end: bool) {
         self.context.calls = Some(Arc::new(Mutex::new(calls)));
         self.context.end = signals_end.then(Arc::default);
@@ -155,13 +155,13 @@ impl Call {
     /// A capability's state in this call, and the table of the guest's resources.
     pub fn state<T: Clone + Send + Sync + 'static>(
         &mut self,
-        make: impl FnOnce(&Context) -> T,
+        create: impl FnOnce(&Context) -> T,
     ) -> (&mut T, &mut ResourceTable) {
         let Self { context, states, table, .. } = self;
-        (states.get_or_insert_with(|| make(context)), table)
+        (states.get_or_insert_with(|| create(context)), table)
     }
 
-    /// The limit that the call exceeded, if any. Its outcome does not count then.
+    /// The limit that the call exceeded, if any. Its outcome is then invalid.
     pub fn exceeded(&self) -> Option<Exceeded> {
         self.exceeded.or_else(|| self.context.output.is_full().then_some(Exceeded::Log))
     }
@@ -171,7 +171,7 @@ impl Call {
         self.memory.used()
     }
 
-    /// Whether the guest was refused memory. It may have coped with that.
+    /// Whether the guest was refused memory. It may have continued without it.
     pub fn ran_out_of_memory(&self) -> bool {
         self.memory.ran_out()
     }
@@ -196,8 +196,8 @@ impl Call {
 }
 
 impl WasiView for Call {
-    /// The context is made on first use, which most calls never do. It grants clocks, random numbers, output that
-    /// becomes log lines, and the environment and directories of `allow`.
+    /// The context is created on first use; most calls never use it. It grants clocks, random numbers, output that
+    /// becomes log lines, and the environment variables and directories of `allow`.
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let ctx = self.wasi.get_or_insert_with(|| {
             let Context { grants, output, .. } = &self.context;
@@ -209,7 +209,7 @@ impl WasiView for Call {
                 .allow_ip_name_lookup(false)
                 .max_random_size(MAX_RANDOM);
             if let Err(error) = grants.open(&mut wasi) {
-                let text = format!("a directory it may read is gone: {error:#}");
+                let text = format!("a directory of `allow` no longer exists: {error:#}");
                 output.line(tracing::Level::ERROR, &text);
             }
             wasi.build()

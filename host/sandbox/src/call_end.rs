@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 use crate::limits::Exceeded;
 
-/// Why the host ends a call. As an error of a host function it ends the call; a capability that has no host
-/// function to fail uses [`EndSignal`].
+/// The reason why the host ends a call. As an error of a host function it ends the call; a capability without a host
+/// function that can fail uses [`EndSignal`].
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallEnd {
     /// A limit was exceeded.
@@ -18,18 +18,18 @@ pub enum CallEnd {
     /// An effect must not be attempted.
     #[error(transparent)]
     Effect(#[from] Interrupted),
-    /// The message is to wait, without spending an attempt.
+    /// The message waits, without spending an attempt.
     #[error(transparent)]
     Wait(#[from] Wait),
 }
 
-/// An effect that is possible later. The message waits and spends no attempt.
+/// An effect that is possible only later. The message waits and spends no attempt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Wait {
     /// The code of the failure.
     pub code: &'static str,
-    /// The detail of the failure, for people.
+    /// The detail of the failure, as text.
     pub detail: String,
     /// The time until the effect is possible.
     pub time: Duration,
@@ -47,25 +47,25 @@ pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).map_or(u64::MAX, |millis| millis.saturating_add(1))
 }
 
-/// Ends a call from a task, even if the guest ignores the answer that it waits for.
+/// Ends a call from a task, even if the guest ignores the response that it waits for.
 #[derive(Default)]
 pub struct EndSignal {
-    why: Mutex<Option<CallEnd>>,
+    reason: Mutex<Option<CallEnd>>,
     sent: Notify,
 }
 
 impl EndSignal {
-    /// Ends the call. The first reason counts.
-    pub fn send(&self, why: CallEnd) {
-        self.why.lock().get_or_insert(why);
+    /// Ends the call. The first reason takes precedence.
+    pub fn send(&self, reason: CallEnd) {
+        self.reason.lock().get_or_insert(reason);
         self.sent.notify_one();
     }
 
-    /// Completes when the call is to end.
+    /// Completes when the call must end.
     pub async fn wait(&self) -> CallEnd {
         loop {
-            if let Some(why) = self.why.lock().clone() {
-                return why;
+            if let Some(reason) = self.reason.lock().clone() {
+                return reason;
             }
             self.sent.notified().await;
         }

@@ -17,7 +17,7 @@ use crate::capabilities;
 /// The maximum size of the captured effects of one call, in bytes. Further effects are only counted.
 const MAX_EFFECTS: usize = 16 << 20;
 
-/// The answers that capabilities give in a dry run, each by a type of the capability, such as
+/// The responses of capabilities in a dry run, each by a type of the capability, such as
 /// [`crate::capabilities::http::Canned`].
 pub type Answers = Extensions;
 
@@ -26,10 +26,10 @@ pub trait Effect: Any + Debug + erased_serde::Serialize + Send + Sync {
     /// Its kind in a summary: `e-mail`, or `POST https://api.example.com`.
     fn summary(&self) -> String;
 
-    /// The effect for people: a title, and lines of detail. [`crate::wording`] helps.
+    /// The effect as text: a title and lines of detail, made with [`crate::wording`].
     fn lines(&self) -> Vec<String>;
 
-    /// The memory that it takes, in bytes, approximately.
+    /// Its approximate size in memory, in bytes.
     fn size(&self) -> usize;
 }
 
@@ -119,11 +119,11 @@ fn name<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> 
 
 /// The capture of one call.
 #[derive(Debug, Default)]
-pub struct Capture(Mutex<Seen>);
+pub struct Capture(Mutex<CapturedCall>);
 
 /// The captured effects and output of a call.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct CapturedCall {
     /// In the order of their requests.
     pub effects: Vec<Captured>,
     /// The number of effects beyond the maximum size.
@@ -139,21 +139,21 @@ pub struct Seen {
 
 impl Capture {
     /// Takes everything captured so far.
-    pub fn take(&self) -> Seen {
+    pub fn take(&self) -> CapturedCall {
         std::mem::take(&mut self.0.lock())
     }
 
     /// Captures an effect of the capability with this name.
     pub fn effect(&self, kind: &'static str, effect: Arc<dyn Effect>) {
-        let seen = &mut *self.0.lock();
-        *seen.counts.entry(kind).or_default() += 1;
-        let size = seen.size.saturating_add(effect.size());
+        let captured = &mut *self.0.lock();
+        *captured.counts.entry(kind).or_default() += 1;
+        let size = captured.size.saturating_add(effect.size());
         if size > MAX_EFFECTS {
-            seen.left_out += 1;
+            captured.left_out += 1;
             return;
         }
-        seen.size = size;
-        seen.effects.push(Captured::new(kind, effect));
+        captured.size = size;
+        captured.effects.push(Captured::new(kind, effect));
     }
 
     /// The number of effects of the capability with this name.
@@ -192,8 +192,8 @@ mod tests {
             capture.effect("ping", Arc::new(Pinged { to: "x".repeat(1 << 20) }));
         }
         assert_eq!(capture.count("ping"), 100);
-        let seen = capture.take();
-        assert_eq!((seen.effects.len(), seen.left_out), (15, 85));
+        let captured = capture.take();
+        assert_eq!((captured.effects.len(), captured.left_out), (15, 85));
         assert_eq!(capture.take().effects, []);
     }
 

@@ -1,4 +1,4 @@
-//! Why a delivery failed. The headers of its next record have it.
+//! The cause of a failed delivery, which the headers of its next record contain.
 
 use contract::{Failure, Outcome, RetryLater};
 use effects::Interrupted;
@@ -10,25 +10,25 @@ use crate::call::Call;
 use crate::call_end::CallEnd;
 use crate::limits::Exceeded;
 
-/// The longest failure code, in bytes.
+/// The maximum length of a failure code, in bytes.
 pub const MAX_CODE: usize = 64;
-/// The longest detail.
+/// The maximum length of a detail, in bytes.
 const MAX_DETAIL: usize = 2 << 10;
 /// How long a message waits while its effects cannot be recorded, in milliseconds.
 const UNAVAILABLE_WAIT: u64 = 5_000;
-/// The longest backtrace.
+/// The maximum length of a backtrace, in bytes.
 const MAX_BACKTRACE: usize = 4 << 10;
 
-/// Why a delivery failed.
+/// The cause of a failed delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// The kind of failure, in the form of Spring's `kafka_exception-fqcn`.
     pub exception: &'static str,
     /// Short and stable; failures with the same code are counted together.
     pub code: String,
-    /// For people.
+    /// A text for operators.
     pub detail: String,
-    /// The place in the guest, or empty.
+    /// The backtrace of the guest, or empty.
     pub backtrace: String,
     /// The consequence, unless a rule applies.
     pub leads_to: LeadsTo,
@@ -39,7 +39,7 @@ pub struct Cause {
 pub enum LeadsTo {
     /// A retry, by the policy.
     Retry,
-    /// Another delivery after so many milliseconds, without spending an attempt.
+    /// Another delivery after this time in milliseconds, without spending an attempt.
     Wait(u64),
     /// A dead letter.
     Reject,
@@ -56,7 +56,7 @@ impl Cause {
     /// Separates failures from successes.
     ///
     /// # Errors
-    /// The plugin asked for a retry, rejected the message, or gave no outcome.
+    /// The plugin requested a retry, rejected the message, or returned no outcome.
     pub fn of(outcome: Result<Outcome, Self>) -> Result<Outcome, Self> {
         match outcome? {
             Outcome::Reject(failure) => Err(Self::reject(failure)),
@@ -65,7 +65,7 @@ impl Cause {
         }
     }
 
-    /// The plugin asked for a retry.
+    /// The plugin requested a retry.
     pub fn retry(RetryLater { failure, after_ms }: RetryLater) -> Self {
         let leads_to = after_ms.map_or(LeadsTo::Retry, LeadsTo::Wait);
         Self::from_plugin("consumer.plugin.Retry", failure, leads_to)
@@ -78,7 +78,7 @@ impl Cause {
 
     /// The message follows a dead letter with the same key, and the key is held.
     pub fn follows_dead_letter() -> Self {
-        let detail = "a message of the same key before it is a dead letter, and the key is held";
+        let detail = "an earlier message with the same key is a dead letter, and the key is held";
         Self::own("consumer.plugin.Held", "follows-dead-letter", detail)
     }
 
@@ -88,7 +88,7 @@ impl Cause {
         cause.with_output(call)
     }
 
-    /// The number of outcomes is not that of messages, 1.
+    /// The number of outcomes is not 1, the number of messages.
     pub(super) fn outcomes(count: usize) -> Self {
         let detail = format!("{count} outcomes for 1 message");
         Self::own("consumer.plugin.Outcome", "wrong-outcome-count", &detail)
@@ -104,7 +104,7 @@ impl Cause {
         } else if let Some(interrupted) = error.downcast_ref() {
             return Self::interrupted(interrupted);
         } else if let Some(I32Exit(status)) = error.downcast_ref() {
-            let detail = format!("the plugin ended itself with status {status}");
+            let detail = format!("the plugin exited with status {status}");
             Self::own("consumer.plugin.Exit", "exit", &detail)
         } else {
             match error.downcast_ref::<Trap>() {
@@ -138,7 +138,7 @@ impl Cause {
         Self { leads_to, ..Self::own("consumer.plugin.Effect", code, &interrupted.to_string()) }
     }
 
-    /// Adds the guest's last lines to the detail. They often explain the failure.
+    /// Appends the guest's last lines to the detail, because they often explain the failure.
     fn with_output(mut self, call: &Call) -> Self {
         let lines = call.context.output.last_errors();
         if !lines.is_empty() {
@@ -171,8 +171,8 @@ impl Cause {
     }
 }
 
-/// A limit that wasmtime enforces. Two of them have no type, only a text. With a backtrace the guest was in a host
-/// call; without one it was returning its outcome.
+/// A limit that wasmtime enforces. Two of them have no type, only a text. With a backtrace, the guest was in a host
+/// call; without one, it was returning its outcome.
 fn wasmtime_limit(error: &wasmtime::Error) -> Option<Exceeded> {
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
         return Some(Exceeded::Handles);

@@ -11,7 +11,7 @@ use wasmtime::{
 /// The interval at which guests can be interrupted.
 pub const TICK: Duration = Duration::from_millis(10);
 
-/// The share of one instance in the pool. Rust components have two or three shim instances and as many small tables.
+/// The share of one instance in the pool. Rust components have two or three shim instances, and a small table for each.
 const CORE_INSTANCES_PER_CALL: u32 = 8;
 const TABLES_PER_CALL: u32 = 8;
 const MEMORIES_PER_CALL: u32 = 2;
@@ -21,7 +21,7 @@ const MEMORIES_PER_CALL: u32 = 2;
 pub struct Engines {
     /// Instances come from a pool.
     pub pooled: Engine,
-    /// Every instance is mapped anew.
+    /// Every instance has a new memory mapping.
     pub on_demand: Engine,
 }
 
@@ -69,7 +69,7 @@ fn pool(calls: u32, memory: usize) -> PoolingAllocationConfig {
 }
 
 /// Compiled components are cached, because JavaScript and Python components take many seconds to compile. The
-/// directory must be the user's own: write access to it permits running code as the host.
+/// directory must belong to the user: write access to it permits running code as the host.
 fn cache() -> wasmtime::Result<Option<Cache>> {
     let Some(directory) = cache_directory() else { return Ok(None) };
     let mut config = CacheConfig::new();
@@ -84,20 +84,20 @@ fn cache_directory() -> Option<PathBuf> {
     match private_directory(&directory) {
         Ok(()) => Some(directory),
         Err(error) => {
-            tracing::warn!(directory = %directory.display(), %error, "no cache: plugins are compiled at every start");
+            tracing::warn!(directory = %directory.display(), %error, "the cache is disabled; plugins are compiled at every start");
             None
         }
     }
 }
 
-/// Makes the directory, or checks that no other user can write to it.
+/// Creates the directory, or checks that no other user can write to it.
 fn private_directory(directory: &std::path::Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let metadata = std::fs::symlink_metadata(directory)?;
     let own = std::fs::metadata("/proc/self").map_or(metadata.uid(), |own| own.uid());
     if !metadata.is_dir() || metadata.uid() != own || metadata.permissions().mode() & 0o022 != 0 {
-        return Err(std::io::Error::other("it is not a directory that only this user can write to"));
+        return Err(std::io::Error::other("not a directory that only this user can write to"));
     }
     Ok(())
 }

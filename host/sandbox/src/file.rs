@@ -1,4 +1,4 @@
-//! A plugin's file, and what can be checked before the plugin is called.
+//! A plugin's file, and the checks that precede calls.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ const WASI: [&str; 6] =
 /// Help for a plugin of another contract.
 const REBUILD: &str = "build it against this host's wit/, or run it with the host it was built for";
 /// Help for a damaged file.
-const AGAIN: &str = "the file is damaged or cut off: build or copy it again";
+const DAMAGED: &str = "the file is damaged or truncated: build or copy it again";
 
 /// A compiled component that may be a plugin.
 pub struct PluginFile {
@@ -46,9 +46,9 @@ impl PluginFile {
     /// Reads and compiles a file. Compiled components may come from a cache.
     ///
     /// # Errors
-    /// The file cannot be read, or is no component.
+    /// The file cannot be read, or is not a component.
     pub fn read(path: &Path, engines: &Engines) -> Result<Self, UserError> {
-        let at = |what: String| UserError::usage(format!("{}: {what}", path.display()));
+        let at = |problem: String| UserError::usage(format!("{}: {problem}", path.display()));
         let bytes = std::fs::read(path).map_err(|error| {
             at(error.to_string())
                 .help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
@@ -59,12 +59,12 @@ impl PluginFile {
     /// Compiles the content of the file `path`.
     ///
     /// # Errors
-    /// It is no component.
+    /// It is not a component.
     pub fn from_bytes(path: &Path, bytes: &[u8], engines: &Engines) -> Result<Self, UserError> {
-        let at = |what: String| UserError::usage(format!("{}: {what}", path.display()));
-        check_kind(bytes).map_err(|(what, help)| at(what.to_owned()).help(help))?;
+        let at = |problem: String| UserError::usage(format!("{}: {problem}", path.display()));
+        check_kind(bytes).map_err(|(problem, help)| at(problem.to_owned()).help(help))?;
         let (engine, component) = compile(bytes, engines)
-            .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(AGAIN))?;
+            .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(DAMAGED))?;
         let kind = component.component_type();
         Ok(Self {
             path: path.to_owned(),
@@ -83,8 +83,8 @@ impl PluginFile {
     /// It implements another contract or none, or has an unknown import.
     pub fn check(&self) -> Result<(), UserError> {
         if let Some(version) = self.contracts().into_iter().find(|version| !contract::is_supported(version)) {
-            let what = format!("contract {version}, but this host speaks {VERSIONS}");
-            return Err(self.wrong(what).help(REBUILD));
+            let problem = format!("it implements contract {version}, and this host supports {VERSIONS}");
+            return Err(self.error(problem).help(REBUILD));
         }
         self.check_exports()?;
         let unknown: Vec<&str> =
@@ -93,7 +93,7 @@ impl PluginFile {
             return Ok(());
         }
         Err(self
-            .wrong(format!("imports what this host does not have:\n    {}", unknown.join("\n    ")))
+            .error(format!("it has imports that this host does not provide:\n    {}", unknown.join("\n    ")))
             .help(
                 "a plugin may import consumer:plugin and WASI 0.2 (cli, clocks, filesystem, http, io, random, sockets)",
             ))
@@ -108,20 +108,20 @@ impl PluginFile {
             let exported = self.exports.iter().any(|name| name.starts_with(&format!("{PACKAGE}/{wanted}@")));
             if !exported {
                 return Err(self
-                    .wrong(format!("not a plugin: it does not export {PACKAGE}/{wanted}"))
-                    .help("implement world `plugin` of wit/plugin.wit"));
+                    .error(format!("not a plugin: it does not export {PACKAGE}/{wanted}"))
+                    .help("implement the world `plugin` of wit/plugin.wit"));
             }
         }
         Ok(())
     }
 
-    /// The versions of the contract among its imports and exports; one, unless the build went wrong.
+    /// The versions of the contract among its imports and exports; one in a correct build.
     pub fn contracts(&self) -> BTreeSet<&str> {
         let names = self.exports.iter().chain(&self.imports).filter_map(|name| package(name));
         names.filter(|(package, _)| *package == PACKAGE).map(|(_, version)| version).collect()
     }
 
-    /// The capabilities that it wants.
+    /// The capabilities that it imports.
     pub fn wants(&self) -> Vec<&'static dyn Capability> {
         capabilities::wanted(&self.imports)
     }
@@ -137,11 +137,11 @@ impl PluginFile {
             Linked::new(linker.instantiate_pre(&self.component)?)
         };
         link().map_err(|error: wasmtime::Error| {
-            self.wrong(format!("cannot be linked: {error:#}")).help(REBUILD)
+            self.error(format!("it cannot be linked: {error:#}")).help(REBUILD)
         })
     }
 
-    /// Lets the plugin describe itself, with nothing granted.
+    /// Calls the plugin's `describe`, with nothing granted.
     ///
     /// # Errors
     /// It traps, or takes too long.
@@ -152,12 +152,12 @@ impl PluginFile {
         let bound = grants.limits.call_time;
         let mut store = Call::store(&self.engine, place, grants, None);
         let call = async { component.instantiate(&mut store).await?.describe(&mut store).await };
-        let what = match tokio::time::timeout(bound, call).await {
-            Err(_) => format!("does not describe itself within {} s", bound.as_secs()),
-            Ok(Err(error)) => format!("fails to describe itself: {}", error.root_cause()),
+        let problem = match tokio::time::timeout(bound, call).await {
+            Err(_) => format!("its `describe` did not return within {} s", bound.as_secs()),
+            Ok(Err(error)) => format!("its `describe` failed: {}", error.root_cause()),
             Ok(Ok(description)) => return Ok(description),
         };
-        Err(self.wrong(what).help("`describe` runs with nothing granted; ask whoever wrote the plugin"))
+        Err(self.error(problem).help("`describe` runs with nothing granted; contact the plugin's author"))
     }
 
     /// The path of the file.
@@ -165,23 +165,23 @@ impl PluginFile {
         &self.path
     }
 
-    /// The error of an impossible description.
-    pub fn described_wrongly(&self, what: &str, settings: Option<&PluginSettings>) -> UserError {
-        described_wrongly(&self.path, what, settings)
+    /// The error for an invalid description.
+    pub fn invalid_description(&self, problem: &str, settings: Option<&PluginSettings>) -> UserError {
+        invalid_description(&self.path, problem, settings)
     }
 
-    fn wrong(&self, what: String) -> UserError {
-        UserError::usage(format!("{}: {what}", self.path.display()))
+    fn error(&self, problem: String) -> UserError {
+        UserError::usage(format!("{}: {problem}", self.path.display()))
     }
 }
 
-/// The error of an impossible description by the plugin in this file.
-pub fn described_wrongly(path: &Path, what: &str, settings: Option<&PluginSettings>) -> UserError {
+/// The error for an invalid description by the plugin in this file.
+pub fn invalid_description(path: &Path, problem: &str, settings: Option<&PluginSettings>) -> UserError {
     let help = match settings {
-        Some(_) => "this is what the plugin's `describe` returns, below what its [[plugin]] says",
-        None => "this is what the plugin's `describe` returns; ask whoever wrote it",
+        Some(_) => "the value is from the plugin's `describe`, or from its [[plugin]] in host.toml",
+        None => "the value is from the plugin's `describe`; contact the plugin's author",
     };
-    UserError::usage(format!("{}: {what}", path.display())).help(help)
+    UserError::usage(format!("{}: {problem}", path.display())).help(help)
 }
 
 fn check_kind(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
@@ -190,7 +190,7 @@ fn check_kind(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(("a core WebAssembly module, not a component", BUILD)),
-        [0, b'a', b's', b'm', ..] => Err(("WebAssembly of a version this host does not know", BUILD)),
+        [0, b'a', b's', b'm', ..] => Err(("WebAssembly of a version that this host does not support", BUILD)),
         _ => Err(("not a WebAssembly component", BUILD)),
     }
 }
@@ -207,7 +207,7 @@ fn is_known(import: &str) -> bool {
     match package(import) {
         Some((PACKAGE, version)) => contract::is_supported(version),
         Some((package, version)) if WASI.contains(&package) => version.starts_with("0.2."),
-        _ => capabilities::provide(import),
+        _ => capabilities::is_provided(import),
     }
 }
 

@@ -19,21 +19,21 @@ use crate::limits::Limits;
 pub struct Grants {
     /// The values of its configuration.
     pub config: HashMap<String, String>,
-    /// What happens to an effect that is in doubt.
+    /// The handling of an effect that is in doubt.
     pub unsettled: Unsettled,
     /// The limits of one call.
     pub limits: Limits,
-    /// What capabilities granted, by their names.
+    /// The grants of capabilities, by their names.
     capabilities: Vec<(&'static str, Arc<dyn Grant>)>,
     environment: Vec<(String, String)>,
     directories: Vec<PathBuf>,
 }
 
 impl Grants {
-    /// The permissions that these settings give. `services` are those of the host where effects are performed.
+    /// The permissions of these settings. Without `services`, no effects are performed.
     ///
     /// # Errors
-    /// Settings are impossible, or refer to something that is missing.
+    /// Settings are invalid, or refer to a variable, a file or a directory that does not exist.
     pub fn new(settings: Option<&PluginSettings>, services: Option<&Services>) -> Result<Self, UserError> {
         let mut grants = match settings {
             Some(settings) => Self::without_capabilities(settings)?,
@@ -41,8 +41,8 @@ impl Grants {
         };
         let sections = settings.map(|settings| &settings.sections).cloned().unwrap_or_default();
         for capability in capabilities::ALL {
-            let words = capabilities::words(*capability, settings);
-            let request = GrantRequest { words, sections: &sections, services };
+            let allow = capabilities::allow_entries(*capability, settings);
+            let request = GrantRequest { allow, sections: &sections, services };
             let grant = capability.grant(&request)?;
             grants.capabilities.extend(grant.map(|grant| (capability.name(), grant)));
         }
@@ -58,16 +58,16 @@ impl Grants {
         }
         for allow in &settings.allow {
             match allow {
-                Allow::Word(_) => {}
+                Allow::Capability(_) => {}
                 // A variable that is not set does not exist for the plugin either.
                 Allow::Env(name) => {
                     grants.environment.extend(std::env::var(name).ok().map(|value| (name.clone(), value)));
                 }
                 Allow::Directory(path) if path.is_dir() => grants.directories.push(path.clone()),
                 Allow::Directory(path) => {
-                    let what = format!("allow: {} is not a directory", path.display());
+                    let problem = format!("allow: {} is not a directory", path.display());
                     return Err(
-                        UserError::usage(what).help("make it, or take it out of the plugin's `allow`")
+                        UserError::usage(problem).help("create it, or remove it from the plugin's `allow`")
                     );
                 }
             }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_capability_finds_its_own_grant() {
-        let granted = grants(vec![Allow::Word("mail".into())]).expect("grants");
+        let granted = grants(vec![Allow::Capability("mail".into())]).expect("grants");
         assert!(granted.get::<MailGrant>().is_some() && granted.of(&capabilities::mail::Mail).is_some());
         assert!(granted.of(&capabilities::http::Http).is_none());
     }

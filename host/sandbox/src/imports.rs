@@ -11,7 +11,7 @@ use crate::capabilities;
 use crate::limits::Exceeded;
 
 /// Provides every import that a plugin may have. All of WASI is always provided, because Rust, JavaScript and Python
-/// components import all of it; with its empty context it denies at the call.
+/// components import all of it; without a grant, its functions return errors.
 ///
 /// # Errors
 /// An import is defined twice.

@@ -8,7 +8,7 @@ use wasmtime::Store;
 use crate::call::Call;
 use crate::grants::Grants;
 
-/// The number of messages of an instance before it is replaced, which bounds leaks. A replacement costs about 10 µs.
+/// The number of messages after which an instance is replaced, which bounds leaks. A replacement takes about 10 µs.
 const MAX_CALLS: u32 = 1000;
 
 /// An instance with its store.

@@ -32,7 +32,7 @@ use self::instance_pool::{Instance, InstancePool};
 use self::limits::Exceeded;
 use self::output::Place;
 
-/// How long a call waits before it tries again to get an instance from a full pool.
+/// The pause before a call tries again to get an instance from a full pool.
 const POOL_WAIT: Duration = Duration::from_millis(1);
 
 /// A loaded plugin.
@@ -90,13 +90,13 @@ impl Plugin {
         // traps, is dropped.
         let result = tokio::select! {
             biased;
-            why = ended => Err(why),
+            end = ended => Err(end),
             result = tokio::time::timeout(self.grants.limits.call_time, call) => Ok(result),
         };
         store.data().context.output.end(store.data().memory());
         match result {
             Err(CallEnd::Exceeded(limit)) => Err(Cause::exceeded(limit, store.data())),
-            Err(why) => Err(Cause::from_error(&why.into(), store.data())),
+            Err(end) => Err(Cause::from_error(&end.into(), store.data())),
             Ok(Err(_)) => Err(Cause::exceeded(Exceeded::CallTime, store.data())),
             Ok(Ok(Err(error))) => Err(Cause::from_error(&error, store.data())),
             Ok(Ok(Ok((guest, calls, outcomes)))) => {
@@ -117,14 +117,14 @@ impl Plugin {
         self.has_effects
     }
 
-    /// Its capabilities, as the start-up summary has them.
-    pub fn reach(&self) -> String {
-        let reach = self.wants.iter().map(|capability| match self.grants.of(*capability) {
+    /// Its permissions for the start-up summary.
+    pub fn permissions(&self) -> String {
+        let summaries = self.wants.iter().map(|capability| match self.grants.of(*capability) {
             Some(grant) => grant.summary(),
             None => capability.not_granted().to_owned(),
         });
-        let reach: Vec<_> = reach.collect();
-        if reach.is_empty() { "reaches nothing".to_owned() } else { reach.join(", ") }
+        let summaries: Vec<_> = summaries.collect();
+        if summaries.is_empty() { "no capabilities".to_owned() } else { summaries.join(", ") }
     }
 
     fn store(&self, place: Place) -> Store<Call> {

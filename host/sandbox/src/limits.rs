@@ -45,12 +45,12 @@ impl Default for Limits {
     }
 }
 
-/// The maximum number of host resources that an instance holds at the same time. Each takes some hundred bytes of
-/// the host, which the limit on the guest's memory does not cover.
+/// The maximum number of host resources that an instance holds at the same time. Each uses a few hundred bytes of the
+/// host's memory, which the limit on the guest's memory does not cover.
 pub const MAX_HANDLES: usize = 1_000;
-/// The maximum number of random bytes of one request. The host makes them before it passes them on.
+/// The maximum number of random bytes of one request. The host generates all of them before it returns them.
 pub const MAX_RANDOM: u64 = 1 << 20;
-/// The longest call.
+/// The maximum of `call-time`.
 const MAX_CALL_TIME: Duration = Duration::from_secs(120);
 /// The bounds of `memory`.
 const MEMORY: (ByteSize, ByteSize) = (ByteSize::mib(1), ByteSize::gib(1));
@@ -61,7 +61,7 @@ impl Limits {
     /// The limits of a plugin with these settings.
     ///
     /// # Errors
-    /// A limit is out of its bounds.
+    /// A limit is outside its bounds.
     pub fn new(settings: &LimitSettings) -> Result<Self, String> {
         let default = Self::default();
         let call_time = settings.call_time.unwrap_or(default.call_time);
@@ -103,15 +103,15 @@ impl Limits {
         self.sizes.get(limit.key).copied().unwrap_or(limit.default)
     }
 
-    /// The maximum size of what the guest passes to a host function, in bytes. The host copies it before it can
+    /// The maximum size of the data that the guest passes to a host function, in bytes. The host copies it before it can
     /// inspect it.
     pub fn hand_over(&self) -> usize {
         self.hand_over
     }
 
-    /// Determined once, since every call needs it.
+    /// Computed once, because every call needs it.
     fn with_hand_over(mut self) -> Self {
-        // Every text and list has a header besides its bytes.
+        // Every text and list has a header in addition to its bytes.
         const SLACK: usize = 1 << 20;
         let sizes = Self::of_capabilities().filter(|limit| limit.in_one_call).map(|limit| self.size(limit));
         let max = sizes.chain([self.outcome, self.log]).max();
@@ -152,7 +152,7 @@ pub enum Exceeded {
     Size(&'static SizeLimit),
     /// Calls of host functions.
     HostCalls,
-    /// The size of what is passed to a host function.
+    /// The size of the data passed to a host function.
     HandOver,
     /// Host resources held at the same time: streams, pollables, descriptors.
     Handles,
@@ -183,11 +183,11 @@ impl Exceeded {
         }
     }
 
-    /// The failure's detail, for people.
+    /// The failure's detail.
     pub fn detail(self, limits: &Limits) -> String {
         let bytes = |bytes: usize| ByteSize::b(bytes as u64);
         match self {
-            Self::Memory => format!("the plugin asked for more memory than its {}", bytes(limits.memory)),
+            Self::Memory => format!("the plugin requested more memory than {}", bytes(limits.memory)),
             Self::GuestTime => format!("the plugin computed for more than {:?}", limits.guest_time),
             Self::CallTime => format!("no outcome after {:?}", limits.call_time),
             Self::Outcome => format!("the outcome has more than {}", bytes(limits.outcome)),
@@ -195,7 +195,7 @@ impl Exceeded {
             Self::Size(limit) => format!("{} {}", limit.detail, bytes(limits.size(limit))),
             Self::HostCalls => format!("the plugin made more than {} host calls", limits.host_calls),
             Self::HandOver => {
-                format!("the plugin handed over more than {} at once", bytes(limits.hand_over()))
+                format!("the plugin passed more than {} to a host function", bytes(limits.hand_over()))
             }
             Self::Handles => format!(
                 "the plugin held more than {MAX_HANDLES} streams, pollables, files, requests and responses"

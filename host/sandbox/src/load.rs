@@ -27,7 +27,7 @@ impl Plugin {
     /// Loads a plugin. Its settings are looked up by its own name.
     ///
     /// # Errors
-    /// What is wrong with the file or its settings, and what to do about it.
+    /// The file or its settings are invalid.
     pub async fn load<'a>(
         file: PluginFile,
         settings: impl FnOnce(&str) -> Option<&'a PluginSettings>,
@@ -37,7 +37,7 @@ impl Plugin {
         let component = file.link()?;
         let Description { name, version, subscription, .. } = file.describe(&component).await?;
         let settings = settings(&name);
-        check_names(&name, &version).map_err(|what| file.described_wrongly(&what, settings))?;
+        check_names(&name, &version).map_err(|problem| file.invalid_description(&problem, settings))?;
         let within = |failure: UserError| failure.within(&file.path().display().to_string());
         let grants = Grants::new(settings, outside.services().map(|services| &**services)).map_err(within)?;
         let wants = capabilities::wanted(&file.imports);
@@ -61,9 +61,11 @@ impl Plugin {
 }
 
 fn check_names(name: &str, version: &str) -> Result<(), String> {
-    for (what, text) in [("name", name), ("version", version)] {
+    for (field, text) in [("name", name), ("version", version)] {
         if text.is_empty() || text.len() > 200 || text.contains(char::is_control) {
-            return Err(format!("its {what} is empty, too long or holds control characters"));
+            return Err(format!(
+                "its {field} is empty, longer than 200 bytes or contains control characters"
+            ));
         }
     }
     Ok(())

@@ -84,7 +84,7 @@ impl Output {
         Arc::clone(&self.state.lock().place.plugin)
     }
 
-    /// The capture of a dry run; otherwise one that nobody reads.
+    /// The capture of a dry run; otherwise one that is never read.
     pub fn capture(&self) -> Arc<Capture> {
         match &self.state.lock().place.at {
             At::Captured(capture) => Arc::clone(capture),
@@ -138,7 +138,7 @@ impl State {
         self.written += text.len();
         if self.written > max {
             self.full = true;
-            return emit(&self.place, Level::WARN, "(the rest of this call's output is dropped)");
+            return emit(&self.place, Level::WARN, "(further output is dropped)");
         }
         emit(&self.place, level, &text);
         if level <= Level::WARN {
@@ -195,7 +195,7 @@ fn emit(place: &Place, level: Level, text: &str) {
     }
 }
 
-/// One line that cannot fake another or drive a terminal: control characters are escaped.
+/// One line that can neither forge another one nor control a terminal: control characters are escaped.
 fn clean(text: &str) -> Cow<'_, str> {
     let end = text.floor_char_boundary(MAX_LINE);
     let text = &text[..end];

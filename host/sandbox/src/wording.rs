@@ -1,4 +1,4 @@
-//! Captured effects for people: parts of lines. Text of a message can neither control a terminal nor fill it.
+//! Captured effects as text: parts of lines. Text of a message can neither control a terminal nor flood it.
 
 use base::text;
 

@@ -74,8 +74,8 @@ pub(crate) fn store_unavailable(error: sqlx::Error) -> Problem {
 }
 
 /// 404: an id is unknown or ambiguous.
-fn unknown_id(what: &str, id: &str) -> Problem {
-    let detail = format!("no {what} has the id {id:?}, or several ids begin with it");
+fn unknown_id(kind: &str, id: &str) -> Problem {
+    let detail = format!("no {kind} has the id {id:?}, or several ids begin with it");
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 

@@ -22,7 +22,7 @@ pub struct AccessPolicy {
 }
 
 impl AccessPolicy {
-    /// Requires this token; without one, grants access to everyone on this machine.
+    /// Requires this token; without one, grants access to every client on this machine.
     pub fn new(token: Option<&str>) -> Self {
         Self { token: token.map(|token| Arc::new(digest(token.as_bytes()))) }
     }

@@ -1,7 +1,7 @@
 //! From the text of `host.toml` to settings.
 //!
-//! serde reads what this crate knows. Keys of capabilities are taken out of each `[[plugin]]` before, and read by
-//! the types that the capabilities registered. Every error has its place in the text.
+//! serde reads the keys that this crate defines. Keys of capabilities are removed from each `[[plugin]]` first, and
+//! read by the types that the capabilities registered. Every error has its position in the text.
 
 use std::ops::Range;
 
@@ -17,11 +17,11 @@ use crate::{Allow, Extension, File};
 /// Reads the whole text.
 ///
 /// # Errors
-/// What is wrong, and where.
+/// The problem and its position.
 pub(crate) fn read(text: &str, extensions: &[&'static Extension]) -> Result<File, Error> {
     let read = || -> Result<File, Error> {
         let mut document = DeTable::parse(text)?;
-        let added = take(document.get_mut(), extensions)?;
+        let added = remove_added(document.get_mut(), extensions)?;
         let file = File::deserialize(Deserializer::from(document));
         let mut file = file.map_err(|error| with_known_keys(error, &added, extensions))?;
         for (plugin, added) in file.plugins.iter_mut().zip(added) {
@@ -35,36 +35,36 @@ pub(crate) fn read(text: &str, extensions: &[&'static Extension]) -> Result<File
     })
 }
 
-/// What capabilities added to one `[[plugin]]`.
+/// The settings of capabilities in one `[[plugin]]`.
 #[derive(Default)]
 struct Added {
     allow: Vec<Allow>,
     sections: Sections,
     sizes: Sizes,
-    /// The places of the keys left in the table.
+    /// The positions of the remaining keys of the table.
     keys: Vec<Range<usize>>,
-    /// The places of the keys left in `limits`.
+    /// The positions of the remaining keys of `limits`.
     limit_keys: Vec<Range<usize>>,
 }
 
-/// Takes the keys of capabilities out of every `[[plugin]]`. A value of another form is left for serde to refuse.
-fn take(document: &mut DeTable<'_>, extensions: &[&'static Extension]) -> Result<Vec<Added>, Error> {
+/// Removes the keys of capabilities from every `[[plugin]]`. A value of another form remains, and serde refuses it.
+fn remove_added(document: &mut DeTable<'_>, extensions: &[&'static Extension]) -> Result<Vec<Added>, Error> {
     let Some(DeValue::Array(plugins)) = document.get_mut("plugin").map(Spanned::get_mut) else {
         return Ok(Vec::new());
     };
     let plugins = plugins.iter_mut().map(|plugin| match plugin.get_mut() {
-        DeValue::Table(plugin) => take_from(plugin, extensions),
+        DeValue::Table(plugin) => remove_from(plugin, extensions),
         _ => Ok(Added::default()),
     });
     plugins.collect()
 }
 
-fn take_from(plugin: &mut DeTable<'_>, extensions: &[&'static Extension]) -> Result<Added, Error> {
+fn remove_from(plugin: &mut DeTable<'_>, extensions: &[&'static Extension]) -> Result<Added, Error> {
     let mut added = Added::default();
     if let Some(allow) = plugin.remove("allow") {
         for entry in Vec::<Spanned<String>>::deserialize(ValueDeserializer::from(allow))? {
             let parsed = Allow::parse(entry.get_ref(), extensions);
-            added.allow.push(parsed.map_err(|what| error_at(entry.span(), what))?);
+            added.allow.push(parsed.map_err(|problem| error_at(entry.span(), problem))?);
         }
     }
     for section in extensions.iter().filter_map(|extension| extension.section.as_ref()) {
@@ -86,11 +86,11 @@ fn take_from(plugin: &mut DeTable<'_>, extensions: &[&'static Extension]) -> Res
 
 /// serde lists the keys that it knows in the error about an unknown one; this adds those of the capabilities.
 fn with_known_keys(error: Error, added: &[Added], extensions: &[&Extension]) -> Error {
-    let Some(place) = error.span().filter(|_| error.message().starts_with("unknown field `")) else {
+    let Some(position) = error.span().filter(|_| error.message().starts_with("unknown field `")) else {
         return error;
     };
     let is_in =
-        |keys: fn(&Added) -> &Vec<Range<usize>>| added.iter().any(|added| keys(added).contains(&place));
+        |keys: fn(&Added) -> &Vec<Range<usize>>| added.iter().any(|added| keys(added).contains(&position));
     let known: Vec<&str> = if is_in(|added| &added.keys) {
         let sections = extensions.iter().filter_map(|extension| extension.section.as_ref());
         ["allow"].into_iter().chain(sections.map(|section| section.key)).collect()
@@ -100,11 +100,11 @@ fn with_known_keys(error: Error, added: &[Added], extensions: &[&Extension]) -> 
         Vec::new()
     };
     let known: String = known.into_iter().map(|key| format!(", `{key}`")).collect();
-    error_at(place, format!("{}{known}", error.message()))
+    error_at(position, format!("{}{known}", error.message()))
 }
 
-/// An error with a place, which toml gives only to errors of a value that it reads.
-fn error_at(place: Range<usize>, what: String) -> Error {
+/// An error with a position, which toml gives only to errors of a value that it reads.
+fn error_at(position: Range<usize>, message: String) -> Error {
     struct Refuse(String);
     impl de::Visitor<'_> for Refuse {
         type Value = Error;
@@ -115,6 +115,6 @@ fn error_at(place: Range<usize>, what: String) -> Error {
             Err(E::custom(self.0))
         }
     }
-    let value = ValueDeserializer::from(Spanned::new(place, DeValue::Boolean(true)));
-    value.deserialize_any(Refuse(what)).unwrap_or_else(|error| error)
+    let value = ValueDeserializer::from(Spanned::new(position, DeValue::Boolean(true)));
+    value.deserialize_any(Refuse(message)).unwrap_or_else(|error| error)
 }

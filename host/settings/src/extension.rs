@@ -1,8 +1,7 @@
-//! What a capability adds to the settings of a plugin: entries of `allow`, a table, keys of `[plugin.limits]`.
+//! The settings that a capability adds to a plugin: entries of `allow`, a table, keys of `[plugin.limits]`.
 //!
-//! A capability describes its settings in an [`Extension`]. `host.toml`, its error messages and its reference are
-//! made of the extensions that [`crate::File::parse`] and [`crate::reference`] are given; this crate knows none of
-//! them.
+//! A capability describes its settings in an [`Extension`]. [`crate::File::parse`] and [`crate::reference`] receive
+//! the extensions as an argument; this crate contains none.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -19,7 +18,7 @@ use crate::Value;
 #[derive(Debug)]
 pub struct Extension {
     /// Its entries of `allow`.
-    pub words: &'static [Word],
+    pub allow: &'static [AllowEntry],
     /// Its table in `[[plugin]]`.
     pub section: Option<SectionType>,
     /// Its keys in `[plugin.limits]`.
@@ -28,19 +27,19 @@ pub struct Extension {
 
 /// A kind of entry of `allow`.
 #[derive(Debug)]
-pub struct Word {
+pub struct AllowEntry {
     /// Its form, as an error message lists it: `` `mail` `` or `a URL`.
     pub form: &'static str,
-    /// What it allows, for the reference; Markdown.
+    /// Its description in the reference; Markdown.
     pub about: &'static str,
     /// An example.
     pub example: &'static str,
-    /// Whether it grants the capability, rather than widening a grant.
+    /// Whether it grants the capability; otherwise it extends a grant.
     pub grants: bool,
     /// Whether an entry is of this kind. No entry may be of two kinds.
     pub matches: fn(&str) -> bool,
-    /// Reads an entry of this kind and returns its canonical form. The error says what is wrong with it.
-    pub read: fn(&str) -> Result<String, String>,
+    /// Parses an entry of this kind and returns its canonical form. The error names the problem.
+    pub parse: fn(&str) -> Result<String, String>,
 }
 
 /// A limit in bytes that a capability adds to those of a call.
@@ -48,16 +47,16 @@ pub struct Word {
 pub struct SizeLimit {
     /// Its key in `[plugin.limits]`.
     pub key: &'static str,
-    /// What is limited, for the reference.
+    /// Its description in the reference.
     pub about: &'static str,
     /// Its default in bytes.
     pub default: usize,
-    /// The code of the failure where it is exceeded.
+    /// The code of the failure if it is exceeded.
     pub code: &'static str,
-    /// The detail of that failure; the limit follows it: `an e-mail has more than`.
+    /// The detail of that failure, which the limit follows: `an e-mail has more than`.
     pub detail: &'static str,
-    /// Whether so much may be passed to the host in one call of an import. Otherwise the guest passes it in
-    /// pieces.
+    /// Whether the guest may pass that much to the host in one call of an import. Otherwise it passes it in
+    /// parts.
     pub in_one_call: bool,
 }
 
@@ -66,7 +65,7 @@ pub trait Section: Any + fmt::Debug + Send + Sync {
     /// A copy.
     fn boxed(&self) -> Box<dyn Section>;
 
-    /// Every value that may be kept in the environment or in a file.
+    /// Every value that may be in the environment or in a file.
     fn values_mut(&mut self) -> Vec<&mut Value> {
         Vec::new()
     }
@@ -95,7 +94,7 @@ impl Clone for Box<dyn Section> {
 pub struct SectionType {
     /// The key in `[[plugin]]`.
     pub key: &'static str,
-    /// The name of one table in the reference, where the section is a map of tables.
+    /// The name of one table in the reference, if the section is a map of tables.
     pub(crate) example: Option<&'static str>,
     pub(crate) parse: fn(ValueDeserializer<'_>) -> Result<Box<dyn Section>, Error>,
     pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
@@ -146,7 +145,7 @@ impl Sections {
     }
 }
 
-/// The limits of `[plugin.limits]` that capabilities add, where they are set.
+/// The limits of `[plugin.limits]` that capabilities add, as far as they are set.
 #[derive(Debug, Clone, Default)]
 pub struct Sizes(pub(crate) BTreeMap<&'static str, ByteSize>);
 

@@ -23,7 +23,7 @@ pub const NAME: &str = "host.toml";
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct File {
-    /// The address of health checks, metrics, API and console.
+    /// The address of the console, the API, health checks and metrics. Default: 127.0.0.1:8081.
     #[schemars(with = "Option<String>", example = "127.0.0.1:8081")]
     pub listen: Option<SocketAddr>,
     /// Whether missing topics are created. Default: true.
@@ -51,12 +51,12 @@ pub struct File {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Kafka {
-    /// The bootstrap servers, comma-separated.
+    /// The bootstrap servers, comma-separated. Default: localhost:9092.
     #[serde(deserialize_with = "servers")]
     #[schemars(example = "localhost:9092")]
     pub bootstrap_servers: Option<String>,
-    /// Any property of librdkafka, by its own name. A property given with `-X` takes precedence. Keep secrets in
-    /// the environment: `KAFKA_PROPERTIES="sasl.password=…"`.
+    /// Any property of librdkafka, by its own name. `-X` and `KAFKA_PROPERTIES` take precedence, property by
+    /// property. Keep secrets in the environment: `KAFKA_PROPERTIES="sasl.password=…"`.
     #[serde(deserialize_with = "properties")]
     #[schemars(with = "BTreeMap<String, String>", example = Properties::example())]
     pub properties: Properties,
@@ -70,8 +70,8 @@ pub struct Mail {
     /// logged. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
     #[schemars(with = "Option<String>", example = "smtp://localhost:1025")]
     pub url: Option<Value>,
-    /// A file of certificates in PEM: authorities that are trusted for the mail server, in addition to the public
-    /// ones. A relative path starts at the directory of `host.toml`.
+    /// A PEM file with the certificates of authorities that are trusted for the mail server in addition to the
+    /// public ones. A relative path starts at the directory of `host.toml`.
     #[schemars(with = "Option<String>", example = "ca.pem")]
     pub ca: Option<PathBuf>,
 }
@@ -83,10 +83,10 @@ pub struct Mail {
 pub struct Store {
     /// `sqlite:PATH`, relative to the working directory, or `postgres://user:password@host/database`, which is
     /// required if several hosts share a consumer group. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    /// Default: `sqlite:host.db`.
     #[schemars(with = "Option<String>", example = "sqlite:host.db")]
     pub url: Option<Value>,
-    /// How long effects are kept. It must be longer than the 24 h in which a message may be retried. Default: 7
-    /// days.
+    /// How long effects are kept: more than 24 h, because a message may be retried for that long. Default: 7 days.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", example = "7d")]
     pub keep: Option<Duration>,
@@ -104,7 +104,7 @@ impl Store {
             return Ok(keep);
         }
         Err(UserError::usage("store.keep must be longer than 24 h")
-            .help("a message may be tried again for 24 h, and must find what it sent"))
+            .help("a message may be retried for 24 h, and its earlier effects must still be recorded"))
     }
 }
 
@@ -144,13 +144,13 @@ impl File {
     /// Reads the text of a file, with the settings of these capabilities.
     ///
     /// # Errors
-    /// The line, what is wrong with it, and the nearest name for an unknown key.
+    /// The line and the problem, with the nearest name for an unknown key.
     pub fn parse(text: &str, extensions: &[&'static Extension]) -> Result<Self, UserError> {
         document::read(text, extensions).map_err(|error| {
             let failure = UserError::usage(error.to_string().trim_end().to_owned());
             match nearest(error.message()) {
                 Some(name) => failure.help(format!("did you mean {name}?")),
-                None => failure.help("what can be set: host config init, or docs/reference/configuration.md"),
+                None => failure.help("list all keys: host config reference"),
             }
         })
     }
@@ -208,7 +208,7 @@ impl fmt::Debug for Properties {
 
 fn servers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    crate::kafka::servers(&text).map(Some).map_err(D::Error::custom)
+    base::kafka_args::servers(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// To TOML `security.protocol = "ssl"` is a table, to librdkafka one name.
@@ -230,7 +230,7 @@ fn flatten(name: String, value: toml::Value, list: &mut Vec<(String, String)>) -
         toml::Value::Boolean(flag) => list.push((name, flag.to_string())),
         toml::Value::Float(number) => list.push((name, number.to_string())),
         toml::Value::Array(_) | toml::Value::Datetime(_) => {
-            return Err(format!("{name} must be a text, a number, or true or false"));
+            return Err(format!("{name} must be a text, a number, true or false"));
         }
     }
     Ok(())

@@ -20,7 +20,9 @@ pub mod value;
 pub use self::alerts::AlertSettings;
 pub use self::allow::Allow;
 pub use self::desk::DeskSettings;
-pub use self::extension::{Extension, Section, SectionType, Sections, ShownTable, SizeLimit, Sizes, Word};
+pub use self::extension::{
+    AllowEntry, Extension, Section, SectionType, Sections, ShownTable, SizeLimit, Sizes,
+};
 pub use self::file::{File, Found, NAME, Properties, Store, nearest};
 pub use self::kafka::KafkaArgs;
 pub use self::plugin::{

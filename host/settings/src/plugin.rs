@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use crate::{Allow, Sections, Sizes, Value};
 
-/// A plugin to run; repeat the table for more. Once a plugin is listed, only listed plugins can run. For a key
-/// that is left out, the plugin's own description applies, or the default.
+/// A plugin to run; repeat the table for more. Once a plugin is listed, only listed plugins can run. A key that is
+/// not set has its value from the plugin's own description, or its default.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PluginSettings {
@@ -29,11 +29,12 @@ pub struct PluginSettings {
     /// `<topic>.dlt`.
     #[schemars(example = "email.send.dlt")]
     pub dead_letter_topic: Option<String>,
-    /// The suffix of the dead-letter topic's name. It applies where `dead-letter-topic` is not set.
+    /// The suffix of the dead-letter topic's name. It applies if `dead-letter-topic` is not set.
     #[schemars(example = ".dlt")]
     pub dead_letter_suffix: Option<String>,
     /// The suffix of the names of retry topics. With equal delays there is one retry topic, `<topic>-retry`;
-    /// otherwise there is one per delay, `<topic>-retry-<ms>`. Spring Kafka uses the same names.
+    /// otherwise there is one per delay, `<topic>-retry-<ms>`. Spring Kafka uses the same names. Default:
+    /// `-retry`.
     #[schemars(example = "-retry")]
     pub retry_suffix: Option<String>,
     /// The maximum number of concurrent calls in this process, 1 to 1000. Default: 32 per core.
@@ -54,12 +55,12 @@ pub struct PluginSettings {
     /// instances are reused, which is faster; the memory of a plugin lasts until its instance is replaced.
     #[schemars(with = "Option<String>", example = &"instance")]
     pub isolation: Option<Isolation>,
-    /// What happens to an effect that is in doubt: it may have been performed, because the host or the connection
-    /// failed before the answer. `send` (default): it is performed again. `dead-letter`: the message becomes a
+    /// The handling of an effect that is in doubt, which may have been performed: the host or the connection failed
+    /// before the response. `send` (default): it is performed again. `dead-letter`: the message becomes a
     /// dead letter with the code `unknown-effect`.
     #[schemars(with = "Option<String>", example = &"send")]
     pub unsettled: Option<Unsettled>,
-    /// What the plugin may reach.
+    /// The plugin's permissions.
     #[serde(skip)]
     pub allow: Vec<Allow>,
     /// Values that the plugin reads by name. Each value is a text, `{ env = "NAME" }` or `{ file = "PATH" }`.
@@ -109,7 +110,7 @@ impl Ordering {
     }
 }
 
-/// What follows a failure.
+/// The consequence of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -132,7 +133,7 @@ impl Action {
     }
 }
 
-/// What happens to the messages that follow a dead letter with the same key.
+/// The handling of messages that follow a dead letter with the same key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnDead {
@@ -153,7 +154,7 @@ impl OnDead {
     }
 }
 
-/// What happens to an effect that is in doubt.
+/// The handling of an effect that is in doubt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unsettled {
@@ -178,22 +179,22 @@ impl Unsettled {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RetrySettings {
-    /// The number of retries after the first delivery. With 0, every failure makes a dead letter.
+    /// The number of retries after the first delivery. With 0, every failed message becomes a dead letter.
     #[schemars(example = 5)]
     pub retries: Option<u32>,
     /// The delay before the first retry.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", example = "1s")]
     pub delay: Option<Duration>,
-    /// The factor of each further delay, 1 or more.
+    /// The factor from each delay to the next, 1 or more.
     #[schemars(example = 2.0)]
     pub multiplier: Option<f64>,
     /// The maximum delay.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", example = "1h")]
     pub max_delay: Option<Duration>,
-    /// The maximum share of a delay, 0 to 1, that is added to it at random. It spreads the retries of messages that
-    /// failed together.
+    /// The maximum share of a delay, 0 to 1, that is added to it at random, so that messages that failed together
+    /// are not retried together.
     #[schemars(example = 0.0)]
     pub jitter: Option<f64>,
     /// The maximum time from the first failure of a message to its last retry; at most 24 h.
@@ -215,24 +216,25 @@ pub struct RetrySettings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RuleSettings {
-    /// The failure codes. The host's own codes are `trap`, `exit`, `stack-overflow`, `wrong-outcome-count` and
-    /// those of the limits. `*` matches any characters.
+    /// The failure code, or a pattern in which `*` matches any characters. The host's own codes are `trap`, `exit`,
+    /// `stack-overflow`, `wrong-outcome-count` and those of the limits.
     #[schemars(example = "smtp-*")]
     pub code: String,
-    /// The number of retries, in place of `plugin.retry.retries`. With 0, these failures make dead letters.
+    /// The number of retries for these codes, in place of `plugin.retry.retries`. With 0, the message becomes a
+    /// dead letter.
     #[schemars(example = 10)]
     pub retries: Option<u32>,
     /// `retry`: a retry, even if the plugin rejects the message. `reject`: a dead letter without a retry.
-    /// `discard`: the message is finished, and the failure is logged. Default: as the plugin's outcome says.
+    /// `discard`: the message is finished, and the failure is logged. Default: the plugin's outcome decides.
     #[schemars(with = "Option<String>", example = &"retry")]
     pub action: Option<Action>,
-    /// The value of `plugin.retry.blocking-tries` for these codes.
+    /// The number of blocking tries for these codes, in place of `plugin.retry.blocking-tries`.
     #[schemars(example = 2)]
     pub blocking_tries: Option<u32>,
 }
 
 impl PluginSettings {
-    /// Every value that may be kept in the environment or in a file.
+    /// Every value that may be in the environment or in a file.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
         self.config.values_mut().chain(self.sections.values_mut())
     }
@@ -259,7 +261,7 @@ impl Isolation {
     }
 }
 
-/// The limits of one call. Each limit has its own failure code.
+/// The limits of one call. Each limit has its own failure code. The examples are the defaults.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct LimitSettings {

@@ -10,6 +10,7 @@ use crate::{Extension, File, LimitSettings, PluginSettings, allow};
 
 /// The maximum line length of a new file.
 const WIDTH: usize = 98;
+const NO_BREAK_SPACE: &str = "\u{a0}";
 
 /// A table of the file.
 struct Table {
@@ -75,9 +76,19 @@ pub fn template(plugins: &str, extensions: &[&Extension]) -> String {
 
 fn comment(out: &mut String, text: &str) {
     let options = Options::new(WIDTH).word_splitter(WordSplitter::NoHyphenation).break_words(false);
-    for line in textwrap::wrap(text, options) {
-        let _ = writeln!(out, "# {line}");
+    for line in textwrap::wrap(&with_unbroken_code(text), options) {
+        let _ = writeln!(out, "# {}", line.replace(NO_BREAK_SPACE, " "));
     }
+}
+
+/// Replaces spaces between backticks, so that lines are not broken there.
+fn with_unbroken_code(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    let parts = parts.map(|(index, part)| match index % 2 {
+        0 => part.to_owned(),
+        _ => part.replace(' ', NO_BREAK_SPACE),
+    });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 fn tables(extensions: &[&Extension]) -> Vec<Table> {
@@ -119,9 +130,9 @@ fn size(bytes: usize) -> String {
 
 /// The schema of `allow`.
 fn allow(extensions: &[&Extension]) -> Value {
-    let words = || extensions.iter().flat_map(|extension| extension.words);
+    let entries = || extensions.iter().flat_map(|extension| extension.allow);
     let own = allow::OWN.iter().map(|(example, about)| (*example, *about));
-    let all: Vec<_> = words().map(|word| (word.example, word.about)).chain(own).collect();
+    let all: Vec<_> = entries().map(|entry| (entry.example, entry.about)).chain(own).collect();
     let about: Vec<_> = [allow::ABOUT].into_iter().chain(all.iter().map(|(_, about)| *about)).collect();
     let examples: Vec<_> = all.iter().map(|(example, _)| *example).collect();
     json!({ "type": "array", "description": about.join(" "), "examples": [examples] })
@@ -195,6 +206,13 @@ mod tests {
                 assert!(!key.text.is_empty() && key.example != "null", "{} {}", table.heading, key.name);
             }
         }
+    }
+
+    #[test]
+    fn code_is_not_broken() {
+        let mut out = String::new();
+        comment(&mut out, &format!("{} `{{ file = \"PATH\" }}`.", "x".repeat(WIDTH - 10)));
+        assert_eq!(out.lines().last(), Some("# `{ file = \"PATH\" }`."));
     }
 
     #[test]

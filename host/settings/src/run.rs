@@ -12,7 +12,7 @@ use crate::{Found, KafkaArgs, PluginSettings};
 /// The arguments for running plugins.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A plugin to run; repeat for more
+    /// File of a plugin to run; can be repeated
     #[arg(
         long = "plugin",
         value_name = "FILE",
@@ -25,18 +25,18 @@ pub struct RunArgs {
     /// The connection to Kafka.
     pub kafka: KafkaArgs,
     /// Where a consumer group without committed offsets starts
-    #[arg(long, value_enum, default_value_t = OffsetReset::Earliest, env = "KAFKA_AUTO_OFFSET_RESET")]
+    #[arg(long, value_enum, value_name = "OFFSET", default_value_t = OffsetReset::Earliest, env = "KAFKA_AUTO_OFFSET_RESET")]
     pub auto_offset_reset: OffsetReset,
     /// Create missing topics
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_CREATE_TOPICS")]
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_CREATE_TOPICS")]
     pub create_topics: bool,
-    /// Store dead letters, for inspection and replay
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_DESK")]
+    /// Enable the dead-letter desk, which stores and replays dead letters
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_DESK")]
     pub desk: bool,
-    /// The address of health checks, metrics, API and console
+    /// Address of the console, the API, health checks and metrics
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", env = "HOST_LISTEN")]
     pub listen: SocketAddr,
-    /// The mail server, e.g. smtp://localhost:1025; without it, e-mail is only logged
+    /// Mail server, such as smtp://localhost:1025; without it, e-mail is only logged
     // It may contain a password, which help must not show.
     #[arg(
         long,
@@ -46,7 +46,7 @@ pub struct RunArgs {
         hide_default_value = true
     )]
     pub mail_url: Option<String>,
-    /// The database of dead letters and effects: sqlite:PATH or postgres://…
+    /// Database of effects and dead letters: sqlite:PATH or postgres://… [default: sqlite:host.db]
     // It may contain a password too.
     #[arg(
         long,

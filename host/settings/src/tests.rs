@@ -9,13 +9,13 @@ use super::*;
 
 /// The settings of a capability.
 pub(crate) static PING: Extension = Extension {
-    words: &[Word {
+    allow: &[AllowEntry {
         form: "`ping`",
         about: "`ping`: sending a ping.",
         example: "ping",
         grants: true,
         matches: |text| text == "ping",
-        read: |text| Ok(text.to_owned()),
+        parse: |text| Ok(text.to_owned()),
     }],
     section: Some(SectionType::table::<PingSettings>("ping")),
     limits: &[SizeLimit {
@@ -62,7 +62,7 @@ fn an_extension_adds_keys() {
                 [[plugin]]\npath = \"b\"\ntopic = \"b\"\n";
     let file = parse(text).expect(text);
     let [first, second] = &file.plugins[..] else { panic!("{file:?}") };
-    assert_eq!(first.allow, [Allow::Word("ping".into()), Allow::Env("A".into())]);
+    assert_eq!(first.allow, [Allow::Capability("ping".into()), Allow::Env("A".into())]);
     assert_eq!(first.sections.get::<PingSettings>().map(|ping| &ping.to[..]), Some("b"));
     assert_eq!(first.limits.sizes.get(&PING.limits[0]).map(|size| size.as_u64()), Some(2048));
     assert!(first.limits.memory.is_some() && second.allow.is_empty());

@@ -1,4 +1,4 @@
-//! Values that may be secret: written in `host.toml`, or kept in the environment or in a file.
+//! Values that may be secret: in `host.toml`, in the environment or in a file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base::error::UserError;
 use serde::Deserialize;
 
-/// A text, or the place where it is kept. `Debug` and `Display` never show the text.
+/// A text or its source. `Debug` and `Display` never show the text.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "expected a text, { env = \"NAME\" } or { file = \"PATH\" }")]
 pub enum Value {
@@ -48,7 +48,7 @@ impl Value {
                 Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => {
                     Err(UserError::usage(format!("{key}: cannot read {}: {error}", file.display()))
-                        .help("write the value into that file, readable for this user alone"))
+                        .help("write the value to this file, readable only by this user"))
                 }
             },
         }
@@ -68,7 +68,7 @@ impl fmt::Debug for Value {
     }
 }
 
-/// The place; a text is masked.
+/// The source; a text is masked.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

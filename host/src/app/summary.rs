@@ -7,14 +7,18 @@ use settings::RunArgs;
 use super::{App, RunningPlugin};
 
 impl App {
-    /// The plugins and addresses of this process, for people.
+    /// The plugins and addresses of this process, as text.
     pub fn summary(&self, args: &RunArgs, address: SocketAddr) -> String {
         let mut lines = vec![format!("host {}", env!("CARGO_PKG_VERSION"))];
         for RunningPlugin { pipeline, .. } in &self.running {
             let (plugin, subscription) = (&pipeline.plugin, &pipeline.subscription);
             let limits = &plugin.grants.limits;
             let (memory, time) = (limits.memory >> 20, limits.call_time.as_secs_f64());
-            lines.push(format!("  plugin   {}  {memory} MiB, {time} s  {}", plugin.label, plugin.reach()));
+            lines.push(format!(
+                "  plugin   {}  {memory} MiB, {time} s  {}",
+                plugin.label,
+                plugin.permissions()
+            ));
             lines.push(format!("  kafka    {}  group {}", args.kafka.bootstrap_servers, subscription.group));
             let tiers = subscription.retry_topics();
             let tiers = tiers.iter().filter_map(|tier| tier.strip_prefix(&subscription.topic));

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use base::clock;
 use mail_parser::{Addr, DateTime, MessageParser, MimeHeaders};
 use mailin_embedded::{Action, Handler, Response, Server, response};
 use parking_lot::Mutex;
@@ -37,7 +37,7 @@ const LIMITS: Limits = Limits { mails: 200, bytes: 16 << 20, mail_bytes: 4 << 20
 pub struct Mailbox {
     smtp: SocketAddr,
     /// Time of the start: part of the page's version.
-    started_ms: u64,
+    started_ms: i64,
     limits: Limits,
     stored: Arc<Mutex<Stored>>,
 }
@@ -107,7 +107,7 @@ impl Mailbox {
     fn start_with(addr: impl ToSocketAddrs, limits: Limits) -> io::Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind(addr)?;
         let smtp = listener.local_addr()?;
-        let mailbox = Self { smtp, started_ms: now_ms(), limits, stored: Arc::default() };
+        let mailbox = Self { smtp, started_ms: clock::now_ms(), limits, stored: Arc::default() };
         let connection = Connection { mailbox: mailbox.clone(), envelope: Envelope::default() };
         let mut server = Server::new(connection);
         server.with_name("mailbox").with_num_threads(MAX_CONNECTIONS).with_tcp_listener(listener);
@@ -197,7 +197,7 @@ fn read(envelope: &Envelope) -> Mail {
     let mail = Mail {
         from: envelope.from.clone(),
         recipients: envelope.to.clone(),
-        received: DateTime::from_timestamp((now_ms() / 1000).try_into().unwrap_or(0)).to_rfc3339(),
+        received: DateTime::from_timestamp(clock::now_ms() / 1000).to_rfc3339(),
         size: envelope.data.len(),
         ..Mail::default()
     };
@@ -239,9 +239,4 @@ fn format_address(address: &Addr<'_>) -> String {
         (Some(name), Some(email)) => format!("{name} <{email}>"),
         (name, email) => email.or(name).unwrap_or_default().to_owned(),
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -81,7 +81,7 @@ fn announce(producer: SocketAddr, address: SocketAddr, has_console: bool, starte
         "Ready in {:.1} s. Send an e-mail, and open http://{address}/demo/mailbox\n\n  \
          curl http://{producer}/api/emails/send -H 'Content-Type: application/json' \\\n    \
          -d '{{\"from\":\"me@example.com\",\"to\":\"you@example.com\",\"subject\":\"Hello\",\"body\":\"It works.\"}}'\n\n\
-         {fails}Ctrl-C ends it.",
+         {fails}Ctrl-C stops the demo.",
         started.elapsed().as_secs_f64()
     );
 }
@@ -102,7 +102,7 @@ fn find_plugins(given: Option<PathBuf>) -> Result<Vec<PathBuf>, UserError> {
     let directory = match given {
         Some(directory) => directory,
         None => built().ok_or_else(|| {
-            UserError::usage("cannot find the plugins").help("name their directory: --plugins DIR")
+            UserError::usage("cannot find the plugins").help("specify their directory: --plugins DIR")
         })?,
     };
     let plugins: Vec<PathBuf> = PLUGINS.iter().map(|name| directory.join(name)).collect();
@@ -110,7 +110,7 @@ fn find_plugins(given: Option<PathBuf>) -> Result<Vec<PathBuf>, UserError> {
         None => Ok(plugins),
         Some(missing) => Err(UserError::usage(format!("{} does not exist", missing.display()))
             .help("build the plugins: make build")
-            .help("or name their directory: host demo --plugins DIR")),
+            .help("or specify their directory: host demo --plugins DIR")),
     }
 }
 

@@ -44,8 +44,8 @@ impl StoreUrl {
     /// # Errors
     /// A usage error (exit code 2) whose message does not contain the URL.
     pub fn parse(text: &str) -> Result<Self, UserError> {
-        let wrong = |what: &str| {
-            Err(UserError::usage(format!("store: {what}")).help(
+        let wrong = |reason: &str| {
+            Err(UserError::usage(format!("store: {reason}")).help(
                 "specify a file, sqlite:host.db, or a database, postgres://user:password@host/database",
             ))
         };

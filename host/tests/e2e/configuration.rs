@@ -90,13 +90,13 @@ fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static 
             "mail",
             format!("{entry}mail.per-minute = 5\n"),
             "`mail` is not in the plugin's `allow`",
-            "take [plugin.mail] out",
+            "remove [plugin.mail]",
         ),
         (
             "ca",
             format!("[mail]\nurl = \"smtps://localhost\"\nca = \"nowhere.pem\"\n{entry}"),
             "nowhere.pem",
-            "certificates in PEM",
+            "PEM file with certificates",
         ),
         ("topic", entry.replace("email.send", "a b"), "\"a b\" is not a topic name", "[[plugin]]"),
         (
@@ -137,7 +137,7 @@ fn a_generated_file_is_valid_and_has_the_defaults_of_the_plugin() {
     assert!(written.contains("topic = \"email.send\"\ngroup = \"email-send-group\"\n"), "{written}");
     let path = config("new", &written);
     let (code, output) = host(&["config", "check", "--config", text(&path)], &[]);
-    assert!(code == Some(0) && output.contains("email@") && output.contains("is good"), "{output}");
+    assert!(code == Some(0) && output.contains("email@") && output.contains("is valid"), "{output}");
     // An existing file is not overwritten.
     let (code, output) = host(&["config", "init", "-o", text(&path)], &[]);
     assert!(code == Some(2) && output.contains("cannot write"), "{output}");

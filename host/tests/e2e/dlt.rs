@@ -373,5 +373,5 @@ fn a_desk_without_a_token_is_not_served_to_the_network() {
     let output = Command::new(binary("host")).args(args).output().expect("the exit of the command");
     let (_, printed) = texts(&output);
     assert_eq!(output.status.code(), Some(2), "{printed}");
-    assert!(printed.contains("open to everybody") && printed.contains("desk.token"), "{printed}");
+    assert!(printed.contains("open without a token") && printed.contains("desk.token"), "{printed}");
 }

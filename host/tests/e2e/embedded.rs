@@ -85,7 +85,7 @@ fn a_dead_letter_of_the_demo_can_be_edited_and_replayed() {
 #[test]
 fn the_demo_serves_its_console_on_loopback_only() {
     let mut demo = Process::start("host", &["demo", "--listen", "0.0.0.0:0", "--producer-listen", ANY_PORT]);
-    demo.wait_for(|line| line.starts_with("Ctrl-C ends it."), BOUND);
+    demo.wait_for(|line| line.starts_with("Ctrl-C stops the demo."), BOUND);
     assert_eq!(demo.count(|line| line.contains("console") || line.contains("nobody")), 0);
     let line = demo.wait_for(|line| line.starts_with("  mailbox"), BOUND);
     let host = between(&line, "http://0.0.0.0:", "/demo").and_then(|port| port.parse().ok()).expect("a port");

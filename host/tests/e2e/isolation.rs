@@ -174,7 +174,7 @@ fn without_the_grant_no_e_mail_is_sent() {
     let json = r#"{"from":"a@example.com","to":"b@example.com","subject":"s","body":"b"}"#;
     for (name, more, expected, dead) in [
         ("mail-granted", "allow = [\"mail\"]", "e-mail is only logged, not sent", 0),
-        ("mail-denied", "", "wants to send e-mail and may not", 1),
+        ("mail-denied", "", "e-mail is not granted", 1),
     ] {
         kafka.create_topic(name, 1, &[]);
         let host = start(kafka, &settings(name, more), &[]);

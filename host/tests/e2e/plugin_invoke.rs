@@ -290,7 +290,7 @@ fn invalid_input_is_refused_with_a_suggestion() {
     let email = plugin("email");
     for (more, input, what) in [
         (&[][..], "{\"valu\": 1}", "did you mean value?"),
-        (&[], "", "holds no message"),
+        (&[], "", "contains no message"),
         (&[], "hello", "not JSON"),
         (&["--http-response", "9000"], "{}", "expected STATUS[:BODY]"),
         (&["--config", "/nowhere.toml"], "{}", "cannot read /nowhere.toml"),

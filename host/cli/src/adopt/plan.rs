@@ -103,7 +103,7 @@ impl Retries {
     /// It cannot continue where the other side stopped.
     pub fn plan(&self, to: Direction) -> Result<Vec<Move>, UserError> {
         if self.found.is_empty() && self.others.is_empty() {
-            let what = format!("no retry topic exists: neither {}", self.tiers.join(" nor "));
+            let what = format!("none of the retry topics exists: {}", self.tiers.join(", "));
             return Err(
                 UserError::unavailable(what).help("no retries are pending: stop one side, start the other")
             );
@@ -220,7 +220,7 @@ impl Retries {
         };
         let what = format!("{on} is ahead of {off}; going back would repeat messages{}", back.concat());
         Err(UserError::unavailable(what).help(format!(
-            "there is nothing to take over: start {on}; for the other direction run it {flag}"
+            "no migration is needed: start {on}; to migrate in the other direction, run this command {flag}"
         )))
     }
 }

@@ -19,7 +19,7 @@ struct Row<'a> {
     waiting: i64,
 }
 
-/// Prints what was committed, and what to start.
+/// Prints the committed offsets and the next steps.
 ///
 /// # Errors
 /// stdout cannot be written.
@@ -46,7 +46,7 @@ pub fn print(args: &Args, all: &[(&Subscription, Vec<Move>)], to: Direction) -> 
         Format::Json => output::print_json(&rows)?,
         Format::Table => output::print(table(&rows))?,
     }
-    left_out(&rows, to);
+    note_omitted(&rows, to);
     note(if args.dry_run { "Nothing was changed." } else { "Done." });
     match to {
         Direction::Host => note("Start this host, and leave Spring stopped."),
@@ -79,24 +79,21 @@ fn table(rows: &[Row<'_>]) -> String {
     output::table(headings, cells)
 }
 
-/// Reports partitions on which the side that stops has committed nothing; the other side's offset is kept.
-fn left_out(rows: &[Row<'_>], to: Direction) {
+/// Notes partitions for which the side that stops has no committed offset; the other side's offset remains.
+fn note_omitted(rows: &[Row<'_>], to: Direction) {
     let (off, begins) = match to {
         Direction::Host => ("Spring", "this host starts at the first message"),
         Direction::Spring => {
             ("this host", "Spring starts at its auto-offset-reset: set it to earliest, or messages are lost")
         }
     };
-    let (new, kept): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
+    let (new, known): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
         rows.iter().filter(|row| row.offset.is_none()).partition(|row| row.before.is_none());
-    for (rows, what) in [(new, begins), (kept, "the previous offset is kept")] {
+    for (rows, result) in [(new, begins), (known, "the previous offset remains")] {
         if !rows.is_empty() {
             let names: Vec<String> =
                 rows.iter().map(|row| format!("{}[{}]", row.topic, row.partition)).collect();
-            note(format_args!(
-                "note: left out, {off} has committed nothing there: {}; {what}",
-                names.join(", ")
-            ));
+            note(format_args!("note: {off} has committed no offset for {}; {result}", names.join(", ")));
         }
     }
 }

@@ -123,7 +123,7 @@ fn without_retry_topics_there_is_nothing_to_adopt() {
     refused(
         &retries(&["-1000"], vec![], vec![]),
         Direction::Host,
-        &["no retry topic exists", "t-retry-1000"],
+        &["none of the retry topics exists", "t-retry-1000"],
     );
 }
 

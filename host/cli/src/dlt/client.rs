@@ -24,7 +24,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(120);
 /// The host to connect to.
 #[derive(Debug, clap::Args)]
 pub struct ApiArgs {
-    /// URL of the host; if it requires a token, set HOST_TOKEN
+    /// URL of the host; set HOST_TOKEN if it requires a token
     #[arg(
         long,
         global = true,

@@ -14,7 +14,7 @@ use crate::output::note;
 pub struct Discard {
     #[command(flatten)]
     select: Select,
-    /// Every open dead letter
+    /// Select every open dead letter
     #[arg(long)]
     all: bool,
     /// Reason for the audit log; prompted for on a terminal
@@ -30,7 +30,7 @@ pub struct Discard {
 pub struct Restore {
     #[command(flatten)]
     select: Select,
-    /// Every discarded dead letter
+    /// Select every discarded dead letter
     #[arg(long)]
     all: bool,
     /// Reason for the audit log
@@ -74,7 +74,7 @@ fn reason(given: Option<String>) -> Result<String, UserError> {
     };
     if reason.trim().is_empty() {
         return Err(UserError::usage("discarding requires a reason; nothing was changed")
-            .help("give one: --reason TEXT"));
+            .help("set a reason: --reason TEXT"));
     }
     Ok(reason)
 }

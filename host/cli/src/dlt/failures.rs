@@ -28,7 +28,7 @@ enum Command {
     Note {
         #[command(flatten)]
         target: Target,
-        /// The new note; "" removes it
+        /// New note; "" removes it
         #[arg(value_name = "TEXT")]
         text: String,
     },

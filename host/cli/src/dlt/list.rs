@@ -13,7 +13,7 @@ use crate::output::{self, Format, escaped, note};
 pub struct Args {
     #[command(flatten)]
     select: Select,
-    /// In this state
+    /// Only dead letters in this state
     #[arg(long, value_enum, value_name = "STATE")]
     state: Option<DeadLetterState>,
     /// Maximum number of dead letters

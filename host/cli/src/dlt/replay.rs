@@ -14,10 +14,10 @@ use crate::output::{self, Format, escaped, note};
 pub struct Args {
     #[command(flatten)]
     select: Select,
-    /// Every open dead letter
+    /// Select every open dead letter
     #[arg(long)]
     all: bool,
-    /// That passed this trial (host dlt try)
+    /// Only dead letters that passed this trial of host dlt try
     #[arg(long, value_name = "ID")]
     trial: Option<String>,
     #[command(flatten)]
@@ -36,25 +36,26 @@ pub struct Args {
     output: Format,
 }
 
-/// How dead letters are sent back.
+/// The arguments for the plan of a replay.
 #[derive(Debug, clap::Args)]
 struct PlanArgs {
-    /// Topic to send to
+    /// Topic to replay to
     #[arg(long, value_enum, value_name = "TARGET", default_value = "source")]
     to: ReplayTarget,
-    /// Maximum number of dead letters per second
+    /// Maximum number of dead letters per second [default: no limit]
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
     /// Sizes of the steps; the last size repeats. Each step waits for the outcomes of the previous one
+    /// [default: a single step]
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', conflicts_with = "careful")]
     ramp: Vec<u32>,
-    /// Short for --ramp 1,2,5,20,100,500,2000
+    /// The same as --ramp 1,2,5,20,100,500,2000
     #[arg(long)]
     careful: bool,
-    /// Stop if the failure rate of a step is higher
+    /// Maximum failure rate of a step; above it, the replay stops
     #[arg(long, value_name = "PERCENT", default_value_t = ReplayPlan::default().limit_percent, value_parser = clap::value_parser!(u8).range(..=100))]
     max_failures: u8,
-    /// Leave out messages that were replayed this many times before
+    /// Skip messages that have been replayed this many times
     #[arg(long, value_name = "N", default_value_t = ReplayPlan::default().max_replays)]
     max_replays: u32,
 }

@@ -1,6 +1,6 @@
 //! Arguments that select dead letters.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use base::clock;
 use base::error::UserError;
@@ -10,12 +10,12 @@ use humantime_serde::re::humantime;
 use super::client::Client;
 use crate::confirm;
 
-/// Selects dead letters; all given conditions must match.
+/// Arguments that select dead letters; all conditions must match.
 #[derive(Debug, Default, clap::Args)]
 pub struct Select {
     #[command(flatten)]
     conditions: Conditions,
-    /// Of this plugin: name@version, or the name alone
+    /// Only dead letters of this plugin: name@version, or name for all versions
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
 }
@@ -26,22 +26,23 @@ pub struct Conditions {
     /// Ids of dead letters, or unique prefixes of them
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// With this original topic or dead-letter topic
+    /// Only dead letters with this original topic or dead-letter topic
     #[arg(long)]
     topic: Option<String>,
-    /// With this failure code
+    /// Only dead letters with this failure code
     #[arg(long)]
     code: Option<String>,
-    /// Of this failure (host dlt failures)
+    /// Only dead letters of this failure (see host dlt failures)
     #[arg(long, value_name = "ID")]
     failure: Option<String>,
-    /// Dead-lettered at or after: an age such as 2h or 3d, or a time such as 2026-11-23T14:36:49Z
+    /// Only messages dead-lettered at or after this time: an age such as 2h or 3d, or a time such as
+    /// 2026-11-23T14:36:49Z
     #[arg(long, value_name = "TIME", value_parser = timestamp, allow_hyphen_values = true)]
     since: Option<i64>,
-    /// Dead-lettered before
+    /// Only messages dead-lettered before this time: an age or a time
     #[arg(long, value_name = "TIME", value_parser = timestamp, allow_hyphen_values = true)]
     until: Option<i64>,
-    /// With this text in the key, value, detail or message id
+    /// Only dead letters with this text in the key, value, detail or message id
     #[arg(long)]
     text: Option<String>,
 }
@@ -118,16 +119,12 @@ pub fn confirm_count(question: &str, dead_letters: u64, yes: bool) -> Result<(),
 /// Parses an age or a time; returns milliseconds since the Unix epoch.
 fn timestamp(text: &str) -> Result<i64, String> {
     if let Ok(age) = humantime::parse_duration(text) {
-        return Ok(clock::now_ms().saturating_sub(millis(age)));
+        return Ok(clock::now_ms().saturating_sub(clock::millis(age)));
     }
     let time = if text.contains(['T', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
     let time = humantime::parse_rfc3339_weak(&time)
         .map_err(|_| "expected an age such as 2h or 3d, or a time such as 2026-11-23T14:36:49Z".to_owned())?;
-    Ok(time.duration_since(UNIX_EPOCH).map_or(0, millis))
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    Ok(time.duration_since(UNIX_EPOCH).map_or(0, clock::millis))
 }
 
 #[cfg(test)]

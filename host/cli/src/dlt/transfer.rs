@@ -19,7 +19,7 @@ use crate::output::{note, unwritable};
 pub struct Export {
     #[command(flatten)]
     select: Select,
-    /// In this state
+    /// Only dead letters in this state
     #[arg(long, value_enum, value_name = "STATE")]
     state: Option<DeadLetterState>,
     /// File to write to [default: standard output]

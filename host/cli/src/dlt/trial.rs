@@ -23,18 +23,18 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// Arguments of `host dlt try`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The new build: a component
+    /// Component file of the new build
     #[arg(long, value_name = "FILE")]
     plugin: PathBuf,
     #[command(flatten)]
     conditions: Conditions,
-    /// Of this plugin: name@version, or the name alone
+    /// Only dead letters of this plugin: name@version, or name for all versions
     #[arg(long, value_name = "NAME")]
     of_plugin: Option<String>,
-    /// In this state [default: open]
+    /// Only dead letters in this state [default: open]
     #[arg(long, value_enum, value_name = "STATE", hide_default_value = true)]
     state: Option<DeadLetterState>,
-    /// Number of passed and of failed dead letters whose effects and log are shown
+    /// Number of passed and of failed dead letters to show with their effects and log
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=20))]
     show: u8,
     /// Output format
@@ -50,7 +50,7 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     let filter = Filter { state: args.state, ..args.conditions.filter(args.of_plugin)? };
     let build = tokio::fs::read(&args.plugin).await.map_err(|error| {
         UserError::usage(format!("cannot read {}: {error}", args.plugin.display()))
-            .help("name the new build: --plugin FILE")
+            .help("specify the new build: --plugin FILE")
     })?;
     let trial: Trial = client.post_bytes("/trials", &filter.query_pairs(), WASM, build).await?;
     let trial = follow(client, trial).await?;
@@ -123,7 +123,10 @@ fn print(trial: &Trial, passed: &[TrialResult], failed: &[TrialResult]) -> Resul
         output::print(format!("\n{}", details(result)))?;
     }
     if trial.passed > 0 {
-        note(format!("to replay what passed: host dlt replay --trial {} --careful", escaped(&trial.id)));
+        note(format!(
+            "to replay the passed dead letters: host dlt replay --trial {} --careful",
+            escaped(&trial.id)
+        ));
     }
     Ok(())
 }

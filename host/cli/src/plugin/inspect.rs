@@ -6,7 +6,6 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use base::error::UserError;
-use base::text;
 use bytesize::ByteSize;
 use consumer::Subscriber;
 use consumer::subscription::Subscription;
@@ -17,26 +16,26 @@ use sandbox::file::PluginFile;
 use serde::Serialize;
 use settings::{PluginSettings, RunArgs};
 
-use super::{Format, Here};
+use super::{Format, PluginArgs};
 use crate::config::{self, without_password};
-use crate::output::{print, print_json};
+use crate::output::{escaped, print, print_json};
 
 /// Arguments of `host plugin inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The format of the output
+    /// Output format
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
     #[command(flatten)]
-    pub(super) here: Here,
+    pub(super) plugin: PluginArgs,
 }
 
 /// Prints a description of the plugin, and whether it runs with this configuration.
 ///
 /// # Errors
-/// The file is no plugin (exit code 2), or does not run here (1).
+/// The file is not a plugin (exit code 2), or does not run with this configuration (1).
 pub async fn run(args: Args) -> Result<(), UserError> {
-    let (run, output) = (args.here.run_args(), args.output);
+    let (run, output) = (args.plugin.run_args(), args.output);
     let path = run.plugins.first().map_or(Path::new(""), PathBuf::as_path);
     // The file is checked first, even if the configuration is wrong.
     let file = PluginFile::read(path, &consumer::load::engines(iter::once(None))?)?;
@@ -59,13 +58,13 @@ async fn describe(file: &PluginFile) -> Result<Description, UserError> {
 #[derive(Serialize)]
 struct Report {
     file: String,
-    /// None if the plugin could not describe itself.
+    /// None if `describe` failed.
     name: Option<String>,
     version: Option<String>,
     summary: Option<String>,
     size: usize,
     sha256: String,
-    /// One, unless the build went wrong.
+    /// One in a correct build.
     contract: Vec<String>,
     imports: BTreeMap<&'static str, Vec<String>>,
     exports: Vec<String>,
@@ -82,7 +81,7 @@ struct Report {
     warnings: Vec<String>,
 }
 
-/// The subscription as it is here, or as the plugin describes it if it does not run here.
+/// The subscription with this configuration; that of the plugin's description if it does not run.
 #[derive(Serialize)]
 struct Topics {
     topic: String,
@@ -102,7 +101,7 @@ struct Tier {
 
 #[derive(Serialize)]
 struct Problem {
-    what: String,
+    problem: String,
     help: Vec<String>,
 }
 
@@ -119,9 +118,10 @@ impl Report {
         let own = |text: fn(&Description) -> &String| described.as_ref().ok().map(|it| text(it).clone());
         // Errors of the file come first; further ones are those of this configuration.
         let errors = [described.as_ref().err(), runs.as_ref().err()].into_iter().flatten();
-        let mut errors: Vec<_> =
-            errors.map(|it| Problem { what: it.what().to_owned(), help: it.next_steps().to_vec() }).collect();
-        errors.dedup_by(|a, b| a.what == b.what);
+        let mut errors: Vec<_> = errors
+            .map(|it| Problem { problem: it.problem().to_owned(), help: it.fixes().to_vec() })
+            .collect();
+        errors.dedup_by(|a, b| a.problem == b.problem);
         let granted = if is_listed { capabilities::granted(settings) } else { Vec::new() };
         let wants = file.wants();
         let warning = |capability: &&dyn Capability| {
@@ -151,14 +151,14 @@ impl Report {
 
     fn text(&self) -> String {
         let mut text = match (&self.name, &self.version) {
-            (Some(name), Some(version)) => format!("{}@{}\n", line(name), line(version)),
-            _ => format!("{}\n", line(&self.file)),
+            (Some(name), Some(version)) => format!("{}@{}\n", escaped(name), escaped(version)),
+            _ => format!("{}\n", escaped(&self.file)),
         };
         let mut add = |name: &str, line: &str| _ = writeln!(text, "  {name:<13}{line}");
         if let Some(summary) = &self.summary {
-            add("summary", &line(summary));
+            add("summary", &escaped(summary));
         }
-        add("file", &format!("{}, {}", line(&self.file), ByteSize::b(self.size as u64)));
+        add("file", &format!("{}, {}", escaped(&self.file), ByteSize::b(self.size as u64)));
         add("sha256", &self.sha256);
         add("contract", &self.contract.join(", "));
         let mut title = "imports";
@@ -173,19 +173,19 @@ impl Report {
             topics.lines().iter().for_each(|(name, line)| add(name, line));
         }
         add("wants", &or_nothing(&self.wants.join(", ")));
-        let place = self.config.as_deref().map_or("no configuration file".to_owned(), line);
+        let place = self.config.as_deref().map_or("no configuration file".to_owned(), escaped);
         add("granted here", &format!("{} ({place})", or_nothing(&self.granted.join(" "))));
         if !self.config_keys.is_empty() {
-            add("config keys", &line(&self.config_keys.join(" ")));
+            add("config keys", &escaped(&self.config_keys.join(" ")));
         }
         if let Some(url) = &self.mail_url {
-            add("mail server", &line(url));
+            add("mail server", &escaped(url));
         }
         self.warnings.iter().for_each(|warning| add("warning", warning));
         add("runs here", if self.runs { "yes" } else { "no" });
         // The last error is the error of the command.
-        for Problem { what, help } in self.errors.iter().rev().skip(1) {
-            add("error", what);
+        for Problem { problem, help } in self.errors.iter().rev().skip(1) {
+            add("error", problem);
             help.iter().for_each(|help| add("", &format!("help: {help}")));
         }
         text
@@ -214,21 +214,21 @@ impl Topics {
         let seconds = |tier: &Tier| format!("{} s", tier.delay_ms as f64 / 1000.0);
         let tier = |tier: &Tier| match &tier.topic {
             Some(topic) => format!("{} on {topic}", seconds(tier)),
-            None => format!("{} in its place", seconds(tier)),
+            None => format!("{} in place", seconds(tier)),
         };
         let tiers: Vec<_> = self.tiers.iter().map(tier).collect();
         let tiers = if tiers.is_empty() { String::new() } else { format!(": {}", tiers.join(", ")) };
         vec![
-            ("topic", line(&self.topic)),
-            ("group", line(&self.group)),
+            ("topic", escaped(&self.topic)),
+            ("group", escaped(&self.group)),
             ("ordering", self.ordering.unwrap_or("unknown").to_owned()),
             ("retries", format!("{}{tiers}", self.retries)),
-            ("dead letters", line(&self.dead_letter_topic)),
+            ("dead letters", escaped(&self.dead_letter_topic)),
         ]
     }
 }
 
-/// The subscription as it is here, else as these settings would make it, else as the plugin describes it.
+/// The subscription of the loaded plugin, else that of these settings, else that of the plugin's description.
 fn topics(
     described: &Result<Description, UserError>,
     runs: &Result<Vec<Subscriber>, UserError>,
@@ -264,15 +264,11 @@ fn grouped(imports: &[String]) -> BTreeMap<&'static str, Vec<String>> {
         } else {
             ("other", name.as_str())
         };
-        groups.entry(group).or_default().push(line(name));
+        groups.entry(group).or_default().push(escaped(name));
     }
     groups
 }
 
 fn or_nothing(text: &str) -> String {
     if text.is_empty() { "nothing".to_owned() } else { text.to_owned() }
-}
-
-fn line(text: &str) -> String {
-    text::line(text.as_bytes())
 }

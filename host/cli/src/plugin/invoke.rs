@@ -7,7 +7,6 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use base::error::UserError;
-use base::text;
 use bytesize::ByteSize;
 use consumer::dry_run::{DryRun, Input, Run};
 use contract::Outcome;
@@ -18,8 +17,8 @@ use serde::Serialize;
 
 use super::message::messages;
 use super::next::Next;
-use super::{Format, Here};
-use crate::output::{self, note, print};
+use super::{Format, PluginArgs};
+use crate::output::{self, escaped, note, print};
 
 /// Arguments of `host plugin invoke`.
 #[derive(Debug, clap::Args)]
@@ -28,27 +27,27 @@ use crate::output::{self, note, print};
     _ => arg,
 }))]
 pub struct Args {
-    /// A file with messages as JSON objects {"key", "value", "headers", …}, as `host consume -o json`
-    /// prints them; - is standard input
+    /// File with messages as JSON objects {"key", "value", "headers", …}, in the format of
+    /// `host consume -o json`; - for standard input
     #[arg(short, long, value_name = "FILE")]
     message: PathBuf,
-    /// The answer to each HTTP request, e.g. 429 or 200:{"id":1}; by default 200:{}
+    /// Response to each HTTP request, such as 429 or 200:{"id":1} [default: 200:{}]
     #[arg(long, value_name = "STATUS[:BODY]")]
     http_response: Option<Canned>,
-    /// The format of the output; JSON is one object per line
+    /// Output format: text, or a JSON object per line
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
     #[command(flatten)]
-    pub(super) here: Here,
+    pub(super) plugin: PluginArgs,
 }
 
 /// Calls the plugin with each message, and prints the outcomes.
 ///
 /// # Errors
-/// An argument is wrong (exit code 2), or a message failed (1).
+/// An argument is invalid (exit code 2), or a message failed (1).
 pub async fn run(args: Args) -> Result<(), UserError> {
-    let Args { message, http_response, output, here } = args;
-    let run = here.run_args();
+    let Args { message, http_response, output, plugin } = args;
+    let run = plugin.run_args();
     let settings = run.settings_of(0)?;
     let path = run.plugins.first().map_or(Path::new(""), PathBuf::as_path);
     let engines = consumer::load::engines(iter::once(settings))?;
@@ -73,8 +72,8 @@ pub async fn run(args: Args) -> Result<(), UserError> {
         }
     }
     match (all, failed) {
-        (0, _) => Err(UserError::usage(format!("{place} holds no message"))
-            .help("give it one, such as {\"value\": \"text\"}")),
+        (0, _) => Err(UserError::usage(format!("{place} contains no message"))
+            .help("add a message, such as {\"value\": \"text\"}")),
         (_, 0) => Ok(()),
         (1, _) => Err(UserError::unavailable("the message failed")),
         _ => Err(UserError::unavailable(format!("{failed} of {all} messages failed"))),
@@ -84,7 +83,7 @@ pub async fn run(args: Args) -> Result<(), UserError> {
 fn open(path: &Path) -> Result<(Box<dyn Read>, String), UserError> {
     if path == Path::new("-") {
         if io::stdin().is_terminal() {
-            note("a line is a message, a JSON object such as {\"value\": \"text\"}; Ctrl-D ends");
+            note("each line is a message: a JSON object such as {\"value\": \"text\"}; Ctrl-D ends");
         }
         return Ok((Box::new(io::stdin()), "standard input".to_owned()));
     }
@@ -92,7 +91,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, String), UserError> {
     match File::open(path) {
         Ok(file) => Ok((Box::new(file), place)),
         Err(error) => Err(UserError::usage(format!("cannot read {place}: {error}"))
-            .help("name a file with a message: --message FILE, or - for standard input")),
+            .help("specify a file with messages: --message FILE, or - for standard input")),
     }
 }
 
@@ -152,7 +151,7 @@ impl Report {
         let outcome = match outcome {
             Ok(Outcome::Skipped(reason)) => Shown::Skipped { reason },
             Ok(Outcome::Done(receipt)) => Shown::Done { receipt },
-            // `Cause::of` turned these into errors.
+            // `Cause::of` has converted these to errors.
             Ok(Outcome::Retry(_) | Outcome::Reject(_)) => Shown::Skipped { reason: String::new() },
             Err(Cause { exception, code, detail, backtrace, .. }) => {
                 failed(Failed { code, detail, exception, backtrace })
@@ -177,8 +176,8 @@ impl Report {
     fn text(&self) -> String {
         let mut text = format!(
             "{}  {} partition {} offset {}, attempt {}\n",
-            line(&self.id),
-            line(&self.topic),
+            escaped(&self.id),
+            escaped(&self.topic),
             self.partition,
             self.offset,
             self.attempt
@@ -186,7 +185,7 @@ impl Report {
         let mut add = |name: &str, line: &str| _ = writeln!(text, "  {name:<9}{line}");
         add("outcome", &self.outcome.text());
         if let Shown::Retry(failed) | Shown::Reject(failed) | Shown::Failure(failed) = &self.outcome {
-            failed.backtrace.lines().for_each(|trace| add("", &line(trace)));
+            failed.backtrace.lines().for_each(|trace| add("", &escaped(trace)));
         }
         add("next", &self.next.to_string());
         for Line { level, text } in &self.log {
@@ -213,8 +212,8 @@ impl Shown {
 
     fn text(&self) -> String {
         let (name, text) = match self {
-            Self::Done { receipt } => ("done", line(receipt)),
-            Self::Skipped { reason } => ("skipped", line(reason)),
+            Self::Done { receipt } => ("done", escaped(receipt)),
+            Self::Skipped { reason } => ("skipped", escaped(reason)),
             Self::Retry(failed) => ("retry", failed.text()),
             Self::Reject(failed) => ("reject", failed.text()),
             Self::Failure(failed) => ("failure", format!("{} ({})", failed.text(), failed.exception)),
@@ -225,10 +224,6 @@ impl Shown {
 
 impl Failed {
     fn text(&self) -> String {
-        [&self.code, &self.detail].map(|text| line(text)).join(": ")
+        [&self.code, &self.detail].map(|text| escaped(text)).join(": ")
     }
-}
-
-fn line(text: &str) -> String {
-    text::line(text.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Messages as JSON, printed by `host consume -o json` or written by people.
+//! Messages as JSON, in the format of `host consume -o json`.
 
 use std::io::Read;
 
@@ -47,14 +47,14 @@ pub fn messages(
 ) -> impl Iterator<Item = Result<Input, UserError>> {
     let values = serde_json::Deserializer::from_reader(source).into_iter::<Value>();
     values.zip(1_u64..).map(move |(value, number)| {
-        let wrong = |what: String| UserError::usage(format!("{place}: message {number}: {what}"));
-        let value = value.map_err(|error| {
-            wrong(format!("not JSON: {error}"))
-                .help("give it one JSON object per line, as `host consume -o json` prints them")
+        let error = |problem: String| UserError::usage(format!("{place}: message {number}: {problem}"));
+        let value = value.map_err(|cause| {
+            error(format!("not JSON: {cause}"))
+                .help("write one JSON object per line, in the format of `host consume -o json`")
         })?;
-        read(value, subscription).map_err(|what| match settings::nearest(&what) {
-            Some(name) => wrong(what).help(format!("did you mean {name}?")),
-            None => wrong(what).help("what a message may hold: docs/guides/testing-a-plugin.md"),
+        read(value, subscription).map_err(|problem| match settings::nearest(&problem) {
+            Some(name) => error(problem).help(format!("did you mean {name}?")),
+            None => error(problem).help("the fields of a message: docs/guides/testing-a-plugin.md"),
         })
     })
 }
@@ -89,8 +89,8 @@ fn read(value: Value, subscription: &Subscription) -> Result<Input, String> {
     Ok(input)
 }
 
-/// Turns a record of the plugin's own retry or dead-letter topic into the original message, as the host does. A dead
-/// letter starts with attempt 1, as in a replay.
+/// Restores the original message from a record of the plugin's own retry or dead-letter topic, as the host does. A
+/// dead letter starts with attempt 1, as in a replay.
 fn restore(input: &mut Input, subscription: &Subscription) {
     let is_dead = input.topic == subscription.dead_letter_topic;
     if !is_dead && !subscription.retry_topics().contains(&input.topic) {
@@ -120,14 +120,14 @@ fn header(JsonHeader { name, value }: JsonHeader) -> Result<(Vec<u8>, Option<Vec
     let value = match &value {
         Value::Number(number) => {
             let number = number.as_i64().and_then(|number| number_bytes(&name, number));
-            Some(number.ok_or_else(|| format!("{place} has a number for a value: make it a text"))?)
+            Some(number.ok_or_else(|| format!("{place} has a number as its value; write it as a text"))?)
         }
         _ => bytes(&place, value)?,
     };
     Ok((name, value))
 }
 
-/// `{"base64": …}` and `{"hex": …}` are bytes, null is none, and a string is itself; other values are JSON text.
+/// The bytes of `{"base64": …}`, `{"hex": …}` and strings; None for null. Other values are JSON text.
 fn bytes(place: &str, value: Value) -> Result<Option<Vec<u8>>, String> {
     match value {
         Value::Null => Ok(None),
@@ -138,7 +138,7 @@ fn bytes(place: &str, value: Value) -> Result<Option<Vec<u8>>, String> {
                 "hex" => hex::decode(text).ok(),
                 _ => BASE64_STANDARD.decode(text).ok(),
             };
-            decoded.map(Some).ok_or_else(|| format!("{place}: this is not {name}"))
+            decoded.map(Some).ok_or_else(|| format!("{place}: not valid {name}"))
         }
         other => Ok(Some(other.to_string().into_bytes())),
     }
@@ -213,8 +213,8 @@ mod tests {
             (r#"{"headers":[{"name":5}]}"#, "a header's name must be a text"),
             (r#"{"attempt":0}"#, "attempt must be"),
             (r#"{"offset":-1}"#, "must not be negative"),
-            (r#"{"value":{"base64":"?"}}"#, "value: this is not base64"),
-            (r#"{"key":{"hex":"f"}}"#, "key: this is not hex"),
+            (r#"{"value":{"base64":"?"}}"#, "value: not valid base64"),
+            (r#"{"key":{"hex":"f"}}"#, "key: not valid hex"),
             (r#"{"topic":5}"#, "expected a string"),
             (r#"[{}]"#, "a message is a JSON object"),
             ("{", "not JSON"),

@@ -1,4 +1,4 @@
-//! What the plugin's policy makes of an outcome.
+//! The consequence of an outcome under the plugin's policy.
 
 use std::fmt;
 
@@ -68,18 +68,18 @@ impl fmt::Display for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Retry { topic, number, of, after_ms } = match self {
             Self::Finish => return f.write_str("finished"),
-            Self::Discard => return f.write_str("discarded, as its rule says"),
+            Self::Discard => return f.write_str("discarded by a rule"),
             Self::DeadLetter { topic } => return write!(f, "dead letter in {topic}"),
             Self::Retry(retry) => retry,
         };
         let seconds = *after_ms as f64 / 1000.0;
         match number {
             Some(number) => write!(f, "retry {number} of {of} after {seconds} s")?,
-            None => write!(f, "again after {seconds} s, spending no attempt,")?,
+            None => write!(f, "again after {seconds} s, without spending an attempt,")?,
         }
         match topic {
             Some(topic) => write!(f, " on {topic}"),
-            None => f.write_str(" in its place"),
+            None => f.write_str(" in place"),
         }
     }
 }
@@ -125,11 +125,14 @@ mod tests {
         assert_eq!(shown(&plain, 1, None), "retry 1 of 2 after 0.5 s on t-retry-500");
         assert_eq!(shown(&plain, 2, None), "retry 2 of 2 after 1 s on t-retry-1000");
         assert_eq!(shown(&plain, 3, None), "dead letter in t.dlt");
-        assert_eq!(shown(&plain, 3, Some(700)), "again after 0.7 s, spending no attempt, on t-retry-1000");
+        assert_eq!(
+            shown(&plain, 3, Some(700)),
+            "again after 0.7 s, without spending an attempt, on t-retry-1000"
+        );
         let reject = Cause::reject(Failure { code: "no".into(), detail: String::new() });
         assert_eq!(Next::after(&plain, 1, Some(&reject)).to_string(), "dead letter in t.dlt");
         let ordered = subscription(|settings| settings.ordering = Some(Ordering::Key));
-        assert_eq!(shown(&ordered, 1, None), "retry 1 of 2 after 0.5 s in its place");
+        assert_eq!(shown(&ordered, 1, None), "retry 1 of 2 after 0.5 s in place");
     }
 
     #[test]
@@ -141,7 +144,7 @@ mod tests {
                     vec![RuleSettings { code: "busy".into(), action, ..RuleSettings::default() }];
             })
         };
-        assert_eq!(shown(&rule("discard"), 1, None), "discarded, as its rule says");
+        assert_eq!(shown(&rule("discard"), 1, None), "discarded by a rule");
         assert_eq!(shown(&rule("reject"), 1, None), "dead letter in t.dlt");
     }
 }

@@ -28,7 +28,7 @@ pub struct Channels {
     mail: Option<(Arc<Mailer>, Email)>,
 }
 
-/// Why a channel did not accept an alert.
+/// The reason why a channel did not accept an alert.
 #[derive(Debug)]
 pub struct Rejection {
     /// The reason, for users. It does not contain the webhook's URL, which is a secret.

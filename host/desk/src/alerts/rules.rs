@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use base::clock::millis;
 use desk_api::Failure;
-
-use crate::millis;
 
 /// When failures are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

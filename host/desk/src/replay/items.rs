@@ -21,7 +21,7 @@ pub struct ReplayItem {
     pub dead_letter: String,
     /// `waiting`, `sent`, `done`, `failed`, `unknown` or `gone` (skipped).
     pub state: String,
-    /// Why it was skipped.
+    /// The reason why it was skipped.
     pub skip_reason: Option<String>,
     /// Time at which it was sent.
     pub sent_ms: Option<i64>,
@@ -149,7 +149,7 @@ impl Desk {
         sql.bind(replay).bind(worker).execute(&self.pool).await.map(drop)
     }
 
-    /// Sets what a running replay is waiting for; empty if it proceeds.
+    /// Sets the reason why a running replay waits; empty if it proceeds.
     ///
     /// # Errors
     /// The store is unavailable.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use base::clock;
+use base::clock::{self, millis};
 use desk_api::ReplayTarget;
 use kafka::client;
 use kafka::committed::committed;
@@ -15,8 +15,8 @@ use settings::KafkaArgs;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use crate::Desk;
 use crate::sql::narrow;
-use crate::{Desk, millis};
 
 /// Interval of the check.
 const INTERVAL: Duration = Duration::from_secs(5);

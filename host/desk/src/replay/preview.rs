@@ -1,4 +1,4 @@
-//! Previews: what a replay would do, and what to consider before starting it.
+//! Previews of replays, with warnings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -199,17 +199,17 @@ impl Desk {
         clause.add(format!("replays >= {max}"));
         let too_often = format!("already replayed {} times or more", plan.max_replays);
         warnings.extend(self.left_out_warning(&clause, &too_often).await?);
-        for (condition, why) in LEFT_OUT {
+        for (condition, reason) in LEFT_OUT {
             let mut clause = WhereClause::from_filter(&open);
             clause.add(format!("({condition})"));
-            warnings.extend(self.left_out_warning(&clause, why).await?);
+            warnings.extend(self.left_out_warning(&clause, reason).await?);
         }
         Ok(warnings)
     }
 
-    async fn left_out_warning(&self, clause: &WhereClause, why: &str) -> sqlx::Result<Option<String>> {
+    async fn left_out_warning(&self, clause: &WhereClause, reason: &str) -> sqlx::Result<Option<String>> {
         let count = self.count_where(clause).await?;
-        Ok((count > 0).then(|| format!("left out: {} {why}", counted(count, "dead letter"))))
+        Ok((count > 0).then(|| format!("left out: {} {reason}", counted(count, "dead letter"))))
     }
 }
 

@@ -58,7 +58,7 @@ impl Route {
     }
 }
 
-/// Why a dead letter cannot be sent anywhere; None if it can.
+/// The reason why a dead letter cannot be sent anywhere; None if it can.
 pub(super) fn unsendable_reason(dead_letter: &DeadLetter, routes: &[Route]) -> Option<String> {
     if dead_letter.value_cut.is_some() {
         return Some("its value was cut: it exceeded the dead-letter topic's size limit".to_owned());

@@ -49,10 +49,10 @@ pub(super) struct Runner {
     backoff: ExponentialBackoff,
 }
 
-/// Where a dead letter goes.
+/// The target of a dead letter.
 enum Target {
     Topic(Destination),
-    /// Nowhere, for this reason.
+    /// It is not sent, for this reason.
     Skip(String),
     /// Kafka does not answer.
     Unknown,

@@ -11,7 +11,7 @@ pub struct Counts {
     pub unknown: u64,
 }
 
-/// What follows a step.
+/// The consequence of a step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The replay continues with the next step.
@@ -33,7 +33,7 @@ impl Counts {
         }
     }
 
-    /// Decides what follows. An unknown outcome is not a failure, but counts as sent.
+    /// Decides the consequence. An unknown outcome is not a failure, but counts as sent.
     pub fn verdict(self, limit_percent: u8, is_last: bool) -> Verdict {
         let Self { done, failed, unknown } = self;
         let sent = done + failed + unknown;

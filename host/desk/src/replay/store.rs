@@ -14,7 +14,7 @@ use crate::{Desk, random_id};
 /// Ids per statement.
 const MAX_IDS: usize = 1000;
 
-/// Why a replay could not be changed.
+/// The reason why a replay could not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The id is unknown.

@@ -108,7 +108,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Why this host cannot send a replay's dead letters to retry topics; None if it can.
+    /// The reason why this host cannot send a replay's dead letters to retry topics; None if it can.
     async fn foreign_reason(&self, replay: &str) -> sqlx::Result<Option<String>> {
         let sources = self.shared.desk.unsent_sources(replay).await?;
         let refused = sources

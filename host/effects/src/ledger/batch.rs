@@ -235,7 +235,7 @@ impl Writer {
 
     /// Deletes some expired effects. Returns whether there may be more.
     async fn delete_expired(&mut self) -> bool {
-        let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
+        let keep = clock::millis(self.keep);
         let before = clock::now_ms().saturating_sub(keep);
         match timeout(TRANSACTION_BOUND, self.delete(before)).await {
             Ok(Ok(deleted)) => deleted == MAX_DELETE.unsigned_abs(),

@@ -1,7 +1,7 @@
-//! Capabilities: what plugins can reach beyond their sandbox, where it is granted. Each is one folder.
+//! Capabilities: access beyond the sandbox, for plugins to which it is granted. Each is one folder.
 //!
-//! The rest of the host knows capabilities only through [`ALL`] and the traits of this module. How to add one is
-//! described in `docs/guides/adding-a-capability.md`.
+//! The rest of the host uses capabilities only through [`ALL`] and the traits of this module.
+//! `docs/guides/adding-a-capability.md` describes how to add one.
 
 pub mod http;
 pub mod mail;
@@ -29,11 +29,11 @@ pub static ALL: &[&dyn Capability] = &[
 
 /// A capability as the host sees it.
 pub trait Capability: Sync {
-    /// Its name, for people and as the `kind` of captured effects.
+    /// Its name, also the `kind` of captured effects.
     fn name(&self) -> &'static str;
 
-    /// The imports that it provides: the beginnings of their names, including the version as far as it matters. A
-    /// component that imports the first one wants the capability.
+    /// The imports that it provides, as prefixes of their names that include the supported version. A component that
+    /// imports the first one wants the capability.
     fn imports(&self) -> &'static [&'static str];
 
     /// Provides the imports.
@@ -50,10 +50,10 @@ pub trait Capability: Sync {
         &[]
     }
 
-    /// The grant of one plugin; None if it asks for none.
+    /// The grant of one plugin; None if its settings request none.
     ///
     /// # Errors
-    /// The settings are impossible together, or a secret cannot be read.
+    /// The settings contradict each other, or a secret cannot be read.
     fn grant(&self, request: &GrantRequest<'_>) -> Result<Option<Arc<dyn Grant>>, UserError>;
 
     /// Reads an effect of this capability from JSON, the form in which [`crate::capture::Captured`] writes it.
@@ -62,20 +62,20 @@ pub trait Capability: Sync {
     /// It has another form.
     fn effect(&self, json: serde_json::Value) -> serde_json::Result<Arc<dyn Effect>>;
 
-    /// What the start-up summary says of a plugin that wants the capability without a grant.
+    /// The text of the start-up summary for a plugin that wants the capability without a grant.
     fn not_granted(&self) -> &'static str;
 
-    /// What `host plugin inspect` says of a plugin that wants the capability but cannot use it fully.
+    /// The warning of `host plugin inspect` for a plugin that wants the capability but cannot fully use it.
     fn warning(&self, is_granted: bool, args: &RunArgs) -> Option<String>;
 
     /// Describes its metrics to the recorder.
     fn describe_metrics(&self) {}
 }
 
-/// What one plugin was granted of a capability. The capability gets its own type back through
+/// The grant of a capability to one plugin. The capability gets its own type through
 /// [`crate::grants::Grants::get`].
 pub trait Grant: Any + Debug + Send + Sync {
-    /// Whether calls can have effects outside the process, apart from dry runs, where this is not asked.
+    /// Whether calls can have effects outside the process. Dry runs ignore it.
     fn has_effects(&self) -> bool;
 
     /// Whether the capability ends calls through [`crate::call_end::EndSignal`]: outside of a host function that
@@ -84,18 +84,17 @@ pub trait Grant: Any + Debug + Send + Sync {
         false
     }
 
-    /// What the start-up summary says of a plugin that wants the capability.
+    /// The text of the start-up summary.
     fn summary(&self) -> String;
 }
 
-/// What a grant is made of.
+/// The settings and services for a grant.
 pub struct GrantRequest<'a> {
     /// The capability's own entries of `allow`.
-    pub words: Vec<&'a str>,
+    pub allow: Vec<&'a str>,
     /// The tables of the plugin.
     pub sections: &'a Sections,
-    /// The host's side, where effects are to be performed. None for dry runs and checks: a grant without it has
-    /// nothing to send with.
+    /// The services that perform effects. None for dry runs and checks: a grant without services sends nothing.
     pub services: Option<&'a Services>,
 }
 
@@ -109,8 +108,8 @@ pub fn describe_metrics() {
     ALL.iter().for_each(|capability| capability.describe_metrics());
 }
 
-/// Whether a component with this import gets it from a capability.
-pub(crate) fn provide(import: &str) -> bool {
+/// Whether a capability provides this import.
+pub(crate) fn is_provided(import: &str) -> bool {
     ALL.iter().any(|capability| capability.imports().iter().any(|known| import.starts_with(known)))
 }
 
@@ -133,29 +132,32 @@ pub fn by_import(import: &str) -> Option<(&'static str, &str)> {
 }
 
 /// The entries of `allow` that belong to a capability.
-pub(crate) fn words<'a>(capability: &dyn Capability, settings: Option<&'a PluginSettings>) -> Vec<&'a str> {
+pub(crate) fn allow_entries<'a>(
+    capability: &dyn Capability,
+    settings: Option<&'a PluginSettings>,
+) -> Vec<&'a str> {
     let Some(settings) = settings else { return capability.without_file().to_vec() };
-    let is_own = |text: &&str| capability.settings().words.iter().any(|word| (word.matches)(text));
-    let words = settings.allow.iter().filter_map(|allow| match allow {
-        Allow::Word(text) => Some(text.as_str()),
+    let is_own = |text: &&str| capability.settings().allow.iter().any(|entry| (entry.matches)(text));
+    let entries = settings.allow.iter().filter_map(|allow| match allow {
+        Allow::Capability(text) => Some(text.as_str()),
         Allow::Env(_) | Allow::Directory(_) => None,
     });
-    words.filter(is_own).collect()
+    entries.filter(is_own).collect()
 }
 
 /// Whether these settings grant a capability to a plugin.
 pub fn is_granted(capability: &dyn Capability, settings: Option<&PluginSettings>) -> bool {
     let grants =
-        |text: &str| capability.settings().words.iter().any(|word| word.grants && (word.matches)(text));
-    words(capability, settings).into_iter().any(grants)
+        |text: &str| capability.settings().allow.iter().any(|entry| entry.grants && (entry.matches)(text));
+    allow_entries(capability, settings).into_iter().any(grants)
 }
 
-/// The entries of `allow` as they apply to a plugin, for people.
+/// The entries of `allow` that apply to a plugin, as text.
 pub fn granted(settings: Option<&PluginSettings>) -> Vec<String> {
     match settings {
         Some(settings) => settings.allow.iter().map(ToString::to_string).collect(),
         None => {
-            ALL.iter().flat_map(|capability| capability.without_file()).map(|&word| word.into()).collect()
+            ALL.iter().flat_map(|capability| capability.without_file()).map(|&entry| entry.into()).collect()
         }
     }
 }

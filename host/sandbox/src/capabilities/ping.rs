@@ -1,4 +1,4 @@
-//! A capability for tests: the smallest that has every part. [`super::ALL`] is the only place that names it.
+//! A minimal capability for tests, with every part. It is named only in [`super::ALL`].
 
 mod tests;
 
@@ -9,7 +9,7 @@ use effects::Content;
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use settings::{Extension, RunArgs, Section, SectionType, ShownTable, SizeLimit, Word};
+use settings::{AllowEntry, Extension, RunArgs, Section, SectionType, ShownTable, SizeLimit};
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
@@ -22,13 +22,13 @@ const NAME: &str = "ping";
 const IMPORT: &str = "test:ping/ping@1.0.0";
 
 static SETTINGS: Extension = Extension {
-    words: &[Word {
+    allow: &[AllowEntry {
         form: "`ping`",
         about: "`ping`: sending pings.",
         example: NAME,
         grants: true,
         matches: |text| text == NAME,
-        read: |text| Ok(text.to_owned()),
+        parse: |text| Ok(text.to_owned()),
     }],
     section: Some(SectionType::table::<PingSettings>(NAME)),
     limits: &[SizeLimit {
@@ -66,7 +66,7 @@ struct PingGrant {
     sent: Option<Sent>,
 }
 
-/// Where pings go that are no dry run.
+/// The pings that were sent, without those of dry runs.
 type Sent = Arc<Mutex<Vec<String>>>;
 
 impl Capability for Ping {
@@ -89,7 +89,7 @@ impl Capability for Ping {
     }
 
     fn grant(&self, request: &GrantRequest<'_>) -> Result<Option<Arc<dyn Grant>>, UserError> {
-        if request.words.is_empty() {
+        if request.allow.is_empty() {
             return Ok(None);
         }
         let to = request.sections.get::<PingSettings>().map(|settings| settings.to.clone());
@@ -102,7 +102,7 @@ impl Capability for Ping {
     }
 
     fn not_granted(&self) -> &'static str {
-        "wants to ping and may not: `ping` is not in its `allow`"
+        "ping is not granted: `ping` is not in its `allow`"
     }
 
     fn warning(&self, is_granted: bool, _: &RunArgs) -> Option<String> {

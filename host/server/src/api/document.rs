@@ -24,7 +24,7 @@ const TOKEN: &str = "token";
 /// The name of the schema of errors.
 const PROBLEM: &str = "Problem";
 
-/// Begins the document with what all routes share.
+/// The beginning of the document: the parts that all routes share.
 pub fn begin() -> OpenApiRouter<Status> {
     let text = || ObjectBuilder::new().schema_type(Type::String).build();
     let status = ObjectBuilder::new().schema_type(Type::Integer).build();

@@ -11,6 +11,7 @@ use desk::audit::Actor;
 use desk_api::{Filter, MAX_BODY_BYTES, MAX_REASON_CHARS, MAX_USER_CHARS, USER_HEADER};
 use http_body_util::BodyExt as _;
 use problem::Problem;
+use problem::body::drain;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -107,35 +108,27 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
 ///
 /// # Errors
 /// The body is larger than `max_bytes`, incomplete, or stalls.
-pub async fn read_body(body: &mut Body, max_bytes: usize, what: &str) -> Result<Vec<u8>, Problem> {
-    let read = read_frames(body, max_bytes, what).await;
+pub async fn read_body(body: &mut Body, max_bytes: usize, purpose: &str) -> Result<Vec<u8>, Problem> {
+    let read = read_frames(body, max_bytes, purpose).await;
     if read.is_err() {
-        let _ = timeout(DRAIN_TIMEOUT, drain(body)).await;
+        // Many clients read the response only after they have sent the whole body.
+        drain(body, MAX_DRAIN_BYTES, DRAIN_TIMEOUT).await;
     }
     read
 }
 
-async fn read_frames(body: &mut Body, max_bytes: usize, what: &str) -> Result<Vec<u8>, Problem> {
+async fn read_frames(body: &mut Body, max_bytes: usize, purpose: &str) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     while let Some(frame) = timeout(BODY_TIMEOUT, body.frame()).await.map_err(|_| body_timeout())? {
         let frame = frame.map_err(|_| bad_request("the body is incomplete"))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > max_bytes {
-            let detail = format!("at most {} MiB for {what}", max_bytes >> 20);
+            let detail = format!("at most {} MiB for {purpose}", max_bytes >> 20);
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
         }
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
-}
-
-/// Reads and drops the rest: many clients read the answer only when they have sent the whole body.
-async fn drain(body: &mut Body) {
-    let mut left = MAX_DRAIN_BYTES;
-    while let Some(Ok(frame)) = body.frame().await {
-        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, |data| data.len())) else { return };
-        left = rest;
-    }
 }
 
 fn body_timeout() -> Problem {

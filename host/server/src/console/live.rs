@@ -1,4 +1,4 @@
-//! Live updates: throughput, and events that tell browsers to reload.
+//! Live updates: throughput, and events on which browsers reload.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

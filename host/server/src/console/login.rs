@@ -178,7 +178,7 @@ pub async fn log_in(
     let refuse = |status: StatusCode, error| {
         (status, page::render(&LoginPage { ctx, next: next.clone(), error })).into_response()
     };
-    // Checked before the limiter, so that failed logins of others lock out nobody.
+    // Checked before the limiter, so that failed logins of others do not lock out a user with the token.
     if console.0.policy.is_token(form.token.trim().as_bytes()) {
         let session = console.0.sessions.create(&form.name);
         let jar = console.0.sessions.set_cookie(&session, is_https(&headers));

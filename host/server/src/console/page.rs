@@ -1,4 +1,4 @@
-//! What all pages share: the layout's context, links between pages of a list, and error pages.
+//! Parts of all pages: the layout's context, links between pages of a list, and error pages.
 
 use askama::Template;
 use axum::extract::FromRequestParts;

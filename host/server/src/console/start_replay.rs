@@ -18,7 +18,7 @@ use crate::DeskState;
 struct StartPage {
     ctx: PageContext,
     preview: ReplayPreview,
-    /// Why the replay is not possible, or empty.
+    /// The reason why the replay is not possible, or empty.
     error: String,
     is_unrestricted: bool,
     form: StartForm,

@@ -87,7 +87,7 @@ fn html(state: &PageState, headers: &HeaderMap) -> Response {
 #[template(path = "mailbox.html")]
 struct Page<'a> {
     texts: &'static Texts,
-    run: u64,
+    run: i64,
     smtp: SocketAddr,
     example: String,
     has_console: bool,

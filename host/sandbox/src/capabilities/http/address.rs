@@ -32,7 +32,7 @@ const SPECIAL_V4: [Ipv4Net; 15] = [
 ];
 /// Global unicast. Loopback, local, mapped, NAT64 and multicast addresses are outside of it.
 const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 3);
-/// Exceptions in it: protocol assignments, including Teredo; documentation; 6to4.
+/// Exceptions within it: protocol assignments, including Teredo; documentation; 6to4.
 const SPECIAL_V6: [Ipv6Net; 4] =
     [v6(0x2001, 0, 23), v6(0x2001, 0xdb8, 32), v6(0x2002, 0, 16), v6(0x3fff, 0, 20)];
 

@@ -1,4 +1,4 @@
-//! Requests of dry runs, and the answer to them.
+//! Requests of dry runs, and the response to them.
 
 use std::str::FromStr;
 
@@ -13,16 +13,16 @@ use super::client::Answer;
 use crate::capture::{Effect, size_of_pairs};
 use crate::wording::{content, line, pairs};
 
-/// A request as the plugin made it.
+/// A request as the plugin sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapturedRequest {
-    /// In capitals.
+    /// The method, in capitals.
     pub method: String,
     /// The URL.
     pub url: String,
     /// The plugin's headers. Bytes that are not UTF-8 are replaced.
     pub headers: Vec<(String, String)>,
-    /// The names of the headers that the host would set, replacing the plugin's: credentials.
+    /// The names of the headers that the host would add or replace: credentials.
     pub host_headers: Vec<String>,
     /// None if the method has no effect and the plugin set no key.
     pub idempotency_key: Option<String>,
@@ -63,7 +63,7 @@ impl Effect for CapturedRequest {
     }
 }
 
-/// The answer to every captured request.
+/// The response to every captured request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canned {
     status: StatusCode,
@@ -85,14 +85,14 @@ impl FromStr for Canned {
         let digits = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
         let status = status.parse().ok().filter(|status| digits && (200..=599).contains(status));
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-        let status = status.ok_or("expected STATUS[:BODY] with a status from 200 to 599, as in 429")?;
+        let status = status.ok_or("expected STATUS[:BODY] with a status from 200 to 599, for example 429")?;
         let body = body.map_or(Self::default().body, |body| Bytes::copy_from_slice(body.as_bytes()));
         Ok(Self { status, body })
     }
 }
 
 impl Canned {
-    /// The answer of a server. A body of JSON has its content type.
+    /// The response. Its content type is JSON if the body is.
     pub(super) fn answer(&self) -> Answer {
         let mut headers = HeaderMap::new();
         if serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_ok() {

@@ -24,7 +24,7 @@ const MAX_IDLE: usize = 8;
 /// The time after which an idle connection is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// A request that is allowed.
+/// A permitted request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Any method except CONNECT and TRACE.
@@ -42,7 +42,7 @@ pub struct Request {
 pub struct Bounds {
     /// The time until the head of the response.
     pub head: Duration,
-    /// The time between two pieces of the response's body.
+    /// The time between two parts of the response's body.
     pub between: Duration,
     /// The total time.
     pub total: Duration,
@@ -73,20 +73,20 @@ fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
-/// Why there is no response.
+/// The reason why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Connections to the addresses of the name are not allowed.
-    #[error("every address of the host is of a network that is not allowed")]
+    #[error("every address of the host is in a network that is not allowed")]
     Prohibited,
     /// The name has no addresses.
-    #[error("the host's name is not known")]
+    #[error("the host's name cannot be resolved")]
     Dns,
     /// TCP or TLS failed.
     #[error("no connection")]
     Connect,
     /// The time ran out.
-    #[error("no answer in time")]
+    #[error("no response in time")]
     Timeout,
     /// The connection broke.
     #[error("the connection broke")]
@@ -115,7 +115,7 @@ pub fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
     Ok(tls)
 }
 
-/// Sends the requests of one plugin. A connection made with one plugin's grant is never used by another plugin.
+/// Sends the requests of one plugin. Plugins never share a connection, because their grants differ.
 #[derive(Debug, Clone)]
 pub struct Client(reqwest::Client);
 
@@ -219,7 +219,7 @@ fn checked(found: impl Iterator<Item = SocketAddr>, networks: &[IpNet]) -> Resul
     if permitted.is_empty() { Err(Refused) } else { Ok(permitted) }
 }
 
-/// The head of a response as it is recorded; bytes of headers as Latin-1.
+/// The recorded head of a response; bytes of headers as Latin-1.
 #[derive(Serialize, Deserialize)]
 struct Head {
     status: u16,

@@ -27,10 +27,10 @@ impl Credentials {
     /// No entry of `allow` covers the URL, or a value is missing or cannot be a header.
     pub fn new(url: &str, settings: &HttpSettings, allowed: &[Target]) -> Result<Self, UserError> {
         let place = format!("plugin.http.{url:?}");
-        let target = Target::parse(url).map_err(|what| UserError::usage(what).within("plugin.http"))?;
+        let target = Target::parse(url).map_err(|problem| UserError::usage(problem).within("plugin.http"))?;
         if !allowed.iter().any(|allowed| allowed.overlaps(&target)) {
-            let what = format!("{place} is for requests that are not allowed");
-            return Err(UserError::usage(what).help(format!("add {url:?} to the plugin's `allow`")));
+            let problem = format!("{place}: the plugin's `allow` does not cover this URL");
+            return Err(UserError::usage(problem).help(format!("add {url:?} to the plugin's `allow`")));
         }
         let mut headers = Vec::with_capacity(settings.headers.len());
         for (name, value) in &settings.headers {
@@ -87,17 +87,17 @@ impl Credentials {
 
 fn header_name(name: &str, place: &str) -> Result<HeaderName, UserError> {
     let parsed = HeaderName::try_from(name)
-        .map_err(|_| UserError::usage(format!("{place}: {name:?} is not the name of a header")))?;
+        .map_err(|_| UserError::usage(format!("{place}: {name:?} is not a header name")))?;
     if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE].contains(&parsed) {
-        return Err(UserError::usage(format!("{place}: {parsed} is written by the host itself")));
+        return Err(UserError::usage(format!("{place}: {parsed} is reserved for the host")));
     }
     Ok(parsed)
 }
 
 fn secret(text: &str, place: &str) -> Result<HeaderValue, UserError> {
     let mut value = HeaderValue::try_from(text).map_err(|_| {
-        UserError::usage(format!("{place}: the value holds characters that a header cannot hold"))
-            .help("look for line breaks and the like in it")
+        UserError::usage(format!("{place}: the value contains characters that a header must not contain"))
+            .help("remove line breaks and other control characters from the value")
     })?;
     value.set_sensitive(true);
     Ok(value)

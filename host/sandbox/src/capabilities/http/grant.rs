@@ -23,7 +23,7 @@ impl HttpGrant {
     /// the networks.
     ///
     /// # Errors
-    /// Credentials are impossible, or TLS cannot be set up.
+    /// Credentials are invalid, or TLS cannot be set up.
     pub fn new(
         targets: Vec<Target>,
         tables: &HttpTables,

@@ -1,4 +1,4 @@
-//! `wasi:http` in one call: the state of its requests, and how requests are sent.
+//! `wasi:http` in one call: the state and the sending of its requests.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -16,11 +16,11 @@ use crate::call::{Call, Context};
 use crate::call_end::{CallEnd, EndSignal};
 use crate::limits::Exceeded;
 
-/// The maximum size of a piece of a request's body, in bytes.
+/// The maximum size of a part of a request's body, in bytes.
 const CHUNK: usize = 16 << 10;
 /// The maximum number of concurrent requests of a call. Further ones wait.
 const MAX_CONCURRENT: usize = 8;
-/// The maximum size of a set of headers that a guest makes, in bytes of the host's memory.
+/// The maximum size of a guest's set of headers, in bytes of the host's memory.
 const MAX_FIELDS: usize = 32 << 10;
 
 /// The state of `wasi:http` in one call.
@@ -53,7 +53,7 @@ struct Hooks {
     requests: u32,
 }
 
-/// What the requests of one call share.
+/// The state that the requests of one call share.
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) grant: Arc<HttpGrant>,
@@ -62,7 +62,7 @@ pub(super) struct Session {
     end: Arc<EndSignal>,
 }
 
-/// What the requests of one call have used.
+/// The resources that the requests of one call have used.
 pub(super) struct Used {
     /// Bytes of the bodies of requests.
     pub(super) sent: AtomicUsize,
@@ -72,7 +72,7 @@ pub(super) struct Used {
 }
 
 impl Session {
-    /// None without a grant, and while a plugin describes itself.
+    /// None without a grant, and during `describe`.
     fn new(context: &Context) -> Option<Self> {
         context.outside.as_ref()?;
         let used = Used {
@@ -88,9 +88,9 @@ impl Session {
         })
     }
 
-    /// Ends the call. The future of the request must not continue with an answer.
-    async fn end(&self, why: CallEnd) -> ! {
-        self.end.send(why);
+    /// Ends the call. The future never completes, so that the guest gets no response.
+    async fn end(&self, reason: CallEnd) -> ! {
+        self.end.send(reason);
         loop {
             std::future::pending::<()>().await;
         }
@@ -118,7 +118,7 @@ impl WasiHttpHooks for Hooks {
             match session.send(request, options.unwrap_or_default()).await {
                 Ok(answer) => Ok((response(answer), Box::new(async { Ok(()) }) as Worker)),
                 Err(Failed::Answered(error)) => Err(error),
-                Err(Failed::Ended(why)) => session.end(why).await,
+                Err(Failed::Ended(reason)) => session.end(reason).await,
             }
         })
     }

@@ -13,7 +13,7 @@ pub mod target;
 
 use std::sync::Arc;
 
-use ::settings::{Extension, RunArgs, SectionType, SizeLimit, Word};
+use ::settings::{AllowEntry, Extension, RunArgs, SectionType, SizeLimit};
 use base::error::UserError;
 use ipnet::IpNet;
 use wasmtime::component::Linker;
@@ -36,22 +36,22 @@ pub static MAX_REQUEST: &SizeLimit = &SETTINGS.limits[0];
 pub static MAX_RESPONSE: &SizeLimit = &SETTINGS.limits[1];
 
 static SETTINGS: Extension = Extension {
-    words: &[
-        Word {
+    allow: &[
+        AllowEntry {
             form: "a URL",
             about: "A URL: HTTP requests to it and everything below it.",
             example: "https://api.example.com",
             grants: true,
             matches: |text| text.starts_with("http:") || text.starts_with("https:"),
-            read: |text| Target::parse(text).map(|target| target.to_string()),
+            parse: |text| Target::parse(text).map(|target| target.to_string()),
         },
-        Word {
+        AllowEntry {
             form: "`network:CIDR`",
-            about: "`network:CIDR`: a network that is not public, for the hosts of these URLs.",
+            about: "`network:CIDR`: connections to this network, which is not public, for requests to these URLs.",
             example: "network:10.0.0.0/8",
             grants: false,
             matches: |text| text.starts_with(NETWORK),
-            read: |text| network(text).map(|network| format!("{NETWORK}{network}")),
+            parse: |text| network(text).map(|network| format!("{NETWORK}{network}")),
         },
     ],
     section: Some(SectionType::map::<HttpTables>(NAME, "https://api.example.com")),
@@ -97,10 +97,10 @@ impl Capability for Http {
 
     fn grant(&self, request: &GrantRequest<'_>) -> Result<Option<Arc<dyn Grant>>, UserError> {
         let (mut targets, mut networks) = (Vec::new(), Vec::new());
-        for word in &request.words {
-            match word.strip_prefix(NETWORK) {
-                Some(_) => networks.push(network(word).map_err(UserError::usage)?),
-                None => targets.push(Target::parse(word).map_err(UserError::usage)?),
+        for entry in &request.allow {
+            match entry.strip_prefix(NETWORK) {
+                Some(_) => networks.push(network(entry).map_err(UserError::usage)?),
+                None => targets.push(Target::parse(entry).map_err(UserError::usage)?),
             }
         }
         let tables = request.sections.get::<HttpTables>().cloned().unwrap_or_default();
@@ -108,14 +108,14 @@ impl Capability for Http {
             let is_dry = request.services.is_none();
             return Ok(Some(Arc::new(HttpGrant::new(targets, &tables, networks, is_dry)?)));
         }
-        let what = if !tables.0.is_empty() {
-            "plugin.http is for requests, and `allow` lists no URL"
+        let problem = if !tables.0.is_empty() {
+            "[plugin.http] requires a URL in the plugin's `allow`"
         } else if !networks.is_empty() {
-            "`allow` lists a network, but no URL whose host may be there"
+            "`network:` requires a URL in the plugin's `allow`"
         } else {
             return Ok(None);
         };
-        Err(UserError::usage(what).help("add the URL to the plugin's `allow`"))
+        Err(UserError::usage(problem).help("add the URL to the plugin's `allow`"))
     }
 
     fn effect(&self, json: serde_json::Value) -> serde_json::Result<Arc<dyn Effect>> {
@@ -123,12 +123,12 @@ impl Capability for Http {
     }
 
     fn not_granted(&self) -> &'static str {
-        "wants HTTP and may not: no URL is in its `allow`"
+        "HTTP is not granted: there is no URL in its `allow`"
     }
 
     fn warning(&self, is_granted: bool, _: &RunArgs) -> Option<String> {
-        let text = "it imports wasi:http, and no URL is granted: each request is denied; \
-                    list the URL in the `allow` of its [[plugin]]";
+        let text = "it imports wasi:http, but no URL is granted: each request is denied; \
+                    add the URL to the `allow` of its [[plugin]]";
         (!is_granted).then(|| text.to_owned())
     }
 }
@@ -137,7 +137,7 @@ impl Capability for Http {
 fn network(text: &str) -> Result<IpNet, String> {
     let cidr = text.strip_prefix(NETWORK).unwrap_or(text);
     let network: IpNet =
-        cidr.parse().map_err(|_| format!("{cidr:?} is not a network: `network:10.0.0.0/8`"))?;
+        cidr.parse().map_err(|_| format!("{cidr:?} is not a network; example: network:10.0.0.0/8"))?;
     if network.trunc() != network {
         return Err(format!("{cidr:?} is not a network; did you mean {}?", network.trunc()));
     }
@@ -153,8 +153,8 @@ mod tests {
     #[test]
     fn a_network_or_a_table_needs_a_url() {
         let mut sections = Sections::default();
-        let grant = |words: &[&'static str], sections: &Sections| {
-            Http.grant(&GrantRequest { words: words.to_vec(), sections, services: None })
+        let grant = |allow: &[&'static str], sections: &Sections| {
+            Http.grant(&GrantRequest { allow: allow.to_vec(), sections, services: None })
         };
         assert!(grant(&[], &sections).expect("nothing").is_none());
         let refused = grant(&["network:10.0.0.0/8"], &sections).expect_err("no URL").to_string();

@@ -21,10 +21,10 @@ use crate::call::Outside;
 use crate::call_end::CallEnd;
 use crate::limits::Exceeded;
 
-/// By this header a server recognises a repeated request.
+/// The header by which a server recognises a repeated request.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Why the guest gets no response.
+/// The reason why the guest gets no response.
 pub(super) enum Failed {
     /// The guest gets this error.
     Answered(Error),
@@ -32,7 +32,7 @@ pub(super) enum Failed {
     Ended(CallEnd),
 }
 
-/// Why a request was no success.
+/// The reason why a request did not succeed.
 enum Refused {
     Status(Answer),
     NoAnswer(ClientError),
@@ -91,7 +91,7 @@ impl Session {
         }
     }
 
-    /// The key of a request. Unless the plugin set one, the server receives it as idempotency key.
+    /// The key of a request. The server receives it as the idempotency key, unless the plugin set one.
     fn identify(&self, request: &mut Request) -> Result<Key, Failed> {
         let key = self.context.effect(digest(request));
         let key = key.map_err(|_| Failed::Answered(Error::HttpRequestDenied))?;
@@ -103,7 +103,7 @@ impl Session {
         Ok(key)
     }
 
-    /// Captures a request. Credentials are named, and never added.
+    /// Captures a request, with the names of credentials, but not their values.
     fn capture(&self, mut request: Request) {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let idempotency_key = request.headers.remove(IDEMPOTENCY_KEY).as_ref().map(text);
@@ -137,18 +137,18 @@ impl Session {
         Ok(all.freeze())
     }
 
-    /// The time-outs of the guest, limited by those of the call.
+    /// The timeouts of the guest, limited by those of the call.
     fn bounds(&self, options: RequestOptions) -> Bounds {
         let limits = &self.context.grants.limits;
         let total = limits.call_time;
-        let within = |asked: Option<Duration>| asked.unwrap_or(total).min(total);
+        let within = |requested: Option<Duration>| requested.unwrap_or(total).min(total);
         let head = within(options.connect_timeout).saturating_add(within(options.first_byte_timeout));
         let between = within(options.between_bytes_timeout);
         Bounds { head: head.min(total), between, total, response: limits.size(MAX_RESPONSE) }
     }
 }
 
-/// Sends a request. One with a key is performed once for its message.
+/// Sends a request. A request with a key is performed once for its message.
 async fn send_out(
     effects: &Effects,
     client: Client,
@@ -174,7 +174,7 @@ async fn send_out(
     }
 }
 
-/// A request with a success status is done, even if its response is too large.
+/// A request with a success status has succeeded, even if its response is too large.
 fn settle(result: Result<Answer, ClientError>) -> Performed<Answer, Refused> {
     match result {
         Ok(answer) if answer.status.is_success() => Performed::Done(answer),
@@ -184,7 +184,7 @@ fn settle(result: Result<Answer, ClientError>) -> Performed<Answer, Refused> {
     }
 }
 
-/// The URL of a request as it is checked and sent; None if it is ambiguous.
+/// The URL of a request, for the check and for sending; None if it is ambiguous.
 pub fn requested(uri: &http::Uri) -> Option<Url> {
     let authority = uri.authority()?.as_str();
     if authority.contains(['@', '%']) {

@@ -11,13 +11,13 @@ use settings::{Section, ShownTable, Value};
 #[serde(transparent)]
 pub struct HttpTables(pub BTreeMap<String, HttpSettings>);
 
-/// What the host adds to the plugin's requests to this URL and everything below it. The plugin never sees it. This
-/// table grants nothing: an entry of `allow` must cover the URL.
+/// Headers and signatures that the host adds to the plugin's requests to this URL and everything below it. The plugin
+/// never sees them. This table grants nothing: an entry of `allow` must cover the URL.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct HttpSettings {
-    /// Headers. They replace headers of the plugin with the same name. Values have the forms of those under `config`;
-    /// secrets should not be texts.
+    /// Headers, which replace the plugin's headers of the same name. Each value is a text, `{ env = "NAME" }` or
+    /// `{ file = "PATH" }`; keep secrets in the environment or in a file.
     #[schemars(with = "BTreeMap<String, String>", example = BTreeMap::from([("authorization", "Bearer token")]))]
     pub headers: BTreeMap<String, Value>,
     /// The key for signatures.
@@ -32,7 +32,7 @@ pub struct SolapiSettings {
     /// The API key.
     #[schemars(with = "String", example = &"NCS0123456789ABC")]
     pub key: Value,
-    /// The API secret. It should be in the environment or in a file.
+    /// The API secret. Keep it in the environment or in a file.
     #[schemars(with = "String", example = &"secret")]
     pub secret: Value,
 }

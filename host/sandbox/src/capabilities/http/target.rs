@@ -13,26 +13,26 @@ impl Target {
     /// Reads `https://host[:port][/path]`.
     ///
     /// # Errors
-    /// What is wrong, without repeating a password.
+    /// It is not a URL that can be allowed. The error never repeats a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("a URL to allow holds a user or a password; use [plugin.http]".to_owned());
+            return Err("a URL must not contain a user or a password; use [plugin.http]".to_owned());
         }
-        let wrong = |what: &str| Err(format!("{text:?} is not a URL to allow: {what}"));
+        let invalid = |reason: &str| Err(format!("{text:?} cannot be allowed: {reason}"));
         if !is_usable(&url) {
-            return wrong(
-                "it needs http or https, a host without a dot at its end, and a port that is not 0",
+            return invalid(
+                "it needs http or https, a host without a dot at its end, and a port other than 0",
             );
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return wrong("it has a query or a fragment");
+            return invalid("it has a query or a fragment");
         }
         if text.contains('*') {
-            return wrong("there are no wildcards; name each host");
+            return invalid("wildcards are not supported; name each host");
         }
         if text.contains('\\') || !is_plain(url.path()) {
-            return wrong("its path can be read in two ways");
+            return invalid("its path is ambiguous");
         }
         Ok(Self(url))
     }
@@ -66,7 +66,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Whether a URL has what a request needs: scheme, host and port.
+/// Whether a URL has the scheme, host and port that a request needs.
 pub fn is_usable(url: &Url) -> bool {
     let has_host = match url.host() {
         Some(Host::Domain(name)) => !name.is_empty() && !name.ends_with('.'),
@@ -86,7 +86,7 @@ fn is_below(prefix: &str, path: &str) -> bool {
         && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
 
-/// Whether every server reads the path in the same way: nothing in it may become a separator or a parent directory.
+/// Whether every server interprets the path in the same way: no part may become a separator or a parent directory.
 fn is_plain(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let hidden = ["%2e", "%2f", "%5c", "%25", "%3b", "//", "\\"].iter().any(|part| lower.contains(part));

@@ -9,7 +9,7 @@ use crate::wording::{content, line, list, pairs};
 /// An e-mail as the plugin requested it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapturedMail {
-    /// The `Message-ID` that it would have.
+    /// The `Message-ID` with which it would be sent.
     pub id: String,
     /// `user@domain`, or `name <user@domain>`, as for all addresses.
     pub sender: String,
@@ -83,7 +83,7 @@ impl Effect for CapturedMail {
                 lines.push(format!("  {name} {}", list(addresses)));
             }
         }
-        for (name, value) in [("goes to", &self.redirected_to), ("reply to", &self.reply_to)] {
+        for (name, value) in [("redirected to", &self.redirected_to), ("reply to", &self.reply_to)] {
             lines.extend(value.as_ref().map(|value| format!("  {name} {}", line(value))));
         }
         lines.push(format!("  subject {}", line(&self.subject)));
@@ -129,7 +129,7 @@ mod tests {
         let expected = [
             "e-mail from a@b to b@c, c@d",
             "  bcc d@e",
-            "  goes to e@f",
+            "  redirected to e@f",
             "  subject hello\\n",
             "  Message-ID <1@b>",
             "  x-a: 1",

@@ -48,7 +48,7 @@ pub struct Composed {
 /// Checks and encodes an e-mail. `name` is the first part of its `Message-ID`.
 ///
 /// # Errors
-/// The part that is wrong, and why.
+/// A part of the e-mail is invalid; the error names it.
 pub fn compose(email: &Email, name: &str) -> Result<Composed, String> {
     check("the subject", &email.subject)?;
     let sender = named("the sender", &email.sender)?;
@@ -58,7 +58,7 @@ pub fn compose(email: &Email, name: &str) -> Result<Composed, String> {
     let recipients: Vec<_> =
         [&to, &cc, &bcc].into_iter().flatten().map(|named| named.email.clone()).collect();
     let envelope = Envelope::new(Some(sender.email.clone()), recipients.clone())
-        .map_err(|_| "there is no recipient: to, cc and bcc are all empty".to_owned())?;
+        .map_err(|_| "there is no recipient: to, cc and bcc are empty".to_owned())?;
     let id = format!("<{name}@{}>", sender.email.domain());
 
     let mut builder = Message::builder()
@@ -118,11 +118,14 @@ fn part(file: &Attachment) -> Result<SinglePart, String> {
     check("an attachment's filename", &file.filename)?;
     check("an attachment's content type", &file.content_type)?;
     let content_type = ContentType::parse(&file.content_type)
-        .map_err(|error| format!("the content type {} is not one: {error}", quoted(&file.content_type)))?;
+        .map_err(|error| format!("{} is not a content type: {error}", quoted(&file.content_type)))?;
     // The content is encoded as base64, which is not allowed for these types.
     let family = file.content_type.trim_start().to_ascii_lowercase();
     if family.starts_with("multipart/") || family.starts_with("message/") {
-        return Err(format!("the content type {} is not a file's", quoted(&file.content_type)));
+        return Err(format!(
+            "the content type {} is not allowed for attachments",
+            quoted(&file.content_type)
+        ));
     }
     Ok(Part::new(file.filename.clone()).body(file.content.clone(), content_type))
 }
@@ -138,16 +141,16 @@ fn with_headers(mut builder: MessageBuilder, headers: &[(String, String)]) -> Re
         };
         let Some(parsed) = parsed else {
             return Err(format!(
-                "{} is not a header name: 1 to 76 printable ASCII characters without `:`",
+                "{} is not a header name: expected 1 to 76 printable ASCII characters without `:`",
                 quoted(name)
             ));
         };
         if OWNED.contains(&lower.as_str()) || OWNED_FAMILIES.iter().any(|family| lower.starts_with(family)) {
-            return Err(format!("the header {name} is written by the host and cannot be given"));
+            return Err(format!("the header {name} is reserved for the host and mail servers"));
         }
         check(&format!("the header {name}"), value)?;
         if seen.contains(&lower) {
-            return Err(format!("the header {name} is given twice"));
+            return Err(format!("the header {name} is set twice"));
         }
         seen.push(lower);
         builder = builder.raw_header(HeaderValue::new(parsed, value.clone()));
@@ -164,7 +167,7 @@ fn named(role: &str, address: &Address) -> Result<Named, String> {
     if let Some(name) = name {
         check(&format!("{role}: the name"), name)?;
     }
-    let parsed = address.parse().map_err(|why| format!("{role}: {why}"))?;
+    let parsed = address.parse().map_err(|reason| format!("{role}: {reason}"))?;
     Ok(Named::new(name.map(str::to_owned), parsed))
 }
 
@@ -172,7 +175,7 @@ impl Address {
     /// Parses `user@domain`.
     ///
     /// # Errors
-    /// Why it is not an address.
+    /// It is not an address.
     pub fn parse(&self) -> Result<Mailbox, String> {
         check("the address", &self.email)?;
         let email = self.email.trim();
@@ -181,9 +184,9 @@ impl Address {
 }
 
 /// Refuses line breaks, NUL and other characters that could break a header.
-fn check(what: &str, text: &str) -> Result<(), String> {
+fn check(field: &str, text: &str) -> Result<(), String> {
     match text.chars().find(|&c| c.is_control() && c != '\t') {
-        Some(c) => Err(format!("{what} holds the control character U+{:04X}", u32::from(c))),
+        Some(c) => Err(format!("{field} contains the control character U+{:04X}", u32::from(c))),
         None => Ok(()),
     }
 }

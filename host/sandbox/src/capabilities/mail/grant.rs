@@ -24,13 +24,13 @@ pub struct MailGrant {
     mailer: Option<Arc<Mailer>>,
 }
 
-/// Why an e-mail may not be sent.
+/// The reason why an e-mail may not be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
     /// A sender or recipient is not allowed.
     Denied(String),
-    /// Something is not an address.
-    NoAddress(String),
+    /// An address is invalid.
+    InvalidAddress(String),
 }
 
 impl MailGrant {
@@ -59,7 +59,7 @@ impl MailGrant {
     /// Checks every address.
     ///
     /// # Errors
-    /// The first address that is not allowed, or is none.
+    /// An address is invalid, or not allowed.
     pub fn check(&self, email: &Email) -> Result<(), Refused> {
         let lists = [
             ("the sender", std::slice::from_ref(&email.sender), "senders", &self.senders),
@@ -69,7 +69,8 @@ impl MailGrant {
         ];
         for (role, addresses, list, patterns) in lists {
             for address in addresses {
-                let parsed = address.parse().map_err(|why| Refused::NoAddress(format!("{role}: {why}")))?;
+                let parsed =
+                    address.parse().map_err(|reason| Refused::InvalidAddress(format!("{role}: {reason}")))?;
                 let Some(patterns) = patterns else { continue };
                 if !patterns.iter().any(|pattern| pattern.covers(&parsed)) {
                     let text = format!("{role}: {parsed} is not in the plugin's `mail.{list}`");
@@ -80,8 +81,8 @@ impl MailGrant {
         Ok(())
     }
 
-    /// The e-mail as it is sent. With `redirect-all` that address is the only recipient, and `X-Original-To`, `-Cc`
-    /// and `-Bcc` have the original recipients.
+    /// The e-mail as it is sent. With `redirect-all`, that address is the only recipient, and `X-Original-To`, `-Cc`
+    /// and `-Bcc` contain the original recipients.
     pub fn redirected(&self, mut email: Email) -> Email {
         let Some(target) = &self.redirect_all else { return email };
         let mut has_recipient = false;
@@ -94,7 +95,7 @@ impl MailGrant {
                 email.headers.push((name.to_owned(), original.join(", ")));
             }
         }
-        // An e-mail without recipients stays without.
+        // An e-mail without recipients remains invalid.
         if has_recipient {
             email.to = vec![Address { name: None, email: target.to_string() }];
         }
@@ -111,7 +112,7 @@ impl MailGrant {
         rate.check().map_err(|until| too_many(until.wait_time_from(now)))
     }
 
-    /// Counts one e-mail of a dry run, after `before` others of the same call. Different calls do not add up.
+    /// Counts one e-mail of a dry run, after `before` others of the same call. Each call is counted separately.
     ///
     /// # Errors
     /// It exceeds the rate.
@@ -125,7 +126,7 @@ impl MailGrant {
 
 fn too_many(time: Duration) -> Wait {
     let millis = millis(time);
-    let detail = format!("more e-mails than the plugin's `mail.per-minute`; the next may go in {millis} ms");
+    let detail = format!("`mail.per-minute` is exceeded; the next e-mail may be sent in {millis} ms");
     Wait { code: "too-many-mails", detail, time }
 }
 

@@ -25,14 +25,14 @@ use super::transaction::{self, Answer};
 
 /// The maximum number of connections to the server. Further e-mails wait for one.
 const MAX_CONNECTIONS: usize = 10;
-/// The maximum number of reservations: one per connection in use, and as many that wait.
+/// The maximum number of reservations: one per connection in use, and the same number that wait.
 const MAX_RESERVATIONS: usize = 2 * MAX_CONNECTIONS;
 /// The time after which an idle connection is closed.
 const IDLE: Duration = Duration::from_secs(60);
 /// The time within which an idle connection must answer before it is used.
 const PROBE: Duration = Duration::from_secs(2);
-/// The time for one e-mail: reservation, connection, login, transmission and answer. It is below the time of a call,
-/// so that the plugin receives the error.
+/// The time for one e-mail: reservation, connection, login, transmission and response. It is shorter than the time of a
+/// call, so that the plugin receives the error.
 const SEND_BOUND: Duration = Duration::from_secs(8);
 /// The maximum length of a server's answer, in characters.
 const MAX_ANSWER: usize = 300;
@@ -104,7 +104,7 @@ pub struct Refusal {
     pub response: String,
 }
 
-/// Why an e-mail was not sent, or may not have been. The text is for people and contains no credentials.
+/// The reason why an e-mail was not sent, or may not have been sent. The text contains no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
     /// Not sent, and a retry may help: a 4xx answer, no connection, a refused login, or no answer in time before the
@@ -123,15 +123,15 @@ pub enum MailError {
 /// Checks an e-mail without a server, and returns its `Message-ID`, which begins with `name`.
 ///
 /// # Errors
-/// [`MailError::Permanent`]: the part that is wrong, and why.
+/// [`MailError::Permanent`]: a part of the e-mail is invalid; the error names it.
 pub fn check(email: &Email, name: &str) -> Result<String, MailError> {
     compose::compose(email, name).map(|composed| composed.id).map_err(MailError::Permanent)
 }
 
 /// Sends e-mail through one SMTP server over a pool of at most ten connections.
 ///
-/// A connection belongs to the tokio runtime on which it was made. So [`Mailer::send`] must always be called on the
-/// same runtime: that of the services, not that of a worker.
+/// A connection belongs to the tokio runtime on which it was opened. Therefore [`Mailer::send`] must always be called on
+/// the same runtime: that of the services, not that of a worker.
 ///
 /// `Display` and `Debug` show `smtp://host:port`, without credentials.
 pub struct Mailer {
@@ -159,7 +159,7 @@ impl Mailer {
     /// certificate authorities in PEM. Does not connect.
     ///
     /// # Errors
-    /// What is wrong with the URL, without repeating it; exit code 2.
+    /// The URL or the file is invalid. The error does not repeat the URL.
     pub fn from_url(url: &str, ca: Option<&Path>) -> Result<Self, UserError> {
         Ok(Self {
             server: Server::from_url(url, ca)?,
@@ -250,7 +250,7 @@ impl Mailer {
         if mail.international && !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
             self.keep(connection);
             return Err(MailError::Permanent(format!(
-                "an address is not ASCII, and {self} does not take those (SMTPUTF8)"
+                "an address is not ASCII, and {self} does not support such addresses (SMTPUTF8)"
             )));
         }
         let result = transaction::perform(&mut connection, mail, begun).await;
@@ -261,7 +261,7 @@ impl Mailer {
     }
 
     fn too_late(&self) -> String {
-        format!("{self} did not take the e-mail within {} s", self.bound.as_secs_f64())
+        format!("{self} did not accept the e-mail within {} s", self.bound.as_secs_f64())
     }
 
     fn closed(&self) -> MailError {
@@ -304,7 +304,7 @@ impl Mailer {
         let answer = of_kind.map_or("nothing", |refusal| &refusal.response);
         let text = match refused.len() {
             1 => one_line(&format!("{self} answered {answer}")),
-            all => one_line(&format!("{self} took none of {all} recipients; it answered {answer}")),
+            all => one_line(&format!("{self} accepted none of {all} recipients; it answered {answer}")),
         };
         if transient { MailError::Transient(text) } else { MailError::Permanent(text) }
     }

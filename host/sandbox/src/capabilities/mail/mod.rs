@@ -13,7 +13,7 @@ mod transaction;
 
 use std::sync::Arc;
 
-use ::settings::{Extension, RunArgs, SectionType, SizeLimit, Word};
+use ::settings::{AllowEntry, Extension, RunArgs, SectionType, SizeLimit};
 use base::error::UserError;
 use wasmtime::component::{HasSelf, Linker};
 
@@ -32,13 +32,13 @@ const NAME: &str = "mail";
 pub static MAX_EMAIL: &SizeLimit = &SETTINGS.limits[0];
 
 static SETTINGS: Extension = Extension {
-    words: &[Word {
+    allow: &[AllowEntry {
         form: "`mail`",
         about: "`mail`: sending e-mail.",
         example: NAME,
         grants: true,
         matches: |text| text == NAME,
-        read: |text| Ok(text.to_owned()),
+        parse: |text| Ok(text.to_owned()),
     }],
     section: Some(SectionType::table::<MailSettings>(NAME)),
     limits: &[SizeLimit {
@@ -71,22 +71,22 @@ impl Capability for Mail {
         &SETTINGS
     }
 
-    /// A plugin and a mail server in one command line are meant for each other.
+    /// Without a configuration file, `--mail-url` is meant for the plugins of the same command line.
     fn without_file(&self) -> &'static [&'static str] {
         &[NAME]
     }
 
     fn grant(&self, request: &GrantRequest<'_>) -> Result<Option<Arc<dyn Grant>>, UserError> {
         let settings = request.sections.get::<MailSettings>().cloned().unwrap_or_default();
-        if !request.words.is_empty() {
+        if !request.allow.is_empty() {
             let mailer = request.services.and_then(|services| services.shared.get::<Arc<Mailer>>());
             return Ok(Some(Arc::new(MailGrant::new(&settings, mailer.cloned()))));
         }
         if settings == MailSettings::default() {
             return Ok(None);
         }
-        let what = "plugin.mail says which e-mails may be sent, and `mail` is not in the plugin's `allow`";
-        Err(UserError::usage(what).help("write allow = [\"mail\"], or take [plugin.mail] out"))
+        let problem = "[plugin.mail] restricts e-mail, but `mail` is not in the plugin's `allow`";
+        Err(UserError::usage(problem).help("set allow = [\"mail\"], or remove [plugin.mail]"))
     }
 
     fn effect(&self, json: serde_json::Value) -> serde_json::Result<Arc<dyn Effect>> {
@@ -94,15 +94,15 @@ impl Capability for Mail {
     }
 
     fn not_granted(&self) -> &'static str {
-        "wants to send e-mail and may not: `mail` is not in its `allow`"
+        "e-mail is not granted: `mail` is not in its `allow`"
     }
 
     fn warning(&self, is_granted: bool, args: &RunArgs) -> Option<String> {
         let text = match (is_granted, &args.mail_url) {
             (false, _) => {
-                "it imports `mail`, which is not granted: each e-mail is denied; write allow = [\"mail\"]"
+                "it imports `mail`, which is not granted: each e-mail is denied; set allow = [\"mail\"]"
             }
-            (true, None) => "it may send e-mail, and there is no --mail-url: e-mail is only logged",
+            (true, None) => "it may send e-mail, but there is no --mail-url: e-mail is only logged",
             (true, Some(_)) => return None,
         };
         Some(text.to_owned())
@@ -124,10 +124,10 @@ mod tests {
         let mut sections = Sections::default();
         let settings = MailSettings { senders: Some(vec![]), ..MailSettings::default() };
         sections.push(settings.boxed());
-        let refused = Mail.grant(&GrantRequest { words: vec![], sections: &sections, services: None });
+        let refused = Mail.grant(&GrantRequest { allow: vec![], sections: &sections, services: None });
         let text = refused.expect_err("no `mail`").to_string();
         assert!(text.contains("`mail` is not in the plugin's `allow`"), "{text}");
-        let granted = Mail.grant(&GrantRequest { words: vec![NAME], sections: &sections, services: None });
+        let granted = Mail.grant(&GrantRequest { allow: vec![NAME], sections: &sections, services: None });
         assert!(granted.expect("possible").is_some_and(|grant| !grant.has_effects()));
     }
 }

@@ -1,4 +1,4 @@
-//! The import `mail`, as the host performs it.
+//! The host's implementation of the import `mail`.
 
 #[cfg(test)]
 mod tests;
@@ -49,7 +49,7 @@ impl mail::Host for Call {
                     (name_of(&grant, &sent), sent.map_err(mail::Error::from))
                 }
                 Err(refused @ Refused::Denied(_)) => ("denied", Err(refused.into())),
-                Err(refused @ Refused::NoAddress(_)) => ("permanent", Err(refused.into())),
+                Err(refused @ Refused::InvalidAddress(_)) => ("permanent", Err(refused.into())),
             };
             count(name);
             results.push(result);
@@ -103,14 +103,14 @@ async fn perform(
     email: host_mail::Email,
 ) -> wasmtime::Result<Sent> {
     let (grant, name) = (Arc::clone(grant), key.id());
-    // An effect is recorded before it is performed, and a crash leaves it in doubt. Where each effect in doubt makes
-    // a dead letter, only as many are recorded as keep the connections busy.
+    // An effect is recorded before it is performed, and a crash leaves it in doubt. If each effect in doubt makes a
+    // dead letter, only as many are recorded as keep the connections busy.
     let reserved = match unsettled {
         Unsettled::DeadLetter => Some(mailer.reserve().await),
         Unsettled::Send => None,
     };
     let sending = async move {
-        // Counted here: an e-mail that an earlier attempt sent is not sent, and does not count.
+        // Counted here: an e-mail that an earlier attempt has sent is not sent again, and does not count.
         if let Err(wait) = grant.count() {
             return Performed::Failed(NotSent::Wait(wait));
         }
@@ -133,7 +133,7 @@ async fn perform(
     }
 }
 
-/// Captures an e-mail, if it could be sent.
+/// Captures an e-mail if it could be sent.
 fn capture(context: &Context, grant: &MailGrant, email: &host_mail::Email) -> wasmtime::Result<Sent> {
     let key = context.effect(digest(email))?;
     let capture = context.output.capture();
@@ -147,7 +147,7 @@ fn capture(context: &Context, grant: &MailGrant, email: &host_mail::Email) -> wa
     Ok(Ok(mail::Receipt { id, response: "captured, not sent".to_owned(), refused: Vec::new() }))
 }
 
-/// Why an e-mail was not sent.
+/// The reason why an e-mail was not sent.
 enum NotSent {
     Mail(MailError),
     Wait(Wait),
@@ -157,7 +157,7 @@ impl From<Refused> for mail::Error {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Denied(text) => Self::Denied(text),
-            Refused::NoAddress(text) => Self::Permanent(text),
+            Refused::InvalidAddress(text) => Self::Permanent(text),
         }
     }
 }

@@ -35,20 +35,20 @@ impl Server {
     /// See [`super::mailer::Mailer::from_url`]. Errors never repeat a part of the URL: a password with an unescaped `/`
     /// or `?` can be in any of them.
     pub(super) fn from_url(text: &str, ca: Option<&Path>) -> Result<Self, UserError> {
-        let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+        let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
         if url.path().contains('@') || url.fragment().is_some() {
-            return Err(wrong("a special character in the user or password is not percent-encoded"));
+            return Err(invalid("a special character in the user or password is not percent-encoded"));
         }
         let host = match url.host() {
             Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
             Some(Host::Ipv4(address)) => address.to_string(),
             Some(Host::Ipv6(address)) => address.to_string(),
-            _ => return Err(wrong("it names no host")),
+            _ => return Err(invalid("it has no host")),
         };
         let (tls, default_port) = security(&url, &host, authorities(ca)?)?;
         let port = url.port().unwrap_or(default_port);
         if port == 0 {
-            return Err(wrong("port 0 cannot be connected to"));
+            return Err(invalid("its port is 0"));
         }
         let server = Self { host, port, tls, hello: hello(&url)?, login: login(&url)? };
         if server.login.is_some() && matches!(server.tls, Tls::None) {
@@ -59,9 +59,9 @@ impl Server {
         Ok(server)
     }
 
-    /// Connects, negotiates TLS and logs in. The error is for people and contains no credentials.
+    /// Connects, negotiates TLS and logs in. The error contains no credentials.
     ///
-    /// An error concerns the server or the configuration, never the e-mail, whatever its code is.
+    /// An error with any code concerns the server or the configuration, never the e-mail.
     pub(super) async fn connect(&self, bound: Duration) -> Result<AsyncSmtpConnection, String> {
         let wrapper = if let Tls::Wrapper(parameters) = &self.tls { Some(parameters.clone()) } else { None };
         let address = (self.host.as_str(), self.port);
@@ -80,70 +80,70 @@ impl Server {
             secured.map_err(|error| one_line(&format!("no STARTTLS with {self}: {error}")))?;
         }
         if let Some(login) = &self.login {
-            // The server's text is left out: it may repeat the credentials.
+            // Without the server's text, which may repeat the credentials.
             connection.auth(DEFAULT_MECHANISMS, login).await.map_err(|error| match error.status() {
                 Some(code) => format!("{self} refused the login with {code}"),
-                None => format!("{self} offers no login with a password, or broke it off"),
+                None => format!("{self} does not support a login with a password, or closed the connection"),
             })?;
         }
         Ok(connection)
     }
 }
 
-/// Waits for a step that ends with EHLO. lettre 0.11 panics if a line of the answer is blank; the connection is closed
-/// in either case.
+/// Waits for a step that ends with EHLO. lettre 0.11 panics if a line of the response is blank; any failure closes the
+/// connection.
 async fn greeted<T>(step: impl Future<Output = Result<T, SmtpError>>) -> Result<T, String> {
     match AssertUnwindSafe(step).catch_unwind().await {
         Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("its answer to EHLO cannot be read".to_owned()),
+        Err(_) => Err("its response to EHLO is malformed".to_owned()),
     }
 }
 
 /// The certificates of a file, trusted in addition to the public authorities.
 fn authorities(path: Option<&Path>) -> Result<Option<Certificate>, UserError> {
     let Some(path) = path else { return Ok(None) };
-    let wrong = |why: &str| {
-        UserError::usage(format!("mail.ca: {}: {why}", path.display()))
-            .help("name a file of certificates in PEM, `-----BEGIN CERTIFICATE-----` and so on")
+    let error = |reason: &str| {
+        UserError::usage(format!("mail.ca: {}: {reason}", path.display()))
+            .help("name a PEM file with certificates (-----BEGIN CERTIFICATE-----)")
     };
-    let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
+    let pem = std::fs::read(path).map_err(|cause| error(&cause.to_string()))?;
     if !pem.windows(PEM.len()).any(|window| window == PEM) {
-        return Err(wrong("it holds no certificate"));
+        return Err(error("it contains no certificate"));
     }
     // The certificate is parsed when a TLS configuration uses it.
     let usable = |ca: Certificate| {
         let builder = TlsParameters::builder("localhost".to_owned());
         builder.add_root_certificate(ca.clone()).build().map(|_| ca)
     };
-    Certificate::from_pem(&pem).and_then(usable).map(Some).map_err(|error| wrong(&error.to_string()))
+    Certificate::from_pem(&pem).and_then(usable).map(Some).map_err(|cause| error(&cause.to_string()))
 }
 
 fn security(url: &Url, host: &str, ca: Option<Certificate>) -> Result<(Tls, u16), UserError> {
     let parameters = || {
         let builder = TlsParameters::builder(host.to_owned());
         let builder = ca.iter().cloned().fold(builder, TlsParametersBuilder::add_root_certificate);
-        builder.build().map_err(|error| wrong(&format!("TLS cannot be set up for its host: {error}")))
+        builder.build().map_err(|error| invalid(&format!("TLS cannot be set up for its host: {error}")))
     };
     let mut query = url.query_pairs();
     let option = query.next();
     if query.next().is_some() || option.as_ref().is_some_and(|(name, _)| name != "tls") {
-        return Err(wrong("`tls` is the only parameter it may have"));
+        return Err(invalid("the only permitted parameter is `tls`"));
     }
     match (url.scheme(), option.as_ref().map(|(_, value)| value.as_ref())) {
         ("smtp", None) => Ok((Tls::None, SMTP_PORT)),
         ("smtp", Some("required")) => Ok((Tls::Required(parameters()?), SUBMISSION_PORT)),
         ("smtp", Some("opportunistic")) => Ok((Tls::Opportunistic(parameters()?), SUBMISSION_PORT)),
         ("smtps", None) => Ok((Tls::Wrapper(parameters()?), SUBMISSIONS_PORT)),
-        ("smtps", Some(_)) => Err(wrong("smtps:// is TLS from the start and takes no `tls`")),
-        ("smtp", Some(_)) => Err(wrong("`tls` is either `required` or `opportunistic`")),
-        _ => Err(wrong("it begins with neither smtp:// nor smtps://")),
+        ("smtps", Some(_)) => Err(invalid("smtps:// always uses TLS and has no parameter `tls`")),
+        ("smtp", Some(_)) => Err(invalid("`tls` must be `required` or `opportunistic`")),
+        _ => Err(invalid("it begins with neither smtp:// nor smtps://")),
     }
 }
 
 fn hello(url: &Url) -> Result<ClientId, UserError> {
     let name = url.path().trim_matches('/');
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte)) {
-        return Err(wrong("its path is not a host name to greet the server with"));
+        return Err(invalid("its path is not a host name, which EHLO requires"));
     }
     Ok(if name.is_empty() { ClientId::default() } else { ClientId::Domain(name.to_owned()) })
 }
@@ -151,20 +151,20 @@ fn hello(url: &Url) -> Result<ClientId, UserError> {
 fn login(url: &Url) -> Result<Option<Credentials>, UserError> {
     let decode = |part: &str| {
         let text = percent_decode_str(part).decode_utf8();
-        text.map(|text| text.into_owned()).map_err(|_| wrong("its user or password is not UTF-8"))
+        text.map(|text| text.into_owned()).map_err(|_| invalid("its user or password is not UTF-8"))
     };
     match (url.username(), url.password()) {
         ("", None) => Ok(None),
-        ("", Some(_)) => Err(wrong("it has a password but no user")),
-        (_, None) => Err(wrong("it has a user but no password")),
+        ("", Some(_)) => Err(invalid("it has a password but no user")),
+        (_, None) => Err(invalid("it has a user but no password")),
         (user, Some(password)) => Ok(Some(Credentials::new(decode(user)?, decode(password)?))),
     }
 }
 
-fn wrong(why: &str) -> UserError {
-    UserError::usage(format!("the mail URL cannot be used: {why}")).help(
+fn invalid(reason: &str) -> UserError {
+    UserError::usage(format!("the mail URL is invalid: {reason}")).help(
         "write smtp://HOST:PORT, smtp://USER:PASSWORD@HOST:587?tls=required (STARTTLS) or \
-         smtps://USER:PASSWORD@HOST; in USER and PASSWORD write special characters as %XX",
+         smtps://USER:PASSWORD@HOST; percent-encode special characters in USER and PASSWORD",
     )
 }
 

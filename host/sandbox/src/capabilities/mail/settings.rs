@@ -14,22 +14,22 @@ use url::Host;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct MailSettings {
-    /// The allowed senders: `user@example.com`, or `*@example.com` for a whole domain. Default: any. An empty list
+    /// The allowed senders: `user@example.com`, or `*@example.com` for a whole domain. Default: all. An empty list
     /// allows none.
     #[schemars(with = "Option<Vec<String>>", example = ["no-reply@example.com", "*@example.com"])]
     pub senders: Option<Vec<Pattern>>,
-    /// The allowed recipients, for `to`, `cc` and `bcc`: `user@example.com`, `example.com` for a whole domain, or
-    /// `*.example.com` for all domains below it. One recipient that is not allowed denies the whole e-mail.
-    /// Default: any. An empty list allows none.
+    /// The allowed recipients in `to`, `cc` and `bcc`: `user@example.com`, `example.com` for a whole domain, or
+    /// `*.example.com` for its subdomains. One recipient that is not allowed denies the whole e-mail. Default: all.
+    /// An empty list allows none.
     #[schemars(with = "Option<Vec<String>>", example = ["example.com", "*.example.com", "a@b.c"])]
     pub recipients: Option<Vec<Pattern>>,
-    /// The maximum rate of e-mails in this process, per minute. The first minute's e-mails may be sent at once;
-    /// after them, one per share of the minute. Beyond the rate an e-mail is not sent: the message waits with the
-    /// code `too-many-mails` and spends no attempt.
+    /// The maximum number of e-mails per minute in this process. All of them may be sent in one burst; after that,
+    /// they are spread evenly: 600 means one per 100 ms. An e-mail above the rate is not sent: the message waits,
+    /// with the code `too-many-mails`, and spends no attempt. Default: no limit.
     #[schemars(with = "Option<u32>", example = 600)]
     pub per_minute: Option<NonZeroU32>,
     /// The address that receives all e-mail in place of the recipients, for staging. The headers `X-Original-To`,
-    /// `X-Original-Cc` and `X-Original-Bcc` have the recipients, which must be allowed nevertheless.
+    /// `X-Original-Cc` and `X-Original-Bcc` contain the original recipients, which must still be allowed.
     #[schemars(with = "Option<String>", example = "staging@example.com")]
     pub redirect_all: Option<Redirect>,
 }
@@ -59,13 +59,13 @@ impl Section for MailSettings {
     }
 }
 
-/// A set of addresses: one, all of a domain, or all of the domains below one.
+/// A set of addresses: one, those of a domain, or those of its subdomains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     /// None for any user.
     user: Option<String>,
     domain: String,
-    /// Whether the domains below it are meant, not the domain itself.
+    /// Whether it covers the subdomains, and not the domain itself.
     below: bool,
 }
 
@@ -104,8 +104,8 @@ impl Pattern {
     }
 }
 
-/// In lower case, and in ASCII if it is international: both are the same to DNS. In an address, unlike in a URL, `%`
-/// is no escape.
+/// In lower case, and in ASCII if it is international: DNS does not distinguish these forms. In an address, unlike in
+/// a URL, `%` is not an escape.
 fn canonical(domain: &str) -> String {
     match Host::parse(domain) {
         Ok(Host::Domain(parsed)) if !domain.contains('%') => parsed,

@@ -24,9 +24,9 @@ pub(super) enum Answer {
 }
 
 /// Performs a transaction. lettre's own `send` aborts at the first refused recipient. Then it sends QUIT and waits for
-/// the answer before it returns the refusal, so a server that does not answer would turn a 5xx into a time-out.
+/// the response before it returns the refusal, so that a 5xx becomes a timeout if the server does not respond.
 ///
-/// `begun` is set when the transmission of the content begins: from then on the server may have the e-mail.
+/// `begun` is set when the transmission of the content begins; after that, the server may have the e-mail.
 ///
 /// # Errors
 /// The server refused the whole e-mail, or the connection broke.
@@ -62,8 +62,8 @@ pub(super) async fn perform(
 
 /// The content and its end as SMTP transmits them: a dot at the beginning of a line is doubled.
 ///
-/// They are written at once. lettre's `message` writes the end separately, and TCP holds such a small segment back
-/// until the server acknowledges the one before: 40 ms per e-mail.
+/// They are written together. lettre's `message` writes the end separately, and TCP delays such a small segment until
+/// the server acknowledges the previous one: 40 ms per e-mail.
 fn content(message: &str) -> String {
     let dot = if message.starts_with('.') { "." } else { "" };
     format!("{dot}{}\r\n.\r\n", message.replace("\r\n.", "\r\n.."))

@@ -12,7 +12,7 @@ use super::*;
 use crate::Plugin;
 use crate::call::Services;
 use crate::capabilities;
-use crate::capture::{Capture, Seen};
+use crate::capture::{Capture, CapturedCall};
 use crate::cause::Cause;
 use crate::engine::Engines;
 use crate::file::PluginFile;
@@ -63,7 +63,7 @@ async fn call(plugin: &Plugin, at: At) -> Result<Outcome, Cause> {
     plugin.handle("group", message, Place { plugin: Arc::clone(&plugin.name), at }).await
 }
 
-async fn dry(lines: &str) -> (Result<Outcome, Cause>, Seen) {
+async fn dry(lines: &str) -> (Result<Outcome, Cause>, CapturedCall) {
     let plugin = load(lines, Outside::Captured(Arc::default())).await;
     let capture = Arc::new(Capture::default());
     (call(&plugin, At::Captured(Arc::clone(&capture))).await, capture.take())
@@ -100,9 +100,9 @@ async fn it_performs_effects_and_is_in_the_summary() {
     let plugin = load("allow = [\"ping\"]", Outside::Sent(Arc::new(services))).await;
     call(&plugin, At::Nowhere).await.expect("an outcome");
     assert!(plugin.has_effects() && sent.lock()[0].starts_with("one "), "{:?}", sent.lock());
-    assert_eq!(plugin.reach(), "may ping");
+    assert_eq!(plugin.permissions(), "may ping");
     let plugin = load("", Outside::Sent(Arc::new(Services::new(effects())))).await;
-    assert!(!plugin.has_effects() && plugin.reach().starts_with("wants to ping and may not"));
+    assert!(!plugin.has_effects() && plugin.permissions().starts_with("ping is not granted"));
 }
 
 #[test]
@@ -135,9 +135,9 @@ fn capabilities_do_not_share_names() {
         list.dedup();
         assert_eq!(list.len(), count, "{list:?}");
     }
-    let words = || all.iter().flat_map(|it| it.settings().words);
-    for word in words() {
-        let of = words().filter(|other| (other.matches)(word.example)).count();
-        assert!(of == 1 && (word.read)(word.example).is_ok(), "{}", word.example);
+    let entries = || all.iter().flat_map(|it| it.settings().allow);
+    for entry in entries() {
+        let of = entries().filter(|other| (other.matches)(entry.example)).count();
+        assert!(of == 1 && (entry.parse)(entry.example).is_ok(), "{}", entry.example);
     }
 }

@@ -131,7 +131,7 @@ fn one_address_that_is_not_allowed_denies_the_email_and_is_named() {
         assert!(text.contains("v@evil.org") && text.contains("mail.recipients"), "{text}");
     }
     let none = grant.check(&email("no-reply@example.com", &["nobody"]));
-    assert!(matches!(none, Err(Refused::NoAddress(text)) if text.contains("nobody")));
+    assert!(matches!(none, Err(Refused::InvalidAddress(text)) if text.contains("nobody")));
 }
 
 #[test]

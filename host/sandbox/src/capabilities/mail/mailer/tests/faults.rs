@@ -118,7 +118,7 @@ async fn at_most_twenty_reservations_and_the_next_waits_no_longer_than_the_bound
     }
     let asked = Instant::now();
     let late = mailer.reserve().await.err().expect("no reservation");
-    assert_eq!(late.to_string(), format!("{mailer} did not take the e-mail within 0.3 s"));
+    assert_eq!(late.to_string(), format!("{mailer} did not accept the e-mail within 0.3 s"));
     assert!(asked.elapsed() >= Duration::from_millis(300));
     reservations.pop();
     let reservation = mailer.reserve().await.unwrap();
@@ -141,7 +141,7 @@ async fn a_server_without_starttls_or_login_is_transient() {
 async fn a_greeting_with_a_line_of_blanks_is_transient() {
     let address = scripted(|_| "250-hello\r\n250 \t".to_owned());
     let mailer = mailer(address);
-    assert!(transient(mailer.send(&email(), "0").await).contains("answer to EHLO"));
+    assert!(transient(mailer.send(&email(), "0").await).contains("response to EHLO"));
 }
 
 #[tokio::test]
