@@ -11,8 +11,7 @@ GUESTS := $(patsubst host/tests/guests/%/Cargo.toml,%,$(wildcard host/tests/gues
 NATIVE := --workspace $(addprefix --exclude ,$(PLUGINS) $(GUESTS))
 # There are no examples, but with this flag the features of dev-dependencies count, as they do in tests.
 AS_IN_TESTS := --examples
-# Test binaries that measure time or take the machine down run one test at a time (scripts/run-test); all
-# others run this many.
+# Concurrent tests of a test binary; fewer if each test starts servers of its own (scripts/run-test).
 export TEST_THREADS ?= 4
 TEST_RUNNER := --config 'target."cfg(all())".runner = ["$(CURDIR)/scripts/run-test"]'
 # Seconds for each fuzz target, and which targets; all of them by default.

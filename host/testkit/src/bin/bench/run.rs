@@ -1,4 +1,5 @@
-//! `bench run`: alternate runs of the host and of the bare consumer, measured from outside.
+//! `bench run`: alternate runs of the host, or of several builds of it, and of the bare consumer, measured from
+//! outside.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,9 +39,9 @@ pub struct Args {
     /// The plugin, by name; its topic is NAME, its group is NAME-group
     #[arg(long, default_value = "parse")]
     plugin: String,
-    /// The host to measure instead of the built one
+    /// The host to measure instead of the built one; repeat it to compare builds on one broker
     #[arg(long, value_name = "FILE")]
-    host: Option<PathBuf>,
+    host: Vec<PathBuf>,
     /// Leave out the `host-id` header
     #[arg(long)]
     no_headers: bool,
@@ -62,7 +63,7 @@ struct Figures {
 /// Runs the benchmark and prints its table.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.runs > 0 && args.messages > 0, "nothing to measure: --runs and --messages start at 1");
-    let host = args.host.clone().unwrap_or_else(|| binary("host"));
+    let hosts = if args.host.is_empty() { vec![binary("host")] } else { args.host.clone() };
     let plugin_file = plugin(&args.plugin);
     let kafka = Kafka::start_for_speed();
     kafka.create_topic(&args.plugin, args.partitions, &[]);
@@ -73,17 +74,20 @@ pub fn run(args: &Args) -> Result<()> {
         no_headers: args.no_headers,
     })?;
     let plugin_file = plugin_file.to_str().context("the plugin's path is not UTF-8")?;
-    let (mut hosts, mut bares) = (Vec::new(), Vec::new());
+    let names = hosts.iter().map(|host| host.display().to_string()).chain(["bare".to_owned()]);
+    let mut rows: Vec<(String, Vec<Figures>)> = names.map(|name| (name, Vec::new())).collect();
     for number in 1..=args.runs {
-        let figures =
-            run_host(args, &kafka, &host, plugin_file).with_context(|| format!("host, run {number}"))?;
-        println!("run {number} host {}", line(&figures));
-        hosts.push(figures);
-        let figures = run_bare(args, &kafka).with_context(|| format!("bare, run {number}"))?;
-        println!("run {number} bare {}", line(&figures));
-        bares.push(figures);
+        for (index, (name, runs)) in rows.iter_mut().enumerate() {
+            let figures = match hosts.get(index) {
+                Some(host) => run_host(args, &kafka, host, plugin_file),
+                None => run_bare(args, &kafka),
+            };
+            let figures = figures.with_context(|| format!("{name}, run {number}"))?;
+            println!("run {number} {name} {}", line(&figures));
+            runs.push(figures);
+        }
     }
-    table(args, &hosts, &bares);
+    table(args, &rows);
     Ok(())
 }
 
@@ -153,14 +157,14 @@ fn line(figures: &Figures) -> String {
     format!("{rate:>9.0}/s  CPU {cpu:.2} s  peak {peak_mib:.0} MiB{ready}")
 }
 
-fn table(args: &Args, hosts: &[Figures], bares: &[Figures]) {
+fn table(args: &Args, rows: &[(String, Vec<Figures>)]) {
     println!(
         "\n{} messages, {} partitions, {} runs each: median (min–max)\n",
         args.messages, args.partitions, args.runs
     );
     println!("| | messages/s | CPU s | µs CPU a message | peak memory MiB | exec to first commit s |");
     println!("|---|---|---|---|---|---|");
-    for (name, runs) in [("host", hosts), ("bare", bares)] {
+    for (name, runs) in rows {
         let per_message = |run: &Figures| run.cpu * 1e6 / args.messages as f64;
         println!(
             "| {name} | {} | {} | {} | {} | {} |",
@@ -171,6 +175,11 @@ fn table(args: &Args, hosts: &[Figures], bares: &[Figures]) {
             spread(runs, |run| run.ready.unwrap_or(f64::NAN), 2),
         );
     }
-    let share = median(hosts, |run| run.rate) / median(bares, |run| run.rate);
-    println!("\nhost / bare: {share:.2}\n\n{MEASURED}");
+    if let [hosts @ .., (_, bares)] = rows {
+        for (name, runs) in hosts {
+            let share = median(runs, |run| run.rate) / median(bares, |run| run.rate);
+            println!("\n{name} / bare: {share:.2}");
+        }
+    }
+    println!("\n{MEASURED}");
 }
