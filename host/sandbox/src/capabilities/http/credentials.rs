@@ -160,8 +160,8 @@ mod tests {
     fn impossible_credentials_are_refused_and_not_shown() {
         let allowed = [Target::parse("https://h/a").expect("a target")];
         for (text, named) in [
-            ("[\"https://other\"]\n", "not allowed"),
-            ("[\"https://h/b\"]\n", "not allowed"),
+            ("[\"https://other\"]\n", "does not cover this URL"),
+            ("[\"https://h/b\"]\n", "does not cover this URL"),
             ("[\"https://h\"]\nheaders = { host = \"hush\" }", "host"),
             ("[\"https://h\"]\nheaders = { \"a b\" = \"hush\" }", "a b"),
             ("[\"https://h\"]\nheaders = { x = \"hush\\n\" }", "headers.\"x\""),

@@ -158,10 +158,10 @@ mod tests {
         };
         assert!(grant(&[], &sections).expect("nothing").is_none());
         let refused = grant(&["network:10.0.0.0/8"], &sections).expect_err("no URL").to_string();
-        assert!(refused.contains("lists a network, but no URL"), "{refused}");
+        assert!(refused.contains("`network:` requires a URL"), "{refused}");
         sections.push(Box::new(toml::from_str::<HttpTables>("[\"https://h\"]").expect("a table")));
         let refused = grant(&[], &sections).expect_err("no URL").to_string();
-        assert!(refused.contains("`allow` lists no URL"), "{refused}");
+        assert!(refused.contains("[plugin.http] requires a URL"), "{refused}");
         let granted = grant(&["https://h/a", "network:10.0.0.0/8"], &sections).expect("possible");
         assert_eq!(granted.expect("a grant").summary(), "may reach https://h/a");
     }
@@ -170,7 +170,7 @@ mod tests {
     fn a_network_has_no_host_bits() {
         assert!(network("network:10.0.0.0/8").is_ok());
         for (text, what) in
-            [("network:10.0.0.1/8", "did you mean 10.0.0.0/8?"), ("network:10", "\"10\" is not a network:")]
+            [("network:10.0.0.1/8", "did you mean 10.0.0.0/8?"), ("network:10", "\"10\" is not a network;")]
         {
             let refused = network(text).expect_err(text);
             assert!(refused.contains(what), "{refused}");
