@@ -70,7 +70,7 @@ fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static 
             "line 2",
             "did you mean bootstrap-servers?",
         ),
-        ("value", "listen = 8081\n".to_owned(), "line 1", "host config init"),
+        ("value", "listen = 8081\n".to_owned(), "line 1", "host config reference"),
         ("retry", format!("{entry}retry = {{ multiplier = 0.5 }}\n"), "multiplier is 0.5", "[[plugin]]"),
         (
             "rule",

@@ -75,7 +75,7 @@ fn plugins_of_other_contracts_and_hosts_are_refused() {
         ("consumer:plugin/handler@0.1.0", "consumer:plugin/handler@0.9.0"),
         ("consumer:plugin/types@0.1.0", "consumer:plugin/types@0.9.0"),
     ];
-    refuses_plugin(&patched("sms", "newer", &newer), "contract 0.9.0, and this host supports 0.1", "wit/");
+    refuses_plugin(&patched("sms", "newer", &newer), "it implements contract 0.9.0, and this host supports 0.1", "wit/");
     let foreign = [("wasi:clocks/", "acme:clocks/")];
     let foreign = patched("faulty_fast", "foreign", &foreign);
     refuses_plugin(
