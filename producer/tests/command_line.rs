@@ -30,8 +30,8 @@ fn invalid_arguments_are_reported_with_the_next_step() {
         assert!(text.contains(named), "{args:?}: {text}");
     }
     for (property, help) in [
-        ("no.such.property=1", "help: the properties are listed"),
-        ("linger.ms=often", "help: the properties are listed"),
+        ("no.such.property=1", "help: list of properties"),
+        ("linger.ms=often", "help: list of properties"),
         ("acks=1", "help: remove -X acks"),
         ("security.protocol=ssl,ssl.ca.location=/nowhere", "help: "),
     ] {
@@ -47,5 +47,5 @@ fn a_port_in_use_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("port");
     let address = taken.local_addr().expect("address").to_string();
     let text = refused(&["--listen", &address]);
-    assert!(text.contains(&address) && text.contains("  help: end it, or choose another port"), "{text}");
+    assert!(text.contains(&address) && text.contains("  help: stop that process, or choose another port"), "{text}");
 }

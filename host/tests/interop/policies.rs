@@ -36,7 +36,7 @@ fn different_policies_are_refused_with_their_difference() {
         &["--to-spring"],
         &[more, right, "first let this host finish the messages in differ-retry-8000"],
     );
-    let left = "differ-retry-8000 still holds messages that neither side has read (1)";
+    let left = "differ-retry-8000 holds messages that neither side has read (1)";
     consumer.refuses(2, &["--to-spring"], &[left]);
     let process = consumer.host(3);
     wait_for_attempt(&process, Deliveries::of_host, 4, 1);
