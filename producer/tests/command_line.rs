@@ -47,5 +47,8 @@ fn a_port_in_use_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("port");
     let address = taken.local_addr().expect("address").to_string();
     let text = refused(&["--listen", &address]);
-    assert!(text.contains(&address) && text.contains("  help: stop that process, or choose another port"), "{text}");
+    assert!(
+        text.contains(&address) && text.contains("  help: stop that process, or choose another port"),
+        "{text}"
+    );
 }

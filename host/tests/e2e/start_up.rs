@@ -75,19 +75,23 @@ fn plugins_of_other_contracts_and_hosts_are_refused() {
         ("consumer:plugin/handler@0.1.0", "consumer:plugin/handler@0.9.0"),
         ("consumer:plugin/types@0.1.0", "consumer:plugin/types@0.9.0"),
     ];
-    refuses_plugin(&patched("sms", "newer", &newer), "it implements contract 0.9.0, and this host supports 0.1", "wit/");
+    refuses_plugin(
+        &patched("sms", "newer", &newer),
+        "it implements contract 0.9.0, and this host supports 0.1",
+        "wit/",
+    );
     let foreign = [("wasi:clocks/", "acme:clocks/")];
     let foreign = patched("faulty_fast", "foreign", &foreign);
     refuses_plugin(
         &foreign,
-        "imports that this host does not provide:\n    acme:clocks/",
+        "it has imports that this host does not provide:\n    acme:clocks/",
         "a plugin may import",
     );
     let later = [("wasi:cli/stdout@0.2.", "wasi:cli/stdout@0.3.")];
     let later = patched("faulty_fast", "later", &later);
     refuses_plugin(
         &later,
-        "imports that this host does not provide:\n    wasi:cli/stdout@0.3.",
+        "it has imports that this host does not provide:\n    wasi:cli/stdout@0.3.",
         "a plugin may import",
     );
     let function = [("consumer:plugin/log@", "consumer:plugin/lug@")];
