@@ -96,7 +96,7 @@ fn plugins_of_other_contracts_and_hosts_are_refused() {
     );
     let function = [("consumer:plugin/log@", "consumer:plugin/lug@")];
     let function = patched("faulty_fast", "function", &function);
-    refuses_plugin(&function, "cannot be linked", "wit/");
+    refuses_plugin(&function, "it cannot be linked", "wit/");
     let topic = patched("faulty_fast", "topic", &[("faulty-fast", "faulty fast")]);
     refuses_plugin(&topic, r#"its topic "faulty fast" is not a topic name"#, "describe");
 }
