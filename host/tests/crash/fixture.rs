@@ -32,6 +32,10 @@ impl Host {
         for file in &files {
             args.extend(["--plugin", file]);
         }
+        let store = store(kafka);
+        if !more.contains(&"--store") {
+            args.extend(["--store", &store]);
+        }
         args.extend(more);
         Self::start_as(&args)
     }
@@ -107,6 +111,11 @@ impl Host {
         assert_eq!(code, Some(0), "{:?}", lines.last());
         lines
     }
+}
+
+/// The store of a test's hosts. Hosts of concurrent tests would wait for each other's locks in a common one.
+pub fn store(kafka: &Kafka) -> String {
+    format!("sqlite:{}", kafka.dir().join("host.db").display())
 }
 
 impl Drop for Host {

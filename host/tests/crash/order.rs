@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use testkit::{Kafka, Record, Rng, eventually, plugin, scale};
 
-use crate::fixture::{BOUND, Host, is_delivery, parse};
+use crate::fixture::{BOUND, Host, is_delivery, parse, store};
 use crate::invariants::FAST;
 use crate::workload::{ATTEMPTS, End, Task, Workload, id_of};
 
@@ -118,7 +118,9 @@ fn configure(kafka: &Kafka, ordering: &str) -> String {
 
 fn join(kafka: &Kafka, config: &str) -> Host {
     let server = kafka.bootstrap();
+    let store = store(kafka);
     let mut args = vec!["--config", config, "--bootstrap-servers", server, "--listen", "127.0.0.1:0"];
+    args.extend(["--store", &store]);
     args.extend(SESSION);
     let host = Host::start_as(&args);
     host.ready(BOUND);
