@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use base::kafka_args::servers;
 use base::text;
 use cli::produce::{Line, read_line, split};
 use effects::ledger;
@@ -22,7 +23,6 @@ use sandbox::capabilities::mail::mailer::{Mailer, Receipt};
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{Deserialize, IntoDeserializer};
 use settings::Allow;
-use settings::kafka::servers;
 use store::StoreUrl;
 use url::Url;
 
