@@ -1,4 +1,4 @@
-//! What one message costs: its call in a fresh instance, and its place in the tracker.
+//! The cost of a message: a call in a new instance, and its tracking.
 
 use std::path::Path;
 use std::sync::Arc;

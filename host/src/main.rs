@@ -1,17 +1,19 @@
 //! `host`: Kafka consumers whose message handlers are sandboxed WebAssembly components.
 //!
-//! Parse, run, turn an error into an exit code.
+//! [`main`] parses the command line, runs the command, and turns an error into an exit code.
 //!
 //! # Life of a message
 //!
-//! A [`kafka::group::Group`] joins the consumer group and opens a [`kafka::partition::Partition`]
-//! for each partition it is assigned. A partition with something to read is put on its plugin's
-//! ready list. A [`consumer::worker`] takes it off, reads a few messages (from a retry topic: those
-//! that are due) and runs each of them, many side by side, through [`consumer::Pipeline::run`]:
-//! the plugin is called in a sandbox of its own, the outcome is made durable (a retry or
-//! dead-letter record is acknowledged by the broker), and the delivery is finished. The
-//! [`kafka::tracker::Tracker`] moves the commit position to the first unfinished message, and the
-//! group commits it.
+//! [`app::run`] starts the host. For each plugin it starts workers and one or two members of consumer groups
+//! ([`kafka::group::GroupMember`]), which open a [`kafka::partition::Partition`] for each assigned partition.
+//!
+//! 1. A partition with messages is added to its plugin's ready list.
+//! 2. A [`consumer::worker`] takes the partition off the list, reads some messages (from a retry topic, those
+//!    that are due), and runs each of them, many concurrently, through [`consumer::Pipeline::run`].
+//! 3. The pipeline calls the plugin in a sandbox and makes the outcome durable. A failed message is published
+//!    to a retry or dead-letter topic, and the broker acknowledges it.
+//! 4. The delivery is finished. The [`kafka::tracker::Tracker`] moves the commit position to the first
+//!    unfinished message, and the group member commits it.
 
 mod app;
 mod demo;
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what the command line asks for.
+/// Runs the command.
 fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         None => serve(app::run(cli.run)),
@@ -49,12 +51,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Runs a service on the runtime that serves HTTP, delivers and keeps timers; plugins run on
-/// workers of their own.
+/// Runs a future on a runtime for HTTP, effects and timers. Plugins run on the threads of their workers.
 fn serve(service: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(service);
-    // Whatever still waits has been told to stop, or was given up.
+    // The remaining tasks have been stopped or abandoned.
     runtime.shutdown_background();
     result
 }

@@ -1,14 +1,13 @@
-//! Logs: to standard error, one line each.
+//! Logging to standard error, one line per event.
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// What is logged unless `RUST_LOG` says otherwise: the plugins' lines, and what an operator
-/// should know of the host.
+/// The default of `RUST_LOG`: the plugins' lines, and what operators need to know.
 const DEFAULT_FILTER: &str = "info,mailin_embedded=warn";
 
-/// Starts logging; a second call changes nothing.
+/// Starts logging. A second call has no effect.
 pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let _ = tracing_subscriber::fmt()

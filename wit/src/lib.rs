@@ -1,9 +1,9 @@
 //! The messages that the producer publishes and the plugins read.
 //!
-//! One definition, and one function that accepts or refuses, for both sides: what the
-//! producer takes, the plugin takes. A message is a JSON object whose fields are JSON texts.
-//! `from` and `to` are required; every other text is empty where it is missing or null;
-//! fields of other names are ignored; a known field that comes twice is an error.
+//! Both sides use the same definition and the same validation, so that plugins accept all messages that the
+//! producer accepts. A message is a JSON object with string fields. `from` and `to` are required. Other
+//! fields are empty if they are missing or null. Unknown fields are ignored, and a duplicate known field is
+//! an error.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// An e-mail to send: the value of a record in `email.send`.
 ///
-/// Borrows from the JSON it was read from, so that reading a text without escapes copies nothing.
+/// Borrows from the parsed JSON: strings without escapes are not copied.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct EmailSendMessage<'a> {
     /// The sender's address; not blank.
@@ -30,7 +30,7 @@ pub struct EmailSendMessage<'a> {
 
 /// An SMS to send: the value of a record in `sms.send`.
 ///
-/// Borrows from the JSON it was read from, so that reading a text without escapes copies nothing.
+/// Borrows from the parsed JSON: strings without escapes are not copied.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SmsSendMessage<'a> {
     /// The sender's number; not blank.
@@ -44,13 +44,14 @@ pub struct SmsSendMessage<'a> {
     pub body: Cow<'a, str>,
 }
 
-/// Why bytes are no message.
+/// The reason why bytes are not a valid message.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Invalid {
-    /// Not UTF-8, not JSON, not an object, a field that is no text or comes twice; says which and where.
+    /// Not UTF-8, not JSON, not an object, or a field that is not a string or is duplicated. The text
+    /// describes the problem and its position.
     #[error("{0}")]
     Malformed(String),
-    /// A required field is missing, null or blank: its name, and the text for the caller.
+    /// A required field is missing, null or blank: its name, and the message for the caller.
     #[error("{1}")]
     Missing(&'static str, &'static str),
 }
@@ -68,10 +69,10 @@ impl Invalid {
 }
 
 impl<'a> EmailSendMessage<'a> {
-    /// Reads and validates an HTTP body or a record's value.
+    /// Parses and validates an HTTP body or a record's value.
     ///
     /// # Errors
-    /// [`Invalid`] where the bytes are no such message.
+    /// The bytes are not a valid message.
     pub fn from_json(json: &'a [u8]) -> Result<Self, Invalid> {
         let message: Self = parse(json)?;
         require(&message.from, &message.to)?;
@@ -86,10 +87,10 @@ impl<'a> EmailSendMessage<'a> {
 }
 
 impl<'a> SmsSendMessage<'a> {
-    /// Reads and validates an HTTP body or a record's value.
+    /// Parses and validates an HTTP body or a record's value.
     ///
     /// # Errors
-    /// [`Invalid`] where the bytes are no such message.
+    /// The bytes are not a valid message.
     pub fn from_json(json: &'a [u8]) -> Result<Self, Invalid> {
         let message: Self = parse(json)?;
         require(&message.from, &message.to)?;
@@ -105,9 +106,9 @@ impl<'a> SmsSendMessage<'a> {
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Invalid> {
     let malformed = |error: &dyn std::fmt::Display| Invalid::Malformed(error.to_string());
-    // The whole text, ignored fields too; serde_json then need not look at it again.
+    // Checks the complete text, including ignored fields, so that serde_json does not have to.
     let text = std::str::from_utf8(json).map_err(|error| malformed(&error))?;
-    // serde_json would read an array as the fields in their order, and repeat a whole text in its error.
+    // serde_json would accept an array as the fields in order, and repeat a complete string in its error.
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         return Err(malformed(&"expected a JSON object"));
     }
@@ -115,7 +116,7 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Invalid> {
 }
 
 fn write(message: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(message).expect("texts always serialise, and a Vec takes every byte")
+    serde_json::to_vec(message).expect("strings always serialise to a Vec")
 }
 
 fn require(from: &str, to: &str) -> Result<(), Invalid> {
@@ -128,8 +129,8 @@ fn require(from: &str, to: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Java's `String.isBlank`, which existing clients know: `Character.isWhitespace` counts the
-/// separators U+001C to U+001F, and neither U+0085 nor the non-breaking spaces.
+/// Java's `String.isBlank`, on which existing clients rely: `Character.isWhitespace` includes the separators
+/// U+001C to U+001F, but neither U+0085 nor the non-breaking spaces.
 fn is_blank(text: &str) -> bool {
     text.chars().all(|c| match c {
         '\u{1c}'..='\u{1f}' => true,
@@ -139,7 +140,7 @@ fn is_blank(text: &str) -> bool {
 }
 
 fn text_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-    // serde lends to a Cow only where it is a field itself, not inside an Option.
+    // serde borrows into a Cow only as a field, not inside an Option.
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_escapes_is_borrowed() {
+    fn a_string_without_escapes_is_borrowed() {
         let message = email(r#"{"from":"a","to":"b","subject":"두\n줄","body":"본문"}"#).unwrap();
         assert!(matches!(message.from, Cow::Borrowed("a")));
         assert!(matches!(message.body, Cow::Borrowed("본문")));
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn optional_texts_are_empty_where_missing_or_null() {
+    fn optional_fields_are_empty_if_missing_or_null() {
         for json in [r#"{"from":"a","to":"b"}"#, r#"{"from":"a","to":"b","subject":null,"body":null}"#] {
             let message = email(json).unwrap();
             assert_eq!((&*message.subject, &*message.body), ("", ""));
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_is_what_java_calls_blank() {
+    fn blank_is_defined_as_in_java() {
         // Character.isWhitespace of every code point, from the Java documentation.
         let java = |c: char| {
             matches!(c, '\t'..='\r' | '\u{1c}'..='\u{20}' | '\u{1680}' | '\u{2000}'..='\u{2006}')
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_of_texts_is_malformed() {
+    fn other_json_is_malformed() {
         for (json, says) in [
             (&b""[..], "expected a JSON object"),
             (b"not json", "expected a JSON object"),
@@ -272,17 +273,17 @@ mod tests {
     fn other_fields_are_ignored() {
         let json = r#"{"from":"a","to":"b","id":7,"id":{},"more":{"from":[null]},"From":1}"#;
         assert_eq!(email(json).unwrap().from, "a");
-        // An SMS has no subject, so that one of another type is no error.
+        // An SMS has no subject, so that its type does not matter.
         assert_eq!(sms(r#"{"from":"a","to":"b","subject":5}"#).unwrap().to, "b");
         assert!(email(r#"{"from":"a","to":"b","subject":5}"#).is_err());
     }
 
     proptest! {
         #[test]
-        fn what_was_written_is_read_back(
+        fn messages_round_trip(
             from in any::<String>(), to in any::<String>(), subject in any::<String>(), body in any::<String>(),
         ) {
-            // The first letter keeps the required ones from being blank.
+            // The prefix keeps the required fields from being blank.
             let (from, to) = (format!("a{from}"), format!("b{to}"));
             let sms = SmsSendMessage { from: (&*from).into(), to: (&*to).into(), body: (&*body).into() };
             let json = sms.to_json();
@@ -293,7 +294,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(bytes in any::<Vec<u8>>()) {
+        fn arbitrary_bytes_do_not_panic(bytes in any::<Vec<u8>>()) {
             let _ = EmailSendMessage::from_json(&bytes);
             let _ = SmsSendMessage::from_json(&bytes);
         }

@@ -1,12 +1,10 @@
-//! Bytes in JSON: a text where they are UTF-8, else `{"hex": "…"}`.
+//! Bytes in JSON: a string if they are UTF-8, otherwise `{"hex": "…"}`.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::text;
-
-/// Bytes that anyone may have written: a text, or `{"hex": "…"}` where they are not UTF-8.
+/// Untrusted bytes. In JSON: a string, or `{"hex": "…"}` if they are not UTF-8.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, ToSchema)]
 #[schema(value_type = Form)]
 pub struct Bytes(pub Vec<u8>);
@@ -28,7 +26,7 @@ impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
-            Err(_) => Hex { hex: text::hex(&self.0) }.serialize(serializer),
+            Err(_) => Hex { hex: hex::encode(&self.0) }.serialize(serializer),
         }
     }
 }
@@ -37,9 +35,9 @@ impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Form::deserialize(deserializer)? {
             Form::Text(text) => Ok(Self(text.into_bytes())),
-            Form::Hex(Hex { hex }) => text::from_hex(&hex)
+            Form::Hex(Hex { hex }) => hex::decode(hex)
                 .map(Self)
-                .ok_or_else(|| D::Error::custom("hex: not pairs of hexadecimal digits")),
+                .map_err(|_| D::Error::custom("hex: not pairs of hexadecimal digits")),
         }
     }
 }
@@ -52,7 +50,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_come_back(bytes: Vec<u8>) {
+        fn any_bytes_round_trip(bytes: Vec<u8>) {
             let text = serde_json::to_string(&Bytes(bytes.clone())).unwrap();
             prop_assert_eq!(serde_json::from_str::<Bytes>(&text).unwrap().0, bytes);
         }

@@ -1,4 +1,4 @@
-//! The wall clock, as Kafka counts.
+//! The wall clock in Kafka's unit, milliseconds since the Unix epoch.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ pub fn now_ms() -> i64 {
     since_epoch().map_or(0, |(millis, _)| millis)
 }
 
-/// Milliseconds since the Unix epoch, rounded up: what is counted from here never ends early.
+/// Milliseconds since the Unix epoch, rounded up, so that a delay counted from here never ends early.
 pub fn now_ms_ceil() -> i64 {
     since_epoch().map_or(0, |(millis, exact)| if exact { millis } else { millis.saturating_add(1) })
 }

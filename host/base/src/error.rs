@@ -1,8 +1,8 @@
-//! Errors a person reads: what went wrong, and what to do next.
+//! User-facing errors: the problem, and how to fix it.
 
 use std::fmt;
 
-/// An error with the next step beside it, and the exit code it ends the process with.
+/// An error with suggested fixes and the exit code of the process.
 #[derive(Debug)]
 pub struct UserError {
     what: String,
@@ -11,42 +11,42 @@ pub struct UserError {
 }
 
 impl UserError {
-    /// Something given was wrong: exit code 2.
+    /// Invalid input: exit code 2.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { what: what.into(), help: Vec::new(), code: 2 }
     }
 
-    /// Something needed was not there: exit code 1.
+    /// A required service or file is unavailable: exit code 1.
     pub fn unavailable(what: impl Into<String>) -> Self {
         Self { what: what.into(), help: Vec::new(), code: 1 }
     }
 
-    /// Adds a next step.
+    /// Adds a suggested fix.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
-    /// Names what it is about, in front.
+    /// Prefixes the message with its subject: `place: message`.
     #[must_use]
     pub fn within(mut self, place: &str) -> Self {
         self.what = format!("{place}: {}", self.what);
         self
     }
 
-    /// The same where it answers a question: exit code 1.
+    /// The same error as the result of a query, not of invalid input: exit code 1.
     #[must_use]
     pub fn as_answer(self) -> Self {
         Self { code: 1, ..self }
     }
 
-    /// What went wrong, without the next steps.
+    /// The problem, without the suggested fixes.
     pub fn what(&self) -> &str {
         &self.what
     }
 
-    /// The next steps.
+    /// The suggested fixes.
     pub fn next_steps(&self) -> &[String] {
         &self.help
     }
@@ -66,7 +66,7 @@ impl fmt::Display for UserError {
 
 impl std::error::Error for UserError {}
 
-/// The exit code that an error ends the process with: its own where it is a [`UserError`], else 1.
+/// The exit code for an error: that of a [`UserError`], otherwise 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<UserError>().map_or(1, UserError::code)
 }

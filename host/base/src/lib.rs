@@ -1,6 +1,7 @@
-//! What every crate of the host uses: errors for people, text for terminals, the clock, bytes in JSON.
+//! Shared basics: user-facing errors, terminal text, the clock, bytes in JSON, throttled log messages.
 
 pub mod bytes;
 pub mod clock;
 pub mod error;
 pub mod text;
+pub mod throttle;

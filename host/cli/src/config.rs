@@ -93,7 +93,7 @@ pub(super) async fn load(args: &RunArgs) -> Result<Vec<Subscriber>, UserError> {
     let (plugins, _) = preflight::prepare(args).await?;
     let client: KafkaResult<BaseConsumer<Context>> =
         kafka::client::config(&args.kafka, &[]).create_with_context(Context::default());
-    client.map_err(|error| errors::refused(&error))?;
+    client.map_err(|error| errors::invalid_config(&error))?;
     Ok(plugins)
 }
 

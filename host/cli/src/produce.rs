@@ -41,7 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let config = settings(&args.kafka, &batch_bytes(&args)?);
     let limit = config.get("message.max.bytes").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_BYTES);
     let producer: BaseProducer<Deliveries> =
-        config.create_with_context(Deliveries::default()).map_err(|error| errors::refused(&error))?;
+        config.create_with_context(Deliveries::default()).map_err(|error| errors::invalid_config(&error))?;
     let stdin = io::stdin().lock();
     if stdin.is_terminal() {
         note(format!("a line is a message to {}; Ctrl-D ends", args.topic));

@@ -3,7 +3,7 @@
 use base::error::UserError;
 use base::text;
 use kafka::committed::Committed;
-use kafka::order::wait_key;
+use kafka::key_order::order_key;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -69,7 +69,8 @@ pub fn run(args: &Args) -> Result<(), UserError> {
 
 impl Args {
     fn names(&self, key: u64) -> bool {
-        self.all || self.keys.iter().any(|named| wait_key(Ordering::Key, Some(named.as_bytes())) == Some(key))
+        self.all
+            || self.keys.iter().any(|named| order_key(Ordering::Key, Some(named.as_bytes())) == Some(key))
     }
 }
 

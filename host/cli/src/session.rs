@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base::error::UserError;
 use base::text;
 use kafka::committed::{Committed, committed};
-use kafka::errors::{self, Context, is_connection, reason, refused, short};
+use kafka::errors::{self, Context, invalid_config, is_connection, reason, short};
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, ResourceSpecifier};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -32,7 +32,7 @@ impl Session {
     pub fn open(kafka: &KafkaArgs, own: &[(&str, &str)]) -> Result<Self, UserError> {
         let consumer = kafka::client::config(kafka, own)
             .create_with_context(Context::default())
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| invalid_config(&error))?;
         Ok(Self { consumer, servers: kafka.bootstrap_servers.clone() })
     }
 
@@ -114,7 +114,7 @@ impl Session {
     }
 
     fn unreachable(&self, error: &KafkaError) -> UserError {
-        errors::away(&self.servers, &self.consumer, error)
+        errors::unreachable(&self.servers, &self.consumer, error)
     }
 }
 
@@ -126,7 +126,7 @@ pub fn admin<T>(
 ) -> Result<T, UserError> {
     let client: AdminClient<Context> = kafka::client::config(kafka, &[])
         .create_with_context(Context::default())
-        .map_err(|error| refused(&error))?;
+        .map_err(|error| invalid_config(&error))?;
     let options =
         AdminOptions::new().request_timeout(Some(CHANGE_TIMEOUT)).operation_timeout(Some(CHANGE_TIMEOUT));
     let failed = |cause: String| UserError::unavailable(format!("cannot {doing}: {cause}"));

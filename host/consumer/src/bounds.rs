@@ -1,4 +1,4 @@
-//! How long giving partitions back may take.
+//! The time limit for draining partitions.
 
 use std::time::Duration;
 
@@ -9,24 +9,25 @@ use settings::KafkaArgs;
 
 use crate::policy::BLOCKING_BOUND;
 
-/// How long a partition that is given back may drain, beside the longest call and publish.
+/// The time for draining a partition in addition to the longest call and publish.
 const DRAIN_MARGIN: Duration = Duration::from_secs(2);
-/// What must be longer than the drain bound, with librdkafka's default.
-const LONGEST_REBALANCE: (&str, Duration) = ("max.poll.interval.ms", Duration::from_secs(300));
+/// The property that must exceed the drain bound, with librdkafka's default.
+const MAX_POLL_INTERVAL: (&str, Duration) = ("max.poll.interval.ms", Duration::from_secs(300));
 
-/// How long a partition that is given back may take: what is under way ends by its own bounds.
+/// The drain bound: the maximum time for draining a revoked partition. The deliveries in progress end within
+/// their own limits.
 pub fn drain(plugin: &Plugin) -> Duration {
     BLOCKING_BOUND + plugin.grants.limits.call_time + PUBLISH_BOUND + DRAIN_MARGIN
 }
 
-/// A drained partition must be committed before the group gives it to somebody else, which it does
-/// after `max.poll.interval.ms`. The session does not bound it: librdkafka sends heartbeats while a
-/// rebalance callback drains.
+/// Makes sure that `max.poll.interval.ms` exceeds the drain bound. A drained partition must be committed
+/// before the group assigns it to another member, which happens after that interval. The session timeout does
+/// not matter: librdkafka sends heartbeats while a rebalance callback drains.
 ///
 /// # Errors
-/// It is not longer.
+/// The interval does not exceed the bound.
 pub fn check_bounds(kafka: &KafkaArgs, plugin: &Plugin) -> Result<(), UserError> {
-    let (name, default) = LONGEST_REBALANCE;
+    let (name, default) = MAX_POLL_INTERVAL;
     let given = kafka.given().rev().find(|(key, _)| key == name);
     let bound = match given {
         Some((_, value)) => value
@@ -38,11 +39,9 @@ pub fn check_bounds(kafka: &KafkaArgs, plugin: &Plugin) -> Result<(), UserError>
     let drain = drain(plugin);
     if drain >= bound {
         let (bound, drain) = (bound.as_millis(), drain.as_millis());
-        let what = format!("{name} is {bound} ms, but a partition may take {drain} ms to drain");
+        let what = format!("{name} is {bound} ms, but draining a partition may take {drain} ms");
         let default = default.as_millis();
-        return Err(
-            UserError::usage(what).help(format!("raise {name}, or leave it at its default of {default}"))
-        );
+        return Err(UserError::usage(what).help(format!("raise {name}, or keep its default of {default}")));
     }
     Ok(())
 }

@@ -1,15 +1,15 @@
-//! Calls of a plugin that send nothing: whatever it would do is captured.
+//! Dry runs: calls whose effects are captured and not sent.
 //!
-//! A dry run has no mail server, no HTTP client and no store: [`Outside::Captured`] holds none of them.
-//! What the plugin asks for is checked as it is in earnest: grants, limits, and whether an e-mail can
-//! be written at all. What only a server or a name's addresses could say is not known.
+//! A dry run has no mail server, no HTTP client and no store, since [`Outside::Captured`] contains none of
+//! them. Effects are checked as in production: grants, limits, and whether an e-mail can be composed. Errors
+//! that depend on a server or on name resolution do not occur.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base::error::UserError;
-use contract::{Header, Message, Outcome};
+use contract::Outcome;
 use kafka::headers::{self, Origin};
 use kafka::raw::TimestampType;
 use sandbox::Plugin;
@@ -21,27 +21,28 @@ use sandbox::file::PluginFile;
 use sandbox::output::{At, Place};
 use settings::PluginSettings;
 
+use crate::message::{Record, named};
 use crate::{Subscriber, Subscription};
 
-/// A plugin whose calls send nothing.
+/// A plugin whose effects are captured.
 pub struct DryRun(Subscriber);
 
-/// A message that did not come from Kafka just now.
+/// A message for a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Input {
-    /// None: the sender's in its headers, else the one it would have by its place.
+    /// The message's id; None for the id from its headers or its origin.
     pub id: Option<String>,
-    /// Where it was first published.
+    /// The topic to which it was originally published.
     pub topic: String,
-    /// The partition there.
+    /// The partition in that topic.
     pub partition: i32,
-    /// The offset there.
+    /// The offset in that partition.
     pub offset: i64,
-    /// Milliseconds since the Unix epoch.
+    /// The timestamp in milliseconds since the Unix epoch.
     pub timestamp: Option<i64>,
-    /// Its key.
+    /// The key; None is a null key.
     pub key: Option<Vec<u8>>,
-    /// None is a tombstone.
+    /// The value; None is a tombstone.
     pub value: Option<Vec<u8>>,
     /// The sender's headers: names and values.
     pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
@@ -49,19 +50,19 @@ pub struct Input {
     pub attempt: u32,
 }
 
-/// What came of a call.
+/// The result of a call.
 pub struct Run {
-    /// As [`Plugin::handle`] has it; see [`Cause::of`] for what failed.
+    /// The result of [`Plugin::handle`]; see [`Cause::of`] for failures.
     pub outcome: Result<Outcome, Cause>,
-    /// What it would have done, in order.
+    /// The captured effects, in order.
     pub effects: Vec<Captured>,
-    /// How many more effects there were no room for.
+    /// The number of further effects that were not captured.
     pub left_out: usize,
-    /// What it logged and printed.
+    /// The lines that it logged and printed.
     pub log: Vec<Line>,
-    /// The whole call, with making its instance.
+    /// The duration of the call, including the creation of the instance.
     pub took: Duration,
-    /// What the instance held at the end, in bytes.
+    /// The memory of the instance after the call, in bytes.
     pub memory: usize,
 }
 
@@ -92,54 +93,50 @@ impl DryRun {
         Subscriber::of(file, settings, outside).await.map(Self)
     }
 
-    /// What is called.
+    /// The plugin.
     pub fn plugin(&self) -> &Plugin {
         &self.0.plugin
     }
 
-    /// What it subscribes to.
+    /// The plugin's subscription.
     pub fn subscription(&self) -> &Subscription {
         &self.0.subscription
     }
 
-    /// Calls it with one message; several calls may be under way.
+    /// Calls the plugin with one message. Calls may run concurrently.
     pub async fn call(&self, input: &Input) -> Run {
         let capture = Arc::new(Capture::default());
         let place = Place { plugin: Arc::clone(&self.0.plugin.name), at: At::Captured(Arc::clone(&capture)) };
-        let names: Vec<_> = input.headers.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
-        let headers: Vec<_> = names
-            .iter()
-            .zip(&input.headers)
-            .map(|(name, (_, value))| Header { key: name, value: value.as_deref() })
-            .collect();
-        let id = input.id();
-        let message = Message {
-            id: &id,
-            topic: &input.topic,
-            partition: input.partition.cast_unsigned(),
-            offset: input.offset.cast_unsigned(),
-            timestamp_ms: input.timestamp.map_or(0, |millis| millis.max(0).cast_unsigned()),
+        let record = Record {
+            id: &input.id(),
+            origin: input.origin(),
             key: input.key.as_deref(),
             value: input.value.as_deref(),
-            headers,
+            headers: &named(input.headers()),
             attempt: input.attempt,
-            max_attempts: self.0.subscription.policy.max_attempts().max(input.attempt),
         };
-        let began = Instant::now();
+        let message = record.message(&self.0.subscription.policy);
+        let started = Instant::now();
         let outcome = self.0.handle(message, place).await;
-        let took = began.elapsed();
+        let took = started.elapsed();
         let Seen { effects, left_out, log, memory, .. } = capture.take();
         Run { outcome, effects, left_out, log, took, memory }
     }
 }
 
 impl Input {
-    /// The id that the plugin is told.
+    /// The message's id.
     pub fn id(&self) -> String {
+        let from_record = || headers::id(self.headers(), &self.origin()).into_owned();
+        self.id.clone().unwrap_or_else(from_record)
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()))
+    }
+
+    fn origin(&self) -> Origin<'_> {
         let timestamp = self.timestamp.map(|millis| (millis, TimestampType::CreateTime));
-        let Self { topic, partition, offset, .. } = self;
-        let origin = Origin { topic, partition: *partition, offset: *offset, timestamp };
-        let headers = self.headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()));
-        self.id.clone().unwrap_or_else(|| headers::id(headers, &origin).into_owned())
+        Origin { topic: &self.topic, partition: self.partition, offset: self.offset, timestamp }
     }
 }

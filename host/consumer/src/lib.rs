@@ -1,11 +1,12 @@
-//! The life of a message: a plugin's subscription, its retry policy, and the pipeline that its messages go through.
+//! The processing of messages: subscriptions, retry policies, workers, and the pipeline of each plugin.
 //!
-//! To follow one message, read [`Pipeline::run`].
+//! [`Pipeline::run`] processes one message from its delivery to its durable outcome.
 
-mod blocked;
+mod blocked_publish;
 pub mod bounds;
 pub mod dry_run;
 pub mod load;
+mod message;
 pub mod metrics;
 mod pipeline;
 pub mod policy;

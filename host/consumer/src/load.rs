@@ -1,4 +1,4 @@
-//! From the settings of a run to the plugins that it runs.
+//! Loads the plugins of a run.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use settings::{PluginSettings, RunArgs};
 
 use crate::{Subscriber, worker};
 
-/// Loads every plugin of a run.
+/// Loads all plugins of a run.
 ///
 /// # Errors
-/// What is wrong with one of them, or two of them use one group.
+/// A plugin cannot be loaded, or two plugins use the same consumer group.
 pub async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Subscriber>, UserError> {
     let settings =
         (0..args.plugins.len()).map(|index| args.settings_of(index)).collect::<Result<Vec<_>, _>>()?;
@@ -24,19 +24,23 @@ pub async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Subscr
             Subscriber::load(path, settings, &engines, Outside::Sent(Arc::clone(services))).await?;
         let group = &subscriber.subscription.group;
         if let Some(other) = plugins.iter().find(|other| other.subscription.group == *group) {
-            let what =
-                format!("{} and {} both use group {group}", other.plugin.label, subscriber.plugin.label);
-            return Err(UserError::usage(what).help("give each plugin a group of its own, or leave one out"));
+            let what = format!(
+                "{} and {} both use consumer group {group}",
+                other.plugin.label, subscriber.plugin.label
+            );
+            return Err(
+                UserError::usage(what).help("configure a group for each plugin, or remove one of them")
+            );
         }
         plugins.push(subscriber);
     }
     Ok(plugins)
 }
 
-/// Engines for plugins with these settings.
+/// The engines for plugins with these settings.
 ///
 /// # Errors
-/// The machine has no room for them.
+/// The memory for instances cannot be reserved.
 pub fn engines<'a>(all: impl Iterator<Item = Option<&'a PluginSettings>>) -> Result<Engines, UserError> {
     let (mut calls, mut memory) = (0, 0);
     for settings in all {

@@ -1,4 +1,4 @@
-//! What is counted of messages, for Prometheus.
+//! The Prometheus metrics of messages.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -8,33 +8,33 @@ use std::time::Duration;
 use metrics::{Counter, Unit, counter, describe_counter, describe_histogram, histogram};
 use parking_lot::Mutex;
 
-/// Deliveries whose outcome is durable.
+/// The metric of deliveries with a durable outcome.
 pub const MESSAGES: &str = "host_messages_total";
 const PUBLISH_FAILURES: &str = "host_publish_failures_total";
 const RETRIES: &str = "host_retries_total";
-/// Calls that failed.
+/// The metric of failed calls.
 pub const FAILURES: &str = "host_failures_total";
-/// How late retries are begun.
+/// The metric of the lateness of retries.
 pub const LATENESS: &str = "host_lateness_seconds";
 
-/// How many failure codes of one plugin are told apart; a plugin chooses them, so it could choose
-/// a new one for every message.
-const MOST_CODES: usize = 100;
+/// The maximum number of distinct failure codes per plugin, which could otherwise use a new one for every
+/// message.
+const MAX_CODES: usize = 100;
 
-/// Describes them to the recorder.
+/// Registers the descriptions.
 pub fn describe() {
-    describe_counter!(MESSAGES, "Deliveries whose outcome is durable, by outcome.");
-    describe_counter!(RETRIES, "Messages put into a retry topic.");
+    describe_counter!(MESSAGES, "Deliveries with a durable outcome, by outcome.");
+    describe_counter!(RETRIES, "Messages published to a retry topic or retried in place.");
     describe_counter!(FAILURES, "Failed calls, by failure code.");
     describe_counter!(
         PUBLISH_FAILURES,
-        "Retry and dead-letter records that were not acknowledged, by reason."
+        "Failed attempts to publish retry and dead-letter records, by reason."
     );
-    describe_histogram!(LATENESS, Unit::Seconds, "How long after its due time a retry was begun.");
+    describe_histogram!(LATENESS, Unit::Seconds, "Time from the due time of a retry to its start.");
 }
 
-/// What becomes of one plugin's messages.
-pub struct Messages {
+/// The counters of one plugin's messages.
+pub struct MessageCounters {
     plugin: Arc<str>,
     done: Counter,
     skipped: Counter,
@@ -45,8 +45,8 @@ pub struct Messages {
     codes: Mutex<HashMap<String, Counter>>,
 }
 
-impl Messages {
-    /// Those of this plugin. Looked up once: this is the message path.
+impl MessageCounters {
+    /// The counters of a plugin. They are looked up once, since they are used for every message.
     pub fn of(plugin: &Arc<str>, retry_topics: &[String]) -> Self {
         let outcome =
             |outcome: &'static str| counter!(MESSAGES, "plugin" => plugin.to_string(), "outcome" => outcome);
@@ -63,27 +63,27 @@ impl Messages {
         }
     }
 
-    /// It was handled.
+    /// A message was handled.
     pub fn done(&self) {
         self.done.increment(1);
     }
 
-    /// There was nothing to do.
+    /// A message was skipped.
     pub fn skipped(&self) {
         self.skipped.increment(1);
     }
 
-    /// It lies in the dead-letter topic.
+    /// A message is a dead letter.
     pub fn dead(&self) {
         self.dead.increment(1);
     }
 
-    /// A rule let it go.
+    /// A message was discarded by a rule.
     pub fn discarded(&self) {
         self.discarded.increment(1);
     }
 
-    /// It lies in the retry topic of this tier; tier 0 where it is tried again in its place.
+    /// A message is retried in the topic of this tier; tier 0 for a retry in place.
     pub fn retried(&self, tier: usize) {
         if let Some(counter) = self.retried.get(tier) {
             counter.increment(1);
@@ -96,19 +96,19 @@ impl Messages {
         if let Some(counter) = codes.get(code) {
             return counter.increment(1);
         }
-        let code = if codes.len() < MOST_CODES { code } else { "other" };
+        let code = if codes.len() < MAX_CODES { code } else { "other" };
         let plugin = self.plugin.to_string();
         let new = || counter!(FAILURES, "plugin" => plugin, "code" => code.to_owned());
         codes.entry(code.to_owned()).or_insert_with(new).increment(1);
     }
 }
 
-/// A retry was begun so long after its due time.
+/// Records how long after its due time a retry started.
 pub fn late(topic: &str, late: Duration) {
     histogram!(LATENESS, "topic" => topic.to_owned()).record(late);
 }
 
-/// A record was not acknowledged.
+/// Counts a failed attempt to publish a record.
 pub fn publish_failed(topic: &str, reason: &impl Display) {
     counter!(PUBLISH_FAILURES, "topic" => topic.to_owned(), "reason" => reason.to_string()).increment(1);
 }
@@ -120,12 +120,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_told_apart_up_to_a_bound() {
+    fn distinct_codes_are_bounded() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
         let _local = metrics::set_default_local_recorder(&recorder);
-        let messages = Messages::of(&"codes-test".into(), &["t-retry".to_owned()]);
-        for number in 0..MOST_CODES + 50 {
+        let messages = MessageCounters::of(&"codes-test".into(), &["t-retry".to_owned()]);
+        for number in 0..MAX_CODES + 50 {
             messages.failed(&format!("code-{number}"));
             messages.failed("code-0");
         }
@@ -136,7 +136,7 @@ mod tests {
             text.lines().filter(|line| line.starts_with(name) && line.contains("codes-test")).collect()
         };
         let failures = series(FAILURES);
-        assert_eq!(failures.len(), MOST_CODES + 1);
+        assert_eq!(failures.len(), MAX_CODES + 1);
         assert!(
             failures.iter().any(|line| line.contains("\"other\"") && line.ends_with(" 50")),
             "{failures:?}"

@@ -1,4 +1,4 @@
-//! The life of one message.
+//! The processing of a message: the call, the handling of its outcome, and the publishing of failed messages.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use base::clock;
 use base::text;
-use contract::{Header, Message, Outcome};
+use contract::Outcome;
 use kafka::delivery::Delivery;
-use kafka::headers::{BLOCK_LEN, REPLAY, Stamp};
+use kafka::headers::{BLOCK_LEN, FailureHeaders, REPLAY};
 use kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
 use kafka::raw::HeaderList;
-use kafka::watch::Chain;
-use kafka::window::Past;
+use kafka::topic_watch::TopicChain;
+use kafka::window::RetryState;
 use rdkafka::error::RDKafkaErrorCode;
 use sandbox::Plugin;
 use sandbox::cause::{Cause, LeadsTo};
@@ -20,58 +20,60 @@ use sandbox::output::{At, Place};
 use settings::{Action, OnDead};
 use tokio::time::timeout;
 
-use crate::blocked::Blocked;
-use crate::metrics::{self, Messages};
+use crate::blocked_publish::BlockedPublish;
+use crate::message::{Record, named};
+use crate::metrics::{self, MessageCounters};
 use crate::policy::{BLOCKING_BOUND, Failed, Policy, Step};
-use crate::reports::{Outcomes, Report, Tag};
+use crate::reports::{Outcomes, Report, ReplayTag};
 use crate::rules::Ruling;
 use crate::subscription::Subscription;
 
-/// What one plugin's messages go through.
+/// Processes the messages of one plugin.
 pub struct Pipeline {
-    /// What handles them.
+    /// The plugin.
     pub plugin: Plugin,
-    /// Which they are, and what becomes of failures.
+    /// Its subscription and retry policy.
     pub subscription: Subscription,
-    /// What becomes of them, counted.
-    pub counted: Messages,
-    /// Where failed ones go.
+    /// The counters of its messages.
+    pub counters: MessageCounters,
+    /// Publishes failed messages.
     pub publisher: Arc<Publisher>,
     /// The retry topics, one per tier.
     pub retry: Vec<Destination>,
     /// The dead-letter topic.
     pub dead_letter: Destination,
-    /// Where the desk hears what became of replayed messages.
+    /// Reports the outcomes of replayed messages to the desk.
     pub outcomes: Option<Outcomes>,
 }
 
-/// What a dead letter goes without, because its topic refused more for its size.
+/// The parts that a dead letter is published without if its topic refuses a larger record.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Cut {
+enum Omitted {
     Nothing,
     Value,
-    /// Value, key and the sender's headers; the origin says where they can be read.
+    /// Value, key and the sender's headers. The headers of the origin tell where they can be read.
     Everything,
 }
 
-/// What became of a delivery.
+/// How a delivery ends.
 enum Settled {
-    /// Its outcome is durable.
+    /// The outcome is durable.
     Durable,
-    /// Likewise: it is a dead letter.
-    Dead,
-    /// It is to be tried again in its place.
-    InPlace(Past),
+    /// The message is durable as a dead letter.
+    DeadLetter,
+    /// The message is retried in place.
+    InPlace(RetryState),
 }
 
-/// A failed call, and what its failure leads to.
-struct Failing {
+/// A failed call with the rule for its failure.
+struct FailedCall {
     cause: Cause,
     ruling: Ruling,
 }
 
-/// What a failed delivery leads to.
-struct Next<'a> {
+/// The next delivery of a failed message.
+struct NextDelivery<'a> {
+    /// The retry or dead-letter topic.
     to: &'a Destination,
     attempt: u32,
     due_ms: i64,
@@ -79,19 +81,20 @@ struct Next<'a> {
 }
 
 impl Pipeline {
-    /// The topics of its messages.
-    pub fn chain(&self) -> Chain {
-        Chain {
+    /// The plugin's topics.
+    pub fn topic_chain(&self) -> TopicChain {
+        TopicChain {
             source: self.subscription.topic.clone(),
             retry: self.retry.clone(),
             dead_letter: self.dead_letter.clone(),
         }
     }
 
-    /// Calls the plugin, makes the outcome durable, and lets the commit position pass. `slot` is
-    /// what the call occupies; it is free again before anything is published.
+    /// Processes a message: calls the plugin, makes the outcome durable, and finishes the delivery, which
+    /// lets the commit position pass it. `slot` is the worker's capacity for the call; it is released before
+    /// anything is published.
     ///
-    /// A delivery that is cut off stays unfinished: the partition's next owner repeats it.
+    /// A delivery that is cancelled stays unfinished, and the next owner of its partition repeats it.
     pub async fn run<S>(&self, delivery: Delivery, slot: S) {
         let partition = Arc::clone(delivery.partition());
         let settled = async {
@@ -109,16 +112,18 @@ impl Pipeline {
             biased;
             settled = settled => match settled {
                 Settled::Durable => delivery.finish(),
-                Settled::Dead if self.subscription.on_dead == OnDead::Hold => delivery.finish_held(),
-                Settled::Dead => delivery.finish(),
-                Settled::InPlace(past) => delivery.postpone(past),
+                Settled::DeadLetter if self.subscription.on_dead == OnDead::Hold => {
+                    delivery.finish_holding_key();
+                }
+                Settled::DeadLetter => delivery.finish(),
+                Settled::InPlace(retry_state) => delivery.postpone(retry_state),
             },
             () = partition.until_cut_off() => {}
         }
     }
 
-    /// The first try of a replayed message has its outcome.
-    fn report(&self, delivery: &Delivery, tag: Tag, failed: bool) {
+    /// Reports the outcome of the first delivery of a replayed message.
+    fn report(&self, delivery: &Delivery, tag: ReplayTag, failed: bool) {
         let Some(outcomes) = &self.outcomes else { return };
         let partition = delivery.partition();
         outcomes.report(Report {
@@ -135,79 +140,68 @@ impl Pipeline {
         &self.subscription.policy
     }
 
-    /// Calls the plugin, and calls it again in place as often as the failure allows. All of these
-    /// calls are one attempt.
-    /// Says in `replay` which one the message belongs to, where this is its first try.
-    async fn handle(&self, delivery: &Delivery, replay: &mut Option<Tag>) -> Result<Outcome, Failing> {
+    /// Calls the plugin, and repeats the call in place if the rule for its failure has blocking tries.
+    /// All of these calls are one attempt. Sets `replay` if this is the first delivery of a replayed message.
+    async fn handle(&self, delivery: &Delivery, replay: &mut Option<ReplayTag>) -> Result<Outcome, FailedCall> {
         if delivery.follows_dead_letter() {
             delivery
                 .sender_headers()
                 .for_each(|(name, value)| self.note_replay(delivery, name, value, replay));
             let ruling = Ruling { action: Action::Reject, retries: 0, blocking_tries: 0 };
-            return Err(Failing { cause: Cause::follows_dead_letter(), ruling });
+            return Err(FailedCall { cause: Cause::follows_dead_letter(), ruling });
         }
         if let Some(due_ms) = delivery.due_ms() {
             let late_ms = clock::now_ms().saturating_sub(due_ms);
             metrics::late(delivery.partition().topic(), Duration::from_millis(late_ms.max(0).unsigned_abs()));
         }
-        let began = self.policy().tries_in_place().then(Instant::now);
-        let mut again = 0;
+        let began = self.policy().has_blocking_tries().then(Instant::now);
+        let mut repeated = 0;
         loop {
-            let failing = match self.judge(self.call(delivery, replay).await) {
+            let failed = match self.classify(self.call(delivery, replay).await) {
                 Ok(outcome) => return Ok(outcome),
-                Err(failing) => failing,
+                Err(failed) => failed,
             };
             let allowed =
-                failing.cause.leads_to.after_ms().is_none() && again < failing.ruling.blocking_tries;
-            let Some(began) = began.filter(|_| allowed) else { return Err(failing) };
+                failed.cause.leads_to.after_ms().is_none() && repeated < failed.ruling.blocking_tries;
+            let Some(began) = began.filter(|_| allowed) else { return Err(failed) };
             if !self.pause(delivery, began).await {
-                return Err(failing);
+                return Err(failed);
             }
-            again += 1;
+            repeated += 1;
         }
     }
 
-    /// The pause before a call in place. False where there is no time for one: a partition that is
-    /// given back has to drain.
+    /// Waits before a blocking try. Returns false if there is no time for one: a partition that is being
+    /// revoked must drain.
     async fn pause(&self, delivery: &Delivery, began: Instant) -> bool {
         let delay = self.policy().blocking_delay();
-        let may_go_on =
+        let may_continue =
             |after| began.elapsed() + after <= BLOCKING_BOUND && !delivery.partition().is_closed();
-        if !may_go_on(delay) {
+        if !may_continue(delay) {
             return false;
         }
         tokio::time::sleep(delay).await;
-        may_go_on(Duration::ZERO)
+        may_continue(Duration::ZERO)
     }
 
-    fn note_replay(&self, delivery: &Delivery, name: &[u8], value: Option<&[u8]>, replay: &mut Option<Tag>) {
+    /// Sets `replay` from a header of the first delivery.
+    fn note_replay(&self, delivery: &Delivery, name: &[u8], value: Option<&[u8]>, replay: &mut Option<ReplayTag>) {
         if self.outcomes.is_some() && name == REPLAY && delivery.attempt() == 1 {
-            *replay = value.and_then(Tag::read);
+            *replay = value.and_then(ReplayTag::read);
         }
     }
 
-    async fn call(&self, delivery: &Delivery, replay: &mut Option<Tag>) -> Result<Outcome, Cause> {
-        let message = delivery.message();
-        let origin = delivery.origin();
-        let senders = delivery.sender_headers().map(|(name, value)| {
-            self.note_replay(delivery, name, value, replay);
-            (String::from_utf8_lossy(name), value)
-        });
-        let names: Vec<_> = senders.collect();
-        let headers: Vec<_> = names.iter().map(|(name, value)| Header { key: name, value: *value }).collect();
-        let id = delivery.id();
-        let message = Message {
-            id: &id,
-            topic: origin.topic,
-            partition: origin.partition.cast_unsigned(),
-            offset: origin.offset.cast_unsigned(),
-            timestamp_ms: origin.timestamp.map_or(0, |(millis, _)| millis.max(0).cast_unsigned()),
-            key: message.key(),
-            value: message.value(),
-            headers,
+    async fn call(&self, delivery: &Delivery, replay: &mut Option<ReplayTag>) -> Result<Outcome, Cause> {
+        let headers = delivery
+            .sender_headers()
+            .inspect(|(name, value)| self.note_replay(delivery, name, *value, replay));
+        let record = Record {
+            id: &delivery.id(),
+            origin: delivery.origin(),
+            key: delivery.message().key(),
+            value: delivery.message().value(),
+            headers: &named(headers),
             attempt: delivery.attempt(),
-            // A rule may have given it more.
-            max_attempts: self.policy().max_attempts().max(delivery.attempt()),
         };
         let place = Place {
             plugin: Arc::clone(&self.plugin.name),
@@ -217,29 +211,29 @@ impl Pipeline {
                 offset: delivery.message().offset(),
             },
         };
-        self.plugin.handle(&self.subscription.group, message, place).await
+        self.plugin.handle(&self.subscription.group, record.message(self.policy()), place).await
     }
 
-    /// Tells failures from what is done or skipped.
-    fn judge(&self, outcome: Result<Outcome, Cause>) -> Result<Outcome, Failing> {
+    /// Separates failures from completed calls, and looks up the rule for a failure.
+    fn classify(&self, outcome: Result<Outcome, Cause>) -> Result<Outcome, FailedCall> {
         let cause = match Cause::of(outcome) {
             Ok(outcome) => return Ok(outcome),
             Err(cause) => cause,
         };
-        self.counted.failed(&cause.code);
+        self.counters.failed(&cause.code);
         let ruling = self.policy().ruling(&cause.code, cause.leads_to == LeadsTo::Reject);
-        Err(Failing { cause, ruling })
+        Err(FailedCall { cause, ruling })
     }
 
-    /// Makes an outcome durable, or says when to try again.
-    async fn settle(&self, delivery: &Delivery, outcome: Result<Outcome, Failing>) -> Settled {
+    /// Makes an outcome durable, or schedules a retry in place.
+    async fn settle(&self, delivery: &Delivery, outcome: Result<Outcome, FailedCall>) -> Settled {
         match outcome {
-            Ok(Outcome::Skipped(_)) => self.counted.skipped(),
-            Ok(_) => self.counted.done(),
-            Err(failing) => match failing.ruling.action {
-                Action::Retry => return self.retry(delivery, &failing).await,
-                Action::Reject => return self.dead(delivery, &failing.cause).await,
-                Action::Discard => self.discard(delivery, &failing.cause),
+            Ok(Outcome::Skipped(_)) => self.counters.skipped(),
+            Ok(_) => self.counters.done(),
+            Err(failed) => match failed.ruling.action {
+                Action::Retry => return self.retry(delivery, &failed).await,
+                Action::Reject => return self.publish_dead_letter(delivery, &failed.cause).await,
+                Action::Discard => self.discard(delivery, &failed.cause),
             },
         }
         Settled::Durable
@@ -250,13 +244,13 @@ impl Pipeline {
         tracing::warn!(
             plugin = %self.plugin.name, topic = origin.topic, partition = origin.partition,
             offset = origin.offset, code = text::line(cause.code.as_bytes()),
-            "a failed message was discarded, as its rule says"
+            "a failed message was discarded by a rule"
         );
-        self.counted.discarded();
+        self.counters.discarded();
     }
 
-    async fn retry(&self, delivery: &Delivery, failing: &Failing) -> Settled {
-        let Failing { cause, ruling } = failing;
+    async fn retry(&self, delivery: &Delivery, failed: &FailedCall) -> Settled {
+        let FailedCall { cause, ruling } = failed;
         let now_ms = clock::now_ms_ceil();
         let first_failed_ms = delivery.first_failed_ms().unwrap_or(now_ms);
         let step = self.policy().next(&Failed {
@@ -268,79 +262,93 @@ impl Pipeline {
             random: fastrand::f64(),
         });
         let Step::Retry { tier, attempt, due_ms } = step else {
-            return self.dead(delivery, cause).await;
+            return self.publish_dead_letter(delivery, cause).await;
         };
         if self.subscription.ordering.is_in_place() {
-            self.counted.retried(0);
-            return Settled::InPlace(Past { attempt, due_ms, first_failed_ms });
+            self.counters.retried(0);
+            return Settled::InPlace(RetryState { attempt, due_ms, first_failed_ms });
         }
-        let Some(to) = self.retry.get(tier) else { return self.dead(delivery, cause).await };
-        let next = Next { to, attempt, due_ms, first_failed_ms };
-        if self.publish(delivery, cause, &next, Cut::Nothing).await {
-            self.counted.retried(tier);
+        let Some(to) = self.retry.get(tier) else { return self.publish_dead_letter(delivery, cause).await };
+        let next = NextDelivery { to, attempt, due_ms, first_failed_ms };
+        if self.publish(delivery, cause, &next, Omitted::Nothing).await {
+            self.counters.retried(tier);
             return Settled::Durable;
         }
-        // No retry topic takes a record of this size; what failed is kept all the same.
-        self.dead(delivery, cause).await
+        // The retry topic refuses a record of this size, so that the message becomes a dead letter.
+        self.publish_dead_letter(delivery, cause).await
     }
 
-    async fn dead(&self, delivery: &Delivery, cause: &Cause) -> Settled {
+    async fn publish_dead_letter(&self, delivery: &Delivery, cause: &Cause) -> Settled {
         let now_ms = clock::now_ms_ceil();
-        let next = Next {
+        let next = NextDelivery {
             to: &self.dead_letter,
             attempt: delivery.attempt().saturating_add(1),
             due_ms: now_ms,
             first_failed_ms: delivery.first_failed_ms().unwrap_or(now_ms),
         };
-        for cut in [Cut::Nothing, Cut::Value, Cut::Everything] {
-            if self.publish(delivery, cause, &next, cut).await {
+        for omitted in [Omitted::Nothing, Omitted::Value, Omitted::Everything] {
+            if self.publish(delivery, cause, &next, omitted).await {
                 break;
             }
         }
-        self.counted.dead();
-        Settled::Dead
+        self.counters.dead();
+        Settled::DeadLetter
     }
 
-    /// Publishes until the broker has the record; meanwhile nothing more is taken from its
-    /// partition. False where the topic does not take a record of this size, unless everything was
-    /// cut out already.
-    async fn publish(&self, delivery: &Delivery, cause: &Cause, next: &Next<'_>, cut: Cut) -> bool {
-        let headers = || self.headers(delivery, cause, next, cut);
+    /// Publishes a record, repeatedly until the broker acknowledges it. Meanwhile no delivery of the
+    /// partition starts. Returns false if the topic refuses a record of this size and something can still be
+    /// omitted.
+    async fn publish(
+        &self,
+        delivery: &Delivery,
+        cause: &Cause,
+        next: &NextDelivery<'_>,
+        omitted: Omitted,
+    ) -> bool {
+        let headers = || self.headers(delivery, cause, next, omitted);
         let message = delivery.message();
-        let value = message.value().filter(|_| cut == Cut::Nothing);
-        let key = message.key().filter(|_| cut != Cut::Everything);
+        let value = message.value().filter(|_| omitted == Omitted::Nothing);
+        let key = message.key().filter(|_| omitted != Omitted::Everything);
         let partition = delivery.origin().partition;
         let mut blocked = None;
         loop {
             let mut publishing = pin!(self.publisher.publish(next.to, partition, key, value, &headers));
             let published = loop {
-                // The record is not given up: published anew, it could be there twice.
+                // The publish is not abandoned after the timeout: repeating it could publish the record
+                // twice.
                 match timeout(PUBLISH_BOUND, &mut publishing).await {
                     Ok(published) => break published,
                     Err(_) => blocked
-                        .get_or_insert_with(|| Blocked::new(delivery, &self.publisher))
+                        .get_or_insert_with(|| BlockedPublish::new(delivery, &self.publisher))
                         .report(next.to, None),
                 }
             };
             match published {
                 Ok(_) => return true,
-                Err(RDKafkaErrorCode::MessageSizeTooLarge) if cut != Cut::Everything => return false,
+                Err(RDKafkaErrorCode::MessageSizeTooLarge) if omitted != Omitted::Everything => return false,
                 Err(code) => {
-                    let blocked = blocked.get_or_insert_with(|| Blocked::new(delivery, &self.publisher));
+                    let blocked =
+                        blocked.get_or_insert_with(|| BlockedPublish::new(delivery, &self.publisher));
                     blocked.wait(next.to, code).await;
                 }
             }
         }
     }
 
-    fn headers(&self, delivery: &Delivery, cause: &Cause, next: &Next<'_>, cut: Cut) -> HeaderList {
+    fn headers(
+        &self,
+        delivery: &Delivery,
+        cause: &Cause,
+        next: &NextDelivery<'_>,
+        omitted: Omitted,
+    ) -> HeaderList {
         let message = delivery.message();
         let senders = delivery.sender_headers().count();
         let mut list = HeaderList::with_capacity(senders + BLOCK_LEN);
-        if cut != Cut::Everything {
+        if omitted != Omitted::Everything {
             delivery.sender_headers().for_each(|(name, value)| list.push(name, value));
         }
-        Stamp {
+        FailureHeaders {
             origin: delivery.origin(),
             group: &self.subscription.group,
             exception: cause.exception,
@@ -353,9 +361,9 @@ impl Pipeline {
             first_failed_ms: next.first_failed_ms,
             plugin: &self.plugin.label,
             digest: &self.plugin.digest,
-            value_cut: message.value().map(<[u8]>::len).filter(|_| cut != Cut::Nothing),
-            key_cut: message.key().map(<[u8]>::len).filter(|_| cut == Cut::Everything),
-            headers_cut: (cut == Cut::Everything).then_some(senders),
+            value_cut: message.value().map(<[u8]>::len).filter(|_| omitted != Omitted::Nothing),
+            key_cut: message.key().map(<[u8]>::len).filter(|_| omitted == Omitted::Everything),
+            headers_cut: (omitted == Omitted::Everything).then_some(senders),
         }
         .write(&mut list);
         list

@@ -1,4 +1,4 @@
-//! What follows a failed delivery: which retry topic, when, or the dead-letter topic.
+//! The retry policy: the retry topic and due time after a failed delivery, or the dead-letter topic.
 
 use std::iter;
 use std::time::Duration;
@@ -7,82 +7,84 @@ use settings::RuleSettings;
 
 use crate::rules::{Rules, Ruling};
 
-/// The longest delay a plugin may choose for one message.
+/// The maximum delay that a plugin may choose for a message.
 pub const MAX_CHOSEN_DELAY: Duration = Duration::from_secs(3600);
-/// The shortest one: it spends no attempt, so only the largest age would end a loop without a pause.
+/// The minimum of that delay. It uses no attempt, so that only the maximum age would end a loop without a
+/// pause.
 const MIN_CHOSEN_DELAY: Duration = Duration::from_millis(100);
-/// How long after its first failure a message may be tried again at most.
+/// The maximum time between a message's first failure and its last retry.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
-/// Attempts are written as 1 to 32767; far fewer retries than that make sense.
+/// The maximum number of retries. Headers can represent attempts up to 32767.
 pub const MAX_RETRIES: u32 = 1000;
-/// How many further calls in place are possible.
+/// The maximum number of blocking tries.
 pub const MAX_BLOCKING_TRIES: u32 = 10;
-/// How long a message may be called again in place: no call begins later than this after the first
-/// one began. It is a part of how long a partition takes to drain.
+/// The maximum time for the blocking tries of a message, from the start of the first call to the start of the
+/// last. It is part of the drain bound.
 pub const BLOCKING_BOUND: Duration = Duration::from_secs(3);
-/// The longest pause between two calls in place.
+/// The maximum pause before a blocking try.
 const MAX_BLOCKING_DELAY: Duration = Duration::from_secs(1);
-/// Each tier is a topic.
+/// The maximum number of tiers, each of which is a topic.
 const MAX_TIERS: usize = 32;
 
-/// The numbers of a retry policy.
+/// The values of a retry policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
-    /// Deliveries after the first one.
+    /// The number of deliveries after the first one.
     pub retries: u32,
-    /// Before the first retry.
+    /// The delay before the first retry, in milliseconds.
     pub delay_ms: u64,
-    /// What each further delay is multiplied by; 1 or more.
+    /// The factor of each further delay; 1 or more.
     pub multiplier: f64,
-    /// No delay is longer.
+    /// The maximum delay, in milliseconds.
     pub max_delay_ms: u64,
-    /// The share of a delay, 0 to 1, by which it may be longer at random.
+    /// The maximum random extension of a delay, as a fraction of it from 0 to 1.
     pub jitter: f64,
-    /// How long after its first failure a message may still be tried again.
+    /// The maximum time between a message's first failure and a retry, in milliseconds.
     pub max_age_ms: u64,
-    /// Further calls in place, before a delivery counts as failed.
+    /// The number of blocking tries: further calls in place before a delivery counts as failed.
     pub blocking_tries: u32,
-    /// Before each of them.
+    /// The pause before a blocking try, in milliseconds.
     pub blocking_delay_ms: u64,
 }
 
-/// A failed delivery, for the policy.
+/// A failed delivery.
 #[derive(Debug, Clone, Copy)]
 pub struct Failed {
     /// Its number, from 1.
     pub attempt: u32,
-    /// How many retries its failure has; see [`Policy::ruling`].
+    /// The number of retries for its failure; see [`Policy::ruling`].
     pub retries: u32,
-    /// The delay the plugin asked for, which spends no attempt.
+    /// The delay that the plugin chose, in milliseconds. It uses no attempt.
     pub after_ms: Option<u64>,
-    /// Now, in milliseconds since the Unix epoch.
+    /// The current time in milliseconds since the Unix epoch.
     pub now_ms: i64,
-    /// When the message failed first.
+    /// The time of the message's first failure in milliseconds since the Unix epoch.
     pub first_failed_ms: i64,
-    /// Chance: 0 to 1.
+    /// A random number from 0 to 1, for the jitter.
     pub random: f64,
 }
 
-/// A retry policy: the delays before each retry, and the tiers (distinct delays, one topic each).
+/// A retry policy: the delay before each retry, and the tiers, which are the distinct delays with one retry
+/// topic each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     retry: Retry,
     rules: Rules,
-    tries_in_place: bool,
+    has_blocking_tries: bool,
     delays_ms: Vec<u64>,
     tiers_ms: Vec<u64>,
 }
 
-/// What follows a failed delivery.
+/// The step after a failed delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Publish to the retry topic of this tier.
     Retry {
-        /// Which tier, from 0.
+        /// The tier, from 0.
         tier: usize,
-        /// The number of the delivery to come.
+        /// The number of the next delivery.
         attempt: u32,
-        /// When it is due, in milliseconds since the Unix epoch.
+        /// The due time in milliseconds since the Unix epoch.
         due_ms: i64,
     },
     /// Publish to the dead-letter topic.
@@ -90,60 +92,62 @@ pub enum Step {
 }
 
 impl Policy {
+    /// A policy with rules, which are checked in order.
+    ///
     /// # Errors
-    /// A sentence that says which value is out of its range, or which rule is not possible.
+    /// A value is out of range, or a rule is invalid.
     pub fn new(retry: Retry, rules: Vec<RuleSettings>) -> Result<Self, String> {
         check(&retry)?;
         let rules = Rules::new(rules, &retry)?;
-        let delays_ms = delays(&retry, rules.most_retries(&retry));
+        let delays_ms = delays(&retry, rules.max_retries(&retry));
         let mut tiers_ms = delays_ms.clone();
         tiers_ms.dedup();
         if tiers_ms.len() > MAX_TIERS {
             return Err(format!(
-                "{} different delays, the rules' retries included; at most {MAX_TIERS} are possible",
+                "{} different delays, including the retries of rules; the maximum is {MAX_TIERS}",
                 tiers_ms.len()
             ));
         }
-        let tries_in_place = rules.try_in_place(&retry);
-        Ok(Self { retry, rules, tries_in_place, delays_ms, tiers_ms })
+        let has_blocking_tries = rules.have_blocking_tries(&retry);
+        Ok(Self { retry, rules, has_blocking_tries, delays_ms, tiers_ms })
     }
 
-    /// Its numbers.
+    /// The policy's values.
     pub fn retry(&self) -> &Retry {
         &self.retry
     }
 
-    /// Its rules, in the order in which they are asked.
+    /// The rules, in the order in which they are checked.
     pub fn rules(&self) -> &[RuleSettings] {
         self.rules.settings()
     }
 
-    /// The distinct delays in milliseconds, rising: one retry topic each.
+    /// The distinct delays in milliseconds, ascending, with one retry topic each.
     pub fn tiers_ms(&self) -> &[u64] {
         &self.tiers_ms
     }
 
-    /// The number of the last delivery, where no rule says otherwise.
+    /// The number of the last delivery, unless a rule for the failure code has its own number of retries.
     pub fn max_attempts(&self) -> u32 {
         self.retry.retries.saturating_add(1)
     }
 
-    /// What holds for a failure, where `rejected` says that the plugin gave the message up.
+    /// The action and the retries for a failure. `rejected` means that the plugin returned `reject`.
     pub fn ruling(&self, code: &str, rejected: bool) -> Ruling {
         self.rules.ruling(code, rejected, &self.retry)
     }
 
-    /// Whether there is a failure that is tried again in place.
-    pub fn tries_in_place(&self) -> bool {
-        self.tries_in_place
+    /// Whether any failure has blocking tries.
+    pub fn has_blocking_tries(&self) -> bool {
+        self.has_blocking_tries
     }
 
-    /// The pause before a call in place.
+    /// The pause before a blocking try.
     pub fn blocking_delay(&self) -> Duration {
         Duration::from_millis(self.retry.blocking_delay_ms)
     }
 
-    /// What follows a failed delivery. Without retries there is nowhere to wait, also for what the
+    /// The step after a failed delivery. Without retries there is no retry topic, also for a delay that the
     /// plugin chose.
     pub fn next(&self, failed: &Failed) -> Step {
         let planned = failed.attempt.checked_sub(1).filter(|spent| *spent < failed.retries);
@@ -155,14 +159,14 @@ impl Policy {
             (None, Some(delay)) => (*delay, failed.attempt.saturating_add(1)),
             _ => return Step::Dead,
         };
-        // What the plugin chose is kept to.
-        let share = if failed.after_ms.is_some() { 0.0 } else { self.retry.jitter * failed.random };
-        let late_ms = (delay_ms as f64 * share) as u64;
+        // A chosen delay has no jitter.
+        let jitter = if failed.after_ms.is_some() { 0.0 } else { self.retry.jitter * failed.random };
+        let late_ms = (delay_ms as f64 * jitter) as u64;
         let due_ms = failed.now_ms.saturating_add_unsigned(delay_ms.saturating_add(late_ms));
         if due_ms.saturating_sub(failed.first_failed_ms) > self.retry.max_age_ms.cast_signed() {
             return Step::Dead;
         }
-        // A chosen delay waits in the next longer tier, or in the longest there is.
+        // A chosen delay uses the next longer tier, or the longest one.
         let tier = self.tiers_ms.iter().position(|tier| *tier >= delay_ms);
         match tier.or(self.tiers_ms.len().checked_sub(1)) {
             Some(tier) => Step::Retry { tier, attempt, due_ms },
@@ -173,24 +177,24 @@ impl Policy {
 
 fn check(retry: &Retry) -> Result<(), String> {
     let &Retry { retries, delay_ms, multiplier, max_delay_ms, jitter, max_age_ms, .. } = retry;
-    let longest = millis(MAX_AGE);
+    let max = millis(MAX_AGE);
     if retries > MAX_RETRIES {
-        return Err(format!("retries is {retries}; at most {MAX_RETRIES} are possible"));
+        return Err(format!("retries is {retries}; the maximum is {MAX_RETRIES}"));
     }
     if !(multiplier.is_finite() && multiplier >= 1.0) {
         return Err(format!("multiplier is {multiplier}; it must be 1 or more"));
     }
-    if !(1..=longest).contains(&delay_ms) || !(delay_ms..=longest).contains(&max_delay_ms) {
+    if !(1..=max).contains(&delay_ms) || !(delay_ms..=max).contains(&max_delay_ms) {
         return Err(format!(
-            "delay is {delay_ms} ms and the largest delay {max_delay_ms} ms; \
-             1 <= delay <= largest delay <= {longest} (24 h) must hold"
+            "delay is {delay_ms} ms and max-delay {max_delay_ms} ms; \
+             1 <= delay <= max-delay <= {max} (24 h) is required"
         ));
     }
     if !(0.0..=1.0).contains(&jitter) {
-        return Err(format!("jitter is {jitter}; it is a share of the delay, 0 to 1"));
+        return Err(format!("jitter is {jitter}; it must be a fraction of the delay from 0 to 1"));
     }
-    if !(1..=longest).contains(&max_age_ms) {
-        return Err(format!("the largest age is {max_age_ms} ms; it must be 1 to {longest} (24 h)"));
+    if !(1..=max).contains(&max_age_ms) {
+        return Err(format!("max-age is {max_age_ms} ms; it must be 1 to {max} (24 h)"));
     }
     check_blocking(retry)
 }
@@ -198,17 +202,17 @@ fn check(retry: &Retry) -> Result<(), String> {
 fn check_blocking(retry: &Retry) -> Result<(), String> {
     let &Retry { blocking_tries, blocking_delay_ms, .. } = retry;
     if blocking_tries > MAX_BLOCKING_TRIES {
-        return Err(format!("blocking-tries is {blocking_tries}; at most {MAX_BLOCKING_TRIES} are possible"));
+        return Err(format!("blocking-tries is {blocking_tries}; the maximum is {MAX_BLOCKING_TRIES}"));
     }
-    let longest = millis(MAX_BLOCKING_DELAY);
-    if blocking_delay_ms > longest {
-        return Err(format!("blocking-delay is {blocking_delay_ms} ms; at most {longest} ms are possible"));
+    let max = millis(MAX_BLOCKING_DELAY);
+    if blocking_delay_ms > max {
+        return Err(format!("blocking-delay is {blocking_delay_ms} ms; the maximum is {max} ms"));
     }
     Ok(())
 }
 
-/// The delays before each retry, as spring-retry's `ExponentialBackOffPolicy` counts them, since they
-/// are a part of the topics' names: each is the one before times the multiplier, its fraction cut off.
+/// The delays before each retry. They are part of the topics' names and so computed as by spring-retry's
+/// `ExponentialBackOffPolicy`: each is the previous delay times the multiplier, without its fraction.
 fn delays(retry: &Retry, count: u32) -> Vec<u64> {
     let next = |delay: &u64| Some(((*delay as f64 * retry.multiplier) as u64).min(retry.max_delay_ms));
     iter::successors(Some(retry.delay_ms), next).take(count as usize).collect()

@@ -31,7 +31,7 @@ fn failed(attempt: u32, after_ms: Option<u64>, first_failed_ms: i64) -> Failed {
 }
 
 #[test]
-fn five_retries_double_their_delay_and_then_it_is_dead() {
+fn five_retries_double_their_delay_and_end_with_a_dead_letter() {
     let policy = doubling();
     assert_eq!(policy.tiers_ms(), [1000, 2000, 4000, 8000, 16000]);
     assert_eq!(policy.max_attempts(), 6);
@@ -54,14 +54,14 @@ fn a_capped_delay_shares_one_tier() {
 }
 
 #[test]
-fn fractions_of_a_delay_are_cut_off_as_springs_are() {
+fn delays_are_truncated_as_in_spring() {
     assert_eq!(policy(5, 1000, 1.5, 60_000).unwrap().tiers_ms(), [1000, 1500, 2250, 3375, 5062]);
-    // 1.1 of a millisecond is one for good.
+    // 1.1 ms is truncated to 1 ms.
     assert_eq!(policy(5, 1, 1.1, 60_000).unwrap().tiers_ms(), [1]);
 }
 
 #[test]
-fn rules_have_retries_of_their_own_and_tiers_for_them() {
+fn rules_have_retries_and_tiers() {
     let rule = |code: &str, retries| RuleSettings {
         code: code.to_owned(),
         retries: Some(retries),
@@ -81,11 +81,11 @@ fn rules_have_retries_of_their_own_and_tiers_for_them() {
     assert_eq!(next("other", 2, None), Step::Dead);
     assert_eq!(next("none", 1, None), Step::Dead);
     assert_eq!(next("none", 1, Some(1000)), Step::Dead);
-    // Too many topics count also where a rule asks for them.
+    // The tiers of rules are limited, too.
     assert!(Policy::new(*doubling().retry(), vec![rule("more", 40)]).is_ok());
     let slow = Retry { multiplier: 1.01, ..*doubling().retry() };
-    let told = Policy::new(slow, vec![rule("more", 40)]).unwrap_err();
-    assert!(told.contains("40 different delays"), "{told}");
+    let error = Policy::new(slow, vec![rule("more", 40)]).unwrap_err();
+    assert!(error.contains("40 different delays"), "{error}");
 }
 
 #[test]
@@ -96,11 +96,11 @@ fn blocking_tries_are_bounded() {
         assert!(Policy::new(retry, Vec::new()).unwrap_err().contains("blocking-"), "{retry:?}");
     }
     let policy = Policy::new(Retry { blocking_tries: 10, blocking_delay_ms: 0, ..retry }, Vec::new());
-    assert!(policy.unwrap().tries_in_place() && !doubling().tries_in_place());
+    assert!(policy.unwrap().has_blocking_tries() && !doubling().has_blocking_tries());
 }
 
 #[test]
-fn a_chosen_delay_spends_no_attempt_and_rounds_its_tier_up() {
+fn a_chosen_delay_uses_no_attempt_and_the_next_longer_tier() {
     let policy = doubling();
     let step = Step::Retry { tier: 2, attempt: 1, due_ms: NOW + 2500 };
     assert_eq!(policy.next(&failed(1, Some(2500), NOW)), step);
@@ -111,7 +111,7 @@ fn a_chosen_delay_spends_no_attempt_and_rounds_its_tier_up() {
 }
 
 #[test]
-fn age_ends_what_attempts_do_not() {
+fn the_age_limits_retries_without_an_attempt() {
     let policy = doubling();
     let day = millis(MAX_AGE).cast_signed();
     assert!(matches!(policy.next(&failed(1, Some(1000), NOW - day + 1000)), Step::Retry { .. }));
@@ -119,7 +119,7 @@ fn age_ends_what_attempts_do_not() {
 }
 
 #[test]
-fn no_retries_means_dead_at_once() {
+fn no_retries_mean_a_dead_letter_at_once() {
     let policy = policy(0, 1000, 2.0, 1000).unwrap();
     for after_ms in [None, Some(1000)] {
         assert_eq!(policy.next(&Failed { retries: 0, ..failed(1, after_ms, NOW) }), Step::Dead);
@@ -143,7 +143,7 @@ fn values_out_of_range_are_refused() {
 }
 
 #[test]
-fn jitter_makes_a_delay_longer_and_leaves_its_tier() {
+fn jitter_extends_the_delay_in_the_same_tier() {
     let jitter = |random| {
         let policy = Policy::new(Retry { jitter: 0.2, ..*doubling().retry() }, Vec::new()).unwrap();
         let step = policy.next(&Failed { random, ..failed(1, None, NOW) });
@@ -156,7 +156,7 @@ fn jitter_makes_a_delay_longer_and_leaves_its_tier() {
 }
 
 #[test]
-fn a_shorter_age_is_kept_to() {
+fn a_shorter_age_applies() {
     let policy = Policy::new(Retry { max_age_ms: 5000, ..*doubling().retry() }, Vec::new()).unwrap();
     assert!(matches!(policy.next(&failed(3, None, NOW - 1000)), Step::Retry { .. }));
     assert_eq!(policy.next(&failed(3, None, NOW - 1001)), Step::Dead);
@@ -168,7 +168,7 @@ fn a_shorter_age_is_kept_to() {
 
 proptest! {
     #[test]
-    fn a_retry_is_never_early_and_rises_to_its_end(
+    fn retries_are_never_early_and_end(
         retries in 0_u32..12, delay_ms in 1_u64..10_000, multiplier in 1.0_f64..4.0, cap in 0_u64..100_000,
         jitter in 0.0_f64..=1.0, random in 0.0_f64..=1.0,
     ) {
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn a_chosen_delay_is_kept_to_in_the_next_longer_tier(
+    fn a_chosen_delay_is_exact_in_the_next_longer_tier(
         attempt in 1_u32..20, chosen in 0_u64..4_000_000, age_ms in 0_i64..100_000_000,
     ) {
         let policy = doubling();

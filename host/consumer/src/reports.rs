@@ -1,67 +1,67 @@
-//! What became of replayed messages on their first try, reported to the desk.
+//! Reports of the first delivery of replayed messages, for the desk.
 
 use tokio::sync::mpsc;
 
-/// How many reports wait to be written at most; what comes then is lost, and its outcome `unknown`.
+/// The maximum number of queued reports. Further reports are lost, and their outcome is `unknown`.
 pub const QUEUE: usize = 100_000;
 
-/// The replay that a record says it belongs to.
+/// The replay of a record, according to its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tag {
-    /// The replay.
-    pub job: String,
-    /// The number of the letter in it, from 1.
+pub struct ReplayTag {
+    /// The replay's id.
+    pub replay: String,
+    /// The position in the replay, from 1.
     pub position: i64,
 }
 
-impl Tag {
-    /// Reads `<job>/<position>`. None where it is anything else.
+impl ReplayTag {
+    /// Parses `<id>/<position>`; None for any other value.
     pub fn read(value: &[u8]) -> Option<Self> {
-        let (job, position) = std::str::from_utf8(value).ok()?.split_once('/')?;
-        let is_id = job.len() == 32 && job.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let (replay, position) = std::str::from_utf8(value).ok()?.split_once('/')?;
+        let is_id = replay.len() == 32 && replay.bytes().all(|byte| byte.is_ascii_hexdigit());
         let position = position.parse().ok().filter(|position| *position > 0)?;
-        is_id.then(|| Self { job: job.to_owned(), position })
+        is_id.then(|| Self { replay: replay.to_owned(), position })
     }
 
-    /// As it is written.
-    pub fn write(job: &str, position: i64) -> String {
-        format!("{job}/{position}")
+    /// The header's value.
+    pub fn write(replay: &str, position: i64) -> String {
+        format!("{replay}/{position}")
     }
 }
 
-/// What became of a record on its first try. It counts where the record is the one that the job published:
-/// others can carry the same header.
+/// The outcome of a record's first delivery. It is valid only if the replay published this record, since
+/// other records can have the same header.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// Whose it says it is.
-    pub tag: Tag,
-    /// In which group it was handled.
+    /// The replay according to the header.
+    pub tag: ReplayTag,
+    /// The consumer group that handled it.
     pub group: String,
-    /// Where it lay.
+    /// The record's topic.
     pub topic: String,
-    /// Likewise.
+    /// The record's partition.
     pub partition: i32,
-    /// Likewise.
+    /// The record's offset.
     pub offset: i64,
-    /// Neither done nor skipped.
+    /// Whether the call failed, so that the message was neither done nor skipped.
     pub failed: bool,
 }
 
-/// Takes reports.
+/// Sends reports.
 #[derive(Debug, Clone)]
 pub struct Outcomes(mpsc::Sender<Report>);
 
 impl Outcomes {
-    /// Whoever writes them gets the other end.
+    /// The sender and the receiver of reports.
     pub fn channel() -> (Self, mpsc::Receiver<Report>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         (Self(sender), receiver)
     }
 
-    /// Does not wait.
+    /// Sends a report without waiting.
     pub fn report(&self, report: Report) {
         if self.0.try_send(report).is_err() {
-            tracing::warn!("the outcome of a replayed message is lost: the store takes none");
+            tracing::warn!("the outcome of a replayed message was lost, because too many wait for the store");
         }
     }
 }
@@ -71,15 +71,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_read_as_it_is_written_and_nothing_else_is() {
-        let job = "0123456789abcdef0123456789abcdef".to_owned();
-        let written = Tag::write(&job, 7);
-        assert_eq!(Tag::read(written.as_bytes()), Some(Tag { job: job.clone(), position: 7 }));
+    fn tags_round_trip_and_other_values_are_ignored() {
+        let replay = "0123456789abcdef0123456789abcdef".to_owned();
+        let written = ReplayTag::write(&replay, 7);
+        assert_eq!(ReplayTag::read(written.as_bytes()), Some(ReplayTag { replay: replay.clone(), position: 7 }));
         for other in
-            ["", "/", "x/1", "7", &job, &format!("{job}/"), &format!("{job}/0"), &format!("{job}/-1")]
+            ["", "/", "x/1", "7", &replay, &format!("{replay}/"), &format!("{replay}/0"), &format!("{replay}/-1")]
         {
-            assert_eq!(Tag::read(other.as_bytes()), None, "{other}");
+            assert_eq!(ReplayTag::read(other.as_bytes()), None, "{other}");
         }
-        assert_eq!(Tag::read(&[0xff; 40]), None);
+        assert_eq!(ReplayTag::read(&[0xff; 40]), None);
     }
 }

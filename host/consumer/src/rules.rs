@@ -1,36 +1,38 @@
-//! Rules by failure code: what holds for some failures in place of the policy.
+//! Rules that override the retry policy for some failure codes.
 
 use sandbox::cause::MAX_CODE;
 use settings::{Action, RuleSettings};
 
 use crate::policy::{MAX_BLOCKING_TRIES, MAX_RETRIES, Retry};
 
-/// What holds for one failed call.
+/// The action and the retries for a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ruling {
-    /// What becomes of the delivery.
+    /// The action.
     pub action: Action,
-    /// Deliveries after the first one; 0 where there is no retry.
+    /// The number of deliveries after the first one; 0 unless the action is a retry.
     pub retries: u32,
-    /// Further calls in place, before the delivery counts as failed; 0 where there is no retry.
+    /// The number of blocking tries; 0 unless the action is a retry.
     pub blocking_tries: u32,
 }
 
-/// Rules in the order in which they are asked.
+/// Rules, in the order in which they are checked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rules(Vec<RuleSettings>);
 
 impl Rules {
+    /// Checks rules against a policy.
+    ///
     /// # Errors
-    /// A sentence that says which rule is not possible, and why.
+    /// A rule is invalid, or has no effect.
     pub fn new(rules: Vec<RuleSettings>, retry: &Retry) -> Result<Self, String> {
         for (index, rule) in rules.iter().enumerate() {
             check(rule, retry).map_err(|what| format!("the rule for code {:?} {what}", rule.code))?;
             let before = rules.iter().take(index).find(|before| matches(&before.code, &rule.code));
             if let Some(before) = before {
                 return Err(format!(
-                    "the rule for code {:?} can never count: the one for {:?} stands before it and \
-                     takes all of its failures",
+                    "the rule for code {:?} has no effect: the rule for {:?} precedes it and matches all of \
+                     its failures",
                     rule.code, before.code
                 ));
             }
@@ -38,17 +40,17 @@ impl Rules {
         Ok(Self(rules))
     }
 
-    /// The rules as they were given.
+    /// The rules as they were configured.
     pub fn settings(&self) -> &[RuleSettings] {
         &self.0
     }
 
-    /// What holds for a failure. Without a rule that says otherwise, what the plugin `rejected` is
-    /// not tried again.
+    /// The action and the retries for a failure. A message that the plugin `rejected` is not retried unless a
+    /// rule has the action retry.
     pub fn ruling(&self, code: &str, rejected: bool, retry: &Retry) -> Ruling {
         let rule = self.0.iter().find(|rule| matches(&rule.code, code));
-        let told = if rejected { Action::Reject } else { Action::Retry };
-        match rule.and_then(|rule| rule.action).unwrap_or(told) {
+        let default = if rejected { Action::Reject } else { Action::Retry };
+        match rule.and_then(|rule| rule.action).unwrap_or(default) {
             action @ Action::Retry => Ruling {
                 action,
                 retries: rule.and_then(|rule| rule.retries).unwrap_or(retry.retries),
@@ -58,18 +60,18 @@ impl Rules {
         }
     }
 
-    /// The most retries that any failure has.
-    pub fn most_retries(&self, retry: &Retry) -> u32 {
+    /// The maximum number of retries of any failure.
+    pub fn max_retries(&self, retry: &Retry) -> u32 {
         self.0.iter().filter_map(|rule| rule.retries).fold(retry.retries, u32::max)
     }
 
-    /// Whether there is a failure that is tried again in place.
-    pub fn try_in_place(&self, retry: &Retry) -> bool {
+    /// Whether any failure has blocking tries.
+    pub fn have_blocking_tries(&self, retry: &Retry) -> bool {
         retry.blocking_tries > 0 || self.0.iter().any(|rule| blocking_tries(rule, retry) > 0)
     }
 }
 
-/// A rule without retries means dead at once, also where the policy would try in place.
+/// A rule with no retries makes the message a dead letter at once, without the policy's blocking tries.
 fn blocking_tries(rule: &RuleSettings, retry: &Retry) -> u32 {
     let others = if rule.retries == Some(0) { 0 } else { retry.blocking_tries };
     rule.blocking_tries.unwrap_or(others)
@@ -78,10 +80,10 @@ fn blocking_tries(rule: &RuleSettings, retry: &Retry) -> u32 {
 fn check(rule: &RuleSettings, retry: &Retry) -> Result<(), String> {
     let RuleSettings { code, retries, action, blocking_tries: blocking } = rule;
     if code.is_empty() || code.len() > MAX_CODE {
-        return Err(format!("can never count: a code has 1 to {MAX_CODE} bytes"));
+        return Err(format!("has no effect: a code has 1 to {MAX_CODE} bytes"));
     }
     if retries.is_none() && action.is_none() && blocking.is_none() {
-        return Err("says nothing: give it retries, action or blocking-tries".to_owned());
+        return Err("has no effect: set retries, action or blocking-tries".to_owned());
     }
     match action {
         Some(action @ (Action::Reject | Action::Discard)) if retries.is_some() || blocking.is_some() => {
@@ -94,16 +96,16 @@ fn check(rule: &RuleSettings, retry: &Retry) -> Result<(), String> {
         _ => {}
     }
     if let Some(retries) = retries.filter(|retries| *retries > MAX_RETRIES) {
-        return Err(format!("has {retries} retries; at most {MAX_RETRIES} are possible"));
+        return Err(format!("has {retries} retries; the maximum is {MAX_RETRIES}"));
     }
     if let Some(tries) = blocking.filter(|tries| *tries > MAX_BLOCKING_TRIES) {
-        return Err(format!("has {tries} blocking tries; at most {MAX_BLOCKING_TRIES} are possible"));
+        return Err(format!("has {tries} blocking tries; the maximum is {MAX_BLOCKING_TRIES}"));
     }
     Ok(())
 }
 
-/// Whether a text is what the pattern says, where `*` stands for any characters and none. A pattern
-/// as text tells whether all that it matches is matched: no character but `*` can stand for its `*`.
+/// Whether a pattern matches a text, where `*` stands for any number of characters. With another pattern as
+/// text it tells whether everything that pattern matches is matched, since only `*` matches its `*`.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
@@ -147,11 +149,11 @@ mod tests {
     }
 
     fn refused(rules: Vec<RuleSettings>) -> String {
-        Rules::new(rules, &RETRY).expect_err("not possible")
+        Rules::new(rules, &RETRY).expect_err("refused")
     }
 
     #[test]
-    fn the_first_rule_that_matches_counts() {
+    fn the_first_matching_rule_applies() {
         let rules =
             vec![retries("smtp-4*", 10), acts("smtp-*", Action::Reject), acts("spam", Action::Discard)];
         let rules = Rules::new(rules, &RETRY).expect("rules");
@@ -160,11 +162,11 @@ mod tests {
         assert_eq!((ruling("smtp-550").action, ruling("smtp-550").retries), (Action::Reject, 0));
         assert_eq!(ruling("spam").action, Action::Discard);
         assert_eq!((ruling("timeout").action, ruling("timeout").retries), (Action::Retry, 5));
-        assert_eq!(rules.most_retries(&RETRY), 10);
+        assert_eq!(rules.max_retries(&RETRY), 10);
     }
 
     #[test]
-    fn what_the_plugin_rejected_is_tried_again_only_where_a_rule_says_so() {
+    fn rejected_messages_are_retried_only_by_a_rule() {
         let rules =
             Rules::new(vec![acts("quota", Action::Retry), retries("gone", 3)], &RETRY).expect("rules");
         assert_eq!(rules.ruling("quota", true, &RETRY).action, Action::Retry);
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn blocking_tries_are_the_policys_unless_a_rule_has_its_own() {
+    fn a_rule_can_override_the_blocking_tries() {
         let policy = Retry { blocking_tries: 2, ..RETRY };
         let own = |code: &str, tries| RuleSettings { blocking_tries: Some(tries), ..rule(code) };
         let rules = vec![own("db", 5), own("slow", 0), retries("bad", 0), acts("spam", Action::Reject)];
@@ -182,13 +184,13 @@ mod tests {
         let tries = |code| rules.ruling(code, false, &policy).blocking_tries;
         assert_eq!(["db", "slow", "bad", "spam", "other"].map(tries), [5, 0, 0, 0, 2]);
         assert_eq!(rules.ruling("other", true, &policy).blocking_tries, 0);
-        assert!(rules.try_in_place(&policy) && rules.try_in_place(&RETRY));
-        assert!(!Rules::default().try_in_place(&RETRY));
+        assert!(rules.have_blocking_tries(&policy) && rules.have_blocking_tries(&RETRY));
+        assert!(!Rules::default().have_blocking_tries(&RETRY));
     }
 
     #[test]
-    fn what_can_mean_nothing_is_refused() {
-        assert!(refused(vec![rule("a")]).contains("the rule for code \"a\" says nothing"));
+    fn rules_without_effect_are_refused() {
+        assert!(refused(vec![rule("a")]).contains("the rule for code \"a\" has no effect"));
         assert!(refused(vec![retries("", 1)]).contains("1 to 64"));
         assert!(refused(vec![retries(&"x".repeat(65), 1)]).contains("1 to 64"));
         assert!(refused(vec![retries("a", 1001)]).contains("1001 retries"));
@@ -201,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_another_hides_is_refused() {
+    fn a_rule_that_is_shadowed_is_refused() {
         for (first, second) in
             [("smtp-*", "smtp-550"), ("*", "a*"), ("a", "a"), ("*a*", "b*a"), ("a*", "a**")]
         {
-            let told = refused(vec![retries(first, 1), retries(second, 2)]);
-            assert!(told.contains(&format!("{second:?} can never count: the one for {first:?}")), "{told}");
+            let error = refused(vec![retries(first, 1), retries(second, 2)]);
+            assert!(error.contains(&format!("{second:?} has no effect: the rule for {first:?}")), "{error}");
         }
         for (first, second) in [("smtp-550", "smtp-*"), ("a*b", "a*"), ("*a", "a*")] {
             assert!(
@@ -217,13 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_literal_but_for_the_star() {
+    fn patterns_are_literal_except_for_the_star() {
         assert!(matches("smtp-*", "smtp-") && matches("*", "") && matches("a*b*c", "abbc"));
         assert!(matches("a.c", "a.c") && matches("*-timeout", "connect-timeout"));
         assert!(!matches("a.c", "abc") && !matches("smtp-*", "http-smtp-1") && !matches("a*a", "a"));
     }
 
-    /// The definition, slow and plain.
+    /// The definition of a match, without optimisation.
     fn plain(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern, text) {
             ([], text) => text.is_empty(),
@@ -235,12 +237,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn matching_is_what_its_definition_says(pattern in "[ab*]{0,8}", text in "[ab]{0,10}") {
+        fn matching_agrees_with_its_definition(pattern in "[ab*]{0,8}", text in "[ab]{0,10}") {
             prop_assert_eq!(matches(&pattern, &text), plain(pattern.as_bytes(), text.as_bytes()));
         }
 
         #[test]
-        fn a_hidden_pattern_matches_nothing_more(first in "[ab*]{1,6}", second in "[ab*]{1,6}", text in "[ab]{0,10}") {
+        fn a_shadowed_pattern_matches_nothing_else(first in "[ab*]{1,6}", second in "[ab*]{1,6}", text in "[ab]{0,10}") {
             if matches(&first, &second) && matches(&second, &text) {
                 prop_assert!(matches(&first, &text));
             }

@@ -1,4 +1,4 @@
-//! A plugin and what it subscribes to.
+//! A plugin with its subscription.
 
 use std::path::Path;
 
@@ -15,20 +15,20 @@ use settings::PluginSettings;
 
 use crate::Subscription;
 
-/// A plugin with the topic it reads, and what becomes of failures.
+/// A plugin with its subscription.
 pub struct Subscriber {
-    /// What handles messages.
+    /// The plugin.
     pub plugin: Plugin,
-    /// Which messages, and what becomes of failures.
+    /// The topics, the consumer group and the retry policy.
     pub subscription: Subscription,
 }
 
 impl Subscriber {
-    /// Reads, compiles (or takes from the cache) and asks the plugin what it subscribes to; `settings` take
-    /// precedence.
+    /// Loads a plugin from its file, compiled or from the cache. `settings` override the subscription that
+    /// the plugin describes.
     ///
     /// # Errors
-    /// What is wrong with the file, and what to do about it.
+    /// The file or the settings are invalid.
     pub async fn load(
         path: &Path,
         settings: Option<&PluginSettings>,
@@ -38,10 +38,10 @@ impl Subscriber {
         Self::of(PluginFile::read(path, engines)?, |_| settings, outside).await
     }
 
-    /// Asks a file that was read; `settings` are looked up by the name that the plugin gives itself.
+    /// Loads a plugin from a file that was read. `settings` returns the settings for the plugin's own name.
     ///
     /// # Errors
-    /// What is wrong with it, and what to do about it.
+    /// The file or the settings are invalid.
     pub async fn of<'a>(
         file: PluginFile,
         settings: impl FnOnce(&str) -> Option<&'a PluginSettings>,
@@ -54,7 +54,7 @@ impl Subscriber {
         Ok(Self { plugin, subscription })
     }
 
-    /// Gives it one message.
+    /// Calls the plugin with one message.
     ///
     /// # Errors
     /// See [`Plugin::handle`].

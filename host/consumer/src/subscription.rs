@@ -1,4 +1,4 @@
-//! What a plugin subscribes to: as it describes itself, below what the configuration says.
+//! A plugin's subscription: its own description, overridden by the configuration.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,43 +9,45 @@ use settings::{OnDead, PluginSettings, RetrySettings};
 
 use crate::policy::{Policy, Retry};
 
-/// Kafka's longest topic name.
-const MAX_TOPIC: usize = 249;
-/// What the names of retry topics have behind the topic's, as Spring Kafka's have.
+/// The maximum length of a topic name in Kafka.
+const MAX_TOPIC_NAME: usize = 249;
+/// The default suffix of retry topics, which is Spring Kafka's.
 const RETRY_SUFFIX: &str = "-retry";
-/// What the name of a dead-letter topic has behind the topic's.
+/// The default suffix of the dead-letter topic.
 const DEAD_LETTER_SUFFIX: &str = ".dlt";
-/// The pause before a call in place.
+/// The default pause before a blocking try.
 const BLOCKING_DELAY: Duration = Duration::from_millis(100);
-/// How many messages may be called at the same time at most.
+/// The maximum number of concurrent calls.
 const MAX_CONCURRENCY: u32 = 1000;
 
-/// Topic, group, and what becomes of failures.
+/// The topics, the consumer group and the handling of failures.
 #[derive(Debug)]
 pub struct Subscription {
-    /// The topic it handles.
+    /// The source topic.
     pub topic: String,
-    /// The consumer group it handles it in.
+    /// The consumer group.
     pub group: String,
-    /// Where its dead letters go.
+    /// The dead-letter topic.
     pub dead_letter_topic: String,
-    /// What its name has behind the topic's where nothing else names it.
+    /// The suffix of the dead-letter topic, unless the topic is configured.
     pub dead_letter_suffix: String,
-    /// What the names of its retry topics have behind the topic's.
+    /// The suffix of the retry topics.
     pub retry_suffix: String,
-    /// How many messages may be called at the same time; None leaves it to the workers.
+    /// The maximum number of concurrent calls; None is the workers' default.
     pub concurrency: Option<NonZeroU32>,
-    /// When failed messages are tried again.
+    /// The retry policy.
     pub policy: Policy,
-    /// Which messages wait for which.
+    /// The order of the messages.
     pub ordering: Ordering,
-    /// What becomes of the messages after a dead letter of the same key.
+    /// The handling of messages whose key has a dead letter.
     pub on_dead: OnDead,
 }
 
 impl Subscription {
+    /// Combines a plugin's description and its settings, which take precedence.
+    ///
     /// # Errors
-    /// A sentence that says which value is not possible.
+    /// A value is invalid.
     pub fn new(described: Described, settings: Option<&PluginSettings>) -> Result<Self, String> {
         let Described { topic: own_topic, group, dead_letter_topic, retry } = described;
         let defaults = PluginSettings { topic: own_topic.clone(), ..PluginSettings::default() };
@@ -54,13 +56,13 @@ impl Subscription {
         let suffix = settings.dead_letter_suffix.as_deref();
         let dead_letter_suffix = suffix.unwrap_or(DEAD_LETTER_SUFFIX).to_owned();
         let dead_letter_topic = match settings.dead_letter_topic.clone() {
-            Some(named) => named,
-            // What the plugin describes belongs to its own topic.
+            Some(configured) => configured,
+            // The topic that the plugin describes belongs to its own source topic.
             None if suffix.is_some() || topic != own_topic => format!("{topic}{dead_letter_suffix}"),
             None => dead_letter_topic,
         };
         let policy = Policy::new(merged(&retry, &settings.retry), settings.rules.clone())
-            .map_err(|what| format!("its retry policy is not possible: {what}"))?;
+            .map_err(|what| format!("its retry policy is invalid: {what}"))?;
         let subscription = Self {
             topic,
             group: settings.group.clone().unwrap_or(group),
@@ -76,22 +78,21 @@ impl Subscription {
         Ok(subscription)
     }
 
-    /// The retry topics, one per tier, shortest delay first; none where failed messages are tried
-    /// again in their place.
+    /// The retry topics, one per tier, in the order of their delays. There are none if failed messages are
+    /// retried in place.
     pub fn retry_topics(&self) -> Vec<String> {
         if self.ordering.is_in_place() { Vec::new() } else { self.unordered_retry_topics() }
     }
 
-    /// The retry topics it would have without any order.
+    /// The retry topics that an unordered subscription has.
     ///
-    /// They are named as Spring Kafka names its own (3.3.16,
-    /// `org.springframework.kafka.retrytopic.DestinationTopicPropertiesFactory`, with `@RetryableTopic`'s
-    /// defaults `SUFFIX_WITH_DELAY_VALUE` and `SINGLE_TOPIC`): the topics are as many as the retries less
-    /// the repetitions of the last delay (`reusableTopicAttempts`). Where that makes one topic it has the
-    /// bare suffix, `email.send-retry`, whether there is one retry or all delays are equal
-    /// (`getTopicSuffix`). Else each has its delay, `email.send-retry-1000`, and the delays at the
-    /// largest one, after which an exponential backoff rises no more, share the last topic. (A largest
-    /// delay that is not given is 30 s there: `ExponentialBackOffPolicy.DEFAULT_MAX_INTERVAL`.)
+    /// Their names are those of Spring Kafka (3.3.16,
+    /// `org.springframework.kafka.retrytopic.DestinationTopicPropertiesFactory`, with the defaults of
+    /// `@RetryableTopic`, `SUFFIX_WITH_DELAY_VALUE` and `SINGLE_TOPIC`). The number of topics is the number
+    /// of retries minus the repetitions of the last delay (`reusableTopicAttempts`). A single topic, for one
+    /// retry or equal delays, has the suffix alone: `email.send-retry` (`getTopicSuffix`). Otherwise each
+    /// topic has its delay, `email.send-retry-1000`, and all retries with the maximum delay share the last
+    /// topic. (Spring's default maximum is 30 s: `ExponentialBackOffPolicy.DEFAULT_MAX_INTERVAL`.)
     pub fn unordered_retry_topics(&self) -> Vec<String> {
         let base = format!("{}{}", self.topic, self.retry_suffix);
         match self.policy.tiers_ms() {
@@ -105,7 +106,7 @@ impl Subscription {
         format!("{}-retry", self.group)
     }
 
-    /// The consumer group of its dead letters: `email-send-dlt-group` for `email-send-group`.
+    /// The consumer group of the dead-letter topic: `email-send-dlt-group` for `email-send-group`.
     pub fn dead_letter_group(&self) -> String {
         match self.group.strip_suffix("-group") {
             Some(name) => format!("{name}-dlt-group"),
@@ -131,10 +132,10 @@ fn merged(described: &RetryPolicy, settings: &RetrySettings) -> Retry {
 fn check(subscription: &Subscription) -> Result<(), String> {
     let Subscription { topic, group, dead_letter_topic, dead_letter_suffix, retry_suffix, .. } = subscription;
     if group.is_empty() || group.len() > 200 || group.contains(char::is_control) {
-        return Err("its group is empty, too long or holds control characters".to_owned());
+        return Err("its group is empty, longer than 200 bytes or contains control characters".to_owned());
     }
     if subscription.concurrency.is_some_and(|calls| calls.get() > MAX_CONCURRENCY) {
-        return Err(format!("its concurrency is more than {MAX_CONCURRENCY}"));
+        return Err(format!("its concurrency exceeds {MAX_CONCURRENCY}"));
     }
     for (what, suffix) in [("retry", retry_suffix), ("dead-letter", dead_letter_suffix)] {
         if suffix.is_empty() {
@@ -143,7 +144,7 @@ fn check(subscription: &Subscription) -> Result<(), String> {
     }
     if subscription.on_dead == OnDead::Hold && subscription.ordering != Ordering::Key {
         return Err(
-            "on-dead = \"hold\" needs ordering = \"key\": without it no message follows another".to_owned()
+            "on-dead = \"hold\" requires ordering = \"key\", which defines the messages to hold".to_owned()
         );
     }
     let retry_topics = subscription.retry_topics();
@@ -151,14 +152,14 @@ fn check(subscription: &Subscription) -> Result<(), String> {
     for (what, name) in named.into_iter().chain(retry_topics.iter().map(|name| ("retry topic", name))) {
         if !is_topic(name) {
             return Err(format!(
-                "its {what} {name:?} is not a topic name (1 to {MAX_TOPIC} of a-z A-Z 0-9 . _ -)"
+                "its {what} {name:?} is not a topic name (1 to {MAX_TOPIC_NAME} of a-z A-Z 0-9 . _ -)"
             ));
         }
     }
     if topic == dead_letter_topic {
-        return Err("its dead-letter topic is the topic it reads".to_owned());
+        return Err("its dead-letter topic is its source topic".to_owned());
     }
-    // Also those of other policies: a policy may change.
+    // Includes the retry topics of other policies, since a policy may change.
     let retries_of_it = format!("{topic}{retry_suffix}");
     let rest = dead_letter_topic.strip_prefix(&retries_of_it);
     if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) {
@@ -167,10 +168,10 @@ fn check(subscription: &Subscription) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether Kafka takes this name for a topic's.
+/// Whether this is a valid topic name in Kafka.
 pub fn is_topic(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=MAX_TOPIC).contains(&name.len()) && name.bytes().all(legal) && !matches!(name, "." | "..")
+    (1..=MAX_TOPIC_NAME).contains(&name.len()) && name.bytes().all(legal) && !matches!(name, "." | "..")
 }
 
 #[cfg(test)]
@@ -200,48 +201,48 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_as_the_plugin_describes_it() {
-        let plain = Subscription::new(described(), None).expect("possible");
-        let listed = Subscription::new(described(), Some(&settings("email.send"))).expect("possible");
+    fn defaults_are_those_of_the_plugin() {
+        let plain = Subscription::new(described(), None).expect("valid");
+        let listed = Subscription::new(described(), Some(&settings("email.send"))).expect("valid");
         assert_eq!(format!("{plain:?}"), format!("{listed:?}"));
         assert_eq!(listed.policy.tiers_ms(), [1000, 2000, 4000, 8000, 16000]);
     }
 
     #[test]
-    fn the_group_of_dead_letters_is_named_after_the_group() {
+    fn the_dead_letter_group_is_named_after_the_group() {
         let named = |group: &str| {
             let settings = PluginSettings { group: Some(group.into()), ..settings("email.send") };
-            Subscription::new(described(), Some(&settings)).expect("possible").dead_letter_group()
+            Subscription::new(described(), Some(&settings)).expect("valid").dead_letter_group()
         };
         assert_eq!(named("email-send-group"), "email-send-dlt-group");
         assert_eq!(named("mailers"), "mailers-dlt");
     }
 
     #[test]
-    fn settings_count_more() {
+    fn settings_take_precedence() {
         let mut settings = settings("mail");
         settings.retry = RetrySettings {
             retries: Some(2),
             delay: Some(Duration::from_millis(50)),
             ..RetrySettings::default()
         };
-        let listed = Subscription::new(described(), Some(&settings)).expect("possible");
+        let listed = Subscription::new(described(), Some(&settings)).expect("valid");
         assert_eq!((&*listed.topic, &*listed.dead_letter_topic), ("mail", "mail.dlt"));
         assert_eq!(listed.group, "email-send-group");
         assert_eq!(listed.policy.tiers_ms(), [50, 100]);
         settings.dead_letter_topic = Some("letters".into());
         settings.group = Some("mailers".into());
-        let listed = Subscription::new(described(), Some(&settings)).expect("possible");
+        let listed = Subscription::new(described(), Some(&settings)).expect("valid");
         assert_eq!((&*listed.dead_letter_topic, &*listed.group), ("letters", "mailers"));
     }
 
     #[test]
-    fn what_is_not_possible_is_refused() {
+    fn invalid_subscriptions_are_refused() {
         let mut bad = settings("a b");
         assert!(Subscription::new(described(), Some(&bad)).is_err_and(|what| what.contains("topic name")));
         bad = settings("email.send.dlt");
         bad.dead_letter_topic = Some("email.send.dlt".into());
-        assert!(Subscription::new(described(), Some(&bad)).is_err_and(|what| what.contains("it reads")));
+        assert!(Subscription::new(described(), Some(&bad)).is_err_and(|what| what.contains("source topic")));
         bad.dead_letter_topic = Some("email.send.dlt-retry-1".into());
         assert!(Subscription::new(described(), Some(&bad)).is_err_and(|what| what.contains("begins like")));
         bad = settings("email.send");
@@ -257,9 +258,9 @@ mod tests {
         assert!(is_topic("email.send") && is_topic("a_b-c.9"));
         assert!(is_topic(&"x".repeat(249)) && !is_topic(&"x".repeat(250)));
         assert!(!is_topic("") && !is_topic("..") && !is_topic("a b"));
-        // With the longest suffix it has to fit.
-        let told = Subscription::new(described(), Some(&settings(&"x".repeat(240))));
-        assert!(told.is_err_and(|what| what.contains("retry topic \"xxx")));
+        // Including the longest suffix.
+        let result = Subscription::new(described(), Some(&settings(&"x".repeat(240))));
+        assert!(result.is_err_and(|what| what.contains("retry topic \"xxx")));
     }
 
     fn retrying(retries: u32, delay: u64, multiplier: f64, max_delay: u64) -> Subscription {
@@ -271,7 +272,7 @@ mod tests {
             jitter: 0.0,
             max_age_ms: 86_400_000,
         };
-        Subscription::new(Described { retry, ..described() }, None).expect("possible")
+        Subscription::new(Described { retry, ..described() }, None).expect("valid")
     }
 
     #[test]
@@ -283,29 +284,29 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert!(topics(retrying(0, 1000, 2.0, 60_000)).is_empty());
-        // One retry, and equal delays: the bare suffix.
+        // One retry, or equal delays: the suffix alone.
         assert_eq!(topics(retrying(1, 1000, 2.0, 60_000)), ["-retry"]);
         assert_eq!(topics(retrying(4, 1000, 1.0, 60_000)), ["-retry"]);
         assert_eq!(topics(retrying(4, 1000, 2.0, 1000)), ["-retry"]);
-        // The delays at the cap share one topic, which has its delay all the same.
+        // The retries with the maximum delay share one topic, which has its delay in its name.
         assert_eq!(topics(retrying(2, 1000, 2.0, 60_000)), ["-retry-1000", "-retry-2000"]);
         assert_eq!(topics(retrying(5, 1000, 2.0, 4000)), ["-retry-1000", "-retry-2000", "-retry-4000"]);
         assert_eq!(topics(retrying(4, 1000, 9.0, 1500)), ["-retry-1000", "-retry-1500"]);
     }
 
     #[test]
-    fn suffixes_name_topics() {
+    fn suffixes_are_configurable() {
         let mut given = settings("email.send");
         given.retry_suffix = Some(".again".into());
         given.dead_letter_suffix = Some("-dlt".into());
-        let listed = Subscription::new(described(), Some(&given)).expect("possible");
+        let listed = Subscription::new(described(), Some(&given)).expect("valid");
         assert_eq!(listed.retry_topics()[0], "email.send.again-1000");
         assert_eq!(listed.dead_letter_topic, "email.send-dlt");
         given.retry.multiplier = Some(1.0);
         given.dead_letter_topic = Some("letters".into());
-        let listed = Subscription::new(described(), Some(&given)).expect("possible");
+        let listed = Subscription::new(described(), Some(&given)).expect("valid");
         assert_eq!(listed.retry_topics(), ["email.send.again"]);
-        assert_eq!(listed.dead_letter_topic, "letters", "a name counts more than a suffix");
+        assert_eq!(listed.dead_letter_topic, "letters", "a name takes precedence over a suffix");
         for (retry, dead, what) in [
             ("", ".dlt", "retry suffix is empty"),
             ("-retry", "", "dead-letter suffix is empty"),
@@ -315,8 +316,8 @@ mod tests {
         ] {
             let mut given = settings("email.send");
             (given.retry_suffix, given.dead_letter_suffix) = (Some(retry.into()), Some(dead.into()));
-            let told = Subscription::new(described(), Some(&given)).expect_err("not possible");
-            assert!(told.contains(what), "{retry} {dead}: {told}");
+            let error = Subscription::new(described(), Some(&given)).expect_err("refused");
+            assert!(error.contains(what), "{retry} {dead}: {error}");
         }
     }
 
@@ -326,7 +327,7 @@ mod tests {
         given.retry.blocking_tries = Some(3);
         given.rules =
             vec![RuleSettings { code: "smtp-*".into(), retries: Some(7), ..RuleSettings::default() }];
-        let listed = Subscription::new(described(), Some(&given)).expect("possible");
+        let listed = Subscription::new(described(), Some(&given)).expect("valid");
         assert_eq!(listed.policy.tiers_ms().len(), 7);
         assert_eq!((listed.policy.retry().blocking_tries, listed.policy.retry().blocking_delay_ms), (3, 100));
         given.rules.push(RuleSettings { code: "smtp-1".into(), ..RuleSettings::default() });
@@ -337,15 +338,15 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_guide_is_possible() {
+    fn the_example_of_the_guide_is_valid() {
         let guide = include_str!("../../../docs/failures.md");
         let example = guide.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```"));
         let file = File::parse(example.expect("an example").0).expect("a file");
-        let listed = Subscription::new(described(), file.plugins.first()).expect("possible");
+        let listed = Subscription::new(described(), file.plugins.first()).expect("valid");
         assert_eq!(listed.policy.rules().len(), 4);
         let smtp = listed.policy.ruling("smtp-421", false);
         assert_eq!((smtp.retries, smtp.blocking_tries), (10, 2));
-        // What the guide says of it.
+        // As documented in the guide.
         let delays = [1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000];
         assert_eq!(listed.policy.tiers_ms(), delays);
         assert_eq!(listed.concurrency, NonZeroU32::new(16));

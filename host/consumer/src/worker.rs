@@ -1,4 +1,4 @@
-//! The threads that run a plugin's messages.
+//! The worker threads that process a plugin's messages.
 
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,22 +14,24 @@ use tokio::task::LocalSet;
 
 use crate::Pipeline;
 
-/// How many calls a core has under way, unless a plugin says otherwise: they share a worker's thread,
-/// and wait for I/O side by side.
-const CALLS: usize = 32;
-/// How many messages a worker takes from a partition at a time; the rest is left to the others.
-const BATCH: usize = 16;
+/// The default number of concurrent calls per core. They share a worker's thread while they wait for I/O.
+const CALLS_PER_CORE: usize = 32;
+/// The maximum number of messages that a worker takes from a partition at once, to leave the others to other
+/// workers.
+const MAX_BATCH: usize = 16;
 
-/// How many calls each worker may have under way, `concurrency` in all: a worker per core at most,
-/// and none without a call.
+/// The maximum number of concurrent calls of each worker, `concurrency` in total. There is at most one worker
+/// per core, and each has at least one call.
 pub fn shares(concurrency: Option<NonZeroU32>) -> Vec<usize> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let calls = concurrency.and_then(|calls| usize::try_from(calls.get()).ok()).unwrap_or(cores * CALLS);
+    let calls =
+        concurrency.and_then(|calls| usize::try_from(calls.get()).ok()).unwrap_or(cores * CALLS_PER_CORE);
     let workers = cores.min(calls);
     (0..workers).map(|worker| calls / workers + usize::from(worker < calls % workers)).collect()
 }
 
-/// Starts a worker with `calls` calls at a time. It ends when `ready` is closed and everything it took has ended.
+/// Starts a worker with up to `calls` concurrent calls. It ends when `ready` is closed and all of its
+/// deliveries have ended.
 ///
 /// # Errors
 /// The thread or its runtime cannot be started.
@@ -44,7 +46,7 @@ pub fn spawn(
         let worker = Rc::new(Worker { pipeline, slots: Semaphore::new(calls) });
         let tasks = LocalSet::new();
         tasks.block_on(&runtime, work(worker, ready));
-        // What is still under way ends, or is cut off with its partition.
+        // The remaining deliveries end, or are cancelled with their partitions.
         runtime.block_on(tasks);
     })
 }
@@ -55,34 +57,34 @@ struct Worker {
 }
 
 async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>>) {
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
-        // One slot at least is free before a partition is taken off the list.
+        // At least one slot must be free before a partition is taken off the list.
         let Ok(first) = worker.slots.acquire().await else { return };
         drop(first);
         let Ok(partition) = ready.recv().await else { return };
         if let Some(partition) = partition.upgrade() {
-            partition.take(worker.slots.available_permits().clamp(1, BATCH), &mut batch);
+            partition.take(worker.slots.available_permits().clamp(1, MAX_BATCH), &mut batch);
         }
-        batch.drain(..).for_each(|delivery| begin(&worker, delivery));
+        batch.drain(..).for_each(|delivery| start(&worker, delivery));
         tokio::task::yield_now().await;
     }
 }
 
-/// Most calls end without waiting for anything: only those that wait become tasks.
-fn begin(worker: &Rc<Worker>, delivery: Delivery) {
+/// Starts a delivery. Only calls that have to wait become tasks; most do not.
+fn start(worker: &Rc<Worker>, delivery: Delivery) {
     let slot = Slot::take(worker);
     let owner = Rc::clone(worker);
     let mut run = Box::pin(async move { owner.pipeline.run(delivery, slot).await });
     let mut context = Context::from_waker(Waker::noop());
-    // A panic costs its own message, as it does in a task.
+    // As in a task, a panic affects only its own message.
     let first = catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut context)));
     if matches!(first, Ok(Poll::Pending)) {
         tokio::task::spawn_local(run);
     }
 }
 
-/// What a call occupies on its worker.
+/// The capacity for one call of a worker.
 struct Slot(Rc<Worker>);
 
 impl Slot {
@@ -103,9 +105,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn workers_share_the_calls_out_and_none_is_idle() {
+    fn calls_are_distributed_over_the_workers() {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        assert_eq!(shares(None), vec![CALLS; cores]);
+        assert_eq!(shares(None), vec![CALLS_PER_CORE; cores]);
         assert_eq!(shares(NonZeroU32::new(1)), [1]);
         for calls in [2, 3, 7, 100, 1000] {
             let shares = shares(NonZeroU32::new(calls));

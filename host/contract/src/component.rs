@@ -1,4 +1,4 @@
-//! Plugins of any version of the contract.
+//! Plugins with any supported version of the contract.
 
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{AsContextMut, Store};
@@ -9,38 +9,38 @@ use crate::v0_1;
 
 /// The package that plugins import from and export to.
 pub const PACKAGE: &str = "consumer:plugin";
-/// The versions that this host speaks, for people.
+/// The supported versions, for messages to users.
 pub const VERSIONS: &str = "0.1";
 
-/// Whether this host speaks this version of the package. A patch adds nothing that a plugin could miss.
-pub fn speaks(version: &str) -> bool {
+/// Whether this version of the package is supported. Patch versions are compatible.
+pub fn is_supported(version: &str) -> bool {
     version.strip_prefix(v0_1::VERSION).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// Provides what every version imports.
+/// Adds the imports of every version to a linker.
 ///
 /// # Errors
-/// Two definitions of one import.
+/// An import is defined twice.
 pub fn link<T: Imports + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     v0_1::link(linker)
 }
 
-/// A linked component that exports the contract.
+/// A linked component that implements the contract.
 pub struct Linked<T: 'static>(v0_1::Linked<T>);
 
 impl<T: Send> Linked<T> {
-    /// Looks its exports up.
+    /// Looks up the exports of the contract.
     ///
     /// # Errors
-    /// One of them is missing, or of another type.
+    /// An export is missing or has another type.
     pub fn new(component: InstancePre<T>) -> wasmtime::Result<Self> {
         v0_1::Linked::new(component).map(Self)
     }
 
-    /// Makes an instance.
+    /// Creates an instance.
     ///
     /// # Errors
-    /// There is no room, or the component's start function fails.
+    /// The instance pool is exhausted, or the component's start function fails.
     pub async fn instantiate(&self, store: &mut Store<T>) -> wasmtime::Result<Guest> {
         self.0.instantiate(store).await.map(Guest)
     }
@@ -50,18 +50,18 @@ impl<T: Send> Linked<T> {
 pub struct Guest(v0_1::Guest);
 
 impl Guest {
-    /// Asks it what it is.
+    /// Calls `describe`.
     ///
     /// # Errors
-    /// It trapped, or was cut off.
+    /// The plugin trapped or was interrupted.
     pub async fn describe(&self, store: impl AsContextMut<Data: Send>) -> wasmtime::Result<Description> {
         self.0.describe(store).await
     }
 
-    /// Gives it one message. Its answer may have any number of outcomes.
+    /// Calls `handle` with one message. The plugin may return any number of outcomes.
     ///
     /// # Errors
-    /// It trapped, or was cut off.
+    /// The plugin trapped or was interrupted.
     pub async fn handle(
         &self,
         store: impl AsContextMut<Data: Send>,

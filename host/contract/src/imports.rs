@@ -1,31 +1,31 @@
-//! What every host provides to every plugin. Capabilities bring their own imports.
+//! The imports that are available to every plugin. Capabilities have imports of their own.
 
 /// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// For following single steps.
+    /// Single steps.
     Trace,
-    /// For finding faults.
+    /// Details for debugging.
     Debug,
-    /// What an operator may want to know.
+    /// Information for operators.
     Info,
-    /// Something is off.
+    /// A possible problem.
     Warn,
-    /// Something failed.
+    /// A failure.
     Error,
 }
 
 /// The host's side of one call.
 pub trait Imports: Send {
-    /// The value of a key of the plugin's configuration.
+    /// The value of a key in the plugin's configuration.
     ///
     /// # Errors
-    /// It ends the call.
+    /// An error ends the call.
     fn config(&mut self, key: &str) -> wasmtime::Result<Option<String>>;
 
-    /// Takes a line for the log, with further names and values.
+    /// Writes a log line with additional fields.
     ///
     /// # Errors
-    /// It ends the call.
+    /// An error ends the call.
     fn log(&mut self, level: Level, text: String, fields: Vec<(String, String)>) -> wasmtime::Result<()>;
 }

@@ -1,14 +1,14 @@
-//! The contract between host and plugins: what a plugin is given, what it answers, and how it is called.
+//! The contract between host and plugins: messages, outcomes, and the calls.
 //!
-//! Everything else speaks the types of this crate. Each version of `wit/plugin.wit` is one module that
-//! translates; generated types do not leave it.
+//! The other crates use the types of this crate. Each version of `wit/plugin.wit` has a module that
+//! translates between them and its generated types, which are private to it.
 
 mod component;
 mod imports;
 mod types;
 mod v0_1;
 
-pub use self::component::{Guest, Linked, PACKAGE, VERSIONS, link, speaks};
+pub use self::component::{Guest, Linked, PACKAGE, VERSIONS, is_supported, link};
 pub use self::imports::{Imports, Level};
 pub use self::types::{
     Description, Failure, Header, Message, Outcome, RetryLater, RetryPolicy, Subscription,

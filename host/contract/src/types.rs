@@ -1,75 +1,76 @@
-//! The contract's values, whatever version a plugin speaks.
+//! The contract's values, independent of its version.
 
 /// A header of a message. Headers repeat, may be empty, and may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// Its name; what is not UTF-8 is shown with replacement characters.
+    /// The name, with replacement characters if it is not UTF-8.
     pub key: &'a str,
-    /// None is null.
+    /// The value; None is null.
     pub value: Option<&'a [u8]>,
 }
 
-/// A message as a plugin is given it. It borrows from the record, so that nothing is copied before the guest's
-/// memory.
+/// A message for a plugin. It borrows from the record, which is copied only into the plugin's memory.
 #[derive(Debug, Clone)]
 pub struct Message<'a> {
     /// Stable over every redelivery, retry and replay: the idempotency key.
     pub id: &'a str,
-    /// The topic it was first published to.
+    /// The topic to which it was originally published.
     pub topic: &'a str,
-    /// The partition there.
+    /// The partition in that topic.
     pub partition: u32,
-    /// The offset there.
+    /// The offset in that partition.
     pub offset: u64,
-    /// Milliseconds since the Unix epoch; 0 where the record carries none.
+    /// The timestamp in milliseconds since the Unix epoch; 0 if the record has none.
     pub timestamp_ms: u64,
-    /// None is a null key.
+    /// The key; None is a null key.
     pub key: Option<&'a [u8]>,
-    /// None is a tombstone.
+    /// The value; None is a tombstone.
     pub value: Option<&'a [u8]>,
     /// The sender's headers, in order.
     pub headers: Vec<Header<'a>>,
     /// The number of the delivery, from 1.
     pub attempt: u32,
-    /// The number of the last delivery before the message is dead.
+    /// The number of the last delivery under the retry policy, without the rules for single failure codes. At
+    /// least `attempt`.
     pub max_attempts: u32,
 }
 
-/// Why a message failed, as the plugin says it.
+/// A failure that the plugin reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Short and stable: the name failures are grouped by.
+    /// A short, stable code by which failures are grouped.
     pub code: String,
-    /// For a person.
+    /// The description for users.
     pub detail: String,
 }
 
 /// A transient failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryLater {
-    /// Why.
+    /// The failure.
     pub failure: Failure,
-    /// The delay that the plugin asks for, in milliseconds; it spends no attempt. None: the policy's next one.
+    /// The delay that the plugin requests, in milliseconds, which uses no attempt. None is the next delay of
+    /// the policy.
     pub after_ms: Option<u64>,
 }
 
-/// What became of a message.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Finished; a receipt, or empty.
+    /// Done, with a receipt or an empty string.
     Done(String),
-    /// There was nothing to do.
+    /// Skipped, with a reason or an empty string.
     Skipped(String),
-    /// Transient: deliver again later.
+    /// A transient failure: deliver the message again.
     Retry(RetryLater),
-    /// Permanent: a dead letter.
+    /// A permanent failure: the message is a dead letter.
     Reject(Failure),
 }
 
-/// When failed messages are delivered again, as a plugin describes it.
+/// The retry policy that a plugin describes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
-    /// Deliveries after the first one.
+    /// The number of deliveries after the first one.
     pub retries: u32,
     /// The delay before the first retry, in milliseconds.
     pub delay_ms: u64,
@@ -77,36 +78,36 @@ pub struct RetryPolicy {
     pub multiplier: f64,
     /// The longest delay, in milliseconds.
     pub max_delay_ms: u64,
-    /// The share of a delay, 0 to 1, by which it may be longer at random.
+    /// The maximum random extension of a delay, as a fraction of it from 0 to 1.
     pub jitter: f64,
     /// The longest time between a message's first failure and its last retry, in milliseconds.
     pub max_age_ms: u64,
 }
 
-/// The topic and the group that a plugin asks for.
+/// The subscription that a plugin describes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscription {
-    /// The topic it handles.
+    /// The source topic.
     pub topic: String,
-    /// The consumer group it handles it in.
+    /// The consumer group.
     pub group: String,
-    /// The topic of its dead letters.
+    /// The dead-letter topic.
     pub dead_letter_topic: String,
-    /// When failed messages are delivered again.
+    /// The retry policy.
     pub retry: RetryPolicy,
 }
 
 /// A plugin's description of itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Description {
-    /// Its name.
+    /// The plugin's name.
     pub name: String,
-    /// Its version.
+    /// The plugin's version.
     pub version: String,
-    /// One line for people.
+    /// A one-line summary.
     pub summary: String,
-    /// What it subscribes to.
+    /// The subscription.
     pub subscription: Subscription,
-    /// Further names and values, in order.
+    /// Additional attributes, in order.
     pub attributes: Vec<(String, String)>,
 }

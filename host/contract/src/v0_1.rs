@@ -1,4 +1,4 @@
-//! Version 0.1 of the contract. Its generated types stay in here.
+//! Version 0.1 of the contract. Its generated types are private to this module.
 
 mod bindings;
 
@@ -14,10 +14,10 @@ use self::bindings::{HandlerOnly, HandlerOnlyPre};
 use crate::imports::{Imports, Level};
 use crate::types::{Description, Failure, Message, Outcome, RetryLater, RetryPolicy, Subscription};
 
-/// The version's first two numbers, which must match.
+/// The first two numbers of the version, which must match.
 pub(crate) const VERSION: &str = "0.1";
 
-/// Provides the imports of this version.
+/// Adds the imports of this version to a linker.
 pub(crate) fn link<T: Imports + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     HandlerOnly::add_to_linker::<T, Provided<T>>(linker, |data| Host(data))
 }
@@ -49,7 +49,7 @@ impl Guest {
         store: impl AsContextMut<Data: Send>,
         message: Message<'_>,
     ) -> wasmtime::Result<Vec<Outcome>> {
-        // The same layout: the list is translated in its place.
+        // Both types have the same layout, so that the list is converted without an allocation.
         let headers =
             message.headers.into_iter().map(|header| wire::Header { key: header.key, value: header.value });
         let headers: Vec<_> = headers.collect();
@@ -71,7 +71,7 @@ impl Guest {
     }
 }
 
-/// What the imports are served from.
+/// Selects the implementation of the imports.
 struct Provided<T>(PhantomData<T>);
 
 impl<T: Imports + 'static> HasData for Provided<T> {

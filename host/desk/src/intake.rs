@@ -13,13 +13,11 @@ use std::time::{Duration, Instant};
 
 use base::error::UserError;
 use base::text;
-use kafka::client;
-use kafka::probe::Probe;
+use kafka::broker_probe::BrokerProbe;
 use kafka::{errors, raw};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, TopicPartitionList};
-use settings::KafkaArgs;
 use tokio::runtime::Handle;
 
 use self::batch::Batch;
@@ -86,7 +84,7 @@ impl Intake {
         consumer.subscribe(&[&source.topic])?;
         let group = source.group.clone();
         let member = Member {
-            probe: Probe::new(&config, &source.topic),
+            probe: BrokerProbe::new(&config, &source.topic),
             consumer,
             source,
             desk,
@@ -117,12 +115,12 @@ impl Intake {
 ///
 /// # Errors
 /// Somebody does.
-pub fn refuse_others(kafka: &KafkaArgs, desk: &Desk, source: &Source) -> Result<(), UserError> {
-    let own = [("group.id", source.group.as_str()), ("enable.auto.commit", "false")];
-    let consumer: BaseConsumer<errors::Context> = client::config(kafka, &own)
-        .create_with_context(errors::Context::default())
-        .map_err(|error| errors::refused(&error))?;
-    let others = members::look(&consumer, &source.group, desk.store_id()).unwrap_or_default();
+pub fn refuse_others(
+    connection: &BaseConsumer<errors::Context>,
+    desk: &Desk,
+    source: &Source,
+) -> Result<(), UserError> {
+    let others = members::look(connection, &source.group, desk.store_id()).unwrap_or_default();
     if others.desks.is_empty() {
         return Ok(());
     }
@@ -166,7 +164,7 @@ struct Member {
     desk: Desk,
     stop: Arc<AtomicBool>,
     runtime: Handle,
-    probe: Probe,
+    probe: BrokerProbe,
     look_at: Instant,
     /// Whether somebody in the group has another store.
     is_refused: bool,
@@ -180,7 +178,7 @@ struct Member {
 impl Member {
     fn run(mut self) {
         while !self.is_stopped() {
-            self.probe.turn(&self.consumer);
+            self.probe.run_if_due(&self.consumer);
             self.look();
             self.set_paused(self.is_refused);
             let mut batch = Batch::default();

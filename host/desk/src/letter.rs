@@ -3,9 +3,8 @@
 use std::str;
 
 use base::bytes::Bytes;
-use base::text;
 use effects::Content;
-use kafka::headers::{self, Post};
+use kafka::headers::{self, DeadLetterInfo};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
@@ -141,7 +140,7 @@ impl Letter {
     /// Reads a record of a dead-letter topic, whoever wrote it. What it does not say is empty.
     pub fn read(record: Record, now_ms: i64) -> Self {
         let headers = || record.headers.iter().map(|(name, value)| (&name[..], value.as_deref()));
-        let post = Post::read(headers());
+        let post = DeadLetterInfo::read(headers());
         let source = match (post.topic, post.partition, post.offset) {
             (Some(topic), Some(partition), Some(offset)) => Place { topic: kept(topic), partition, offset },
             _ => record.place.clone(),
@@ -220,7 +219,7 @@ impl Letter {
 pub fn group_of(code: &str, plugin: &str, digest: &str) -> String {
     let fields = [code, plugin, digest];
     let all = fields.iter().fold(Content::default(), |all, field| all.field(field.as_bytes()));
-    text::hex(&all.digest()[..16])
+    hex::encode(&all.digest()[..16])
 }
 
 /// Where a record lies, and when it was written there: a topic that is made again has other records at
@@ -233,7 +232,7 @@ fn id_of(record: &Record) -> String {
     hash.update(partition.to_be_bytes());
     hash.update(offset.to_be_bytes());
     hash.update(record.timestamp_ms.to_be_bytes());
-    text::hex(&hash.finalize()[..16])
+    hex::encode(&hash.finalize()[..16])
 }
 
 /// A text of a record's, of bounded length.

@@ -1,7 +1,7 @@
-//! What messages have already sent, in the host's store.
+//! The ledger of performed effects, in the host's store.
 //!
-//! One task writes. Whatever waits when it is free goes into one transaction, so that many messages
-//! share a write to the disk.
+//! One task writes. It combines all waiting requests in one transaction, so that many messages share a write
+//! to the disk.
 
 mod batch;
 #[cfg(test)]
@@ -10,7 +10,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::text;
 use serde::{Deserialize, Serialize};
 use store::Store;
 use tokio::sync::{mpsc, oneshot};
@@ -19,37 +18,37 @@ use tokio::time::timeout;
 use self::batch::Writer;
 use crate::{Key, Record};
 
-/// How long whoever asks may wait.
+/// The maximum time for a request.
 const BOUND: Duration = Duration::from_secs(5);
-/// What waits to be written at most; whoever comes then waits to be let in.
-const QUEUE: usize = 4096;
+/// The maximum number of queued requests. Further requests wait for space.
+const MAX_QUEUE: usize = 4096;
 
-/// How an effect stands when it is begun.
+/// The state of an effect when it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// It was not begun before, and it is written down now that it is.
+    /// It had not begun before; its beginning is recorded now.
     New,
-    /// It is done; this was the answer.
+    /// It was performed, with this answer.
     Done(Record),
-    /// It was begun before, and nobody wrote down what became of it.
+    /// It is in doubt: it had begun before, and no result is recorded.
     Unsettled,
 }
 
-/// Remembers effects. Whoever drops it ends its writer, after what waits.
+/// Records effects. When it is dropped, its writer ends after the queued requests.
 #[derive(Debug)]
 pub struct Ledger {
-    jobs: mpsc::Sender<Job>,
+    requests: mpsc::Sender<Request>,
 }
 
-/// Something to write, and who waits for it.
-enum Job {
+/// A change of the ledger, with the sender of its result.
+enum Request {
     Begin(Row, oneshot::Sender<Result<Begun, String>>),
     Settle(Row, String, oneshot::Sender<Result<(), String>>),
-    /// Nobody waits where the host itself takes it back.
+    /// Without a sender if the ledger itself undoes a beginning.
     Forget(String, Option<oneshot::Sender<Result<(), String>>>),
 }
 
-/// What names an effect, to the host and to people.
+/// The identity of an effect.
 #[derive(Debug, Clone)]
 struct Row {
     hash: String,
@@ -64,71 +63,75 @@ impl Row {
 }
 
 impl Ledger {
-    /// Keeps it in this store, each effect for so long. It writes on the runtime it is made on.
+    /// A ledger in this store, which keeps each effect for `keep`. Must be called on a runtime, which runs
+    /// the writer.
     pub fn new(store: Store, keep: Duration) -> Self {
-        let (jobs, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(Writer::new(store, keep).run(waiting));
-        Self { jobs }
+        let (requests, queue) = mpsc::channel(MAX_QUEUE);
+        tokio::spawn(Writer::new(store, keep).run(queue));
+        Self { requests }
     }
 
-    /// Writes down that the effect is about to be performed, unless it was begun before. What nobody
-    /// waits for any more is not written, or taken back.
+    /// Records that the effect is about to be performed, unless it had begun before. If the call is
+    /// cancelled, the beginning is not recorded, or undone.
     ///
     /// # Errors
-    /// The store did not take it within 5 s: why.
+    /// The store did not record it within 5 s.
     pub async fn begin(&self, key: &Key) -> Result<Begun, String> {
-        self.ask(|reply| Job::Begin(Row::of(key), reply)).await
+        self.request(|reply| Request::Begin(Row::of(key), reply)).await
     }
 
-    /// Writes down the answer.
+    /// Records the answer of a performed effect.
     ///
     /// # Errors
-    /// The store did not take it within 5 s: why. It may have, later.
+    /// The store did not confirm it within 5 s. It may be recorded all the same.
     pub async fn settle(&self, key: &Key, record: &Record) -> Result<(), String> {
         let answer = encode(record);
-        self.ask(|reply| Job::Settle(Row::of(key), answer, reply)).await
+        self.request(|reply| Request::Settle(Row::of(key), answer, reply)).await
     }
 
-    /// Forgets an effect that was begun and did not happen. One that is done stays.
+    /// Removes an effect that had begun and was not performed. An effect with an answer stays.
     ///
     /// # Errors
-    /// The store did not take it within 5 s: why. It may have, later.
+    /// The store did not confirm it within 5 s. It may be removed all the same.
     pub async fn forget(&self, key: &Key) -> Result<(), String> {
-        self.ask(|reply| Job::Forget(key.id(), Some(reply))).await
+        self.request(|reply| Request::Forget(key.id(), Some(reply))).await
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Job) -> Result<T, String> {
-        let asked = async {
+    async fn request<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Request,
+    ) -> Result<T, String> {
+        let response = async {
             let (reply, answer) = oneshot::channel();
-            self.jobs.send(job(reply)).await.ok()?;
+            self.requests.send(request(reply)).await.ok()?;
             answer.await.ok()
         };
-        match timeout(BOUND, asked).await {
+        match timeout(BOUND, response).await {
             Ok(Some(answer)) => answer,
             Ok(None) => Err("the store is closed".to_owned()),
-            Err(_) => Err(format!("no answer from the store within {} s", BOUND.as_secs())),
+            Err(_) => Err(format!("no response from the store within {} s", BOUND.as_secs())),
         }
     }
 }
 
-/// A record as text that both databases take: JSON has no NUL.
+/// A record as text without a NUL, which PostgreSQL refuses.
 #[derive(Serialize, Deserialize)]
 struct Answer {
     head: String,
-    /// Hexadecimal.
+    /// In hexadecimal.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     body: String,
 }
 
-/// As it is kept.
+/// The stored text of a record.
 pub fn encode(record: &Record) -> String {
-    let body = text::hex(&record.body);
+    let body = hex::encode(&record.body);
     serde_json::to_string(&Answer { head: record.head.clone(), body }).unwrap_or_default()
 }
 
-/// None where this host did not write it.
+/// The record from its stored text. None if the text is not a record.
 pub fn decode(text: &str) -> Option<Record> {
     let Answer { head, body } = serde_json::from_str(text).ok()?;
-    let body = text::from_hex(&body)?;
+    let body = hex::decode(body).ok()?;
     Some(Record { head, body })
 }

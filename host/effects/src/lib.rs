@@ -1,9 +1,9 @@
-//! What plugins do to the outside world, e-mails and HTTP requests: each once for a message.
+//! Effects of plugins, which are e-mails and HTTP requests: each is performed once per message.
 
+mod deduplicator;
+mod in_flight;
 pub mod ledger;
-mod memory;
 pub mod metrics;
-mod under_way;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -13,28 +13,28 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-pub use self::memory::Memory;
-use self::under_way::UnderWay;
+pub use self::deduplicator::Deduplicator;
+use self::in_flight::InFlight;
 
-/// What names an effect's content: SHA-256 of it.
+/// The SHA-256 of an effect's content.
 pub type Digest = [u8; 32];
 
-/// Which effect of which message: the same over every try, redelivery and replay.
+/// Identifies an effect of a message. The key is the same for every attempt, redelivery and replay.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The consumer group the message was handled in.
+    /// The consumer group that handles the message.
     pub group: Arc<str>,
     /// The message's id.
     pub message: Arc<str>,
-    /// What the effect is.
+    /// The digest of the effect's content.
     pub digest: Digest,
-    /// 0 for the first effect of this content in a call, 1 for the next: who sends the same
-    /// e-mail twice on purpose may.
+    /// 0 for the first effect with this content in a call, 1 for the second: a plugin may send the same
+    /// e-mail twice on purpose.
     pub occurrence: u32,
 }
 
 impl Key {
-    /// 32 hexadecimal digits that name the effect to others: in `Message-ID` and `Idempotency-Key`.
+    /// 32 hexadecimal digits that identify the effect in `Message-ID` and `Idempotency-Key`.
     pub fn id(&self) -> String {
         let digest = Content::default()
             .field(self.group.as_bytes())
@@ -42,17 +42,17 @@ impl Key {
             .field(&self.digest)
             .field(&self.occurrence.to_be_bytes())
             .digest();
-        digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&digest[..16])
     }
 }
 
-/// An effect's content, field by field; each goes in with its length, so that no two contents are
-/// taken for one.
+/// Hashes an effect's content field by field. Each field is preceded by its length, so that different
+/// contents have different digests.
 #[derive(Default)]
 pub struct Content(Sha256);
 
 impl Content {
-    /// The next field.
+    /// Adds a field.
     #[must_use]
     pub fn field(mut self, bytes: &[u8]) -> Self {
         self.0.update((bytes.len() as u64).to_be_bytes());
@@ -60,13 +60,13 @@ impl Content {
         self
     }
 
-    /// The name of it all.
+    /// The digest of all fields.
     pub fn digest(self) -> Digest {
         self.0.finalize().into()
     }
 }
 
-/// The effects of one call.
+/// Assigns keys to the effects of one call.
 #[derive(Debug)]
 pub struct Calls {
     group: Arc<str>,
@@ -75,7 +75,7 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Those of one message.
+    /// The effects of a call for this message.
     pub fn of(group: &str, message: &str) -> Self {
         Self { group: group.into(), message: message.into(), seen: HashMap::new() }
     }
@@ -89,31 +89,31 @@ impl Calls {
     }
 }
 
-/// How an effect ended.
+/// The result of an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Performed<T, E> {
-    /// It is done, and not done again: whoever asks again gets this answer.
+    /// It was performed. The answer is returned to later attempts, which do not perform it again.
     Done(T),
-    /// It was not done; another try does it.
+    /// It was not performed. A later attempt performs it.
     Failed(E),
-    /// Nobody knows: the connection broke after it was sent.
+    /// It is in doubt: the connection broke after the effect was sent.
     Unknown(E),
 }
 
-/// What is to be remembered of an effect that was done; nothing remembers it yet.
+/// The answer of a performed effect, in the form that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// A text, for instance status and headers.
+    /// Text, for example status and headers.
     pub head: String,
-    /// Bytes, for instance a response's body.
+    /// Bytes, for example the body of a response.
     pub body: Vec<u8>,
 }
 
-/// An answer that can be remembered.
+/// An answer that can be stored.
 pub trait Recorded: Sized {
-    /// What is kept.
+    /// The stored form.
     fn record(&self) -> Record;
-    /// None where it is not one of these.
+    /// The answer from its stored form. None if it is not one of this type.
     fn recall(record: Record) -> Option<Self>;
 }
 
@@ -126,49 +126,49 @@ impl<T, E> From<Performed<T, E>> for Result<T, E> {
     }
 }
 
-/// Why an effect was not tried. It ends the call.
+/// The reason why an effect was not attempted. It ends the call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Interrupted {
-    /// An earlier try may have done it, and the configuration says not to do it again then.
-    #[error("an earlier try may have sent it; nobody knows")]
+    /// The effect is in doubt after an earlier attempt, and the configuration forbids to repeat it.
+    #[error("in doubt: an earlier attempt may have sent it")]
     Unknown,
-    /// It could not be written down what is about to be done.
+    /// The ledger could not record the attempt.
     #[error("{0}")]
     Unavailable(String),
 }
 
 /// Performs effects.
 pub struct Effects {
-    /// Where connections live.
+    /// The runtime of the connections.
     runtime: tokio::runtime::Handle,
-    /// None where nothing can be sent.
-    memory: OnceLock<Arc<Memory>>,
-    under_way: UnderWay,
+    /// None if no plugin has effects.
+    deduplicator: OnceLock<Arc<Deduplicator>>,
+    in_flight: InFlight,
     tasks: TaskTracker,
 }
 
 impl Effects {
-    /// Performs them on this runtime, and remembers none.
+    /// Performs effects on this runtime, without deduplication.
     pub fn new(runtime: tokio::runtime::Handle) -> Self {
-        let (memory, under_way) = (OnceLock::new(), UnderWay::default());
-        Self { runtime, memory, under_way, tasks: TaskTracker::new() }
+        let (deduplicator, in_flight) = (OnceLock::new(), InFlight::default());
+        Self { runtime, deduplicator, in_flight, tasks: TaskTracker::new() }
     }
 
-    /// Remembers them from here on; the first memory counts.
-    pub fn remember(&self, memory: Memory) {
-        let _ = self.memory.set(Arc::new(memory));
+    /// Deduplicates effects from now on. Only the first call has an effect.
+    pub fn deduplicate(&self, deduplicator: Deduplicator) {
+        let _ = self.deduplicator.set(Arc::new(deduplicator));
     }
 
-    /// Where connections live.
+    /// The runtime of the connections.
     pub fn runtime(&self) -> &tokio::runtime::Handle {
         &self.runtime
     }
 
-    /// Performs the effect, unless it was done before. A call that is cut off does not cut it off:
-    /// what became of it is known then. One that is under way is waited for.
+    /// Performs the effect, unless it was performed before. Waits for an attempt at the same effect that is
+    /// in flight. If the call is cancelled, the effect completes all the same, so that its result is known.
     ///
     /// # Errors
-    /// It was not tried.
+    /// The effect was not attempted.
     pub async fn once<T, E>(
         &self,
         key: Key,
@@ -178,22 +178,22 @@ impl Effects {
         T: Recorded + Send + 'static,
         E: Send + 'static,
     {
-        let memory = self.memory.get().cloned();
-        let turn = self.under_way.turn(key.id()).await;
+        let deduplicator = self.deduplicator.get().cloned();
+        let permit = self.in_flight.acquire(key.id()).await;
         let (reply, answer) = oneshot::channel();
         let task = async move {
-            match memory {
-                Some(memory) => memory.once(key, perform, reply).await,
-                None => _ = reply.send(Ok(metrics::effect(&key.group, perform.await).into())),
+            match deduplicator {
+                Some(deduplicator) => deduplicator.once(key, perform, reply).await,
+                None => _ = reply.send(Ok(metrics::count_performed(&key.group, perform.await).into())),
             }
-            drop(turn);
+            drop(permit);
         };
         self.runtime.spawn(self.tasks.track_future(task));
         answer.await.unwrap_or_else(|_| Err(Interrupted::Unavailable("sending was interrupted".to_owned())))
     }
 
-    /// Waits for those under way, and until it is known what became of them. False where that takes
-    /// longer than `bound`.
+    /// Waits until the effects in flight have completed and their results are stored. Returns false if that
+    /// takes longer than `bound`.
     pub async fn finish(&self, bound: Duration) -> bool {
         self.tasks.close();
         tokio::time::timeout(bound, self.tasks.wait()).await.is_ok()
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_tell_contents_and_occurrences_apart() {
+    fn keys_differ_by_content_and_occurrence() {
         let content = |fields: &[&str]| {
             fields.iter().fold(Content::default(), |all, field| all.field(field.as_bytes())).digest()
         };

@@ -1,4 +1,4 @@
-//! What is counted of effects, for Prometheus.
+//! The Prometheus metric of effects.
 
 use metrics::{counter, describe_counter};
 
@@ -6,23 +6,24 @@ use crate::Performed;
 
 const EFFECTS: &str = "host_effects_total";
 
-/// Describes it to the recorder.
+/// Registers the description.
 pub fn describe() {
-    describe_counter!(EFFECTS, "E-mails and requests of plugins, by result.");
+    describe_counter!(EFFECTS, "E-mails and HTTP requests of plugins, by result.");
 }
 
-/// An effect was performed; gives it back.
-pub fn effect<T, E>(group: &str, performed: Performed<T, E>) -> Performed<T, E> {
+/// Counts an attempted effect and returns it.
+pub fn count_performed<T, E>(group: &str, performed: Performed<T, E>) -> Performed<T, E> {
     let result = match &performed {
         Performed::Done(_) => "done",
         Performed::Failed(_) => "failed",
         Performed::Unknown(_) => "unknown",
     };
-    effect_is(group, result);
+    count(group, result);
     performed
 }
 
-/// An effect was not performed: `remembered`, `refused` or `unavailable`; or it is, once more: `repeated`.
-pub fn effect_is(group: &str, result: &'static str) {
+/// Counts an effect that was not attempted (`remembered`, `refused` or `unavailable`), or is attempted
+/// although it is in doubt (`repeated`).
+pub fn count(group: &str, result: &'static str) {
     counter!(EFFECTS, "group" => group.to_owned(), "result" => result).increment(1);
 }

@@ -1,4 +1,4 @@
-//! Each effect once, with a store beneath.
+//! Each effect is performed once, with a store.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,7 +23,7 @@ impl Recorded for Answer {
     }
 }
 
-/// A store of its own, removed at the end.
+/// A directory for a store, removed at the end.
 struct Directory(std::path::PathBuf);
 
 impl Directory {
@@ -34,13 +34,13 @@ impl Directory {
         Self(path)
     }
 
-    /// The effects of a process that has just started.
+    /// The effects of a new process.
     async fn effects(&self, never_again: bool) -> Arc<Effects> {
         let url = StoreUrl::parse(&format!("sqlite:{}/host.db", self.0.display())).expect("a URL");
         let store = Store::open(url).await.expect("a store");
         let effects = Effects::new(Handle::current());
         let groups = never_again.then(|| "group".to_owned()).into_iter().collect();
-        effects.remember(Memory::new(Ledger::new(store, Duration::from_secs(86_400)), groups));
+        effects.deduplicate(Deduplicator::new(Ledger::new(store, Duration::from_secs(86_400)), groups));
         Arc::new(effects)
     }
 }
@@ -55,7 +55,7 @@ fn key(message: &str) -> Key {
     Calls::of("group", message).next([7; 32])
 }
 
-/// One that counts how often it is performed.
+/// An effect that counts how often it is performed.
 fn counted(
     count: &Arc<AtomicUsize>,
     how: fn(String) -> Performed<Answer, String>,
@@ -69,7 +69,7 @@ fn done(text: String) -> Performed<Answer, String> {
 }
 
 #[tokio::test]
-async fn a_hundred_that_ask_for_one_effect_get_one() {
+async fn concurrent_attempts_perform_one_effect() {
     let directory = Directory::new("hundred");
     let (effects, count) = (directory.effects(false).await, Arc::new(AtomicUsize::new(0)));
     let asked: Vec<_> = (0..100)
@@ -85,7 +85,7 @@ async fn a_hundred_that_ask_for_one_effect_get_one() {
 }
 
 #[tokio::test]
-async fn what_failed_is_tried_again_and_what_is_unknown_as_the_group_has_it() {
+async fn failed_effects_are_repeated_and_those_in_doubt_as_configured() {
     let directory = Directory::new("unknown");
     let count = Arc::new(AtomicUsize::new(0));
     let effects = directory.effects(true).await;
@@ -95,7 +95,7 @@ async fn what_failed_is_tried_again_and_what_is_unknown_as_the_group_has_it() {
     let unknown = counted(&count, Performed::Unknown);
     assert_eq!(effects.once(key("b"), unknown).await, Ok(Err("number 3".to_owned())));
     assert_eq!(effects.once(key("b"), counted(&count, done)).await, Err(Interrupted::Unknown));
-    // Another process, that sends again; what failed then may still have been sent before.
+    // Another process, which repeats effects in doubt: one that fails there may still have been sent before.
     let again = directory.effects(false).await;
     let failed = counted(&count, Performed::Failed);
     assert_eq!(again.once(key("b"), failed).await, Ok(Err("number 4".to_owned())));
@@ -105,7 +105,7 @@ async fn what_failed_is_tried_again_and_what_is_unknown_as_the_group_has_it() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_cut_off_does_not_cut_its_effect_off() {
+async fn a_cancelled_call_does_not_cancel_its_effect() {
     let directory = Directory::new("cut-off");
     let (effects, count) = (directory.effects(true).await, Arc::new(AtomicUsize::new(0)));
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -134,9 +134,9 @@ async fn a_call_that_is_cut_off_does_not_cut_its_effect_off() {
     assert!(effects.finish(Duration::from_secs(30)).await);
 }
 
-/// How a try ends, or that the process does before it is known.
+/// The result of an attempt, or the end of the process before the result is known.
 #[derive(Debug, Clone, Copy)]
-enum Try {
+enum Attempt {
     Done,
     Failed,
     Unknown,
@@ -146,28 +146,28 @@ enum Try {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// Once one try is done, every other one gets its answer; before that, each is performed, and
-    /// where nothing may be sent again, none is after one of which nobody knows.
+    /// After one attempt has performed the effect, every other attempt gets its answer. Before that, each
+    /// attempt performs it, unless the effect is in doubt and must not be repeated.
     #[test]
-    fn tries_end_as_the_promise_has_it(
+    fn attempts_end_as_documented(
         never_again in any::<bool>(),
-        tries in prop::collection::vec(
-            prop_oneof![Just(Try::Done), Just(Try::Failed), Just(Try::Unknown), Just(Try::Restart)], 1..12),
+        attempts in prop::collection::vec(
+            prop_oneof![Just(Attempt::Done), Just(Attempt::Failed), Just(Attempt::Unknown), Just(Attempt::Restart)], 1..12),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let directory = Directory::new(&format!("tries-{}", fastrand::u64(..)));
+            let directory = Directory::new(&format!("attempts-{}", fastrand::u64(..)));
             let mut effects = directory.effects(never_again).await;
             let (count, mut answered, mut unknown) = (Arc::new(AtomicUsize::new(0)), None, false);
-            for how in tries {
+            for how in attempts {
                 let perform = match how {
-                    Try::Restart => {
+                    Attempt::Restart => {
                         effects = directory.effects(never_again).await;
                         continue;
                     }
-                    Try::Done => counted(&count, done),
-                    Try::Failed => counted(&count, Performed::Failed),
-                    Try::Unknown => counted(&count, Performed::Unknown),
+                    Attempt::Done => counted(&count, done),
+                    Attempt::Failed => counted(&count, Performed::Failed),
+                    Attempt::Unknown => counted(&count, Performed::Unknown),
                 };
                 let before = count.load(Ordering::SeqCst);
                 let result = effects.once(key("m"), perform).await;
@@ -175,7 +175,7 @@ proptest! {
                 let expected = match (&answered, how) {
                     (Some(answer), _) => Ok(Ok(Answer::clone(answer))),
                     (None, _) if never_again && unknown => Err(Interrupted::Unknown),
-                    (None, Try::Done) => Ok(Ok(Answer(next))),
+                    (None, Attempt::Done) => Ok(Ok(Answer(next))),
                     (None, _) => Ok(Err(next)),
                 };
                 let performed = answered.is_none() && !(never_again && unknown);
@@ -184,7 +184,7 @@ proptest! {
                 if let Ok(Ok(answer)) = result {
                     answered = Some(answer);
                 }
-                unknown |= performed && matches!(how, Try::Unknown);
+                unknown |= performed && matches!(how, Attempt::Unknown);
             }
         });
     }

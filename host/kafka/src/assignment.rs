@@ -1,10 +1,10 @@
-//! Which partitions a member of a classic consumer group owns, read from the bytes its leader wrote.
+//! Decodes the partition assignment of a member of a classic consumer group.
 
-/// The topics and partitions of a `ConsumerProtocolAssignment`: a version, then an array of topics
-/// with their partitions, then user data that only the assignor understands.
+/// The topics and partitions of a `ConsumerProtocolAssignment`: a version, an array of topics with their
+/// partitions, and user data of the assignor.
 ///
-/// The bytes come from another client: `None` where they are not of that form. Nothing is allocated
-/// beyond what the bytes themselves hold.
+/// The bytes are untrusted. Returns None if they are malformed, and allocates no more than their size
+/// justifies.
 pub fn decode(bytes: &[u8]) -> Option<Vec<(String, i32)>> {
     let mut rest = bytes;
     let version = i16::from_be_bytes(take(&mut rest)?);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_lie_are_refused() {
+    fn wrong_counts_are_refused() {
         assert_eq!(decode(&[0, 0, 0x7f, 0xff, 0xff, 0xff]), None);
         assert_eq!(decode(&[0, 0, 0, 0, 0, 1, 0x7f, 0xff, b'a']), None);
         assert_eq!(decode(&[0, 0, 0, 0, 0, 1, 0, 1, b'a', 0x7f, 0xff, 0xff, 0xff]), None);
@@ -69,12 +69,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
             decode(&bytes);
         }
 
         #[test]
-        fn a_cut_assignment_is_refused(cut in 0usize..30) {
+        fn a_truncated_assignment_is_refused(cut in 0usize..30) {
             let bytes = encode(&[("email.send", &[0, 1]), ("b", &[2])], b"");
             let whole = bytes.len() - 4;
             prop_assert_eq!(decode(&bytes[..cut.min(whole - 1)]), None);

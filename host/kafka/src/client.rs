@@ -1,22 +1,24 @@
-//! How this process reaches Kafka: the flags every command takes, and the settings they become.
+//! The configuration of Kafka clients, and the connection to Kafka.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use base::error::UserError;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use settings::KafkaArgs;
 
 use crate::errors::{self, Context};
 
-/// The connection settings, with the caller's own on top of them and the person's `-X` last.
+/// A client configuration: the connection settings, then `own`, then the user's properties, each overriding
+/// the previous ones.
 pub fn config(kafka: &KafkaArgs, own: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &kafka.bootstrap_servers);
     config.set("client.id", "host");
     config.set("allow.auto.create.topics", "false");
-    // The system's certificates: those that the linked OpenSSL looks for are nowhere.
+    // The system's certificates: the default paths of the linked OpenSSL do not exist.
     config.set("ssl.ca.location", "probe");
     for (key, value) in own {
         config.set(*key, *value);
@@ -27,11 +29,11 @@ pub fn config(kafka: &KafkaArgs, own: &[(&str, &str)]) -> ClientConfig {
     config
 }
 
-/// Passes a line of librdkafka's own on: what it calls errors is worth a warning here, since it
-/// goes on by itself; the rest is for those who look for it.
+/// Logs a line of librdkafka. Its errors are logged as warnings, since it recovers from them by itself, and
+/// informational lines at debug level.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        // A property of consumers given to a producer, or the other way: `-X` goes to all clients.
+        // A consumer property in a producer's configuration, or vice versa: `-X` applies to all clients.
         _ if message.contains("Configuration property") => {
             tracing::debug!(target: "librdkafka", facility, "{message}");
         }
@@ -45,34 +47,44 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// Waits until a broker answers.
+/// Creates a client and waits until a broker responds.
 ///
 /// # Errors
-/// None did within `bound`.
-pub async fn wait(kafka: &KafkaArgs, bound: Duration) -> Result<(), UserError> {
+/// No broker responds within `bound`, or a broker refuses the client.
+pub async fn connect(kafka: &KafkaArgs, bound: Duration) -> Result<BaseConsumer<Context>, UserError> {
     let client: BaseConsumer<Context> = config(kafka, &[])
         .create_with_context(Context::default())
-        .map_err(|error| errors::refused(&error))?;
+        .map_err(|error| errors::invalid_config(&error))?;
     let until = Instant::now() + bound;
-    let mut told = false;
+    let mut is_reported = false;
     loop {
-        let answer = tokio::task::block_in_place(|| client.fetch_metadata(None, Duration::from_secs(2)));
-        match answer {
-            Ok(_) => return Ok(()),
+        let response = tokio::task::block_in_place(|| client.fetch_metadata(None, Duration::from_secs(2)));
+        match response {
+            Ok(_) => return Ok(client),
             Err(error) if Instant::now() >= until || is_refused(&client) => {
-                return Err(errors::away(&kafka.bootstrap_servers, &client, &error));
+                return Err(errors::unreachable(&kafka.bootstrap_servers, &client, &error));
             }
-            Err(_) if !told => {
-                told = true;
-                eprintln!("Waiting up to {} s for Kafka at {}", bound.as_secs(), kafka.bootstrap_servers);
+            Err(_) if !is_reported => {
+                is_reported = true;
+                eprintln!(
+                    "PendingMessage up to {} s for Kafka at {}",
+                    bound.as_secs(),
+                    kafka.bootstrap_servers
+                );
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
 }
 
+/// Drops a client on a thread of its own, since librdkafka takes up to a second to destroy one.
+pub fn drop_in_background<C: ConsumerContext + 'static>(client: BaseConsumer<C>) {
+    // Without a thread the closure, and with it the client, is dropped here.
+    let _ = thread::Builder::new().name("drop client".to_owned()).spawn(move || drop(client));
+}
+
 fn is_refused(client: &BaseConsumer<Context>) -> bool {
-    // Errors wait as events.
+    // Errors are queued as events.
     while let Some(Err(_)) = client.poll(Duration::ZERO) {}
     client.context().is_refused()
 }

@@ -1,4 +1,4 @@
-//! What a group has committed.
+//! The committed offsets of a consumer group.
 
 use std::time::Duration;
 
@@ -9,43 +9,43 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::raw;
 use crate::window::Window;
 
-/// What a group has committed for a partition.
+/// The committed offset of a partition.
 pub struct Committed {
-    /// The partition's topic.
+    /// The topic.
     pub topic: String,
-    /// The partition's number.
+    /// The partition.
     pub partition: i32,
     /// The offset of the next message.
     pub offset: i64,
-    /// What stands beside it; anybody may have written it.
+    /// The metadata of the commit; untrusted.
     pub metadata: Vec<u8>,
 }
 
 impl Committed {
-    /// What a host says of the messages behind the offset. None where it was somebody else.
+    /// The state of the messages after the offset. None if another program wrote the metadata.
     pub fn window(&self) -> Option<Window> {
         Window::decode(self.offset, &self.metadata)
     }
 }
 
-/// Asks within `timeout` what the consumer's group has committed for these partitions; those
+/// Fetches the committed offsets of the consumer's group for these partitions within `timeout`. Partitions
 /// without a commit are left out.
 ///
 /// # Errors
-/// Kafka does not answer, or not for all of them.
+/// Kafka does not respond, or not for all partitions.
 pub fn committed<'a, C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: impl IntoIterator<Item = (&'a str, i32)>,
     timeout: Duration,
 ) -> KafkaResult<Vec<Committed>> {
-    let mut asked = TopicPartitionList::new();
+    let mut requested = TopicPartitionList::new();
     for (topic, partition) in partitions {
-        asked.add_partition(topic, partition);
+        requested.add_partition(topic, partition);
     }
-    if asked.count() == 0 {
+    if requested.count() == 0 {
         return Ok(Vec::new());
     }
-    let found = consumer.committed_offsets(asked, timeout)?;
+    let found = consumer.committed_offsets(requested, timeout)?;
     let mut all = Vec::new();
     for element in found.elements() {
         element.error()?;

@@ -1,24 +1,25 @@
-//! A message that somebody works on.
+//! A message that is being processed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::headers::{self, Origin, Trail};
+use crate::headers::{self, Origin, RetryInfo};
 use crate::partition::Partition;
 use crate::raw::Message;
-use crate::window::Past;
+use crate::window::RetryState;
 
-/// A message under way. Only `finish` and `finish_held` let the partition's commit position pass
-/// it; dropped in another way, it stays unfinished.
+/// A message that is being processed. Only [`finish`](Self::finish) and
+/// [`finish_holding_key`](Self::finish_holding_key) let the partition's commit position pass it; a delivery
+/// that is dropped in any other way stays unfinished.
 pub struct Delivery {
     message: Message,
-    trail: Option<Box<Trail>>,
-    follows: bool,
-    claim: Claim,
+    retry_info: Option<Box<RetryInfo>>,
+    follows_dead_letter: bool,
+    guard: DeliveryGuard,
 }
 
-/// What a message under way occupies in its partition, until it is dropped.
-pub struct Claim {
+/// Counts a delivery as in progress in its partition until it is dropped.
+pub struct DeliveryGuard {
     partition: Arc<Partition>,
     /// The number of its delivery in the partition.
     pub(super) number: u64,
@@ -26,26 +27,26 @@ pub struct Claim {
     pub(super) offset: i64,
     /// Bytes of key and value.
     pub(super) size: usize,
-    /// What it shares its turn with, where messages are ordered.
+    /// The key it is ordered by; see [`crate::key_order`].
     pub(super) key: Option<u64>,
     /// How it ended.
-    pub(super) end: End,
+    pub(super) completion: Completion,
 }
 
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// Without an outcome.
-    Dropped,
+pub(super) enum Completion {
+    /// Dropped without an outcome.
+    Abandoned,
     /// The outcome is durable.
     Finished,
-    /// Likewise, and what follows of its key is held.
-    Held,
-    /// It is to be tried again in its place.
+    /// The outcome is durable, and later messages of its key are held.
+    FinishedHoldingKey,
+    /// It is retried in place.
     Postponed,
 }
 
-impl Claim {
+impl DeliveryGuard {
     pub(super) fn new(
         partition: Arc<Partition>,
         number: u64,
@@ -53,41 +54,46 @@ impl Claim {
         size: usize,
         key: Option<u64>,
     ) -> Self {
-        Self { partition, number, offset, size, key, end: End::Dropped }
+        Self { partition, number, offset, size, key, completion: Completion::Abandoned }
     }
 }
 
-impl Drop for Claim {
+impl Drop for DeliveryGuard {
     fn drop(&mut self) {
-        self.partition.end(self);
+        self.partition.complete(self);
     }
 }
 
 impl Delivery {
-    pub(super) fn new(message: Message, trail: Option<Box<Trail>>, follows: bool, claim: Claim) -> Self {
-        Self { message, trail, follows, claim }
+    pub(super) fn new(
+        message: Message,
+        retry_info: Option<Box<RetryInfo>>,
+        follows_dead_letter: bool,
+        guard: DeliveryGuard,
+    ) -> Self {
+        Self { message, retry_info, follows_dead_letter, guard }
     }
 
     /// The outcome is durable.
     pub fn finish(mut self) {
-        self.claim.end = End::Finished;
+        self.guard.completion = Completion::Finished;
     }
 
-    /// It is a dead letter, and so will be what follows it in its key.
-    pub fn finish_held(mut self) {
-        self.claim.end = End::Held;
+    /// The outcome is durable: a dead letter, which holds the later messages of its key.
+    pub fn finish_holding_key(mut self) {
+        self.guard.completion = Completion::FinishedHoldingKey;
     }
 
-    /// It is to be tried again in its place.
-    pub fn postpone(self, past: Past) {
-        let Self { message, mut claim, .. } = self;
-        claim.partition.postpone(&claim, message, past);
-        claim.end = End::Postponed;
+    /// The message is retried in place, as described by `retry_state`.
+    pub fn postpone(self, retry_state: RetryState) {
+        let Self { message, mut guard, .. } = self;
+        guard.partition.postpone(&guard, message, retry_state);
+        guard.completion = Completion::Postponed;
     }
 
-    /// Whether it follows a dead letter of its key.
+    /// Whether the message is held because its key has a dead letter.
     pub fn follows_dead_letter(&self) -> bool {
-        self.follows
+        self.follows_dead_letter
     }
 
     /// The record.
@@ -97,48 +103,50 @@ impl Delivery {
 
     /// The partition it was read from.
     pub fn partition(&self) -> &Arc<Partition> {
-        &self.claim.partition
+        &self.guard.partition
     }
 
-    /// The number of this delivery, from 1. On a source topic it is 1, whatever the headers say.
+    /// The number of this delivery, from 1. Retry headers in a source topic are ignored.
     pub fn attempt(&self) -> u32 {
-        self.trail.as_ref().map_or(1, |trail| trail.attempt)
+        self.retry_info.as_ref().map_or(1, |retry_info| retry_info.attempt)
     }
 
-    /// When it is due, in milliseconds since the Unix epoch; None on a source topic.
+    /// The due time in milliseconds since the Unix epoch; None if the message is not retried or has no due
+    /// time.
     pub fn due_ms(&self) -> Option<i64> {
-        self.trail.as_ref()?.due_ms
+        self.retry_info.as_ref()?.due_ms
     }
 
-    /// When the message failed first, in milliseconds since the Unix epoch.
+    /// The time of the first failure in milliseconds since the Unix epoch.
     pub fn first_failed_ms(&self) -> Option<i64> {
-        self.trail.as_ref()?.first_failed_ms
+        self.retry_info.as_ref()?.first_failed_ms
     }
 
-    /// Where the message was first published.
+    /// Where the message was originally published.
     pub fn origin(&self) -> Origin<'_> {
         let here = Origin {
-            topic: self.claim.partition.topic(),
-            partition: self.claim.partition.index(),
+            topic: self.guard.partition.topic(),
+            partition: self.guard.partition.index(),
             offset: self.message.offset(),
             timestamp: self.message.timestamp(),
         };
-        match &self.trail {
-            Some(trail) => trail.origin(&here),
+        match &self.retry_info {
+            Some(retry_info) => retry_info.origin(&here),
             None => here,
         }
     }
 
-    /// The sender's headers, without the block that this host or Spring Kafka added last.
+    /// The sender's headers, without the latest block of this host or Spring Kafka.
     pub fn sender_headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let trail = self.trail.as_deref();
+        let retry_info = self.retry_info.as_deref();
         let headers = self.message.headers().enumerate();
         headers
-            .filter(move |(index, _)| !trail.is_some_and(|trail| trail.owns(*index)))
+            .filter(move |(index, _)| !retry_info.is_some_and(|retry_info| retry_info.owns(*index)))
             .map(|(_, header)| header)
     }
 
-    /// The message's id: the sender's, else made of what stays the same over every redelivery.
+    /// The message's id: the sender's, otherwise one derived from the message's origin, which is the same for
+    /// every redelivery.
     pub fn id(&self) -> Cow<'_, str> {
         headers::id(self.sender_headers(), &self.origin())
     }

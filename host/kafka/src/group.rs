@@ -1,4 +1,4 @@
-//! Membership of a consumer group: assignment, commits, and giving partitions back drained.
+//! Membership in a consumer group: assignment, commits, and draining revoked partitions.
 
 mod commits;
 
@@ -16,74 +16,74 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use self::commits::{is_too_large, window};
+use crate::broker_probe::BrokerProbe;
 use crate::health::Health;
-use crate::metrics::{self, Standings};
-use crate::partition::{Lane, Partition, Standing};
-use crate::probe::Probe;
+use crate::metrics::{self, PartitionGauges};
+use crate::partition::{Partition, PartitionContext, Progress};
 use crate::{errors, raw};
 
-/// How often positions are committed while messages flow.
+/// The interval of commits.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
-/// How often the member's standing is measured.
-const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
-/// How long one look for events waits; bounds how late a stop is noticed.
-const POLL: Duration = Duration::from_millis(50);
-/// How long the client may take to leave its group once it is drained, and how often it is asked.
-const LEAVE: Duration = Duration::from_secs(2);
-const LEAVE_POLL: Duration = Duration::from_millis(5);
+/// The interval at which the gauges of the partitions are set.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
+/// The timeout of a poll, which delays the reaction to a stop.
+const POLL_TIMEOUT: Duration = Duration::from_millis(50);
+/// The maximum time for leaving the group after draining, and the timeout of a poll meanwhile.
+const LEAVE_BOUND: Duration = Duration::from_secs(2);
+const LEAVE_POLL_TIMEOUT: Duration = Duration::from_millis(5);
 
-/// A member of a consumer group, on a thread of its own.
-pub struct Group {
+/// A member of a consumer group, with a thread of its own.
+pub struct GroupMember {
     name: String,
     health: Arc<Health>,
     thread: thread::JoinHandle<()>,
 }
 
-impl Group {
-    /// Joins `group` and reads `topics` into `lane` until `stop` is set; then gives every
-    /// partition back, drained and committed within `drain`, and leaves.
+impl GroupMember {
+    /// Joins `group` and reads `topics` until `stop` is set. Then drains every partition within `drain`,
+    /// commits, and leaves the group. The partitions share `partition_context`.
     ///
     /// # Errors
-    /// What librdkafka has against the configuration.
+    /// librdkafka refuses the configuration.
     pub fn join(
         config: &ClientConfig,
         group: &str,
         topics: &[&str],
-        lane: Arc<Lane>,
+        partition_context: Arc<PartitionContext>,
         drain: Duration,
         stop: Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
-        let health = Arc::clone(&lane.health);
+        let health = Arc::clone(&partition_context.health);
         health.beat();
-        let context = GroupContext {
+        let context = MemberContext {
             group: group.to_owned(),
-            lane,
+            partition_context,
             drain,
             health: Arc::clone(&health),
             stop,
             leave_by: OnceLock::new(),
             consumer: OnceLock::new(),
             partitions: Mutex::default(),
-            standings: Mutex::new(Standings::of(group)),
+            gauges: Mutex::new(PartitionGauges::of(group)),
             committing: Mutex::default(),
         };
         let mut config = config.clone();
         config.set("group.id", group);
-        let consumer: Arc<BaseConsumer<GroupContext>> = Arc::new(config.create_with_context(context)?);
+        let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(config.create_with_context(context)?);
         let _ = consumer.context().consumer.set(Arc::downgrade(&consumer));
         consumer.subscribe(topics)?;
-        let probe = Probe::new(&config, topics.first().copied().unwrap_or_default());
+        let probe = BrokerProbe::new(&config, topics.first().copied().unwrap_or_default());
         let thread =
             thread::Builder::new().name(format!("group {group}")).spawn(move || run(&consumer, probe))?;
         Ok(Self { name: group.to_owned(), health, thread })
     }
 
-    /// How it fares.
+    /// The member's health.
     pub fn health(&self) -> &Arc<Health> {
         &self.health
     }
 
-    /// Waits until the member has left.
+    /// Waits until the member has left the group.
     pub fn join_thread(self) {
         if self.thread.join().is_err() {
             tracing::error!(group = self.name, "the group's thread panicked");
@@ -91,60 +91,60 @@ impl Group {
     }
 }
 
-/// The life of a member: serve rebalances, commit now and then, leave.
-fn run(consumer: &BaseConsumer<GroupContext>, mut probe: Probe) {
+/// Serves rebalances and commits until the stop, then leaves the group.
+fn run(consumer: &BaseConsumer<MemberContext>, mut probe: BrokerProbe) {
     let context = consumer.context();
     let mut next_commit = Instant::now() + COMMIT_INTERVAL;
-    let mut next_measure = Instant::now();
-    let mut turn = || {
-        context.report(consumer.poll(POLL));
+    let mut next_gauges = Instant::now();
+    let mut serve = || {
+        context.report(consumer.poll(POLL_TIMEOUT));
         context.health.beat();
         if Instant::now() >= next_commit {
             context.commit(consumer);
             next_commit = Instant::now() + COMMIT_INTERVAL;
         }
-        if Instant::now() >= next_measure {
-            context.measure(consumer);
-            next_measure = Instant::now() + MEASURE_INTERVAL;
+        if Instant::now() >= next_gauges {
+            context.set_gauges(consumer);
+            next_gauges = Instant::now() + GAUGE_INTERVAL;
         }
-        probe.turn(consumer);
+        probe.run_if_due(consumer);
     };
     while !context.stop.load(Ordering::Relaxed) {
-        turn();
+        serve();
     }
     let until = context.begin_to_leave();
     while Instant::now() < until && !context.is_idle() {
-        turn();
+        serve();
     }
-    // Leaving is a rebalance like any other: the partitions come back through `revoke`.
+    // Leaving is a rebalance: the partitions are revoked through `revoke`.
     consumer.unsubscribe();
-    // librdkafka leaves the group once they have come to rest, which is after `revoke`. A client
-    // that is dropped in between forgets to (`rd_kafka_cgrp_incr_unassign_done`, terminating), and
-    // the others wait for its session to end.
-    while Instant::now() < until + LEAVE && raw::is_member(consumer) {
-        context.report(consumer.poll(LEAVE_POLL));
+    // librdkafka leaves the group when the partitions have stopped, which is after `revoke`. A client that is
+    // dropped before that does not leave (`rd_kafka_cgrp_incr_unassign_done`, terminating), and the other
+    // members wait until its session times out.
+    while Instant::now() < until + LEAVE_BOUND && raw::is_member(consumer) {
+        context.report(consumer.poll(LEAVE_POLL_TIMEOUT));
     }
 }
 
-struct GroupContext {
+struct MemberContext {
     group: String,
-    lane: Arc<Lane>,
+    partition_context: Arc<PartitionContext>,
     drain: Duration,
     health: Arc<Health>,
     stop: Arc<AtomicBool>,
-    /// Set once the member is about to leave: when the drain bound ends.
+    /// The end of the drain bound, set when the member begins to leave.
     leave_by: OnceLock<Instant>,
     consumer: OnceLock<Weak<BaseConsumer<Self>>>,
     partitions: Mutex<HashMap<(String, i32), Arc<Partition>>>,
-    standings: Mutex<Standings>,
-    /// Since when a commit waits for its answer. One at a time: librdkafka sends a commit again when
-    /// the broker or a rebalance refuses it, and an older one could then undo a newer one.
+    gauges: Mutex<PartitionGauges>,
+    /// The start of the commit in flight. Only one at a time: librdkafka repeats a commit that the broker or
+    /// a rebalance refuses, so that an older commit could overwrite a newer one.
     committing: Mutex<Option<Instant>>,
 }
 
-impl GroupContext {
-    /// Takes nothing more; returns when the drain bound ends. The member stays one meanwhile:
-    /// librdkafka sends no heartbeat after `unsubscribe`, and what runs may outlast the session.
+impl MemberContext {
+    /// Closes the partitions; returns the end of the drain bound. The member does not unsubscribe yet:
+    /// librdkafka sends no heartbeats after that, and the deliveries in progress may outlast the session.
     fn begin_to_leave(&self) -> Instant {
         let until = *self.leave_by.get_or_init(|| Instant::now() + self.drain);
         self.partitions.lock().values().for_each(|partition| partition.close());
@@ -161,22 +161,32 @@ impl GroupContext {
         let committed = self.committed_before(&consumer, list);
         for element in list.elements() {
             let (topic, index) = (element.topic(), element.partition());
-            let before = committed.as_ref().and_then(|committed| window(committed, topic, index));
-            match Partition::open(Arc::clone(&consumer), topic, index, before, Arc::clone(&self.lane)) {
+            let window = committed.as_ref().and_then(|committed| window(committed, topic, index));
+            match Partition::open(
+                Arc::clone(&consumer),
+                topic,
+                index,
+                window,
+                Arc::clone(&self.partition_context),
+            ) {
                 Some(partition) => {
                     if self.leave_by.get().is_some() {
                         partition.close();
                     }
                     self.partitions.lock().insert((topic.to_owned(), index), partition);
                 }
-                None => tracing::error!(topic, partition = index, "assigned, but unknown to the client"),
+                None => tracing::error!(
+                    topic,
+                    partition = index,
+                    "the assigned partition is unknown to the client"
+                ),
             }
         }
-        tracing::info!(group = self.group, partitions = list.count(), "assigned");
+        tracing::info!(group = self.group, partitions = list.count(), "partitions assigned");
     }
 
-    /// Gives partitions back: nothing more is taken, what is under way may end within the drain
-    /// bound, and what finished is committed before somebody else reads on.
+    /// Drains revoked partitions: deliveries in progress may finish within the drain bound, and the positions
+    /// are committed before the next owner reads on.
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let revoked: Vec<Arc<Partition>> = {
             let mut partitions = self.partitions.lock();
@@ -186,12 +196,12 @@ impl GroupContext {
         };
         revoked.iter().for_each(|partition| partition.close());
         if consumer.assignment_lost() {
-            let repeated: usize = revoked.iter().map(|partition| partition.at_stake()).sum();
+            let repeated: usize = revoked.iter().map(|partition| partition.max_repeated()).sum();
             for partition in &revoked {
                 partition.cut_off();
             }
-            metrics::given_up(&self.group, "lost", repeated);
-            tracing::warn!(group = self.group, partitions = revoked.len(), repeated, "lost without notice");
+            metrics::abandoned(&self.group, "lost", repeated);
+            tracing::warn!(group = self.group, partitions = revoked.len(), repeated, "partitions lost");
             return;
         }
         let until = self.leave_by.get().copied().unwrap_or_else(|| Instant::now() + self.drain);
@@ -201,44 +211,46 @@ impl GroupContext {
             .map(|partition| partition.cut_off())
             .sum();
         if repeated > 0 {
-            metrics::given_up(&self.group, "cut-off", repeated);
-            tracing::warn!(group = self.group, repeated, "calls cut off by the drain bound");
+            metrics::abandoned(&self.group, "cut-off", repeated);
+            tracing::warn!(group = self.group, repeated, "calls cancelled at the drain bound");
         }
         self.commit_before(until, consumer, &revoked);
-        tracing::info!(group = self.group, partitions = revoked.len(), "given back");
+        tracing::info!(group = self.group, partitions = revoked.len(), "partitions revoked");
     }
 
-    /// How this member stands with each of its partitions, for whoever asks.
-    fn measure(&self, consumer: &BaseConsumer<Self>) {
+    /// Sets the gauges of the assigned partitions.
+    fn set_gauges(&self, consumer: &BaseConsumer<Self>) {
         let partitions = self.partitions.lock();
-        let standing = partitions.values().filter_map(|partition| {
+        let progress = partitions.values().filter_map(|partition| {
             let (topic, index) = (partition.topic(), partition.index());
-            let Standing { next, running } = partition.standing()?;
+            let Progress { next, in_progress } = partition.progress()?;
             let end = raw::known_end(consumer, topic, index).unwrap_or(next);
-            Some((topic, index, end.saturating_sub(next).max(0), running))
+            Some((topic, index, end.saturating_sub(next).max(0), in_progress))
         });
-        self.standings.lock().set(standing);
+        self.gauges.lock().set(progress);
     }
 
-    /// What a poll brings beside callbacks: errors; messages come through the partitions' queues.
+    /// Handles the result of a poll. Only errors are expected: messages arrive in the partitions' queues.
     fn report(&self, event: Option<KafkaResult<rdkafka::message::BorrowedMessage<'_>>>) {
         match event {
             None => {}
-            Some(Ok(_)) => tracing::error!(group = self.group, "a message outside its partition's queue"),
+            Some(Ok(_)) => {
+                tracing::error!(group = self.group, "a message arrived outside its partition's queue")
+            }
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                 self.health.fail();
-                tracing::error!(group = self.group, %error, "this member cannot go on; restart the host");
+                tracing::error!(group = self.group, %error, "this member failed permanently; restart the host");
             }
             Some(Err(error))
                 if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InconsistentGroupProtocol) =>
             {
                 tracing::error!(
                     group = self.group,
-                    "its other members share partitions out in another way; \
-                     take theirs: -X partition.assignment.strategy=range"
+                    "the other members use another assignment strategy; \
+                     set theirs: -X partition.assignment.strategy=range"
                 );
             }
-            // librdkafka's own lines say so already, and it goes on by itself.
+            // librdkafka logs these itself, and recovers by itself.
             Some(Err(error)) if error.rdkafka_error_code().is_some_and(errors::is_connection) => {
                 tracing::debug!(group = self.group, %error, "consumer");
             }
@@ -247,7 +259,7 @@ impl GroupContext {
     }
 }
 
-impl ConsumerContext for GroupContext {
+impl ConsumerContext for MemberContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(list) => self.assign(list),
@@ -261,12 +273,12 @@ impl ConsumerContext for GroupContext {
         match result {
             Ok(()) => self.committed(offsets),
             Err(error) if is_too_large(&error) => self.committed(offsets),
-            Err(error) => tracing::warn!(group = self.group, %error, "commit not taken, will be tried again"),
+            Err(error) => tracing::warn!(group = self.group, %error, "the commit failed and is retried"),
         }
     }
 }
 
-impl ClientContext for GroupContext {
+impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         super::client::log(level, facility, message);
     }

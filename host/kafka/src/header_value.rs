@@ -1,4 +1,4 @@
-//! The values of headers, for people and for programs.
+//! Header values as text and as JSON.
 
 use base::bytes::Bytes;
 use base::text;
@@ -6,20 +6,21 @@ use serde_json::{Value, json};
 
 use crate::headers::big_integer;
 
-/// A header's value for people: Spring's numbers as numbers, bytes that are not UTF-8 as digits.
+/// A header's value as one line of text: Spring's binary numbers in decimal, bytes that are not UTF-8 in
+/// hexadecimal.
 pub fn header_value(name: &[u8], value: Option<&[u8]>) -> String {
     header_text(&Header { name, value })
 }
 
-/// One header.
+/// A header.
 pub struct Header<'m> {
-    /// Anything.
+    /// The name; any bytes.
     pub name: &'m [u8],
-    /// Anything, or null.
+    /// The value; any bytes, or null.
     pub value: Option<&'m [u8]>,
 }
 
-/// A header's value for programs.
+/// A header's value as JSON.
 pub fn header_json(header: &Header<'_>) -> Value {
     match known_number(header) {
         Some(Number { value, .. }) => json!(value),
@@ -27,13 +28,13 @@ pub fn header_json(header: &Header<'_>) -> Value {
     }
 }
 
-/// A header's value for people, on one line.
+/// A header's value as one line of text; see [`header_value`].
 pub fn header_text(header: &Header<'_>) -> String {
     match (known_number(header), header.value) {
         (Some(Number { value, is_time: true }), _) => format!("{value} ({})", text::utc(value)),
         (Some(Number { value, .. }), _) => value.to_string(),
         (None, None) => "null".to_owned(),
-        (None, Some(bytes)) if std::str::from_utf8(bytes).is_err() => format!("0x{}", text::hex(bytes)),
+        (None, Some(bytes)) if std::str::from_utf8(bytes).is_err() => format!("0x{}", hex::encode(bytes)),
         (None, Some(bytes)) => text::line(bytes),
     }
 }
@@ -41,11 +42,11 @@ pub fn header_text(header: &Header<'_>) -> String {
 #[derive(Debug, PartialEq, Eq)]
 struct Number {
     value: i64,
-    /// Milliseconds since 1970.
+    /// Whether it is milliseconds since the Unix epoch.
     is_time: bool,
 }
 
-/// The number in a header that Spring Kafka writes in binary, where it has the length Spring gives it.
+/// The number in a header that Spring Kafka writes in binary. None for other names and lengths.
 fn known_number(header: &Header<'_>) -> Option<Number> {
     let bytes = header.value?;
     let (value, is_time) = match header.name {
@@ -59,7 +60,7 @@ fn known_number(header: &Header<'_>) -> Option<Number> {
     Some(Number { value, is_time })
 }
 
-/// The bytes of a header that is shown as a number; None where this name has none.
+/// The bytes of a header that is shown as a number. None if headers of this name are not.
 pub fn number_bytes(name: &[u8], number: i64) -> Option<Vec<u8>> {
     let bytes = number.to_be_bytes();
     let long = known_number(&Header { name, value: Some(&bytes) }).filter(|known| known.value == number);

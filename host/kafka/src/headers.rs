@@ -1,18 +1,17 @@
-//! The headers this host writes beside the sender's, and what it reads from them.
+//! The headers of failed messages: a block that the host appends to the sender's headers, and reads again.
 //!
-//! Names and encodings are Spring Kafka's (`DeadLetterPublishingRecovererFactory`,
-//! `KafkaHeaders`), so that either side finishes what the other began. Whoever reads takes the
-//! last header of a name; the host appends its block after the sender's headers and, on the next
-//! hop, replaces the last one of each name only. So what a sender forged stays where it was, and
-//! counts for nothing.
+//! Names and encodings are those of Spring Kafka (`DeadLetterPublishingRecovererFactory`, `KafkaHeaders`), so
+//! that either side can continue the retries of the other. Readers use the last header of a name. The host
+//! appends its block after the sender's headers and, when the message fails again, replaces only the last
+//! header of each name. Headers that a sender forged therefore stay in place and have no effect.
 
 use std::borrow::Cow;
 use std::str;
 
 use crate::raw::{HeaderList, Headers, TimestampType};
-use crate::window::Past;
+use crate::window::RetryState;
 
-/// The sender's message id, kept over every hop.
+/// The sender's message id, preserved by every retry.
 pub const ID: &[u8] = b"host-id";
 
 const ORIGINAL_TOPIC: &[u8] = b"kafka_original-topic";
@@ -35,15 +34,14 @@ const PLUGIN: &[u8] = b"host-plugin";
 const PLUGIN_DIGEST: &[u8] = b"host-plugin-digest";
 const VALUE_CUT: &[u8] = b"host-value-cut";
 const KEY_CUT: &[u8] = b"host-key-cut";
-/// How often the message was replayed from the dead-letter desk.
+/// The number of replays of the message.
 pub const REPLAYS: &[u8] = b"host-replays";
-/// The replay that a record belongs to: the job's id, `/`, and its position there.
+/// The replay that a record belongs to: the replay's id, `/`, and the position in the replay.
 pub const REPLAY: &[u8] = b"host-replay";
 const HEADERS_CUT: &[u8] = b"host-headers-cut";
 
-/// Everything the host writes on a retry topic, in the order it writes it. The
-/// `host-…-cut` headers are for the dead-letter topic alone: what is read from a retry topic under
-/// those names is the sender's.
+/// The headers that the host writes to a retry topic, in order. The `host-…-cut` headers occur only in
+/// dead-letter topics; in a retry topic they belong to the sender.
 const BLOCK: [&[u8]; 18] = [
     ORIGINAL_TOPIC,
     ORIGINAL_PARTITION,
@@ -65,7 +63,7 @@ const BLOCK: [&[u8]; 18] = [
     PLUGIN_DIGEST,
 ];
 
-/// Where a message was first published.
+/// Where a message was originally published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin<'a> {
     /// The source topic.
@@ -74,11 +72,12 @@ pub struct Origin<'a> {
     pub partition: i32,
     /// The source offset.
     pub offset: i64,
-    /// Milliseconds since the Unix epoch, where the record carries a timestamp.
+    /// The timestamp in milliseconds since the Unix epoch; None if the record has none.
     pub timestamp: Option<(i64, TimestampType)>,
 }
 
-/// A message's id: the sender's in these headers, else made of what stays the same over every redelivery.
+/// A message's id: the sender's from these headers, otherwise one derived from the origin, which is the same
+/// for every redelivery.
 pub fn id<'a>(
     headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     origin: &Origin<'_>,
@@ -88,40 +87,40 @@ pub fn id<'a>(
     own_id(headers).map_or_else(|| coordinates(topic, *partition, *offset, millis).into(), Cow::Borrowed)
 }
 
-/// What a record on a retry topic says about its past.
+/// The retry headers of a record on a retry topic, or the equivalent of a message that is retried in place.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Trail {
-    /// The number of the coming delivery, from 1.
+pub struct RetryInfo {
+    /// The number of the next delivery, from 1.
     pub attempt: u32,
-    /// When it is due, in milliseconds since the Unix epoch.
+    /// The due time in milliseconds since the Unix epoch.
     pub due_ms: Option<i64>,
-    /// When it failed first, in milliseconds since the Unix epoch; only this host writes it.
+    /// The time of the first failure in milliseconds since the Unix epoch; only this host writes it.
     pub first_failed_ms: Option<i64>,
-    /// The consumer group that it failed in.
+    /// The consumer group in which it failed.
     pub group: Option<Vec<u8>>,
     topic: Option<String>,
     partition: Option<i32>,
     offset: Option<i64>,
     timestamp: Option<i64>,
     log_append_time: bool,
-    /// The positions of the last block's headers.
+    /// The positions of the latest block's headers.
     block: Vec<usize>,
 }
 
-impl Trail {
-    /// Reads the last block.
+impl RetryInfo {
+    /// Reads the latest block of a record.
     pub fn read(headers: Headers<'_>) -> Self {
         Self::read_from(headers)
     }
 
-    /// That of a message that is tried again in its place: nothing of it is in the headers.
-    pub fn in_place(past: Past) -> Box<Self> {
-        let Past { attempt, due_ms, first_failed_ms } = past;
+    /// The state of a message that is retried in place, which has no headers of the host.
+    pub fn in_place(retry_state: RetryState) -> Box<Self> {
+        let RetryState { attempt, due_ms, first_failed_ms } = retry_state;
         let (due_ms, first_failed_ms) = (Some(due_ms), Some(first_failed_ms));
         Box::new(Self { attempt, due_ms, first_failed_ms, ..Self::default() })
     }
 
-    /// Reads the last block of headers from anywhere: name and value.
+    /// Reads the latest block from any list of headers: names and values.
     pub fn read_from<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Self {
         let mut last: [Option<(usize, &[u8])>; BLOCK.len()] = [None; BLOCK.len()];
         for (index, (name, value)) in headers.enumerate() {
@@ -153,7 +152,7 @@ impl Trail {
         }
     }
 
-    /// Where the message came from; `here` stands in for what the headers do not say.
+    /// The origin of the message according to the headers; `here` if they are incomplete.
     pub fn origin<'a>(&'a self, here: &Origin<'a>) -> Origin<'a> {
         let (Some(topic), Some(partition), Some(offset)) = (&self.topic, self.partition, self.offset) else {
             return here.clone();
@@ -164,48 +163,48 @@ impl Trail {
         Origin { topic, partition, offset, timestamp }
     }
 
-    /// Whether the header at this position belongs to the host's block, not to the sender.
+    /// Whether the header at this position belongs to the latest block, not to the sender.
     pub fn owns(&self, index: usize) -> bool {
         self.block.contains(&index)
     }
 }
 
-/// What is written beside the sender's headers when a message failed.
+/// The block that is appended to the sender's headers when a message has failed.
 #[derive(Debug)]
-pub struct Stamp<'a> {
-    /// Where the message was first published.
+pub struct FailureHeaders<'a> {
+    /// Where the message was originally published.
     pub origin: Origin<'a>,
-    /// The consumer group that it failed in.
+    /// The consumer group in which it failed.
     pub group: &'a str,
     /// The kind of failure, in the form of a class name.
     pub exception: &'a str,
     /// The failure's code.
     pub code: &'a str,
-    /// The failure's detail, for a person.
+    /// The failure's description for users.
     pub detail: &'a str,
-    /// The guest's backtrace, or empty.
+    /// The plugin's backtrace, or empty.
     pub backtrace: &'a str,
-    /// The deliveries so far.
+    /// The number of deliveries so far.
     pub attempts: u32,
-    /// The number of the delivery to come.
+    /// The number of the next delivery.
     pub next_attempt: u32,
-    /// When it is to come, in milliseconds since the Unix epoch.
+    /// The due time of the next delivery in milliseconds since the Unix epoch.
     pub due_ms: i64,
-    /// When the message failed first, in milliseconds since the Unix epoch.
+    /// The time of the first failure in milliseconds since the Unix epoch.
     pub first_failed_ms: i64,
     /// The plugin's name@version.
     pub plugin: &'a str,
     /// The plugin's digest, in hexadecimal.
     pub digest: &'a str,
-    /// The value's length in bytes, where the record goes without it.
+    /// The length of the value in bytes, if the record is published without it.
     pub value_cut: Option<usize>,
-    /// The key's length in bytes, where the record goes without it.
+    /// The length of the key in bytes, if the record is published without it.
     pub key_cut: Option<usize>,
-    /// How many headers the sender's record has, where this one goes without them.
+    /// The number of the sender's headers, if the record is published without them.
     pub headers_cut: Option<usize>,
 }
 
-impl Stamp<'_> {
+impl FailureHeaders<'_> {
     /// Appends the block.
     pub fn write(&self, list: &mut HeaderList) {
         self.write_to(|name, value| list.push(name, Some(value)));
@@ -245,58 +244,58 @@ impl Stamp<'_> {
     }
 }
 
-/// What the record of a dead letter says, this host's or Spring Kafka's; what it does not say is None.
+/// The headers of a dead letter, written by this host or Spring Kafka. Headers that are missing are None.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Post<'a> {
-    /// Where the message was first published.
+pub struct DeadLetterInfo<'a> {
+    /// The topic to which the message was originally published.
     pub topic: Option<&'a str>,
-    /// Likewise.
+    /// Its partition in that topic.
     pub partition: Option<i32>,
-    /// Likewise.
+    /// Its offset in that partition.
     pub offset: Option<i64>,
-    /// When, in milliseconds since the Unix epoch.
+    /// Its timestamp in milliseconds since the Unix epoch.
     pub timestamp_ms: Option<i64>,
-    /// The consumer group that it failed in.
+    /// The consumer group in which it failed.
     pub group: Option<&'a str>,
     /// The kind of failure, in the form of a class name.
     pub exception: Option<&'a str>,
-    /// The class of what was at the root of it, or the failure's code.
+    /// The class name of the root cause, or the failure's code.
     pub cause: Option<&'a str>,
     /// The failure's code; only this host writes it.
     pub code: Option<&'a str>,
-    /// For a person.
+    /// The description for users.
     pub detail: Option<&'a str>,
-    /// Where it failed.
+    /// The stack trace.
     pub backtrace: Option<&'a str>,
-    /// Deliveries so far; 0 where it does not say.
+    /// The number of deliveries so far; 0 if unknown.
     pub attempts: u32,
-    /// How often it had been replayed.
+    /// The number of replays before this failure.
     pub replays: u32,
-    /// When it failed first, in milliseconds since the Unix epoch.
+    /// The time of the first failure in milliseconds since the Unix epoch.
     pub first_failed_ms: Option<i64>,
     /// The plugin's name@version.
     pub plugin: Option<&'a str>,
     /// The plugin's digest.
     pub digest: Option<&'a str>,
-    /// How long the value was that was cut out, in bytes.
+    /// The length in bytes of a value that was removed.
     pub value_cut: Option<u64>,
 }
 
-impl<'a> Post<'a> {
+impl<'a> DeadLetterInfo<'a> {
     /// Takes the last header of each name.
     pub fn read(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone) -> Self {
         let last = |wanted: &[u8]| {
             let found = headers.clone().filter(|(name, _)| *name == wanted).last();
             found.map(|(_, value)| value.unwrap_or_default())
         };
-        // `@RetryableTopic` writes the one family, a recoverer alone the other.
+        // `@RetryableTopic` writes the first family of names, a recoverer without it the second.
         let either = |name: &str| {
             let long = |family: &str| last(format!("{family}{name}").as_bytes());
             long("kafka_").or_else(|| long("kafka_dlt-"))
         };
         let number = |name| last(name).and_then(text).and_then(|text| text.parse().ok());
         let wide = |value: &[u8]| Some(i64::from_be_bytes(value.try_into().ok()?));
-        // The number of the delivery that would have come.
+        // The header counts the next delivery.
         let next = last(RETRY_ATTEMPTS).map(|value| attempt(Some(value)) - 1);
         Self {
             topic: either("original-topic").and_then(text).filter(|topic| !topic.is_empty()),
@@ -321,20 +320,19 @@ impl<'a> Post<'a> {
     }
 }
 
-/// Whether a header of a dead letter was added on the way, by this host or by Spring Kafka: a replay goes
-/// without it.
+/// Whether a header of a dead letter was added by this host or Spring Kafka. A replay leaves it out.
 pub fn is_added(name: &[u8]) -> bool {
     const FAMILIES: [&[u8]; 5] =
         [b"kafka_original-", b"kafka_dlt-", b"kafka_exception-", b"retry_topic-", b"host-"];
     FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
-/// Whether a header of a dead letter says that its key or the sender's headers were cut out.
+/// Whether a header of a dead letter marks that its key or the sender's headers were removed.
 pub fn is_cut(name: &[u8]) -> bool {
     name == KEY_CUT || name == HEADERS_CUT
 }
 
-/// Of which type the original timestamp is that a dead letter tells.
+/// The type of a dead letter's original timestamp.
 pub fn timestamp_type<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> TimestampType {
     let last = headers.filter(|(name, _)| *name == ORIGINAL_TIMESTAMP_TYPE).last();
     match last {
@@ -343,25 +341,26 @@ pub fn timestamp_type<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u
     }
 }
 
-/// The id that a sender gave its message.
+/// The message id that the sender set.
 pub fn own_id<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Option<&'a str> {
     let own = headers.filter(|(name, _)| *name == ID).last();
     own.and_then(|(_, value)| text(value?)).filter(|id| !id.is_empty())
 }
 
-/// The id of a message whose sender gave none: made of what stays the same over every redelivery.
+/// The id of a message without one from the sender. It is derived from the origin, which is the same for
+/// every redelivery.
 pub fn coordinates(topic: &str, partition: i32, offset: i64, timestamp_ms: i64) -> String {
     format!("{topic}/{partition}/{offset}/{timestamp_ms}")
 }
 
-/// The room a block needs in a header list.
+/// The maximum number of headers in a block.
 pub const BLOCK_LEN: usize = BLOCK.len() + 3;
 
 fn text(value: &[u8]) -> Option<&str> {
     str::from_utf8(value).ok()
 }
 
-/// Four bytes big-endian, or one byte; anything else, or outside 1 to 32767, counts as 1.
+/// Four bytes big-endian, or one byte. Any other length, and values outside 1 to 32767, count as 1.
 fn attempt(value: Option<&[u8]>) -> u32 {
     let attempt = match value {
         Some([byte]) => i32::from(*byte),
@@ -371,7 +370,7 @@ fn attempt(value: Option<&[u8]>) -> u32 {
     u32::try_from(attempt).ok().filter(|attempt| (1..=32767).contains(attempt)).unwrap_or(1)
 }
 
-/// Java's `BigInteger.toByteArray`: signed, big-endian, of the least length.
+/// Java's `BigInteger.toByteArray`: signed, big-endian, of minimal length.
 fn minimal(bytes: &[u8; 8]) -> &[u8] {
     let sign = if bytes[0] & 0x80 == 0 { 0x00 } else { 0xff };
     let redundant =
@@ -379,7 +378,7 @@ fn minimal(bytes: &[u8; 8]) -> &[u8] {
     bytes.get(redundant..).unwrap_or(bytes)
 }
 
-/// Java's `new BigInteger(bytes)`, where it fits 64 bits.
+/// Java's `new BigInteger(bytes)`; None if the value exceeds 64 bits.
 pub fn big_integer(bytes: &[u8]) -> Option<i64> {
     let negative = bytes.first()? & 0x80 != 0;
     let fill = if negative { 0xff } else { 0x00 };

@@ -4,8 +4,8 @@ use super::*;
 
 type Owned = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
-fn stamp(origin: Origin<'_>) -> Stamp<'_> {
-    Stamp {
+fn failure_headers(origin: Origin<'_>) -> FailureHeaders<'_> {
+    FailureHeaders {
         origin,
         group: "email-send-group",
         exception: "consumer.plugin.Retry",
@@ -24,14 +24,14 @@ fn stamp(origin: Origin<'_>) -> Stamp<'_> {
     }
 }
 
-fn written(stamp: &Stamp<'_>) -> Owned {
+fn written(failure: &FailureHeaders<'_>) -> Owned {
     let mut headers = Vec::new();
-    stamp.write_to(|name, value| headers.push((name.to_vec(), Some(value.to_vec()))));
+    failure.write_to(|name, value| headers.push((name.to_vec(), Some(value.to_vec()))));
     headers
 }
 
-fn read(headers: &Owned) -> Trail {
-    Trail::read_from(headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref())))
+fn read(headers: &Owned) -> RetryInfo {
+    RetryInfo::read_from(headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref())))
 }
 
 fn value<'a>(headers: &'a Owned, name: &[u8]) -> Option<&'a [u8]> {
@@ -42,14 +42,14 @@ const HERE: Origin<'static> = Origin { topic: "retry", partition: 9, offset: 9, 
 
 /// The bytes that Spring Kafka 3.3 wrote for the same record.
 #[test]
-fn bytes_are_spring_kafkas() {
+fn bytes_are_those_of_spring_kafka() {
     let origin = Origin {
         topic: "email.send",
         partition: 3,
         offset: 1,
         timestamp: Some((0x01a2_084a_267e, TimestampType::CreateTime)),
     };
-    let headers = written(&stamp(origin));
+    let headers = written(&failure_headers(origin));
     assert_eq!(value(&headers, b"kafka_original-topic"), Some(&b"email.send"[..]));
     assert_eq!(value(&headers, b"kafka_original-partition"), Some(&[0, 0, 0, 3][..]));
     assert_eq!(value(&headers, b"kafka_original-offset"), Some(&[0, 0, 0, 0, 0, 0, 0, 1][..]));
@@ -70,7 +70,7 @@ fn bytes_are_spring_kafkas() {
 }
 
 #[test]
-fn attempts_are_read_as_spring_reads_them() {
+fn attempts_are_read_as_in_spring() {
     for (bytes, expected) in [
         (&[0, 0, 0, 3][..], 3),
         (&[7], 7),
@@ -96,26 +96,26 @@ fn big_integers_beyond_64_bits_are_refused() {
 }
 
 #[test]
-fn what_a_sender_forged_stays_and_counts_for_nothing() {
+fn forged_headers_stay_and_have_no_effect() {
     let mut headers: Owned = vec![
         (b"retry_topic-attempts".to_vec(), Some(vec![0, 0, 0, 9])),
         (b"kafka_original-topic".to_vec(), None),
         (b"kafka_dlt-original-consumer-group".to_vec(), Some(b"other".to_vec())),
     ];
     let origin = Origin { topic: "t", partition: 0, offset: 5, timestamp: None };
-    headers.extend(written(&stamp(origin.clone())));
-    let trail = read(&headers);
-    assert_eq!((trail.attempt, trail.group.as_deref()), (2, Some(&b"email-send-group"[..])));
-    assert_eq!(trail.origin(&HERE), origin);
-    assert!((0..3).all(|index| !trail.owns(index)));
-    assert!((3..headers.len()).all(|index| trail.owns(index)));
+    headers.extend(written(&failure_headers(origin.clone())));
+    let info = read(&headers);
+    assert_eq!((info.attempt, info.group.as_deref()), (2, Some(&b"email-send-group"[..])));
+    assert_eq!(info.origin(&HERE), origin);
+    assert!((0..3).all(|index| !info.owns(index)));
+    assert!((3..headers.len()).all(|index| info.owns(index)));
 }
 
 #[test]
 fn a_record_without_headers_is_its_own_origin() {
-    let trail = read(&Vec::new());
-    assert_eq!((trail.attempt, trail.due_ms), (1, None));
-    assert_eq!(trail.origin(&HERE), HERE);
+    let info = read(&Vec::new());
+    assert_eq!((info.attempt, info.due_ms), (1, None));
+    assert_eq!(info.origin(&HERE), HERE);
 }
 
 fn foreign_headers() -> impl Strategy<Value = Owned> {
@@ -128,12 +128,12 @@ fn foreign_headers() -> impl Strategy<Value = Owned> {
 
 proptest! {
     #[test]
-    fn big_integers_come_back(value: i64) {
+    fn big_integers_round_trip(value: i64) {
         prop_assert_eq!(big_integer(minimal(&value.to_be_bytes())), Some(value));
     }
 
     #[test]
-    fn big_integers_are_of_the_least_length(value: i64) {
+    fn big_integers_have_minimal_length(value: i64) {
         let bytes = value.to_be_bytes();
         let short = minimal(&bytes);
         if let [first, second, ..] = short {
@@ -142,15 +142,15 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_are_a_reason_to_panic(headers in foreign_headers()) {
-        let trail = read(&headers);
-        prop_assert!((1..=32767).contains(&trail.attempt));
-        let _ = trail.origin(&HERE);
+    fn arbitrary_headers_do_not_panic(headers in foreign_headers()) {
+        let info = read(&headers);
+        prop_assert!((1..=32767).contains(&info.attempt));
+        let _ = info.origin(&HERE);
     }
 
-    /// Whatever a sender put before it, the block reads back as it was written.
+    /// The block round-trips, whatever headers precede it.
     #[test]
-    fn the_block_comes_back(
+    fn the_block_round_trips(
         sender in foreign_headers(),
         topic in "[a-zA-Z0-9._-]{1,20}",
         partition in 0..i32::MAX,
@@ -161,13 +161,13 @@ proptest! {
     ) {
         let timestamp = Some((millis, TimestampType::LogAppendTime));
         let origin = Origin { topic: &topic, partition, offset, timestamp };
-        let stamp = Stamp { next_attempt: attempt, due_ms, ..stamp(origin.clone()) };
+        let failure = FailureHeaders { next_attempt: attempt, due_ms, ..failure_headers(origin.clone()) };
         let mut headers = sender.clone();
-        headers.extend(written(&stamp));
-        let trail = read(&headers);
-        prop_assert_eq!(trail.attempt, attempt);
-        prop_assert_eq!(trail.due_ms, Some(due_ms));
-        prop_assert_eq!(trail.first_failed_ms, Some(stamp.first_failed_ms));
-        prop_assert_eq!(trail.origin(&HERE), origin);
+        headers.extend(written(&failure));
+        let info = read(&headers);
+        prop_assert_eq!(info.attempt, attempt);
+        prop_assert_eq!(info.due_ms, Some(due_ms));
+        prop_assert_eq!(info.first_failed_ms, Some(failure.first_failed_ms));
+        prop_assert_eq!(info.origin(&HERE), origin);
     }
 }

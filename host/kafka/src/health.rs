@@ -1,14 +1,14 @@
-//! How a group's member fares, for health checks.
+//! The health of a group member.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use base::clock;
 
-/// A round takes this long at most: a rebalance may drain before it returns.
-const LONGEST_ROUND: Duration = Duration::from_secs(60);
+/// The maximum time between two polls of a live member: a rebalance may drain during a poll.
+const MAX_POLL_GAP: Duration = Duration::from_secs(60);
 
-/// How a member fares.
+/// The health of a group member.
 #[derive(Debug, Default)]
 pub struct Health {
     joined: AtomicBool,
@@ -17,27 +17,28 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether it has been given its partitions (possibly none) at least once.
+    /// Whether the member has received an assignment, which may be empty.
     pub fn is_joined(&self) -> bool {
         self.joined.load(Ordering::Relaxed)
     }
 
-    /// Whether its thread does its rounds; without it nothing is committed any more.
+    /// Whether the member's thread polls, without which nothing is committed.
     pub fn is_alive(&self) -> bool {
         let silent = clock::now_ms().saturating_sub(self.polled_ms.load(Ordering::Relaxed));
-        !self.failed.load(Ordering::Relaxed) && silent < LONGEST_ROUND.as_millis() as i64
+        !self.failed.load(Ordering::Relaxed) && silent < MAX_POLL_GAP.as_millis() as i64
     }
 
-    /// It has been given its partitions.
+    /// The member has received an assignment.
     pub(super) fn join(&self) {
         self.joined.store(true, Ordering::Relaxed);
     }
 
-    /// Nothing but a restart helps.
+    /// The member has failed and needs a restart of the host.
     pub(super) fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }
 
+    /// The member has polled.
     pub(super) fn beat(&self) {
         self.polled_ms.store(clock::now_ms(), Ordering::Relaxed);
     }

@@ -1,6 +1,7 @@
-//! Kafka: settings, group membership, partitions, headers, publishing, topics.
+//! Kafka: clients, group membership, partitions, headers, publishing and topics.
 
 pub mod assignment;
+pub mod broker_probe;
 pub mod client;
 pub mod committed;
 pub mod delivery;
@@ -9,16 +10,16 @@ pub mod group;
 pub mod header_value;
 pub mod headers;
 pub mod health;
-pub mod leftovers;
+pub mod key_order;
 pub mod metrics;
-pub mod order;
 pub mod partition;
-pub mod probe;
+mod pending;
 pub mod publisher;
-pub mod raw;
+pub mod retry_backlog;
+pub mod topic_watch;
 pub mod topics;
 pub mod tracker;
-mod waiting;
 mod waker;
-pub mod watch;
 pub mod window;
+
+pub use kafka_raw as raw;

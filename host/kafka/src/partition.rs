@@ -1,4 +1,4 @@
-//! One assigned partition: what is read from it, what is under way, and how far it may be committed.
+//! One assigned partition: reading messages, tracking deliveries, and the position to commit.
 
 mod state;
 
@@ -13,50 +13,51 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use settings::Ordering;
 use tokio_util::sync::CancellationToken;
 
-pub use self::state::Standing;
+pub use self::state::Progress;
 use self::state::State;
-use crate::delivery::{Claim, Delivery, End};
-use crate::headers::Trail;
+use crate::delivery::{Completion, Delivery, DeliveryGuard};
+use crate::headers::RetryInfo;
 use crate::health::Health;
-use crate::order;
+use crate::key_order;
+use crate::pending::{PendingMessage, due_time};
 use crate::raw::{Event, Message, Queue};
-use crate::waiting::{Waiting, due};
 use crate::waker::Waker;
-use crate::window::{MAX_LEN, Past, Window};
+use crate::window::{MAX_LEN, RetryState, Window};
 
-/// How many messages of a retry topic are held while they are not due, so that one that is due
-/// later does not hold back those behind it.
+/// The maximum number of messages of a retry topic that are read before they are due, so that a late one does
+/// not delay those behind it.
 const LOOK_AHEAD: usize = 256;
-/// Likewise, once one was found behind others that are due later: plugins choose delays, or there is
-/// jitter. Less than the window.
+/// The same limit after a message was found behind others with later due times, as plugins may choose delays
+/// and a policy may have jitter. Less than the tracker's window.
 const FAR_LOOK_AHEAD: usize = 8192;
-/// Messages that failed side by side are published in any order; that is no reason to look far.
-const MOMENT_MS: i64 = 1000;
-/// How many of them are read at a time, between looks at the bytes they hold.
-const READ_AHEAD: usize = 32;
+/// Messages that fail concurrently are published in any order, so that due times within this span count as
+/// ordered.
+const ORDER_TOLERANCE_MS: i64 = 1000;
+/// The number of messages that are read at once before their size is checked again.
+const READ_BATCH: usize = 32;
 
-/// What all partitions of one consumer have in common.
-pub struct Lane {
-    /// The consumer group whose failures these are.
+/// Shared by all partitions of one group member.
+pub struct PartitionContext {
+    /// The consumer group of the source topic, also for retry topics.
     pub group: String,
-    /// Whether its topics are the group's retry topics: only there do retry headers count, and
-    /// messages wait until they are due.
-    pub retries: bool,
-    /// Which messages wait for which.
+    /// Whether the topics are the group's retry topics. Only there are retry headers read, and messages
+    /// delayed until they are due.
+    pub is_retry: bool,
+    /// The order of the messages.
     pub ordering: Ordering,
-    /// Partitions that have something to read.
+    /// The list of partitions that may have messages to read.
     pub ready: async_channel::Sender<Weak<Partition>>,
-    /// Where timers run.
+    /// The runtime of the timers.
     pub runtime: tokio::runtime::Handle,
-    /// How the consumer fares.
+    /// The health of the member.
     pub health: Arc<Health>,
 }
 
-/// One assigned partition. A partition that comes back after a rebalance is a new one.
+/// One assigned partition. A partition that is assigned again is a new object.
 pub struct Partition {
     topic: Arc<str>,
     index: i32,
-    lane: Arc<Lane>,
+    context: Arc<PartitionContext>,
     queue: Arc<Queue>,
     waker: Arc<Waker>,
     state: Mutex<State>,
@@ -65,16 +66,16 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Opens a partition that is about to be assigned; `before` is what was committed beside its
-    /// offset. None where librdkafka does not know it.
+    /// Opens a partition that is about to be assigned. `committed_window` is the window of its last commit.
+    /// None if librdkafka does not know the partition.
     pub fn open<C: ConsumerContext + 'static>(
         consumer: Arc<BaseConsumer<C>>,
         topic: &str,
         index: i32,
-        before: Option<Window>,
-        lane: Arc<Lane>,
+        committed_window: Option<Window>,
+        context: Arc<PartitionContext>,
     ) -> Option<Arc<Self>> {
-        let waker = Arc::new(Waker::new(lane.ready.clone()));
+        let waker = Arc::new(Waker::new(context.ready.clone()));
         let on_ready = Arc::clone(&waker);
         let queue = Queue::of_partition(consumer, topic, index, Box::new(move || on_ready.wake()))?;
         let partition = Arc::new(Self {
@@ -82,50 +83,50 @@ impl Partition {
             index,
             queue,
             waker,
-            state: Mutex::new(State::new(before, lane.ordering)),
-            lane,
+            state: Mutex::new(State::new(committed_window, context.ordering)),
+            context,
             idle: Condvar::new(),
             cut_off: CancellationToken::new(),
         });
-        partition.waker.wakes(Arc::downgrade(&partition));
-        // What arrived before the waker knew whom to wake.
+        partition.waker.set_partition(Arc::downgrade(&partition));
+        // Messages may have arrived before the waker knew the partition.
         partition.waker.wake();
         Some(partition)
     }
 
-    /// The topic it belongs to.
+    /// The topic.
     pub fn topic(&self) -> &str {
         &self.topic
     }
 
-    /// Its name, to be kept without a copy.
+    /// The topic, without a copy.
     pub fn shared_topic(&self) -> Arc<str> {
         Arc::clone(&self.topic)
     }
 
-    /// Its number.
+    /// The partition number.
     pub fn index(&self) -> i32 {
         self.index
     }
 
-    /// The consumer group whose failures these are.
+    /// The consumer group of the source topic.
     pub fn group(&self) -> &str {
-        &self.lane.group
+        &self.context.group
     }
 
-    /// Takes up to `max` messages that can be worked on now.
+    /// Starts up to `max` deliveries, appended to `batch`.
     pub fn take(self: &Arc<Self>, max: usize, batch: &mut Vec<Delivery>) {
-        self.waker.rest();
+        self.waker.rearm();
         let mut state = self.state.lock();
         if state.closed || !state.may_start() {
             return;
         }
-        if self.lane.retries {
+        if self.context.is_retry {
             self.look_ahead(&mut state);
         }
         self.take_due(&mut state, max, batch);
-        let more = if self.lane.retries {
-            // More may be due, and what was taken made room in the look-ahead.
+        let more = if self.context.is_retry {
+            // More messages may be due, and those that were taken made room in the look-ahead.
             !batch.is_empty()
         } else {
             self.take_next(&mut state, max, batch)
@@ -135,72 +136,77 @@ impl Partition {
         }
     }
 
-    /// Those whose turn has come, and then new ones. Whether there may be more.
+    /// Starts ready messages, then newly read ones. Returns whether there may be more.
     fn take_next(self: &Arc<Self>, state: &mut State, max: usize, batch: &mut Vec<Delivery>) -> bool {
         while batch.len() < max {
-            let Some(next) = state.turns.pop() else { break };
-            self.start_or_hold(state, next, batch);
+            let Some(next) = state.key_order.pop_ready() else { break };
+            self.start_or_delay(state, next, batch);
         }
-        let (free, room) = (max - batch.len(), state.room());
-        let wanted = free.min(room);
+        let free = max - batch.len();
+        let wanted = free.min(state.capacity());
         let mut events = Vec::with_capacity(wanted);
         let count = self.read(wanted, &mut events);
         for event in events {
-            let Some((number, message)) = state.note(event) else { continue };
-            let key = order::wait_key(self.lane.ordering, message.key());
-            let past = state.past(message.offset());
-            let due_ms = past.map_or(0, |past| due(Some(past.due_ms), clock::now_ms()));
-            let trail = past.map(Trail::in_place);
-            if let Some(first) = state.turns.admit(key, Waiting { due_ms, number, message, trail, key }) {
-                self.start_or_hold(state, first, batch);
+            let Some((number, message)) = state.register(event) else { continue };
+            let key = key_order::order_key(self.context.ordering, message.key());
+            let retry_state = state.restore_retry_state(message.offset());
+            let due_ms = retry_state.map_or(0, |retry| due_time(Some(retry.due_ms), clock::now_ms()));
+            let retry_info = retry_state.map(RetryInfo::in_place);
+            let message = PendingMessage { due_ms, number, message, retry_info, key };
+            if let Some(admitted) = state.key_order.admit(key, message) {
+                self.start_or_delay(state, admitted, batch);
             }
         }
-        // What is read less than it could be is read on when there is room.
+        // Reading that stopped for lack of capacity resumes when a delivery ends.
         free == 0 || (count > 0 && count == wanted)
     }
 
     fn take_due(self: &Arc<Self>, state: &mut State, max: usize, batch: &mut Vec<Delivery>) {
-        if state.held.is_empty() {
+        if state.delayed.is_empty() {
             return;
         }
         let now = clock::now_ms();
         while batch.len() < max && state.may_start() {
-            let Some(Reverse(held)) = state.held.peek() else { break };
-            if held.due_ms > now {
-                let due_ms = held.due_ms;
+            let Some(Reverse(next)) = state.delayed.peek() else { break };
+            if next.due_ms > now {
+                let due_ms = next.due_ms;
                 self.wake_at(state, due_ms);
                 break;
             }
-            if let Some(Reverse(held)) = state.held.pop() {
-                batch.push(self.start(state, held));
+            if let Some(Reverse(next)) = state.delayed.pop() {
+                batch.push(self.start(state, next));
             }
         }
     }
 
-    /// Fills the look-ahead; what belongs to another group is finished unprocessed.
+    /// Fills the look-ahead of a retry topic. Messages of other groups are skipped.
     fn look_ahead(self: &Arc<Self>, state: &mut State) {
         let mut events = Vec::new();
         loop {
-            let ahead = if state.disordered { FAR_LOOK_AHEAD } else { LOOK_AHEAD };
-            let room = ahead.saturating_sub(state.held.len()).min(READ_AHEAD).min(state.room());
-            if room == 0 {
-                break;
-            }
-            if self.read(room, &mut events) == 0 {
+            let limit = if state.is_out_of_order { FAR_LOOK_AHEAD } else { LOOK_AHEAD };
+            let wanted = limit.saturating_sub(state.delayed.len()).min(READ_BATCH).min(state.capacity());
+            if wanted == 0 || self.read(wanted, &mut events) == 0 {
                 break;
             }
             let now = clock::now_ms();
             for event in events.drain(..) {
-                let Some((number, message)) = state.note(event) else { continue };
-                let trail = Box::new(Trail::read(message.headers()));
-                if trail.group.as_deref().is_some_and(|group| group != self.lane.group.as_bytes()) {
-                    state.pass_over(number, &message);
+                let Some((number, message)) = state.register(event) else { continue };
+                let retry_info = Box::new(RetryInfo::read(message.headers()));
+                if retry_info.group.as_deref().is_some_and(|group| group != self.context.group.as_bytes()) {
+                    state.skip(number, &message);
                     continue;
                 }
-                let due_ms = due(trail.due_ms, now);
-                state.disordered |= due_ms.saturating_add(MOMENT_MS) < state.last_due_ms;
+                let due_ms = due_time(retry_info.due_ms, now);
+                state.is_out_of_order |= due_ms.saturating_add(ORDER_TOLERANCE_MS) < state.last_due_ms;
                 state.last_due_ms = state.last_due_ms.max(due_ms);
-                state.held.push(Reverse(Waiting { due_ms, number, message, trail: Some(trail), key: None }));
+                let retry_info = Some(retry_info);
+                state.delayed.push(Reverse(PendingMessage {
+                    due_ms,
+                    number,
+                    message,
+                    retry_info,
+                    key: None,
+                }));
             }
         }
     }
@@ -211,23 +217,29 @@ impl Partition {
         })
     }
 
-    fn start_or_hold(self: &Arc<Self>, state: &mut State, waiting: Waiting, batch: &mut Vec<Delivery>) {
-        if waiting.due_ms > 0 && waiting.due_ms > clock::now_ms() {
-            self.wake_at(state, waiting.due_ms);
-            state.held.push(Reverse(waiting));
+    fn start_or_delay(
+        self: &Arc<Self>,
+        state: &mut State,
+        message: PendingMessage,
+        batch: &mut Vec<Delivery>,
+    ) {
+        if message.due_ms > 0 && message.due_ms > clock::now_ms() {
+            self.wake_at(state, message.due_ms);
+            state.delayed.push(Reverse(message));
         } else {
-            batch.push(self.start(state, waiting));
+            batch.push(self.start(state, message));
         }
     }
 
-    fn start(self: &Arc<Self>, state: &mut State, waiting: Waiting) -> Delivery {
-        let Waiting { number, message, trail, key, .. } = waiting;
-        state.running += 1;
-        let follows = key.is_some_and(|key| state.turns.held().contains(&key));
-        let claim = Claim::new(Arc::clone(self), number, message.offset(), message.size(), key);
-        Delivery::new(message, trail, follows, claim)
+    fn start(self: &Arc<Self>, state: &mut State, pending: PendingMessage) -> Delivery {
+        let PendingMessage { number, message, retry_info, key, .. } = pending;
+        state.in_progress += 1;
+        let follows_dead_letter = key.is_some_and(|key| state.key_order.held_keys().contains(&key));
+        let guard = DeliveryGuard::new(Arc::clone(self), number, message.offset(), message.size(), key);
+        Delivery::new(message, retry_info, follows_dead_letter, guard)
     }
 
+    /// Wakes the partition at the due time, unless a timer fires earlier.
     fn wake_at(&self, state: &mut State, due_ms: i64) {
         if state.timer_ms.is_some_and(|timer| timer <= due_ms) {
             return;
@@ -235,7 +247,7 @@ impl Partition {
         state.timer_ms = Some(due_ms);
         let wait = Duration::from_millis(due_ms.saturating_sub(clock::now_ms()).max(0).unsigned_abs());
         let waker = Arc::clone(&self.waker);
-        self.lane.runtime.spawn(async move {
+        self.context.runtime.spawn(async move {
             tokio::time::sleep(wait).await;
             if let Some(partition) = waker.partition() {
                 partition.state.lock().timer_ms = None;
@@ -244,52 +256,41 @@ impl Partition {
         });
     }
 
-    /// A message that is under way is to be tried again here, later.
-    pub(super) fn postpone(&self, claim: &Claim, message: Message, past: Past) {
+    /// Schedules a delivery in progress for a retry in place.
+    pub(super) fn postpone(&self, guard: &DeliveryGuard, message: Message, retry_state: RetryState) {
         let mut state = self.state.lock();
-        state.pasts.insert(claim.offset, past);
-        // A partition that is given back leaves the rest to its next owner.
+        state.retry_states.insert(guard.offset, retry_state);
+        // After a revocation the next owner retries the message.
         if !state.closed {
-            let (due_ms, trail) = (past.due_ms, Some(Trail::in_place(past)));
-            state.held.push(Reverse(Waiting {
-                due_ms,
-                number: claim.number,
+            state.delayed.push(Reverse(PendingMessage {
+                due_ms: retry_state.due_ms,
+                number: guard.number,
                 message,
-                trail,
-                key: claim.key,
+                retry_info: Some(RetryInfo::in_place(retry_state)),
+                key: guard.key,
             }));
         }
     }
 
-    /// A delivery ended.
-    pub(super) fn end(&self, claim: &Claim) {
+    /// A delivery has ended.
+    pub(super) fn complete(&self, guard: &DeliveryGuard) {
         let mut state = self.state.lock();
-        let room = (state.may_start(), state.room() > 0);
-        state.running -= 1;
-        match claim.end {
-            End::Finished => state.finish(claim),
-            End::Held => {
-                state.turns.hold(claim.key);
-                state.finish(claim);
+        let could = (state.may_start(), state.capacity() > 0);
+        state.in_progress -= 1;
+        match guard.completion {
+            Completion::Finished => state.finish(guard),
+            Completion::FinishedHoldingKey => {
+                state.key_order.hold_keys(guard.key);
+                state.finish(guard);
             }
-            End::Postponed => state.commits.changes += 1,
-            // A bug: nothing else drops a delivery. It must be seen, since nothing behind this
-            // message is committed until somebody reads the partition anew.
-            End::Dropped if !self.cut_off.is_cancelled() => {
-                self.lane.health.fail();
-                tracing::error!(
-                    topic = &*self.topic,
-                    partition = self.index,
-                    "a message ended without an outcome; its partition stands still until the host is restarted"
-                );
-            }
-            End::Dropped => {}
+            Completion::Postponed => state.commits.changes += 1,
+            Completion::Abandoned => self.check_abandoned(),
         }
         let wake = !state.closed
-            && (room != (state.may_start(), state.room() > 0)
-                || claim.end == End::Postponed
-                || state.turns.has_next());
-        let idle = state.running == 0;
+            && (could != (state.may_start(), state.capacity() > 0)
+                || guard.completion == Completion::Postponed
+                || state.key_order.has_ready());
+        let idle = state.in_progress == 0;
         drop(state);
         if wake {
             self.waker.wake();
@@ -299,77 +300,84 @@ impl Partition {
         }
     }
 
-    /// A publish failed: nothing more is taken from this partition until it succeeds.
-    pub fn block(&self) {
-        self.state.lock().blocked += 1;
-    }
-
-    /// Whether it is time to say that publishes fail: at the first that does, and every `interval`.
-    pub fn may_report(&self, interval: Duration) -> bool {
-        let mut state = self.state.lock();
-        let due = state.reported.is_none_or(|at| at.elapsed() >= interval);
-        if due {
-            state.reported = Some(Instant::now());
+    /// Only a cut-off drops a delivery without an outcome; anything else is a bug. It must be visible, since
+    /// no later offset is committed until the partition is assigned again.
+    fn check_abandoned(&self) {
+        if !self.cut_off.is_cancelled() {
+            self.context.health.fail();
+            tracing::error!(
+                topic = &*self.topic,
+                partition = self.index,
+                "a message ended without an outcome; its partition is blocked until the host is restarted"
+            );
         }
-        due
     }
 
-    /// The publish succeeded, or was given up.
+    /// A publish failed: no delivery starts until it succeeds.
+    pub fn block(&self) {
+        self.state.lock().failing_publishes += 1;
+    }
+
+    /// Whether to log now that a publish fails: for the first failure, and then every 30 s.
+    pub fn may_report(&self) -> bool {
+        self.state.lock().publish_report.is_due()
+    }
+
+    /// The publish succeeded or was abandoned.
     pub fn unblock(&self) {
         let mut state = self.state.lock();
-        state.blocked -= 1;
-        if state.blocked == 0 {
-            state.reported = None;
+        state.failing_publishes -= 1;
+        if state.failing_publishes == 0 {
+            state.publish_report.clear();
         }
         drop(state);
         self.waker.wake();
     }
 
-    /// Takes nothing more; what waits is given up.
+    /// Starts no more deliveries and discards messages that have not started.
     pub fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
-        state.held.clear();
-        state.turns.clear();
+        state.delayed.clear();
+        state.key_order.clear();
     }
 
-    /// Whether it takes nothing more.
+    /// Whether the partition is closed.
     pub fn is_closed(&self) -> bool {
         self.state.lock().closed
     }
 
-    /// Whether nothing is under way.
+    /// Whether no delivery is in progress.
     pub fn is_idle(&self) -> bool {
-        self.state.lock().running == 0
+        self.state.lock().in_progress == 0
     }
 
-    /// Waits until nothing is under way. False where that took longer than `until`.
+    /// Waits until no delivery is in progress. Returns false if `until` has passed before that.
     pub fn wait_idle(&self, until: Instant) -> bool {
         let mut state: MutexGuard<'_, State> = self.state.lock();
-        while state.running > 0 {
+        while state.in_progress > 0 {
             if self.idle.wait_until(&mut state, until).timed_out() {
-                return state.running == 0;
+                return state.in_progress == 0;
             }
         }
         true
     }
 
-    /// Ends what is under way, unfinished. Returns how many deliveries that were.
+    /// Cancels the deliveries in progress, which stay unfinished. Returns their number.
     pub fn cut_off(&self) -> usize {
         self.cut_off.cancel();
-        self.state.lock().running
+        self.state.lock().in_progress
     }
 
-    /// Completes when what is under way must end.
+    /// Completes when the deliveries in progress are cancelled.
     pub async fn until_cut_off(&self) {
         self.cut_off.cancelled().await;
     }
 
-    /// The offset to commit and what to commit beside it, where the broker has not confirmed that
-    /// yet. One such commit is on its way at a time.
+    /// The offset and metadata to commit. None if the broker has confirmed everything. Only one such commit
+    /// may be in flight at a time.
     pub fn uncommitted(&self) -> Option<(i64, String)> {
-        let mut state = self.state.lock();
-        state.uncommitted()
+        self.state.lock().uncommitted()
     }
 
     /// The broker has committed `position`.
@@ -377,40 +385,40 @@ impl Partition {
         self.state.lock().commits.confirm(position);
     }
 
-    /// The broker takes no metadata as long as ours: from now on offsets alone are committed. Says
-    /// once what that costs.
-    pub fn commit_plainly(&self) {
-        if mem::replace(&mut self.state.lock().commits.plain, true) {
+    /// The broker refuses metadata of this length: from now on only offsets are committed. Logs the
+    /// consequences once.
+    pub fn commit_offsets_only(&self) {
+        if mem::replace(&mut self.state.lock().commits.offsets_only, true) {
             return;
         }
         let (topic, partition) = (&self.topic, self.index);
-        if self.lane.ordering.is_in_place() {
+        if self.context.ordering.is_in_place() {
             tracing::error!(
                 topic = &**topic,
                 partition,
-                "the broker takes no metadata of {MAX_LEN} bytes with a commit, so offsets alone are committed: \
-                 whoever reads on begins with the first attempt again, knows of no held keys, and repeats what \
-                 is finished behind the offset; raise the broker's offset.metadata.max.bytes"
+                "the broker refuses commit metadata of {MAX_LEN} bytes, so only offsets are committed: the next \
+                 owner of the partition restarts retries at the first attempt, loses the held keys, and repeats \
+                 messages that finished after the offset; raise the broker's offset.metadata.max.bytes"
             );
         } else {
             tracing::warn!(
                 topic = &**topic,
                 partition,
-                "the broker takes no metadata of {MAX_LEN} bytes with a commit, so offsets alone are committed: \
-                 whoever reads on repeats what is finished behind the offset; raise the broker's \
+                "the broker refuses commit metadata of {MAX_LEN} bytes, so only offsets are committed: the next \
+                 owner of the partition repeats messages that finished after the offset; raise the broker's \
                  offset.metadata.max.bytes"
             );
         }
     }
 
-    /// How far it is. None before anything was read.
-    pub fn standing(&self) -> Option<Standing> {
-        self.state.lock().standing()
+    /// The partition's progress. None before the first read.
+    pub fn progress(&self) -> Option<Progress> {
+        self.state.lock().progress()
     }
 
-    /// How many deliveries somebody else repeats if this partition is lost now, at most.
-    pub fn at_stake(&self) -> usize {
+    /// The maximum number of deliveries that are repeated if the partition is lost now.
+    pub fn max_repeated(&self) -> usize {
         let state = self.state.lock();
-        state.running.saturating_add(state.commits.unconfirmed())
+        state.in_progress.saturating_add(state.commits.unconfirmed())
     }
 }

@@ -1,4 +1,4 @@
-//! Publishing to retry and dead-letter topics: durable when it returns.
+//! Publishing to retry and dead-letter topics. A record is durable when the call returns.
 
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use base::throttle::Throttle;
 use parking_lot::{Mutex, RwLock};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -20,34 +21,34 @@ use tokio::time::timeout;
 use crate::errors;
 use crate::raw::{self, HeaderList, Record};
 
-/// How long a publish may take before its partition waits for it.
+/// The time after which a publish counts as failing.
 pub const PUBLISH_BOUND: Duration = Duration::from_secs(5);
 
 const SETTINGS: [(&str, &str); 9] = [
     ("enable.idempotence", "true"),
     ("acks", "all"),
-    // Java's and Spring's choice of partition for a key.
+    // The partitioner of Java clients and Spring.
     ("partitioner", "murmur2_random"),
     ("linger.ms", "1"),
-    // Below the room that retry topics have beyond the source's largest record, so that no batch
-    // of small records is refused for its size; a single record may be as large as it was.
+    // Less than the additional record size of retry topics, so that no batch of small records exceeds the
+    // limit. A single record may have the size of the source's largest.
     ("batch.size", "32768"),
     ("message.max.bytes", "100000000"),
     ("queue.buffering.max.kbytes", "131072"),
-    // Longer than a broker takes to restart: until then the producer repeats nothing.
+    // Longer than a broker's restart.
     ("message.timeout.ms", "30000"),
     ("reconnect.backoff.max.ms", "2000"),
 ];
 
-/// How long what a producer said last may explain that nothing is acknowledged.
-const RECENT: Duration = Duration::from_secs(60);
-/// How long a producer may take to look a topic up.
-const LOOK_UP: Duration = Duration::from_secs(5);
+/// The maximum age of an error that is reported as the cause of a failing publish.
+const MAX_ERROR_AGE: Duration = Duration::from_secs(60);
+/// The timeout of a metadata request.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A record was reported as delivered without the place where it is.
+/// A record was reported as delivered, but without an offset.
 const UNPROVEN: RDKafkaErrorCode = RDKafkaErrorCode::Inconsistent;
 
-/// A topic to publish to. Clones are the same destination.
+/// A topic to publish to. Clones share the number of partitions.
 #[derive(Debug, Clone)]
 pub struct Destination {
     name: CString,
@@ -55,14 +56,14 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// A topic with this many partitions. None where the name holds a NUL.
+    /// A topic with this number of partitions. None if the name contains a NUL.
     pub fn new(name: &str, partitions: usize) -> Option<Self> {
         let to = Self { name: CString::new(name).ok()?, partitions: Arc::default() };
         to.set_partitions(partitions);
         Some(to)
     }
 
-    /// It has this many partitions now.
+    /// Sets the number of partitions.
     pub fn set_partitions(&self, partitions: usize) {
         self.partitions.store(i32::try_from(partitions).unwrap_or(i32::MAX), Ordering::Relaxed);
     }
@@ -71,13 +72,13 @@ impl Destination {
         partition < self.partitions.load(Ordering::Relaxed)
     }
 
-    /// Its name, for people.
+    /// The topic's name.
     pub fn name(&self) -> Cow<'_, str> {
         self.name.to_string_lossy()
     }
 }
 
-/// Where a record was published.
+/// The position of a published record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
     /// The partition.
@@ -86,81 +87,81 @@ pub struct Placed {
     pub offset: i64,
 }
 
-/// What makes every batch hold one record.
-const ALONE: [(&str, &str); 2] = [("batch.num.messages", "1"), ("linger.ms", "0")];
+/// Limits every batch to one record.
+const UNBATCHED: [(&str, &str); 2] = [("batch.num.messages", "1"), ("linger.ms", "0")];
 
-/// Publishes with the broker's acknowledgement (`acks=all`, idempotent).
+/// Publishes records and waits for the acknowledgement (`acks=all`, idempotent).
 pub struct Publisher {
     batched: Client,
-    /// For records that were refused for the size of their batch; made when the first one is.
-    alone: OnceLock<Client>,
-    /// Told when a topic does not seem to be as it was.
-    doubt: Notify,
+    /// For records that were refused because of the size of their batch; created on first use.
+    unbatched: OnceLock<Client>,
+    /// Notified when a topic may have changed.
+    topic_check: Notify,
 }
 
-/// A producer, made anew when it fails for good.
+/// A producer that is replaced when it fails permanently.
 struct Client {
     config: ClientConfig,
-    producer: RwLock<Arc<ThreadedProducer<Reports>>>,
-    /// When brokers were looked for last because nothing was acknowledged.
-    looked: Mutex<Option<Instant>>,
-    said: Said,
+    producer: RwLock<Arc<ThreadedProducer<DeliveryReports>>>,
+    /// Limits how often the bootstrap brokers are added again.
+    bootstrap: Mutex<Throttle>,
+    last_error: LastError,
 }
 
-/// What a producer said last, and when.
-type Said = Arc<Mutex<Option<(Instant, String)>>>;
+/// The time and text of a producer's last error.
+type LastError = Arc<Mutex<Option<(Instant, String)>>>;
 
 impl Publisher {
     /// # Errors
-    /// What librdkafka has against the configuration.
+    /// librdkafka refuses the configuration.
     pub fn new(kafka: &KafkaArgs) -> KafkaResult<Self> {
         let batched = Client::new(crate::client::config(kafka, &SETTINGS))?;
-        Ok(Self { batched, alone: OnceLock::new(), doubt: Notify::new() })
+        Ok(Self { batched, unbatched: OnceLock::new(), topic_check: Notify::new() })
     }
 
-    /// A record could not be published: somebody should look at the topics.
-    pub fn doubt(&self) {
-        self.doubt.notify_one();
+    /// Requests a check of the topics, after a record could not be published.
+    pub fn request_topic_check(&self) {
+        self.topic_check.notify_one();
     }
 
-    /// Completes once somebody should look at the topics.
-    pub async fn in_doubt(&self) {
-        self.doubt.notified().await;
+    /// Completes when a check of the topics is requested.
+    pub async fn topic_check_requested(&self) {
+        self.topic_check.notified().await;
     }
 
-    /// What went wrong with the connection in the last minute, for people.
-    pub fn last_said(&self) -> Option<String> {
-        let said = self.batched.said.lock();
-        said.as_ref().filter(|(at, _)| at.elapsed() < RECENT).map(|(_, what)| what.clone())
+    /// The last error of the connection, unless it is older than a minute.
+    pub fn last_error(&self) -> Option<String> {
+        let last_error = self.batched.last_error.lock();
+        last_error.as_ref().filter(|(at, _)| at.elapsed() < MAX_ERROR_AGE).map(|(_, error)| error.clone())
     }
 
-    /// Lets the producers look a topic up again, which they do by themselves only every few
-    /// minutes. Blocks for up to 10 s.
-    pub fn look_up(&self, topic: &str) {
-        for client in [Some(&self.batched), self.alone.get()].into_iter().flatten() {
+    /// Makes the producers fetch a topic's metadata, which they do by themselves only every few minutes.
+    /// Blocks for up to 10 s.
+    pub fn refresh_metadata(&self, topic: &str) {
+        for client in [Some(&self.batched), self.unbatched.get()].into_iter().flatten() {
             let producer = Arc::clone(&client.producer.read());
-            // Where nobody answers, it is asked again later.
-            let _ = producer.client().fetch_metadata(Some(topic), LOOK_UP);
+            // If no broker responds, a later check repeats the request.
+            let _ = producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
         }
     }
 
-    /// How many partitions a topic has; None where there is no such topic. Blocks for up to 5 s.
+    /// The number of partitions of a topic; None if it does not exist. Blocks for up to 5 s.
     ///
     /// # Errors
-    /// Kafka does not answer.
+    /// Kafka is unreachable.
     pub fn partitions(&self, topic: &str) -> KafkaResult<Option<usize>> {
         let producer = Arc::clone(&self.batched.producer.read());
-        let metadata = producer.client().fetch_metadata(Some(topic), LOOK_UP)?;
+        let metadata = producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
         Ok(found.map(|topic| topic.partitions().len()).filter(|count| *count > 0))
     }
 
-    /// Publishes one record and waits until the broker has it. `partition` is the record's own
-    /// number; where the destination has no such partition, its key decides. `headers` is asked
-    /// again where the record is handed to librdkafka again, which keeps what it is given.
+    /// Publishes a record and waits for the acknowledgement. `partition` is the record's partition in the
+    /// source topic; if the destination has no such partition, the key decides. `headers` is called again for
+    /// each attempt, since librdkafka takes ownership of the list.
     ///
     /// # Errors
-    /// Why the broker does not have it, or may not have it.
+    /// The record was not published, or may not have been.
     pub async fn publish(
         &self,
         to: &Destination,
@@ -171,12 +172,12 @@ impl Publisher {
     ) -> Result<Placed, RDKafkaErrorCode> {
         let own = Some(partition).filter(|number| to.has(*number));
         if own.is_none() {
-            self.doubt();
+            self.request_topic_check();
         }
         match self.publish_to(to, own, key, value, headers).await {
-            // The topic was made again with fewer partitions.
+            // The topic was created again with fewer partitions.
             Err(RDKafkaErrorCode::UnknownPartition) if own.is_some() => {
-                self.doubt();
+                self.request_topic_check();
                 self.publish_to(to, None, key, value, headers).await
             }
             result => result,
@@ -193,39 +194,40 @@ impl Publisher {
     ) -> Result<Placed, RDKafkaErrorCode> {
         let record = || Record { topic: &to.name, partition, key, value, headers: headers() };
         match self.batched.publish(record()).await {
-            // A batch is refused as a whole: the topic may take this record without the others.
-            Err(RDKafkaErrorCode::MessageSizeTooLarge) => self.alone()?.publish(record()).await,
+            // A batch is refused as a whole: the topic may accept this record without the others.
+            Err(RDKafkaErrorCode::MessageSizeTooLarge) => self.unbatched()?.publish(record()).await,
             result => result,
         }
     }
 
-    fn alone(&self) -> Result<&Client, RDKafkaErrorCode> {
-        if let Some(client) = self.alone.get() {
+    fn unbatched(&self) -> Result<&Client, RDKafkaErrorCode> {
+        if let Some(client) = self.unbatched.get() {
             return Ok(client);
         }
         let mut config = self.batched.config.clone();
-        for (key, value) in ALONE {
+        for (key, value) in UNBATCHED {
             config.set(key, value);
         }
         let client = Client::new(config).map_err(|error| {
-            tracing::error!(%error, "cannot make a producer");
+            tracing::error!(%error, "cannot create a producer");
             error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
         })?;
-        Ok(self.alone.get_or_init(|| client))
+        Ok(self.unbatched.get_or_init(|| client))
     }
 }
 
 impl Client {
     fn new(config: ClientConfig) -> KafkaResult<Self> {
-        let said = Said::default();
-        let producer = config.create_with_context(Reports { said: Arc::clone(&said) })?;
-        Ok(Self { config, producer: RwLock::new(Arc::new(producer)), looked: Mutex::default(), said })
+        let last_error = LastError::default();
+        let producer = config.create_with_context(DeliveryReports { last_error: Arc::clone(&last_error) })?;
+        let bootstrap = Mutex::new(Throttle::new(PUBLISH_BOUND));
+        Ok(Self { config, producer: RwLock::new(Arc::new(producer)), bootstrap, last_error })
     }
 
     async fn publish(&self, record: Record<'_>) -> Result<Placed, RDKafkaErrorCode> {
         let producer = Arc::clone(&self.producer.read());
         let result = self.publish_by(&producer, record).await;
-        // Also one that takes nothing any more: it may have failed while there was nothing to publish.
+        // Also if it refused the record: it may have failed while nothing was published.
         if producer.client().fatal_error().is_some() || result == Err(RDKafkaErrorCode::MessageTimedOut) {
             self.replace(&producer);
         }
@@ -234,7 +236,7 @@ impl Client {
 
     async fn publish_by(
         &self,
-        producer: &ThreadedProducer<Reports>,
+        producer: &ThreadedProducer<DeliveryReports>,
         record: Record<'_>,
     ) -> Result<Placed, RDKafkaErrorCode> {
         let (report, reported) = oneshot::channel();
@@ -243,71 +245,69 @@ impl Client {
         loop {
             match timeout(PUBLISH_BOUND, &mut reported).await {
                 Ok(result) => return result.unwrap_or(Err(RDKafkaErrorCode::Fail)),
-                Err(_) => self.look_again(producer),
+                Err(_) => self.restore_brokers(producer),
             }
         }
     }
 
-    /// Nothing was acknowledged for a while; see [`raw::bootstrap_again`].
-    fn look_again(&self, producer: &ThreadedProducer<Reports>) {
-        let mut last = self.looked.lock();
-        if last.is_none_or(|at| at.elapsed() >= PUBLISH_BOUND) {
-            *last = Some(Instant::now());
+    /// A record was not acknowledged in time; see [`raw::bootstrap_again`].
+    fn restore_brokers(&self, producer: &ThreadedProducer<DeliveryReports>) {
+        if self.bootstrap.lock().is_due() {
             let servers = self.config.get("bootstrap.servers").unwrap_or_default();
             raw::bootstrap_again(producer.client(), servers);
         }
     }
 
-    /// A fatal error of the idempotent producer ends it for good, and one that could not deliver
-    /// for so long may have lost its way to a partition: whoever notices first puts a new one in
-    /// its place. The old one lives on until its last record is reported.
-    fn replace(&self, broken: &Arc<ThreadedProducer<Reports>>) {
+    /// Replaces a producer. A fatal error of an idempotent producer is permanent, and one that timed out may
+    /// have lost the connection to a partition's leader. The old producer is dropped when its last record has
+    /// been reported.
+    fn replace(&self, broken: &Arc<ThreadedProducer<DeliveryReports>>) {
         let mut current = self.producer.write();
         if !Arc::ptr_eq(&current, broken) {
             return;
         }
-        tracing::warn!(fatal = ?broken.client().fatal_error(), "making a new producer");
-        match self.config.create_with_context(Reports { said: Arc::clone(&self.said) }) {
+        tracing::warn!(fatal = ?broken.client().fatal_error(), "replacing the producer");
+        match self.config.create_with_context(DeliveryReports { last_error: Arc::clone(&self.last_error) }) {
             Ok(producer) => *current = Arc::new(producer),
-            Err(error) => tracing::error!(%error, "cannot make a new producer"),
+            Err(error) => tracing::error!(%error, "cannot replace the producer"),
         }
     }
 }
 
-/// Passes each delivery report on to whoever waits for it.
-struct Reports {
-    said: Said,
+/// Passes each delivery report to the call that waits for it.
+struct DeliveryReports {
+    last_error: LastError,
 }
 
 type Report = oneshot::Sender<Result<Placed, RDKafkaErrorCode>>;
 
-impl ProducerContext for Reports {
+impl ProducerContext for DeliveryReports {
     type DeliveryOpaque = Box<Report>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, report: Box<Report>) {
         let result = match result {
-            // librdkafka's conclusion, not the broker's word: what was sent later was taken, so this was
-            // taken before. It was not where a topic was made again in between, whose log takes any
-            // sequence as its first. Said to be unpublished, it is published again.
+            // Not confirmed by the broker: librdkafka concludes from a later record that was accepted that
+            // this one was accepted before. That is wrong if the topic was created again in between, since an
+            // empty log accepts any sequence number. Reported as unpublished, the record is published again.
             Ok(record) if record.offset() < 0 => Err(UNPROVEN),
             Ok(record) => Ok(Placed { partition: record.partition(), offset: record.offset() }),
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
         };
-        // Nobody waits any more where the call was cut off.
+        // The receiver is gone if the call was cancelled.
         let _ = report.send(result);
     }
 }
 
-impl ClientContext for Reports {
+impl ClientContext for DeliveryReports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         super::client::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "producer");
-        // "All brokers are down" comes after the error that says why.
+        // "All brokers are down" follows the error with the cause.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.said.lock() = Some((Instant::now(), errors::cause(reason)));
+            *self.last_error.lock() = Some((Instant::now(), errors::cause(reason)));
         }
     }
 }

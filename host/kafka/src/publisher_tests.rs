@@ -27,7 +27,7 @@ async fn publish(client: &Client) -> Result<(), RDKafkaErrorCode> {
 }
 
 #[tokio::test]
-async fn a_producer_that_failed_for_good_with_nothing_to_publish_is_replaced() {
+async fn a_producer_that_failed_while_idle_is_replaced() {
     let cluster = MockCluster::new(1).expect("a cluster");
     cluster.create_topic("fatal", 1, 1).expect("a topic");
     cluster.request_errors(
@@ -46,12 +46,12 @@ async fn a_producer_that_failed_for_good_with_nothing_to_publish_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_producer_that_fails_for_good_under_way_is_replaced() {
+async fn a_producer_that_fails_while_publishing_is_replaced() {
     let cluster = MockCluster::new(1).expect("a cluster");
     cluster.create_topic("fatal", 1, 1).expect("a topic");
     let client = client(&cluster);
     assert_eq!(publish(&client).await, Ok(()));
-    // To librdkafka: broker and producer no longer agree on what was published.
+    // For librdkafka, broker and producer disagree about the published records.
     cluster.request_errors(
         RDKafkaApiKey::Produce,
         &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER],
@@ -62,14 +62,14 @@ async fn a_producer_that_fails_for_good_under_way_is_replaced() {
     assert_eq!(publish(&client).await, Ok(()));
 }
 
-/// What a topic does that is deleted and made again: refuses one record, and takes the next, which is
-/// under way already, as the first of an empty log.
+/// A topic that is deleted and created again refuses one record and accepts the next one, which is in flight
+/// already, as the first of an empty log.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_acknowledged_because_a_later_record_was_taken() {
+async fn a_record_is_not_acknowledged_because_a_later_one_was() {
     let cluster = MockCluster::new(1).expect("a cluster");
     cluster.create_topic("fatal", 1, 1).expect("a topic");
     let mut client = client(&cluster);
-    for (key, value) in ALONE {
+    for (key, value) in UNBATCHED {
         client.config.set(key, value);
     }
     let client = Client::new(client.config).expect("a producer");

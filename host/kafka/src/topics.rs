@@ -1,9 +1,10 @@
-//! The topics a plugin needs: found, created after the source topic's pattern, grown with it.
+//! The topics of a plugin: looked up, created with the source topic's properties, and grown with it.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use base::error::UserError;
+use base::text;
 use rdkafka::admin::{
     AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
 };
@@ -14,12 +15,12 @@ use settings::KafkaArgs;
 use crate::errors::{self, Context};
 use crate::raw;
 
-/// What retry and dead-letter topics take more than the source topic: the host's headers.
+/// The additional size of records in retry and dead-letter topics, for the host's headers.
 const HEADER_ROOM: u64 = 64 << 10;
 /// The broker's default for `max.message.bytes`.
 const DEFAULT_MAX_MESSAGE_BYTES: u64 = 1_048_588;
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a topic that was created or grown is looked for until it appears.
+/// The interval of the lookup of a topic that was created or grown, until it appears.
 const APPEAR_POLL: Duration = Duration::from_millis(50);
 
 /// Looks topics up and creates them.
@@ -30,21 +31,21 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// With `create` false, what is missing is an error.
+    /// With `create` false, a missing topic is an error.
     ///
     /// # Errors
-    /// What librdkafka has against the configuration.
+    /// librdkafka refuses the configuration.
     pub fn new(kafka: &KafkaArgs, create: bool) -> Result<Self, UserError> {
         let admin = crate::client::config(kafka, &[])
             .create_with_context(Context::default())
-            .map_err(|error| errors::refused(&error))?;
+            .map_err(|error| errors::invalid_config(&error))?;
         Ok(Self { admin, address: kafka.bootstrap_servers.clone(), create })
     }
 
     /// Makes sure that `source` and the topics derived from it exist.
     ///
     /// # Errors
-    /// A topic is missing and may not or cannot be created, or Kafka does not answer.
+    /// A topic is missing and may not or cannot be created, or Kafka is unreachable.
     pub async fn ensure(&self, source: &str, derived: &[String]) -> Result<Derived, UserError> {
         if self.partitions(source)?.is_none() {
             self.create(vec![NewTopic::new(source, -1, TopicReplication::Fixed(-1))]).await?;
@@ -52,41 +53,42 @@ impl Topics {
         self.follow(source, derived).await
     }
 
-    /// Makes sure of the topics derived from `source`: creates those that are missing, and gives
-    /// those that have fewer partitions than it as many. The source itself is never touched, and
-    /// without the right to create topics none is.
+    /// Creates missing topics derived from `source`, and grows those with fewer partitions than `source`.
+    /// Never changes the source itself, and changes no topic without the permission to create topics.
     ///
     /// # Errors
-    /// A topic is missing and may not or cannot be created, or Kafka does not answer.
+    /// A topic is missing and may not or cannot be created, or Kafka is unreachable.
     pub async fn follow(&self, source: &str, derived: &[String]) -> Result<Derived, UserError> {
         self.create_missing(source, derived).await?;
-        let wanted = self.found(source)?;
-        let mut found = Derived { partitions: Vec::with_capacity(derived.len()), refused: Vec::new() };
+        let wanted = self.existing(source)?;
+        let mut found = Derived::default();
         for name in derived {
-            let mut count = self.found(name)?;
+            let mut count = self.existing(name)?;
             if count < wanted && self.create {
                 match self.grow(name, count, wanted).await {
                     Ok(grown) => count = grown,
-                    Err(failure) => found.refused.push(failure),
+                    Err(error) => found.errors.push(error),
                 }
+            } else if count < wanted {
+                found.warnings.push(too_few_partitions(name, count, source, wanted));
             }
             found.partitions.push(count);
         }
         Ok(found)
     }
 
-    /// Whether topics that are missing are created.
+    /// Whether missing topics are created.
     pub fn creates(&self) -> bool {
         self.create
     }
 
-    /// Whether Kafka says that there is no such topic.
+    /// Whether Kafka reports that the topic does not exist.
     pub fn is_missing(&self, name: &str) -> bool {
         matches!(self.partitions(name), Ok(None))
     }
 
-    /// Whether Kafka answers at all.
-    pub fn answers(&self, topic: &str) -> bool {
+    /// Whether Kafka responds to a lookup of the topic.
+    pub fn is_reachable(&self, topic: &str) -> bool {
         self.partitions(topic).is_ok()
     }
 
@@ -110,43 +112,45 @@ impl Topics {
         Ok(())
     }
 
-    /// Gives a topic `to` partitions. Returns how many it has then: another host may have been
-    /// quicker.
+    /// Grows a topic to `to` partitions. Returns the resulting number, since another host may grow it at the
+    /// same time.
     async fn grow(&self, name: &str, from: usize, to: usize) -> Result<usize, UserError> {
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
         let wanted = NewPartitions::new(name, to);
         let results = self.admin.create_partitions([&wanted], &options).await;
-        for result in results.map_err(|error| self.away(&error))? {
+        for result in results.map_err(|error| self.unreachable(&error))? {
             if let Err((_, code)) = result
-                && self.found(name)? < to
+                && self.existing(name)? < to
             {
                 let what = format!(
-                    "cannot give topic {name} {to} partitions, as many as its source has: {}",
+                    "cannot grow topic {name} to {to} partitions, the number of its source: {}",
                     errors::short(code)
                 );
-                return Err(UserError::unavailable(what).help(format!("grant this client ALTER on topic {name}"))
-                    .help(format!("until then what has no partition of its number among the {from} there is placed by its key")));
+                return Err(UserError::unavailable(what)
+                    .help(format!("grant this client ALTER on topic {name}"))
+                    .help(placed_by_key(from)));
             }
         }
         let until = tokio::time::Instant::now() + TIMEOUT;
         loop {
-            let count = self.found(name)?;
+            let count = self.existing(name)?;
             if count >= to || tokio::time::Instant::now() >= until {
-                tracing::info!(topic = name, from, to = count, "grown with its source");
+                tracing::info!(topic = name, from, to = count, "partitions added to match the source topic");
                 return Ok(count);
             }
             tokio::time::sleep(APPEAR_POLL).await;
         }
     }
 
-    fn found(&self, name: &str) -> Result<usize, UserError> {
+    /// The number of partitions of a topic that must exist.
+    fn existing(&self, name: &str) -> Result<usize, UserError> {
         self.partitions(name)?.ok_or_else(|| self.missing(name))
     }
 
     fn missing(&self, name: &str) -> UserError {
         UserError::unavailable(format!("topic {name} does not exist"))
             .help(format!("create it: host topics create {name} --bootstrap-servers {}", self.address))
-            .help("or leave it to the host: --create-topics=true")
+            .help("or let the host create it: --create-topics=true")
     }
 
     async fn create(&self, topics: Vec<NewTopic<'_>>) -> Result<(), UserError> {
@@ -156,20 +160,20 @@ impl Topics {
         }
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
         let results = self.admin.create_topics(&topics, &options).await;
-        for result in results.map_err(|error| self.away(&error))? {
+        for result in results.map_err(|error| self.unreachable(&error))? {
             match result {
-                Ok(name) => tracing::info!(topic = name, "created"),
+                Ok(name) => tracing::info!(topic = name, "topic created"),
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, code)) => {
                     return Err(UserError::unavailable(format!("cannot create topic {name}: {code}"))
-                        .help("create it by hand, or grant this client CREATE on it"));
+                        .help("create it manually, or grant this client CREATE on it"));
                 }
             }
         }
         self.appear(&names).await
     }
 
-    /// A created topic takes a moment until every broker knows it.
+    /// Waits until created topics are visible, which takes a moment.
     async fn appear(&self, names: &[String]) -> Result<(), UserError> {
         let until = tokio::time::Instant::now() + TIMEOUT;
         for name in names {
@@ -185,7 +189,7 @@ impl Topics {
         Ok(())
     }
 
-    /// How many partitions a topic has; None where there is no such topic.
+    /// The number of partitions of a topic; None if it does not exist.
     fn partitions(&self, name: &str) -> Result<Option<usize>, UserError> {
         self.look_up(name, |topic| topic.partitions().len())
     }
@@ -195,7 +199,7 @@ impl Topics {
         let metadata = tokio::task::block_in_place(|| client.fetch_metadata(Some(name), TIMEOUT));
         let metadata = metadata.map_err(|error| {
             raw::bootstrap_again(client, &self.address);
-            self.away(&error)
+            self.unreachable(&error)
         })?;
         let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
             return Ok(None);
@@ -203,14 +207,14 @@ impl Topics {
         match topic.error().map(RDKafkaErrorCode::from) {
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                 Err(UserError::unavailable(format!("this client may not see topic {name}"))
-                    .help(format!("grant it DESCRIBE on topic {name}, or see whether the topic exists")))
+                    .help(format!("grant it DESCRIBE on topic {name}, or check that the topic exists")))
             }
             Some(_) => Ok(None),
             None => Ok(Some(topic).filter(|topic| !topic.partitions().is_empty()).map(read)),
         }
     }
 
-    /// What derived topics take over from the source.
+    /// The properties that derived topics take from the source.
     async fn shape(&self, source: &str) -> Result<Shape, UserError> {
         let shape = self.look_up(source, |topic| {
             let replicas = topic.partitions().first().map_or(1, |partition| partition.replicas().len());
@@ -224,8 +228,8 @@ impl Topics {
         })
     }
 
-    /// The source's own limit; the broker's default where it does not say (the embedded broker,
-    /// or no right to ask).
+    /// The source's limit for records in bytes. The broker's default if the limit cannot be read: the
+    /// embedded broker has none, and the client may lack the permission.
     async fn max_message_bytes(&self, source: &str) -> u64 {
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
         let described = self.admin.describe_configs(&[ResourceSpecifier::Topic(source)], &options).await;
@@ -240,22 +244,65 @@ impl Topics {
         limit.and_then(|limit| limit.parse().ok()).unwrap_or(DEFAULT_MAX_MESSAGE_BYTES)
     }
 
-    fn away(&self, error: &KafkaError) -> UserError {
+    fn unreachable(&self, error: &KafkaError) -> UserError {
         errors::no_answer(&self.address, self.admin.inner().context(), error)
     }
 }
 
 /// The topics derived from a source.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Derived {
-    /// How many partitions each has, in the order they were asked for.
+    /// The number of partitions of each topic, in the requested order.
     pub partitions: Vec<usize>,
-    /// Why some could not be grown.
-    pub refused: Vec<UserError>,
+    /// The topics that could not be grown.
+    pub errors: Vec<UserError>,
+    /// The topics with fewer partitions than their source, which the host may not grow.
+    pub warnings: Vec<UserError>,
+}
+
+fn too_few_partitions(name: &str, count: usize, source: &str, wanted: usize) -> UserError {
+    let partitions = text::counted(count as u64, "partition");
+    UserError::unavailable(format!("topic {name} has {partitions}, its source {source} has {wanted}"))
+        .help(format!("add partitions to topic {name}, or let the host do it: --create-topics=true"))
+        .help(placed_by_key(count))
+}
+
+fn placed_by_key(partitions: usize) -> String {
+    format!("until then, messages from partition {partitions} and above are placed by their key")
 }
 
 struct Shape {
     partitions: i32,
     replication: i32,
     max_message_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_topic_that_may_not_grow_with_its_source_is_a_warning() {
+        let cluster = MockCluster::new(1).expect("a cluster");
+        for (name, partitions) in [("source", 4), ("source.dlt", 1), ("source-retry", 4)] {
+            cluster.create_topic(name, partitions, 1).expect(name);
+        }
+        let kafka = KafkaArgs {
+            bootstrap_servers: cluster.bootstrap_servers(),
+            properties: Vec::new(),
+            environment_properties: Vec::new(),
+            file_properties: Vec::new(),
+        };
+        let topics = Topics::new(&kafka, false).expect("a client");
+        let derived = ["source-retry".to_owned(), "source.dlt".to_owned()];
+        let found = topics.follow("source", &derived).await.expect("the topics");
+        assert_eq!(found.partitions, [4, 1]);
+        assert!(found.errors.is_empty(), "{:?}", found.errors);
+        let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].starts_with("topic source.dlt has 1 partition, its source source has 4"));
+        assert!(warnings[0].contains("--create-topics=true"), "{}", warnings[0]);
+    }
 }

@@ -1,8 +1,8 @@
-//! Which offset of a partition may be committed.
+//! The offset of a partition that may be committed.
 //!
-//! Messages finish in any order; the commit position moves only over the finished ones at the
-//! front. Order means order of delivery: compaction and transaction markers leave gaps between
-//! offsets, and a gap holds nothing back.
+//! Messages finish in any order. The commit position is the offset after the longest prefix of finished
+//! messages, in order of delivery: compaction and transaction markers leave gaps between offsets, which do
+//! not block the position.
 
 use std::collections::VecDeque;
 
@@ -23,8 +23,7 @@ struct Delivery {
 }
 
 impl Tracker {
-    /// Takes note of a message that is about to be worked on. Returns its delivery number, which
-    /// `finish` takes.
+    /// Records the delivery of a message. Returns its number, which [`finish`](Self::finish) takes.
     pub fn deliver(&mut self, offset: i64) -> u64 {
         let number = self.first + self.window.len() as u64;
         self.window.push_back(Delivery { offset, finished: false });
@@ -32,9 +31,8 @@ impl Tracker {
         number
     }
 
-    /// The end of the partition was reached at `offset`: what lies between it and the last message
-    /// is transaction markers and aborted messages, which nobody delivers. Whether there was
-    /// something.
+    /// The end of the partition was reached at `offset`. Offsets between it and the last message are
+    /// transaction markers and aborted messages, which are not delivered. Returns whether there are any.
     pub fn reach(&mut self, offset: i64) -> bool {
         let moves = self.end().is_none_or(|end| end < offset);
         if moves {
@@ -44,7 +42,7 @@ impl Tracker {
         moves
     }
 
-    /// The outcome of a delivery is durable. A second call for the same number changes nothing.
+    /// The outcome of a delivery is durable. A second call with the same number has no effect.
     pub fn finish(&mut self, number: u64) {
         let Some(index) = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok()) else {
             return;
@@ -60,27 +58,28 @@ impl Tracker {
         }
     }
 
-    /// The offset of the first message that is not finished, or the one after the last.
+    /// The offset to commit: that of the first unfinished message, or the one after the last message. None
+    /// before the first delivery.
     pub fn next(&self) -> Option<i64> {
         self.window.front().map(|delivery| delivery.offset).or(self.position)
     }
 
-    /// The offset after the last delivery. None before the first one.
+    /// The offset after the last delivery. None before the first delivery.
     pub fn end(&self) -> Option<i64> {
         self.window.back().map(|last| last.offset + 1).or(self.position)
     }
 
-    /// The offsets of those that are not finished, rising.
+    /// The offsets of unfinished deliveries, in ascending order.
     pub fn unfinished_offsets(&self) -> impl Iterator<Item = i64> {
         self.window.iter().filter(|delivery| !delivery.finished).map(|delivery| delivery.offset)
     }
 
-    /// How many deliveries are not finished.
+    /// The number of unfinished deliveries.
     pub fn unfinished(&self) -> usize {
         self.unfinished
     }
 
-    /// How many deliveries lie at or behind the first unfinished one: what a crash would repeat.
+    /// The number of deliveries from the first unfinished one to the last.
     pub fn window(&self) -> usize {
         self.window.len()
     }
@@ -93,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_committed_before_something_finished() {
+    fn there_is_no_position_before_the_first_finish() {
         let mut tracker = Tracker::default();
         assert_eq!(tracker.position, None);
         tracker.deliver(7);
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_message_holds_back_what_comes_after_it() {
+    fn an_unfinished_message_blocks_the_position() {
         let mut tracker = Tracker::default();
         let numbers: Vec<_> = [10, 11, 15].into_iter().map(|offset| tracker.deliver(offset)).collect();
         tracker.finish(numbers[2]);
@@ -157,8 +156,8 @@ mod tests {
     }
 
     proptest! {
-        /// The rule itself, on a model that keeps everything: the position is the offset after
-        /// the longest finished prefix, never further and never less.
+        /// Against a model that keeps all deliveries: the position is the offset after the longest finished
+        /// prefix.
         #[test]
         fn position_follows_the_finished_prefix(steps in steps()) {
             let mut tracker = Tracker::default();

@@ -1,11 +1,11 @@
-//! How a partition that has something to read comes to a worker.
+//! Hands partitions with messages to read to the workers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::partition::Partition;
 
-/// Puts the partition on the ready list, once at a time.
+/// Adds its partition to the ready list, at most once at a time.
 pub struct Waker {
     queued: AtomicBool,
     ready: async_channel::Sender<Weak<Partition>>,
@@ -14,32 +14,32 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// Puts it on this list; whom, `wakes` says.
+    /// A waker for this list; [`set_partition`](Self::set_partition) sets the partition.
     pub fn new(ready: async_channel::Sender<Weak<Partition>>) -> Self {
         Self { queued: AtomicBool::new(false), ready, partition: OnceLock::new() }
     }
 
-    /// Whom it wakes; only the first call has an effect.
-    pub fn wakes(&self, partition: Weak<Partition>) {
+    /// Sets the partition. Only the first call has an effect.
+    pub fn set_partition(&self, partition: Weak<Partition>) {
         let _ = self.partition.set(partition);
     }
 
-    /// Whom it wakes, while that one lives.
+    /// The partition, unless it was dropped.
     pub fn partition(&self) -> Option<Arc<Partition>> {
         self.partition.get().and_then(Weak::upgrade)
     }
 
-    /// Does so, unless it is there already.
+    /// Adds the partition to the list, unless it is on the list already.
     pub fn wake(&self) {
         let Some(partition) = self.partition.get() else { return };
         if !self.queued.swap(true, Ordering::AcqRel) {
-            // The list is unbounded, but holds each partition once; closed means shutting down.
+            // The list is unbounded, but contains each partition once. It is closed at shutdown.
             let _ = self.ready.try_send(partition.clone());
         }
     }
 
-    /// The partition is off the list: whatever arrives from now on puts it there again.
-    pub fn rest(&self) {
+    /// The partition was taken off the list: new messages add it again.
+    pub fn rearm(&self) {
         self.queued.store(false, Ordering::Release);
     }
 }

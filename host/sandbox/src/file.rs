@@ -68,7 +68,7 @@ impl PluginFile {
         Ok(Self {
             path: path.to_owned(),
             size: bytes.len(),
-            digest: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            digest: hex::encode(Sha256::digest(bytes)),
             imports: kind.imports(&engine).map(|(name, _)| name.to_owned()).collect(),
             exports: kind.exports(&engine).map(|(name, _)| name.to_owned()).collect(),
             engine,
@@ -81,7 +81,7 @@ impl PluginFile {
     /// # Errors
     /// What it lacks, or has too much.
     pub fn check(&self) -> Result<(), UserError> {
-        if let Some(version) = self.contracts().into_iter().find(|version| !contract::speaks(version)) {
+        if let Some(version) = self.contracts().into_iter().find(|version| !contract::is_supported(version)) {
             let what = format!("contract {version}, but this host speaks {VERSIONS}");
             return Err(self.wrong(what).help(REBUILD));
         }
@@ -213,7 +213,7 @@ fn is_known(import: &str) -> bool {
         .any(|name| import.starts_with(name));
     is_http
         || package(import).is_some_and(|(package, version)| {
-            (package == PACKAGE && contract::speaks(version))
+            (package == PACKAGE && contract::is_supported(version))
                 || (WASI.contains(&package) && version.starts_with("0.2."))
         })
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use schemars::schema_for;
 use serde_json::{Map, Value};
+use textwrap::{Options, WordSplitter};
 
 use crate::File;
 
@@ -69,24 +70,10 @@ pub fn template(plugins: &str) -> String {
 }
 
 fn comment(out: &mut String, text: &str) {
-    for line in textwrap(text) {
+    let options = Options::new(WIDTH).word_splitter(WordSplitter::NoHyphenation).break_words(false);
+    for line in textwrap::wrap(text, options) {
         let _ = writeln!(out, "# {line}");
     }
-}
-
-fn textwrap(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.len() + 1 + word.len() <= WIDTH => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 fn tables() -> Vec<Table> {

@@ -8,6 +8,8 @@ use cli::preflight;
 use consumer::{Pipeline, Subscriber, Subscription};
 use desk::intake::{self, Intake, Source};
 use desk::{Desk, Filter, State, desk_failed};
+use kafka::errors::Context;
+use rdkafka::consumer::BaseConsumer;
 use sandbox::Plugin;
 use settings::RunArgs;
 use tokio::task::{JoinHandle, block_in_place};
@@ -59,13 +61,13 @@ impl Intakes {
 /// # Errors
 /// One does.
 pub(super) fn refuse_others(
-    args: &RunArgs,
+    connection: &BaseConsumer<Context>,
     desk: Option<&Desk>,
     plugins: &[Subscriber],
 ) -> Result<(), UserError> {
     let Some(desk) = desk else { return Ok(()) };
     let refuse =
-        |of: &Subscriber| intake::refuse_others(&args.kafka, desk, &source(&of.plugin, &of.subscription));
+        |of: &Subscriber| intake::refuse_others(connection, desk, &source(&of.plugin, &of.subscription));
     block_in_place(|| plugins.iter().try_for_each(refuse))
 }
 

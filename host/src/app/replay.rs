@@ -10,14 +10,14 @@ use settings::RunArgs;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::Running;
+use super::RunningPlugin;
 
 /// Starts it where there is a desk.
 pub(super) fn start(
     desk: Option<(&Desk, mpsc::Receiver<Report>)>,
     args: &RunArgs,
     publisher: &Arc<Publisher>,
-    running: &[Running],
+    running: &[RunningPlugin],
 ) -> Option<Replay> {
     let (desk, reports) = desk?;
     let routes = running.iter().map(|running| Route::of(&running.pipeline)).collect();

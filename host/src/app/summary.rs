@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use sandbox::limits::Limits;
 use settings::RunArgs;
 
-use super::{App, Running};
+use super::{App, RunningPlugin};
 
 impl App {
     /// What is in use.
@@ -15,7 +15,7 @@ impl App {
             || "e-mail is only logged, not sent (no --mail-url)".to_owned(),
             |mailer| format!("may reach {mailer}"),
         );
-        for Running { pipeline, .. } in &self.running {
+        for RunningPlugin { pipeline, .. } in &self.running {
             let (plugin, subscription) = (&pipeline.plugin, &pipeline.subscription);
             let mail = match (plugin.wants_mail, &plugin.grants.mail) {
                 (false, _) if plugin.wants_http => "no e-mail".to_owned(),

@@ -1,5 +1,6 @@
 //! `host demo`: the whole system in one process, without Kafka.
 
+mod broker;
 pub mod mailbox;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,11 +10,11 @@ use std::time::Instant;
 use anyhow::Context;
 use base::error::UserError;
 use cli::demo::Args;
-use rdkafka::mocking::MockCluster;
 use settings::KafkaArgs;
 use settings::{OffsetReset, RunArgs};
 use tokio::sync::oneshot;
 
+use self::broker::Broker;
 use self::mailbox::Mailbox;
 use crate::app::{self, App, Server};
 
@@ -30,7 +31,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let api = app::bind(args.producer_listen, "--producer-listen").await?;
     let listener = app::bind(args.listen, "--listen").await?;
     let (producer, address) = (api.local_addr()?, listener.local_addr()?);
-    let broker = MockCluster::new(1).context("cannot start the embedded broker")?;
+    let broker = Broker::start().context("cannot start the embedded broker")?;
     let (mailbox, smtp) =
         Mailbox::start((Ipv4Addr::LOCALHOST, 0)).context("cannot start the mail catcher")?;
 
@@ -38,7 +39,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let store = tempfile::tempdir().context("cannot make a directory for what the demo keeps")?;
     let run = RunArgs {
         plugins,
-        kafka: embedded(&broker),
+        kafka: embedded(broker.bootstrap_servers()),
         auto_offset_reset: OffsetReset::Earliest,
         create_topics: true,
         // Elsewhere it would need a token.
@@ -88,10 +89,10 @@ fn announce(producer: SocketAddr, address: SocketAddr, has_console: bool, starte
 
 /// The embedded broker creates topics when they are asked for, and sleeps through every empty
 /// fetch for as long as the client lets it.
-fn embedded(broker: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>) -> KafkaArgs {
+fn embedded(bootstrap_servers: String) -> KafkaArgs {
     let properties = [("allow.auto.create.topics", "true"), ("fetch.wait.max.ms", "20")];
     KafkaArgs {
-        bootstrap_servers: broker.bootstrap_servers(),
+        bootstrap_servers,
         properties: properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
         environment_properties: Vec::new(),
         file_properties: Vec::new(),

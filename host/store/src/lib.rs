@@ -1,5 +1,5 @@
-//! Where the host keeps what must outlive it: a SQLite file, or PostgreSQL. One set of migrations and
-//! one SQL text serve both.
+//! The host's persistent store: a SQLite file or a PostgreSQL database. Both use the same migrations and the
+//! same SQL.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable as _};
 use base::error::UserError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -15,18 +16,18 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Executor as _};
 use tokio::time::timeout;
 
-/// How long opening it at start may take, migrations included.
-const OPEN: Duration = Duration::from_secs(30);
-/// How long PostgreSQL may take to be connected to at start before it is tried again.
-const PAUSE: Duration = Duration::from_millis(500);
-/// A commit is on the disk before it is answered; another process that writes is waited for.
+/// The maximum time for opening the store, including migrations.
+const OPEN_BOUND: Duration = Duration::from_secs(30);
+/// The pause between two attempts to connect to PostgreSQL at start.
+const CONNECT_PAUSE: Duration = Duration::from_millis(500);
+/// Commits are synchronous, and another writing process is waited for.
 const SQLITE: &str = "PRAGMA busy_timeout = 3000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL";
-/// What a path keeps in a URL.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+/// The characters of a path that are not percent-encoded in a URL.
+const PATH_ENCODING: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// The name of a store. Shown without its password.
+/// The URL of a store. Displayed without its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreUrl(Kind);
 
@@ -37,22 +38,23 @@ enum Kind {
 }
 
 impl StoreUrl {
-    /// Reads `sqlite:PATH` or `postgres://[user[:password]@]host[:port]/database[?sslmode=…]`. Does not
-    /// open it.
+    /// Parses `sqlite:PATH` or `postgres://[user[:password]@]host[:port]/database[?sslmode=…]` without
+    /// opening the store.
     ///
     /// # Errors
-    /// A usage failure (exit code 2) that says what is wrong without repeating the URL.
+    /// A usage error (exit code 2) whose message does not contain the URL.
     pub fn parse(text: &str) -> Result<Self, UserError> {
         let wrong = |what: &str| {
-            Err(UserError::usage(format!("store: {what}"))
-                .help("name a file, sqlite:host.db, or a database, postgres://user:password@host/database"))
+            Err(UserError::usage(format!("store: {what}")).help(
+                "specify a file, sqlite:host.db, or a database, postgres://user:password@host/database",
+            ))
         };
         if let Some(path) = text.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path {
                 "" => wrong("sqlite: needs the path of a file"),
-                ":memory:" => wrong("a store in memory remembers nothing"),
-                _ if path.contains('?') => wrong("sqlite: takes a path alone, without parameters"),
+                ":memory:" => wrong("a store in memory is not persistent"),
+                _ if path.contains('?') => wrong("sqlite: accepts a path without parameters"),
                 _ => Ok(Self(Kind::Sqlite(path.into()))),
             };
         }
@@ -61,9 +63,9 @@ impl StoreUrl {
                 wrong("neither a sqlite: nor a postgres: URL")
             }
             Ok(url) if url.host_str().is_none_or(str::is_empty) && !text.contains("host=") => {
-                wrong("the URL names no host")
+                wrong("the URL has no host")
             }
-            Ok(url) if url.path().trim_matches('/').is_empty() => wrong("the URL names no database"),
+            Ok(url) if url.path().trim_matches('/').is_empty() => wrong("the URL has no database"),
             Ok(url) => Ok(Self(Kind::Postgres(url))),
             Err(error) => wrong(&format!("not a URL: {error}")),
         }
@@ -72,7 +74,7 @@ impl StoreUrl {
     fn options(&self) -> sqlx::Result<AnyConnectOptions> {
         let url = match &self.0 {
             Kind::Sqlite(path) => {
-                format!("sqlite:{}", utf8_percent_encode(&path.to_string_lossy(), PATH))
+                format!("sqlite:{}", utf8_percent_encode(&path.to_string_lossy(), PATH_ENCODING))
             }
             Kind::Postgres(url) => url.to_string(),
         };
@@ -89,7 +91,7 @@ impl fmt::Display for StoreUrl {
                 if url.password().is_some() {
                     let _ = url.set_password(Some("***"));
                 }
-                // Parameters may hold a password too.
+                // Parameters may contain a password, too.
                 if url.query_pairs().any(|(name, _)| name == "password") {
                     url.set_query(None);
                 }
@@ -105,7 +107,7 @@ impl fmt::Debug for Kind {
     }
 }
 
-/// A store that was opened once and has its tables.
+/// A store whose tables are up to date.
 #[derive(Debug)]
 pub struct Store {
     url: StoreUrl,
@@ -113,36 +115,37 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes the file where it is missing, for its owner alone, connects and brings the tables up to date.
-    /// PostgreSQL may be away for up to 30 s.
+    /// Opens a store and migrates its tables. A missing file is created, readable only for its owner.
+    /// PostgreSQL may be unreachable for up to 30 s.
     ///
     /// # Errors
-    /// What is wrong with it, and what to do about it.
+    /// The store cannot be opened or migrated.
     pub async fn open(url: StoreUrl) -> Result<Self, UserError> {
         sqlx::any::install_default_drivers();
         if let Kind::Sqlite(path) = &url.0 {
-            make_private(path).map_err(|error| {
+            create_private(path).map_err(|error| {
                 UserError::usage(format!("cannot open the store {url}: {error}"))
-                    .help("make its directory writable, or name another file: --store sqlite:PATH")
+                    .help("make its directory writable, or specify another file: --store sqlite:PATH")
             })?;
         }
         let options = url.options().map_err(|error| refused(&url, &error))?;
         let store = Self { url, options };
-        match timeout(OPEN, store.migrated()).await {
+        match timeout(OPEN_BOUND, store.migrated()).await {
             Ok(Ok(())) => Ok(store),
-            Ok(Err(failure)) => Err(failure),
+            Ok(Err(error)) => Err(error),
             Err(_) => {
-                let why = sqlx::Error::Protocol(format!("no answer within {} s", OPEN.as_secs()));
-                Err(store.last_error().await.unwrap_or_else(|| refused(&store.url, &why)))
+                let timed_out =
+                    sqlx::Error::Protocol(format!("no response within {} s", OPEN_BOUND.as_secs()));
+                Err(store.last_error().await.unwrap_or_else(|| refused(&store.url, &timed_out)))
             }
         }
     }
 
-    /// A new connection.
+    /// Opens a connection.
     ///
     /// # Errors
-    /// It cannot be reached.
-    // Boxed: the compiler does not see that sqlx's own future may change threads.
+    /// The store is unreachable.
+    // Boxed: the compiler cannot prove that sqlx's future is Send.
     pub fn connect(&self) -> Pin<Box<dyn Future<Output = sqlx::Result<AnyConnection>> + Send>> {
         let (options, is_sqlite) = (self.options.clone(), matches!(self.url.0, Kind::Sqlite(_)));
         Box::pin(async move {
@@ -154,7 +157,7 @@ impl Store {
         })
     }
 
-    /// Connections that are made as they are needed.
+    /// A pool that opens connections on demand.
     pub fn pool(&self, options: AnyPoolOptions) -> AnyPool {
         let is_sqlite = matches!(self.url.0, Kind::Sqlite(_));
         let options = options.after_connect(move |connection, _| {
@@ -168,8 +171,8 @@ impl Store {
         options.connect_lazy_with(self.options.clone())
     }
 
-    /// What begins a transaction that writes. SQLite takes the lock at once: one that read first and
-    /// then finds that another wrote could only fail.
+    /// The statement that begins a writing transaction. In SQLite it takes the lock at once: a transaction
+    /// that reads first fails if another one writes in between.
     pub fn begin_to_write(&self) -> &'static str {
         match self.url.0 {
             Kind::Sqlite(_) => "BEGIN IMMEDIATE",
@@ -177,33 +180,29 @@ impl Store {
         }
     }
 
-    /// Its name, without a password.
+    /// The store's URL, displayed without its password.
     pub fn url(&self) -> &StoreUrl {
         &self.url
     }
 
     async fn migrated(&self) -> Result<(), UserError> {
-        let mut connection = loop {
-            match self.connect().await {
-                Ok(connection) => break connection,
-                Err(sqlx::Error::Io(_)) => tokio::time::sleep(PAUSE).await,
-                Err(error) => return Err(refused(&self.url, &error)),
-            }
-        };
+        let backoff = ConstantBuilder::default().with_delay(CONNECT_PAUSE).without_max_times();
+        let connecting = (|| self.connect()).retry(backoff).when(|error| matches!(error, sqlx::Error::Io(_)));
+        let mut connection = connecting.await.map_err(|error| refused(&self.url, &error))?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| {
             UserError::usage(format!("the store {} cannot be used: {error}", self.url))
-                .help("give the host a database of its own, and one that no newer host has changed")
+                .help("use a database for the host alone, which no newer version of the host has migrated")
         })
     }
 
-    /// Why it could not be reached in all that time.
+    /// The error of a last attempt to connect, after the time for opening has passed.
     async fn last_error(&self) -> Option<UserError> {
-        let error = timeout(PAUSE, self.connect()).await.ok()?.err()?;
+        let error = timeout(CONNECT_PAUSE, self.connect()).await.ok()?.err()?;
         Some(refused(&self.url, &error))
     }
 }
 
-/// `($1, $2), ($3, $4)`: placeholders for some rows, in the form that both databases take.
+/// The placeholders for some rows, `($1, $2), ($3, $4)`, in a form that both databases accept.
 pub fn tuples(rows: usize, width: usize) -> String {
     let row = |row: usize| {
         let numbers: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
@@ -212,17 +211,17 @@ pub fn tuples(rows: usize, width: usize) -> String {
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
-/// SQLite's other files get the permissions of this one.
-fn make_private(path: &Path) -> std::io::Result<()> {
+/// Creates a file for its owner alone. SQLite gives its other files the same permissions.
+fn create_private(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map(drop)
 }
 
 fn refused(url: &StoreUrl, error: &sqlx::Error) -> UserError {
-    let failure = UserError::unavailable(format!("cannot open the store {url}: {error}"));
+    let refusal = UserError::unavailable(format!("cannot open the store {url}: {error}"));
     match url.0 {
-        Kind::Sqlite(_) => failure.help("name another file: --store sqlite:PATH"),
+        Kind::Sqlite(_) => refusal.help("specify another file: --store sqlite:PATH"),
         Kind::Postgres(_) => {
-            failure.help("start PostgreSQL, make the database (createdb), or check the URL: --store URL")
+            refusal.help("start PostgreSQL, create the database (createdb), or check the URL: --store URL")
         }
     }
 }
@@ -232,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_read_and_shown_without_passwords() {
+    fn urls_are_parsed_and_displayed_without_passwords() {
         let shown = |text: &str| StoreUrl::parse(text).map(|url| format!("{url} {url:?}"));
         for (text, expected) in [
             ("sqlite:host.db", "sqlite:host.db"),

@@ -121,7 +121,7 @@ fn a_member_stopped_in_a_rebalance_leaves_its_group() {
     eventually(BOUND, || busy.handled() + leaver.handled() == 1);
     // Whoever has no call under way has joined again when it says so.
     let (busy, leaver) = if busy.handled() == 1 { (busy, leaver) } else { (leaver, busy) };
-    let given_back = || leaver.count(|line| line.contains("given back group=\"faulty-group\""));
+    let given_back = || leaver.count(|line| line.contains("partitions revoked group=\"faulty-group\""));
     let before = given_back();
     let newcomer = join();
     eventually(BOUND, || given_back() > before);

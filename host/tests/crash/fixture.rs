@@ -152,9 +152,9 @@ impl Deliveries {
         for line in lines {
             if is_delivery(line) {
                 *self.counts.entry(parse(line)).or_default() += 1;
-            } else if line.contains("lost without notice") {
+            } else if line.contains("partitions lost") {
                 self.given_up.lost += repeated(line);
-            } else if line.contains("cut off by the drain bound") {
+            } else if line.contains("cancelled at the drain bound") {
                 self.given_up.cut_off += repeated(line);
             }
         }

@@ -74,7 +74,7 @@ fn a_file_that_is_wrong_is_refused_before_anything_else() {
             format!(
                 "{entry}[[plugin.rule]]\ncode = \"*\"\nretries = 1\n[[plugin.rule]]\ncode = \"a\"\nretries = 2\n"
             ),
-            "\"a\" can never count",
+            "\"a\" has no effect",
             "[[plugin]]",
         ),
         (

@@ -185,7 +185,7 @@ fn messages_wait_while_the_store_is_away() {
     eventually(BOUND, || ids.iter().all(|id| host.handled(id) > 0));
     assert!(ids.iter().all(|id| sink.count(id) == 0), "sent without the store");
     store.start_again();
-    host.process.wait_for(|line| line.contains("takes what is written again"), BOUND);
+    host.process.wait_for(|line| line.contains("is available again"), BOUND);
     eventually(BOUND, || ids.iter().all(|id| mailed(&host, id) == 1));
     guest.settle(kafka);
     assert!(ids.iter().all(|id| sink.count(id) == 1));

@@ -4,7 +4,7 @@ use testkit::{Kafka, Process, Record, eventually};
 
 use crate::support::{BOUND, Guest, Host, attempts, body, deliveries, file};
 
-const WARNING: &str = "so offsets alone are committed";
+const WARNING: &str = "so only offsets are committed";
 
 fn small() -> Kafka {
     Kafka::start_with(&[("offset.metadata.max.bytes", "64")])

@@ -73,7 +73,7 @@ fn a_plugin_that_does_not_run_here_says_why_as_the_host_does() {
         (&foreign, vec![], "acme:clocks/", false),
         (&email, of(&listed), "is not listed in", true),
         (&email, of(&limits), "limits.memory", true),
-        (&email, of(&topic), "is the topic it reads", true),
+        (&email, of(&topic), "is its source topic", true),
         (&email, poll, "max.poll.interval.ms", true),
         (&email, ["-X", "nosuch.property=1"].map(str::to_owned).to_vec(), "nosuch.property", true),
         (&email, vec!["--mail-url".to_owned(), "ftp://h".to_owned()], "smtp://", true),

@@ -115,7 +115,11 @@ fn arguments_that_are_wrong_are_refused() {
     );
     refuses(&["--plugin", email, "--auto-offset-reset", "newest"], "newest", "--help");
     refuses(&["--plugin", email, "--mail-url", "ftp://example.com"], "mail", "smtp://");
-    refuses(&["--plugin", email, "--plugin", email], "both use group email-send-group", "leave one out");
+    refuses(
+        &["--plugin", email, "--plugin", email],
+        "both use consumer group email-send-group",
+        "remove one of them",
+    );
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("its address").to_string();
     refuses(

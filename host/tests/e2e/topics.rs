@@ -54,12 +54,13 @@ fn new_partitions_of_the_source_are_read_and_copied() {
         eventually(BOUND, || kafka.end_offsets(topic).len() == 5);
     }
     println!("the derived topics had its partitions after {:.1} s", added.elapsed().as_secs_f64());
-    host.process.wait_for(|line| line.contains("grown with its source"), BOUND);
+    host.process.wait_for(|line| line.contains("partitions added to match the source topic"), BOUND);
     guest.settle(kafka);
     kafka.produce(&guest.topic, (11..31).map(|id| failing(id, (id % 5) as i32)));
     guest.settle(kafka);
     let lines = host.stop();
-    let grown = lines.iter().filter(|line| line.contains("grown with its source")).count();
+    let grown =
+        lines.iter().filter(|line| line.contains("partitions added to match the source topic")).count();
     assert_eq!(grown, 6, "once for each derived topic");
     let all = deliveries(&lines);
     for id in 0..31 {

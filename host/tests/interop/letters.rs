@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use desk::{At, Desk, Filter};
-use kafka::headers::{Origin, Trail};
+use kafka::headers::{Origin, RetryInfo};
 use store::{Store, StoreUrl};
 use testkit::{Boot, Process, Record};
 
@@ -32,7 +32,7 @@ pub fn check_line(consumer: &Consumer, line: &str, source: &Record, exception: &
 #[track_caller]
 pub fn check_trail(consumer: &Consumer, letter: &Record, source: &Record, next_attempt: u32) {
     let headers = letter.headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()));
-    let trail = Trail::read_from(headers);
+    let trail = RetryInfo::read_from(headers);
     let here = Origin { topic: "nowhere", partition: -1, offset: -1, timestamp: None };
     let origin = trail.origin(&here);
     assert_eq!(

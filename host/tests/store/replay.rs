@@ -1,6 +1,6 @@
 //! What a replay reads and writes, on both databases.
 
-use consumer::reports::{Report, Tag};
+use consumer::reports::{Report, ReplayTag};
 use desk::jobs::{Job, JobState, Plan};
 use desk::letter::Letter;
 use desk::replay::rows::{Gone, Sent};
@@ -22,7 +22,7 @@ fn sent(position: i64, letter: &Letter, offset: Option<i64>) -> Sent {
 
 fn report(job: &Job, position: i64, offset: i64, failed: bool) -> Report {
     Report {
-        tag: Tag::read(Tag::write(&job.id, position).as_bytes()).expect("a tag"),
+        tag: ReplayTag::read(ReplayTag::write(&job.id, position).as_bytes()).expect("a tag"),
         group: "email-send-group".to_owned(),
         topic: "email.send".to_owned(),
         partition: 2,

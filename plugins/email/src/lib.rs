@@ -98,7 +98,7 @@ fn outcome(sent: Option<Result<Receipt, mail::Error>>) -> Outcome {
         Some(Err(mail::Error::Transient(detail))) => retry(detail),
         Some(Err(mail::Error::Permanent(detail))) => reject("smtp-permanent", detail),
         Some(Err(mail::Error::Denied(detail))) => reject("mail-denied", detail),
-        None => retry("the host answered nothing for the e-mail".into()),
+        None => retry("the host returned no result for the e-mail".into()),
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_producer_refuses_is_rejected_unsent() {
+    fn invalid_messages_are_rejected_unsent() {
         let refuse = |value| deliver(&message(value), |_| panic!("logged"), |_| panic!("sent"));
         assert_rejected(refuse(None), "tombstone", "the message has no value");
         assert_rejected(refuse(Some("hello")), "invalid-message", "expected a JSON object");

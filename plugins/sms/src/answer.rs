@@ -1,8 +1,8 @@
-//! What a gateway answered, and what becomes of the message for it.
+//! A gateway's response, and the outcome of the message.
 
 use std::time::SystemTime;
 
-/// An answer to a request.
+/// The response to a request.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
     /// The HTTP status.
@@ -13,43 +13,43 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// What becomes of the message. Codes are the failure codes that operators see.
+/// The outcome of the message. The codes are failure codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The gateway took it; its receipt.
+    /// The gateway accepted the message; with its receipt.
     Accepted(String),
-    /// Another try is worth it: code, detail, and after how many milliseconds, if it was said.
+    /// A temporary failure: code, detail, and the delay in milliseconds that the gateway requests.
     Retry(&'static str, String, Option<u64>),
-    /// None is: code and detail.
+    /// A permanent failure: code and detail.
     Reject(&'static str, String),
 }
 
-/// What the gateway's own code says, where the HTTP status does not.
+/// The meaning of the gateway's own error code, which is more specific than the HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// Sender's or recipient's number.
+    /// The number of the sender or the recipient is invalid.
     Number,
-    /// There is no money in the account.
+    /// The account's balance is insufficient.
     Balance,
-    /// The credentials, or the account that they are for.
+    /// The credentials or the account are invalid.
     Account,
-    /// The text.
+    /// The text is too long.
     TooLong,
-    /// A fault at the gateway.
+    /// An internal error of the gateway.
     Fault,
-    /// What is said with the status alone.
+    /// Only the HTTP status is known.
     Other,
 }
 
 impl Answer {
-    /// Whether the status is one of success.
+    /// Whether the HTTP status means success.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The failure that this is, with the gateway's words in `said`.
-    pub fn failure(&self, meaning: Meaning, said: String, now: SystemTime) -> Verdict {
-        let detail = format!("HTTP {}: {said}", self.status);
+    /// The failure for this response, with the gateway's own message.
+    pub fn failure(&self, meaning: Meaning, message: String, now: SystemTime) -> Verdict {
+        let detail = format!("HTTP {}: {message}", self.status);
         match (self.status, meaning) {
             (429, _) => Verdict::Retry("rate-limited", detail, self.after_ms(now)),
             (402, _) | (_, Meaning::Balance) => Verdict::Retry("insufficient-balance", detail, None),
@@ -62,11 +62,11 @@ impl Answer {
         }
     }
 
-    /// What the body says, where it is not what was expected.
+    /// The body as text, for an unexpected response.
     pub fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
         let text = text.trim();
-        if text.is_empty() { "an empty answer".to_owned() } else { text.chars().take(300).collect() }
+        if text.is_empty() { "an empty response".to_owned() } else { text.chars().take(300).collect() }
     }
 
     /// `Retry-After`: seconds, or a date.
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_says_what_the_gateway_does_not() {
+    fn the_status_applies_without_a_specific_code() {
         for (status, meaning, code, is_retried) in [
             (400, Meaning::Other, "sms-rejected", false),
             (404, Meaning::Other, "sms-rejected", false),

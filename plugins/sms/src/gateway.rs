@@ -1,4 +1,4 @@
-//! Which gateway, and where.
+//! The configured gateway.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use crate::answer::{Answer, Verdict};
 use crate::http::{Address, Request};
 use crate::{solapi, twilio};
 
-/// A gateway, as the configuration names it.
+/// A configured gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gateway {
     /// <https://solapi.com>, in the Republic of Korea.
@@ -18,10 +18,10 @@ pub enum Gateway {
 }
 
 impl Gateway {
-    /// None where none is named.
+    /// The gateway from the plugin's configuration; None if there is none.
     ///
     /// # Errors
-    /// What is wrong with the configuration.
+    /// The configuration is invalid.
     pub fn from_config(config: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
         let Some(name) = config("gateway") else { return Ok(None) };
         let address = |default: &str| {
@@ -40,10 +40,10 @@ impl Gateway {
         }
     }
 
-    /// What sends the message.
+    /// The request for a message.
     ///
     /// # Errors
-    /// It cannot be sent.
+    /// The gateway does not support the message.
     pub fn request(&self, sms: &SmsSendMessage) -> Result<Request, Verdict> {
         match self {
             Self::Solapi(address) => solapi::request(address, sms),
@@ -51,7 +51,7 @@ impl Gateway {
         }
     }
 
-    /// What the answer means.
+    /// The outcome for a response.
     pub fn judge(&self, answer: &Answer, now: SystemTime) -> Verdict {
         match self {
             Self::Solapi(_) => solapi::judge(answer, now),
@@ -60,12 +60,12 @@ impl Gateway {
     }
 }
 
-/// It becomes part of the path.
+/// An SID becomes part of a path, so that its characters are restricted.
 fn is_sid(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
-/// A number without what people put between its digits.
+/// A phone number without separators.
 pub fn number(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, '-' | ' ' | '(' | ')' | '.')).collect()
 }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_names_a_gateway() {
+    fn the_gateway_is_configurable() {
         assert_eq!(from(&[]), Ok(None));
         assert_eq!(from(&[("url", "http://x")]), Ok(None));
         let address = |url: &str| Address::parse(url).expect("an address");
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_lose_what_people_put_between_digits() {
+    fn separators_of_numbers_are_removed() {
         assert_eq!(number("010-1234 5678"), "01012345678");
         assert_eq!(number("+1 (202) 555.0123"), "+12025550123");
         assert_eq!(number("abc"), "abc");

@@ -1,4 +1,4 @@
-//! One POST through `wasi:http`.
+//! HTTP POST requests through `wasi:http`.
 
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
@@ -8,50 +8,50 @@ use wasip2::io::streams::{InputStream, StreamError};
 
 use crate::answer::Answer;
 
-/// How long connecting may take, in nanoseconds.
-const CONNECT: u64 = 5_000_000_000;
-/// How long the gateway may take to answer, in nanoseconds; below what a call may take in all.
-const ANSWER: u64 = 8_000_000_000;
-/// How much of an answer is read.
+/// The timeout of a connection, in nanoseconds.
+const CONNECT_TIMEOUT: u64 = 5_000_000_000;
+/// The timeout of a response, in nanoseconds; less than the time limit of a call.
+const RESPONSE_TIMEOUT: u64 = 8_000_000_000;
+/// The maximum size of a response that is read, in bytes.
 const MAX_BODY: usize = 32 << 10;
-/// What a stream takes and gives at once.
+/// The size of a read or write, in bytes.
 const CHUNK: usize = 4 << 10;
 
-/// Where a gateway is.
+/// The address of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     is_https: bool,
     authority: String,
-    /// Before the path, without a `/` at its end.
+    /// The prefix of paths, without a trailing `/`.
     prefix: String,
 }
 
-/// What is sent.
+/// An HTTP POST request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Else plain HTTP.
+    /// Whether it uses HTTPS.
     pub is_https: bool,
-    /// Host and port.
+    /// The host and port.
     pub authority: String,
-    /// The whole path.
+    /// The complete path.
     pub path: String,
-    /// What the body is.
+    /// The content type of the body.
     pub content_type: &'static str,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// Why there is no answer.
+/// The reason why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendError {
-    /// The host does not let the plugin reach it.
+    /// The host does not allow the request.
     Denied(String),
-    /// Anything else: no connection, no answer in time.
+    /// Any other failure: no connection, or no response in time.
     Transient(String),
 }
 
 impl Address {
-    /// `http(s)://host[:port][/path]`.
+    /// Parses `http(s)://host[:port][/path]`.
     pub fn parse(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let is_https = match scheme {
@@ -70,7 +70,7 @@ impl Address {
 }
 
 impl Request {
-    /// A POST to a path of the gateway.
+    /// A request to a path of the gateway.
     pub fn post(address: &Address, path: &str, content_type: &'static str, body: Vec<u8>) -> Self {
         Self {
             is_https: address.is_https,
@@ -82,14 +82,15 @@ impl Request {
     }
 }
 
-/// Sends it and reads the answer. Credentials and the idempotency key are the host's to add.
+/// Sends a request and reads the response. The host adds credentials and the idempotency key.
 ///
 /// # Errors
-/// There is no answer.
+/// There is no response.
 pub fn send(request: &Request) -> Result<Answer, SendError> {
-    let (outgoing, body) = outgoing(request).ok_or_else(|| transient("the request is not possible"))?;
+    let (outgoing, body) = outgoing(request).ok_or_else(|| transient("the request is invalid"))?;
     let future = outgoing_handler::handle(outgoing, Some(options())).map_err(|error| failed(&error))?;
-    // Where writing fails the answer says why: a gateway may refuse before it has read it all.
+    // A gateway may refuse a request before it has read the body, so that the response matters even if
+    // writing failed.
     let written = write(body, &request.body);
     let ready = future.subscribe();
     ready.block();
@@ -97,7 +98,7 @@ pub fn send(request: &Request) -> Result<Answer, SendError> {
     match future.get() {
         Some(Ok(Ok(response))) => read(&response),
         Some(Ok(Err(error))) => Err(failed(&error)),
-        _ => Err(transient(if written { "no answer" } else { "the request could not be written" })),
+        _ => Err(transient(if written { "no response" } else { "the request could not be written" })),
     }
 }
 
@@ -118,12 +119,12 @@ fn outgoing(request: &Request) -> Option<(OutgoingRequest, OutgoingBody)> {
     Some((outgoing, body))
 }
 
-/// A host that does not know one of them keeps its own bounds.
+/// A host that does not support a timeout uses its own.
 fn options() -> RequestOptions {
     let options = RequestOptions::new();
-    let _ = options.set_connect_timeout(Some(CONNECT));
-    let _ = options.set_first_byte_timeout(Some(ANSWER));
-    let _ = options.set_between_bytes_timeout(Some(ANSWER));
+    let _ = options.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let _ = options.set_first_byte_timeout(Some(RESPONSE_TIMEOUT));
+    let _ = options.set_between_bytes_timeout(Some(RESPONSE_TIMEOUT));
     options
 }
 
@@ -137,12 +138,12 @@ fn write(body: OutgoingBody, bytes: &[u8]) -> bool {
 fn read(response: &IncomingResponse) -> Result<Answer, SendError> {
     let retry_after = response.headers().get("retry-after").into_iter().next();
     let retry_after = retry_after.and_then(|value| String::from_utf8(value).ok());
-    let incoming = response.consume().map_err(|()| transient("the answer has no body"))?;
-    let stream = incoming.stream().map_err(|()| transient("the answer has no body"))?;
+    let incoming = response.consume().map_err(|()| transient("the response has no body"))?;
+    let stream = incoming.stream().map_err(|()| transient("the response has no body"))?;
     Ok(Answer { status: response.status(), retry_after, body: read_body(&stream)? })
 }
 
-/// A beginning is enough to know what became of the message, so an answer that is cut off still counts.
+/// The beginning of a response is sufficient to know the outcome, so that a truncated body is accepted.
 fn read_body(stream: &InputStream) -> Result<Vec<u8>, SendError> {
     let mut body = Vec::new();
     while body.len() < MAX_BODY {
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_taken_apart() {
+    fn addresses_are_parsed() {
         let parsed = |url: &str| Address::parse(url).map(|a| (a.is_https, a.authority, a.prefix));
         assert_eq!(parsed("https://api.solapi.com"), Some((true, "api.solapi.com".into(), String::new())));
         assert_eq!(
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_host_denies_is_denied() {
+    fn only_refusals_of_the_host_are_denied() {
         assert!(matches!(failed(&ErrorCode::HttpRequestDenied), SendError::Denied(_)));
         assert!(matches!(failed(&ErrorCode::DestinationIpProhibited), SendError::Denied(_)));
         for error in [ErrorCode::ConnectionRefused, ErrorCode::HttpResponseTimeout, ErrorCode::DnsTimeout] {

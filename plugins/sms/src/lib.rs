@@ -1,7 +1,6 @@
-//! Sends the messages of `sms.send` through the gateway that its configuration names; without one it
-//! only logs them.
+//! Sends the messages of `sms.send` through the configured gateway. Without a gateway it only logs them.
 //!
-//! The gateway's credentials are not here: the host adds them to what is sent to the gateway.
+//! The plugin has no credentials: the host adds them to requests to the gateway.
 
 mod answer;
 mod gateway;
@@ -52,7 +51,7 @@ impl lifecycle::Guest for Plugin {
             name: "sms".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             summary:
-                "Sends the messages of sms.send; without a gateway in its configuration it only logs them"
+                "Sends the messages of sms.send; only logs them without a configured gateway"
                     .into(),
             subscription: Subscription {
                 topic: "sms.send".into(),
@@ -93,8 +92,8 @@ fn deliver(
     let gateway = match Gateway::from_config(config) {
         Ok(Some(gateway)) => gateway,
         Ok(None) => return Outcome::Done("logged only".into()),
-        // Whoever runs it can mend it before the retries are used up.
-        Err(wrong) => return retry("gateway-config", wrong, None),
+        // The configuration can be fixed before the retries are used up.
+        Err(error) => return retry("gateway-config", error, None),
     };
     let verdict = match gateway.request(&sms) {
         Ok(request) => match send(&request) {

@@ -9,10 +9,10 @@ use crate::answer::{Answer, Meaning, Verdict};
 use crate::gateway::number;
 use crate::http::{Address, Request};
 
-/// The longest SMS, in bytes of EUC-KR.
-const SMS: usize = 90;
-/// The longest LMS, in bytes of EUC-KR.
-const LMS: usize = 2000;
+/// The maximum length of an SMS in EUC-KR, in bytes.
+const MAX_SMS: usize = 90;
+/// The maximum length of an LMS in EUC-KR, in bytes.
+const MAX_LMS: usize = 2000;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -27,10 +27,10 @@ struct Text<'a> {
     r#type: &'static str,
 }
 
-/// Both kinds of answer: one has a status, the other an error.
+/// A response: a message with its status, or an error.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Said {
+struct Response {
     status_code: Option<String>,
     status_message: Option<String>,
     message_id: Option<String>,
@@ -38,45 +38,45 @@ struct Said {
     error_message: Option<String>,
 }
 
-/// What sends the message.
+/// The request for a message.
 ///
 /// # Errors
-/// It is too long.
+/// The text is too long.
 pub fn request(address: &Address, sms: &SmsSendMessage) -> Result<Request, Verdict> {
     let bytes = euc_kr_len(&sms.body);
-    if bytes > LMS {
-        let detail = format!("{bytes} bytes in EUC-KR, and an LMS has {LMS} at most");
+    if bytes > MAX_LMS {
+        let detail = format!("{bytes} bytes in EUC-KR; the maximum of an LMS is {MAX_LMS}");
         return Err(Verdict::Reject("message-too-long", detail));
     }
-    let kind = if bytes <= SMS { "SMS" } else { "LMS" };
+    let kind = if bytes <= MAX_SMS { "SMS" } else { "LMS" };
     let message = Text { to: number(&sms.to), from: number(&sms.from), text: &sms.body, r#type: kind };
     let body = serde_json::to_vec(&Body { message }).unwrap_or_default();
     Ok(Request::post(address, "/messages/v4/send", "application/json", body))
 }
 
-/// What the answer means.
+/// The outcome for a response.
 pub fn judge(answer: &Answer, now: SystemTime) -> Verdict {
-    let said: Said = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let code = said.error_code.or(said.status_code).unwrap_or_default();
-    let words = said.error_message.or(said.status_message);
-    if answer.is_success() && is_taken(&code) {
-        return Verdict::Accepted(said.message_id.unwrap_or_default());
+    let response: Response = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = response.error_code.or(response.status_code).unwrap_or_default();
+    let description = response.error_message.or(response.status_message);
+    if answer.is_success() && is_accepted(&code) {
+        return Verdict::Accepted(response.message_id.unwrap_or_default());
     }
     let meaning = match meaning(&code) {
-        // Of a success that does not say what became of the message, nobody knows what it means.
+        // A success without a code: the outcome of the message is unknown.
         Meaning::Other if answer.is_success() && code.is_empty() => Meaning::Fault,
         meaning => meaning,
     };
-    let words = words.map_or_else(|| answer.text(), |words| format!("{code} {}", words.trim()));
-    answer.failure(meaning, words, now)
+    let detail = description.map_or_else(|| answer.text(), |text| format!("{code} {}", text.trim()));
+    answer.failure(meaning, detail, now)
 }
 
-/// Accepted here, by the carrier, by the recipient's phone.
-fn is_taken(code: &str) -> bool {
+/// Accepted by Solapi, by the carrier, or by the recipient's phone.
+fn is_accepted(code: &str) -> bool {
     matches!(code, "2000" | "3000" | "4000")
 }
 
-/// The status codes of messages, and the names of errors.
+/// The meaning of a message's status code or an error's name.
 fn meaning(code: &str) -> Meaning {
     match code {
         "1030" | "2230" | "NotEnoughBalance" => Meaning::Balance,
@@ -88,8 +88,8 @@ fn meaning(code: &str) -> Meaning {
     }
 }
 
-/// The bytes of a text in EUC-KR, where a character has one byte or two. What EUC-KR cannot hold counts
-/// two: whether it may be sent is for the gateway to say.
+/// The length of a text in EUC-KR in bytes, where a character has one byte or two. Characters that EUC-KR
+/// does not have count as two; the gateway decides whether it accepts them.
 fn euc_kr_len(text: &str) -> usize {
     text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum()
 }
@@ -149,7 +149,7 @@ mod tests {
             }
             !lost
         });
-        // 11,172 syllables, 128 of ASCII, and hanja and signs.
+        // 11,172 syllables, 128 ASCII characters, hanja and symbols.
         assert!(held.count() > 16_000);
     }
 

@@ -23,7 +23,7 @@ fn solapi(key: &str) -> Option<String> {
 }
 
 #[test]
-fn without_a_gateway_a_message_is_only_logged_and_the_receipt_says_so() {
+fn without_a_gateway_a_message_is_only_logged() {
     let mut lines = vec![];
     let log = |line: &str| lines.push(line.to_owned());
     let outcome = deliver(&message(Some(JSON)), |_| None, log, |_| panic!("sent"));
@@ -49,7 +49,7 @@ fn a_message_is_logged_and_sent_and_the_gateways_id_is_its_receipt() {
 }
 
 #[test]
-fn what_the_producer_refuses_is_rejected_unlogged_and_unsent() {
+fn invalid_messages_are_rejected_unlogged_and_unsent() {
     for (value, code, detail) in [
         (None, "tombstone", "the message has no value"),
         (Some("hello"), "invalid-message", "expected a JSON object"),
@@ -63,7 +63,7 @@ fn what_the_producer_refuses_is_rejected_unlogged_and_unsent() {
 }
 
 #[test]
-fn what_keeps_it_from_being_sent_has_a_code() {
+fn failures_to_send_have_codes() {
     let retried = |outcome: Outcome| match outcome {
         Outcome::Retry(RetryLater { failure, after_ms }) => (failure.code, after_ms),
         outcome => panic!("{outcome:?}"),

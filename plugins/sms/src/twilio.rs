@@ -9,10 +9,10 @@ use crate::answer::{Answer, Meaning, Verdict};
 use crate::gateway::number;
 use crate::http::{Address, Request};
 
-/// Both kinds of answer: a message, or an error with its code.
+/// A response: a message, or an error with its code.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Said {
+struct Response {
     sid: Option<String>,
     code: Option<u32>,
     message: Option<String>,
@@ -20,7 +20,7 @@ struct Said {
     error_message: Option<String>,
 }
 
-/// What sends the message. How long it may be is for Twilio to say.
+/// The request for a message. Twilio checks its length.
 pub fn request(address: &Address, account: &str, sms: &SmsSendMessage) -> Request {
     let body = form_urlencoded::Serializer::new(String::new())
         .append_pair("To", &number(&sms.to))
@@ -31,30 +31,30 @@ pub fn request(address: &Address, account: &str, sms: &SmsSendMessage) -> Reques
     Request::post(address, &path, "application/x-www-form-urlencoded", body.into_bytes())
 }
 
-/// What the answer means.
+/// The outcome for a response.
 pub fn judge(answer: &Answer, now: SystemTime) -> Verdict {
-    let said: Said = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let code = said.code.or(said.error_code);
-    let words = said.message.or(said.error_message);
+    let response: Response = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = response.code.or(response.error_code);
+    let description = response.message.or(response.error_message);
     if answer.is_success() && code.is_none() {
-        return match said.sid {
+        return match response.sid {
             Some(sid) => Verdict::Accepted(sid),
-            // Of a success that does not say what became of the message, nobody knows what it means.
+            // A success without an SID: the outcome of the message is unknown.
             None => answer.failure(Meaning::Fault, answer.text(), now),
         };
     }
-    let words = match (code, words) {
-        (Some(code), words) => format!("{code} {}", words.unwrap_or_default()),
+    let detail = match (code, description) {
+        (Some(code), description) => format!("{code} {}", description.unwrap_or_default()),
         (None, _) => answer.text(),
     };
-    answer.failure(meaning(code.unwrap_or_default()), words, now)
+    answer.failure(meaning(code.unwrap_or_default()), detail, now)
 }
 
-/// Of Twilio's dictionary of errors.
+/// The meaning of an error code from Twilio's error dictionary.
 fn meaning(code: u32) -> Meaning {
     match code {
         21211 | 21212 | 21214 | 21217 | 21606 | 21612 | 21614 | 21659 | 21660 => Meaning::Number,
-        // The account is suspended: most often because nothing is left in it.
+        // The account is suspended, usually for lack of balance.
         30002 => Meaning::Balance,
         10001 | 20003 | 20005 => Meaning::Account,
         21605 | 21617 => Meaning::TooLong,

@@ -8,7 +8,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use consumer::dry_run::Input;
 use consumer::subscription::Subscription;
 use kafka::header_value::number_bytes;
-use kafka::headers::{Origin, Trail};
+use kafka::headers::{Origin, RetryInfo};
 use kafka::raw::TimestampType;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -96,7 +96,7 @@ fn take_back(input: &mut Input, subscription: &Subscription) {
     if !is_dead && !subscription.retry_topics().contains(&input.topic) {
         return;
     }
-    let trail = Trail::read_from(input.headers.iter().map(|(name, value)| (&**name, value.as_deref())));
+    let trail = RetryInfo::read_from(input.headers.iter().map(|(name, value)| (&**name, value.as_deref())));
     if trail.group.as_deref() != Some(subscription.group.as_bytes()) {
         return;
     }
@@ -135,7 +135,7 @@ fn bytes(place: &str, value: Value) -> Result<Option<Vec<u8>>, String> {
         Value::Object(map) if encoded(&map).is_some() => {
             let (name, text) = encoded(&map).unwrap_or_default();
             let decoded = match name {
-                "hex" => text::from_hex(text),
+                "hex" => hex::decode(text).ok(),
                 _ => BASE64_STANDARD.decode(text).ok(),
             };
             decoded.map(Some).ok_or_else(|| format!("{place}: this is not {name}"))

@@ -97,7 +97,7 @@ impl Desk {
     pub async fn note_outcomes(&self, reports: &[&Report], now_ms: i64) -> sqlx::Result<Vec<usize>> {
         let mut jobs: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, report) in reports.iter().enumerate() {
-            jobs.entry(&report.tag.job).or_default().push(index);
+            jobs.entry(&report.tag.replay).or_default().push(index);
         }
         let (mut early, mut settled) = (Vec::new(), Vec::new());
         for (job, indices) in jobs {
@@ -116,7 +116,7 @@ impl Desk {
         }
         let mut by_end: BTreeMap<(&str, bool), Vec<i64>> = BTreeMap::new();
         for Report { tag, failed, .. } in settled {
-            by_end.entry((&tag.job, *failed)).or_default().push(tag.position);
+            by_end.entry((&tag.replay, *failed)).or_default().push(tag.position);
         }
         let mut transaction = self.begin().await?;
         for ((job, failed), positions) in by_end {

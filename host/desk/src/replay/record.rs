@@ -1,8 +1,8 @@
 //! Where a letter goes, and the record that goes there.
 
 use consumer::Pipeline;
-use consumer::reports::Tag;
-use kafka::headers::{self, BLOCK_LEN, ID, Origin, REPLAY, REPLAYS, Stamp};
+use consumer::reports::ReplayTag;
+use kafka::headers::{self, BLOCK_LEN, FailureHeaders, ID, Origin, REPLAY, REPLAYS};
 use kafka::publisher::Destination;
 use kafka::raw::HeaderList;
 
@@ -91,7 +91,7 @@ pub(super) fn header_list(
     letter.sender_headers().for_each(|(name, value)| list.push(name, value));
     list.push(ID, Some(identity(letter).as_bytes()));
     list.push(REPLAYS, Some(letter.replays.saturating_add(1).to_string().as_bytes()));
-    list.push(REPLAY, Some(Tag::write(job, position).as_bytes()));
+    list.push(REPLAY, Some(ReplayTag::write(job, position).as_bytes()));
     if target == Target::Retry {
         stamp(letter, now_ms).write(&mut list);
     }
@@ -109,9 +109,9 @@ fn raw_headers(letter: &Letter) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> 
 }
 
 /// It begins anew: the first attempt, due now, and its age counts from now.
-fn stamp(letter: &Letter, now_ms: i64) -> Stamp<'_> {
+fn stamp(letter: &Letter, now_ms: i64) -> FailureHeaders<'_> {
     let kind = headers::timestamp_type(raw_headers(letter));
-    Stamp {
+    FailureHeaders {
         origin: Origin {
             topic: &letter.source.topic,
             partition: letter.source.partition,

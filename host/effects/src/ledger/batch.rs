@@ -1,10 +1,11 @@
-//! The one task that writes the ledger.
+//! The task that writes the ledger.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base::clock;
 use base::error::UserError;
+use base::throttle::Throttle;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
@@ -12,20 +13,20 @@ use store::{Store, tuples};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Begun, Job, Row, decode};
+use super::{Begun, Request, Row, decode};
 
-/// How many effects one transaction takes.
-const MOST: usize = 256;
-/// How long one transaction may take, connecting anew included.
-const TRANSACTION: Duration = Duration::from_secs(4);
-/// How often what is old is looked for.
-const CLEAN: Duration = Duration::from_secs(30);
-/// How many of the old effects one transaction deletes: what is sent meanwhile does not wait long.
-const OLD: i64 = 500;
-/// How often it is said that the store is not there.
-const SAY: Duration = Duration::from_secs(30);
-/// Of how many begins at most it is remembered that nobody knows whether they were written.
-const DOUBTS: usize = 10_000;
+/// The maximum number of effects in a transaction.
+const MAX_BATCH: usize = 256;
+/// The maximum time for a transaction, including a reconnect.
+const TRANSACTION_BOUND: Duration = Duration::from_secs(4);
+/// The interval at which expired effects are deleted.
+const DELETE_INTERVAL: Duration = Duration::from_secs(30);
+/// The maximum number of effects that a transaction deletes, so that requests do not wait long.
+const MAX_DELETE: i64 = 500;
+/// The interval at which an unavailable store is logged.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+/// The maximum number of remembered unconfirmed beginnings.
+const MAX_UNCONFIRMED: usize = 10_000;
 
 type Statement = Query<'static, Any, AnyArguments>;
 type Reply<T> = oneshot::Sender<Result<T, String>>;
@@ -33,16 +34,16 @@ type Reply<T> = oneshot::Sender<Result<T, String>>;
 pub(super) struct Writer {
     store: Store,
     keep: Duration,
-    /// None until it is needed, and after an error.
+    /// None before the first request and after an error.
     connection: Option<AnyConnection>,
-    /// When effects were begun whose commit broke: what is found of them is this process's own, and was
-    /// never performed.
-    doubts: HashMap<String, i64>,
-    /// When it was said last that the store is not there.
-    said: Option<Instant>,
+    /// When effects began whose commit was not confirmed. If the ledger contains them, this process wrote
+    /// them and did not perform them.
+    unconfirmed: HashMap<String, i64>,
+    /// Limits the log messages about an unavailable store.
+    outage: Throttle,
 }
 
-/// One transaction. No effect is in it twice. Sorted, so that two hosts do not wait for each other.
+/// The requests of a transaction, with at most one per effect. Sorted, so that two hosts do not deadlock.
 #[derive(Default)]
 struct Batch {
     begin: BTreeMap<String, (Row, Reply<Begun>)>,
@@ -51,22 +52,22 @@ struct Batch {
 }
 
 impl Batch {
-    /// Takes the job, or gives it back where its effect has one here.
-    fn add(&mut self, job: Job) -> Option<Job> {
-        let hash = match &job {
-            Job::Begin(row, _) | Job::Settle(row, ..) => &row.hash,
-            Job::Forget(hash, _) => hash,
+    /// Adds a request, or returns it if the batch has one for the same effect.
+    fn add(&mut self, request: Request) -> Option<Request> {
+        let hash = match &request {
+            Request::Begin(row, _) | Request::Settle(row, ..) => &row.hash,
+            Request::Forget(hash, _) => hash,
         };
         if self.begin.contains_key(hash) || self.settle.contains_key(hash) || self.forget.contains_key(hash) {
-            return Some(job);
+            return Some(request);
         }
         let hash = hash.clone();
-        match job {
-            // Whoever asked has given up; nothing will be performed.
-            Job::Begin(_, reply) if reply.is_closed() => {}
-            Job::Begin(row, reply) => _ = self.begin.insert(hash, (row, reply)),
-            Job::Settle(row, answer, reply) => _ = self.settle.insert(hash, (row, answer, reply)),
-            Job::Forget(hash, reply) => _ = self.forget.insert(hash, reply),
+        match request {
+            // The call was cancelled; nothing will be performed.
+            Request::Begin(_, reply) if reply.is_closed() => {}
+            Request::Begin(row, reply) => _ = self.begin.insert(hash, (row, reply)),
+            Request::Settle(row, answer, reply) => _ = self.settle.insert(hash, (row, answer, reply)),
+            Request::Forget(hash, reply) => _ = self.forget.insert(hash, reply),
         }
         None
     }
@@ -75,76 +76,83 @@ impl Batch {
         self.begin.is_empty() && self.settle.is_empty() && self.forget.is_empty()
     }
 
-    fn fail(self, why: &str) {
+    /// Replies to all requests with an error.
+    fn fail(self, error: &str) {
         for (_, reply) in self.begin.into_values() {
-            let _ = reply.send(Err(why.to_owned()));
+            let _ = reply.send(Err(error.to_owned()));
         }
         let settled = self.settle.into_values().map(|(.., reply)| Some(reply));
         for reply in settled.chain(self.forget.into_values()).flatten() {
-            let _ = reply.send(Err(why.to_owned()));
+            let _ = reply.send(Err(error.to_owned()));
         }
     }
 }
 
-/// What a transaction found of an effect.
+/// The state of an effect in the ledger.
 enum Found {
     Begun(Begun),
-    /// By another host, in between.
+    /// Another host changed it during the transaction.
     Changed,
 }
 
 impl Writer {
     pub(super) fn new(store: Store, keep: Duration) -> Self {
-        Self { store, keep, connection: None, doubts: HashMap::new(), said: None }
+        Self {
+            store,
+            keep,
+            connection: None,
+            unconfirmed: HashMap::new(),
+            outage: Throttle::new(REPORT_INTERVAL),
+        }
     }
 
-    /// Until the ledger is dropped.
-    pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
-        let mut clean = interval(CLEAN);
-        clean.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut jobs = Vec::new();
+    /// Runs until the ledger is dropped.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        let mut deletion = interval(DELETE_INTERVAL);
+        deletion.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut requests = Vec::new();
         loop {
             tokio::select! {
-                count = waiting.recv_many(&mut jobs, MOST) => {
+                count = queue.recv_many(&mut requests, MAX_BATCH) => {
                     if count == 0 {
                         break;
                     }
-                    while !jobs.is_empty() {
-                        jobs = self.write(std::mem::take(&mut jobs)).await;
+                    while !requests.is_empty() {
+                        requests = self.write(std::mem::take(&mut requests)).await;
                     }
                 }
-                _ = clean.tick() => if self.clean().await {
-                    clean.reset_immediately();
+                _ = deletion.tick() => if self.delete_expired().await {
+                    deletion.reset_immediately();
                     tokio::task::yield_now().await;
                 },
             }
         }
         if let Some(connection) = self.connection {
-            let _ = timeout(TRANSACTION, connection.close()).await;
+            let _ = timeout(TRANSACTION_BOUND, connection.close()).await;
         }
     }
 
-    /// Writes what can go into one transaction; gives back what has to come after it.
-    async fn write(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+    /// Writes a transaction with one request per effect. Returns the requests that must follow it.
+    async fn write(&mut self, requests: Vec<Request>) -> Vec<Request> {
         let mut batch = Batch::default();
-        let mut later: Vec<Job> = jobs.into_iter().filter_map(|job| batch.add(job)).collect();
+        let mut later: Vec<Request> = requests.into_iter().filter_map(|request| batch.add(request)).collect();
         if batch.is_empty() {
             return later;
         }
         let now = clock::now_ms();
-        let mut found = match self.committed(&batch, now).await {
+        let mut found = match self.commit(&batch, now).await {
             Ok(found) => found,
-            Err(why) => {
-                self.say(&why);
-                batch.fail(&format!("the store {} does not take it: {why}", self.store.url()));
+            Err(error) => {
+                self.report_outage(&error);
+                batch.fail(&format!("the store {} is unavailable: {error}", self.store.url()));
                 return later;
             }
         };
-        if self.said.take().is_some() {
-            tracing::info!("the store {} takes what is written again", self.store.url());
+        if self.outage.clear() {
+            tracing::info!("the store {} is available again", self.store.url());
         }
         for (hash, reply) in batch.forget {
-            self.doubts.remove(&hash);
+            self.unconfirmed.remove(&hash);
             reply.map(|reply| reply.send(Ok(())));
         }
         for (.., reply) in batch.settle.into_values() {
@@ -155,17 +163,17 @@ impl Writer {
                 Some(Found::Begun(begun)) => Ok(begun),
                 _ => Err("another host changed it at the same time".to_owned()),
             };
-            self.doubts.remove(&hash);
+            self.unconfirmed.remove(&hash);
             if let Err(Ok(Begun::New)) = reply.send(answer) {
-                later.push(Job::Forget(hash, None));
+                later.push(Request::Forget(hash, None));
             }
         }
         later
     }
 
-    /// A connection that was open before may have broken since: then a new one is tried.
-    async fn committed(&mut self, batch: &Batch, now: i64) -> Result<HashMap<String, Found>, String> {
-        let tries = async {
+    /// Runs the transaction, a second time with a new connection if the previous one was broken.
+    async fn commit(&mut self, batch: &Batch, now: i64) -> Result<HashMap<String, Found>, String> {
+        let attempts = async {
             let was_open = self.connection.is_some();
             match self.transact(batch, now).await {
                 Err(_) if was_open => {
@@ -175,17 +183,17 @@ impl Writer {
                 result => result,
             }
         };
-        let result = timeout(TRANSACTION, tries).await;
+        let result = timeout(TRANSACTION_BOUND, attempts).await;
         if !matches!(result, Ok(Ok(_))) {
             self.connection = None;
         }
         match result {
             Ok(result) => result.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {} s", TRANSACTION.as_secs())),
+            Err(_) => Err(format!("no response within {} s", TRANSACTION_BOUND.as_secs())),
         }
     }
 
-    /// Whether what is begun is new. What was written, and whose commit was not confirmed, is in doubt.
+    /// Runs the transaction once. Returns the state of the effects that begin.
     async fn transact(&mut self, batch: &Batch, now: i64) -> sqlx::Result<HashMap<String, Found>> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
@@ -200,21 +208,21 @@ impl Writer {
             let rows = transaction.fetch_all(sql).await?;
             new = rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>()?;
         }
-        if let Some(sql) = look(batch, &new) {
+        if let Some(sql) = select_old(batch, &new) {
             let rows = transaction.fetch_all(sql).await?;
-            old = rows.iter().map(known).collect::<sqlx::Result<_>>()?;
+            old = rows.iter().map(existing).collect::<sqlx::Result<_>>()?;
         }
-        if self.doubts.len() < DOUBTS {
-            self.doubts.extend(new.iter().map(|hash| (hash.clone(), now)));
+        if self.unconfirmed.len() < MAX_UNCONFIRMED {
+            self.unconfirmed.extend(new.iter().map(|hash| (hash.clone(), now)));
         }
         transaction.commit().await?;
         let found = |hash: &String| {
             let found = match old.get(hash) {
                 _ if new.contains(hash) => Found::Begun(Begun::New),
-                Some(Known { answer: Some(answer), .. }) => {
+                Some(Existing { answer: Some(answer), .. }) => {
                     Found::Begun(decode(answer).map_or(Begun::Unsettled, Begun::Done))
                 }
-                Some(Known { created, .. }) if self.doubts.get(hash) == Some(created) => {
+                Some(Existing { created, .. }) if self.unconfirmed.get(hash) == Some(created) => {
                     Found::Begun(Begun::New)
                 }
                 Some(_) => Found::Begun(Begun::Unsettled),
@@ -225,21 +233,21 @@ impl Writer {
         Ok(batch.begin.keys().map(found).collect())
     }
 
-    /// Deletes some of what is older than it is kept. True where there may be more.
-    async fn clean(&mut self) -> bool {
+    /// Deletes some expired effects. Returns whether there may be more.
+    async fn delete_expired(&mut self) -> bool {
         let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
         let before = clock::now_ms().saturating_sub(keep);
-        match timeout(TRANSACTION, self.delete(before)).await {
-            Ok(Ok(deleted)) => deleted == OLD.unsigned_abs(),
+        match timeout(TRANSACTION_BOUND, self.delete(before)).await {
+            Ok(Ok(deleted)) => deleted == MAX_DELETE.unsigned_abs(),
             result => {
                 self.connection = None;
-                tracing::debug!("old effects were not deleted: {result:?}");
+                tracing::debug!("cannot delete expired effects: {result:?}");
                 false
             }
         }
     }
 
-    /// How many were deleted.
+    /// Deletes effects from before `before`, and returns their number.
     async fn delete(&mut self, before: i64) -> sqlx::Result<u64> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
@@ -249,28 +257,24 @@ impl Writer {
             "DELETE FROM effects WHERE hash IN \
              (SELECT hash FROM effects WHERE created < $1 ORDER BY created LIMIT $2)",
         );
-        let deleted = connection.execute(sql.bind(before).bind(OLD)).await?;
+        let deleted = connection.execute(sql.bind(before).bind(MAX_DELETE)).await?;
         Ok(deleted.rows_affected())
     }
 
-    /// Once, and then every 30 s.
-    fn say(&mut self, why: &str) {
-        if self.said.is_none_or(|said| said.elapsed() >= SAY) {
-            self.said = Some(Instant::now());
+    /// Logs an unavailable store, at first and then every 30 s.
+    fn report_outage(&mut self, error: &str) {
+        if self.outage.is_due() {
             let failure = UserError::unavailable(format!(
-                "the store {} takes nothing, and nothing is sent without it: {why}",
+                "the store {} is unavailable, and nothing is sent without it: {error}",
                 self.store.url()
             ));
-            tracing::error!(
-                "{}",
-                failure.help("messages wait; mend or start it, and they go on by themselves")
-            );
+            tracing::error!("{}", failure.help("restore it; messages wait and then continue by themselves"));
         }
     }
 }
 
-/// Of an effect that was begun before.
-struct Known {
+/// An effect that had begun before.
+struct Existing {
     created: i64,
     answer: Option<String>,
 }
@@ -280,7 +284,7 @@ fn forget(batch: &Batch) -> Option<Statement> {
     (!batch.forget.is_empty()).then(|| list(sql, batch.forget.keys().collect()))
 }
 
-/// Writes the row anew where somebody deleted it.
+/// Also inserts the row if it was deleted meanwhile.
 fn settle(batch: &Batch, now: i64) -> Option<Statement> {
     if batch.settle.is_empty() {
         return None;
@@ -291,13 +295,13 @@ fn settle(batch: &Batch, now: i64) -> Option<Statement> {
          ON CONFLICT (hash) DO UPDATE SET settled = excluded.settled, answer = excluded.answer"
     )));
     for (row, answer, _) in batch.settle.values() {
-        sql = sql.bind(row.hash.clone()).bind(readable(&row.group)).bind(readable(&row.message));
+        sql = sql.bind(row.hash.clone()).bind(without_nul(&row.group)).bind(without_nul(&row.message));
         sql = sql.bind(now).bind(now).bind(answer.clone());
     }
     Some(sql)
 }
 
-/// Returns which ones are new.
+/// Returns the hashes of new effects.
 fn insert(batch: &Batch, now: i64) -> Option<Statement> {
     if batch.begin.is_empty() {
         return None;
@@ -308,20 +312,24 @@ fn insert(batch: &Batch, now: i64) -> Option<Statement> {
          ON CONFLICT (hash) DO NOTHING RETURNING hash"
     )));
     for (row, _) in batch.begin.values() {
-        sql = sql.bind(row.hash.clone()).bind(readable(&row.group)).bind(readable(&row.message)).bind(now);
+        sql = sql
+            .bind(row.hash.clone())
+            .bind(without_nul(&row.group))
+            .bind(without_nul(&row.message))
+            .bind(now);
     }
     Some(sql)
 }
 
-/// Returns those that are not new.
-fn look(batch: &Batch, new: &HashSet<String>) -> Option<Statement> {
+/// Selects the effects that are not new.
+fn select_old(batch: &Batch, new: &HashSet<String>) -> Option<Statement> {
     let old: Vec<_> = batch.begin.keys().filter(|hash| !new.contains(*hash)).collect();
     let sql = "SELECT hash, created, answer FROM effects WHERE hash IN";
     (!old.is_empty()).then(|| list(sql, old))
 }
 
-fn known(row: &AnyRow) -> sqlx::Result<(String, Known)> {
-    Ok((row.try_get(0)?, Known { created: row.try_get(1)?, answer: row.try_get(2)? }))
+fn existing(row: &AnyRow) -> sqlx::Result<(String, Existing)> {
+    Ok((row.try_get(0)?, Existing { created: row.try_get(1)?, answer: row.try_get(2)? }))
 }
 
 fn list(sql: &str, hashes: Vec<&String>) -> Statement {
@@ -329,7 +337,7 @@ fn list(sql: &str, hashes: Vec<&String>) -> Statement {
     hashes.into_iter().fold(sql, |sql, hash| sql.bind(hash.clone()))
 }
 
-/// PostgreSQL takes no NUL.
-fn readable(text: &str) -> String {
+/// Replaces NUL, which PostgreSQL refuses.
+fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

@@ -1,4 +1,4 @@
-//! The ledger on SQLite; `tests/store` has it on PostgreSQL.
+//! The ledger on SQLite; `tests/store` tests it on PostgreSQL.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::Calls;
 
 const KEEP: Duration = Duration::from_secs(7 * 86_400);
 
-/// A file of its own, removed at the end.
+/// A directory for a store, removed at the end.
 struct File(PathBuf);
 
 impl File {
@@ -47,10 +47,10 @@ fn record(number: u32) -> Record {
     Record { head: format!("head \0 {number}"), body: number.to_be_bytes().to_vec() }
 }
 
-/// What the ledger should know of an effect: None where it was begun alone.
+/// The expected content of the ledger: an effect's answer, or None if it has only begun.
 type Model = HashMap<usize, Option<Record>>;
 
-async fn step(ledger: &Ledger, model: &mut Model, random: &mut fastrand::Rng, turn: u32) {
+async fn step(ledger: &Ledger, model: &mut Model, random: &mut fastrand::Rng, round: u32) {
     let number = random.usize(0..12);
     match random.u32(0..4) {
         0 | 1 => {
@@ -59,12 +59,12 @@ async fn step(ledger: &Ledger, model: &mut Model, random: &mut fastrand::Rng, tu
                 Some(None) => Begun::Unsettled,
                 Some(Some(record)) => Begun::Done(record.clone()),
             };
-            assert_eq!(ledger.begin(&key(number)).await, Ok(expected), "turn {turn}, effect {number}");
+            assert_eq!(ledger.begin(&key(number)).await, Ok(expected), "round {round}, effect {number}");
             model.entry(number).or_default();
         }
         2 => {
-            ledger.settle(&key(number), &record(turn)).await.expect("settled");
-            model.insert(number, Some(record(turn)));
+            ledger.settle(&key(number), &record(round)).await.expect("settled");
+            model.insert(number, Some(record(round)));
         }
         _ => {
             ledger.forget(&key(number)).await.expect("forgotten");
@@ -76,7 +76,7 @@ async fn step(ledger: &Ledger, model: &mut Model, random: &mut fastrand::Rng, tu
 }
 
 #[tokio::test]
-async fn it_does_as_a_map_does_over_every_restart() {
+async fn the_ledger_behaves_like_a_map_across_restarts() {
     let file = File::new("model");
     for seed in 0..8 {
         let _ = std::fs::remove_file(&file.0);
@@ -85,17 +85,17 @@ async fn it_does_as_a_map_does_over_every_restart() {
         }
         let (mut random, mut model) = (fastrand::Rng::with_seed(seed), Model::new());
         let mut ledger = file.open().await;
-        for turn in 0..200 {
+        for round in 0..200 {
             if random.u32(0..20) == 0 {
                 ledger = file.open().await;
             }
-            step(&ledger, &mut model, &mut random, turn).await;
+            step(&ledger, &mut model, &mut random, round).await;
         }
     }
 }
 
 #[tokio::test]
-async fn what_comes_together_is_begun_once() {
+async fn concurrent_attempts_begin_once() {
     let file = File::new("together");
     let ledger = Arc::new(file.open().await);
     let asked: Vec<_> = (0..600)
@@ -115,7 +115,7 @@ async fn what_comes_together_is_begun_once() {
 }
 
 #[tokio::test]
-async fn a_begin_that_nobody_waits_for_leaves_nothing() {
+async fn a_cancelled_begin_leaves_nothing() {
     let file = File::new("given-up");
     let ledger = file.open().await;
     for number in 0..50 {
@@ -133,7 +133,7 @@ async fn a_begin_that_nobody_waits_for_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_old_is_deleted() {
+async fn expired_effects_are_deleted() {
     let file = File::new("old");
     let ledger = file.open().await;
     for number in 0..20 {
@@ -142,7 +142,7 @@ async fn what_is_old_is_deleted() {
     ledger.settle(&key(1), &record(1)).await.expect("settled");
     drop(ledger);
     let ledger = file.open_for(Duration::ZERO).await;
-    // It cleans as soon as it runs.
+    // The writer deletes as soon as it runs.
     for number in [0, 1] {
         let end = std::time::Instant::now() + Duration::from_secs(60);
         while ledger.begin(&key(number)).await != Ok(Begun::New) {
@@ -153,7 +153,7 @@ async fn what_is_old_is_deleted() {
 }
 
 #[tokio::test]
-async fn the_file_is_for_its_owner_alone() {
+async fn only_the_owner_can_read_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let file = File::new("private");
     let ledger = file.open().await;
@@ -166,7 +166,7 @@ async fn the_file_is_for_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn what_is_committed_is_on_the_disk() {
+async fn commits_are_synchronous() {
     use sqlx::{Executor as _, Row as _};
     let file = File::new("pragmas");
     let url = StoreUrl::parse(&format!("sqlite:{}", file.0.display())).expect("a URL");
@@ -181,21 +181,21 @@ async fn what_is_committed_is_on_the_disk() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_opened_says_why() {
+async fn a_store_that_cannot_be_opened_is_an_error() {
     let refused = async |url: &str| {
         let url = StoreUrl::parse(url).expect("a URL");
         Store::open(url).await.expect_err("refused").to_string()
     };
     let file = File::new("broken");
-    let told = refused(&format!("sqlite:{}/none/host.db", file.0.display())).await;
-    assert!(told.contains("cannot open the store") && told.contains("--store"), "{told}");
+    let error = refused(&format!("sqlite:{}/none/host.db", file.0.display())).await;
+    assert!(error.contains("cannot open the store") && error.contains("--store"), "{error}");
     std::fs::write(&file.0, "this is not a database, and long enough to tell").expect("a file");
-    let told = refused(&format!("sqlite:{}", file.0.display())).await;
-    assert!(told.contains("not a database") && told.contains("--store"), "{told}");
+    let error = refused(&format!("sqlite:{}", file.0.display())).await;
+    assert!(error.contains("not a database") && error.contains("--store"), "{error}");
 }
 
 #[test]
-fn records_pass_through_text() {
+fn records_round_trip_as_text() {
     for body in [vec![], vec![0, 255, 16, 1], b"text".to_vec()] {
         let record = Record { head: "\0 {\"a\":\"한\"}".to_owned(), body };
         let text = encode(&record);

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use consumer::policy::{Failed, Policy, Retry, Step};
 use fuzz::Input;
-use kafka::headers::{Origin, Stamp, Trail};
+use kafka::headers::{FailureHeaders, Origin, RetryInfo};
 use kafka::raw::{HeaderList, TimestampType};
 use libfuzzer_sys::fuzz_target;
 
@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
     // A record that anybody wrote.
     let received = list(&record);
     assert!(received.iter().eq(record.iter().copied()), "librdkafka gives back what it was given");
-    let trail = Trail::read(received.iter());
+    let trail = RetryInfo::read(received.iter());
     check(&trail, &record);
     let failed = Failed {
         attempt: trail.attempt,
@@ -69,7 +69,7 @@ fuzz_target!(|data: &[u8]| {
     // What is written when it fails is read back the same, and its sender's headers stay.
     let senders = senders(&trail, &record);
     let origin = Origin { topic, partition, offset, timestamp };
-    let stamp = Stamp {
+    let stamp = FailureHeaders {
         origin: origin.clone(),
         group,
         exception: "consumer.plugin.Retry",
@@ -88,7 +88,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let mut published = list(&senders);
     stamp.write(&mut published);
-    let read = Trail::read(published.iter());
+    let read = RetryInfo::read(published.iter());
     assert_eq!(read.attempt, next_attempt);
     assert_eq!((read.due_ms, read.first_failed_ms), (Some(due_ms), Some(first_failed_ms)));
     assert_eq!(read.group.as_deref(), Some(group.as_bytes()));
@@ -99,9 +99,9 @@ fuzz_target!(|data: &[u8]| {
 
     // And over one more hop.
     let mut again = list(&self::senders(&read, &written));
-    Stamp { origin: read.origin(&HERE), ..stamp }.write(&mut again);
+    FailureHeaders { origin: read.origin(&HERE), ..stamp }.write(&mut again);
     assert!(again.iter().map(|(name, _)| name).eq(published.iter().map(|(name, _)| name)));
-    assert_eq!(Trail::read(again.iter()).origin(&HERE), read.origin(&HERE));
+    assert_eq!(RetryInfo::read(again.iter()).origin(&HERE), read.origin(&HERE));
 });
 
 fn list(headers: &[Header<'_>]) -> HeaderList {
@@ -110,11 +110,11 @@ fn list(headers: &[Header<'_>]) -> HeaderList {
     list
 }
 
-fn senders<'a>(trail: &Trail, headers: &[Header<'a>]) -> Vec<Header<'a>> {
+fn senders<'a>(trail: &RetryInfo, headers: &[Header<'a>]) -> Vec<Header<'a>> {
     headers.iter().enumerate().filter(|(index, _)| !trail.owns(*index)).map(|(_, header)| *header).collect()
 }
 
-fn check(trail: &Trail, headers: &[Header<'_>]) {
+fn check(trail: &RetryInfo, headers: &[Header<'_>]) {
     assert!((1..=32767).contains(&trail.attempt));
     let origin = trail.origin(&HERE);
     assert!(origin.partition >= 0 && origin.offset >= 0);

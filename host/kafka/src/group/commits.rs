@@ -1,4 +1,4 @@
-//! What a member commits, and what it finds committed.
+//! The commits of a group member.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,21 +9,22 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::GroupContext;
+use super::MemberContext;
 use crate::partition::Partition;
 use crate::raw;
 use crate::window::Window;
 
-/// How long a commit may wait for its answer before the next one is sent all the same.
+/// The time after which the next commit is sent although the previous one has not been answered.
 const COMMIT_BOUND: Duration = Duration::from_secs(60);
-/// The pause before a commit that was not taken is tried again, when it is the last chance.
+/// The pause before a failed request is retried.
 const COMMIT_RETRY: Duration = Duration::from_millis(200);
-/// How long the look for what was committed before may take, and one try of it.
-const LOOK_UP: Duration = Duration::from_secs(30);
-const COMMITTED_TIMEOUT: Duration = Duration::from_secs(5);
+/// The maximum time for fetching committed offsets, and the timeout of one request.
+const FETCH_BOUND: Duration = Duration::from_secs(30);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl GroupContext {
-    /// The last chance to commit: what is not taken now is repeated by the next owner.
+impl MemberContext {
+    /// Commits revoked partitions before `until`. Deliveries that are not committed then are repeated by the
+    /// next owner.
     pub(super) fn commit_before(
         &self,
         until: Instant,
@@ -36,10 +37,10 @@ impl GroupContext {
         }
         while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
             if is_too_large(&error) {
-                revoked.iter().for_each(|partition| partition.commit_plainly());
+                revoked.iter().for_each(|partition| partition.commit_offsets_only());
             }
             if is_fenced(&error) || Instant::now() >= until {
-                tracing::warn!(group = self.group, %error, "given back uncommitted");
+                tracing::warn!(group = self.group, %error, "partitions revoked without a commit");
                 return;
             }
             thread::sleep(COMMIT_RETRY);
@@ -47,7 +48,7 @@ impl GroupContext {
         }
     }
 
-    /// What the broker does not take is handed in again at a later turn.
+    /// Commits all partitions. A failed commit is repeated by a later call.
     pub(super) fn commit(&self, consumer: &BaseConsumer<Self>) {
         if self.committing.lock().is_some_and(|since| since.elapsed() < COMMIT_BOUND) {
             return;
@@ -59,11 +60,11 @@ impl GroupContext {
         *self.committing.lock() = Some(Instant::now());
         if let Err(error) = raw::commit(consumer, &list) {
             *self.committing.lock() = None;
-            tracing::warn!(group = self.group, %error, "commit not taken, will be tried again");
+            tracing::warn!(group = self.group, %error, "the commit failed and is retried");
         }
     }
 
-    /// The broker's answer counts for each partition by itself.
+    /// Handles the response to a commit, which has a result per partition.
     pub(super) fn committed(&self, list: &TopicPartitionList) {
         let partitions = self.partitions.lock();
         for element in list.elements() {
@@ -72,35 +73,35 @@ impl GroupContext {
             };
             match (element.offset(), element.error()) {
                 (Offset::Offset(position), Ok(())) => partition.set_committed(position),
-                (_, Err(error)) if is_too_large(&error) => partition.commit_plainly(),
+                (_, Err(error)) if is_too_large(&error) => partition.commit_offsets_only(),
                 _ => {}
             }
         }
     }
 
-    /// What was committed for partitions that are about to be read. None where nobody says so in
-    /// time: then some of what is finished already is repeated.
+    /// The committed offsets of partitions that are about to be read. None if they cannot be fetched in time;
+    /// finished messages may then be repeated.
     pub(super) fn committed_before(
         &self,
         consumer: &BaseConsumer<Self>,
         list: &TopicPartitionList,
     ) -> Option<TopicPartitionList> {
-        let until = Instant::now() + LOOK_UP;
+        let until = Instant::now() + FETCH_BOUND;
         loop {
-            let mut asked = TopicPartitionList::with_capacity(list.count());
+            let mut requested = TopicPartitionList::with_capacity(list.count());
             for element in list.elements() {
-                asked.add_partition(element.topic(), element.partition());
+                requested.add_partition(element.topic(), element.partition());
             }
-            let answer = consumer.committed_offsets(asked, COMMITTED_TIMEOUT).and_then(|committed| {
+            let response = consumer.committed_offsets(requested, FETCH_TIMEOUT).and_then(|committed| {
                 committed.elements().iter().try_for_each(|element| element.error())?;
                 Ok(committed)
             });
-            match answer {
+            match response {
                 Ok(committed) => return Some(committed),
                 Err(error) if Instant::now() >= until || self.stop.load(Ordering::Relaxed) => {
                     tracing::warn!(
                         group = self.group, %error,
-                        "cannot find out what is finished behind the committed offsets; some of it may be repeated"
+                        "cannot fetch the metadata of the committed offsets; finished messages may be repeated"
                     );
                     return None;
                 }
@@ -110,13 +111,13 @@ impl GroupContext {
     }
 }
 
-/// Positions that the broker has not confirmed.
+/// The positions that the broker has not confirmed.
 fn uncommitted<'a>(partitions: impl IntoIterator<Item = &'a Arc<Partition>>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         let Some((position, window)) = partition.uncommitted() else { continue };
         let mut element = list.add_partition(partition.topic(), partition.index());
-        // Refuses only offsets that are none.
+        // Fails only for invalid offsets.
         if element.set_offset(Offset::Offset(position)).is_ok() && !window.is_empty() {
             element.set_metadata(window);
         }
@@ -124,7 +125,7 @@ fn uncommitted<'a>(partitions: impl IntoIterator<Item = &'a Arc<Partition>>) -> 
     list
 }
 
-/// What was committed beside a partition's offset, by a host.
+/// The window of a partition's committed offset, if a host committed it.
 pub(super) fn window(committed: &TopicPartitionList, topic: &str, index: i32) -> Option<Window> {
     let element = committed.find_partition(topic, index)?;
     let Offset::Offset(base) = element.offset() else { return None };
@@ -135,8 +136,8 @@ pub(super) fn is_too_large(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::OffsetMetadataTooLarge)
 }
 
-/// Whether somebody else has the partition already, or its topic is gone: made again, it must not
-/// inherit the position.
+/// Whether another member owns the partition already, or its topic was deleted. A topic of the same name must
+/// not inherit the position.
 fn is_fenced(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

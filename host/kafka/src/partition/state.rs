@@ -1,115 +1,119 @@
-//! What a partition knows of its messages.
+//! The state of a partition's messages.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::time::Instant;
+use std::time::Duration;
 
+use base::throttle::Throttle;
 use settings::Ordering;
 
-use crate::delivery::Claim;
-use crate::order::Turns;
+use crate::delivery::DeliveryGuard;
+use crate::key_order::KeyOrder;
+use crate::pending::PendingMessage;
 use crate::raw::{Event, Message};
 use crate::tracker::Tracker;
-use crate::waiting::Waiting;
-use crate::window::{Past, Window};
+use crate::window::{RetryState, Window};
 
-/// How many deliveries may lie behind the first unfinished one.
-const WINDOW: usize = 10_000;
-/// How many messages may be under way, calls and publishes together.
-const MAX_UNFINISHED: usize = 1_000;
-/// How many bytes the messages that were read and are not finished may hold.
+/// The maximum number of deliveries from the first unfinished one to the last.
+const MAX_WINDOW: usize = 10_000;
+/// The maximum number of messages in progress, calls and publishes together.
+const MAX_IN_PROGRESS: usize = 1_000;
+/// The maximum size of all messages that were read and are not finished, in bytes.
 const MAX_UNFINISHED_BYTES: usize = 16 << 20;
+/// The interval at which a publish that keeps failing is logged.
+const PUBLISH_REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The messages of a partition.
 pub struct State {
     pub tracker: Tracker,
-    /// What was committed beside the offset that reading began at, until reading has passed it.
-    pub before: Option<Window>,
-    /// Not due yet; the next one on top.
-    pub held: BinaryHeap<Reverse<Waiting>>,
+    /// The window of the commit at which reading began, until reading has passed its end.
+    pub committed_window: Option<Window>,
+    /// Messages that are not due yet, the earliest on top.
+    pub delayed: BinaryHeap<Reverse<PendingMessage>>,
     /// The latest due time that was read from a retry topic, in milliseconds since the Unix epoch.
     pub last_due_ms: i64,
-    /// Whether one stood behind others that are due later.
-    pub disordered: bool,
-    /// Who waits for whom, where messages are ordered.
-    pub turns: Turns<Waiting>,
-    /// Unfinished messages that failed before, by offset, where they are tried again in place.
-    pub pasts: BTreeMap<i64, Past>,
-    /// Deliveries that somebody works on.
-    pub running: usize,
-    /// Bytes of what was read and is not finished.
+    /// Whether a message was read after one with a later due time.
+    pub is_out_of_order: bool,
+    /// The order of the messages that are due.
+    pub key_order: KeyOrder<PendingMessage>,
+    /// The retry state of unfinished messages that are retried in place, by offset.
+    pub retry_states: BTreeMap<i64, RetryState>,
+    /// The number of deliveries in progress.
+    pub in_progress: usize,
+    /// The size of the messages that were read and are not finished, in bytes.
     pub bytes: usize,
-    /// Publishes that failed and are tried again.
-    pub blocked: usize,
-    /// When it was last said that they fail.
-    pub reported: Option<Instant>,
+    /// The number of failing publishes that are being retried.
+    pub failing_publishes: usize,
+    /// Limits the log messages about failing publishes.
+    pub publish_report: Throttle,
     pub closed: bool,
-    /// When the timer that was set last goes off, in milliseconds since the Unix epoch.
+    /// When the latest timer fires, in milliseconds since the Unix epoch.
     pub timer_ms: Option<i64>,
     pub commits: Commits,
 }
 
-/// What the broker has been told of the changes so far.
+/// Which changes the broker has confirmed.
 #[derive(Default)]
 pub struct Commits {
-    /// What happened that a commit would tell; one for each finished message and more.
+    /// The number of changes that a commit would record: one per finished message, and others.
     pub changes: u64,
-    /// The changes that the commit on its way tells of, with its offset.
+    /// The commit in flight: its offset and the changes it records.
     pub sent: Option<(i64, u64)>,
-    /// The changes that the broker has confirmed.
+    /// The number of changes that the broker has confirmed.
     pub confirmed: u64,
-    /// The broker takes no metadata of this length.
-    pub plain: bool,
+    /// Whether the broker refuses metadata of this length, so that only offsets are committed.
+    pub offsets_only: bool,
 }
 
-/// How far a partition is.
+/// The progress of a partition.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing {
-    /// The offset of the first message that is not finished.
+pub struct Progress {
+    /// The offset of the first unfinished message.
     pub next: i64,
-    /// How many are under way.
-    pub running: usize,
+    /// The number of deliveries in progress.
+    pub in_progress: usize,
 }
 
 impl State {
-    pub fn new(before: Option<Window>, ordering: Ordering) -> Self {
-        let mut turns = Turns::new(ordering);
-        let held = before.iter().flat_map(|window| &window.held_keys).copied();
-        // What was held in order stays held only in order.
-        turns.hold(held.filter(|_| ordering.is_in_place()));
+    /// A partition that resumes at a commit with this window.
+    pub fn new(committed_window: Option<Window>, ordering: Ordering) -> Self {
+        let mut key_order = KeyOrder::new(ordering);
+        let held_keys = committed_window.iter().flat_map(|window| &window.held_keys).copied();
+        // Keys stay held only as long as the ordering stays on.
+        key_order.hold_keys(held_keys.filter(|_| ordering.is_in_place()));
         Self {
             tracker: Tracker::default(),
-            before,
-            held: BinaryHeap::new(),
+            committed_window,
+            delayed: BinaryHeap::new(),
             last_due_ms: 0,
-            disordered: false,
-            turns,
-            pasts: BTreeMap::new(),
-            running: 0,
+            is_out_of_order: false,
+            key_order,
+            retry_states: BTreeMap::new(),
+            in_progress: 0,
             bytes: 0,
-            blocked: 0,
-            reported: None,
+            failing_publishes: 0,
+            publish_report: Throttle::new(PUBLISH_REPORT_INTERVAL),
             closed: false,
             timer_ms: None,
             commits: Commits::default(),
         }
     }
 
+    /// Whether another delivery may start.
     pub fn may_start(&self) -> bool {
-        self.blocked == 0 && self.running < MAX_UNFINISHED
+        self.failing_publishes == 0 && self.in_progress < MAX_IN_PROGRESS
     }
 
-    /// How many more messages may be read.
-    pub fn room(&self) -> usize {
-        if self.tracker.window() >= WINDOW || self.bytes >= MAX_UNFINISHED_BYTES {
+    /// The number of messages that may still be read.
+    pub fn capacity(&self) -> usize {
+        if self.tracker.window() >= MAX_WINDOW || self.bytes >= MAX_UNFINISHED_BYTES {
             return 0;
         }
-        self.turns.room()
+        self.key_order.capacity()
     }
 
-    /// Takes note of what was read. A message that is not finished yet is given back with the
-    /// number of its delivery.
-    pub fn note(&mut self, event: Event) -> Option<(u64, Message)> {
+    /// Records an event that was read. Returns a message that is not finished yet with its delivery number.
+    pub fn register(&mut self, event: Event) -> Option<(u64, Message)> {
         let message = match event {
             Event::Message(message) => message,
             Event::End(offset) => {
@@ -119,10 +123,10 @@ impl State {
         };
         let offset = message.offset();
         let number = self.tracker.deliver(offset);
-        if self.before.as_ref().is_some_and(|before| offset >= before.end) {
-            self.before = None;
+        if self.committed_window.as_ref().is_some_and(|window| offset >= window.end) {
+            self.committed_window = None;
         }
-        if self.before.as_ref().is_some_and(|before| before.is_finished(offset)) {
+        if self.committed_window.as_ref().is_some_and(|window| window.is_finished(offset)) {
             self.tracker.finish(number);
             self.commits.changes += 1;
             return None;
@@ -131,60 +135,61 @@ impl State {
         Some((number, message))
     }
 
-    /// How far the message at this offset had come before this partition was assigned.
-    pub fn past(&mut self, offset: i64) -> Option<Past> {
-        let past = self.before.as_ref()?.past(offset)?;
-        self.pasts.insert(offset, past);
-        Some(past)
+    /// The retry state of the message at this offset from before the partition was assigned.
+    pub fn restore_retry_state(&mut self, offset: i64) -> Option<RetryState> {
+        let retry_state = self.committed_window.as_ref()?.retry_state(offset)?;
+        self.retry_states.insert(offset, retry_state);
+        Some(retry_state)
     }
 
-    pub fn finish(&mut self, claim: &Claim) {
-        self.bytes -= claim.size;
-        self.tracker.finish(claim.number);
-        self.turns.finish(claim.key);
-        self.pasts.remove(&claim.offset);
+    /// A delivery has finished.
+    pub fn finish(&mut self, guard: &DeliveryGuard) {
+        self.bytes -= guard.size;
+        self.tracker.finish(guard.number);
+        self.key_order.finish(guard.key);
+        self.retry_states.remove(&guard.offset);
         self.commits.changes += 1;
     }
 
-    /// A message that is somebody else's is finished unprocessed.
-    pub fn pass_over(&mut self, number: u64, message: &Message) {
+    /// Finishes a message of another group without processing it.
+    pub fn skip(&mut self, number: u64, message: &Message) {
         self.bytes -= message.size();
         self.tracker.finish(number);
         self.commits.changes += 1;
     }
 
-    /// How far the partition is. None before anything was read.
-    pub fn standing(&self) -> Option<Standing> {
-        Some(Standing { next: self.tracker.next()?, running: self.running })
+    /// The partition's progress. None before the first read.
+    pub fn progress(&self) -> Option<Progress> {
+        Some(Progress { next: self.tracker.next()?, in_progress: self.in_progress })
     }
 
-    /// The offset to commit and what to commit beside it, where the broker has not confirmed it yet.
+    /// The offset and metadata to commit. None if the broker has confirmed everything.
     pub fn uncommitted(&mut self) -> Option<(i64, String)> {
         if self.commits.unconfirmed() == 0 {
             return None;
         }
         let position = self.tracker.next()?;
-        let window = if self.commits.plain { String::new() } else { self.window().encode(position) };
+        let window = if self.commits.offsets_only { String::new() } else { self.window().encode(position) };
         self.commits.sent = Some((position, self.commits.changes));
         Some((position, window))
     }
 
-    /// What a commit tells beside its offset.
+    /// The window of a commit.
     fn window(&self) -> Window {
-        let past = |offset: i64| (offset, self.pasts.get(&offset).copied());
-        let mut unfinished: BTreeMap<_, _> = self.tracker.unfinished_offsets().map(past).collect();
+        let with_state = |offset: i64| (offset, self.retry_states.get(&offset).copied());
+        let mut unfinished: BTreeMap<_, _> = self.tracker.unfinished_offsets().map(with_state).collect();
         let mut end = self.tracker.end().unwrap_or(0);
-        // What was committed before and has not been read again yet still holds.
-        if let Some(before) = self.before.as_ref().filter(|before| before.end > end) {
-            unfinished.extend(before.unfinished.range(end..).map(|(offset, past)| (*offset, *past)));
-            end = before.end;
+        // The committed window still applies to offsets that have not been read again yet.
+        if let Some(committed) = self.committed_window.as_ref().filter(|window| window.end > end) {
+            unfinished.extend(committed.unfinished.range(end..).map(|(offset, state)| (*offset, *state)));
+            end = committed.end;
         }
-        Window { end, unfinished, held_keys: self.turns.held().clone() }
+        Window { end, unfinished, held_keys: self.key_order.held_keys().clone() }
     }
 }
 
 impl Commits {
-    /// The changes that the broker has not confirmed.
+    /// The number of changes that the broker has not confirmed.
     pub fn unconfirmed(&self) -> usize {
         usize::try_from(self.changes.saturating_sub(self.confirmed)).unwrap_or(usize::MAX)
     }

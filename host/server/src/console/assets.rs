@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use axum::Router;
 use axum::http::{HeaderName, header};
 use axum::routing::get;
-use base::text;
 use sha2::{Digest as _, Sha256};
 
 use super::Console;
@@ -29,7 +28,7 @@ pub struct Paths {
 }
 
 fn path(name: &str, content: &str, extension: &str) -> String {
-    let digest = text::hex(&Sha256::digest(content)[..6]);
+    let digest = hex::encode(&Sha256::digest(content)[..6]);
     format!("/assets/{name}-{digest}.{extension}")
 }
 

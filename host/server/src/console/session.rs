@@ -6,7 +6,6 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use base::clock;
-use base::text;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
@@ -51,7 +50,7 @@ impl Sessions {
         let name = if name.is_empty() { NOBODY.to_owned() } else { name };
         let ends = clock::now_ms() / 1000 + LASTS;
         let number = uuid::Uuid::new_v4().simple();
-        let said = format!("{ends:x}.{number}.{}", text::hex(name.as_bytes()));
+        let said = format!("{ends:x}.{number}.{}", hex::encode(name.as_bytes()));
         let value = format!("{said}.{}", self.mac("session", &said));
         self.session(value, name)
     }
@@ -68,7 +67,7 @@ impl Sessions {
         }
         let mut parts = said.split('.');
         let ends = i64::from_str_radix(parts.next()?, 16).ok()?;
-        let name = String::from_utf8(text::from_hex(parts.nth(1)?)?).ok()?;
+        let name = String::from_utf8(hex::decode(parts.nth(1)?).ok()?).ok()?;
         (ends > clock::now_ms() / 1000).then(|| self.session(value.to_owned(), name))
     }
 
@@ -82,7 +81,7 @@ impl Sessions {
         mac.update(purpose.as_bytes());
         mac.update(&[0]);
         mac.update(text.as_bytes());
-        text::hex(&mac.finalize().into_bytes())
+        hex::encode(&mac.finalize().into_bytes())
     }
 }
 
@@ -151,7 +150,7 @@ mod tests {
     #[test]
     fn a_session_ends() {
         let sessions = Sessions::new(&Access::new(None));
-        let said = format!("{:x}.00.{}", clock::now_ms() / 1000 - 1, text::hex(b"kim"));
+        let said = format!("{:x}.00.{}", clock::now_ms() / 1000 - 1, hex::encode(b"kim"));
         let value = format!("{said}.{}", sessions.mac("session", &said));
         assert_eq!(sessions.find(&with(&value)), None);
     }

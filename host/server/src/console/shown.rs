@@ -85,7 +85,7 @@ impl Value {
         let (is_cut, length) = (part.len() < bytes.len(), bytes.len());
         let Ok(whole) = str::from_utf8(bytes) else {
             let lines: Vec<String> =
-                part.get(..SHOWN / 4).unwrap_or(part).chunks(32).map(text::hex).collect();
+                part.get(..SHOWN / 4).unwrap_or(part).chunks(32).map(hex::encode).collect();
             return Self { text: lines.join("\n"), bytes: length, is_cut: length > SHOWN / 4 };
         };
         let laid_out = if is_cut { None } else { pretty(whole) };

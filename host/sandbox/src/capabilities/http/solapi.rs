@@ -1,6 +1,5 @@
 //! Signatures in Solapi's form.
 
-use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use hmac::{Hmac, Mac};
@@ -28,9 +27,7 @@ impl Solapi {
         if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()) {
             mac.update(date.as_bytes());
             mac.update(salt.as_bytes());
-            for byte in mac.finalize().into_bytes() {
-                let _ = write!(signature, "{byte:02x}");
-            }
+            signature.push_str(&hex::encode(mac.finalize().into_bytes()));
         }
         format!("HMAC-SHA256 apiKey={}, date={date}, salt={salt}, signature={signature}", self.key)
     }

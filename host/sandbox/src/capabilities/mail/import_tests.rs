@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use effects::ledger::Ledger;
-use effects::{Calls, Effects, Memory};
+use effects::{Calls, Deduplicator, Effects};
 use settings::MailSettings;
 use store::{Store, StoreUrl};
 use tokio::runtime::Handle;
@@ -36,7 +36,7 @@ async fn without_a_turn_what_was_sent_has_its_answer_and_the_rest_is_not_in_doub
     let store = Store::open(StoreUrl::parse(&url).expect("a URL")).await.expect("a store");
     let effects = Effects::new(Handle::current());
     let never_again = ["group".to_owned()].into();
-    effects.remember(Memory::new(Ledger::new(store, Duration::from_secs(86_400)), never_again));
+    effects.deduplicate(Deduplicator::new(Ledger::new(store, Duration::from_secs(86_400)), never_again));
     let (mailer, mails) = serve(ok, ok);
     let mailer = Arc::new(mailer.with_bound(Duration::from_millis(500)));
     let services = Services { mailer: Some(Arc::clone(&mailer)), effects };

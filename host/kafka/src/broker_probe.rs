@@ -1,4 +1,4 @@
-//! Asks now and then whether a broker answers at all; see [`raw::bootstrap_again`].
+//! A periodic check that a client still reaches a broker; see [`raw::bootstrap_again`].
 
 use std::time::{Duration, Instant};
 
@@ -7,27 +7,27 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 
 use crate::raw;
 
-/// How often it asks, and how long it waits for the answer.
+/// The interval of the check, and the timeout of its request.
 const INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a consumer's thread asks by.
+/// The periodic check of one consumer.
 #[derive(Debug)]
-pub struct Probe {
+pub struct BrokerProbe {
     servers: String,
     topic: String,
     next: Instant,
 }
 
-impl Probe {
-    /// For a consumer with these settings that reads this topic.
+impl BrokerProbe {
+    /// A check for a consumer with this configuration that reads this topic.
     pub fn new(config: &ClientConfig, topic: &str) -> Self {
         let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
         Self { servers, topic: topic.to_owned(), next: Instant::now() + INTERVAL }
     }
 
-    /// Asks, where it is time to.
-    pub fn turn<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) {
+    /// Runs the check if it is due. Blocks for up to 2 s.
+    pub fn run_if_due<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) {
         if Instant::now() < self.next {
             return;
         }

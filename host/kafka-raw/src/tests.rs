@@ -8,6 +8,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord};
 use rdkafka::topic_partition_list::Offset;
 
 use super::*;
+use rdkafka::TopicPartitionList;
 
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -19,10 +20,10 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A partition that is given back and comes again: a message of the first time keeps its queue for a
-/// while.
+/// A partition is revoked and assigned again while a message of the first assignment still references its
+/// queue.
 #[test]
-fn a_queue_of_an_earlier_assignment_does_not_silence_the_next_one() {
+fn a_queue_of_an_earlier_assignment_does_not_disable_the_next_one() {
     let cluster = MockCluster::new(1).expect("a cluster");
     cluster.create_topic("again", 1, 1).expect("a topic");
     let mut config = ClientConfig::new();

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::{App, Running};
+use super::{App, RunningPlugin};
 
 /// How long open HTTP connections may take to end.
 const HANG_UP: Duration = Duration::from_secs(2);
@@ -61,7 +61,7 @@ impl App {
     fn office(&self) -> Option<Office> {
         let (desk, replay) = self.desk.clone().zip(self.replay.as_ref())?;
         let trials = self.trials.clone()?;
-        let plugins = self.running.iter().map(Running::served).collect();
+        let plugins = self.running.iter().map(RunningPlugin::served).collect();
         Some(Office {
             desk,
             plugins,
@@ -72,7 +72,7 @@ impl App {
     }
 }
 
-impl Running {
+impl RunningPlugin {
     fn served(&self) -> Served {
         let (plugin, subscription) = (&self.pipeline.plugin, &self.pipeline.subscription);
         Served {

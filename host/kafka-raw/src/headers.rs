@@ -9,9 +9,9 @@ use std::sync::LazyLock;
 use rdkafka::message::BorrowedMessage;
 use rdkafka_sys as sys;
 
-use super::{bytes, parts};
+use crate::{bytes, parts};
 
-/// The headers of a message that the safe crate read.
+/// The headers of a message from the safe crate.
 pub fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Headers<'a> {
     // SAFETY: the message is alive, and borrowed for as long as its headers.
     unsafe { headers_of(message.ptr()) }
@@ -19,7 +19,7 @@ pub fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Headers<'a> {
 
 /// # Safety
 /// The message lives for 'a and is not used by another thread meanwhile.
-pub(super) unsafe fn headers_of<'a>(message: *mut sys::rd_kafka_message_t) -> Headers<'a> {
+pub(crate) unsafe fn headers_of<'a>(message: *mut sys::rd_kafka_message_t) -> Headers<'a> {
     let mut list = ptr::null_mut();
     // SAFETY: the caller's promise; the list belongs to the message.
     let code = unsafe { sys::rd_kafka_message_headers(message, &mut list) };
@@ -54,18 +54,18 @@ pub struct HeaderList {
     ptr: NonNull<sys::rd_kafka_headers_t>,
 }
 
-// SAFETY: a plain list, owned by whoever holds it.
+// SAFETY: a plain list with one owner.
 unsafe impl Send for HeaderList {}
 
 impl HeaderList {
     /// An empty list with room for `capacity` headers.
     pub fn with_capacity(capacity: usize) -> Self {
-        // SAFETY: librdkafka aborts the process rather than return null when memory is gone.
+        // SAFETY: librdkafka aborts the process rather than return null when memory is exhausted.
         let ptr = unsafe { NonNull::new_unchecked(sys::rd_kafka_headers_new(capacity)) };
         Self { ptr }
     }
 
-    /// Appends a header; nothing about the name or value is assumed.
+    /// Appends a header with any name and value.
     pub fn push(&mut self, name: &[u8], value: Option<&[u8]>) {
         let (data, len) = parts(value);
         // SAFETY: librdkafka copies both; the lengths are those of live slices.
@@ -80,11 +80,11 @@ impl HeaderList {
         }
     }
 
-    pub(super) fn as_ptr(&self) -> *mut sys::rd_kafka_headers_t {
+    pub(crate) fn as_ptr(&self) -> *mut sys::rd_kafka_headers_t {
         self.ptr.as_ptr()
     }
 
-    /// Its headers, in their order.
+    /// The headers, in order.
     pub fn iter(&self) -> Headers<'_> {
         Headers { list: self.ptr.as_ptr(), next: 0, owner: PhantomData }
     }
@@ -99,7 +99,7 @@ impl Clone for HeaderList {
 
 impl Drop for HeaderList {
     fn drop(&mut self) {
-        // SAFETY: owned; forgotten where librdkafka takes it over.
+        // SAFETY: owned; forgotten if librdkafka takes ownership.
         unsafe { sys::rd_kafka_headers_destroy(self.ptr.as_ptr()) }
     }
 }
@@ -127,9 +127,8 @@ unsafe fn header_at<'a>(
     }
 }
 
-/// The API gives a name without its length, so one that holds a NUL would come back cut. The
-/// length stands before the name in librdkafka's header (`rkhdr_name_size`, then the value's
-/// pointer, then the name).
+/// The API returns a name without its length, so that a name with a NUL would be truncated. librdkafka stores
+/// the length before the name (`rkhdr_name_size`, then the value's pointer, then the name).
 ///
 /// # Safety
 /// `name` comes from a header list of a librdkafka for which `LENGTH_IS_STORED` holds.
@@ -138,8 +137,8 @@ unsafe fn stored_length(name: *const c_char) -> usize {
     unsafe { name.byte_sub(2 * size_of::<usize>()).cast::<usize>().read_unaligned() }
 }
 
-/// Whether this librdkafka lays its headers out as `stored_length` takes them to be, tried once on
-/// known names. Reading two words before a name stays inside its allocation in every 2.x release.
+/// Whether this librdkafka lays out its headers as `stored_length` expects, checked once on known names.
+/// Reading two words before a name stays inside its allocation in every 2.x release.
 static LENGTH_IS_STORED: LazyLock<bool> = LazyLock::new(|| {
     [(&b"a\0bc"[..], Some(&b"value"[..])), (b"", None), (b"n\0", None)].into_iter().all(
         |(expected, value)| {
@@ -160,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn header_names_and_values_come_back_byte_for_byte() {
+    fn header_names_and_values_round_trip_byte_for_byte() {
         let headers: [(&[u8], Option<&[u8]>); 7] = [
             (b"plain", Some(b"value")),
             (b"\xff\xfe", Some(b"\x00\x01")),

@@ -1,4 +1,4 @@
-//! Which effects are under way in this process.
+//! The effects that are in flight in this process.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,21 +8,21 @@ use tokio::sync::watch;
 
 type All = Arc<Mutex<HashMap<String, watch::Receiver<()>>>>;
 
-/// The effects under way, by their ids.
+/// The effects in flight, by id.
 #[derive(Default)]
-pub(super) struct UnderWay(All);
+pub(super) struct InFlight(All);
 
-/// An effect is under way until this is dropped.
-pub(super) struct Turn {
+/// The permit to perform an effect. The effect is in flight until the permit is dropped.
+pub(super) struct Permit {
     all: All,
     id: String,
-    /// Closed at the end, which those who wait see.
+    /// Closed when the permit is dropped, which wakes the waiting attempts.
     _end: watch::Sender<()>,
 }
 
-impl UnderWay {
-    /// Waits until the effect is not under way; it is from here on.
-    pub(super) async fn turn(&self, id: String) -> Turn {
+impl InFlight {
+    /// Waits until the effect is not in flight, and marks it as in flight.
+    pub(super) async fn acquire(&self, id: String) -> Permit {
         loop {
             let mut other = {
                 let mut all = self.0.lock();
@@ -31,17 +31,17 @@ impl UnderWay {
                     None => {
                         let (end, ended) = watch::channel(());
                         all.insert(id.clone(), ended);
-                        return Turn { all: Arc::clone(&self.0), id, _end: end };
+                        return Permit { all: Arc::clone(&self.0), id, _end: end };
                     }
                 }
             };
-            // Nothing is ever sent: an error is the end.
+            // Nothing is ever sent: an error means that the permit was dropped.
             let _ = other.changed().await;
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.all.lock().remove(&self.id);
     }

@@ -1,0 +1,119 @@
+//! Performs effects once over all attempts, redeliveries and replays of a message.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use backon::{ConstantBuilder, Retryable as _};
+use tokio::sync::oneshot;
+
+use crate::ledger::{Begun, Ledger};
+use crate::metrics;
+use crate::{Interrupted, Key, Performed, Record, Recorded};
+
+/// The time after which recording the result of an effect is abandoned.
+const RECORD_BOUND: Duration = Duration::from_secs(30);
+/// The pause between two attempts to record a result.
+const PAUSE: Duration = Duration::from_secs(1);
+
+type Answer<T, E> = Result<Result<T, E>, Interrupted>;
+
+/// Looks up and records effects in a ledger.
+pub struct Deduplicator {
+    ledger: Ledger,
+    /// The consumer groups in which an effect in doubt is not repeated.
+    no_repeat: HashSet<String>,
+}
+
+/// The result of an effect, as it is recorded.
+enum Outcome {
+    Done(Record),
+    Failed,
+    Unknown,
+}
+
+impl Deduplicator {
+    /// Uses this ledger. Effects in doubt are repeated, except in the groups `no_repeat`.
+    pub fn new(ledger: Ledger, no_repeat: HashSet<String>) -> Self {
+        Self { ledger, no_repeat }
+    }
+
+    /// Performs the effect unless it was performed before. Replies after the first attempt to record the
+    /// result; returns when the result is recorded or the recording is abandoned.
+    pub(super) async fn once<T: Recorded, E>(
+        &self,
+        key: Key,
+        perform: impl Future<Output = Performed<T, E>>,
+        reply: oneshot::Sender<Answer<T, E>>,
+    ) {
+        let is_new = match self.begin(&key).await {
+            Ok(Begun::New) => true,
+            Ok(Begun::Unsettled) => false,
+            // It was performed, even if its answer cannot be read.
+            Ok(Begun::Done(record)) => {
+                let answer = T::recall(record).map(Ok).ok_or(Interrupted::Unknown);
+                return drop(reply.send(answer));
+            }
+            Err(interrupted) => return drop(reply.send(Err(interrupted))),
+        };
+        if reply.is_closed() {
+            // The call was cancelled before anything was sent.
+            let outcome = if is_new { Outcome::Failed } else { Outcome::Unknown };
+            return self.record_persistently(&key, &outcome).await;
+        }
+        let (outcome, result) = match metrics::count_performed(&key.group, perform.await) {
+            Performed::Done(answer) => (Outcome::Done(answer.record()), Ok(answer)),
+            Performed::Failed(error) if is_new => (Outcome::Failed, Err(error)),
+            // An earlier attempt may have sent it, whatever the result of this one.
+            Performed::Failed(error) | Performed::Unknown(error) => (Outcome::Unknown, Err(error)),
+        };
+        let recorded = self.record(&key, &outcome).await;
+        let _ = reply.send(Ok(result));
+        if recorded.is_err() {
+            self.record_persistently(&key, &outcome).await;
+        }
+    }
+
+    async fn begin(&self, key: &Key) -> Result<Begun, Interrupted> {
+        let count = |result| metrics::count(&key.group, result);
+        match self.ledger.begin(key).await {
+            Ok(Begun::Unsettled) if self.no_repeat.contains(&*key.group) => {
+                count("refused");
+                Err(Interrupted::Unknown)
+            }
+            Ok(begun) => {
+                match &begun {
+                    Begun::New => {}
+                    Begun::Unsettled => count("repeated"),
+                    Begun::Done(_) => count("remembered"),
+                }
+                Ok(begun)
+            }
+            Err(error) => {
+                count("unavailable");
+                Err(Interrupted::Unavailable(error))
+            }
+        }
+    }
+
+    async fn record(&self, key: &Key, outcome: &Outcome) -> Result<(), String> {
+        match outcome {
+            Outcome::Done(record) => self.ledger.settle(key, record).await,
+            Outcome::Failed => self.ledger.forget(key).await,
+            Outcome::Unknown => Ok(()),
+        }
+    }
+
+    /// Records an outcome, repeatedly for up to 30 s.
+    async fn record_persistently(&self, key: &Key, outcome: &Outcome) {
+        let started = Instant::now();
+        let backoff = ConstantBuilder::default().with_delay(PAUSE).without_max_times();
+        let recorded = (|| self.record(key, outcome)).retry(backoff);
+        if let Err(error) = recorded.when(|_| started.elapsed() < RECORD_BOUND).await {
+            let sent = if matches!(outcome, Outcome::Done(_)) { "was sent" } else { "was not sent" };
+            tracing::error!(
+                group = %key.group, message = %key.message, error,
+                "cannot record the result of an effect, which is in doubt for the next attempt: it {sent}"
+            );
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Watches the topics while the host runs: derived topics grow with their source and are created again if
+//! deleted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base::error::UserError;
+use base::throttle::Throttle;
+
+use crate::publisher::{Destination, Publisher};
+use crate::topics::{Derived, Topics};
+
+/// The default interval of the checks, and of the metadata refresh of consumers.
+pub const INTERVAL: Duration = Duration::from_secs(30);
+/// The number of intervals after which every consumer has noticed that a topic was deleted.
+const INTERVALS_UNTIL_NOTICED: u32 = 2;
+/// The minimum time between two checks, however many publishes fail.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The interval at which a lasting error is logged again.
+const REPORT_INTERVAL: Duration = Duration::from_secs(300);
+
+/// A source topic with the topics derived from it.
+pub struct TopicChain {
+    /// The source topic.
+    pub source: String,
+    /// Its retry topics, which consumers read.
+    pub retry: Vec<Destination>,
+    /// Its dead-letter topic.
+    pub dead_letter: Destination,
+}
+
+/// Checks topic chains periodically.
+pub struct TopicWatch {
+    topics: Topics,
+    publisher: Arc<Publisher>,
+    interval: Duration,
+    chains: Vec<(TopicChain, Reports)>,
+    deleted: DeletedTopics,
+}
+
+impl TopicWatch {
+    /// A watch that checks its chains every `interval`, and after a failed publish.
+    pub fn new(topics: Topics, publisher: Arc<Publisher>, interval: Duration) -> Self {
+        let deleted = DeletedTopics { since: HashMap::new(), wait: interval * INTERVALS_UNTIL_NOTICED };
+        Self { topics, publisher, interval, chains: Vec::new(), deleted }
+    }
+
+    /// The topics it uses.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// Adds a chain, and logs the problems that `found` has.
+    pub fn add(&mut self, chain: TopicChain, found: Derived) {
+        let mut reports = Reports::default();
+        reports.log(found.errors, found.warnings);
+        self.chains.push((chain, reports));
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(mut self) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.interval) => {}
+                () = self.publisher.topic_check_requested() => {}
+            }
+            for (chain, reports) in &mut self.chains {
+                // librdkafka logs an unreachable broker itself.
+                if self.topics.is_reachable(&chain.source) {
+                    let (errors, warnings) =
+                        check(&self.topics, &self.publisher, chain, &mut self.deleted).await;
+                    reports.log(errors, warnings);
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Restores and grows the topics of a chain. Returns the remaining errors and warnings.
+async fn check(
+    topics: &Topics,
+    publisher: &Publisher,
+    chain: &TopicChain,
+    deleted: &mut DeletedTopics,
+) -> (Vec<UserError>, Vec<UserError>) {
+    let retry = chain.retry.iter().filter(|to| !topics.creates() || deleted.may_create(topics, &to.name()));
+    let derived: Vec<&Destination> = retry.chain([&chain.dead_letter]).collect();
+    let names: Vec<String> = derived.iter().map(|to| to.name().into_owned()).collect();
+    let found = match topics.follow(&chain.source, &names).await {
+        Ok(found) => found,
+        Err(error) => return (vec![error], Vec::new()),
+    };
+    for ((to, name), partitions) in derived.iter().zip(&names).zip(found.partitions) {
+        // Before the new number of partitions is used: the producer refuses partitions that it does not know.
+        tokio::task::block_in_place(|| publisher.refresh_metadata(name));
+        to.set_partitions(partitions);
+    }
+    (found.errors, found.warnings)
+}
+
+/// Deleted retry topics. If a topic is created again at once, consumers continue at their old position and
+/// skip the messages before it, since librdkafka does not reset the position. Every consumer must first
+/// notice the deletion and lose its partitions.
+struct DeletedTopics {
+    since: HashMap<String, Instant>,
+    wait: Duration,
+}
+
+impl DeletedTopics {
+    /// Whether the topic exists, or was deleted long enough ago to be created again.
+    fn may_create(&mut self, topics: &Topics, name: &str) -> bool {
+        if !topics.is_missing(name) {
+            self.since.remove(name);
+            return true;
+        }
+        let wait = self.wait;
+        let since = self.since.entry(name.to_owned()).or_insert_with(|| {
+            let seconds = wait.as_secs();
+            tracing::warn!(
+                topic = name,
+                "the topic was deleted; it is created again in {seconds} s, when its consumers have noticed"
+            );
+            Instant::now()
+        });
+        since.elapsed() >= wait
+    }
+}
+
+/// The problems of a chain that were logged.
+#[derive(Default)]
+struct Reports(HashMap<String, Throttle>);
+
+impl Reports {
+    /// Logs errors once and then periodically, warnings once, and both again if they reappear. Returns the
+    /// number of logged lines.
+    fn log(&mut self, errors: Vec<UserError>, warnings: Vec<UserError>) -> usize {
+        let mut previous = std::mem::take(&mut self.0);
+        let mut logged = 0;
+        let errors = errors.into_iter().map(|error| (error, Some(REPORT_INTERVAL)));
+        let warnings = warnings.into_iter().map(|warning| (warning, None));
+        for (problem, interval) in errors.chain(warnings) {
+            let text = problem.to_string().replace("\n  help: ", "; ");
+            let new = Throttle::new(interval.unwrap_or(Duration::MAX));
+            let mut throttle = previous.remove(&text).unwrap_or(new);
+            if throttle.is_due() {
+                logged += 1;
+                match interval {
+                    Some(_) => tracing::error!("{text}"),
+                    None => tracing::warn!("{text}"),
+                }
+            }
+            self.0.insert(text, throttle);
+        }
+        logged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lasting_problem_is_logged_once_and_again_when_it_reappears() {
+        let problem = || vec![UserError::unavailable("topic t has 1 partition")];
+        let mut reports = Reports::default();
+        assert_eq!(reports.log(Vec::new(), problem()), 1);
+        assert_eq!(reports.log(Vec::new(), problem()), 0);
+        assert_eq!(reports.log(problem(), Vec::new()), 0);
+        assert_eq!(reports.log(Vec::new(), Vec::new()), 0);
+        assert_eq!(reports.log(problem(), Vec::new()), 1);
+        assert_eq!(reports.log(vec![UserError::unavailable("another")], problem()), 1);
+    }
+}

@@ -1,0 +1,157 @@
+//! A running plugin: its pipeline, its workers, and the members of its consumer groups.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
+use std::thread;
+
+use base::error::UserError;
+use consumer::bounds::drain;
+use consumer::metrics::MessageCounters;
+use consumer::reports::Outcomes;
+use consumer::{Pipeline, Subscriber, worker};
+use kafka::group::GroupMember;
+use kafka::partition::{Partition, PartitionContext};
+use kafka::publisher::{Destination, Publisher};
+use kafka::topic_watch::{self, TopicWatch};
+use kafka::{client, retry_backlog};
+use rdkafka::ClientConfig;
+use settings::{Ordering, RunArgs};
+use tokio::runtime::Handle;
+
+/// The property for the interval at which clients look for new partitions, in milliseconds.
+pub(super) const METADATA_REFRESH: &str = "topic.metadata.refresh.interval.ms";
+
+/// A plugin with its threads.
+pub(super) struct RunningPlugin {
+    /// Processes its messages.
+    pub pipeline: Arc<Pipeline>,
+    /// The members of the group of its source topic and, if any, of its retry topics.
+    pub members: Vec<GroupMember>,
+    ready: async_channel::Sender<Weak<Partition>>,
+    workers: Vec<thread::JoinHandle<()>>,
+}
+
+impl RunningPlugin {
+    /// Starts the workers and joins the groups. The plugin runs until `stop` is set.
+    ///
+    /// # Errors
+    /// A thread cannot be started, or librdkafka refuses the configuration.
+    pub fn start(pipeline: Arc<Pipeline>, args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Self> {
+        let (ready, ready_list) = async_channel::unbounded();
+        let workers = spawn_workers(&pipeline, &ready_list)?;
+        let subscription = &pipeline.subscription;
+        let config = consumer_config(args);
+        let join = |config: &ClientConfig, group: &str, topics: &[&str], ordering: Option<Ordering>| {
+            let context = PartitionContext {
+                group: subscription.group.clone(),
+                is_retry: ordering.is_none(),
+                ordering: ordering.unwrap_or(Ordering::Unordered),
+                ready: ready.clone(),
+                runtime: Handle::current(),
+                health: Arc::default(),
+            };
+            let drain = drain(&pipeline.plugin);
+            GroupMember::join(config, group, topics, Arc::new(context), drain, Arc::clone(stop))
+        };
+        let source = [subscription.topic.as_str()];
+        let mut members = vec![join(&config, &subscription.group, &source, Some(subscription.ordering))?];
+        let retry_topics = subscription.retry_topics();
+        if !retry_topics.is_empty() {
+            let topics: Vec<&str> = retry_topics.iter().map(String::as_str).collect();
+            members.push(join(&retry_config(config), &subscription.retry_group(), &topics, None)?);
+        }
+        Ok(Self { pipeline, members, ready, workers })
+    }
+
+    /// Waits until the members have left their groups, and ends the workers. `stop` must be set.
+    pub fn stop(self) {
+        self.members.into_iter().for_each(GroupMember::join_thread);
+        self.ready.close();
+        for worker in self.workers {
+            if worker.join().is_err() {
+                tracing::error!(plugin = self.pipeline.plugin.label, "a worker panicked");
+            }
+        }
+    }
+}
+
+fn spawn_workers(
+    pipeline: &Arc<Pipeline>,
+    ready_list: &async_channel::Receiver<Weak<Partition>>,
+) -> std::io::Result<Vec<thread::JoinHandle<()>>> {
+    let shares = worker::shares(pipeline.subscription.concurrency).into_iter().enumerate();
+    shares
+        .map(|(number, calls)| {
+            let name = format!("{} {number}", pipeline.plugin.name);
+            worker::spawn(name, calls, Arc::clone(pipeline), ready_list.clone())
+        })
+        .collect()
+}
+
+/// Creates a plugin's missing topics, adds them to the watch, and builds its pipeline.
+///
+/// # Errors
+/// A topic is missing or has a backlog that would not be read, or Kafka is unreachable.
+pub(super) async fn pipeline(
+    subscriber: Subscriber,
+    args: &RunArgs,
+    topic_watch: &mut TopicWatch,
+    publisher: &Arc<Publisher>,
+    outcomes: &Option<Outcomes>,
+) -> Result<Arc<Pipeline>, UserError> {
+    let Subscriber { plugin, subscription } = subscriber;
+    let is_in_place = subscription.ordering.is_in_place();
+    if is_in_place {
+        let (group, unread) = (subscription.retry_group(), subscription.unordered_retry_topics());
+        tokio::task::block_in_place(|| retry_backlog::ensure_empty(&args.kafka, &group, &unread))?;
+    }
+    let mut names = subscription.retry_topics();
+    let source = [subscription.topic.clone()];
+    let counters = MessageCounters::of(&plugin.name, if is_in_place { &source } else { &names });
+    names.push(subscription.dead_letter_topic.clone());
+    let found = topic_watch.topics().ensure(&subscription.topic, &names).await?;
+    let destinations =
+        names.iter().zip(&found.partitions).map(|(name, count)| Destination::new(name, *count));
+    let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
+    let dead_letter = retry.pop().ok_or_else(|| UserError::usage("a topic name contains a NUL"))?;
+    let (publisher, outcomes) = (Arc::clone(publisher), outcomes.clone());
+    let pipeline = Pipeline { plugin, subscription, counters, publisher, retry, dead_letter, outcomes };
+    topic_watch.add(pipeline.topic_chain(), found);
+    Ok(Arc::new(pipeline))
+}
+
+/// The configuration of consumers.
+pub(super) fn consumer_config(args: &RunArgs) -> ClientConfig {
+    client::config(
+        &args.kafka,
+        &[
+            ("auto.offset.reset", args.auto_offset_reset.as_str()),
+            // The host commits the positions of finished messages itself.
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            // Moves the commit position past transaction markers and aborted messages at the end of a
+            // partition.
+            ("enable.partition.eof", "true"),
+            // Per partition. A larger queue uses more memory without a higher rate.
+            ("queued.max.messages.kbytes", "1024"),
+            // The pause of a partition whose queue is full. The default of 1 s halves the rate.
+            ("fetch.queue.backoff.ms", "5"),
+            ("reconnect.backoff.max.ms", "2000"),
+            // The delay until new partitions are read.
+            (METADATA_REFRESH, &topic_watch::INTERVAL.as_millis().to_string()),
+        ],
+    )
+}
+
+/// The configuration of consumers of retry topics.
+fn retry_config(mut config: ClientConfig) -> ClientConfig {
+    // Every message on a retry topic must be read. `latest` would skip those from before the first
+    // assignment.
+    config.set("auto.offset.reset", "earliest");
+    if config.get("fetch.wait.max.ms").is_none() {
+        // A newly assigned partition joins the fetches of the others only after this time.
+        config.set("fetch.wait.max.ms", "100");
+    }
+    config
+}
