@@ -1,4 +1,4 @@
-//! Replays: jobs that send dead letters back.
+//! Replays: they publish dead letters again.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

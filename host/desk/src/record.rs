@@ -31,12 +31,12 @@ pub struct Record {
 /// Reads a record of any producer. Texts that the record does not hold are empty.
 pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
     let headers = || record.headers.iter().map(|(name, value)| (&name[..], value.as_deref()));
-    let post = DeadLetterInfo::read(headers());
-    let source = match (post.topic, post.partition, post.offset) {
+    let info = DeadLetterInfo::read(headers());
+    let source = match (info.topic, info.partition, info.offset) {
         (Some(topic), Some(partition), Some(offset)) => Location { topic: bounded(topic), partition, offset },
         _ => record.location.clone(),
     };
-    let source_timestamp_ms = post.timestamp_ms.filter(|millis| *millis >= 0);
+    let source_timestamp_ms = info.timestamp_ms.filter(|millis| *millis >= 0);
     let message = match headers::own_id(headers()) {
         Some(id) => id.to_owned(),
         None => {
@@ -44,12 +44,12 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
             headers::coordinates(&source.topic, source.partition, source.offset, timestamp)
         }
     };
-    let consumer_group = bounded(post.group.unwrap_or_default());
-    let (plugin, digest) = match post.plugin {
-        Some(plugin) => (bounded(plugin), bounded(post.digest.unwrap_or_default())),
+    let consumer_group = bounded(info.group.unwrap_or_default());
+    let (plugin, digest) = match info.plugin {
+        Some(plugin) => (bounded(plugin), bounded(info.digest.unwrap_or_default())),
         None => (consumer_group.clone(), String::new()),
     };
-    let code = post.code.or(post.cause).or(post.exception).filter(|code| !code.is_empty());
+    let code = info.code.or(info.cause).or(info.exception).filter(|code| !code.is_empty());
     let code = bounded(code.unwrap_or("unknown"));
     DeadLetter {
         id: id(&record),
@@ -57,7 +57,7 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
         state_since_ms: now_ms,
         audit_entry: None,
         failed_ms: if record.timestamp_ms > 0 { record.timestamp_ms } else { now_ms },
-        first_failed_ms: post.first_failed_ms,
+        first_failed_ms: info.first_failed_ms,
         ingested_ms: now_ms,
         message: truncated(&message, MAX_MESSAGE_ID_BYTES),
         source,
@@ -67,12 +67,12 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
         plugin,
         digest,
         code,
-        detail: bounded(post.detail.unwrap_or_default()),
-        exception: bounded(post.exception.unwrap_or_default()),
-        backtrace: bounded(post.backtrace.unwrap_or_default()),
-        attempts: post.attempts,
-        replays: post.replays,
-        value_cut: post.value_cut,
+        detail: bounded(info.detail.unwrap_or_default()),
+        exception: bounded(info.exception.unwrap_or_default()),
+        backtrace: bounded(info.backtrace.unwrap_or_default()),
+        attempts: info.attempts,
+        replays: info.replays,
+        value_cut: info.value_cut,
         location: Some(record.location),
         key: record.key.map(Bytes),
         value: record.value.map(Bytes),

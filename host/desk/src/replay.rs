@@ -1,4 +1,4 @@
-//! Replays: jobs that send dead letters back.
+//! Replays: they publish dead letters again.
 //!
 //! A replay freezes the ids of its dead letters when it [starts](store). One host at a time works on it, under a
 //! lease; another host takes over when the lease expires. A dead letter is published, and then recorded as sent,

@@ -1,4 +1,5 @@
-//! The only crate that calls librdkafka directly, and so the only one with unsafe code of this project's own.
+//! The only crate that calls librdkafka directly, and so, apart from test tools, the only one with unsafe code of this project's
+//! own.
 //!
 //! The message path needs functions that the safe `rdkafka` crate does not offer:
 //! - header names as bytes: its accessors panic if a name is not UTF-8, and truncate one at a NUL;

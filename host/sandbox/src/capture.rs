@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use base::text;
 use http::Extensions;
 use parking_lot::Mutex;
 use serde::de::Error as _;
@@ -90,6 +91,14 @@ impl<'de> Deserialize<'de> for Captured {
         let capability =
             capability.ok_or_else(|| D::Error::custom(format!("unknown kind of effect {kind:?}")))?;
         capability.effect(json).map(|effect| Self::new(capability.name(), effect)).map_err(D::Error::custom)
+    }
+}
+
+/// An effect in JSON as lines for people; as its JSON if no capability of this host has the kind.
+pub fn lines(json: &Value) -> Vec<String> {
+    match Captured::deserialize(json) {
+        Ok(captured) => captured.lines(),
+        Err(_) => vec![text::line(json.to_string().as_bytes())],
     }
 }
 

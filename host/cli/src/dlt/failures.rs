@@ -6,6 +6,7 @@ use desk_api::{Failure, FailureState, FailureUpdate, Page};
 
 use super::client::{Client, check_id};
 use super::format::{age, fitted, short, suffix};
+use super::select::Target;
 use crate::output::{self, Format, escaped, note};
 
 /// Arguments of `host dlt failures`.
@@ -32,16 +33,6 @@ enum Command {
         #[arg(value_name = "TEXT")]
         text: String,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct Target {
-    /// Id of the failure, or a unique prefix of it
-    #[arg(value_name = "ID")]
-    id: String,
-    /// Reason for the audit log
-    #[arg(long, default_value = "", hide_default_value = true)]
-    reason: String,
 }
 
 #[derive(Debug, clap::Args)]

@@ -8,6 +8,7 @@ use desk_api::{Page, Replay, ReplayChange, ReplayTarget};
 use super::client::{Client, check_id};
 use super::follow;
 use super::format::{age, fitted, short, suffix};
+use super::select::Target;
 use crate::output::{self, Format, escaped, note};
 
 /// Arguments of `host dlt replays`.
@@ -25,7 +26,11 @@ enum Command {
     /// Show a replay
     Show(Show),
     /// Follow a replay until it ends
-    Follow(Target),
+    Follow {
+        /// Id of the replay, or a unique prefix of it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
     /// Pause a replay
     Pause(Target),
     /// Resume a paused or stopped replay
@@ -44,16 +49,6 @@ struct Show {
     output: Format,
 }
 
-#[derive(Debug, clap::Args)]
-struct Target {
-    /// Id of the replay, or a unique prefix of it
-    #[arg(value_name = "ID")]
-    id: String,
-    /// Reason for the audit log
-    #[arg(long, default_value = "", hide_default_value = true)]
-    reason: String,
-}
-
 /// Lists replays, or shows, follows or changes one.
 pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     match args.command {
@@ -65,9 +60,7 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
                 Format::Table => output::print(details(&replay)),
             }
         }
-        Some(Command::Follow(target)) => {
-            follow::run(client, fetch(client, &target.id).await?, Format::Table).await
-        }
+        Some(Command::Follow { id }) => follow::run(client, fetch(client, &id).await?, Format::Table).await,
         Some(Command::Pause(target)) => change(client, target, "pause").await,
         Some(Command::Resume(target)) => change(client, target, "resume").await,
         Some(Command::Cancel(target)) => change(client, target, "cancel").await,

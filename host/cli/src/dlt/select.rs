@@ -1,4 +1,4 @@
-//! Arguments that select dead letters.
+//! Arguments that select dead letters, a failure or a replay.
 
 use std::time::UNIX_EPOCH;
 
@@ -9,6 +9,17 @@ use humantime_serde::re::humantime;
 
 use super::client::Client;
 use crate::confirm;
+
+/// A failure or replay to change.
+#[derive(Debug, clap::Args)]
+pub struct Target {
+    /// Its id, or a unique prefix of it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Reason for the audit log
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub reason: String,
+}
 
 /// Arguments that select dead letters; all conditions must match.
 #[derive(Debug, Default, clap::Args)]

@@ -6,9 +6,8 @@ use std::time::Duration;
 use base::error::UserError;
 use base::text::counted;
 use desk_api::{DeadLetterState, Filter, Page, Trial, TrialResult, TrialState, WASM};
-use sandbox::capture::Captured;
-use serde::Deserialize as _;
-use serde_json::{Value, json};
+use sandbox::capture;
+use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::client::Client;
@@ -160,20 +159,12 @@ fn details(result: &TrialResult) -> String {
     lines.extend(result.log.iter().map(|line| format!("  log       {}", escaped(line))));
     for effect in &result.effects {
         let mut label = "effect";
-        for line in effect_lines(effect) {
+        for line in capture::lines(effect) {
             lines.push(format!("  {label:<10}{line}"));
             label = "";
         }
     }
     lines.join("\n")
-}
-
-/// A captured effect as text; as JSON if it is of a kind that this version does not know.
-fn effect_lines(effect: &Value) -> Vec<String> {
-    match Captured::deserialize(effect) {
-        Ok(captured) => captured.lines(),
-        Err(_) => vec![escaped(&effect.to_string())],
-    }
 }
 
 fn result(trial: &Trial) -> Result<(), UserError> {
@@ -218,6 +209,6 @@ mod tests {
     #[test]
     fn effects_of_unknown_kinds_are_shown_as_json() {
         let effect = json!({ "kind": "fax", "to": "\u{1b}" });
-        assert_eq!(effect_lines(&effect), ["{\"kind\":\"fax\",\"to\":\"\\u001b\"}"]);
+        assert_eq!(capture::lines(&effect), ["{\"kind\":\"fax\",\"to\":\"\\u001b\"}"]);
     }
 }

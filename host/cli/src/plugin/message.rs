@@ -96,18 +96,19 @@ fn restore(input: &mut Input, subscription: &Subscription) {
     if !is_dead && !subscription.retry_topics().contains(&input.topic) {
         return;
     }
-    let trail = RetryInfo::read_from(input.headers.iter().map(|(name, value)| (&**name, value.as_deref())));
-    if trail.group.as_deref() != Some(subscription.group.as_bytes()) {
+    let retry_info =
+        RetryInfo::read_from(input.headers.iter().map(|(name, value)| (&**name, value.as_deref())));
+    if retry_info.group.as_deref() != Some(subscription.group.as_bytes()) {
         return;
     }
     let timestamp = input.timestamp.map(|millis| (millis, TimestampType::CreateTime));
     let here = Origin { topic: &input.topic, partition: input.partition, offset: input.offset, timestamp };
-    let Origin { topic, partition, offset, timestamp } = trail.origin(&here);
+    let Origin { topic, partition, offset, timestamp } = retry_info.origin(&here);
     let (topic, timestamp) = (topic.to_owned(), timestamp.map(|(millis, _)| millis));
     (input.topic, input.partition, input.offset, input.timestamp) = (topic, partition, offset, timestamp);
     let mut index = 0..;
-    input.headers.retain(|_| index.next().is_none_or(|index| !trail.owns(index)));
-    input.attempt = if is_dead { 1 } else { trail.attempt };
+    input.headers.retain(|_| index.next().is_none_or(|index| !retry_info.owns(index)));
+    input.attempt = if is_dead { 1 } else { retry_info.attempt };
 }
 
 fn header(JsonHeader { name, value }: JsonHeader) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {

@@ -21,7 +21,7 @@ pub(super) fn header_list(
     list.push(REPLAYS, Some(dead_letter.replays.saturating_add(1).to_string().as_bytes()));
     list.push(REPLAY, Some(ReplayTag::write(replay, position).as_bytes()));
     if target == ReplayTarget::Retry {
-        stamp(dead_letter, now_ms).write(&mut list);
+        failure_headers(dead_letter, now_ms).write(&mut list);
     }
     list
 }
@@ -35,7 +35,7 @@ fn message_id(dead_letter: &DeadLetter) -> &str {
 }
 
 /// Retries start over: the first attempt is due now, and the age counts from now.
-fn stamp(dead_letter: &DeadLetter, now_ms: i64) -> FailureHeaders<'_> {
+fn failure_headers(dead_letter: &DeadLetter, now_ms: i64) -> FailureHeaders<'_> {
     let kind = headers::timestamp_type(record::headers(dead_letter));
     FailureHeaders {
         origin: Origin {

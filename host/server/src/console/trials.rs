@@ -8,7 +8,7 @@ use axum::extract::{Form, Multipart, Path};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use desk_api::{DeadLetterState, Filter, Trial, TrialResult, TrialState};
-use sandbox::capture::Captured;
+use sandbox::capture;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -120,11 +120,7 @@ pub async fn show(state: DeskState, ctx: PageContext, Path(id): Path<String>) ->
 
 /// A captured effect as text.
 fn effect(effect: &Value) -> String {
-    let text = match Captured::deserialize(effect) {
-        Ok(captured) => captured.lines().join("\n"),
-        Err(_) => effect.to_string(),
-    };
-    format::block(text.as_bytes())
+    format::block(capture::lines(effect).join("\n").as_bytes())
 }
 
 impl PageContext {
