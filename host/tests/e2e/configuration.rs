@@ -40,7 +40,9 @@ fn a_file_sets_the_topic_and_the_retries_of_a_plugin() {
     kafka.produce(topic, [Record::new(body("never", "retry", "")), Record::new(body("fine", "done", ""))]);
     let mut process = Process::start("host", &["--config", text(&path)]);
     process.wait_for(|line| line.starts_with("Ready in"), BOUND);
-    testkit::eventually(BOUND, || kafka.read_all(dead).len() == 1);
+    testkit::eventually(BOUND, || {
+        kafka.read_all(dead).len() == 1 && attempts(&deliveries(&process.lines()), "fine") == [1]
+    });
     process.terminate();
     assert_eq!(process.wait(BOUND).code(), Some(0));
     let all = deliveries(&process.lines());
