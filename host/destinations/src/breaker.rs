@@ -108,6 +108,21 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_of_ten_minutes_costs_no_more_than_160_probes() {
+        let start = Instant::now();
+        let mut breaker = Breaker::new(Some(1));
+        breaker.failed(false, "first", start);
+        let mut probes = 0;
+        while let Some(at) = breaker.open().map(|open| open.probe_at)
+            && at - start < Duration::from_secs(600)
+        {
+            breaker.failed(true, "probe", at);
+            probes += 1;
+        }
+        assert!((140..=160).contains(&probes), "{probes}");
+    }
+
+    #[test]
     fn without_a_threshold_it_never_opens() {
         let mut breaker = Breaker::new(None);
         assert!((0..1000).all(|_| !breaker.failed(false, "x", Instant::now())));

@@ -29,7 +29,10 @@ impl Pace {
     /// # Errors
     /// There is none now; there will be one at this time.
     pub fn take(&self) -> Result<(), Instant> {
-        let now = Instant::now();
+        self.take_at(Instant::now())
+    }
+
+    fn take_at(&self, now: Instant) -> Result<(), Instant> {
         let mut full_at = self.full_at.lock();
         let next = full_at.map_or(now, |at| at.max(now)) + self.interval;
         if next > now + self.burst {
@@ -62,29 +65,40 @@ mod tests {
         Pace::per_minute(NonZeroU32::new(count).expect("not 0"))
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn after_a_burst_uses_are_spread_evenly_and_never_early() {
-        let pace = pace(60);
-        let start = Instant::now();
+    #[test]
+    fn after_a_burst_uses_are_spread_evenly() {
+        let (pace, start) = (pace(60), Instant::now());
         for _ in 0..60 {
-            pace.wait().await;
+            assert_eq!(pace.take_at(start), Ok(()));
         }
-        assert_eq!(start.elapsed(), Duration::ZERO);
-        for n in 1..=5 {
-            pace.wait().await;
-            let waited = start.elapsed();
-            let due = Duration::from_secs(n);
-            assert!(waited >= due && waited < due + Duration::from_millis(10), "{n}: {waited:?}");
+        for second in 1..=5 {
+            let due = start + Duration::from_secs(second);
+            assert_eq!(pace.take_at(due - Duration::from_millis(1)), Err(due), "early");
+            assert_eq!(pace.take_at(due), Ok(()));
         }
+        let later = start + Duration::from_secs(600);
+        assert!((0..60).all(|_| pace.take_at(later).is_ok()) && pace.take_at(later).is_err());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_use_that_is_given_back_is_there_for_the_next() {
-        let pace = pace(1);
-        assert_eq!(pace.take(), Ok(()));
-        let next = pace.take().expect_err("one per minute");
-        assert_eq!(next - Instant::now(), Duration::from_secs(60));
+    #[test]
+    fn a_use_that_is_given_back_is_there_for_the_next() {
+        let (pace, now) = (pace(1), Instant::now());
+        assert_eq!(pace.take_at(now), Ok(()));
+        assert_eq!(pace.take_at(now), Err(now + Duration::from_secs(60)));
         pace.give_back();
-        assert_eq!(pace.take(), Ok(()));
+        assert_eq!(pace.take_at(now), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn waiting_uses_are_never_early() {
+        let pace = pace(1200);
+        let start = Instant::now();
+        for _ in 0..1200 {
+            pace.wait().await;
+        }
+        for n in 1..=3 {
+            pace.wait().await;
+            assert!(start.elapsed() >= Duration::from_millis(50 * n));
+        }
     }
 }
