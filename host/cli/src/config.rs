@@ -128,8 +128,8 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), UserError> {
     if let Some(url) = mail {
         text.push_str("\n[mail]\n");
         line(&mut text, "url", &url.into(), from("mail.url"));
-        if let Some(ca) = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref()) {
-            line(&mut text, "ca", &ca.display().to_string().into(), "file");
+        for (key, value) in args.found.iter().flat_map(|found| found.file.mail.lines()) {
+            line(&mut text, key, &value, "file");
         }
     }
     if let Some(url) = args.store.as_deref() {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use base::error::UserError;
 use consumer::{Subscriber, bounds, load};
-use desk::alerts::{Destinations, Thresholds};
+use desk::alerts::{self, Thresholds};
 use desk::retention::Retention;
+use destinations::Destinations;
 use effects::Effects;
 use sandbox::call::Services;
 use sandbox::capabilities::mail::mailer::Mailer;
-use settings::{AlertSettings, DeskSettings, RunArgs};
+use settings::{AlertSettings, DeskSettings, MailServer, RunArgs};
 use store::StoreUrl;
 use tokio::runtime::Handle;
 
@@ -23,12 +24,20 @@ pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>),
     retention(args)?;
     check_alerts(args)?;
     server::guard::access(args, args.listen)?;
-    let ca = args.found.as_ref().and_then(|found| found.file.mail.ca.as_deref());
-    let mailer = args.mail_url.as_deref().map(|url| Mailer::from_url(url, ca)).transpose()?.map(Arc::new);
-    let services = Arc::new(Services::new(Effects::new(Handle::current())).with(mailer));
+    let destinations = Destinations::default();
+    let mailer = mailer(args)?.inspect(|mailer| destinations.add(Arc::clone(mailer.destination())));
+    let services = Services::new(Effects::new(Handle::current())).with(mailer).with(Some(destinations));
+    let services = Arc::new(services);
     let plugins = load::load(args, &services).await?;
     plugins.iter().try_for_each(|plugin| bounds::check_bounds(&args.kafka, &plugin.plugin))?;
     Ok((plugins, services))
+}
+
+/// The client of the mail server, if there is one.
+fn mailer(args: &RunArgs) -> Result<Option<Arc<Mailer>>, UserError> {
+    let none = MailServer::default();
+    let settings = args.found.as_ref().map_or(&none, |found| &found.file.mail);
+    args.mail_url.as_deref().map(|url| Mailer::new(url, settings).map(Arc::new)).transpose()
 }
 
 /// The URL of the store, if there is one, and how long effects are kept.
@@ -55,7 +64,7 @@ pub fn retention(args: &RunArgs) -> Result<Retention, UserError> {
 fn check_alerts(args: &RunArgs) -> Result<(), UserError> {
     let Some(settings) = alert_settings(args) else { return Ok(()) };
     Thresholds::new(settings)?;
-    if Destinations::new(settings, args.mail_url.is_some())?.is_some() && (!args.desk || args.store.is_none())
+    if alerts::Destinations::new(settings, args.mail_url.is_some())?.is_some() && (!args.desk || args.store.is_none())
     {
         return Err(UserError::usage("[alerts] requires the dead-letter desk, which is disabled")
             .help("enable the desk: [desk] enabled = true, or remove [alerts]"));

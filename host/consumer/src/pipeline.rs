@@ -63,6 +63,8 @@ enum Settled {
     DeadLetter,
     /// The message is retried in place.
     InPlace(RetryState),
+    /// Nothing was done, because the partition is being closed.
+    Nothing,
 }
 
 /// A failed call with the rule for its failure.
@@ -103,7 +105,7 @@ impl Pipeline {
             drop(slot);
             let failed = outcome.is_err();
             let settled = self.settle(&delivery, outcome).await;
-            if let Some(tag) = replay {
+            if let Some(tag) = replay.filter(|_| !matches!(settled, Settled::Nothing)) {
                 self.report(&delivery, tag, failed);
             }
             settled
@@ -117,6 +119,7 @@ impl Pipeline {
                 }
                 Settled::DeadLetter => delivery.finish(),
                 Settled::InPlace(retry_state) => delivery.postpone(retry_state),
+                Settled::Nothing => delivery.give_back(),
             },
             () = partition.until_cut_off() => {}
         }
@@ -165,8 +168,8 @@ impl Pipeline {
                 Ok(outcome) => return Ok(outcome),
                 Err(failed) => failed,
             };
-            let allowed =
-                failed.cause.leads_to.after_ms().is_none() && repeated < failed.ruling.blocking_tries;
+            let waits = matches!(failed.cause.leads_to, LeadsTo::Wait(_) | LeadsTo::Nothing);
+            let allowed = !waits && repeated < failed.ruling.blocking_tries;
             let Some(began) = began.filter(|_| allowed) else { return Err(failed) };
             if !self.pause(delivery, began).await {
                 return Err(failed);
@@ -221,7 +224,8 @@ impl Pipeline {
                 offset: delivery.message().offset(),
             },
         };
-        self.plugin.handle(&self.subscription.group, record.message(self.policy()), place).await
+        let closing = delivery.partition().until_closed();
+        self.plugin.handle(&self.subscription.group, record.message(self.policy()), place, closing).await
     }
 
     /// Separates failures from completed calls, and looks up the rule for a failure.
@@ -230,7 +234,9 @@ impl Pipeline {
             Ok(outcome) => return Ok(outcome),
             Err(cause) => cause,
         };
-        self.counters.failed(&cause.code);
+        if cause.leads_to != LeadsTo::Nothing {
+            self.counters.failed(&cause.code);
+        }
         let ruling = self.policy().ruling(&cause.code, cause.leads_to == LeadsTo::Reject);
         Err(FailedCall { cause, ruling })
     }
@@ -240,6 +246,7 @@ impl Pipeline {
         match outcome {
             Ok(Outcome::Skipped(_)) => self.counters.skipped(),
             Ok(_) => self.counters.done(),
+            Err(failed) if failed.cause.leads_to == LeadsTo::Nothing => return Settled::Nothing,
             Err(failed) => match failed.ruling.action {
                 Action::Retry => return self.retry(delivery, &failed).await,
                 Action::Reject => return self.publish_dead_letter(delivery, &failed.cause).await,

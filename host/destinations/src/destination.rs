@@ -1,5 +1,7 @@
 //! One destination.
 
+mod room;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+pub use self::room::{Outage, Reservation, Room};
 use crate::breaker::Breaker;
 use crate::limit::Limit;
 use crate::metrics::Gauges;
@@ -31,23 +34,34 @@ pub struct Options {
 }
 
 /// A place outside the host, such as a mail server: the room there is, the pace, and whether it works.
+///
+/// A use first reserves a place among the next ones ([`Destination::reserve`]), which may take as long as an outage.
+/// Then it is recorded, and enters ([`Reservation::enter`]), which takes as long as one use. There are twice as many
+/// reservations as uses at the same time, so that recording one use does not delay another.
 #[derive(Debug)]
 pub struct Destination {
     name: Arc<str>,
     pace: Option<Pace>,
-    /// Waiting uses queue here, in their order: only the first one waits for a condition.
-    turnstile: tokio::sync::Mutex<()>,
     state: Mutex<State>,
-    /// The state has changed.
-    changed: Notify,
+    reserving: Queue,
+    entering: Queue,
     gauges: Gauges,
+}
+
+/// Waiting uses, in their order: only the first one waits for a condition.
+#[derive(Debug, Default)]
+struct Queue {
+    turnstile: tokio::sync::Mutex<()>,
+    /// The condition may have changed.
+    changed: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     limit: Limit,
     breaker: Breaker,
-    /// Uses from [`Destination::enter`] to the end of their [`Room`].
+    reserved: usize,
+    /// Uses that have entered.
     in_use: usize,
     /// Uses that the destination has accepted so far.
     accepted: usize,
@@ -58,17 +72,6 @@ struct State {
     report: Throttle,
 }
 
-/// The condition that a use waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waiting {
-    /// The destination does not work; a probe is made from time to time.
-    Outage,
-    /// The room is in use.
-    Room,
-    /// The maximum rate is reached.
-    Rate,
-}
-
 /// The state of a destination for health checks, metrics and the API.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -76,7 +79,7 @@ pub struct Status {
     pub name: Arc<str>,
     /// The number of uses in progress.
     pub in_use: usize,
-    /// The number of uses that wait.
+    /// The number of uses that wait for it to work, for room, or for its rate.
     pub waiting: usize,
     /// The number of uses that it takes at the same time.
     pub limit: usize,
@@ -93,6 +96,7 @@ impl Destination {
         let state = State {
             limit: Limit::new(options.max),
             breaker: Breaker::new(options.breaker),
+            reserved: 0,
             in_use: 0,
             accepted: 0,
             waiting: 0,
@@ -104,9 +108,9 @@ impl Destination {
             gauges: Gauges::of(&name),
             name,
             pace: options.per_minute.map(Pace::per_minute),
-            turnstile: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
-            changed: Notify::new(),
+            reserving: Queue::default(),
+            entering: Queue::default(),
         })
     }
 
@@ -115,55 +119,54 @@ impl Destination {
         &self.name
     }
 
-    /// Waits until the destination works, has room and may be used again at its rate, in the order of the calls. During
-    /// an outage one use at a time is let through as a probe.
-    pub async fn enter(self: &Arc<Self>) -> Room {
-        if let Some(room) = self.enter_now() {
-            return room;
+    /// Waits until the destination works, will soon have room, and may be used again at its rate, in the order of the
+    /// calls. During an outage one use at a time is let through as a probe.
+    pub async fn reserve(self: &Arc<Self>) -> Reservation {
+        if let Some(reservation) = self.reserve_now() {
+            return reservation;
         }
         let _waiting = WaitingUse::new(self);
-        let _turn = self.turnstile.lock().await;
+        let _turn = self.reserving.turnstile.lock().await;
         loop {
-            let until = match self.try_enter() {
-                Ok(room) => return room,
-                Err((_, until)) => until.unwrap_or_else(|| Instant::now() + RECHECK),
+            let until = match self.try_reserve() {
+                Ok(reservation) => return reservation,
+                Err(until) => until.unwrap_or_else(|| Instant::now() + RECHECK),
             };
             tokio::select! {
-                () = self.changed.notified() => {}
+                () = self.reserving.changed.notified() => {}
                 () = sleep_until(until) => {}
             }
         }
     }
 
-    /// A room, if nobody waits and there is one.
-    fn enter_now(self: &Arc<Self>) -> Option<Room> {
-        let _turn = self.turnstile.try_lock().ok()?;
-        self.try_enter().ok()
+    /// A reservation, if nobody waits and there is one.
+    fn reserve_now(self: &Arc<Self>) -> Option<Reservation> {
+        let _turn = self.reserving.turnstile.try_lock().ok()?;
+        self.try_reserve().ok()
     }
 
-    /// A room, or what to wait for, and until when if that is known.
-    fn try_enter(self: &Arc<Self>) -> Result<Room, (Waiting, Option<Instant>)> {
+    /// A reservation, or when to try again, if that is known.
+    fn try_reserve(self: &Arc<Self>) -> Result<Reservation, Option<Instant>> {
         let mut state = self.state.lock();
         let probe_at = state.breaker.open().map(|open| open.probe_at);
         if let Some(probe_at) = probe_at {
             if state.is_probing {
-                return Err((Waiting::Outage, None));
+                return Err(None);
             }
             if probe_at > Instant::now() {
-                return Err((Waiting::Outage, Some(probe_at)));
+                return Err(Some(probe_at));
             }
         }
-        if state.in_use >= state.limit.current() {
-            return Err((Waiting::Room, None));
+        if state.reserved >= 2 * state.limit.current() {
+            return Err(None);
         }
         if let Some(pace) = &self.pace {
-            pace.take().map_err(|until| (Waiting::Rate, Some(until)))?;
+            pace.take().map_err(Some)?;
         }
-        state.in_use += 1;
+        state.reserved += 1;
         let is_probe = probe_at.is_some();
         state.is_probing |= is_probe;
-        self.gauges.in_use(state.in_use);
-        Ok(Room { destination: Arc::clone(self), is_probe, is_accepted: false, is_used: false })
+        Ok(Reservation::new(self, is_probe))
     }
 
     /// The number of uses that succeeded since the start.
@@ -187,112 +190,6 @@ impl Destination {
             learned: state.limit.learned(),
             outage: state.breaker.open().map(|open| (open.since_ms, open.reason.clone())),
         }
-    }
-}
-
-/// A place to use a destination. It is free again when this is dropped.
-#[derive(Debug)]
-pub struct Room {
-    destination: Arc<Destination>,
-    is_probe: bool,
-    is_accepted: bool,
-    is_used: bool,
-}
-
-impl Room {
-    /// The destination.
-    pub fn destination(&self) -> &Arc<Destination> {
-        &self.destination
-    }
-
-    /// The destination has accepted the use, for example a connection. The result is still open.
-    pub fn accepted(&mut self) {
-        if !self.is_accepted {
-            self.is_accepted = true;
-            self.destination.state.lock().accepted += 1;
-        }
-    }
-
-    /// The destination works: it did what it was asked for, or refused it for a reason of its own.
-    pub fn succeeded(mut self) {
-        self.is_used = true;
-        let destination = &self.destination;
-        let mut state = destination.state.lock();
-        let (now, is_full) = (Instant::now(), state.in_use >= state.limit.current());
-        state.succeeded += 1;
-        state.limit.succeeded(is_full, now);
-        let was_open = state.breaker.succeeded(now);
-        destination.gauges.limit(state.limit.current());
-        drop(state);
-        if let Some(time) = was_open {
-            destination.gauges.works(true);
-            tracing::info!("{} works again, after {:.1} s", destination.name, time.as_secs_f64());
-        }
-    }
-
-    /// The destination refused the use for now: it has no room for it.
-    pub fn refused(mut self, reason: &str) {
-        self.is_used = true;
-        let destination = Arc::clone(&self.destination);
-        destination.gauges.refused();
-        let mut state = destination.state.lock();
-        let others = state.accepted - usize::from(self.is_accepted);
-        let in_use = state.in_use;
-        state.limit.refused(others, in_use, Instant::now());
-        let limit = state.limit.current();
-        destination.gauges.limit(limit);
-        if state.report.is_due() {
-            tracing::warn!("{} refuses more than {limit} at a time: {reason}", destination.name);
-        }
-        let is_alone = others == 0 && in_use <= 1;
-        drop(state);
-        // While others are accepted, it works.
-        if is_alone || self.is_probe {
-            self.fail(reason);
-        }
-    }
-
-    /// The destination does not work.
-    pub fn failed(mut self, reason: &str) {
-        self.is_used = true;
-        self.fail(reason);
-    }
-
-    fn fail(&self, reason: &str) {
-        let destination = &self.destination;
-        destination.gauges.failed();
-        let mut state = destination.state.lock();
-        let opened = state.breaker.failed(self.is_probe, reason, Instant::now());
-        if opened {
-            // After an outage it is asked carefully.
-            state.limit.restart();
-        }
-        drop(state);
-        if opened {
-            destination.gauges.works(false);
-            tracing::warn!(
-                "{} does not work: {reason}; what needs it waits and spends no attempt, one probe at a time is made",
-                destination.name
-            );
-        }
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        let destination = &self.destination;
-        let mut state = destination.state.lock();
-        state.in_use -= 1;
-        state.accepted -= usize::from(self.is_accepted);
-        if self.is_probe {
-            state.is_probing = false;
-        }
-        destination.gauges.in_use(state.in_use);
-        drop(state);
-        if let Some(pace) = destination.pace.as_ref().filter(|_| !self.is_used) {
-            pace.give_back();
-        }
-        destination.changed.notify_one();
     }
 }
 

@@ -12,34 +12,39 @@ async fn warm(max: usize, breaker: u32) -> Arc<Destination> {
     for held in 0..max {
         let mut rooms = Vec::new();
         for _ in 0..held {
-            rooms.push(destination.enter().await);
+            rooms.push(enter(&destination).await);
         }
-        destination.enter().await.succeeded();
+        enter(&destination).await.succeeded();
     }
     assert_eq!(destination.status().limit, max);
     destination
 }
 
+async fn enter(destination: &Arc<Destination>) -> Room {
+    destination.reserve().await.enter().await.expect("it works")
+}
+
 async fn is_waiting(destination: &Arc<Destination>) -> bool {
-    tokio::time::timeout(Duration::from_millis(10), destination.enter()).await.is_err()
+    tokio::time::timeout(Duration::from_millis(10), enter(destination)).await.is_err()
 }
 
 #[tokio::test]
 async fn no_more_than_the_limit_are_in_use_and_others_wait_in_their_order() {
     let destination = warm(2, 5).await;
-    let (first, second) = (destination.enter().await, destination.enter().await);
+    let (first, second) = (enter(&destination).await, enter(&destination).await);
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut waiting = Vec::new();
     for number in 0..3 {
         let (destination, order) = (Arc::clone(&destination), Arc::clone(&order));
         waiting.push(tokio::spawn(async move {
-            let room = destination.enter().await;
+            let room = enter(&destination).await;
             order.lock().push(number);
             room.succeeded();
         }));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert_eq!((destination.status().in_use, destination.status().waiting), (2, 3));
+    // Of the waiting ones, two have a reservation.
+    assert_eq!((destination.status().in_use, destination.status().waiting), (2, 1));
     drop((first, second));
     for task in waiting {
         task.await.expect("entered");
@@ -51,11 +56,11 @@ async fn no_more_than_the_limit_are_in_use_and_others_wait_in_their_order() {
 #[tokio::test]
 async fn a_use_that_stops_waiting_gives_its_turn_to_the_next() {
     let destination = destination(1, 5);
-    let room = destination.enter().await;
+    let room = enter(&destination).await;
     assert!(is_waiting(&destination).await);
     let next = tokio::spawn({
         let destination = Arc::clone(&destination);
-        async move { destination.enter().await }
+        async move { enter(&destination).await }
     });
     tokio::task::yield_now().await;
     drop(room);
@@ -67,13 +72,13 @@ async fn a_refusal_lowers_the_limit_to_what_was_accepted_and_is_no_outage() {
     let destination = warm(10, 1).await;
     let mut accepted = Vec::new();
     for _ in 0..3 {
-        let mut room = destination.enter().await;
+        let mut room = enter(&destination).await;
         room.accepted();
         accepted.push(room);
     }
     let mut refused = Vec::new();
     for _ in 0..7 {
-        refused.push(destination.enter().await);
+        refused.push(enter(&destination).await);
     }
     refused.into_iter().for_each(|room| room.refused("421 too many connections"));
     let status = destination.status();
@@ -84,9 +89,9 @@ async fn a_refusal_lowers_the_limit_to_what_was_accepted_and_is_no_outage() {
 #[tokio::test]
 async fn a_refusal_of_the_only_use_counts_as_a_failure() {
     let destination = destination(10, 2);
-    destination.enter().await.refused("421 busy");
+    enter(&destination).await.refused("421 busy");
     assert!(destination.works());
-    destination.enter().await.refused("421 busy");
+    enter(&destination).await.refused("421 busy");
     assert!(!destination.works());
 }
 
@@ -94,32 +99,32 @@ async fn a_refusal_of_the_only_use_counts_as_a_failure() {
 async fn an_outage_lets_one_probe_at_a_time_through_and_ends_with_the_first_success() {
     let destination = warm(10, 3).await;
     for _ in 0..3 {
-        destination.enter().await.failed("connection refused");
+        enter(&destination).await.failed("connection refused");
     }
     let (since, reason) = destination.status().outage.expect("an outage");
     assert!(since > 0 && reason == "connection refused");
     let start = Instant::now();
     for pause in [500, 1000] {
         let began = Instant::now();
-        let probe = destination.enter().await;
+        let probe = enter(&destination).await;
         assert!(began.elapsed() >= Duration::from_millis(pause), "{:?}", began.elapsed());
         assert!(is_waiting(&destination).await, "a second probe");
         probe.failed("connection refused");
     }
     assert!(!destination.works() && start.elapsed() >= Duration::from_millis(1500));
-    destination.enter().await.succeeded();
+    enter(&destination).await.succeeded();
     assert!(destination.works());
-    let rooms = [destination.enter().await, destination.enter().await];
+    let rooms = [enter(&destination).await, enter(&destination).await];
     assert_eq!(destination.status().in_use, rooms.len(), "it grows with each success");
 }
 
 #[tokio::test]
 async fn a_probe_that_is_cancelled_lets_the_next_one_through() {
     let destination = destination(1, 1);
-    destination.enter().await.failed("x");
-    drop(destination.enter().await);
+    enter(&destination).await.failed("x");
+    drop(enter(&destination).await);
     assert!(!destination.works());
-    destination.enter().await.succeeded();
+    enter(&destination).await.succeeded();
     assert!(destination.works());
 }
 
@@ -129,12 +134,37 @@ async fn the_rate_is_kept_and_an_unused_room_does_not_count() {
     let destination = Destination::new("smtp://test", options);
     let start = Instant::now();
     for _ in 0..100 {
-        drop(destination.enter().await);
+        drop(enter(&destination).await);
     }
     for _ in 0..60 {
-        destination.enter().await.succeeded();
+        enter(&destination).await.succeeded();
     }
     let burst = start.elapsed();
-    destination.enter().await.succeeded();
+    enter(&destination).await.succeeded();
     assert!(start.elapsed() >= Duration::from_secs(1), "{burst:?}, {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn there_are_twice_as_many_reservations_as_uses() {
+    let destination = warm(3, 5).await;
+    let mut reservations = Vec::new();
+    for _ in 0..6 {
+        reservations.push(destination.reserve().await);
+    }
+    let more = tokio::time::timeout(Duration::from_millis(10), destination.reserve()).await;
+    assert!(more.is_err(), "a seventh");
+    reservations.pop();
+    destination.reserve().await;
+}
+
+#[tokio::test]
+async fn reservations_from_before_an_outage_end_when_it_begins() {
+    let destination = warm(1, 1).await;
+    let room = enter(&destination).await;
+    let reservation = destination.reserve().await;
+    let waiting = tokio::spawn(reservation.enter());
+    tokio::task::yield_now().await;
+    room.failed("gone");
+    let outage = waiting.await.expect("no panic").expect_err("it does not work");
+    assert_eq!(outage, Outage("gone".to_owned()));
 }

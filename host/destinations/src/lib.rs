@@ -1,6 +1,6 @@
 //! Destinations: the places outside the host that effects of plugins go to, such as a mail server. Each has room for
 //! a number of uses at the same time, a pace, and a health. An effect first waits for its destination
-//! ([`Destination::enter`]); whatever it waits for there concerns the destination and never costs a message an
+//! ([`Destination::reserve`]); whatever it waits for there concerns the destination and never costs a message an
 //! attempt.
 
 mod breaker;
@@ -11,6 +11,6 @@ mod pace;
 mod registry;
 
 pub use self::breaker::MAX_PAUSE;
-pub use self::destination::{Destination, Options, Room, Status, Waiting};
+pub use self::destination::{Destination, Options, Outage, Reservation, Room, Status};
 pub use self::pace::Pace;
 pub use self::registry::Destinations;

@@ -10,9 +10,10 @@ use crate::ledger::{Begun, Ledger};
 use crate::metrics;
 use crate::{Interrupted, Key, Performed, Record, Recorded};
 
-/// The time after which recording the result of an effect is abandoned.
-const RECORD_BOUND: Duration = Duration::from_secs(30);
-/// The pause between two attempts to record a result.
+/// The time after which recording the result of an effect is abandoned. No further effects begin meanwhile, so that
+/// the number of unrecorded results is small.
+const RECORD_BOUND: Duration = Duration::from_secs(3600);
+/// The pause between two requests to a store that is unavailable.
 const PAUSE: Duration = Duration::from_secs(1);
 
 type Answer<T, E> = Result<Result<T, E>, Interrupted>;
@@ -37,15 +38,25 @@ impl Deduplicator {
         Self { ledger, no_repeat }
     }
 
-    /// Performs the effect unless it was performed before. Replies after the first attempt to record the
+    /// Performs the effect unless it was performed before. Waits while the store is unavailable. Replies after the first attempt to record the
     /// result; returns when the result is recorded or the recording is abandoned.
     pub(super) async fn once<T: Recorded, E>(
         &self,
         key: Key,
         perform: impl Future<Output = Performed<T, E>>,
-        reply: oneshot::Sender<Answer<T, E>>,
+        mut reply: oneshot::Sender<Answer<T, E>>,
     ) {
-        let is_new = match self.begin(&key).await {
+        let begun = loop {
+            match self.begin(&key).await {
+                Err(Interrupted::Unavailable(_)) => {}
+                begun => break begun,
+            }
+            tokio::select! {
+                () = reply.closed() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        };
+        let is_new = match begun {
             Ok(Begun::New) => true,
             Ok(Begun::Unsettled) => false,
             // It was performed, even if its answer cannot be read.

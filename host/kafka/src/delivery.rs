@@ -44,6 +44,8 @@ pub(super) enum Completion {
     FinishedHoldingKey,
     /// It is retried in place.
     Postponed,
+    /// Nothing was done, and its partition is closed: the next owner delivers it again.
+    Returned,
 }
 
 impl DeliveryGuard {
@@ -82,6 +84,11 @@ impl Delivery {
     /// The outcome is durable: a dead letter, which holds the later messages of its key.
     pub fn finish_holding_key(mut self) {
         self.guard.completion = Completion::FinishedHoldingKey;
+    }
+
+    /// Nothing was done with the message, and its partition is closed. The next owner delivers it again.
+    pub fn give_back(mut self) {
+        self.guard.completion = Completion::Returned;
     }
 
     /// The message is retried in place, as described by `retry_state`.

@@ -49,6 +49,7 @@ pub struct Partition {
     waker: Arc<Waker>,
     state: Mutex<State>,
     idle: Condvar,
+    closing: CancellationToken,
     cut_off: CancellationToken,
 }
 
@@ -73,6 +74,7 @@ impl Partition {
             state: Mutex::new(State::new(committed_window, context.ordering)),
             context,
             idle: Condvar::new(),
+            closing: CancellationToken::new(),
             cut_off: CancellationToken::new(),
         });
         partition.waker.set_partition(Arc::downgrade(&partition));
@@ -129,6 +131,7 @@ impl Partition {
                 state.finish(guard);
             }
             Completion::Postponed => state.commits.changes += 1,
+            Completion::Returned => {}
             Completion::Abandoned => self.check_abandoned(),
         }
         let wake = !state.closed
@@ -185,11 +188,18 @@ impl Partition {
         state.closed = true;
         state.delayed.clear();
         state.key_order.clear();
+        drop(state);
+        self.closing.cancel();
     }
 
     /// Whether the partition is closed.
     pub fn is_closed(&self) -> bool {
         self.state.lock().closed
+    }
+
+    /// Completes when the partition is closed: deliveries that only wait must end.
+    pub async fn until_closed(&self) {
+        self.closing.cancelled().await;
     }
 
     /// Whether no delivery is in progress.

@@ -9,6 +9,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::call_clock::CallClock;
 use crate::call_end::EndSignal;
 use crate::capture::Answers;
 use crate::engine::TICK;
@@ -69,6 +70,7 @@ pub struct Context {
     /// The message's effects, if the plugin can have any.
     calls: Option<Arc<Mutex<Calls>>>,
     end: Option<Arc<EndSignal>>,
+    clock: Option<Arc<CallClock>>,
 }
 
 impl Context {
@@ -79,6 +81,11 @@ impl Context {
     pub fn effect(&self, digest: Digest) -> wasmtime::Result<Key> {
         let calls = self.calls.as_ref().ok_or_else(|| wasmtime::Error::msg("effects are not permitted"))?;
         Ok(calls.lock().next(digest))
+    }
+
+    /// The clock of a call that can have effects.
+    pub fn clock(&self) -> Option<&Arc<CallClock>> {
+        self.clock.as_ref()
     }
 
     /// Ends the call; None unless [`crate::capabilities::Grant::signals_end`].
@@ -112,7 +119,7 @@ impl Call {
         let (memory, hand_over) = (grants.limits.memory, grants.limits.hand_over());
         let output = Output::new(place, grants.limits.log);
         let mut call = Self {
-            context: Context { outside, grants, output, calls: None, end: None },
+            context: Context { outside, grants, output, calls: None, end: None, clock: None },
             exceeded: None,
             memory: Memory::new(memory),
             guest_ticks: 0,
@@ -146,10 +153,13 @@ impl Call {
         store.set_epoch_deadline(1);
     }
 
-    /// Permits the effects of one message.
-    pub fn permit_effects(&mut self, calls: Calls, signals_end: bool) {
+    /// Permits the effects of one message. Starts the clock of the call, which effects may stop.
+    pub fn permit_effects(&mut self, calls: Calls, signals_end: bool) -> Arc<CallClock> {
+        let clock = CallClock::start(self.context.grants.limits.call_time);
         self.context.calls = Some(Arc::new(Mutex::new(calls)));
         self.context.end = signals_end.then(Arc::default);
+        self.context.clock = Some(Arc::clone(&clock));
+        clock
     }
 
     /// A capability's state in this call, and the table of the guest's resources.

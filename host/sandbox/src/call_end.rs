@@ -21,6 +21,9 @@ pub enum CallEnd {
     /// The message waits, without spending an attempt.
     #[error(transparent)]
     Wait(#[from] Wait),
+    /// The partition of the message is being closed, and nothing has begun.
+    #[error("the partition is being closed")]
+    Closing,
 }
 
 /// An effect that is possible only later. The message waits and spends no attempt.

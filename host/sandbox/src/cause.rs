@@ -43,6 +43,8 @@ pub enum LeadsTo {
     Wait(u64),
     /// A dead letter.
     Reject,
+    /// Nothing: the partition is being closed, and its next owner delivers the message again.
+    Nothing,
 }
 
 impl LeadsTo {
@@ -123,6 +125,10 @@ impl Cause {
         match end {
             CallEnd::Exceeded(limit) => Self::exceeded(*limit, call),
             CallEnd::Effect(interrupted) => Self::interrupted(interrupted),
+            CallEnd::Closing => {
+                let cause = Self::own("consumer.plugin.Closing", "closing", &end.to_string());
+                Self { leads_to: LeadsTo::Nothing, ..cause }
+            }
             CallEnd::Wait(wait) => {
                 let cause = Self::own("consumer.plugin.Effect", wait.code, &wait.detail);
                 Self { leads_to: LeadsTo::Wait(wait.millis()), ..cause }

@@ -1,6 +1,7 @@
 //! Plugins in their sandbox: components that implement the contract, their limits, and their capabilities.
 
 pub mod call;
+pub mod call_clock;
 pub mod call_end;
 pub mod capabilities;
 pub mod capture;
@@ -13,6 +14,7 @@ mod instance_pool;
 pub mod limits;
 pub mod load;
 pub mod output;
+pub mod tls;
 pub mod wording;
 
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use settings::plugin::Isolation;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 
 use self::call::{Call, Outside};
-use self::call_end::CallEnd;
+use self::call_end::{CallEnd, EndSignal};
 use self::capabilities::Capability;
 use self::cause::Cause;
 use self::grants::Grants;
@@ -56,11 +58,18 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Passes one message of this consumer group to an instance: a fresh one, or one from the pool.
+    /// Passes one message of this consumer group to an instance: a fresh one, or one from the pool. When `closing`
+    /// completes, a call that only waits is ended ([`LeadsTo::Nothing`](cause::LeadsTo::Nothing)); another one may finish.
     ///
     /// # Errors
     /// There is no outcome: the plugin trapped or exceeded a limit, or the host ended the call.
-    pub async fn handle(&self, group: &str, message: Message<'_>, place: Place) -> Result<Outcome, Cause> {
+    pub async fn handle(
+        &self,
+        group: &str,
+        message: Message<'_>,
+        place: Place,
+        closing: impl Future<Output = ()>,
+    ) -> Result<Outcome, Cause> {
         let (mut store, pooled) = match self.pool.take() {
             Some(Instance { mut store, guest, calls }) => {
                 Call::reset(&mut store, place);
@@ -68,9 +77,9 @@ impl Plugin {
             }
             None => (self.store(place), None),
         };
-        if self.has_effects {
-            store.data_mut().permit_effects(Calls::of(group, message.id), self.signals_end);
-        }
+        let effects = || Calls::of(group, message.id);
+        let clock =
+            self.has_effects.then(|| store.data_mut().permit_effects(effects(), self.signals_end));
         let end = store.data().context.end().cloned();
         let call = async {
             let (guest, calls) = match pooled {
@@ -80,18 +89,17 @@ impl Plugin {
             let outcomes = guest.handle(&mut store, message).await?;
             Ok((guest, calls + 1, outcomes))
         };
-        let ended = async {
-            match end {
-                Some(end) => end.wait().await,
-                None => std::future::pending().await,
-            }
-        };
         // The time bounds host functions, which epochs do not stop. The store of a call that is ended here, or
         // traps, is dropped.
-        let result = tokio::select! {
-            biased;
-            end = ended => Err(end),
-            result = tokio::time::timeout(self.grants.limits.call_time, call) => Ok(result),
+        let result = match clock {
+            None => Ok(tokio::time::timeout(self.grants.limits.call_time, call).await),
+            Some(clock) => tokio::select! {
+                biased;
+                end = signalled(end) => Err(end),
+                result = call => Ok(Ok(result)),
+                () = clock.expired() => Err(CallEnd::Exceeded(Exceeded::CallTime)),
+                () = async { closing.await; clock.only_waits().await } => Err(CallEnd::Closing),
+            },
         };
         store.data().context.output.end(store.data().memory());
         match result {
@@ -150,6 +158,14 @@ impl Plugin {
                 result => return result,
             }
         }
+    }
+}
+
+/// The end that a capability signals, if it can.
+async fn signalled(end: Option<Arc<EndSignal>>) -> CallEnd {
+    match end {
+        Some(end) => end.wait().await,
+        None => std::future::pending().await,
     }
 }
 

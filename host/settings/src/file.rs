@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::{AlertSettings, DeskSettings, Extension, OffsetReset, PluginSettings, Value, document};
+use crate::{AlertSettings, DeskSettings, Extension, MailServer, OffsetReset, PluginSettings, Value, document};
 
 /// The name of the file that is read by default.
 pub const NAME: &str = "host.toml";
@@ -35,7 +35,7 @@ pub struct File {
     /// The connection to Kafka.
     pub kafka: Kafka,
     /// The mail server.
-    pub mail: Mail,
+    pub mail: MailServer,
     /// The database.
     pub store: Store,
     /// The dead-letter desk.
@@ -60,20 +60,6 @@ pub struct Kafka {
     #[serde(deserialize_with = "properties")]
     #[schemars(with = "BTreeMap<String, String>", example = Properties::example())]
     pub properties: Properties,
-}
-
-/// The mail server, for plugins with `allow = ["mail"]` and for alerts.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Mail {
-    /// The server, `smtp://[user:password@]host:port[?tls=required]` or `smtps://…`. Without it, e-mail is only
-    /// logged. A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
-    #[schemars(with = "Option<String>", example = "smtp://localhost:1025")]
-    pub url: Option<Value>,
-    /// A PEM file with the certificates of authorities that are trusted for the mail server in addition to the
-    /// public ones. A relative path starts at the directory of `host.toml`.
-    #[schemars(with = "Option<String>", example = "ca.pem")]
-    pub ca: Option<PathBuf>,
 }
 
 /// The database of effects and dead letters. Effects are recorded, so that a retry, a redelivery or a replay does

@@ -10,6 +10,7 @@ mod document;
 pub mod extension;
 pub mod file;
 pub mod kafka;
+pub mod mail;
 pub mod plugin;
 pub mod reference;
 pub mod run;
@@ -25,6 +26,7 @@ pub use self::extension::{
 };
 pub use self::file::{File, Found, NAME, Properties, Store, nearest};
 pub use self::kafka::KafkaArgs;
+pub use self::mail::MailServer;
 pub use self::plugin::{
     Action, Isolation, LimitSettings, OnDead, Ordering, PluginSettings, RetrySettings, RuleSettings,
     Unsettled,

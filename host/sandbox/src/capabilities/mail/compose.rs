@@ -45,6 +45,14 @@ pub struct Composed {
     pub international: bool,
 }
 
+impl Composed {
+    /// The content and its end as SMTP transmits them: a dot at the beginning of a line is doubled.
+    pub fn content(&self) -> String {
+        let dot = if self.message.starts_with('.') { "." } else { "" };
+        format!("{dot}{}\r\n.\r\n", self.message.replace("\r\n.", "\r\n.."))
+    }
+}
+
 /// Checks and encodes an e-mail. `name` is the first part of its `Message-ID`.
 ///
 /// # Errors

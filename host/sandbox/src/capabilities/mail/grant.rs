@@ -4,8 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use destinations::Pace;
 use lettre::Address as Mailbox;
 
 use super::mailer::{Address, Email, Mailer};
@@ -20,7 +19,7 @@ pub struct MailGrant {
     recipients: Option<Vec<Pattern>>,
     redirect_all: Option<Mailbox>,
     per_minute: Option<NonZeroU32>,
-    rate: Option<DefaultDirectRateLimiter>,
+    pace: Option<Pace>,
     mailer: Option<Arc<Mailer>>,
 }
 
@@ -41,7 +40,7 @@ impl MailGrant {
             recipients: settings.recipients.clone(),
             redirect_all: settings.redirect_all.clone().map(|Redirect(address)| address),
             per_minute: settings.per_minute,
-            rate: settings.per_minute.map(|count| RateLimiter::direct(Quota::per_minute(count))),
+            pace: settings.per_minute.map(Pace::per_minute),
             mailer,
         }
     }
@@ -102,14 +101,12 @@ impl MailGrant {
         email
     }
 
-    /// Counts one e-mail.
-    ///
-    /// # Errors
-    /// It exceeds the rate.
-    pub fn count(&self) -> Result<(), Wait> {
-        let Some(rate) = &self.rate else { return Ok(()) };
-        let now = DefaultClock::default().now();
-        rate.check().map_err(|until| too_many(until.wait_time_from(now)))
+    /// Waits until the rate allows one more e-mail, in the order of the calls.
+    pub async fn turn(self: &Arc<Self>) -> Turn {
+        if let Some(pace) = &self.pace {
+            pace.wait().await;
+        }
+        Turn { grant: Arc::clone(self), is_taken: false }
     }
 
     /// Counts one e-mail of a dry run, after `before` others of the same call. Each call is counted separately.
@@ -120,6 +117,28 @@ impl MailGrant {
         match self.per_minute {
             Some(max) if before >= max.get() => Err(too_many(Duration::from_secs(60) / max.get())),
             _ => Ok(()),
+        }
+    }
+}
+
+/// The permission of the rate for one e-mail. It is given back if it is not taken: an e-mail that an earlier attempt has
+/// sent is not sent again, and does not count.
+pub struct Turn {
+    grant: Arc<MailGrant>,
+    is_taken: bool,
+}
+
+impl Turn {
+    /// The e-mail is sent.
+    pub fn take(mut self) {
+        self.is_taken = true;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(pace) = self.grant.pace.as_ref().filter(|_| !self.is_taken) {
+            pace.give_back();
         }
     }
 }

@@ -4,38 +4,35 @@
 pub(super) mod tests;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base::error::UserError;
-use lettre::transport::smtp::Error as SmtpError;
-use lettre::transport::smtp::client::AsyncSmtpConnection;
-use lettre::transport::smtp::commands::Rset;
-use lettre::transport::smtp::extension::Extension;
+use destinations::{Destination, Options, Room};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{timeout, timeout_at};
+use settings::MailServer;
+use tokio::time::timeout;
 
 use super::compose::{self, Composed};
-use super::server::Server;
-use super::transaction::{self, Answer};
+use super::server;
+use super::smtp::connection::Endpoint;
+use super::smtp::reply::MAX_TEXT;
+use super::smtp::transaction::{self, Accepted, Mail, Refused};
+use super::smtp::{Connection, Kind, NotConnected, Reply, Timeouts};
 
-/// The maximum number of connections to the server. Further e-mails wait for one.
-const MAX_CONNECTIONS: usize = 10;
-/// The maximum number of reservations: one per connection in use, and the same number that wait.
-const MAX_RESERVATIONS: usize = 2 * MAX_CONNECTIONS;
+/// The default of `mail.connections`.
+const CONNECTIONS: usize = 10;
+/// The default of `mail.breaker`.
+const BREAKER: u32 = 5;
 /// The time after which an idle connection is closed.
 const IDLE: Duration = Duration::from_secs(60);
-/// The time within which an idle connection must answer before it is used.
+/// The time after which an idle connection must answer before it is used, since the server may have closed it.
+const FRESH: Duration = Duration::from_secs(1);
+/// The time for that answer.
 const PROBE: Duration = Duration::from_secs(2);
-/// The time for one e-mail: reservation, connection, login, transmission and response. It is shorter than the time of a
-/// call, so that the plugin receives the error.
-const SEND_BOUND: Duration = Duration::from_secs(8);
-/// The maximum length of a server's answer, in characters.
-const MAX_ANSWER: usize = 300;
+/// The time for an e-mail of the host itself, all waiting included.
+const OWN_BOUND: Duration = Duration::from_secs(60);
 
 /// A mailbox with a display name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,177 +125,186 @@ pub fn check(email: &Email, name: &str) -> Result<String, MailError> {
     compose::compose(email, name).map(|composed| composed.id).map_err(MailError::Permanent)
 }
 
-/// Sends e-mail through one SMTP server over a pool of at most ten connections.
+/// Sends e-mail through one SMTP server over a pool of connections.
 ///
-/// A connection belongs to the tokio runtime on which it was opened. Therefore [`Mailer::send`] must always be called on
-/// the same runtime: that of the services, not that of a worker.
+/// A connection belongs to the tokio runtime on which it was opened. Therefore [`Mailer::attempt`] must always be called
+/// on the same runtime: that of the services, not that of a worker.
 ///
 /// `Display` and `Debug` show `smtp://host:port`, without credentials.
 pub struct Mailer {
-    server: Server,
-    bound: Duration,
-    reservations: Arc<Semaphore>,
-    slots: Semaphore,
+    endpoint: Endpoint,
+    timeouts: Timeouts,
+    destination: Arc<Destination>,
     idle: Mutex<Vec<Idle>>,
 }
 
-/// The reservation of a place among the next e-mails.
-pub struct Reservation {
-    _permit: OwnedSemaphorePermit,
-    until: tokio::time::Instant,
+struct Idle {
+    connection: Connection,
+    since: Instant,
+    /// Whether the last transaction was refused, and has to be ended first.
+    is_open: bool,
 }
 
-struct Idle {
-    connection: AsyncSmtpConnection,
-    since: Instant,
+/// The reason why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotSent {
+    /// It concerns the e-mail, or the e-mail is in doubt.
+    Mail(MailError),
+    /// It concerns the server. The e-mail was not sent.
+    Server(ServerTrouble),
+}
+
+/// A reason that concerns the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTrouble {
+    /// The reason.
+    pub reason: String,
+    /// Whether the server knew a part of the e-mail, so that the e-mail may be the reason all the same.
+    pub is_suspect: bool,
 }
 
 impl Mailer {
     /// Reads `smtp://[user:password@]host[:port][/ehlo-name][?tls=required|opportunistic]` or
-    /// `smtps://…`. The default port is 25 without TLS, 587 with `tls=…`, 465 for `smtps`. `ca` is a file of further
-    /// certificate authorities in PEM. Does not connect.
+    /// `smtps://…`. The default port is 25 without TLS, 587 with `tls=…`, 465 for `smtps`. Does not connect.
     ///
     /// # Errors
-    /// The URL or the file is invalid. The error does not repeat the URL.
-    pub fn from_url(url: &str, ca: Option<&Path>) -> Result<Self, UserError> {
-        Ok(Self {
-            server: Server::from_url(url, ca)?,
-            bound: SEND_BOUND,
-            reservations: Arc::new(Semaphore::new(MAX_RESERVATIONS)),
-            slots: Semaphore::new(MAX_CONNECTIONS),
-            idle: Mutex::new(Vec::new()),
-        })
-    }
-
-    /// Changes the time for one e-mail, from the reservation to the server's answer. Default: 8 s.
-    #[must_use]
-    pub fn with_bound(mut self, bound: Duration) -> Self {
-        self.bound = bound;
-        self
-    }
-
-    /// Sends one e-mail and waits for the server's answer. `name` is the first part of its `Message-ID`. It identifies
-    /// the e-mail, so that recipients can recognise a duplicate.
-    ///
-    /// When the time runs out, or the future is dropped, the connection is closed.
-    ///
-    /// # Errors
-    /// The server accepted it for no recipient, or [`MailError::Unknown`].
-    pub async fn send(&self, email: &Email, name: &str) -> Result<Receipt, MailError> {
-        self.send_until(tokio::time::Instant::now() + self.bound, email, name).await
-    }
-
-    /// Waits for one of 20 reservations; on any runtime.
-    ///
-    /// # Errors
-    /// [`MailError::Transient`]: the time ran out.
-    pub async fn reserve(&self) -> Result<Reservation, MailError> {
-        let until = tokio::time::Instant::now() + self.bound;
-        match timeout_at(until, Arc::clone(&self.reservations).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Reservation { _permit: permit, until }),
-            Ok(Err(_)) => Err(self.closed()),
-            Err(_) => Err(MailError::Transient(self.too_late())),
-        }
-    }
-
-    /// [`Mailer::send`] with a reservation. The time began when it was requested.
-    ///
-    /// # Errors
-    /// Those of [`Mailer::send`].
-    pub async fn send_reserved(
-        &self,
-        reservation: Reservation,
-        email: &Email,
-        name: &str,
-    ) -> Result<Receipt, MailError> {
-        self.send_until(reservation.until, email, name).await
-    }
-
-    async fn send_until(
-        &self,
-        until: tokio::time::Instant,
-        email: &Email,
-        name: &str,
-    ) -> Result<Receipt, MailError> {
-        let mail = compose::compose(email, name).map_err(MailError::Permanent)?;
-        let begun = AtomicBool::new(false);
-        let sent = timeout_at(until, self.deliver(&mail, &begun)).await.unwrap_or_else(|_| {
-            Err(if begun.load(Ordering::Relaxed) {
-                MailError::Unknown(self.too_late())
-            } else {
-                MailError::Transient(self.too_late())
-            })
-        })?;
-        match sent {
-            Answer::Accepted(response, refused) => {
-                let answer = format!("{} {}", response.code(), response.first_line().unwrap_or_default());
-                Ok(Receipt { id: mail.id, response: one_line(&answer), refused })
-            }
-            Answer::NoRecipient(refused) => Err(self.no_recipient(&refused)),
-        }
-    }
-
-    async fn deliver(&self, mail: &Composed, begun: &AtomicBool) -> Result<Answer, MailError> {
-        let _slot = self.slots.acquire().await.map_err(|_| self.closed())?;
-        // This future owns the connection, and returns it only after a complete transaction. When the time runs out,
-        // the connection closes with the future. (lettre's pool would keep it, and the next e-mail would read the
-        // answers to the previous one.)
-        let mut connection = match self.idle_connection().await {
-            Some(connection) => connection,
-            None => self.server.connect(self.bound).await.map_err(MailError::Transient)?,
+    /// The URL or a setting is invalid. The error does not repeat the URL.
+    pub fn new(url: &str, settings: &MailServer) -> Result<Self, UserError> {
+        settings.check()?;
+        let endpoint = server::endpoint(url, settings.ca.as_deref())?;
+        let timeouts = timeouts(settings);
+        let options = Options {
+            max: settings.connections.map_or(CONNECTIONS, |count| count.get() as usize),
+            per_minute: settings.per_minute,
+            breaker: Some(settings.breaker.unwrap_or(BREAKER)).filter(|failures| *failures > 0),
         };
-        if mail.international && !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
-            self.keep(connection);
-            return Err(MailError::Permanent(format!(
-                "an address is not ASCII, and {self} does not support such addresses (SMTPUTF8)"
-            )));
+        let destination = Destination::new(endpoint.to_string(), options);
+        Ok(Self { endpoint, timeouts, destination, idle: Mutex::default() })
+    }
+
+    /// The server as a destination.
+    pub fn destination(&self) -> &Arc<Destination> {
+        &self.destination
+    }
+
+    /// Sends an e-mail of the host itself within 60 s. `name` is the first part of its `Message-ID`.
+    ///
+    /// # Errors
+    /// The server accepted it for no recipient, does not work, or [`MailError::Unknown`].
+    pub async fn send(&self, email: &Email, name: &str) -> Result<Receipt, MailError> {
+        let mail = compose::compose(email, name).map_err(MailError::Permanent)?;
+        let sending = async {
+            let room = self.destination.reserve().await.enter().await;
+            let room = room.map_err(|outage| MailError::Transient(outage.0))?;
+            self.attempt(room, &mail).await.map_err(|not_sent| match not_sent {
+                NotSent::Mail(error) => error,
+                NotSent::Server(trouble) => MailError::Transient(trouble.reason),
+            })
+        };
+        let late = || MailError::Unknown(format!("{self} did not accept the e-mail within {} s", OWN_BOUND.as_secs()));
+        timeout(OWN_BOUND, sending).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Sends one e-mail and waits for the server's answer. When the future is dropped, the connection is closed.
+    ///
+    /// # Errors
+    /// The server accepted it for no recipient, does not work, or the e-mail is in doubt.
+    pub async fn attempt(&self, mut room: Room, mail: &Composed) -> Result<Receipt, NotSent> {
+        let idle = self.idle_connection().await;
+        let mut is_fresh = idle.is_none();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => match Connection::open(&self.endpoint, self.timeouts).await {
+                Ok(connection) => connection,
+                Err(error) => return Err(self.not_connected(room, error)),
+            },
+        };
+        room.accepted();
+        if mail.international && !connection.extensions().smtputf8 {
+            self.keep(connection, &room, false);
+            room.succeeded();
+            let text = "an address is not ASCII, and";
+            let text = format!("{text} {self} does not support such addresses (SMTPUTF8)");
+            return Err(NotSent::Mail(MailError::Permanent(text)));
         }
-        let result = transaction::perform(&mut connection, mail, begun).await;
-        if result.as_ref().err().is_none_or(transaction::is_usable_after) {
-            self.keep(connection);
-        }
-        result.map_err(|error| self.classify(&error, begun.load(Ordering::Relaxed)))
-    }
-
-    fn too_late(&self) -> String {
-        format!("{self} did not accept the e-mail within {} s", self.bound.as_secs_f64())
-    }
-
-    fn closed(&self) -> MailError {
-        MailError::Transient(format!("{self}: the mailer is closed"))
-    }
-
-    /// An idle connection that still answers. RSET also ends a transaction that the server refused.
-    async fn idle_connection(&self) -> Option<AsyncSmtpConnection> {
+        let content = mail.content();
+        let recipients: Vec<_> = mail.recipients.iter().map(ToString::to_string).collect();
+        let sender = mail.sender.to_string();
+        let (recipients, content) = (recipients.as_slice(), content.as_ref());
+        let transaction = Mail { sender: &sender, recipients, content, international: mail.international };
         loop {
-            let Idle { mut connection, since } = self.idle.lock().pop()?;
-            if since.elapsed() < IDLE
-                && let Ok(Ok(_)) = timeout(PROBE, connection.command(Rset)).await
-            {
-                return Some(connection);
+            let refused = match transaction::perform(&mut connection, &transaction).await {
+                Ok(accepted) => {
+                    self.keep(connection, &room, false);
+                    room.succeeded();
+                    return Ok(receipt(mail, accepted));
+                }
+                Err(refused) => refused,
+            };
+            // A server may end a connection at any time, and allow a number of e-mails on each.
+            if !is_fresh && matches!(refused, Refused::Server(_) | Refused::Broken(_)) {
+                is_fresh = true;
+                drop(connection);
+                connection = match Connection::open(&self.endpoint, self.timeouts).await {
+                    Ok(connection) => connection,
+                    Err(error) => return Err(self.not_connected(room, error)),
+                };
+                continue;
+            }
+            if refused.keeps_connection() {
+                self.keep(connection, &room, true);
+            }
+            return Err(self.refused(room, mail, refused));
+        }
+    }
+
+    fn not_connected(&self, room: Room, error: NotConnected) -> NotSent {
+        let reason = match error {
+            NotConnected::Refused(reason) => {
+                room.refused(&reason);
+                reason
+            }
+            NotConnected::Unusable(reason) => {
+                room.failed(&reason);
+                reason
+            }
+        };
+        let reason = one_line(&format!("no connection to {self}: {reason}"));
+        NotSent::Server(ServerTrouble { reason, is_suspect: false })
+    }
+
+    fn refused(&self, room: Room, mail: &Composed, refused: Refused) -> NotSent {
+        let text = |text: &str| one_line(&format!("{self} answered {text}"));
+        match refused {
+            Refused::Email(reply) => {
+                room.succeeded();
+                NotSent::Mail(of_reply(reply.kind(), text(&reply.to_string())))
+            }
+            Refused::Recipients(refused) => {
+                room.succeeded();
+                NotSent::Mail(self.no_recipient(mail, refused))
+            }
+            Refused::Server(reply) => {
+                let reason = text(&reply.to_string());
+                room.refused(&reason);
+                NotSent::Server(ServerTrouble { reason, is_suspect: true })
+            }
+            Refused::Broken(broken) => {
+                let reason = one_line(&format!("the connection to {self} broke: {broken}"));
+                room.failed(&reason);
+                NotSent::Server(ServerTrouble { reason, is_suspect: true })
+            }
+            Refused::InDoubt(broken) => {
+                let reason = one_line(&format!("the connection to {self} broke: {broken}"));
+                room.failed(&reason);
+                NotSent::Mail(MailError::Unknown(reason))
             }
         }
-    }
-
-    fn keep(&self, connection: AsyncSmtpConnection) {
-        self.idle.lock().push(Idle { connection, since: Instant::now() });
-    }
-
-    fn classify(&self, error: &SmtpError, begun: bool) -> MailError {
-        if error.status().is_some() {
-            let text = one_line(&format!("{self} answered {}", transaction::answer(error)));
-            return if error.is_permanent() {
-                MailError::Permanent(text)
-            } else {
-                MailError::Transient(text)
-            };
-        }
-        let text = one_line(&format!("the connection to {self} broke: {error}"));
-        if begun { MailError::Unknown(text) } else { MailError::Transient(text) }
     }
 
     /// The server accepted no recipient. It may accept those with a 4xx answer later.
-    fn no_recipient(&self, refused: &[Refusal]) -> MailError {
+    fn no_recipient(&self, mail: &Composed, refused: Vec<(usize, Reply)>) -> MailError {
+        let refused = refusals(mail, refused);
         let transient = refused.iter().any(|refusal| refusal.transient);
         let of_kind = refused.iter().find(|refusal| refusal.transient == transient);
         let answer = of_kind.map_or("nothing", |refusal| &refusal.response);
@@ -306,19 +312,69 @@ impl Mailer {
             1 => one_line(&format!("{self} answered {answer}")),
             all => one_line(&format!("{self} accepted none of {all} recipients; it answered {answer}")),
         };
-        if transient { MailError::Transient(text) } else { MailError::Permanent(text) }
+        of_reply(if transient { Kind::Transient } else { Kind::Permanent }, text)
+    }
+
+    /// An idle connection that still works, as far as is known.
+    async fn idle_connection(&self) -> Option<Connection> {
+        loop {
+            let Idle { mut connection, since, is_open } = self.idle.lock().pop()?;
+            let idle = since.elapsed();
+            if idle < IDLE && ((idle < FRESH && !is_open) || connection.reset(PROBE).await) {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next e-mail, unless there would be more than the server takes.
+    fn keep(&self, connection: Connection, room: &Room, is_open: bool) {
+        let mut idle = self.idle.lock();
+        idle.retain(|idle| idle.since.elapsed() < IDLE);
+        if idle.len() + room.in_use() <= room.limit() {
+            idle.push(Idle { connection, since: Instant::now(), is_open });
+        }
     }
 }
 
+fn timeouts(settings: &MailServer) -> Timeouts {
+    let default = Timeouts::default();
+    Timeouts {
+        connect: settings.connect_timeout.unwrap_or(default.connect),
+        greeting: settings.greeting_timeout.unwrap_or(default.greeting),
+        command: settings.command_timeout.unwrap_or(default.command),
+        data: settings.data_timeout.unwrap_or(default.data),
+        block: settings.block_timeout.unwrap_or(default.block),
+        end: settings.end_timeout.unwrap_or(default.end),
+    }
+}
+
+fn of_reply(kind: Kind, text: String) -> MailError {
+    if kind == Kind::Transient { MailError::Transient(text) } else { MailError::Permanent(text) }
+}
+
+fn receipt(mail: &Composed, accepted: Accepted) -> Receipt {
+    let response = one_line(&accepted.reply.to_string());
+    Receipt { id: mail.id.clone(), response, refused: refusals(mail, accepted.refused) }
+}
+
+fn refusals(mail: &Composed, refused: Vec<(usize, Reply)>) -> Vec<Refusal> {
+    let refusal = |(index, reply): (usize, Reply)| Refusal {
+        recipient: mail.recipients.get(index).map(ToString::to_string).unwrap_or_default(),
+        transient: reply.kind() == Kind::Transient,
+        response: one_line(&reply.to_string()),
+    };
+    refused.into_iter().map(refusal).collect()
+}
+
 /// A server's answer for one line of a log or a header.
-pub(super) fn one_line(text: &str) -> String {
+fn one_line(text: &str) -> String {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
-    text.trim().chars().map(printable).take(MAX_ANSWER).collect()
+    text.trim().chars().map(printable).take(MAX_TEXT).collect()
 }
 
 impl fmt::Display for Mailer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.server.fmt(f)
+        self.endpoint.fmt(f)
     }
 }
 

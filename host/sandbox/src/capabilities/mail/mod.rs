@@ -9,7 +9,8 @@ mod metrics;
 mod send;
 mod server;
 pub mod settings;
-mod transaction;
+pub mod smtp;
+
 
 use std::sync::Arc;
 

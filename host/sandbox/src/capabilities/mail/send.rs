@@ -5,16 +5,21 @@ mod tests;
 
 use std::sync::Arc;
 
-use ::settings::Unsettled;
+use destinations::Destination;
 use effects::{Content, Digest, Effects, Key, Performed, Record, Recorded};
 
 use super::bindings::consumer::plugin::mail;
+use super::compose::{Composed, compose};
 use super::grant::{MailGrant, Refused};
-use super::mailer::{self as host_mail, MailError, Mailer};
+use super::mailer::{self as host_mail, MailError, Mailer, NotSent, ServerTrouble};
 use super::{CapturedMail, MAX_EMAIL, NAME, metrics};
 use crate::call::{Call, Context, Outside};
-use crate::call_end::{CallEnd, Wait};
+use crate::call_clock::CallClock;
+use crate::call_end::CallEnd;
 use crate::limits::Exceeded;
+
+/// The number of refusals by the server, while it accepts other e-mails, after which one counts as refused itself.
+const MAX_SUSPICIONS: u32 = 10;
 
 type Sent = Result<mail::Receipt, MailError>;
 
@@ -80,6 +85,7 @@ fn name_of(grant: &MailGrant, sent: &Sent) -> &'static str {
     }
 }
 
+/// Sends an e-mail that is allowed, once.
 async fn send(
     context: &Context,
     effects: &Effects,
@@ -91,45 +97,87 @@ async fn send(
         return Ok(Ok(mail::Receipt { id: String::new(), response, refused: Vec::new() }));
     };
     let key = context.effect(digest(&email))?;
-    perform(effects, Arc::clone(mailer), grant, context.grants.unsettled, key, email).await
+    let email = grant.redirected(email);
+    let composed = match compose(&email, &key.id()) {
+        Ok(composed) => Arc::new(composed),
+        Err(reason) => return Ok(Err(MailError::Permanent(reason))),
+    };
+    let delivery = Delivery { clock: context.clock(), effects, mailer, grant, key, composed };
+    Ok(delivery.run().await?.map(mail::Receipt::from))
 }
 
-async fn perform(
-    effects: &Effects,
-    mailer: Arc<Mailer>,
-    grant: &Arc<MailGrant>,
-    unsettled: Unsettled,
+/// One e-mail on its way to the server.
+struct Delivery<'a> {
+    clock: Option<&'a Arc<CallClock>>,
+    effects: &'a Effects,
+    mailer: &'a Arc<Mailer>,
+    grant: &'a Arc<MailGrant>,
     key: Key,
-    email: host_mail::Email,
-) -> wasmtime::Result<Sent> {
-    let (grant, name) = (Arc::clone(grant), key.id());
-    // An effect is recorded before it is performed, and a crash leaves it in doubt. If each effect in doubt makes a
-    // dead letter, only as many are recorded as keep the connections busy.
-    let reserved = match unsettled {
-        Unsettled::DeadLetter => Some(mailer.reserve().await),
-        Unsettled::Send => None,
-    };
-    let sending = async move {
-        // Counted here: an e-mail that an earlier attempt has sent is not sent again, and does not count.
-        if let Err(wait) = grant.count() {
-            return Performed::Failed(NotSent::Wait(wait));
+    composed: Arc<Composed>,
+}
+
+impl Delivery<'_> {
+    /// Waits until the e-mail may be sent and sends it, again and again while the server is the reason that it was not
+    /// sent. Waiting costs the message no attempt, and the call no time.
+    async fn run(self) -> Result<Result<host_mail::Receipt, MailError>, CallEnd> {
+        let mut suspicion = Suspicion::new(self.mailer.destination());
+        loop {
+            let trouble = match self.once().await? {
+                Ok(receipt) => return Ok(Ok(receipt)),
+                Err(NotSent::Mail(error)) => return Ok(Err(error)),
+                Err(NotSent::Server(trouble)) => trouble,
+            };
+            if trouble.is_suspect && suspicion.is_confirmed() {
+                return Ok(Err(MailError::Transient(trouble.reason)));
+            }
         }
-        let email = grant.redirected(email);
-        let sent = match reserved {
-            None => mailer.send(&email, &name).await,
-            Some(Ok(reservation)) => mailer.send_reserved(reservation, &email, &name).await,
-            Some(Err(late)) => Err(late),
+    }
+
+    /// Waits until the e-mail may be sent, and sends it unless it was sent before. Nothing is recorded while it waits:
+    /// an e-mail that has begun and has no result is in doubt after a crash.
+    async fn once(&self) -> Result<Result<host_mail::Receipt, NotSent>, CallEnd> {
+        let waiting = self.clock.map(CallClock::wait);
+        let turn = self.grant.turn().await;
+        let reservation = self.mailer.destination().reserve().await;
+        let (mailer, composed) = (Arc::clone(self.mailer), Arc::clone(&self.composed));
+        let clock = self.clock.cloned();
+        let sending = async move {
+            let performing = clock.as_ref().map(CallClock::perform);
+            drop(waiting);
+            turn.take();
+            let sent = match reservation.enter().await {
+                Ok(room) => mailer.attempt(room, &composed).await,
+                Err(outage) => Err(NotSent::Server(ServerTrouble { reason: outage.0, is_suspect: false })),
+            };
+            drop(performing);
+            match sent {
+                Ok(receipt) => Performed::Done(receipt),
+                Err(error @ NotSent::Mail(MailError::Unknown(_))) => Performed::Unknown(error),
+                Err(error) => Performed::Failed(error),
+            }
         };
-        match sent {
-            Ok(receipt) => Performed::Done(receipt),
-            Err(error @ MailError::Unknown(_)) => Performed::Unknown(NotSent::Mail(error)),
-            Err(error) => Performed::Failed(NotSent::Mail(error)),
-        }
-    };
-    match effects.once(key, sending).await.map_err(CallEnd::Effect)? {
-        Ok(receipt) => Ok(Ok(receipt.into())),
-        Err(NotSent::Mail(error)) => Ok(Err(error)),
-        Err(NotSent::Wait(wait)) => Err(CallEnd::Wait(wait).into()),
+        Ok(self.effects.once(self.key.clone(), sending).await?)
+    }
+}
+
+/// Whether an e-mail is the reason that the server refuses it, although the answer says otherwise: others were accepted
+/// meanwhile, each time.
+struct Suspicion<'a> {
+    destination: &'a Destination,
+    accepted: u64,
+    count: u32,
+}
+
+impl<'a> Suspicion<'a> {
+    fn new(destination: &'a Destination) -> Self {
+        Self { destination, accepted: destination.succeeded(), count: 0 }
+    }
+
+    fn is_confirmed(&mut self) -> bool {
+        let accepted = self.destination.succeeded();
+        self.count += u32::from(accepted > self.accepted);
+        self.accepted = accepted;
+        self.count >= MAX_SUSPICIONS
     }
 }
 
@@ -145,12 +193,6 @@ fn capture(context: &Context, grant: &MailGrant, email: &host_mail::Email) -> wa
     let redirected_to = grant.redirect_all().map(ToString::to_string);
     capture.effect(NAME, Arc::new(CapturedMail::new(id.clone(), email, redirected_to)));
     Ok(Ok(mail::Receipt { id, response: "captured, not sent".to_owned(), refused: Vec::new() }))
-}
-
-/// The reason why an e-mail was not sent.
-enum NotSent {
-    Mail(MailError),
-    Wait(Wait),
 }
 
 impl From<Refused> for mail::Error {

@@ -60,7 +60,8 @@ async fn call(plugin: &Plugin, at: At) -> Result<Outcome, Cause> {
         attempt: 1,
         max_attempts: 1,
     };
-    plugin.handle("group", message, Place { plugin: Arc::clone(&plugin.name), at }).await
+    let place = Place { plugin: Arc::clone(&plugin.name), at };
+    plugin.handle("group", message, place, std::future::pending()).await
 }
 
 async fn dry(lines: &str) -> (Result<Outcome, Cause>, CapturedCall) {

@@ -69,7 +69,11 @@ pub(in crate::capabilities::mail) fn serve(
 }
 
 fn mailer(address: SocketAddr) -> Mailer {
-    Mailer::from_url(&format!("smtp://{address}"), None).unwrap()
+    Mailer::new(&format!("smtp://{address}"), &MailServer::default()).unwrap()
+}
+
+pub(in crate::capabilities::mail) fn mailer_with(address: SocketAddr, settings: MailServer) -> Mailer {
+    Mailer::new(&format!("smtp://{address}"), &settings).unwrap()
 }
 
 fn address(email: &str) -> Address {
@@ -197,27 +201,34 @@ async fn the_end_of_the_content_comes_with_it() {
     assert!(came.ends_with(b"\r\n.\r\n"), "{}", String::from_utf8_lossy(&came));
 }
 
+/// Serves one connection, and accepts what comes.
+pub(in crate::capabilities::mail) fn converse(listener: TcpListener) {
+    answer_lines(listener, |line| if line == "DATA" { "354 go on" } else { "250 fine" }.to_owned());
+}
+
 /// A server for one connection that answers each line with `reply`. It stops listening after the first connection, so
 /// a second one is refused.
-fn scripted(mut reply: impl FnMut(&str) -> String + Send + 'static) -> SocketAddr {
+fn scripted(reply: impl FnMut(&str) -> String + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        drop(listener);
-        let answer = |text: &str| (&stream).write_all(format!("{text}\r\n").as_bytes());
-        let mut lines = BufReader::new(&stream).lines();
-        let mut answered = answer("220 hi");
-        while let (Ok(()), Some(Ok(line))) = (answered, lines.next()) {
-            answered = answer(&reply(&line));
-            if line == "DATA" {
-                // Without the whole content there is nothing to answer.
-                let Some(_) = lines.find(|line| line.as_ref().is_ok_and(|line| line == ".")) else { return };
-                answered = answer(&reply("."));
-            }
-        }
-    });
+    std::thread::spawn(move || answer_lines(listener, reply));
     address
+}
+
+fn answer_lines(listener: TcpListener, mut reply: impl FnMut(&str) -> String) {
+    let (stream, _) = listener.accept().unwrap();
+    drop(listener);
+    let answer = |text: &str| (&stream).write_all(format!("{text}\r\n").as_bytes());
+    let mut lines = BufReader::new(&stream).lines();
+    let mut answered = answer("220 hi");
+    while let (Ok(()), Some(Ok(line))) = (answered, lines.next()) {
+        answered = answer(&reply(&line));
+        if line == "DATA" {
+            // Without the whole content there is nothing to answer.
+            let Some(_) = lines.find(|line| line.as_ref().is_ok_and(|line| line == ".")) else { return };
+            answered = answer(&reply("."));
+        }
+    }
 }
 
 #[tokio::test]
