@@ -7,7 +7,6 @@ use base::error::UserError;
 use consumer::{Subscriber, bounds, load};
 use desk::alerts::{self, Thresholds};
 use desk::retention::Retention;
-use destinations::Destinations;
 use effects::Effects;
 use sandbox::call::Services;
 use sandbox::capabilities::mail::mailer::Mailer;
@@ -24,10 +23,10 @@ pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>),
     retention(args)?;
     check_alerts(args)?;
     server::guard::access(args, args.listen)?;
-    let destinations = Destinations::default();
-    let mailer = mailer(args)?.inspect(|mailer| destinations.add(Arc::clone(mailer.destination())));
-    let services = Services::new(Effects::new(Handle::current())).with(mailer).with(Some(destinations));
-    let services = Arc::new(services);
+    let mailer = mailer(args)?;
+    let services = Services::new(Effects::new(Handle::current()));
+    mailer.iter().for_each(|mailer| services.destinations.add(Arc::clone(mailer.destination())));
+    let services = Arc::new(services.with(mailer));
     let plugins = load::load(args, &services).await?;
     plugins.iter().try_for_each(|plugin| bounds::check_bounds(&args.kafka, &plugin.plugin))?;
     Ok((plugins, services))

@@ -168,7 +168,10 @@ impl Pipeline {
                 Ok(outcome) => return Ok(outcome),
                 Err(failed) => failed,
             };
-            let waits = matches!(failed.cause.leads_to, LeadsTo::Wait(_) | LeadsTo::Nothing);
+            if failed.cause.leads_to == LeadsTo::Again && !delivery.partition().is_closed() {
+                continue;
+            }
+            let waits = matches!(failed.cause.leads_to, LeadsTo::Wait(_) | LeadsTo::Nothing | LeadsTo::Again);
             let allowed = !waits && repeated < failed.ruling.blocking_tries;
             let Some(began) = began.filter(|_| allowed) else { return Err(failed) };
             if !self.pause(delivery, began).await {
@@ -234,7 +237,7 @@ impl Pipeline {
             Ok(outcome) => return Ok(outcome),
             Err(cause) => cause,
         };
-        if cause.leads_to != LeadsTo::Nothing {
+        if !matches!(cause.leads_to, LeadsTo::Nothing | LeadsTo::Again) {
             self.counters.failed(&cause.code);
         }
         let ruling = self.policy().ruling(&cause.code, cause.leads_to == LeadsTo::Reject);
@@ -246,7 +249,10 @@ impl Pipeline {
         match outcome {
             Ok(Outcome::Skipped(_)) => self.counters.skipped(),
             Ok(_) => self.counters.done(),
-            Err(failed) if failed.cause.leads_to == LeadsTo::Nothing => return Settled::Nothing,
+            // Without an outcome, because the partition is closed.
+            Err(FailedCall { cause: Cause { leads_to: LeadsTo::Nothing | LeadsTo::Again, .. }, .. }) => {
+                return Settled::Nothing;
+            }
             Err(failed) => match failed.ruling.action {
                 Action::Retry => return self.retry(delivery, &failed).await,
                 Action::Reject => return self.publish_dead_letter(delivery, &failed.cause).await,

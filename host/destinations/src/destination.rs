@@ -2,6 +2,7 @@
 
 mod room;
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,13 @@ use crate::pace::Pace;
 
 /// The interval at which a lower limit is logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+/// The maximum time for which a destination may ask to be left alone.
+const MAX_REST: Duration = Duration::from_secs(3600);
 /// The pause of a waiting use that nothing else wakes.
 const RECHECK: Duration = Duration::from_secs(60);
 
 /// The settings of a destination.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// The maximum number of uses at the same time.
     pub max: usize,
@@ -31,6 +34,14 @@ pub struct Options {
     pub per_minute: Option<NonZeroU32>,
     /// The number of failures in a row that open the breaker; None if it never opens.
     pub breaker: Option<u32>,
+}
+
+/// For the start-up summary: `up to 10 at a time, 600 per minute`.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "up to {} at a time", self.max)?;
+        self.per_minute.map_or(Ok(()), |count| write!(f, ", {count} per minute"))
+    }
 }
 
 /// A place outside the host, such as a mail server: the room there is, the pace, and whether it works.
@@ -41,6 +52,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Destination {
     name: Arc<str>,
+    options: Options,
     pace: Option<Pace>,
     state: Mutex<State>,
     reserving: Queue,
@@ -67,6 +79,8 @@ struct State {
     accepted: usize,
     waiting: usize,
     is_probing: bool,
+    /// Until when it asked to be left alone.
+    rests_until: Option<Instant>,
     /// Uses that succeeded since the start.
     succeeded: u64,
     report: Throttle,
@@ -101,12 +115,14 @@ impl Destination {
             accepted: 0,
             waiting: 0,
             is_probing: false,
+            rests_until: None,
             succeeded: 0,
             report: Throttle::new(REPORT_INTERVAL),
         };
         Arc::new(Self {
             gauges: Gauges::of(&name),
             name,
+            options,
             pace: options.per_minute.map(Pace::per_minute),
             state: Mutex::new(state),
             reserving: Queue::default(),
@@ -117,6 +133,11 @@ impl Destination {
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Its settings.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Waits until the destination works, will soon have room, and may be used again at its rate, in the order of the
@@ -157,6 +178,12 @@ impl Destination {
                 return Err(Some(probe_at));
             }
         }
+        if let Some(until) = state.rests_until {
+            if until > Instant::now() {
+                return Err(Some(until));
+            }
+            state.rests_until = None;
+        }
         if state.reserved >= 2 * state.limit.current() {
             return Err(None);
         }
@@ -167,6 +194,13 @@ impl Destination {
         let is_probe = probe_at.is_some();
         state.is_probing |= is_probe;
         Ok(Reservation::new(self, is_probe))
+    }
+
+    /// It asked not to be used for this time, which is cut to an hour.
+    pub fn rest(&self, time: Duration) {
+        let until = Instant::now() + time.min(MAX_REST);
+        let mut state = self.state.lock();
+        state.rests_until = Some(state.rests_until.map_or(until, |before| before.max(until)));
     }
 
     /// The number of uses that succeeded since the start.

@@ -168,3 +168,13 @@ async fn reservations_from_before_an_outage_end_when_it_begins() {
     let outage = waiting.await.expect("no panic").expect_err("it does not work");
     assert_eq!(outage, Outage("gone".to_owned()));
 }
+
+#[tokio::test]
+async fn a_destination_that_asks_for_a_rest_is_not_used_before() {
+    let destination = destination(10, 5);
+    let start = Instant::now();
+    destination.rest(Duration::from_millis(80));
+    destination.rest(Duration::from_millis(10));
+    enter(&destination).await.succeeded();
+    assert!(start.elapsed() >= Duration::from_millis(80), "{:?}", start.elapsed());
+}

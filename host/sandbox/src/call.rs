@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use destinations::{Destination, Destinations};
 use effects::{Calls, Digest, Effects, Key};
 use http::Extensions;
 use parking_lot::Mutex;
@@ -40,6 +41,8 @@ impl Outside {
 pub struct Services {
     /// Performs effects.
     pub effects: Effects,
+    /// The places that effects go to.
+    pub destinations: Destinations,
     /// Objects that capabilities share with the rest of the host, by type, such as the client of the mail server.
     pub shared: Extensions,
 }
@@ -47,7 +50,7 @@ pub struct Services {
 impl Services {
     /// Services with nothing shared.
     pub fn new(effects: Effects) -> Self {
-        Self { effects, shared: Extensions::new() }
+        Self { effects, destinations: Destinations::default(), shared: Extensions::new() }
     }
 
     /// Shares an object, if there is one.
@@ -71,6 +74,8 @@ pub struct Context {
     calls: Option<Arc<Mutex<Calls>>>,
     end: Option<Arc<EndSignal>>,
     clock: Option<Arc<CallClock>>,
+    /// The destinations at which an effect of the call failed.
+    blamed: Option<Arc<Mutex<Vec<Arc<Destination>>>>>,
 }
 
 impl Context {
@@ -81,6 +86,18 @@ impl Context {
     pub fn effect(&self, digest: Digest) -> wasmtime::Result<Key> {
         let calls = self.calls.as_ref().ok_or_else(|| wasmtime::Error::msg("effects are not permitted"))?;
         Ok(calls.lock().next(digest))
+    }
+
+    /// An effect failed for a reason of this destination.
+    pub fn blame(&self, destination: &Arc<Destination>) {
+        if let Some(blamed) = &self.blamed {
+            blamed.lock().push(Arc::clone(destination));
+        }
+    }
+
+    /// Whether an effect of the call failed at a destination that does not work.
+    pub fn is_outage(&self) -> bool {
+        self.blamed.as_ref().is_some_and(|blamed| blamed.lock().iter().any(|destination| !destination.works()))
     }
 
     /// The clock of a call that can have effects.
@@ -119,7 +136,7 @@ impl Call {
         let (memory, hand_over) = (grants.limits.memory, grants.limits.hand_over());
         let output = Output::new(place, grants.limits.log);
         let mut call = Self {
-            context: Context { outside, grants, output, calls: None, end: None, clock: None },
+            context: Context { outside, grants, output, calls: None, end: None, clock: None, blamed: None },
             exceeded: None,
             memory: Memory::new(memory),
             guest_ticks: 0,
@@ -159,6 +176,7 @@ impl Call {
         self.context.calls = Some(Arc::new(Mutex::new(calls)));
         self.context.end = signals_end.then(Arc::default);
         self.context.clock = Some(Arc::clone(&clock));
+        self.context.blamed = Some(Arc::default());
         clock
     }
 

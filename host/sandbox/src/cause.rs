@@ -41,6 +41,9 @@ pub enum LeadsTo {
     Retry,
     /// Another delivery after this time in milliseconds, without spending an attempt.
     Wait(u64),
+    /// Another call at once, without spending an attempt: a destination that the message needs does not work. The call
+    /// waits for it.
+    Again,
     /// A dead letter.
     Reject,
     /// Nothing: the partition is being closed, and its next owner delivers the message again.

@@ -28,7 +28,7 @@ use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use self::call::{Call, Outside};
 use self::call_end::{CallEnd, EndSignal};
 use self::capabilities::Capability;
-use self::cause::Cause;
+use self::cause::{Cause, LeadsTo};
 use self::grants::Grants;
 use self::instance_pool::{Instance, InstancePool};
 use self::limits::Exceeded;
@@ -59,7 +59,7 @@ pub struct Plugin {
 
 impl Plugin {
     /// Passes one message of this consumer group to an instance: a fresh one, or one from the pool. When `closing`
-    /// completes, a call that only waits is ended ([`LeadsTo::Nothing`](cause::LeadsTo::Nothing)); another one may finish.
+    /// completes, a call that only waits is ended ([`LeadsTo::Nothing`]); another one may finish.
     ///
     /// # Errors
     /// There is no outcome: the plugin trapped or exceeded a limit, or the host ended the call.
@@ -109,8 +109,14 @@ impl Plugin {
             Ok(Ok(Err(error))) => Err(Cause::from_error(&error, store.data())),
             Ok(Ok(Ok((guest, calls, outcomes)))) => {
                 let outcome = self.checked(outcomes, store.data())?;
+                let is_outage = matches!(outcome, Outcome::Retry(_)) && store.data().context.is_outage();
                 self.pool.give_back(Instance { store, guest, calls }, &self.grants);
-                Ok(outcome)
+                match outcome {
+                    Outcome::Retry(later) if is_outage => {
+                        Err(Cause { leads_to: LeadsTo::Again, ..Cause::retry(later) })
+                    }
+                    outcome => Ok(outcome),
+                }
             }
         }
     }

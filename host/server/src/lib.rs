@@ -14,10 +14,12 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
+use base::clock;
 use desk::Desk;
 use desk::alerts::Alerts;
 use desk::replay::Replayer;
 use desk::trial::Trials;
+use destinations::Destinations;
 use kafka::health::Health;
 use problem::server::Bounds;
 use tokio::net::TcpListener;
@@ -30,6 +32,8 @@ pub struct Status(Arc<Inner>);
 struct Inner {
     /// The consumer group members that are checked.
     members: OnceLock<Vec<Arc<Health>>>,
+    /// The destinations of effects, which are reported and not checked: what waits for one continues by itself.
+    destinations: OnceLock<Destinations>,
     desk: OnceLock<DeskState>,
 }
 
@@ -37,6 +41,16 @@ impl Status {
     /// Sets the members that are checked. Only the first call has an effect.
     pub fn set_members(&self, members: Vec<Arc<Health>>) {
         let _ = self.0.members.set(members);
+    }
+
+    /// Sets the destinations that are reported. Only the first call has an effect.
+    pub fn set_destinations(&self, destinations: Destinations) {
+        let _ = self.0.destinations.set(destinations);
+    }
+
+    /// The state of each destination of effects.
+    pub fn destinations(&self) -> Vec<destinations::Status> {
+        self.0.destinations.get().iter().flat_map(|all| all.all()).map(|one| one.status()).collect()
     }
 
     /// Sets the desk that the API and the console serve. Only the first call has an effect.
@@ -115,10 +129,26 @@ async fn livez(State(Status(status)): State<Status>) -> (StatusCode, &'static st
     }
 }
 
-async fn readyz(State(Status(status)): State<Status>) -> (StatusCode, &'static str) {
-    if status.members.get().is_some_and(|members| members.iter().all(|member| member.is_joined())) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not every consumer group has been joined yet\n")
+async fn readyz(State(status): State<Status>) -> (StatusCode, String) {
+    let is_joined = |members: &Vec<Arc<Health>>| members.iter().all(|member| member.is_joined());
+    if !status.0.members.get().is_some_and(is_joined) {
+        let text = "not every consumer group has been joined yet\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
+    }
+    let waits = status.destinations().into_iter().filter_map(|destination| waits(&destination));
+    let lines: Vec<_> = ["ok".to_owned()].into_iter().chain(waits).collect();
+    (StatusCode::OK, lines.join("\n") + "\n")
+}
+
+/// Says what waits for a destination, if anything does.
+fn waits(destination: &destinations::Status) -> Option<String> {
+    let destinations::Status { name, waiting, limit, outage, .. } = destination;
+    match outage {
+        Some((since_ms, reason)) => {
+            let seconds = clock::now_ms().saturating_sub(*since_ms).max(0) / 1000;
+            Some(format!("{name} has not worked for {seconds} s, {waiting} wait: {reason}"))
+        }
+        None if *waiting > 0 => Some(format!("{waiting} wait for {name}, which takes {limit} at a time")),
+        None => None,
     }
 }

@@ -27,6 +27,7 @@ fn install() -> Option<PrometheusHandle> {
     kafka::metrics::describe();
     consumer::metrics::describe();
     effects::metrics::describe();
+    destinations::metrics::describe();
     sandbox::capabilities::describe_metrics();
     desk::metrics::describe();
     Some(handle)

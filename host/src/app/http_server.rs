@@ -38,6 +38,7 @@ impl Server {
     /// Publishes the state of the started app.
     pub(super) fn started(&self, app: &App) {
         self.status.set_members(app.health());
+        self.status.set_destinations(app.services.destinations.clone());
         if let Some(desk) = app.desk_state() {
             self.status.set_desk(desk);
         }

@@ -29,6 +29,9 @@ impl App {
                 .collect();
             lines.push(format!("  topics   {}", chain.join(" -> ")));
         }
+        for destination in self.services.destinations.all() {
+            lines.push(format!("  sends to {}  {}", destination.name(), destination.options()));
+        }
         if let (Some(desk), Some(intakes)) = (&self.desk, &self.intakes) {
             lines.push(format!("  desk     {}  {} open", desk.store_name(), intakes.open));
         }

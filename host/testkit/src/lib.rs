@@ -7,6 +7,7 @@
 mod guard;
 mod http;
 mod kafka;
+mod mannered_smtp;
 mod postfix;
 mod postgres;
 mod process;
@@ -19,6 +20,7 @@ mod wait;
 pub use http::{Response, get, post, request};
 pub use kafka::secured::{PASSWORD, Secured, USER};
 pub use kafka::{Kafka, Record};
+pub use mannered_smtp::{ManneredSmtp, Manners};
 pub use postfix::{Postfix, certificate};
 pub use postgres::Postgres;
 pub use process::{Process, binary, plugin};

@@ -18,6 +18,7 @@ mod isolation;
 mod ledger;
 mod limits;
 mod logs;
+mod mail_servers;
 mod main_path;
 mod metadata;
 mod metrics;

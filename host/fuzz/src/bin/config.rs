@@ -12,7 +12,7 @@ use sandbox::capabilities;
 use sandbox::capabilities::mail::mailer::Mailer;
 use sandbox::grants::Grants;
 use sandbox::limits::Limits;
-use settings::{Allow, Extension, File, PluginSettings, Value};
+use settings::{Allow, Extension, File, MailServer, PluginSettings, Value};
 use store::StoreUrl;
 
 static EXTENSIONS: LazyLock<Vec<&'static Extension>> = LazyLock::new(capabilities::extensions);
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
         good(StoreUrl::parse(url).map(|url| url.to_string()));
     }
     if let Some(Value::Text(url)) = &file.mail.url {
-        good(Mailer::from_url(url, None).map(|mailer| mailer.to_string()));
+        good(Mailer::new(url, &MailServer::default()).map(|mailer| mailer.to_string()));
     }
     file.plugins.iter_mut().for_each(plugin);
 });

@@ -3,12 +3,12 @@
 #![no_main]
 #![allow(unsafe_code, reason = "libFuzzer calls functions that are not mangled")]
 
-use std::panic;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use sandbox::capabilities::mail::mailer::{Address, Email, MailError, Mailer};
+use settings::MailServer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -19,7 +19,6 @@ const PASSWORD: &str = "hunter2-hunter2";
 const MAX_ERROR_LEN: usize = 400;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    forgive_lettre();
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 });
 /// One listener for all runs, to save ports.
@@ -31,8 +30,8 @@ fuzz_target!(|data: &[u8]| {
     let port = LISTENER.local_addr().expect("an address").port();
     RUNTIME.block_on(async {
         let login = if kind % 2 == 1 { format!("user:{PASSWORD}@") } else { String::new() };
-        let mailer = Mailer::from_url(&format!("smtp://{login}127.0.0.1:{port}"), None);
-        let mailer = mailer.expect("a URL").with_bound(BOUND);
+        let mailer = Mailer::new(&format!("smtp://{login}127.0.0.1:{port}"), &settings());
+        let mailer = mailer.expect("a URL");
         let sending = async {
             // The second e-mail uses the connection of the first, if it is still open.
             for name in ["first", "second"] {
@@ -48,15 +47,15 @@ fuzz_target!(|data: &[u8]| {
     });
 });
 
-/// The host catches panics of lettre in the reply to EHLO, but the panic hook of libFuzzer would end the
-/// process first. libFuzzer still reports panics that are not caught.
-fn forgive_lettre() {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        if !info.location().is_some_and(|at| at.file().ends_with("/transport/smtp/extension.rs")) {
-            hook(info);
-        }
-    }));
+fn settings() -> MailServer {
+    let bound = Some(BOUND);
+    MailServer {
+        greeting_timeout: bound,
+        command_timeout: bound,
+        data_timeout: bound,
+        end_timeout: bound,
+        ..MailServer::default()
+    }
 }
 
 /// Sends everything at once, and closes the connection after the client.

@@ -22,7 +22,7 @@ use sandbox::capabilities::mail::Pattern;
 use sandbox::capabilities::mail::mailer::{Mailer, Receipt};
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{Deserialize, IntoDeserializer};
-use settings::Allow;
+use settings::{Allow, MailServer};
 use store::StoreUrl;
 use url::Url;
 
@@ -99,7 +99,7 @@ fn mail(data: &[u8]) {
     for url in
         [given.to_owned(), format!("smtp://user:{PASSWORD}@{given}"), format!("smtps://{PASSWORD}{given}")]
     {
-        let shown = match Mailer::from_url(&url, None) {
+        let shown = match Mailer::new(&url, &MailServer::default()) {
             Ok(mailer) => mailer.to_string(),
             Err(failure) => {
                 assert_eq!(failure.code(), 2);

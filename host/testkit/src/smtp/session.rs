@@ -176,7 +176,10 @@ impl<'a> Session<'a> {
             match self.take_planned(Stage::Content) {
                 None => {}
                 // The rest of the content must not be read as commands, so the connection closes.
-                Some(Fault::Busy) => self.fail(Fault::Closing)?,
+                Some(Fault::Busy | Fault::Closing) => {
+                    self.end(End::Refused(421));
+                    self.fail(Fault::Closing)?;
+                }
                 Some(fault) => self.fail(fault)?,
             }
             if line == "." {

@@ -1,6 +1,9 @@
 //! The HTTP client of one plugin.
 
 use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::iter::successors;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,15 +85,40 @@ pub enum Error {
     /// The name has no addresses.
     #[error("the host's name cannot be resolved")]
     Dns,
-    /// TCP or TLS failed.
+    /// There is no TCP connection.
     #[error("no connection")]
     Connect,
+    /// The TLS handshake failed.
+    #[error("no TLS connection")]
+    Tls,
     /// The time ran out.
     #[error("no response in time")]
     Timeout,
     /// The connection broke.
     #[error("the connection broke")]
     Broken,
+}
+
+/// An error with its cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoAnswer {
+    /// The error.
+    pub error: Error,
+    /// The cause, or empty.
+    pub detail: String,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)?;
+        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
+    }
+}
+
+impl From<Error> for NoAnswer {
+    fn from(error: Error) -> Self {
+        Self { error, detail: String::new() }
+    }
 }
 
 impl Error {
@@ -105,12 +133,7 @@ impl Error {
 /// # Errors
 /// The cryptography provider does not support TLS's default versions.
 pub fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let mut tls =
-        rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    let mut tls = crate::tls::client(&[])?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(tls)
 }
@@ -144,18 +167,20 @@ impl Client {
     ///
     /// # Errors
     /// There is no response.
-    pub async fn send(&self, request: Request, bounds: Bounds) -> Result<Answer, Error> {
-        timeout(bounds.total, self.converse(request, bounds)).await.unwrap_or(Err(Error::Timeout))
+    pub async fn send(&self, request: Request, bounds: Bounds) -> Result<Answer, NoAnswer> {
+        let late = Err(Error::Timeout.into());
+        timeout(bounds.total, self.converse(request, bounds)).await.unwrap_or(late)
     }
 
-    async fn converse(&self, request: Request, bounds: Bounds) -> Result<Answer, Error> {
+    async fn converse(&self, request: Request, bounds: Bounds) -> Result<Answer, NoAnswer> {
+        let host = request.url.host_str().unwrap_or_default().to_owned();
         let mut outgoing = reqwest::Request::new(request.method, request.url);
         *outgoing.headers_mut() = request.headers;
         if !request.body.is_empty() {
             *outgoing.body_mut() = Some(request.body.into());
         }
         let sent = timeout(bounds.head, self.0.execute(outgoing)).await.map_err(|_| Error::Timeout)?;
-        let mut response = sent.map_err(|error| classify(&error))?;
+        let mut response = sent.map_err(|error| classify(&error, &host))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut size = size(&headers);
         let mut body = BytesMut::new();
@@ -178,20 +203,26 @@ impl Client {
     }
 }
 
-fn classify(error: &reqwest::Error) -> Error {
-    let mut source: Option<&dyn StdError> = Some(error);
-    while let Some(cause) = source {
-        if cause.is::<Refused>() {
-            return Error::Prohibited;
-        }
-        source = cause.source();
+fn classify(error: &reqwest::Error, host: &str) -> NoAnswer {
+    let causes = || successors(Some(error as &(dyn StdError + 'static)), |&cause| cause.source());
+    if causes().any(|cause| cause.is::<Refused>()) {
+        return Error::Prohibited.into();
     }
-    match error {
+    let tls = causes().filter_map(|cause| cause.downcast_ref::<io::Error>()).find(|cause| {
+        cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    });
+    if let Some(tls) = tls {
+        return NoAnswer { error: Error::Tls, detail: crate::tls::explain(tls, host, "SSL_CERT_FILE") };
+    }
+    let kind = match error {
         error if error.is_dns() => Error::Dns,
         error if error.is_connect() || error.is_builder() => Error::Connect,
         error if error.is_timeout() => Error::Timeout,
         _ => Error::Broken,
-    }
+    };
+    // The innermost cause has no URL, which may contain secrets.
+    let detail = causes().last().filter(|cause| !cause.is::<reqwest::Error>());
+    NoAnswer { error: kind, detail: detail.map(ToString::to_string).unwrap_or_default() }
 }
 
 /// Resolves names to addresses to which connections are allowed.
@@ -275,7 +306,7 @@ mod tests {
             body: Bytes::from_static(b"x"),
         };
         let client = Client::new(Vec::new()).expect("a client");
-        assert_eq!(client.send(request, bounds).await, Err(Error::Prohibited));
+        assert_eq!(client.send(request, bounds).await, Err(Error::Prohibited.into()));
         let arrived = timeout(Duration::from_millis(100), listener.accept()).await;
         assert!(arrived.is_err(), "something arrived");
     }

@@ -105,8 +105,8 @@ impl Capability for Http {
         }
         let tables = request.sections.get::<HttpTables>().cloned().unwrap_or_default();
         if !targets.is_empty() {
-            let is_dry = request.services.is_none();
-            return Ok(Some(Arc::new(HttpGrant::new(targets, &tables, networks, is_dry)?)));
+            let destinations = request.services.map(|services| &services.destinations);
+            return Ok(Some(Arc::new(HttpGrant::new(targets, &tables, networks, destinations)?)));
         }
         let problem = if !tables.0.is_empty() {
             "[plugin.http] requires a URL in the plugin's `allow`"

@@ -1,6 +1,7 @@
 //! `[plugin.http."URL"]`: headers and signatures that the host adds to requests.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,6 +24,20 @@ pub struct HttpSettings {
     /// The key for signatures.
     #[schemars(with = "SolapiSettings")]
     pub solapi: Option<SolapiSettings>,
+    /// The maximum number of concurrent requests of this host to the server (scheme, host and port), all plugins
+    /// together. The host sends fewer if the server answers 429 or 503, and tries one more from time to time.
+    /// Default: 100.
+    #[schemars(with = "Option<u32>", example = 100)]
+    pub concurrency: Option<NonZeroU32>,
+    /// The maximum number of requests per minute of this host to the server. All of them may be sent in one burst; after
+    /// that, they are spread evenly. Default: no limit.
+    #[schemars(with = "Option<u32>", example = 600)]
+    pub per_minute: Option<NonZeroU32>,
+    /// The number of failures in a row (no connection, 429, 5xx) after which the server counts as down: messages that
+    /// need it wait, and one request at a time probes whether it works again, with pauses up to 4 s. 0 turns this off,
+    /// and the plugin gets every error. Default: 5.
+    #[schemars(with = "Option<u32>", example = 5)]
+    pub breaker: Option<u32>,
 }
 
 /// Signs each request for Solapi (HMAC-SHA256), in the header `authorization`.
@@ -51,7 +66,14 @@ impl Section for HttpTables {
             let headers = settings.headers.iter().map(|(name, value)| (format!("headers.{name:?}"), value));
             let solapi = settings.solapi.iter().flat_map(|it| [("key", &it.key), ("secret", &it.secret)]);
             let solapi = solapi.map(|(key, value)| (format!("solapi.{key}"), value));
-            let lines = headers.chain(solapi).map(|(key, value)| (key, value.to_string().into())).collect();
+            let texts = headers.chain(solapi).map(|(key, value)| (key, value.to_string().into()));
+            let counts = [
+                ("concurrency", settings.concurrency.map(NonZeroU32::get)),
+                ("per-minute", settings.per_minute.map(NonZeroU32::get)),
+                ("breaker", settings.breaker),
+            ];
+            let counts = counts.into_iter().filter_map(|(key, count)| Some((key.to_owned(), i64::from(count?).into())));
+            let lines = texts.chain(counts).collect();
             ShownTable { heading: format!("[plugin.http.{url:?}]"), lines }
         };
         self.0.iter().map(table).collect()

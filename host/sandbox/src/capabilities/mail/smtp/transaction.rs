@@ -48,9 +48,9 @@ impl Refused {
     /// Whether the connection can be used for another transaction.
     pub fn keeps_connection(&self) -> bool {
         match self {
-            Self::Email(reply) | Self::Server(reply) => reply.code != CLOSING,
-            Self::Recipients(_) => true,
-            Self::Broken(_) | Self::InDoubt(_) => false,
+            Self::Email(_) | Self::Recipients(_) => true,
+            // One connection less may be what the server wants.
+            Self::Server(_) | Self::Broken(_) | Self::InDoubt(_) => false,
         }
     }
 }
