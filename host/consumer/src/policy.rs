@@ -10,9 +10,12 @@ use crate::rules::{Rules, Ruling};
 
 /// The maximum delay that a plugin may choose for a message.
 pub const MAX_CHOSEN_DELAY: Duration = Duration::from_secs(3600);
-/// The minimum of that delay. It uses no attempt, so that only the maximum age would end a loop without a
-/// pause.
+/// The minimum of that delay for a message that has failed for the first time. It uses no attempt, so that only the
+/// maximum age would end a loop without a pause. Later it is half the age, so that a provider that always requests
+/// the same short delay is asked less and less often.
 const MIN_CHOSEN_DELAY: Duration = Duration::from_millis(100);
+/// The maximum of that minimum.
+const MAX_FLOOR: Duration = Duration::from_secs(60);
 /// The maximum time between a message's first failure and its last retry.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// The maximum number of retries. Headers can represent attempts up to 32767.
@@ -155,7 +158,7 @@ impl Policy {
         let planned = planned.and_then(|spent| self.delays_ms.get(spent as usize));
         let (delay_ms, attempt) = match (failed.after_ms, planned) {
             (Some(chosen), _) if failed.retries > 0 => {
-                (chosen.clamp(millis_u64(MIN_CHOSEN_DELAY), millis_u64(MAX_CHOSEN_DELAY)), failed.attempt)
+                (chosen.clamp(floor_ms(failed), millis_u64(MAX_CHOSEN_DELAY)), failed.attempt)
             }
             (None, Some(delay)) => (*delay, failed.attempt.saturating_add(1)),
             _ => return Step::Dead,
@@ -174,6 +177,12 @@ impl Policy {
             None => Step::Dead,
         }
     }
+}
+
+/// The minimum of a chosen delay, in milliseconds.
+fn floor_ms(failed: &Failed) -> u64 {
+    let age_ms = failed.now_ms.saturating_sub(failed.first_failed_ms).max(0).unsigned_abs();
+    (age_ms / 2).clamp(millis_u64(MIN_CHOSEN_DELAY), millis_u64(MAX_FLOOR))
 }
 
 fn check(retry: &Retry) -> Result<(), String> {

@@ -207,3 +207,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_provider_that_always_requests_no_delay_is_asked_less_and_less_often() {
+    let policy = doubling();
+    let (mut now_ms, mut requests) = (0, 0);
+    while now_ms < 60_000 {
+        requests += 1;
+        let failed =
+            Failed { attempt: 1, retries: 5, after_ms: Some(0), now_ms, first_failed_ms: 0, random: 0.0 };
+        let Step::Retry { attempt, due_ms, .. } = policy.next(&failed) else { panic!("dead") };
+        assert_eq!(attempt, 1);
+        now_ms = due_ms;
+    }
+    assert!((10..20).contains(&requests), "{requests} requests in a minute");
+}

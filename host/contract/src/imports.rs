@@ -23,6 +23,12 @@ pub trait Imports: Send {
     /// An error ends the call.
     fn config(&mut self, key: &str) -> wasmtime::Result<Option<String>>;
 
+    /// Keeps the effects that the call has had by now, whatever its outcome.
+    ///
+    /// # Errors
+    /// An error ends the call.
+    fn keep_effects(&mut self) -> wasmtime::Result<()>;
+
     /// Writes a log line with additional fields.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use wasmtime::component::{HasData, InstancePre, Linker};
 use wasmtime::{AsContextMut, Store};
 
 use self::bindings::consumer::plugin::types::{self as wire};
-use self::bindings::consumer::plugin::{config, log};
+use self::bindings::consumer::plugin::{config, effects, log};
 use self::bindings::exports::consumer::plugin::lifecycle;
 use self::bindings::{HandlerOnly, HandlerOnlyPre};
 use crate::imports::{Imports, Level};
@@ -85,6 +85,12 @@ impl<T: Imports> wire::Host for Host<'_, T> {}
 impl<T: Imports> config::Host for Host<'_, T> {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
         self.0.config(&key)
+    }
+}
+
+impl<T: Imports> effects::Host for Host<'_, T> {
+    fn keep(&mut self) -> wasmtime::Result<()> {
+        self.0.keep_effects()
     }
 }
 

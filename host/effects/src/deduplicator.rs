@@ -30,6 +30,8 @@ enum Outcome {
     Done(Record),
     Failed,
     Unknown,
+    /// It was done, and had no effect.
+    Undone,
 }
 
 impl Deduplicator {
@@ -84,6 +86,12 @@ impl Deduplicator {
         }
     }
 
+    /// Forgets an effect that was performed and had no effect.
+    pub(super) async fn undo(&self, key: &Key) {
+        metrics::count(&key.group, "undone");
+        self.record_persistently(key, &Outcome::Undone).await;
+    }
+
     async fn begin(&self, key: &Key) -> Result<Begun, Interrupted> {
         let count = |result| metrics::count(&key.group, result);
         match self.ledger.begin(key).await {
@@ -111,6 +119,7 @@ impl Deduplicator {
             Outcome::Done(record) => self.ledger.settle(key, record).await,
             Outcome::Failed => self.ledger.forget(key).await,
             Outcome::Unknown => Ok(()),
+            Outcome::Undone => self.ledger.undo(key).await,
         }
     }
 
@@ -120,7 +129,11 @@ impl Deduplicator {
         let backoff = ConstantBuilder::default().with_delay(PAUSE).without_max_times();
         let recorded = (|| self.record(key, outcome)).retry(backoff);
         if let Err(error) = recorded.when(|_| started.elapsed() < RECORD_BOUND).await {
-            let sent = if matches!(outcome, Outcome::Done(_)) { "was sent" } else { "was not sent" };
+            let sent = match outcome {
+                Outcome::Done(_) => "was sent",
+                Outcome::Failed | Outcome::Unknown => "was not sent",
+                Outcome::Undone => "was sent and had no effect",
+            };
             tracing::error!(
                 group = %key.group, message = %key.message, error,
                 "cannot record the result of an effect, which is in doubt for the next attempt: it {sent}"

@@ -192,6 +192,18 @@ impl Effects {
         answer.await.unwrap_or_else(|_| Err(Interrupted::Unavailable("sending was interrupted".to_owned())))
     }
 
+    /// Forgets effects that were performed and turned out to have had none: they are performed again. Returns when that
+    /// is recorded, or the host stops.
+    pub async fn undo(&self, keys: Vec<Key>) {
+        let Some(deduplicator) = self.deduplicator.get().cloned() else { return };
+        let undoing = async move {
+            for key in &keys {
+                deduplicator.undo(key).await;
+            }
+        };
+        let _ = self.runtime.spawn(self.tasks.track_future(undoing)).await;
+    }
+
     /// Waits until the effects in flight have completed and their results are stored. Returns false if that
     /// takes longer than `bound`.
     pub async fn finish(&self, bound: Duration) -> bool {

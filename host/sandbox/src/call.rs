@@ -1,6 +1,7 @@
 //! The state of one call: permissions, limits, effects and output.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use destinations::{Destination, Destinations};
 use effects::{Calls, Digest, Effects, Key};
@@ -74,8 +75,16 @@ pub struct Context {
     calls: Option<Arc<Mutex<Calls>>>,
     end: Option<Arc<EndSignal>>,
     clock: Option<Arc<CallClock>>,
-    /// The destinations at which an effect of the call failed.
-    blamed: Option<Arc<Mutex<Vec<Arc<Destination>>>>>,
+    traces: Option<Arc<Mutex<Traces>>>,
+}
+
+/// What the effects of a call have left behind.
+#[derive(Default)]
+struct Traces {
+    /// The destinations at which an effect failed.
+    blamed: Vec<Arc<Destination>>,
+    /// The effects that were performed, unless the plugin finds that they had no effect.
+    performed: Vec<Key>,
 }
 
 impl Context {
@@ -90,14 +99,26 @@ impl Context {
 
     /// An effect failed for a reason of this destination.
     pub fn blame(&self, destination: &Arc<Destination>) {
-        if let Some(blamed) = &self.blamed {
-            blamed.lock().push(Arc::clone(destination));
+        if let Some(traces) = &self.traces {
+            traces.lock().blamed.push(Arc::clone(destination));
         }
+    }
+
+    /// An effect was performed, unless the plugin finds that it was not: by its outcome.
+    pub fn performed(&self, key: Key) {
+        if let Some(traces) = &self.traces {
+            traces.lock().performed.push(key);
+        }
+    }
+
+    /// Takes the effects of [`Context::performed`].
+    pub fn take_performed(&self) -> Vec<Key> {
+        self.traces.as_ref().map(|traces| std::mem::take(&mut traces.lock().performed)).unwrap_or_default()
     }
 
     /// Whether an effect of the call failed at a destination that does not work.
     pub fn is_outage(&self) -> bool {
-        self.blamed.as_ref().is_some_and(|blamed| blamed.lock().iter().any(|destination| !destination.works()))
+        self.traces.as_ref().is_some_and(|traces| traces.lock().blamed.iter().any(|destination| !destination.works()))
     }
 
     /// The clock of a call that can have effects.
@@ -117,7 +138,9 @@ pub struct Call {
     pub context: Context,
     exceeded: Option<Exceeded>,
     memory: Memory,
-    guest_ticks: u32,
+    guest_time: Duration,
+    /// When the guest last began to run, as far as is known.
+    resumed: Instant,
     host_calls: u32,
     /// The state of capabilities, created on first use: most calls use none.
     states: Extensions,
@@ -136,10 +159,11 @@ impl Call {
         let (memory, hand_over) = (grants.limits.memory, grants.limits.hand_over());
         let output = Output::new(place, grants.limits.log);
         let mut call = Self {
-            context: Context { outside, grants, output, calls: None, end: None, clock: None, blamed: None },
+            context: Context { outside, grants, output, calls: None, end: None, clock: None, traces: None },
             exceeded: None,
             memory: Memory::new(memory),
-            guest_ticks: 0,
+            guest_time: Duration::ZERO,
+            resumed: Instant::now(),
             host_calls: 0,
             states: Extensions::new(),
             wasi: None,
@@ -152,8 +176,8 @@ impl Call {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
             let call = context.data_mut();
-            call.guest_ticks += 1;
-            if TICK * call.guest_ticks > call.context.grants.limits.guest_time {
+            call.charge_guest();
+            if call.guest_time > call.context.grants.limits.guest_time {
                 return Err(call.exceed(Exceeded::GuestTime));
             }
             Ok(UpdateDeadline::Yield(1))
@@ -165,7 +189,7 @@ impl Call {
     pub fn reset(store: &mut Store<Self>, place: Place) {
         let call = store.data_mut();
         call.context.output.reset(place);
-        (call.guest_ticks, call.host_calls) = (0, 0);
+        (call.guest_time, call.resumed, call.host_calls) = (Duration::ZERO, Instant::now(), 0);
         call.states.clear();
         store.set_epoch_deadline(1);
     }
@@ -176,8 +200,30 @@ impl Call {
         self.context.calls = Some(Arc::new(Mutex::new(calls)));
         self.context.end = signals_end.then(Arc::default);
         self.context.clock = Some(Arc::clone(&clock));
-        self.context.blamed = Some(Arc::default());
+        self.context.traces = Some(Arc::default());
         clock
+    }
+
+    /// Charges the time since the guest began to run. It is at most a tick: after a tick, other calls may have run on the
+    /// thread.
+    fn charge_guest(&mut self) {
+        self.guest_time += self.resumed.elapsed().min(TICK);
+        self.resumed = Instant::now();
+    }
+
+    /// A host function that may wait runs from here until [`Call::leave_host`]. Its time is not the guest's.
+    pub(crate) fn enter_host(&mut self) {
+        self.charge_guest();
+    }
+
+    /// See [`Call::enter_host`].
+    pub(crate) fn leave_host(&mut self) {
+        self.resumed = Instant::now();
+    }
+
+    /// The guest's resources.
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
     }
 
     /// A capability's state in this call, and the table of the guest's resources.

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use contract::{Imports, Level as GuestLevel};
 use tracing::Level;
-use wasmtime::component::Linker;
+use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::io::poll;
 
 use crate::call::Call;
 use crate::capabilities;
@@ -17,14 +19,56 @@ use crate::limits::Exceeded;
 /// An import is defined twice.
 pub fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    poll::add_to_linker::<Call, Timed<'_>>(linker, |call| Timed(call))?;
+    linker.allow_shadowing(false);
     contract::link(linker)?;
     capabilities::ALL.iter().try_for_each(|capability| capability.link(linker))
+}
+
+/// `wasi:io/poll`, whose waiting is not the guest's time.
+struct Timed<'a>(&'a mut Call);
+
+impl HasData for Timed<'_> {
+    type Data<'a> = Timed<'a>;
+}
+
+impl poll::Host for Timed<'_> {
+    async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        self.0.enter_host();
+        let ready = poll::Host::poll(self.0.table(), pollables).await;
+        self.0.leave_host();
+        ready
+    }
+}
+
+impl poll::HostPollable for Timed<'_> {
+    async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        self.0.enter_host();
+        let ready = poll::HostPollable::block(self.0.table(), pollable).await;
+        self.0.leave_host();
+        ready
+    }
+
+    async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        poll::HostPollable::ready(self.0.table(), pollable).await
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        poll::HostPollable::drop(self.0.table(), pollable)
+    }
 }
 
 impl Imports for Call {
     fn config(&mut self, key: &str) -> wasmtime::Result<Option<String>> {
         self.count_host_call()?;
         Ok(self.context.grants.config.get(key).cloned())
+    }
+
+    fn keep_effects(&mut self) -> wasmtime::Result<()> {
+        self.count_host_call()?;
+        self.context.take_performed();
+        Ok(())
     }
 
     fn log(

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::{Guest, Linked, Message, Outcome, RetryLater};
-use effects::Calls;
+use effects::{Calls, Key};
 use settings::plugin::Isolation;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 
@@ -110,7 +110,9 @@ impl Plugin {
             Ok(Ok(Ok((guest, calls, outcomes)))) => {
                 let outcome = self.checked(outcomes, store.data())?;
                 let is_outage = matches!(outcome, Outcome::Retry(_)) && store.data().context.is_outage();
+                let performed = store.data().context.take_performed();
                 self.pool.give_back(Instance { store, guest, calls }, &self.grants);
+                self.settle(&outcome, performed).await;
                 match outcome {
                     Outcome::Retry(later) if is_outage => {
                         Err(Cause { leads_to: LeadsTo::Again, ..Cause::retry(later) })
@@ -153,6 +155,14 @@ impl Plugin {
             Ok([outcome]) if len(&outcome) <= self.grants.limits.outcome => Ok(outcome),
             Ok(_) => Err(Cause::exceeded(Exceeded::Outcome, call)),
             Err(outcomes) => Err(Cause::outcomes(outcomes.len())),
+        }
+    }
+
+    /// A plugin that does not accept the answers to its requests makes them again at the next delivery.
+    async fn settle(&self, outcome: &Outcome, performed: Vec<Key>) {
+        let failed = matches!(outcome, Outcome::Retry(_) | Outcome::Reject(_)) && !performed.is_empty();
+        if let Some(services) = self.outside.services().filter(|_| failed) {
+            services.effects.undo(performed).await;
         }
     }
 

@@ -176,7 +176,11 @@ impl Sending<'_> {
                 self.session.context.blame(self.server);
             }
             match sent {
-                Ok(answer) | Err(Refused::Status(answer)) => return Ok(answer),
+                Ok(answer) => {
+                    key.into_iter().for_each(|key| self.session.context.performed(key));
+                    return Ok(answer);
+                }
+                Err(Refused::Status(answer)) => return Ok(answer),
                 Err(Refused::Outage) => {}
                 Err(Refused::NoAnswer(no_answer)) => match no_answer.error {
                     ClientError::Dns | ClientError::Connect | ClientError::Tls if waits => {}

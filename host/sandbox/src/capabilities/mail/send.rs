@@ -47,7 +47,12 @@ impl mail::Host for Call {
             let (name, result) = match grant.check(&email) {
                 Ok(()) => {
                     let sent = match outside {
-                        Outside::Sent(services) => send(&context, &services.effects, &grant, email).await,
+                        Outside::Sent(services) => {
+                            self.enter_host();
+                            let sent = send(&context, &services.effects, &grant, email).await;
+                            self.leave_host();
+                            sent
+                        }
                         Outside::Captured(_) => capture(&context, &grant, &email),
                     };
                     let sent = sent.inspect_err(|_| count("not-tried"))?;
