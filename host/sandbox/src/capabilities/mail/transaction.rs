@@ -57,16 +57,7 @@ pub(super) async fn perform(
     }
     connection.command(Data).await?;
     begun.store(true, Ordering::Relaxed);
-    connection.command(content(&mail.message)).await.map(|response| Answer::Accepted(response, refused))
-}
-
-/// The content and its end as SMTP transmits them: a dot at the beginning of a line is doubled.
-///
-/// They are written together. lettre's `message` writes the end separately, and TCP delays such a small segment until
-/// the server acknowledges the previous one: 40 ms per e-mail.
-fn content(message: &str) -> String {
-    let dot = if message.starts_with('.') { "." } else { "" };
-    format!("{dot}{}\r\n.\r\n", message.replace("\r\n.", "\r\n.."))
+    connection.command(mail.content()).await.map(|response| Answer::Accepted(response, refused))
 }
 
 /// Whether the connection can be used after this error: the server answered and does not close it.
@@ -79,21 +70,4 @@ pub(super) fn answer(error: &SmtpError) -> String {
     let code = error.status().map(|code| code.to_string()).unwrap_or_default();
     let text = error.source().map(ToString::to_string).unwrap_or_default();
     one_line(&format!("{code} {text}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::content;
-
-    #[test]
-    fn a_dot_at_the_beginning_of_a_line_is_doubled() {
-        for (message, sent) in [
-            ("", "\r\n.\r\n"),
-            (".", "..\r\n.\r\n"),
-            ("a.b\r\n", "a.b\r\n\r\n.\r\n"),
-            ("a\r\n.\r\n..\r\n.b", "a\r\n..\r\n...\r\n..b\r\n.\r\n"),
-        ] {
-            assert_eq!(content(message), sent);
-        }
-    }
 }
