@@ -170,7 +170,9 @@ impl Handler for Connection {
 
     fn rcpt(&mut self, to: &str) -> Response {
         match to.split_once('@') {
-            Some((NOBODY, _)) => Response::custom(550, "5.1.1 there is no such mailbox in the demo".to_owned()),
+            Some((NOBODY, _)) => {
+                Response::custom(550, "5.1.1 there is no such mailbox in the demo".to_owned())
+            }
             _ => response::OK,
         }
     }

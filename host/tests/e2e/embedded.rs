@@ -32,7 +32,8 @@ fn the_demo_catches_e_mails_in_its_mailbox() {
     let body = r#"{"from":"me@example.com","to":"you@example.com","subject":"안녕 <b>","body":"It works."}"#;
     let answer = post(producer, "/api/emails/send", body).expect("an answer");
     assert_eq!((answer.status, answer.text().as_str()), (200, "이메일 발송 요청 완료"));
-    let sms = post(producer, "/api/sms/send", r#"{"from":"1588-0000","to":"010-1234-5678"}"#).expect("an answer");
+    let sms =
+        post(producer, "/api/sms/send", r#"{"from":"1588-0000","to":"010-1234-5678"}"#).expect("an answer");
     assert_eq!((sms.status, sms.text().as_str()), (200, "SMS 발송 요청 완료"));
     eventually(BOUND, || {
         get(mailbox, "/demo/mailbox").is_ok_and(|answer| answer.text().contains("It works."))

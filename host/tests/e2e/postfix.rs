@@ -144,7 +144,11 @@ fn names_and_lists_of_a_message_are_sent_and_refused_recipients_are_named() {
     kafka.produce(
         "mail-lists",
         [
-            message(r#"\"Shop, Seoul\" <from@example.com>"#, "홍길동 <a@example.com>, <b@example.com>", "both"),
+            message(
+                r#"\"Shop, Seoul\" <from@example.com>"#,
+                "홍길동 <a@example.com>, <b@example.com>",
+                "both",
+            ),
             message("from@example.com", "refused@example.com, c@example.com", "one"),
         ],
     );
@@ -157,7 +161,8 @@ fn names_and_lists_of_a_message_are_sent_and_refused_recipients_are_named() {
     assert_eq!(both.len(), 2, "a copy for each");
     let from = both[0].from().and_then(|from| from.first()).expect("a sender");
     assert_eq!((from.name(), from.address()), (Some("Shop, Seoul"), Some("from@example.com")));
-    let to: Vec<_> = both[0].to().into_iter().flat_map(|to| to.iter()).map(|to| (to.name(), to.address())).collect();
+    let to: Vec<_> =
+        both[0].to().into_iter().flat_map(|to| to.iter()).map(|to| (to.name(), to.address())).collect();
     assert_eq!(to, [(Some("홍길동"), Some("a@example.com")), (None, Some("b@example.com"))]);
     let dead = kafka.read_all("mail-lists.dlt");
     assert_eq!(dead[0].header("host-failure-code"), Some(&b"smtp-permanent"[..]));
