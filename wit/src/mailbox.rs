@@ -3,12 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use email_address::EmailAddress;
-use idna::AsciiDenyList;
 
 use crate::text::{is_invisible, one_line, quoted, trimmed};
 
@@ -19,7 +17,7 @@ const MAX_DOMAIN: usize = 253;
 /// The maximum length of a part of a domain, in bytes.
 const MAX_LABEL: usize = 63;
 
-/// `user@domain`. The domain is in lower case and in ASCII: `bücher.de` is `xn--bcher-kva.de` (RFC 5891).
+/// `user@domain`. The domain has the form of [`ascii_domain`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Address {
     address: String,
@@ -53,7 +51,7 @@ impl Address {
         &self.address[..self.at]
     }
 
-    /// The domain in lower case and in ASCII, or an IP address in brackets.
+    /// The domain in the form of [`ascii_domain`].
     #[must_use]
     pub fn domain(&self) -> &str {
         &self.address[self.at + 1..]
@@ -135,7 +133,8 @@ impl Mailbox {
     }
 }
 
-/// The domain of an address in lower case and in ASCII, or an IP address in brackets.
+/// The domain of an address in lower case and in ASCII, or an IP address in brackets: `bücher.de` is
+/// `xn--bcher-kva.de` (RFC 5891). Without the feature `idna`, other characters than ASCII stay as they are.
 ///
 /// # Errors
 /// It is neither; the reason.
@@ -149,13 +148,31 @@ pub fn ascii_domain(domain: &str) -> Result<String, String> {
         };
     }
     let wrong = || format!("{} is not a domain", quoted(domain));
-    let ascii: Cow<'_, str> =
-        idna::domain_to_ascii_cow(domain.as_bytes(), AsciiDenyList::URL).map_err(|_| wrong())?;
-    if ascii.len() <= MAX_DOMAIN && ascii.split('.').all(is_label) {
-        Ok(ascii.into_owned())
-    } else {
-        Err(wrong())
-    }
+    let ascii = to_ascii(domain).ok_or_else(wrong)?;
+    let is_domain = match ascii.is_ascii() {
+        true => ascii.len() <= MAX_DOMAIN && ascii.split('.').all(is_label),
+        false => {
+            !ascii.contains(|c: char| c.is_control() || c.is_whitespace() || (c.is_ascii() && !is_part(c)))
+        }
+    };
+    if is_domain { Ok(ascii) } else { Err(wrong()) }
+}
+
+#[cfg(feature = "idna")]
+fn to_ascii(domain: &str) -> Option<String> {
+    let ascii = idna::domain_to_ascii_cow(domain.as_bytes(), idna::AsciiDenyList::URL).ok()?;
+    Some(ascii.into_owned())
+}
+
+#[cfg(not(feature = "idna"))]
+#[allow(clippy::unnecessary_wraps, reason = "as with the feature")]
+fn to_ascii(domain: &str) -> Option<String> {
+    Some(domain.to_ascii_lowercase())
+}
+
+/// Whether an ASCII character may be in a domain.
+fn is_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
 fn is_label(label: &str) -> bool {
@@ -164,7 +181,7 @@ fn is_label(label: &str) -> bool {
     (1..=MAX_LABEL).contains(&bytes.len())
         && is_end(bytes.first())
         && is_end(bytes.last())
-        && bytes.iter().all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && bytes.iter().all(|&byte| is_part(char::from(byte)))
 }
 
 /// Follows quoted strings and their escapes through a text.

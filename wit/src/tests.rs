@@ -87,9 +87,10 @@ fn fields_that_cannot_be_sent_are_refused() {
 #[test]
 fn addresses_and_numbers_are_read_from_the_text() {
     let json = r#"{"from":"\"Shop\" <a@bücher.de>","to":"b@x, \"Kim, Lee\" <c@d>"}"#;
+    let domain = if cfg!(feature = "idna") { "a@xn--bcher-kva.de" } else { "a@bücher.de" };
     let message = email(json).unwrap();
     let sender = message.sender().unwrap();
-    assert_eq!((sender.name.as_deref(), sender.address.as_str()), (Some("Shop"), "a@xn--bcher-kva.de"));
+    assert_eq!((sender.name.as_deref(), sender.address.as_str()), (Some("Shop"), domain));
     let to: Vec<_> = message.recipients().unwrap().into_iter().map(|to| to.address.to_string()).collect();
     assert_eq!(to, ["b@x", "c@d"]);
     assert_eq!(message.from, "\"Shop\" <a@bücher.de>", "what is published is what was requested");

@@ -5,7 +5,7 @@ use contract::consumer::plugin::mail::{self, Address, Email, Receipt};
 use contract::consumer::plugin::types::{Failure, RetryLater};
 use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
 use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
-use messages::{EmailSendMessage, Mailbox};
+use messages::EmailSendMessage;
 
 #[allow(
     unsafe_code,
@@ -24,6 +24,9 @@ mod contract {
     use super::Plugin;
     export!(Plugin);
 }
+
+/// A display name and an address.
+type Recipient = (Option<String>, String);
 
 struct Plugin;
 
@@ -82,9 +85,10 @@ fn deliver(
         (Err(invalid), _) | (_, Err(invalid)) => return reject(invalid.code(), invalid.to_string()),
     };
     log(&format!("이메일 발송: from={}, to={}, subject={}", message.from, message.to, message.subject));
+    let to = to.into_iter().map(|to| (to.name, to.address.to_string())).collect();
     send_to_all(to, |to| {
         send(Email {
-            sender: address(&sender),
+            sender: Address { name: sender.name.as_deref(), email: sender.address.as_str() },
             to,
             cc: &[],
             bcc: &[],
@@ -101,12 +105,13 @@ fn deliver(
 /// Sends to all recipients, and again to those that were refused for now while others were accepted. A retry repeats
 /// these calls: the host answers those that succeeded from its ledger.
 fn send_to_all(
-    mut to: Vec<Mailbox>,
+    mut to: Vec<Recipient>,
     mut send: impl FnMut(&[Address<'_>]) -> Option<Result<Receipt, mail::Error>>,
 ) -> Outcome {
     let mut refused = Vec::new();
     loop {
-        let addresses: Vec<_> = to.iter().map(address).collect();
+        let addresses: Vec<_> =
+            to.iter().map(|(name, email)| Address { name: name.as_deref(), email }).collect();
         let receipt = match send(&addresses) {
             Some(Ok(receipt)) => receipt,
             Some(Err(mail::Error::Permanent(detail))) if !refused.is_empty() => {
@@ -117,28 +122,26 @@ fn send_to_all(
         };
         let permanent = receipt.refused.iter().filter(|refusal| !refusal.transient);
         refused.extend(permanent.map(|refusal| format!("{}: {}", refusal.recipient, refusal.response)));
-        let again: Vec<_> = to
-            .iter()
-            .filter(|to| {
-                receipt
-                    .refused
-                    .iter()
-                    .any(|refusal| refusal.transient && refusal.recipient == to.address.as_str())
-            })
-            .cloned()
-            .collect();
-        match (again.is_empty(), refused.is_empty()) {
-            (true, true) => return Outcome::Done(receipt.response),
-            (true, false) => return reject("smtp-permanent", refused.join("; ")),
-            // Each time at least one recipient was accepted, so that this ends.
-            (false, _) if again.len() < to.len() => to = again,
-            (false, _) => return retry("the server accepted no further recipient".into()),
+        let again: Vec<_> = receipt.refused.into_iter().filter(|refusal| refusal.transient).collect();
+        if again.is_empty() {
+            return match refused.is_empty() {
+                true => Outcome::Done(receipt.response),
+                false => reject("smtp-permanent", refused.join("; ")),
+            };
         }
+        // At least one recipient was accepted, so that this ends.
+        if again.len() >= to.len() {
+            return retry("the server accepted no further recipient".into());
+        }
+        to = again.into_iter().map(|refusal| named(&to, refusal.recipient)).collect();
     }
 }
 
-fn address(mailbox: &Mailbox) -> Address<'_> {
-    Address { name: mailbox.name.as_deref(), email: mailbox.address.as_str() }
+/// The recipient of a refusal with its name. The host writes an international domain in ASCII; such a recipient has
+/// no name then.
+fn named(to: &[Recipient], email: String) -> Recipient {
+    let name = to.iter().find(|(_, given)| *given == email).and_then(|(name, _)| name.clone());
+    (name, email)
 }
 
 fn failure(failed: Option<Result<Receipt, mail::Error>>) -> Outcome {
