@@ -19,9 +19,10 @@ pub(crate) fn unavailable(delivery: Delivery, detail: impl Into<Cow<'static, str
 
 /// 400 for a body that is not a valid message.
 pub(crate) fn invalid(invalid: Invalid) -> Problem {
-    let detail = match invalid {
-        Invalid::Missing(_, text) => Cow::Borrowed(text),
+    let detail = match &invalid {
+        Invalid::Missing(_, text) => Cow::Borrowed(*text),
         Invalid::Malformed(text) => Cow::Owned(format!("the body is not a valid message: {text}")),
+        Invalid::Field(..) => Cow::Owned(invalid.to_string()),
     };
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }

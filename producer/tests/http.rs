@@ -132,14 +132,32 @@ fn an_accepted_message_is_published_and_answered_in_plain_text() {
     let email = service.post(EMAILS, &[JSON], VALID.as_bytes());
     assert_eq!((email.status, email.text().as_str()), (200, "이메일 발송 요청 완료"));
     assert_eq!(email.header("content-type"), Some("text/plain; charset=utf-8"));
-    let sms = service.post(SMS, &[JSON, ("accept", "*/*")], r#"{"to":"010","from":"02","x":1}"#.as_bytes());
+    let sms = service.post(
+        SMS,
+        &[JSON, ("accept", "*/*")],
+        r#"{"to":"010-1234-5678","from":"MY SHOP","x":1}"#.as_bytes(),
+    );
     assert_eq!((sms.status, sms.text().as_str()), (200, "SMS 발송 요청 완료"));
 
     let records = service.records(EMAIL_TOPIC, 1);
     assert_eq!((&records[0].key, records[0].value.as_str()), (&None, VALID));
     let [(name, id)] = records[0].headers.as_slice() else { panic!("{records:?}") };
     assert_eq!((name.as_str(), id.len()), ("host-id", 36));
-    assert_eq!(service.records(SMS_TOPIC, 1)[0].value, r#"{"from":"02","to":"010","body":""}"#);
+    assert_eq!(
+        service.records(SMS_TOPIC, 1)[0].value,
+        r#"{"from":"MY SHOP","to":"010-1234-5678","body":""}"#
+    );
+}
+
+#[test]
+fn addresses_and_numbers_are_published_as_they_were_written() {
+    let service = Service::start();
+    let email = r#"{"from":"\"Shop\" <a@bücher.de>","to":"<b@c>, d@e","subject":"","body":""}"#;
+    assert_eq!(service.post(EMAILS, &[JSON], email.as_bytes()).status, 200);
+    assert_eq!(service.records(EMAIL_TOPIC, 1)[0].value, email);
+    let sms = "{\"from\":\"tel:+82 2 930 2266\",\"to\":\"010\u{2011}1234\u{2011}5678\",\"body\":\"\"}";
+    assert_eq!(service.post(SMS, &[JSON], sms.as_bytes()).status, 200);
+    assert_eq!(service.records(SMS_TOPIC, 1)[0].value, sms);
 }
 
 #[test]
@@ -175,6 +193,27 @@ fn an_invalid_request_is_answered_with_a_problem_document() {
         problem(&service.post(EMAILS, &[JSON], malformed.as_bytes()), 400);
     }
     problem(&service.post(EMAILS, &[JSON], b"{\"from\":\"\xff\",\"to\":\"b\"}"), 400);
+    for (path, body, detail) in [
+        (
+            EMAILS,
+            r#"{"from":"Shop, a@b","to":"c@d"}"#,
+            "from: \"Shop\" is not an e-mail address: expected `user@example.com`",
+        ),
+        (EMAILS, r#"{"from":"a@b, c@d","to":"c@d"}"#, "from: \"a@b, c@d\" has more than one address"),
+        (
+            EMAILS,
+            r#"{"from":"a@b","to":"nobody"}"#,
+            "to: \"nobody\" is not an e-mail address: expected `user@example.com`",
+        ),
+        (
+            EMAILS,
+            r#"{"from":"a@b","to":"c@d","subject":"x\ny"}"#,
+            "subject: contains the control character U+000A",
+        ),
+        (SMS, r#"{"from":"a","to":"12"}"#, "to: \"12\" is not a phone number: expected 3 to 15 digits"),
+    ] {
+        assert_eq!(problem(&service.post(path, &[JSON], body.as_bytes()), 400)["detail"], detail);
+    }
     problem(&service.post(EMAILS, &[JSON, ("idempotency-key", "a b")], VALID.as_bytes()), 400);
 
     let refused = service.post(EMAILS, &[("content-type", "text/plain")], VALID.as_bytes());
@@ -199,7 +238,7 @@ fn an_invalid_request_is_answered_with_a_problem_document() {
 fn a_body_in_many_chunks_is_read_completely() {
     let service = Service::start();
     let text = "가".repeat(200_000);
-    let body = format!(r#"{{"from":"a","to":"b","subject":"","body":"{text}"}}"#);
+    let body = format!(r#"{{"from":"a@b","to":"c@d","subject":"","body":"{text}"}}"#);
     assert_eq!(service.post(EMAILS, &[JSON], body.as_bytes()).status, 200);
     assert_eq!(service.records(EMAIL_TOPIC, 1)[0].value, body);
 }

@@ -13,6 +13,7 @@ use testkit::{Kafka, Process, Rng, eventually, scale};
 const WAIT: Duration = Duration::from_secs(60);
 /// The bound on a response, plus a margin for a busy client.
 const ANSWER_BOUND: Duration = Duration::from_millis(5000 + 500);
+const VALID_SMS: &str = r#"{"from":"1588-0000","to":"010-1234-5678","body":"내용"}"#;
 const VALID: &str = r#"{"from":"a@example.com","to":"b@example.com","subject":"제목","body":"내용"}"#;
 
 struct Service {
@@ -32,8 +33,9 @@ impl Service {
     fn send(&self, path: &str, id: &str) -> Answer {
         let headers = [("content-type", "application/json"), ("idempotency-key", id)];
         let started = Instant::now();
+        let body = if path.contains("/sms/") { VALID_SMS } else { VALID };
         let response =
-            testkit::request(self.port, "POST", path, &headers, VALID.as_bytes()).expect("an answer");
+            testkit::request(self.port, "POST", path, &headers, body.as_bytes()).expect("an answer");
         assert!(started.elapsed() <= ANSWER_BOUND, "{} after {:?}", response.status, started.elapsed());
         match response.status {
             200 => Answer::Sent,
@@ -210,7 +212,7 @@ fn a_message_above_the_limit_of_its_topic_is_answered_with_413() {
     let kafka = Kafka::start();
     kafka.create_topic(EMAIL_TOPIC, 1, &[("max.message.bytes", "10000")]);
     let service = Service::start(kafka.bootstrap());
-    let large = format!(r#"{{"from":"a","to":"b","body":"{}"}}"#, "x".repeat(20_000));
+    let large = format!(r#"{{"from":"a@example.com","to":"b@example.com","body":"{}"}}"#, "x".repeat(20_000));
     let answer = testkit::post(service.port, "/api/emails/send", &large).expect("an answer");
     assert_eq!(answer.status, 413, "{}", answer.text());
     assert!(answer.text().contains(r#""delivery":"not-sent""#), "{}", answer.text());

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use sandbox::capabilities::mail::mailer::{Address, Attachment, Email};
+
 /// Splits an input from its front, so that entries of a dictionary stay whole. Missing parts are empty or 0.
 pub struct Input<'a>(&'a [u8]);
 
@@ -55,4 +57,38 @@ impl<'a> Input<'a> {
         self.0 = left;
         taken
     }
+}
+
+/// An e-mail of a plugin. The bits of the first byte decide which parts it has.
+pub fn email(input: &mut Input<'_>) -> Email {
+    let kinds = input.byte();
+    let address = |input: &mut Input<'_>| Address {
+        name: input.optional().map(text),
+        email: input.text().into_owned(),
+    };
+    let addresses = |input: &mut Input<'_>, count: u8| (0..count).map(|_| address(input)).collect();
+    Email {
+        sender: address(input),
+        to: addresses(input, kinds & 3),
+        cc: addresses(input, kinds >> 2 & 1),
+        bcc: addresses(input, kinds >> 3 & 1),
+        reply_to: (kinds >> 4 & 1 == 1).then(|| address(input)),
+        subject: input.text().into_owned(),
+        text: input.optional().map(text),
+        html: input.optional().map(text),
+        headers: (0..kinds >> 5 & 1)
+            .map(|_| (input.text().into_owned(), input.text().into_owned()))
+            .collect(),
+        attachments: (0..kinds >> 6 & 1)
+            .map(|_| Attachment {
+                filename: input.text().into_owned(),
+                content_type: input.text().into_owned(),
+                content: input.rest().to_vec(),
+            })
+            .collect(),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

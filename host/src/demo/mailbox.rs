@@ -20,6 +20,9 @@ pub use self::page::router;
 /// Maximum number of SMTP connections, with a thread each. Further clients wait for the greeting.
 const MAX_CONNECTIONS: u32 = 32;
 
+/// The user without a mailbox, so that an e-mail can fail.
+const NOBODY: &str = "nobody";
+
 /// Limits of the mailbox. The oldest e-mails are deleted first.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
@@ -163,6 +166,15 @@ impl Handler for Connection {
     fn mail(&mut self, _: IpAddr, _: &str, _: &str) -> Response {
         self.envelope = Envelope::default();
         response::OK
+    }
+
+    fn rcpt(&mut self, to: &str) -> Response {
+        match to.split_once('@') {
+            Some((NOBODY, _)) => {
+                Response::custom(550, "5.1.1 there is no such mailbox in the demo".to_owned())
+            }
+            _ => response::OK,
+        }
     }
 
     fn data_start(&mut self, _: &str, from: &str, _: bool, to: &[String]) -> Response {

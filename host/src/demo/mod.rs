@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 fn announce(producer: SocketAddr, address: SocketAddr, has_console: bool, started: Instant) {
     let fails = format!(
-        "With \"to\":\"nobody\" it fails and becomes a dead letter. Edit and replay it at http://{address}/\n\n"
+        "With \"to\":\"nobody@example.com\" it fails and becomes a dead letter. Edit and replay it at http://{address}/\n\n"
     );
     let fails = if has_console { &fails } else { "" };
     eprintln!(

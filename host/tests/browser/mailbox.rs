@@ -34,7 +34,7 @@ fn an_e_mail_appears_without_a_reload_and_runs_no_script() {
         browser.reads(&subject);
         assert!(browser.run("return window.xss ?? null").is_null());
         browser.picture(&format!("mailbox-{lang}"));
-        let fails = json.replace("you@example.com", "nobody");
+        let fails = json.replace("you@example.com", "nobody@example.com");
         assert_eq!(post(port, "/api/emails/send", &fails).expect("an answer").status, 200);
         browser.run("document.querySelector('.lead a').click()");
         browser.reads("smtp-permanent");

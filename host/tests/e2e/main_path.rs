@@ -39,7 +39,7 @@ fn a_thousand_requests_are_a_thousand_e_mails_and_no_lag_is_left() {
             });
         }
         for number in 0..10 {
-            let sms = format!(r#"{{"from":"0{number}","to":"02","body":"본문"}}"#);
+            let sms = format!(r#"{{"from":"1588-000{number}","to":"114","body":"본문"}}"#);
             assert_eq!(post(port, "/api/sms/send", &sms).expect("an answer").status, 200);
         }
     });
@@ -62,7 +62,7 @@ fn a_thousand_requests_are_a_thousand_e_mails_and_no_lag_is_left() {
     let sms: BTreeSet<&str> =
         lines.iter().filter_map(|line| between(line, "SMS 발송: from=", " plugin=")).collect();
     assert_eq!(sms.len(), 10);
-    assert!(sms.contains("07, to=02"), "{sms:?}");
+    assert!(sms.contains("1588-0007, to=114"), "{sms:?}");
     assert_eq!(kafka.read_all("email.send.dlt"), []);
 
     invalid_e_mails_are_rejected(kafka);
@@ -72,10 +72,12 @@ fn a_thousand_requests_are_a_thousand_e_mails_and_no_lag_is_left() {
 fn invalid_e_mails_are_rejected(kafka: &Kafka) {
     let host = Host::start(kafka, &[&plugin("email")]);
     let blank = r#"{"from":" ","to":"b@example.com"}"#;
+    let nobody = r#"{"from":"a@example.com","to":"nobody"}"#;
     let records = [
         Record::new("no JSON").with_key("a"),
         Record::new(blank).with_key("b"),
-        Record::tombstone().with_key("c"),
+        Record::new(nobody).with_key("c"),
+        Record::tombstone().with_key("d"),
     ];
     kafka.produce("email.send", records);
     eventually(BOUND, || kafka.lag("email-send-group", "email.send") == 0);
@@ -84,9 +86,9 @@ fn invalid_e_mails_are_rejected(kafka: &Kafka) {
     dead.sort_by(|one, other| one.key.cmp(&other.key));
     let codes: Vec<_> =
         dead.iter().map(|record| record.header_text("host-failure-code").unwrap_or_default()).collect();
-    assert_eq!(codes, ["invalid-message", "missing-from", "tombstone"]);
+    assert_eq!(codes, ["invalid-message", "missing-from", "invalid-to", "tombstone"]);
     let values: Vec<_> = dead.iter().map(|record| record.value.as_deref()).collect();
-    assert_eq!(values, [Some(&b"no JSON"[..]), Some(blank.as_bytes()), None]);
+    assert_eq!(values, [Some(&b"no JSON"[..]), Some(blank.as_bytes()), Some(nobody.as_bytes()), None]);
 }
 
 #[test]

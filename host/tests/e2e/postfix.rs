@@ -144,6 +144,39 @@ fn message(from: &str, to: &str, subject: &str) -> Record {
     Record::new(format!(r#"{{"from":"{from}","to":"{to}","subject":"{subject}","body":""}}"#))
 }
 
+#[test]
+fn names_and_lists_of_a_message_are_sent_and_refused_recipients_are_named() {
+    let (kafka, postfix) = (Kafka::shared(), Postfix::start());
+    let host = start(kafka, &postfix, "mail-lists", &postfix.smtps(), "");
+    kafka.produce(
+        "mail-lists",
+        [
+            message(
+                r#"\"Shop, Seoul\" <from@example.com>"#,
+                "홍길동 <a@example.com>, <b@example.com>",
+                "both",
+            ),
+            message("from@example.com", "refused@example.com, c@example.com", "one"),
+        ],
+    );
+    eventually(BOUND, || postfix.count() == 3);
+    eventually(BOUND, || kafka.end_offsets("mail-lists.dlt").iter().sum::<i64>() == 1);
+    host.stop();
+    let mails = postfix.mails();
+    let both = mails.iter().filter_map(|mail| MessageParser::default().parse(mail));
+    let both: Vec<_> = both.filter(|mail| mail.subject() == Some("both")).collect();
+    assert_eq!(both.len(), 2, "a copy for each");
+    let from = both[0].from().and_then(|from| from.first()).expect("a sender");
+    assert_eq!((from.name(), from.address()), (Some("Shop, Seoul"), Some("from@example.com")));
+    let to: Vec<_> =
+        both[0].to().into_iter().flat_map(|to| to.iter()).map(|to| (to.name(), to.address())).collect();
+    assert_eq!(to, [(Some("홍길동"), Some("a@example.com")), (None, Some("b@example.com"))]);
+    let dead = kafka.read_all("mail-lists.dlt");
+    assert_eq!(dead[0].header("host-failure-code"), Some(&b"smtp-permanent"[..]));
+    let cause = dead[0].header("kafka_exception-message").map(String::from_utf8_lossy).expect("a cause");
+    assert!(cause.contains("refused@example.com: 550 5.1.1") && !cause.contains("c@example.com"), "{cause}");
+}
+
 /// A wrong password concerns the server: messages wait until it is corrected.
 #[test]
 fn with_a_wrong_password_messages_wait_and_it_is_not_shown() {

@@ -25,6 +25,9 @@ mod contract {
     export!(Plugin);
 }
 
+/// A display name and an address.
+type Recipient = (Option<String>, String);
+
 struct Plugin;
 
 impl handler::Guest for Plugin {
@@ -68,32 +71,81 @@ fn send(email: Email<'_>) -> Option<Result<Receipt, mail::Error>> {
 fn deliver(
     message: &Message,
     log: impl FnOnce(&str),
-    send: impl FnOnce(Email<'_>) -> Option<Result<Receipt, mail::Error>>,
+    mut send: impl FnMut(Email<'_>) -> Option<Result<Receipt, mail::Error>>,
 ) -> Outcome {
     let Some(value) = &message.value else {
         return reject("tombstone", "the message has no value".into());
     };
-    let EmailSendMessage { from, to, subject, body } = match EmailSendMessage::from_json(value) {
+    let message = match EmailSendMessage::from_json(value) {
         Ok(message) => message,
         Err(invalid) => return reject(invalid.code(), invalid.to_string()),
     };
-    log(&format!("이메일 발송: from={from}, to={to}, subject={subject}"));
-    outcome(send(Email {
-        sender: Address { name: None, email: &from },
-        to: &[Address { name: None, email: &to }],
-        cc: &[],
-        bcc: &[],
-        reply_to: None,
-        subject: &subject,
-        text: Some(&body),
-        html: None,
-        headers: &[],
-        attachments: &[],
-    }))
+    let (sender, to) = match (message.sender(), message.recipients()) {
+        (Ok(sender), Ok(to)) => (sender, to),
+        (Err(invalid), _) | (_, Err(invalid)) => return reject(invalid.code(), invalid.to_string()),
+    };
+    log(&format!("이메일 발송: from={}, to={}, subject={}", message.from, message.to, message.subject));
+    let to = to.into_iter().map(|to| (to.name, to.address.to_string())).collect();
+    send_to_all(to, |to| {
+        send(Email {
+            sender: Address { name: sender.name.as_deref(), email: sender.address.as_str() },
+            to,
+            cc: &[],
+            bcc: &[],
+            reply_to: None,
+            subject: &message.subject,
+            text: Some(&message.body),
+            html: None,
+            headers: &[],
+            attachments: &[],
+        })
+    })
 }
 
-fn outcome(sent: Option<Result<Receipt, mail::Error>>) -> Outcome {
-    match sent {
+/// Sends to all recipients, and again to those that were refused for now while others were accepted. A retry repeats
+/// these calls: the host answers those that succeeded from its ledger.
+fn send_to_all(
+    mut to: Vec<Recipient>,
+    mut send: impl FnMut(&[Address<'_>]) -> Option<Result<Receipt, mail::Error>>,
+) -> Outcome {
+    let mut refused = Vec::new();
+    loop {
+        let addresses: Vec<_> =
+            to.iter().map(|(name, email)| Address { name: name.as_deref(), email }).collect();
+        let receipt = match send(&addresses) {
+            Some(Ok(receipt)) => receipt,
+            Some(Err(mail::Error::Permanent(detail))) if !refused.is_empty() => {
+                refused.push(detail);
+                return reject("smtp-permanent", refused.join("; "));
+            }
+            failed => return failure(failed),
+        };
+        let permanent = receipt.refused.iter().filter(|refusal| !refusal.transient);
+        refused.extend(permanent.map(|refusal| format!("{}: {}", refusal.recipient, refusal.response)));
+        let again: Vec<_> = receipt.refused.into_iter().filter(|refusal| refusal.transient).collect();
+        if again.is_empty() {
+            return match refused.is_empty() {
+                true => Outcome::Done(receipt.response),
+                false => reject("smtp-permanent", refused.join("; ")),
+            };
+        }
+        // At least one recipient was accepted, so that this ends.
+        if again.len() >= to.len() {
+            return retry("the server accepted no further recipient".into());
+        }
+        to = again.into_iter().map(|refusal| named(&to, refusal.recipient)).collect();
+    }
+}
+
+/// The recipient of a refusal with its name. The host writes an international domain in ASCII; such a recipient has
+/// no name then.
+fn named(to: &[Recipient], email: String) -> Recipient {
+    let name = to.iter().find(|(_, given)| *given == email).and_then(|(name, _)| name.clone());
+    (name, email)
+}
+
+fn failure(failed: Option<Result<Receipt, mail::Error>>) -> Outcome {
+    match failed {
         Some(Ok(receipt)) => Outcome::Done(receipt.response),
         Some(Err(mail::Error::Transient(detail))) => retry(detail),
         Some(Err(mail::Error::Permanent(detail))) => reject("smtp-permanent", detail),
@@ -112,82 +164,4 @@ fn reject(code: &str, detail: String) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const JSON: &str = r#"{"from":"a@example.com","to":"b@example.com","subject":"제목","body":"본문"}"#;
-
-    fn message(value: Option<&str>) -> Message {
-        Message {
-            id: "1".into(),
-            topic: "email.send".into(),
-            partition: 0,
-            offset: 0,
-            timestamp_ms: 0,
-            key: None,
-            value: value.map(|text| text.as_bytes().to_vec()),
-            headers: vec![],
-            attempt: 1,
-            max_attempts: 6,
-            attributes: vec![],
-        }
-    }
-
-    fn after_sending(sent: Option<Result<Receipt, mail::Error>>) -> Outcome {
-        deliver(&message(Some(JSON)), |_| (), |_| sent)
-    }
-
-    fn assert_rejected(outcome: Outcome, code: &str, detail: &str) {
-        let Outcome::Reject(failure) = outcome else { panic!("{outcome:?}") };
-        assert_eq!((&*failure.code, &*failure.detail), (code, detail));
-    }
-
-    #[test]
-    fn a_message_is_logged_and_then_sent() {
-        let mut lines = vec![];
-        let mut mails = 0;
-        let outcome = deliver(
-            &message(Some(JSON)),
-            |line| lines.push(line.to_owned()),
-            |email| {
-                mails += 1;
-                assert_eq!((email.sender.email, email.sender.name), ("a@example.com", None));
-                let to: Vec<_> = email.to.iter().map(|address| (address.email, address.name)).collect();
-                assert_eq!(to, [("b@example.com", None)]);
-                assert_eq!((email.subject, email.text, email.html), ("제목", Some("본문"), None));
-                Some(Ok(Receipt { id: "x".into(), response: "250 queued".into(), refused: vec![] }))
-            },
-        );
-        assert!(matches!(outcome, Outcome::Done(receipt) if receipt == "250 queued"));
-        assert_eq!(lines, ["이메일 발송: from=a@example.com, to=b@example.com, subject=제목"]);
-        assert_eq!(mails, 1);
-    }
-
-    #[test]
-    fn invalid_messages_are_rejected_unsent() {
-        let refuse = |value| deliver(&message(value), |_| panic!("logged"), |_| panic!("sent"));
-        assert_rejected(refuse(None), "tombstone", "the message has no value");
-        assert_rejected(refuse(Some("hello")), "invalid-message", "expected a JSON object");
-        assert_rejected(refuse(Some(r#"{"to":"b"}"#)), "missing-from", "발신자는 필수입니다");
-        assert_rejected(refuse(Some(r#"{"from":"a","to":" "}"#)), "missing-to", "수신자는 필수입니다");
-    }
-
-    #[test]
-    fn a_transient_failure_is_retried_by_the_policy() {
-        for sent in [Some(Err(mail::Error::Transient("451 busy".into()))), None] {
-            let outcome = after_sending(sent);
-            let Outcome::Retry(RetryLater { failure, after_ms: None }) = outcome else {
-                panic!("{outcome:?}")
-            };
-            assert_eq!(failure.code, "smtp-transient");
-        }
-    }
-
-    #[test]
-    fn a_permanent_failure_is_rejected() {
-        let permanent = Some(Err(mail::Error::Permanent("550 no such user".into())));
-        assert_rejected(after_sending(permanent), "smtp-permanent", "550 no such user");
-        let denied = Some(Err(mail::Error::Denied("mail is not granted".into())));
-        assert_rejected(after_sending(denied), "mail-denied", "mail is not granted");
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use messages::Invalid;
+
 /// The response to a request.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
@@ -22,6 +24,12 @@ pub enum Verdict {
     Retry(&'static str, String, Option<u64>),
     /// A permanent failure: code and detail.
     Reject(&'static str, String),
+}
+
+impl From<Invalid> for Verdict {
+    fn from(invalid: Invalid) -> Self {
+        Self::Reject(invalid.code(), invalid.to_string())
+    }
 }
 
 /// The meaning of the gateway's own error code, which is more specific than the HTTP status.

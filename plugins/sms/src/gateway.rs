@@ -47,7 +47,7 @@ impl Gateway {
     pub fn request(&self, sms: &SmsSendMessage) -> Result<Request, Verdict> {
         match self {
             Self::Solapi(address) => solapi::request(address, sms),
-            Self::Twilio(address, account) => Ok(twilio::request(address, account, sms)),
+            Self::Twilio(address, account) => twilio::request(address, account, sms),
         }
     }
 
@@ -63,11 +63,6 @@ impl Gateway {
 /// An SID becomes part of a path, so that its characters are restricted.
 fn is_sid(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric())
-}
-
-/// A phone number without separators.
-pub fn number(text: &str) -> String {
-    text.chars().filter(|c| !matches!(c, '-' | ' ' | '(' | ')' | '.')).collect()
 }
 
 #[cfg(test)]
@@ -101,12 +96,5 @@ mod tests {
         ] {
             assert!(from(wrong).expect_err(named).contains(named));
         }
-    }
-
-    #[test]
-    fn separators_of_numbers_are_removed() {
-        assert_eq!(number("010-1234 5678"), "01012345678");
-        assert_eq!(number("+1 (202) 555.0123"), "+12025550123");
-        assert_eq!(number("abc"), "abc");
     }
 }

@@ -2,11 +2,10 @@
 
 use std::time::SystemTime;
 
-use messages::SmsSendMessage;
+use messages::{PhoneNumber, SmsSendMessage, SmsSender};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, Meaning, Verdict};
-use crate::gateway::number;
 use crate::http::{Address, Request};
 
 /// The maximum length of an SMS in EUC-KR, in bytes.
@@ -23,6 +22,9 @@ struct Body<'a> {
 struct Text<'a> {
     to: String,
     from: String,
+    /// The country code of the recipient, if it is not Korea's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<String>,
     text: &'a str,
     r#type: &'static str,
 }
@@ -38,10 +40,10 @@ struct Response {
     error_message: Option<String>,
 }
 
-/// The request for a message.
+/// The request for a message. Solapi takes numbers as they are dialled in Korea, and others beside their country code.
 ///
 /// # Errors
-/// The text is too long.
+/// The sender or the recipient is invalid, or the text is too long.
 pub fn request(address: &Address, sms: &SmsSendMessage) -> Result<Request, Verdict> {
     let bytes = euc_kr_len(&sms.body);
     if bytes > MAX_LMS {
@@ -49,9 +51,29 @@ pub fn request(address: &Address, sms: &SmsSendMessage) -> Result<Request, Verdi
         return Err(Verdict::Reject("message-too-long", detail));
     }
     let kind = if bytes <= MAX_SMS { "SMS" } else { "LMS" };
-    let message = Text { to: number(&sms.to), from: number(&sms.from), text: &sms.body, r#type: kind };
+    let (to, country) = recipient(&sms.recipient()?);
+    let message = Text { to, from: sender(&sms.sender()?)?, country, text: &sms.body, r#type: kind };
     let body = serde_json::to_vec(&Body { message }).unwrap_or_default();
     Ok(Request::post(address, "/messages/v4/send", "application/json", body))
+}
+
+/// The number, and its country code if that is not Korea's.
+fn recipient(number: &PhoneNumber) -> (String, Option<String>) {
+    match (number.in_korea(), number.country()) {
+        (None, Some((code, rest))) => (rest.to_owned(), Some(code.to_owned())),
+        (korean, _) => (korean.unwrap_or_default(), None),
+    }
+}
+
+fn sender(sender: &SmsSender) -> Result<String, Verdict> {
+    let korean = match sender {
+        SmsSender::Number(number) => number.in_korea(),
+        SmsSender::Name(_) | SmsSender::Service(_) => None,
+    };
+    korean.ok_or_else(|| {
+        let detail = "from: Solapi sends from registered numbers of the Republic of Korea only".to_owned();
+        Verdict::Reject("invalid-number", detail)
+    })
 }
 
 /// The outcome for a response.
@@ -118,7 +140,23 @@ mod tests {
             String::from_utf8(request.body).expect("JSON"),
             r#"{"message":{"to":"01000000001","from":"029302266","text":"내용","type":"SMS"}}"#
         );
-        assert!(sent("02-930-2266", "010 0000 0001", "").is_ok_and(|body| body.contains("\"029302266\"")));
+    }
+
+    #[test]
+    fn numbers_are_sent_as_they_are_dialled_in_korea() {
+        for (from, to, json) in [
+            ("02-930-2266", "010 0000 0001", r#"{"to":"01000000001","from":"029302266","text""#),
+            ("+82 2 930 2266", "+82 (0)10-0000-0001", r#"{"to":"01000000001","from":"029302266","text""#),
+            ("+82 1588-0000", "+821000000001", r#"{"to":"01000000001","from":"15880000","text""#),
+            ("1588-0000", "+1 202 555 0123", r#"{"to":"2025550123","from":"15880000","country":"1","text""#),
+        ] {
+            let body = sent(from, to, "").expect(from);
+            assert!(body.contains(json), "{body}");
+        }
+        for from in ["MY SHOP", "+1 202 555 0123"] {
+            let refused = sent(from, "01000000001", "").expect_err(from);
+            assert!(matches!(refused, Verdict::Reject("invalid-number", _)), "{refused:?}");
+        }
     }
 
     #[test]
@@ -132,10 +170,10 @@ mod tests {
             ("가".repeat(44) + "😀", "SMS"),
             ("가".repeat(1000), "LMS"),
         ] {
-            let json = sent("1", "2", &body).expect("a request");
+            let json = sent("114", "114", &body).expect("a request");
             assert!(json.ends_with(&format!(r#""type":"{kind}"}}}}"#)), "{json}");
         }
-        let refused = sent("1", "2", &("가".repeat(1000) + "a")).expect_err("too long");
+        let refused = sent("114", "114", &("가".repeat(1000) + "a")).expect_err("too long");
         assert!(matches!(refused, Verdict::Reject("message-too-long", _)), "{refused:?}");
     }
 

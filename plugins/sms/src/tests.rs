@@ -55,6 +55,11 @@ fn invalid_messages_are_rejected_unlogged_and_unsent() {
         (Some("hello"), "invalid-message", "expected a JSON object"),
         (Some(r#"{"to":"b"}"#), "missing-from", "발신자는 필수입니다"),
         (Some(r#"{"from":"a","to":" "}"#), "missing-to", "수신자는 필수입니다"),
+        (
+            Some(r#"{"from":"a","to":"12"}"#),
+            "invalid-to",
+            "to: \"12\" is not a phone number: expected 3 to 15 digits",
+        ),
     ] {
         let outcome = deliver(&message(value), solapi, |_| panic!("logged"), |_| panic!("sent"));
         let Outcome::Reject(failure) = outcome else { panic!("{outcome:?}") };
@@ -80,7 +85,7 @@ fn failures_to_send_have_codes() {
     let wrong = |_: &str| Some("smoke".to_owned());
     let outcome = deliver(&message(Some(JSON)), wrong, |_| (), |_| panic!("sent"));
     assert_eq!(retried(outcome), ("gateway-config".into(), None));
-    let long = format!(r#"{{"from":"1","to":"2","body":"{}"}}"#, "가".repeat(1001));
+    let long = format!(r#"{{"from":"114","to":"114","body":"{}"}}"#, "가".repeat(1001));
     let outcome = deliver(&message(Some(&long)), solapi, |_| (), |_| panic!("sent"));
     assert_eq!(rejected(outcome), "message-too-long");
 }

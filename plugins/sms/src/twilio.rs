@@ -2,11 +2,10 @@
 
 use std::time::SystemTime;
 
-use messages::SmsSendMessage;
+use messages::{SmsSendMessage, SmsSender};
 use serde::Deserialize;
 
 use crate::answer::{Answer, Meaning, Verdict};
-use crate::gateway::number;
 use crate::http::{Address, Request};
 
 /// A response: a message, or an error with its code.
@@ -20,15 +19,23 @@ struct Response {
     error_message: Option<String>,
 }
 
-/// The request for a message. Twilio checks its length.
-pub fn request(address: &Address, account: &str, sms: &SmsSendMessage) -> Request {
+/// The request for a message. Twilio checks its length, and numbers without a country code.
+///
+/// # Errors
+/// The sender or the recipient is invalid.
+pub fn request(address: &Address, account: &str, sms: &SmsSendMessage) -> Result<Request, Verdict> {
+    let (kind, sender) = match sms.sender()? {
+        SmsSender::Number(number) => ("From", number.to_string()),
+        SmsSender::Name(name) => ("From", name),
+        SmsSender::Service(sid) => ("MessagingServiceSid", sid),
+    };
     let body = form_urlencoded::Serializer::new(String::new())
-        .append_pair("To", &number(&sms.to))
-        .append_pair("From", &number(&sms.from))
+        .append_pair("To", &sms.recipient()?.to_string())
+        .append_pair(kind, &sender)
         .append_pair("Body", &sms.body)
         .finish();
     let path = format!("/2010-04-01/Accounts/{account}/Messages.json");
-    Request::post(address, &path, "application/x-www-form-urlencoded", body.into_bytes())
+    Ok(Request::post(address, &path, "application/x-www-form-urlencoded", body.into_bytes()))
 }
 
 /// The outcome for a response.
@@ -68,20 +75,30 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_request_is_as_twilio_documents_it() {
-        let sms = SmsSendMessage {
-            from: "+1 202 555 0123".into(),
-            to: "+821012345678".into(),
-            body: "안녕 & bye=1".into(),
-        };
-        let request = request(&Address::parse("https://api.twilio.com").expect("an address"), "AC1", &sms);
+    fn sent(from: &str, to: &str, body: &str) -> String {
+        let sms = SmsSendMessage { from: from.into(), to: to.into(), body: body.into() };
+        let address = Address::parse("https://api.twilio.com").expect("an address");
+        let request = request(&address, "AC1", &sms).expect("a request");
         assert_eq!(request.path, "/2010-04-01/Accounts/AC1/Messages.json");
         assert_eq!(request.content_type, "application/x-www-form-urlencoded");
+        String::from_utf8(request.body).expect("a form")
+    }
+
+    #[test]
+    fn the_request_is_as_twilio_documents_it() {
         assert_eq!(
-            String::from_utf8(request.body).expect("a form"),
+            sent("+1 202 555 0123", "+82 (0)10-1234-5678", "안녕 & bye=1"),
             "To=%2B821012345678&From=%2B12025550123&Body=%EC%95%88%EB%85%95+%26+bye%3D1"
         );
+        assert_eq!(sent("12345", "010-1234-5678", ""), "To=01012345678&From=12345&Body=");
+    }
+
+    #[test]
+    fn a_name_keeps_its_spaces_and_a_service_has_its_own_field() {
+        assert_eq!(sent("MY SHOP", "+821012345678", "x"), "To=%2B821012345678&From=MY+SHOP&Body=x");
+        let sid = format!("MG{}", "0a".repeat(16));
+        let body = format!("To=%2B821012345678&MessagingServiceSid={sid}&Body=x");
+        assert_eq!(sent(&sid, "+821012345678", "x"), body);
     }
 
     fn judged(status: u16, body: &str) -> Verdict {

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use fuzz::Input;
+use fuzz::{Input, email};
 use libfuzzer_sys::fuzz_target;
 use mail_parser::MessageParser;
 use sandbox::capabilities::mail::compose::compose;
-use sandbox::capabilities::mail::mailer::{Address, Attachment, Email};
+use sandbox::capabilities::mail::mailer::Email;
 use sandbox::capabilities::mail::{MailGrant, MailSettings};
 use serde::Deserialize as _;
 use serde_json::json;
@@ -74,35 +74,6 @@ fn domain(address: &lettre::Address) -> String {
     match Host::parse(domain) {
         Ok(host) if !domain.is_ascii() => host.to_string(),
         _ => domain.to_ascii_lowercase(),
-    }
-}
-
-fn email(input: &mut Input<'_>) -> Email {
-    let kinds = input.byte();
-    let address = |input: &mut Input<'_>| Address {
-        name: input.optional().map(text),
-        email: input.text().into_owned(),
-    };
-    let addresses = |input: &mut Input<'_>, count: u8| (0..count).map(|_| address(input)).collect();
-    Email {
-        sender: address(input),
-        to: addresses(input, kinds & 3),
-        cc: addresses(input, kinds >> 2 & 1),
-        bcc: addresses(input, kinds >> 3 & 1),
-        reply_to: (kinds >> 4 & 1 == 1).then(|| address(input)),
-        subject: input.text().into_owned(),
-        text: input.optional().map(text),
-        html: input.optional().map(text),
-        headers: (0..kinds >> 5 & 1)
-            .map(|_| (input.text().into_owned(), input.text().into_owned()))
-            .collect(),
-        attachments: (0..kinds >> 6 & 1)
-            .map(|_| Attachment {
-                filename: input.text().into_owned(),
-                content_type: input.text().into_owned(),
-                content: input.rest().to_vec(),
-            })
-            .collect(),
     }
 }
 

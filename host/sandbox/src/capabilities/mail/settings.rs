@@ -4,10 +4,12 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use lettre::Address as Mailbox;
+use messages::ascii_domain;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use settings::{Section, ShownTable};
-use url::Host;
+
+use super::mailer::Address;
 
 /// The e-mails that the plugin may send. This table grants nothing: `mail` must be in `allow`. An e-mail that is
 /// not allowed is not sent, and the plugin receives the error `denied`.
@@ -87,7 +89,7 @@ impl Pattern {
         let mailbox = Mailbox::new(if user == "*" { "anybody" } else { user }, domain);
         mailbox.ok().filter(|_| !domain.contains(['*', '%'])).ok_or_else(wrong)?;
         let user = (user != "*").then(|| user.to_owned());
-        Ok(Self { user, domain: canonical(domain), below })
+        Ok(Self { user, domain: ascii_domain(domain).map_err(|_| wrong())?, below })
     }
 
     /// Whether the address is in the set. Users are compared as they are written: only their own server knows which
@@ -104,13 +106,9 @@ impl Pattern {
     }
 }
 
-/// In lower case, and in ASCII if it is international: DNS does not distinguish these forms. In an address, unlike in
-/// a URL, `%` is not an escape.
+/// The form in which [`Address::parse`] has the domain: a pattern means the same domain as an address.
 fn canonical(domain: &str) -> String {
-    match Host::parse(domain) {
-        Ok(Host::Domain(parsed)) if !domain.contains('%') => parsed,
-        _ => domain.to_ascii_lowercase(),
-    }
+    ascii_domain(domain).unwrap_or_else(|_| domain.to_ascii_lowercase())
 }
 
 /// As `host.toml` has it.
@@ -137,8 +135,6 @@ pub struct Redirect(pub Mailbox);
 impl<'de> Deserialize<'de> for Redirect {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map(Self)
-            .map_err(|error| D::Error::custom(format!("{text:?} is not an address: {error}")))
+        Address { name: None, email: text }.parse().map(Self).map_err(D::Error::custom)
     }
 }

@@ -57,6 +57,10 @@ fn an_address_matches_its_pattern_and_nothing_that_only_looks_like_it() {
         ("a@b.c", "a@a.b.c", false),
         ("한국.example", "a@xn--3e0b707e.example", true),
         ("xn--3e0b707e.example", "a@한국.example", true),
+        ("bücher.de", "a@xn--bcher-kva.de", true),
+        ("*@xn--bcher-kva.de", "a@BÜCHER.de", true),
+        ("a@xn--bcher-kva.de", "a@bücher.de", true),
+        ("*.bücher.de", "a@x.xn--bcher-kva.de", true),
         ("127.0.0.1", "a@0x7f.0.0.1", false),
         ("example.com", "a@ex%61mple.com", false),
         ("*.example.com", "a@b%2eexample.com", false),
@@ -132,6 +136,18 @@ fn one_address_that_is_not_allowed_denies_the_email_and_is_named() {
     }
     let none = grant.check(&email("no-reply@example.com", &["nobody"]));
     assert!(matches!(none, Err(Refused::InvalidAddress(text)) if text.contains("nobody")));
+}
+
+#[test]
+fn a_domain_is_granted_in_each_of_its_forms() {
+    for recipients in ["bücher.de", "xn--bcher-kva.de", "*@BÜCHER.de", "a@bücher.de", "a@xn--bcher-kva.de"]
+    {
+        let grant = granted(&format!("recipients = [{recipients:?}]"));
+        for to in ["a@bücher.de", "a@xn--bcher-kva.de", "a@BÜCHER.DE"] {
+            assert_eq!(grant.check(&email("s@x", &[to])), Ok(()), "{recipients} {to}");
+        }
+        denied(&grant, &email("s@x", &["a@bucher.de"]));
+    }
 }
 
 #[test]
