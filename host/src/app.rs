@@ -106,7 +106,7 @@ impl App {
                 plugin::pipeline(subscriber, args, &mut topic_watch, &publisher, &outcomes).await?;
             running.push(RunningPlugin::start(pipeline, args, &stop)?);
         }
-        let replay = replay::start(desk.as_ref().zip(reports), args, &publisher, &running);
+        let replay = replay::start(desk.as_ref().zip(reports), args, &publisher, &running)?;
         let pipelines = running.iter().map(|running| &*running.pipeline);
         let intakes = match &desk {
             Some(desk) => Some(Intakes::start(args, desk, pipelines, &stop).await?),
