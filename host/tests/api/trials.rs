@@ -127,7 +127,7 @@ async fn only_the_build_that_the_host_runs_gets_secrets_and_directories() {
     let tried = async |digest: String| {
         let (name, settings) = (Arc::from("faulty-fast"), settings.clone());
         let plugin = InstalledPlugin { name, digest, settings };
-        let api = Api::with_trials(&[look.clone()], |desk| Trials::new(desk, vec![plugin])).await;
+        let api = Api::with_trials(std::slice::from_ref(&look), |desk| Trials::new(desk, vec![plugin])).await;
         let begun = api.ask("POST", "/trials", &WASM, build()).await.json();
         let id = begun["id"].as_str().expect("an id").to_owned();
         let trial = ended(&api, &id).await;

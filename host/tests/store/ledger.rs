@@ -92,7 +92,7 @@ async fn what_an_open_dead_letter_has_sent_stays_known() {
     on_both_stores(async |store| {
         let desk = Desk::open(&store).await.expect("a desk");
         let failed = dead_letter(1, "bad-address", "d1");
-        desk.ingest(&[failed.clone()]).await.expect("ingested");
+        desk.ingest(std::slice::from_ref(&failed)).await.expect("ingested");
         let of_failed = |number| Calls::of("email-send-group", &failed.message).next([number; 32]);
         let ledger = Ledger::new(store.clone(), RETENTION);
         // More than one transaction examines, before the effects of the dead letter and after them.
