@@ -24,7 +24,7 @@ use consumer::reports::Outcomes;
 use desk::Desk;
 use desk::alerts::Alerts;
 use desk::replay::ReplayTasks;
-use desk::trial::Trials;
+use desk::trial::{InstalledPlugin, Trials};
 use kafka::health::Health;
 use kafka::publisher::Publisher;
 use kafka::topic_watch::{self, TopicWatch};
@@ -106,7 +106,7 @@ impl App {
                 plugin::pipeline(subscriber, args, &mut topic_watch, &publisher, &outcomes).await?;
             running.push(RunningPlugin::start(pipeline, args, &stop)?);
         }
-        let replay = replay::start(desk.as_ref().zip(reports), args, &publisher, &running);
+        let replay = replay::start(desk.as_ref().zip(reports), args, &publisher, &running)?;
         let pipelines = running.iter().map(|running| &*running.pipeline);
         let intakes = match &desk {
             Some(desk) => Some(Intakes::start(args, desk, pipelines, &stop).await?),
@@ -174,10 +174,10 @@ impl App {
 fn trials(args: &RunArgs, desk: Option<&Desk>, plugins: &[Subscriber]) -> Result<Option<Trials>, UserError> {
     let Some(desk) = desk else { return Ok(None) };
     let mut all = Vec::with_capacity(plugins.len());
-    for (index, plugin) in plugins.iter().enumerate() {
-        all.extend(
-            args.settings_of(index)?.map(|settings| (Arc::clone(&plugin.plugin.name), settings.clone())),
-        );
+    for (index, Subscriber { plugin, .. }) in plugins.iter().enumerate() {
+        let settings = args.settings_of(index)?.cloned();
+        let (name, digest) = (Arc::clone(&plugin.name), plugin.digest.clone());
+        all.extend(settings.map(|settings| InstalledPlugin { name, digest, settings }));
     }
     Ok(Some(Trials::new(desk.clone(), all)))
 }

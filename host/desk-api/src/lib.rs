@@ -26,8 +26,8 @@ pub use self::id::{is_id, is_id_prefix};
 pub use self::overview::{Overview, PluginOverview};
 pub use self::page::{Cursor, Page, PageSelector};
 pub use self::replay::{
-    Replay, ReplayChange, ReplayPlan, ReplayPreview, ReplayRequest, ReplayState, ReplayTarget, StartedReplay,
-    TopicShare,
+    Replay, ReplayChange, ReplayEffects, ReplayPlan, ReplayPreview, ReplayRequest, ReplayState, ReplayTarget,
+    StartedReplay, TopicShare,
 };
 pub use self::trial::{EffectCount, Trial, TrialFailure, TrialResult, TrialState};
 

@@ -193,8 +193,25 @@ pub struct ReplayPreview {
     pub dead_letters: u64,
     /// The topics it would send to.
     pub topics: Vec<TopicShare>,
+    /// What the messages have sent already.
+    #[serde(default)]
+    pub effects: ReplayEffects,
     /// Warnings to consider before the replay is started.
     pub warnings: Vec<String>,
+}
+
+/// The effects (e-mails and HTTP requests) that the messages of a replay have had, according to the ledger. A message
+/// counts once; one that is in none of these numbers has sent nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayEffects {
+    /// Messages with effects that were sent; these are not sent again.
+    pub sent: u64,
+    /// Messages with an effect in doubt: it may have been sent, and is sent again unless the plugin is configured
+    /// with `unsettled = "dead-letter"`.
+    pub in_doubt: u64,
+    /// Messages that became dead letters of this desk, or were restored, after the ledger could delete what they had
+    /// sent. All of it is sent again.
+    pub unknown: u64,
 }
 
 /// A topic of a replay.

@@ -47,6 +47,10 @@ pub struct Trial {
     /// Whether the build runs with the settings of the plugin with the same name on this host; otherwise it has
     /// none.
     pub has_settings: bool,
+    /// What the build did not get because the host runs another build of the plugin: secrets of its configuration,
+    /// which were replaced by a placeholder, environment variables and directories.
+    #[serde(default)]
+    pub withheld: Vec<String>,
     /// The filter that selected the dead letters.
     pub filter: Filter,
     /// Time at which it started.

@@ -40,6 +40,8 @@ const RETRY_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Bounds of the pause between attempts; it doubles.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// Failures reported per check, and thus per message.
+const MAX_EVENTS: usize = 500;
 /// Messages sent per check.
 const MAX_MESSAGES: u32 = 20;
 
@@ -102,21 +104,22 @@ impl Alerts {
     /// The store is unavailable.
     pub async fn check(&self, now_ms: i64) -> sqlx::Result<usize> {
         // Usually there is nothing to report; then nothing is written.
+        let failures = self.failures(now_ms).await?;
         let mut connection = self.desk.pool.acquire().await?;
-        let events = self.events(&mut connection, now_ms).await?;
+        let events = self.events(&mut connection, &failures, now_ms).await?;
         drop(connection);
         if !events.is_empty() {
-            self.report(now_ms).await?;
+            self.report(&failures, now_ms).await?;
         }
         self.send_due(now_ms).await
     }
 
     /// Marks failures as reported and queues a message per channel.
-    async fn report(&self, now_ms: i64) -> sqlx::Result<()> {
+    async fn report(&self, failures: &[Failure], now_ms: i64) -> sqlx::Result<()> {
         let mut transaction = self.desk.begin().await?;
         // Serialises the hosts, so that each event is reported once.
         sqlx::query("UPDATE stores SET id = id").execute(&mut *transaction).await?;
-        let events = self.events(&mut transaction, now_ms).await?;
+        let events = self.events(&mut transaction, failures, now_ms).await?;
         if events.is_empty() {
             return Ok(());
         }
@@ -140,16 +143,9 @@ impl Alerts {
         transaction.commit().await
     }
 
-    /// The events to report now.
-    async fn events(
-        &self,
-        connection: &mut AnyConnection,
-        now_ms: i64,
-    ) -> sqlx::Result<Vec<(Event, Failure)>> {
-        let rows = sqlx::query("SELECT failure_group, state, reported, open_letters, aged FROM alerts")
-            .fetch_all(&mut *connection)
-            .await?;
-        let known: HashMap<String, Reported> = rows.iter().map(reported).collect::<sqlx::Result<_>>()?;
+    /// The failures that may have to be reported. Counting their dead letters takes a while, so it is done outside of
+    /// the transaction that reports them.
+    async fn failures(&self, now_ms: i64) -> sqlx::Result<Vec<Failure>> {
         let mut clause = WhereClause::default();
         let recent = clause.bind(now_ms - failures::RECENT_MS);
         clause.add(
@@ -157,12 +153,25 @@ impl Alerts {
              OR g.id IN (SELECT failure_group FROM alerts WHERE state = 'raised'))",
         );
         let sql = format!("{} {}", failures::select(&recent), clause.sql());
-        let failures = sql::fetch(connection, sql, &clause, failures::failure).await?;
-        let events = failures.into_iter().filter_map(|failure| {
-            let event = rules::event(&failure, known.get(&failure.id), &self.thresholds, now_ms)?;
-            Some((event, failure))
+        sql::fetch(&self.desk.pool, sql, &clause, failures::failure).await
+    }
+
+    /// The events to report now, compared with what has been reported.
+    async fn events(
+        &self,
+        connection: &mut AnyConnection,
+        failures: &[Failure],
+        now_ms: i64,
+    ) -> sqlx::Result<Vec<(Event, Failure)>> {
+        let rows = sqlx::query("SELECT failure_group, state, reported, open_letters, aged FROM alerts")
+            .fetch_all(&mut *connection)
+            .await?;
+        let known: HashMap<String, Reported> = rows.iter().map(reported).collect::<sqlx::Result<_>>()?;
+        let events = failures.iter().filter_map(|failure| {
+            let event = rules::event(failure, known.get(&failure.id), &self.thresholds, now_ms)?;
+            Some((event, failure.clone()))
         });
-        Ok(events.collect())
+        Ok(events.take(MAX_EVENTS).collect())
     }
 
     /// Sends the messages that are due. Returns the number accepted.
@@ -197,7 +206,7 @@ impl Alerts {
             "UPDATE alert_messages SET due = $1, attempts = attempts + 1 WHERE id = $2 AND due <= $3",
         );
         let sql = sql.bind(now_ms + millis(CLAIM)).bind(id).bind(now_ms);
-        Ok(sql.execute(&self.desk.pool).await?.rows_affected() == 1)
+        Ok(self.desk.write(sql).await?.rows_affected() == 1)
     }
 
     async fn retry_later(&self, message: &Queued, rejection: &Rejection) -> sqlx::Result<()> {
@@ -208,16 +217,13 @@ impl Alerts {
         }
         tracing::warn!(channel, "an alert was not accepted and will be retried: {}", rejection.reason);
         let pause = rejection.retry_after_ms.unwrap_or(0).max(millis(pause(message.attempts)));
-        sqlx::query("UPDATE alert_messages SET due = $1 WHERE id = $2")
-            .bind(now_ms.saturating_add(pause))
-            .bind(&message.id)
-            .execute(&self.desk.pool)
-            .await?;
+        let sql = sqlx::query("UPDATE alert_messages SET due = $1 WHERE id = $2");
+        self.desk.write(sql.bind(now_ms.saturating_add(pause)).bind(&message.id)).await?;
         Ok(())
     }
 
     async fn dequeue(&self, id: &str) -> sqlx::Result<()> {
-        sqlx::query("DELETE FROM alert_messages WHERE id = $1").bind(id).execute(&self.desk.pool).await?;
+        self.desk.write(sqlx::query("DELETE FROM alert_messages WHERE id = $1").bind(id)).await?;
         Ok(())
     }
 }

@@ -98,6 +98,16 @@ pub(crate) async fn write_with_id(
     Ok(())
 }
 
+/// Counts more dead letters in an entry: those of a further round.
+pub(crate) async fn add(connection: &mut AnyConnection, id: &str, dead_letters: u64) -> sqlx::Result<()> {
+    sqlx::query("UPDATE actions SET letters = letters + $1 WHERE id = $2")
+        .bind(dead_letters.cast_signed())
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 fn entry(row: &AnyRow) -> sqlx::Result<AuditEntry> {
     Ok(AuditEntry {
         id: row.try_get("id")?,

@@ -3,8 +3,9 @@
 use base::bytes::Bytes;
 use desk_api::{DeadLetter, DeadLetterState, FailureState, Filter, Header};
 
-use crate::audit::{Actor, Subject, write, write_with_id};
+use crate::audit::{self, Actor, Subject, write, write_with_id};
 use crate::dead_letters::insert;
+use crate::rounds::{Rounds, Selection};
 use crate::sql::{self, WhereClause};
 use crate::{Desk, failures, random_id, sortable_id};
 
@@ -19,20 +20,35 @@ pub struct Edited {
     pub headers: Vec<Header>,
 }
 
+/// A change of state of many dead letters, in rounds.
+///
+/// Every round is complete in itself: the entry of the audit log counts the dead letters changed so far, in the same
+/// transaction. If the host ends between two rounds, the rest is unchanged, and the same action changes it.
+struct StateChange {
+    desk: Desk,
+    filter: Filter,
+    from: DeadLetterState,
+    to: DeadLetterState,
+    action: &'static str,
+    actor: (String, String, i64),
+    entry: String,
+}
+
 impl Desk {
-    /// Discards the matching open dead letters. Returns their number.
+    /// Discards the matching open dead letters. Returns their number. Continues if the caller goes away.
     ///
     /// # Errors
-    /// The store is unavailable; nothing has changed.
+    /// The store is unavailable. Some dead letters may be discarded: the audit log has their number, and the same
+    /// action discards the rest.
     pub async fn discard(&self, filter: &Filter, actor: Actor<'_>) -> sqlx::Result<u64> {
         let (from, to) = (DeadLetterState::Open, DeadLetterState::Discarded);
         self.change_state(filter, from, to, "discard", actor).await
     }
 
-    /// Reopens the matching discarded dead letters. Returns their number.
+    /// Reopens the matching discarded dead letters. Returns their number. Continues if the caller goes away.
     ///
     /// # Errors
-    /// The store is unavailable; nothing has changed.
+    /// See [`Desk::discard`].
     pub async fn restore(&self, filter: &Filter, actor: Actor<'_>) -> sqlx::Result<u64> {
         let (from, to) = (DeadLetterState::Discarded, DeadLetterState::Open);
         self.change_state(filter, from, to, "restore", actor).await
@@ -43,30 +59,22 @@ impl Desk {
         filter: &Filter,
         from: DeadLetterState,
         to: DeadLetterState,
-        action: &str,
+        action: &'static str,
         actor: Actor<'_>,
     ) -> sqlx::Result<u64> {
         if filter.state.is_some_and(|state| state != from) {
             return Ok(0);
         }
-        let entry = sortable_id();
-        let mut clause = WhereClause::default();
-        let (state, since) = (clause.bind(to.as_str()), clause.bind(actor.now_ms));
-        let id = clause.bind(entry.as_str());
-        clause.filter(&Filter { state: Some(from), ..filter.clone() });
-        let sql = format!(
-            "UPDATE letters SET state = {state}, state_since = {since}, action = {id} {}",
-            clause.sql()
-        );
-        let mut transaction = self.begin().await?;
-        let dead_letters = sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();
-        if dead_letters > 0 {
-            let dead_letter = (filter.ids.len() == 1 && dead_letters == 1).then(|| &filter.ids[0][..]);
-            let subject = Subject { dead_letter, filter: Some(filter), dead_letters, ..Subject::default() };
-            write_with_id(&mut transaction, &entry, action, actor, subject).await?;
-        }
-        transaction.commit().await?;
-        Ok(dead_letters)
+        let change = StateChange {
+            desk: self.clone(),
+            filter: filter.clone(),
+            from,
+            to,
+            action,
+            actor: (actor.name.to_owned(), actor.reason.to_owned(), actor.now_ms),
+            entry: sortable_id(),
+        };
+        tokio::spawn(change.run()).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
     /// Stores an edited copy of a dead letter. The copy is open and is a message of its own; the original does not
@@ -140,5 +148,64 @@ impl Desk {
         }
         transaction.commit().await?;
         Ok(found)
+    }
+}
+
+impl StateChange {
+    async fn run(self) -> sqlx::Result<u64> {
+        let mut selection = Selection::new(&self.desk, &self.filter, self.from).await?;
+        let (mut rounds, mut changed) = (Rounds::default(), 0);
+        loop {
+            let ids = selection.next(&self.desk).await?;
+            if ids.is_empty() {
+                return Ok(changed);
+            }
+            let mut left = &ids[..];
+            while !left.is_empty() {
+                let (some, rest) = rounds.split(left);
+                left = rest;
+                match self.round(some, changed, &mut rounds).await {
+                    Ok(count) => changed += count,
+                    Err(error) if changed > 0 => {
+                        let action = self.action;
+                        tracing::warn!(
+                            changed,
+                            "{action}: the store is unavailable; repeat the action for the rest: {error}"
+                        );
+                        return Err(error);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// Changes these dead letters and counts them in the audit log.
+    async fn round(&self, ids: &[String], before: u64, rounds: &mut Rounds) -> sqlx::Result<u64> {
+        let mut clause = WhereClause::default();
+        let (state, since) = (clause.bind(self.to.as_str()), clause.bind(self.actor.2));
+        let entry = clause.bind(self.entry.as_str());
+        sql::has_id(&mut clause, ids);
+        // Not with an index on the state.
+        let from = clause.bind(self.from.as_str());
+        clause.add(format!("COALESCE(state, '') = {from}"));
+        let sql = format!(
+            "UPDATE letters SET state = {state}, state_since = {since}, action = {entry} {}",
+            clause.sql()
+        );
+        let mut transaction = self.desk.begin().await?;
+        let changed = sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();
+        if changed > 0 && before == 0 {
+            let dead_letter = (self.filter.ids.len() == 1 && changed == 1).then(|| &self.filter.ids[0][..]);
+            let filter = Some(&self.filter);
+            let subject = Subject { dead_letter, filter, dead_letters: changed, ..Subject::default() };
+            let (name, reason, now_ms) = (&self.actor.0, &self.actor.1, self.actor.2);
+            let actor = Actor { name, reason, now_ms };
+            write_with_id(&mut transaction, &self.entry, self.action, actor, subject).await?;
+        } else if changed > 0 {
+            audit::add(&mut transaction, &self.entry, changed).await?;
+        }
+        rounds.end(transaction).await?;
+        Ok(changed)
     }
 }

@@ -14,18 +14,22 @@ pub mod metrics;
 pub mod record;
 pub mod replay;
 pub mod retention;
+mod rounds;
 mod sql;
 pub mod transfer;
 pub mod trial;
+mod writing;
 
 use std::time::Duration;
 
+use base::clock;
 use base::error::UserError;
+use sqlx::AnyPool;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{Any, AnyPool, Transaction};
-use store::Store;
+use store::{Patience, Store};
 
 pub use self::changes::Edited;
+pub(crate) use self::writing::Writing;
 
 /// How long a query waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +40,7 @@ const MAX_CONNECTIONS: u32 = 4;
 #[derive(Debug, Clone)]
 pub struct Desk {
     pool: AnyPool,
-    begin: &'static str,
+    store: Store,
     store_id: String,
     store_name: String,
 }
@@ -50,12 +54,17 @@ impl Desk {
         let options = AnyPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
         let desk = Self {
             pool: store.pool(options),
-            begin: store.begin_to_write(),
+            store: store.clone(),
             store_id: String::new(),
             store_name: store.url().to_string(),
         };
-        let store_id = desk.identify().await.map_err(|error| store_unavailable(&error))?;
-        Ok(Self { store_id, ..desk })
+        let mut patience = Patience::default();
+        loop {
+            match desk.identify(clock::now_ms()).await {
+                Ok(store_id) => return Ok(Self { store_id, ..desk }),
+                Err(error) => patience.wait(store.url(), error).await?,
+            }
+        }
     }
 
     /// The store's id, the same for every host that uses the store.
@@ -68,25 +77,23 @@ impl Desk {
         &self.store_name
     }
 
-    /// Begins a transaction that writes.
-    async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
-        self.pool.begin_with(self.begin).await
-    }
-
-    async fn identify(&self) -> sqlx::Result<String> {
+    async fn identify(&self, now_ms: i64) -> sqlx::Result<String> {
         let mut transaction = self.begin().await?;
         let known = sqlx::query_scalar("SELECT id FROM stores ORDER BY id").fetch_optional(&mut *transaction);
-        let id = match known.await? {
-            Some(id) => id,
+        let (id, effects_since) = match known.await? {
+            // An older host may have deleted what open dead letters had sent.
+            Some(id) => (id, now_ms),
             None => {
                 let id = sortable_id();
-                sqlx::query("INSERT INTO stores (id) VALUES ($1)")
-                    .bind(&id)
-                    .execute(&mut *transaction)
-                    .await?;
-                id
+                let insert = sqlx::query("INSERT INTO stores (id) VALUES ($1)").bind(&id);
+                insert.execute(&mut *transaction).await?;
+                (id, 0)
             }
         };
+        sqlx::query("UPDATE stores SET effects_since = $1 WHERE effects_since IS NULL")
+            .bind(effects_since)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(id)
     }

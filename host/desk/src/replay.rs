@@ -4,6 +4,8 @@
 //! lease; another host takes over when the lease expires. A dead letter is published, and then recorded as sent,
 //! so a host that is killed in between sends it again. The pipelines report the [outcomes].
 
+mod creation;
+mod effects;
 mod headers;
 pub mod items;
 pub mod outcomes;
@@ -48,6 +50,8 @@ struct Shared {
     kafka: KafkaArgs,
     publisher: Arc<Publisher>,
     routes: Vec<Route>,
+    /// How long the ledger keeps effects.
+    keep_effects: Duration,
     /// This process's id as the holder of leases.
     worker: String,
     /// Signals that a replay was created or changed.
@@ -56,10 +60,17 @@ struct Shared {
 }
 
 impl Replayer {
-    /// Replays for the desk of a host with these routes. Sends nothing by itself; see [`ReplayTasks`].
-    pub fn new(desk: Desk, kafka: KafkaArgs, publisher: Arc<Publisher>, routes: Vec<Route>) -> Self {
+    /// Replays for the desk of a host with these routes, whose ledger keeps effects for `keep_effects`. Sends nothing
+    /// by itself; see [`ReplayTasks`].
+    pub fn new(
+        desk: Desk,
+        kafka: KafkaArgs,
+        publisher: Arc<Publisher>,
+        routes: Vec<Route>,
+        keep_effects: Duration,
+    ) -> Self {
         let (worker, wake, signals) = (sortable_id(), Notify::new(), Arc::default());
-        Self(Arc::new(Shared { desk, kafka, publisher, routes, worker, wake, signals }))
+        Self(Arc::new(Shared { desk, kafka, publisher, routes, keep_effects, worker, wake, signals }))
     }
 
     /// Signals that a replay was created, resumed, paused or cancelled.

@@ -8,13 +8,10 @@ use desk_api::{DeadLetterState, Filter};
 use settings::DeskSettings;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::rounds::{MAX_ROWS, Rounds};
 use crate::sql::{self, WhereClause};
 use crate::{Desk, metrics};
 
-/// Maximum number of dead letters deleted per transaction, so that the intake does not wait long.
-const MAX_DELETED: u64 = 500;
-/// Pause between transactions.
-const PAUSE: Duration = Duration::from_millis(50);
 /// Interval at which open dead letters are counted, and the number of intervals between cleanups.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 const CLEANUP_EVERY: u32 = 6;
@@ -95,97 +92,126 @@ impl Desk {
             (DeadLetterState::Discarded, before(retention.keep)),
             (DeadLetterState::Open, before(retention.keep_open)),
         ];
-        let mut total = 0;
+        let (mut rounds, mut total) = (Rounds::default(), 0);
         loop {
             let mut deleted = 0;
             for (state, before_ms) in expired {
-                deleted += self.delete_expired(state, before_ms).await?;
+                deleted += self.delete_expired(state, before_ms, &mut rounds).await?;
             }
-            deleted += self.delete_excess(retention.max).await?;
+            deleted += self.delete_excess(retention.max, &mut rounds).await?;
             if deleted == 0 {
                 break;
             }
             total += deleted;
-            tokio::time::sleep(PAUSE).await;
         }
-        while self.delete_expired_replay(before(retention.keep)).await? {
-            tokio::time::sleep(PAUSE).await;
-        }
-        self.delete_empty_failures(before(retention.keep_open)).await?;
+        self.abandon_replays(now_ms).await?;
+        while self.delete_expired_replay(before(retention.keep), &mut rounds).await? {}
+        while self.delete_empty_failures(before(retention.keep_open), &mut rounds).await? > 0 {}
         Ok(total)
     }
 
-    async fn delete_expired(&self, state: DeadLetterState, before_ms: i64) -> sqlx::Result<u64> {
+    async fn delete_expired(
+        &self,
+        state: DeadLetterState,
+        before_ms: i64,
+        rounds: &mut Rounds,
+    ) -> sqlx::Result<u64> {
         let mut clause = WhereClause::default();
         clause.equals("state", state.as_str());
         // The state of an imported dead letter may be older than the import.
         let (since, ingested) = (clause.bind(before_ms), clause.bind(before_ms));
         clause.add(format!("state_since < {since} AND taken < {ingested}"));
-        let mut transaction = self.begin().await?;
-        let sql = delete(&clause, "state_since", MAX_DELETED);
-        let deleted = sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();
-        transaction.commit().await?;
-        Ok(deleted)
+        let ids = self.unused(&clause, "state_since", rounds.rows()).await?;
+        self.delete(&ids, &format!("state = '{}'", state.as_str()), rounds).await
     }
 
     /// Deletes the oldest dead letters above the maximum: first those that are not open, then open ones.
-    async fn delete_excess(&self, max: u64) -> sqlx::Result<u64> {
-        let mut transaction = self.begin().await?;
-        let count: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM letters").fetch_one(&mut *transaction).await?;
-        let excess = count.unsigned_abs().saturating_sub(max).min(MAX_DELETED);
+    async fn delete_excess(&self, max: u64, rounds: &mut Rounds) -> sqlx::Result<u64> {
+        if self.count(&Filter::default()).await? <= max {
+            return Ok(0);
+        }
         let mut deleted = 0;
         for condition in ["state <> 'open'", "state = 'open'"] {
-            if deleted < excess {
-                let mut clause = WhereClause::default();
-                clause.add(condition);
-                let sql = delete(&clause, "failed", excess - deleted);
-                deleted += sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();
+            let mut clause = WhereClause::default();
+            clause.add(condition);
+            let mut ids = self.unused(&clause, "failed", rounds.rows()).await?;
+            // Counted after they were read, so that two hosts do not delete the same excess twice.
+            let excess = self.count(&Filter::default()).await?.saturating_sub(max);
+            ids.truncate(usize::try_from(excess).unwrap_or(usize::MAX));
+            deleted += self.delete(&ids, condition, rounds).await?;
+            if deleted > 0 {
+                break;
             }
         }
-        transaction.commit().await?;
         Ok(deleted)
     }
 
-    /// Deletes a replay that ended before this time, or some of its items. Returns false if there is none.
-    async fn delete_expired_replay(&self, before_ms: i64) -> sqlx::Result<bool> {
+    /// The first matching dead letters that no replay uses. Read outside of a writing transaction: many may be in
+    /// use.
+    async fn unused(&self, clause: &WhereClause, order: &str, limit: usize) -> sqlx::Result<Vec<String>> {
+        let sql = format!(
+            "SELECT id FROM letters {} AND NOT {IN_USE} ORDER BY {order}, id LIMIT {limit}",
+            clause.sql()
+        );
+        sql::scalar(sql, clause).fetch_all(&self.pool).await
+    }
+
+    /// Deletes these dead letters, except those that do not match the condition any more or are in use.
+    async fn delete(&self, ids: &[String], condition: &str, rounds: &mut Rounds) -> sqlx::Result<u64> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let mut clause = WhereClause::default();
+        sql::has_id(&mut clause, ids);
+        let sql = format!("DELETE FROM letters {} AND {condition} AND NOT {IN_USE}", clause.sql());
+        let mut transaction = self.begin().await?;
+        let deleted = sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();
+        rounds.end(transaction).await?;
+        Ok(deleted)
+    }
+
+    /// Deletes a replay that ended before this time or was never started, or some of its items. Returns false if
+    /// there is none.
+    async fn delete_expired_replay(&self, before_ms: i64, rounds: &mut Rounds) -> sqlx::Result<bool> {
         let mut transaction = self.begin().await?;
         let expired: Option<String> = sqlx::query_scalar(
-            "SELECT id FROM jobs WHERE state IN ('done', 'cancelled') AND state_since < $1 ORDER BY id LIMIT 1",
+            "SELECT id FROM jobs WHERE (state IN ('done', 'cancelled') AND state_since < $1) \
+             OR state = 'abandoned' ORDER BY id LIMIT 1",
         )
         .bind(before_ms)
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(replay) = expired else { return Ok(false) };
         let items = format!(
-            "DELETE FROM job_letters WHERE job = $1 AND position < {MAX_DELETED} + \
+            "DELETE FROM job_letters WHERE job = $1 AND position < {MAX_ROWS} + \
              (SELECT MIN(position) FROM job_letters WHERE job = $1)"
         );
         let items = sqlx::query(sqlx::AssertSqlSafe(items)).bind(&replay).execute(&mut *transaction).await?;
         if items.rows_affected() == 0 {
             sqlx::query("DELETE FROM jobs WHERE id = $1").bind(&replay).execute(&mut *transaction).await?;
         }
-        transaction.commit().await?;
+        rounds.end(transaction).await?;
         Ok(true)
     }
 
-    async fn delete_empty_failures(&self, before_ms: i64) -> sqlx::Result<()> {
+    /// Deletes some failures without dead letters; returns their number.
+    async fn delete_empty_failures(&self, before_ms: i64, rounds: &mut Rounds) -> sqlx::Result<u64> {
+        const EMPTY: &str =
+            "NOT EXISTS (SELECT 1 FROM letters WHERE letters.failure_group = failure_groups.id)";
         let mut clause = WhereClause::default();
         let before = clause.bind(before_ms);
         clause.add(format!("last_seen < {before}"));
-        clause.add("NOT EXISTS (SELECT 1 FROM letters WHERE letters.failure_group = failure_groups.id)");
+        clause.add(EMPTY);
+        let sql = format!("SELECT id FROM failure_groups {} LIMIT {}", clause.sql(), rounds.rows());
+        let ids: Vec<String> = sql::scalar(sql, &clause).fetch_all(&self.pool).await?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        sql::has_id(&mut clause, &ids);
         let mut transaction = self.begin().await?;
         let sql = format!("DELETE FROM failure_groups {}", clause.sql());
-        sql::query(sql, &clause).execute(&mut *transaction).await?;
-        transaction.commit().await
+        let deleted = sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();
+        rounds.end(transaction).await?;
+        Ok(deleted)
     }
-}
-
-/// Deletes the first `limit` matching dead letters that no replay uses.
-fn delete(clause: &WhereClause, order: &str, limit: u64) -> String {
-    format!(
-        "DELETE FROM letters WHERE id IN \
-         (SELECT id FROM letters {} AND NOT {IN_USE} ORDER BY {order}, id LIMIT {limit})",
-        clause.sql()
-    )
 }

@@ -2,7 +2,7 @@
 
 use desk_api::{Cursor, Filter, PageSelector, is_id_prefix};
 use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::{Query, QueryScalar};
+use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::{Any, Arguments as _, AssertSqlSafe, Row as _};
 
 use crate::record::without_nul;
@@ -165,6 +165,14 @@ pub(crate) fn query<'q>(sql: String, clause: &WhereClause) -> Query<'q, Any, Any
     sqlx::query_with(AssertSqlSafe(sql), clause.arguments())
 }
 
+/// A query for rows of several values.
+pub(crate) fn query_as<'q, T>(sql: String, clause: &WhereClause) -> QueryAs<'q, Any, T, AnyArguments>
+where
+    T: for<'r> sqlx::FromRow<'r, AnyRow>,
+{
+    sqlx::query_as_with(AssertSqlSafe(sql), clause.arguments())
+}
+
 /// A query for single values.
 pub(crate) fn scalar<'q, T>(sql: String, clause: &WhereClause) -> QueryScalar<'q, Any, T, AnyArguments>
 where
@@ -200,6 +208,12 @@ pub(crate) fn decode_error(
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() }
+}
+
+/// `id IN (…)`, with the ids bound.
+pub(crate) fn has_id(clause: &mut WhereClause, ids: &[String]) {
+    let ids: Vec<String> = ids.iter().map(|id| clause.bind(id.as_str())).collect();
+    clause.add(format!("id IN ({})", ids.join(", ")));
 }
 
 /// A value as JSON text.

@@ -1,20 +1,23 @@
 //! Export and import of dead letters as JSON Lines.
 
+use std::iter::Peekable;
+
 use desk_api::{DeadLetter, Filter, ImportResult, Location, Page, PageSelector, is_id};
 use tokio::sync::mpsc;
 
-use crate::Desk;
-use crate::audit::{Actor, Subject, write};
+use crate::audit::{self, Actor, Subject, write, write_with_id};
 use crate::dead_letters::ingest;
 use crate::record::{MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES, failure_id};
+use crate::rounds::Rounds;
 use crate::sql::to_json;
+use crate::{Desk, sortable_id};
 
 /// Dead letters per query of an export: each may be as large as a record.
 const READ_BATCH: usize = 20;
 /// Capacity of an export's channel, in lines.
 const CHANNEL_LINES: usize = 20;
-/// Dead letters per statement of an import.
-const WRITE_BATCH: usize = 200;
+/// Maximum size of the lines of a round of an import, in bytes.
+const MAX_ROUND_BYTES: usize = 4 << 20;
 /// The year 10000, in milliseconds since the Unix epoch.
 const MAX_TIMESTAMP_MS: i64 = 253_402_300_800_000;
 
@@ -45,8 +48,9 @@ impl Desk {
         filter: &Filter,
         actor: Actor<'_>,
     ) -> sqlx::Result<mpsc::Receiver<sqlx::Result<String>>> {
-        let mut transaction = self.begin().await?;
+        // Before the transaction: a filter may have to examine every dead letter.
         let dead_letters = self.count(filter).await?;
+        let mut transaction = self.begin().await?;
         let subject = Subject { filter: Some(filter), dead_letters, ..Subject::default() };
         write(&mut transaction, "export", actor, subject).await?;
         transaction.commit().await?;
@@ -80,30 +84,54 @@ impl Desk {
         }
     }
 
-    /// Imports dead letters that [`Desk::export`] wrote, all of them or none. Existing ones are left unchanged, and
-    /// empty lines are ignored.
+    /// Imports dead letters that [`Desk::export`] wrote, in rounds. Existing ones are left unchanged, and empty lines
+    /// are ignored. If the host ends between two rounds, the audit log has the number of those imported so far, and
+    /// the same import adds the rest.
     ///
     /// # Errors
-    /// A line is not a dead letter, or the store is unavailable; nothing has changed.
+    /// A line is not a dead letter; nothing has changed. Or the store is unavailable; some dead letters may be
+    /// imported.
     pub async fn import(&self, lines: &[u8], actor: Actor<'_>) -> Result<ImportResult, ImportError> {
         // Parsed twice, so that they are never in memory all at once.
         for dead_letter in parse_lines(lines, actor.now_ms) {
             dead_letter?;
         }
-        let mut transaction = self.begin().await?;
-        let mut result = ImportResult::default();
+        let (mut result, mut rounds, entry) = (ImportResult::default(), Rounds::default(), sortable_id());
         let mut waiting = parse_lines(lines, actor.now_ms).peekable();
-        while waiting.peek().is_some() {
-            let batch = waiting.by_ref().take(WRITE_BATCH).collect::<Result<Vec<_>, _>>()?;
+        for number in 0.. {
+            let batch = next_batch(&mut waiting, rounds.rows())?;
+            let mut transaction = self.begin().await?;
             let new = ingest(&mut transaction, &batch).await?.len();
             result.new += new as u64;
             result.known += (batch.len() - new) as u64;
+            if number == 0 {
+                let subject = Subject { dead_letters: result.new, ..Subject::default() };
+                write_with_id(&mut transaction, &entry, "import", actor, subject).await?;
+            } else {
+                audit::add(&mut transaction, &entry, new as u64).await?;
+            }
+            rounds.end(transaction).await?;
+            if waiting.peek().is_none() {
+                break;
+            }
         }
-        let subject = Subject { dead_letters: result.new, ..Subject::default() };
-        write(&mut transaction, "import", actor, subject).await?;
-        transaction.commit().await?;
         Ok(result)
     }
+}
+
+/// The dead letters of the next round: at least one, if any is left.
+fn next_batch(
+    waiting: &mut Peekable<impl Iterator<Item = Result<DeadLetter, ImportError>>>,
+    rows: usize,
+) -> Result<Vec<DeadLetter>, ImportError> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while batch.len() < rows && bytes < MAX_ROUND_BYTES {
+        let Some(dead_letter) = waiting.next() else { break };
+        let dead_letter = dead_letter?;
+        bytes += dead_letter.value.as_ref().map_or(0, |value| value.0.len());
+        batch.push(dead_letter);
+    }
+    Ok(batch)
 }
 
 fn parse_lines(lines: &[u8], now_ms: i64) -> impl Iterator<Item = Result<DeadLetter, ImportError>> + '_ {

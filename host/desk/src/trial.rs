@@ -5,6 +5,7 @@
 
 mod progress;
 mod runner;
+mod withheld;
 
 use std::sync::Arc;
 
@@ -13,10 +14,10 @@ use base::error::UserError;
 use bytes::Bytes;
 use desk_api::{DeadLetterState, Filter, Trial, TrialResult, is_id_prefix};
 use parking_lot::Mutex;
-use settings::PluginSettings;
 
 use self::progress::Progress;
 use self::runner::{Build, Runner};
+pub use self::withheld::{InstalledPlugin, PLACEHOLDER};
 use crate::audit::{Actor, Subject, write};
 use crate::{Desk, random_id};
 
@@ -31,8 +32,8 @@ pub struct Trials(Arc<Inner>);
 
 struct Inner {
     desk: Desk,
-    /// The settings of this host's plugins, by name.
-    settings: Vec<(Arc<str>, PluginSettings)>,
+    /// The plugins of this host that have settings.
+    installed: Vec<InstalledPlugin>,
     /// Oldest first.
     all: Mutex<Vec<Arc<Runner>>>,
 }
@@ -55,12 +56,13 @@ pub enum TrialError {
 }
 
 impl Trials {
-    /// No trials yet. `settings` are those of this host's plugins, by name.
-    pub fn new(desk: Desk, settings: Vec<(Arc<str>, PluginSettings)>) -> Self {
-        Self(Arc::new(Inner { desk, settings, all: Mutex::default() }))
+    /// No trials yet. `installed` are the plugins of this host that have settings.
+    pub fn new(desk: Desk, installed: Vec<InstalledPlugin>) -> Self {
+        Self(Arc::new(Inner { desk, installed, all: Mutex::default() }))
     }
 
-    /// Starts a trial: loads the build as this host would run it, and freezes the ids of its dead letters. Unless
+    /// Starts a trial: loads the build as this host would run it, but without secrets, variables and directories if
+    /// the host runs another build; and freezes the ids of its dead letters. Unless
     /// the filter has a state or ids, those are the open ones.
     ///
     /// # Errors
@@ -77,7 +79,7 @@ impl Trials {
         if ids.is_empty() {
             return Err(TrialError::Empty);
         }
-        let build = Build::load(build, &self.0.settings).await.map_err(TrialError::Refused)?;
+        let build = Build::load(build, &self.0.installed).await.map_err(TrialError::Refused)?;
         self.0.desk.audit_trial(filter, ids.len() as u64, actor).await?;
         let trial = Arc::clone(&reservation.trial);
         trial.begin(&build, ids);

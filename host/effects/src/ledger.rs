@@ -46,6 +46,8 @@ enum Request {
     Settle(Row, String, oneshot::Sender<Result<(), String>>),
     /// Without a sender if the ledger itself undoes a beginning.
     Forget(String, Option<oneshot::Sender<Result<(), String>>>),
+    /// Also removes an effect that was performed.
+    Undo(String, oneshot::Sender<Result<(), String>>),
 }
 
 /// The identity of an effect.
@@ -95,6 +97,14 @@ impl Ledger {
     /// The store did not confirm it within 5 s. It may be removed all the same.
     pub async fn forget(&self, key: &Key) -> Result<(), String> {
         self.request(|reply| Request::Forget(key.id(), Some(reply))).await
+    }
+
+    /// Removes an effect that was performed and had no effect.
+    ///
+    /// # Errors
+    /// The store did not confirm it within 5 s. It may be removed all the same.
+    pub async fn undo(&self, key: &Key) -> Result<(), String> {
+        self.request(|reply| Request::Undo(key.id(), reply)).await
     }
 
     async fn request<T>(

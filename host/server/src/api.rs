@@ -73,6 +73,14 @@ pub(crate) fn store_unavailable(error: sqlx::Error) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the desk's store is unavailable; see the host's log")
 }
 
+/// 503 for an action on many dead letters: the store became unavailable in the middle.
+fn interrupted(error: sqlx::Error) -> Problem {
+    tracing::warn!("the desk's store is unavailable: {error}");
+    let detail = "the desk's store is unavailable; the audit log has the number of dead letters changed until then, \
+        and the same request changes the rest";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+}
+
 /// 404: an id is unknown or ambiguous.
 fn unknown_id(kind: &str, id: &str) -> Problem {
     let detail = format!("no {kind} has the id {id:?}, or several ids begin with it");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -25,6 +26,9 @@ use tower::ServiceExt as _;
 
 /// Time at which the first message was dead-lettered.
 pub const NOW: i64 = 1_795_435_410_000;
+
+/// How long the ledger keeps effects.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// An answer.
 #[derive(Debug)]
@@ -66,6 +70,8 @@ impl Answer {
 pub struct Api {
     /// The desk.
     pub desk: Desk,
+    /// The store of the desk.
+    pub store: Store,
     /// The API and the console.
     pub router: Router,
     directory: PathBuf,
@@ -106,7 +112,7 @@ impl Api {
         let kafka = kafka_at(kafka);
         let publisher = Arc::new(Publisher::new(&kafka).expect("a producer"));
         // No worker runs: replays keep the state they are created with.
-        let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route(&served())]);
+        let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route(&served())], WEEK);
         let trials = trials(desk.clone());
         status.set_desk(DeskState {
             desk: desk.clone(),
@@ -118,7 +124,7 @@ impl Api {
         let access = AccessPolicy::new(token);
         let router = api::router(status.clone(), access.clone());
         let router = router.merge(console::router(status, access));
-        Self { desk, router, directory }
+        Self { desk, store, router, directory }
     }
 
     /// Sends a request as a client on this machine.

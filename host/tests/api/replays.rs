@@ -1,6 +1,10 @@
 //! Replays: preview, start, pause, resume, cancel. `desk::replay` sends the dead letters.
 
+use std::time::Duration;
+
 use desk_api::DeadLetter;
+use effects::ledger::{Begun, Ledger};
+use effects::{Calls, Record};
 use rdkafka::mocking::MockCluster;
 use serde_json::{Value, json};
 
@@ -39,7 +43,9 @@ async fn a_preview_shows_the_target_topics() {
     foreign.is_problem(400, "no plugin of this host handles email.send in group foreign-group");
     let none =
         api.post("/replays/preview", &json!({ "filter": { "state": "replayed" }, "all": true })).await.json();
-    assert_eq!(none, json!({ "dead_letters": 0, "topics": [], "warnings": [] }));
+    let no_effects = json!({ "sent": 0, "in_doubt": 0, "unknown": 0 });
+    let nothing = json!({ "dead_letters": 0, "topics": [], "effects": no_effects, "warnings": [] });
+    assert_eq!(none, nothing);
     assert_eq!(api.found("/replays").await["items"], json!([]), "the preview started no replay");
 }
 
@@ -90,4 +96,42 @@ async fn invalid_plans_are_rejected() {
     api.post("/replays", &json!({})).await.is_problem(400, "the filter is empty");
     let none = json!({ "filter": { "code": "none" }, "plan": { "target": "retry" } });
     api.post("/replays", &none).await.is_problem(409, "no matching dead letter can be sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_counts_what_was_sent_and_what_the_ledger_cannot_know() {
+    const DAY: i64 = 86_400_000;
+    let mut all = dead_letters(8);
+    for (number, dead_letter) in all.iter_mut().enumerate() {
+        dead_letter.message = format!("m{number}");
+    }
+    // It arrived when the ledger could have deleted its effects already; so did an edited copy.
+    all[6].first_failed_ms = Some(all[6].ingested_ms - 8 * DAY);
+    all[7].first_failed_ms = all[6].first_failed_ms;
+    all[7].edited_from = Some("0".repeat(32));
+    let api = Api::with(&all).await;
+    let ledger = Ledger::new(api.store.clone(), Duration::from_secs(7 * 86_400));
+    let key =
+        |group: &str, number: usize, digest: u8| Calls::of(group, &format!("m{number}")).next([digest; 32]);
+    let own = "email-send-group";
+    let record = Record { head: "250 OK".to_owned(), body: Vec::new() };
+    for (number, digest) in [(0, 1), (0, 2), (1, 1), (2, 1)] {
+        ledger.settle(&key(own, number, digest), &record).await.expect("settled");
+    }
+    // An effect in doubt, next to one that was sent, and one of another group.
+    for begun in [key(own, 2, 2), key("billing", 3, 1)] {
+        assert_eq!(ledger.begin(&begun).await, Ok(Begun::New));
+    }
+    let request = json!({ "all": true, "plan": { "target": "retry" } });
+    let preview = api.post("/replays/preview", &request).await.json();
+    assert_eq!(preview["dead_letters"], 8, "{preview}");
+    assert_eq!(preview["effects"], json!({ "sent": 2, "in_doubt": 1, "unknown": 1 }));
+    let warnings = preview["warnings"].to_string();
+    for expected in [
+        "2 messages sent e-mails",
+        "1 message has an e-mail or request in doubt",
+        "cannot tell what 1 message",
+    ] {
+        assert!(warnings.contains(expected), "no {expected:?} in {warnings}");
+    }
 }

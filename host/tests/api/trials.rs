@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use desk::trial::Trials;
+use desk::trial::{InstalledPlugin, PLACEHOLDER, Trials};
 use desk_api::{DeadLetter, MAX_BUILD_BYTES};
 use sandbox::capabilities;
 use serde_json::{Value, json};
 use settings::File;
+use sha2::Digest as _;
 use testkit::plugin;
 
 use crate::fixture::{Api, dead_letter};
@@ -43,7 +44,9 @@ fn mixed() -> Vec<DeadLetter> {
 async fn with(dead_letters: &[DeadLetter]) -> Api {
     let text = "[[plugin]]\npath = \"faulty_fast.wasm\"\ntopic = \"faulty-fast\"\nallow = [\"mail\"]";
     let settings = File::parse(text, &capabilities::extensions()).expect("settings").plugins.remove(0);
-    Api::with_trials(dead_letters, |desk| Trials::new(desk, vec![(Arc::from("faulty-fast"), settings)])).await
+    let (name, digest) = (Arc::from("faulty-fast"), String::new());
+    let plugin = InstalledPlugin { name, digest, settings };
+    Api::with_trials(dead_letters, |desk| Trials::new(desk, vec![plugin])).await
 }
 
 fn build() -> Vec<u8> {
@@ -106,6 +109,41 @@ async fn a_trial_reports_outcomes_and_effects() {
     );
     let unknown = api.post("/replays", &json!({ "trial": "00ff" })).await;
     assert_eq!(unknown.status, 404, "{}", unknown.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_build_that_the_host_runs_gets_secrets_and_directories() {
+    let directory = std::env::temp_dir().join(format!("host-trial-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let secret = directory.join("secret");
+    std::fs::write(&secret, "hush").expect("a file");
+    let text = format!(
+        "[[plugin]]\npath = \"faulty_fast.wasm\"\ntopic = \"faulty-fast\"\nallow = [\"env:PATH\", \"dir:{}\"]\n\
+         [plugin.config]\ngreeting = {{ file = {secret:?} }}",
+        directory.display()
+    );
+    let settings = File::parse(&text, &capabilities::extensions()).expect("settings").plugins.remove(0);
+    let look = asking(0, &format!(r#""do":"look","path":{secret:?}"#));
+    let tried = async |digest: String| {
+        let (name, settings) = (Arc::from("faulty-fast"), settings.clone());
+        let plugin = InstalledPlugin { name, digest, settings };
+        let api = Api::with_trials(std::slice::from_ref(&look), |desk| Trials::new(desk, vec![plugin])).await;
+        let begun = api.ask("POST", "/trials", &WASM, build()).await.json();
+        let id = begun["id"].as_str().expect("an id").to_owned();
+        let trial = ended(&api, &id).await;
+        let results = api.found(&format!("/trials/{id}/dead-letters")).await;
+        (trial["withheld"].clone(), results["items"][0]["log"].to_string())
+    };
+    let (withheld, log) = tried("another build".to_owned()).await;
+    let names = json!(["config.greeting", "env:PATH", format!("dir:{}", directory.display())]);
+    assert_eq!(withheld, names);
+    assert!(log.contains(&format!("config={PLACEHOLDER} env=nothing file=nothing")), "{log}");
+    let digest = sha2::Sha256::digest(build());
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (withheld, log) = tried(digest).await;
+    assert_eq!(withheld, json!([]));
+    assert!(log.contains("config=hush env=nothing file=hush"), "{log}");
+    std::fs::remove_dir_all(&directory).expect("removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,21 +3,23 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::spawn;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use desk_api::ReplayPlan;
 use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use parking_lot::Mutex;
-use testkit::{Kafka, Postgres, Record, eventually};
+use store::{Store, StoreUrl};
+use testkit::{Kafka, Postgres, Process, Record, eventually};
 
 use crate::support::{BOUND, Guest, Host, between, body, file, fresh, id_of, sqlite};
 use crate::test_desk::{TestDesk, as_ingested};
 
-/// A mail server that records subjects and answers while its gate is open.
+/// A mail server that records subjects and times, and answers while its gate is open.
 #[derive(Clone)]
-struct Sink {
+pub struct Sink {
     address: SocketAddr,
     subjects: Arc<Mutex<Vec<String>>>,
+    times: Arc<Mutex<Vec<Instant>>>,
     gate: Arc<Mutex<()>>,
 }
 
@@ -32,10 +34,10 @@ struct Session {
 }
 
 impl Sink {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("the address");
-        let sink = Self { address, subjects: Arc::default(), gate: Arc::default() };
+        let sink = Self { address, subjects: Arc::default(), times: Arc::default(), gate: Arc::default() };
         let mut server = Server::new(Session { sink: sink.clone(), data: Vec::new() });
         server.with_num_threads(32).with_tcp_listener(listener);
         server.with_ssl(SslConfig::None).expect("without TLS");
@@ -43,8 +45,13 @@ impl Sink {
         sink
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("smtp://{}", self.address)
+    }
+
+    /// The times at which e-mails were received.
+    pub fn times(&self) -> Vec<Instant> {
+        self.times.lock().clone()
     }
 
     /// The number of received e-mails with this subject.
@@ -68,6 +75,7 @@ impl Handler for Session {
         let text = String::from_utf8_lossy(&self.data);
         let subject = text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or("none");
         self.sink.subjects.lock().push(subject.trim().to_owned());
+        self.sink.times.lock().push(Instant::now());
         drop(self.sink.gate.lock());
         response::OK
     }
@@ -200,6 +208,35 @@ fn messages_wait_during_an_outage_of_the_store() {
 }
 
 #[test]
+fn a_store_that_is_locked_at_start_is_waited_for() {
+    let (kafka, sink, guest) = (Kafka::shared(), Sink::start(), Guest::fast("ledger-lck"));
+    let path = fresh("ledger-locked");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let url = StoreUrl::parse(&sqlite(&path)).expect("a URL");
+    let store = runtime.block_on(Store::open(url)).expect("a store");
+    let mut other = runtime.block_on(store.connect()).expect("a connection");
+    runtime.block_on(sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other)).expect("a lock");
+    let (url, store) = (sink.url(), sqlite(&path));
+    let args = ["--bootstrap-servers", kafka.bootstrap(), "--plugin", guest.path.to_str().expect("UTF-8")];
+    let more = ["--mail-url", &url, "--store", &store, "--listen", "127.0.0.1:0"];
+    let args: Vec<&str> = args.into_iter().chain(more).collect();
+    let mut host = Process::start("host", &args);
+    let line = host.wait_for(|line| line.contains("is locked by another process"), BOUND);
+    assert!(line.contains("waiting up to 30 s"), "{line}");
+    runtime.block_on(sqlx::raw_sql("ROLLBACK").execute(&mut other)).expect("no lock");
+    host.wait_for(|line| line.starts_with("Ready in"), BOUND);
+    host.terminate();
+    assert_eq!(host.wait(BOUND).code(), Some(0));
+    // The bound is that of the other waits at start.
+    runtime.block_on(sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other)).expect("a lock");
+    let mut host = Process::start("host", &args);
+    let code = host.wait(BOUND).code();
+    let output = host.lines().join("\n");
+    assert!(code == Some(1) && output.contains("had it locked for 30 s"), "{code:?}: {output}");
+    assert!(output.contains(&format!("fuser -v {}", path.display())), "{output}");
+}
+
+#[test]
 fn a_missing_store_is_reported_at_start() {
     let (kafka, sink, guest) = (Kafka::shared(), Sink::start(), Guest::fast("ledger-not"));
     let run = |store: &str| {
@@ -207,7 +244,7 @@ fn a_missing_store_is_reported_at_start() {
         let mail = sink.url();
         let args = ["--bootstrap-servers", kafka.bootstrap(), "--plugin", path, "--mail-url", &mail];
         let args: Vec<&str> = args.into_iter().chain(["--listen", "127.0.0.1:0", "--store", store]).collect();
-        let mut host = testkit::Process::start("host", &args);
+        let mut host = Process::start("host", &args);
         let status = host.wait(BOUND + Duration::from_secs(30));
         (status.code(), host.lines().join("\n"))
     };

@@ -4,6 +4,7 @@
 //! own, and so its own topics and groups.
 
 mod alerts;
+mod bulk;
 mod configuration;
 mod desk;
 mod dlt;

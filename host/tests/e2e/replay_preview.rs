@@ -1,6 +1,7 @@
 //! The preview of a replay: its warnings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use desk::replay::Replayer;
 use desk_api::{Filter, ReplayPlan, ReplayTarget, TopicShare};
@@ -14,6 +15,9 @@ use testkit::{Kafka, Record, eventually};
 use crate::support::{BOUND, Guest, body};
 use crate::test_desk::{TestDesk, all_done};
 
+/// How long the ledger keeps effects.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
 /// A replayer for previews.
 fn replayer(desk: &TestDesk, kafka: &Kafka) -> Replayer {
     let args = KafkaArgs {
@@ -23,7 +27,7 @@ fn replayer(desk: &TestDesk, kafka: &Kafka) -> Replayer {
         file_properties: Vec::new(),
     };
     let publisher = Arc::new(Publisher::new(&args).expect("a producer"));
-    Replayer::new(desk.desk.clone(), args, publisher, Vec::new())
+    Replayer::new(desk.desk.clone(), args, publisher, Vec::new(), WEEK)
 }
 
 #[test]

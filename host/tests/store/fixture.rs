@@ -13,6 +13,11 @@ pub const ACTOR: Actor<'_> = Actor { name: "kim", reason: "fixed", now_ms: NOW }
 
 /// Runs a test on both databases, which are empty.
 pub async fn on_both(test: impl AsyncFn(Desk)) {
+    on_both_stores(async |store| test(Desk::open(&store).await.expect("a desk")).await).await;
+}
+
+/// Runs a test on stores in both databases, which are empty.
+pub async fn on_both_stores(test: impl AsyncFn(Store)) {
     let dir = std::env::temp_dir().join(format!(
         "host-desk-{}-{:?}",
         std::process::id(),
@@ -20,16 +25,19 @@ pub async fn on_both(test: impl AsyncFn(Desk)) {
     ));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).expect("a directory");
-    test(open(&format!("sqlite:{}/host.db", dir.display())).await).await;
+    test(store(&format!("sqlite:{}/host.db", dir.display())).await).await;
     let _ = std::fs::remove_dir_all(&dir);
     let postgres = Postgres::start();
-    test(open(&postgres.url()).await).await;
+    test(store(&postgres.url()).await).await;
 }
 
 /// Opens the desk of a store.
 pub async fn open(url: &str) -> Desk {
-    let store = Store::open(StoreUrl::parse(url).expect("a URL")).await.expect("a store");
-    Desk::open(&store).await.expect("a desk")
+    Desk::open(&store(url).await).await.expect("a desk")
+}
+
+async fn store(url: &str) -> Store {
+    Store::open(StoreUrl::parse(url).expect("a URL")).await.expect("a store")
 }
 
 type Headers = Vec<(&'static str, Vec<u8>)>;

@@ -4,10 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use desk::Desk;
+use desk::audit::Actor;
 use effects::ledger::{Begun, Ledger};
 use effects::{Calls, Key, Record};
 use store::{Store, StoreUrl};
 use testkit::Postgres;
+
+use crate::fixture::{ACTOR, dead_letter, on_both_stores, one};
 
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
@@ -72,4 +76,48 @@ async fn a_ledger_survives_an_outage_of_its_database() {
     drop(ledger);
     let ledger = open(&postgres).await;
     assert_eq!(ledger.begin(&key(0)).await, Ok(Begun::Done(record(0))));
+}
+
+/// Waits until the ledger has deleted this effect.
+async fn deleted(ledger: &Ledger, key: &Key) {
+    let end = std::time::Instant::now() + Duration::from_secs(90);
+    while ledger.begin(key).await != Ok(Begun::New) {
+        assert!(std::time::Instant::now() < end, "the effect is kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_open_dead_letter_has_sent_stays_known() {
+    on_both_stores(async |store| {
+        let desk = Desk::open(&store).await.expect("a desk");
+        let failed = dead_letter(1, "bad-address", "d1");
+        desk.ingest(std::slice::from_ref(&failed)).await.expect("ingested");
+        let of_failed = |number| Calls::of("email-send-group", &failed.message).next([number; 32]);
+        let ledger = Ledger::new(store.clone(), RETENTION);
+        // More than one transaction examines, before the effects of the dead letter and after them.
+        for number in 0..700 {
+            assert_eq!(ledger.begin(&key(number)).await, Ok(Begun::New));
+        }
+        ledger.settle(&of_failed(1), &record(1)).await.expect("settled");
+        assert_eq!(ledger.begin(&of_failed(2)).await, Ok(Begun::New));
+        assert_eq!(ledger.begin(&key(700)).await, Ok(Begun::New));
+        drop(ledger);
+        let ledger = Ledger::new(store.clone(), Duration::ZERO);
+        deleted(&ledger, &key(0)).await;
+        deleted(&ledger, &key(700)).await;
+        assert_eq!(ledger.begin(&of_failed(1)).await, Ok(Begun::Done(record(1))));
+        assert_eq!(ledger.begin(&of_failed(2)).await, Ok(Begun::Unsettled));
+        // Not open any more, it is kept for the usual time from then on.
+        let now = Actor { now_ms: base::clock::now_ms(), ..ACTOR };
+        desk.discard(&one(&failed), now).await.expect("discarded");
+        drop(ledger);
+        let ledger = Ledger::new(store.clone(), RETENTION);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(ledger.begin(&of_failed(1)).await, Ok(Begun::Done(record(1))));
+        drop(ledger);
+        let ledger = Ledger::new(store.clone(), Duration::ZERO);
+        deleted(&ledger, &of_failed(1)).await;
+    })
+    .await;
 }

@@ -11,7 +11,7 @@ use desk_api::{
 
 use crate::fixture::{ACTOR, NOW, dead_letter, on_both};
 
-async fn replay_of(desk: &Desk, count: i64) -> (Replay, Vec<DeadLetter>) {
+pub async fn replay_of(desk: &Desk, count: i64) -> (Replay, Vec<DeadLetter>) {
     let dead_letters: Vec<DeadLetter> =
         (1..=count).map(|offset| dead_letter(offset, "bad-address", "d1")).collect();
     desk.ingest(&dead_letters).await.expect("ingested");
@@ -20,7 +20,7 @@ async fn replay_of(desk: &Desk, count: i64) -> (Replay, Vec<DeadLetter>) {
     (replay.expect("dead letters"), dead_letters)
 }
 
-fn sent(position: i64, dead_letter: &DeadLetter, offset: Option<i64>) -> SentItem {
+pub fn sent(position: i64, dead_letter: &DeadLetter, offset: Option<i64>) -> SentItem {
     SentItem {
         position,
         dead_letter: dead_letter.id.clone(),
@@ -121,7 +121,10 @@ async fn one_host_at_a_time_leases_a_replay() {
         assert!(lease(first, NOW + 25).await);
         desk.pause_replay(&replay.id, ACTOR).await.expect("paused");
         assert!(!desk.holds_lease(&replay.id, first).await.expect("an answer"));
-        assert!(!desk.renew_lease(&replay.id, first, NOW + 99).await.expect("an answer"));
+        assert!(
+            desk.renew_lease(&replay.id, first, NOW + 99).await.expect("an answer"),
+            "until it has recorded"
+        );
     })
     .await;
 }

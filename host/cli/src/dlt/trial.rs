@@ -107,6 +107,13 @@ fn print(trial: &Trial, passed: &[TrialResult], failed: &[TrialResult]) -> Resul
             escaped(&trial.plugin)
         ));
     }
+    if !trial.withheld.is_empty() {
+        note(format!(
+            "{} ran with a placeholder for, or without: {} (only the build that the host runs gets them)",
+            escaped(&trial.plugin),
+            escaped(&trial.withheld.join(", "))
+        ));
+    }
     output::print(verdict(trial))?;
     if !trial.failures.is_empty() {
         let rows = trial.failures.iter().map(|failure| {

@@ -115,19 +115,46 @@ impl Desk {
             "UPDATE jobs SET worker = $1, worker_until = $2 \
              WHERE id = $3 AND state = 'running' AND (worker IS NULL OR worker_until < $4)",
         );
-        let result = sql.bind(worker).bind(until).bind(replay).bind(now_ms).execute(&self.pool).await?;
-        Ok(result.rows_affected() == 1)
+        let sql = sql.bind(worker).bind(until).bind(replay).bind(now_ms);
+        Ok(self.write(sql).await?.rows_affected() == 1)
     }
 
-    /// Renews a lease. Returns false if the replay is not running, or another worker holds the lease.
+    /// Renews a lease, of an ended replay too: its worker may have dead letters in flight. Returns false if another
+    /// worker holds the lease.
     ///
     /// # Errors
     /// The store is unavailable.
     pub async fn renew_lease(&self, replay: &str, worker: &str, until: i64) -> sqlx::Result<bool> {
-        let sql = sqlx::query(
+        let sql = sqlx::query("UPDATE jobs SET worker_until = $1 WHERE id = $2 AND worker = $3");
+        Ok(self.write(sql.bind(until).bind(replay).bind(worker)).await?.rows_affected() == 1)
+    }
+
+    /// Claims waiting dead letters of a replay before they are published, and renews the lease. Returns false if the
+    /// replay is not running, or another worker holds the lease; then nothing may be published.
+    ///
+    /// No other replay takes claimed dead letters, not even after a cancellation, until the lease is released or has
+    /// expired.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn claim(
+        &self,
+        replay: &str,
+        worker: &str,
+        positions: &[i64],
+        until: i64,
+    ) -> sqlx::Result<bool> {
+        let mut transaction = self.begin().await?;
+        let holds = sqlx::query(
             "UPDATE jobs SET worker_until = $1 WHERE id = $2 AND worker = $3 AND state = 'running'",
         );
-        Ok(sql.bind(until).bind(replay).bind(worker).execute(&self.pool).await?.rows_affected() == 1)
+        let holds = holds.bind(until).bind(replay).bind(worker).execute(&mut *transaction).await?;
+        if holds.rows_affected() == 0 {
+            return Ok(false);
+        }
+        set_claims(replay, worker, positions).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Whether the replay is running and this worker holds its lease.
@@ -146,7 +173,7 @@ impl Desk {
     pub async fn release_lease(&self, replay: &str, worker: &str) -> sqlx::Result<()> {
         let sql =
             sqlx::query("UPDATE jobs SET worker = NULL, worker_until = NULL WHERE id = $1 AND worker = $2");
-        sql.bind(replay).bind(worker).execute(&self.pool).await.map(drop)
+        self.write(sql.bind(replay).bind(worker)).await.map(drop)
     }
 
     /// Sets the reason why a running replay waits; empty if it proceeds.
@@ -155,7 +182,7 @@ impl Desk {
     /// The store is unavailable.
     pub async fn set_state_reason(&self, replay: &str, reason: &str) -> sqlx::Result<()> {
         let sql = sqlx::query("UPDATE jobs SET why = $1 WHERE id = $2 AND state = 'running' AND why <> $3");
-        sql.bind(reason).bind(replay).bind(reason).execute(&self.pool).await.map(drop)
+        self.write(sql.bind(reason).bind(replay).bind(reason)).await.map(drop)
     }
 
     /// Id of the audit log entry for the start of a replay.
@@ -288,8 +315,18 @@ impl Desk {
         );
         let sql = sql.bind(end.cast_signed()).bind(replay.steps.saturating_add(1).cast_signed());
         let sql = sql.bind(state.as_str()).bind(since).bind(reason).bind(&replay.id).bind(worker);
-        Ok(sql.execute(&self.pool).await?.rows_affected() == 1)
+        Ok(self.write(sql).await?.rows_affected() == 1)
     }
+}
+
+/// Claims waiting dead letters. `COALESCE` keeps SQLite from using the index on the state.
+fn set_claims<'q>(replay: &str, worker: &str, positions: &[i64]) -> Query<'q, Any, AnyArguments> {
+    let sql = format!(
+        "UPDATE job_letters SET claim = $1 WHERE job = $2 AND COALESCE(state, '') = 'waiting' AND position IN {}",
+        placeholders(3, 1, positions.len())
+    );
+    let sql = sqlx::query(AssertSqlSafe(sql)).bind(worker.to_owned()).bind(replay.to_owned());
+    positions.iter().fold(sql, |sql, position| sql.bind(*position))
 }
 
 /// Marks dead letters as replayed, unless their state has changed meanwhile. `COALESCE` keeps SQLite from using the

@@ -16,6 +16,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use crate::Desk;
+use crate::rounds::MAX_ROWS;
 use crate::sql::narrow;
 
 /// Interval of the check.
@@ -68,7 +69,9 @@ impl Check {
             .collect();
         if !lost.is_empty() {
             tracing::warn!(count = lost.len(), "the outcomes of replayed messages were never reported");
-            self.desk.mark_unknown(&lost, now_ms).await?;
+            for some in lost.chunks(MAX_ROWS) {
+                self.desk.mark_unknown(some, now_ms).await?;
+            }
         }
         Ok(())
     }

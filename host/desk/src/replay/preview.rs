@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base::clock;
 use base::error::UserError;
 use base::text::counted;
 use consumer::subscription;
@@ -11,8 +12,8 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::route::Route;
-use super::store::{self, IN_OTHER_REPLAY, NO_SOURCE, VALUE_CUT};
-use super::{Replayer, readers};
+use super::store::{self, NO_SOURCE, VALUE_CUT};
+use super::{Replayer, effects, readers};
 use crate::sql::{self, WhereClause};
 use crate::{Desk, store_unavailable};
 
@@ -26,13 +27,6 @@ pub struct Source {
     /// Number of dead letters.
     pub dead_letters: u64,
 }
-
-/// Conditions of dead letters that are left out, and the reasons.
-const LEFT_OUT: [(&str, &str); 3] = [
-    (VALUE_CUT, "whose value was cut: it exceeded the dead-letter topic's size limit"),
-    (NO_SOURCE, "whose record does not name the original topic"),
-    (IN_OTHER_REPLAY, "in another replay that may still send them; cancel that replay first"),
-];
 
 impl Replayer {
     /// Previews a replay with this filter and plan, restricted to `ids` if given.
@@ -61,10 +55,13 @@ impl Replayer {
             }
             ReplayTarget::Retry => retry_topics(&self.0.routes, &sources)?,
         };
+        let effects = desk.sent_effects(filter, ids, plan, self.0.keep_effects).await;
+        let effects = effects.map_err(|error| store_unavailable(&error))?;
+        warnings.extend(effects::warnings(&effects, self.0.keep_effects));
         let dead_letters = sources.iter().map(|source| source.dead_letters).sum();
         let topics =
             topics.into_iter().map(|(topic, dead_letters)| TopicShare { topic, dead_letters }).collect();
-        Ok(ReplayPreview { dead_letters, topics, warnings })
+        Ok(ReplayPreview { dead_letters, topics, effects, warnings })
     }
 
     /// Warnings about other consumer groups that read the topics, and would receive the messages again.
@@ -175,7 +172,7 @@ impl Desk {
         plan: &ReplayPlan,
     ) -> sqlx::Result<Vec<Source>> {
         let mut clause = WhereClause::default();
-        store::sendable(&mut clause, filter, ids, plan);
+        store::sendable(&mut clause, filter, ids, plan, clock::now_ms());
         let sql = format!(
             "SELECT source, consumer_group, COUNT(*) AS count FROM letters {} GROUP BY source, consumer_group",
             clause.sql()
@@ -199,7 +196,14 @@ impl Desk {
         clause.add(format!("replays >= {max}"));
         let too_often = format!("already replayed {} times or more", plan.max_replays);
         warnings.extend(self.left_out_warning(&clause, &too_often).await?);
-        for (condition, reason) in LEFT_OUT {
+        for (condition, reason) in [
+            (VALUE_CUT, "whose value was cut: it exceeded the dead-letter topic's size limit"),
+            (NO_SOURCE, "whose record does not name the original topic"),
+            (
+                &store::in_other_replay(clock::now_ms()),
+                "in another replay that may still send them; cancel that replay first",
+            ),
+        ] {
             let mut clause = WhereClause::from_filter(&open);
             clause.add(format!("({condition})"));
             warnings.extend(self.left_out_warning(&clause, reason).await?);

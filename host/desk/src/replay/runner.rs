@@ -124,6 +124,12 @@ impl Runner {
     /// Sends dead letters concurrently, and records the results.
     async fn send(&mut self, waiting: Vec<WaitingItem>) -> sqlx::Result<()> {
         let began = Instant::now();
+        let positions: Vec<i64> = waiting.iter().map(|item| item.position).collect();
+        let (desk, worker) = (&self.shared.desk, &self.shared.worker);
+        if !desk.claim(&self.replay.id, worker, &positions, super::lease_end()).await? {
+            self.halt.cancel();
+            return Ok(());
+        }
         let ids: Vec<&str> = waiting.iter().map(|item| &item.dead_letter[..]).collect();
         let mut dead_letters = self.shared.desk.dead_letters_by_id(&ids).await?;
         let read = began.elapsed();
@@ -244,24 +250,23 @@ fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::new().with_min_delay(MIN_PAUSE).with_max_delay(MAX_PAUSE).without_max_times().build()
 }
 
-/// Renews the lease. Halts the replay when it is not running any more, or the lease may be lost.
+/// Renews the lease, until aborted or the lease is lost. Halts the replay when it is not running any more: its lease
+/// lasts until the records in flight are recorded.
 async fn keep_lease(shared: Arc<Shared>, replay: String, halt: CancellationToken) {
     let (desk, worker) = (&shared.desk, &shared.worker);
     let mut renewed = Instant::now();
     while renewed.elapsed() < LEASE {
         tokio::time::sleep(STATE_INTERVAL).await;
-        let holds = if renewed.elapsed() < RENEW_INTERVAL {
-            desk.holds_lease(&replay, worker).await
-        } else {
+        if renewed.elapsed() >= RENEW_INTERVAL {
             let now = Instant::now();
-            let holds = desk.renew_lease(&replay, worker, super::lease_end()).await;
-            if holds.is_ok() {
-                renewed = now;
+            match desk.renew_lease(&replay, worker, super::lease_end()).await {
+                Ok(true) => renewed = now,
+                Ok(false) => break,
+                Err(_) => continue,
             }
-            holds
-        };
-        if let Ok(false) = holds {
-            break;
+        }
+        if let Ok(false) = desk.holds_lease(&replay, worker).await {
+            halt.cancel();
         }
     }
     halt.cancel();

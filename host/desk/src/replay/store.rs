@@ -3,13 +3,12 @@
 use desk_api::{
     Cursor, DeadLetterState, Filter, Page, PageSelector, Replay, ReplayPlan, ReplayState, ReplayTarget,
 };
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
 
+use crate::Desk;
 use crate::audit::{Actor, Subject, write};
-use crate::record::without_nul;
 use crate::sql::{self, WhereClause};
-use crate::{Desk, random_id};
 
 /// Ids per statement.
 const MAX_IDS: usize = 1000;
@@ -38,41 +37,10 @@ const SELECT: &str = "SELECT j.*, \
     (SELECT COUNT(*) FROM job_letters l WHERE l.job = j.id AND l.state = 'gone') AS gone \
     FROM jobs j";
 
-impl Desk {
-    /// Starts a replay of the matching dead letters that can be sent, oldest first, restricted to `ids` if given.
-    /// Freezes their ids. Returns None if there are none. [`Replayer::preview`](super::Replayer::preview) reports
-    /// the dead letters that are left out.
-    ///
-    /// # Errors
-    /// The store is unavailable; nothing has changed.
-    pub async fn start_replay(
-        &self,
-        filter: &Filter,
-        ids: Option<&[String]>,
-        plan: &ReplayPlan,
-        actor: Actor<'_>,
-    ) -> sqlx::Result<Option<Replay>> {
-        if filter.state.is_some_and(|state| state != DeadLetterState::Open) {
-            return Ok(None);
-        }
-        let id = random_id();
-        let mut transaction = self.begin().await?;
-        // Serialises the hosts, so that no dead letter is in two replays that may still send it.
-        sqlx::query("UPDATE stores SET id = id").execute(&mut *transaction).await?;
-        let mut dead_letters = 0;
-        for chunk in id_chunks(ids) {
-            dead_letters += freeze(&mut transaction, &id, dead_letters, filter, chunk, plan).await?;
-        }
-        if dead_letters == 0 {
-            return Ok(None);
-        }
-        insert(&mut transaction, &id, filter, plan, dead_letters, actor).await?;
-        let subject = Subject { replay: Some(&id), filter: Some(filter), dead_letters, ..Subject::default() };
-        write(&mut transaction, "replay", actor, subject).await?;
-        transaction.commit().await?;
-        self.replay(&id).await
-    }
+/// The condition of replays that were created completely.
+const CREATED: &str = "j.state NOT IN ('preparing', 'abandoned')";
 
+impl Desk {
     /// The replay with this id or unique prefix of an id.
     ///
     /// # Errors
@@ -80,7 +48,7 @@ impl Desk {
     pub async fn replay(&self, id: &str) -> sqlx::Result<Option<Replay>> {
         let mut clause = WhereClause::default();
         let condition = clause.has_prefix("j.id", &id.to_ascii_lowercase());
-        let sql = format!("{SELECT} WHERE {condition} LIMIT 2");
+        let sql = format!("{SELECT} WHERE {condition} AND {CREATED} LIMIT 2");
         let mut replays = sql::fetch(&self.pool, sql, &clause, replay).await?;
         Ok(if replays.len() == 1 { replays.pop() } else { None })
     }
@@ -91,6 +59,7 @@ impl Desk {
     /// The store is unavailable.
     pub async fn replays(&self, selector: &PageSelector, limit: usize) -> sqlx::Result<Page<Replay>> {
         let mut clause = WhereClause::default();
+        clause.add(CREATED);
         let order = clause.page(selector, "j.created", "j.id");
         let sql = format!("{SELECT} {} {order} LIMIT {}", clause.sql(), limit.saturating_add(1));
         let rows = sql::fetch(&self.pool, sql, &clause, replay).await?;
@@ -153,64 +122,20 @@ impl Desk {
     }
 }
 
-async fn insert(
-    connection: &mut AnyConnection,
-    id: &str,
-    filter: &Filter,
-    plan: &ReplayPlan,
-    dead_letters: u64,
-    actor: Actor<'_>,
-) -> sqlx::Result<()> {
-    let ramp: Vec<String> = plan.ramp.iter().map(ToString::to_string).collect();
-    sqlx::query(
-        "INSERT INTO jobs (id, created, state, state_since, why, who, reason, filter, target, rate, ramp, \
-         limit_percent, most_replays, letters, stepped, steps) \
-         VALUES ($1, $2, 'running', $2, '', $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0)",
-    )
-    .bind(id)
-    .bind(actor.now_ms)
-    .bind(without_nul(actor.name))
-    .bind(without_nul(actor.reason))
-    .bind(sql::to_json(filter)?)
-    .bind(plan.target.as_str())
-    .bind(plan.rate)
-    .bind(ramp.join(","))
-    .bind(i64::from(plan.limit_percent))
-    .bind(i64::from(plan.max_replays))
-    .bind(dead_letters.cast_signed())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Adds the matching dead letters to a replay, after the `before` that it has already. Returns their number.
-async fn freeze(
-    connection: &mut AnyConnection,
-    replay: &str,
-    before: u64,
-    filter: &Filter,
-    ids: Option<&[String]>,
-    plan: &ReplayPlan,
-) -> sqlx::Result<u64> {
-    let mut clause = WhereClause::default();
-    let replay = clause.bind(replay);
-    sendable(&mut clause, filter, ids, plan);
-    let sql = format!(
-        "INSERT INTO job_letters (job, position, letter, state) \
-         SELECT {replay}, {before} + ROW_NUMBER() OVER (ORDER BY failed, id), id, 'waiting' FROM letters {}",
-        clause.sql()
-    );
-    Ok(sql::query(sql, &clause).execute(connection).await?.rows_affected())
-}
-
 /// The condition of dead letters whose value was cut.
 pub(super) const VALUE_CUT: &str = "value_cut IS NOT NULL";
 /// The condition of dead letters that do not name their original topic.
 pub(super) const NO_SOURCE: &str = "topic IS NOT NULL AND topic = source";
-/// The condition of dead letters in a replay that may still send them.
-pub(super) const IN_OTHER_REPLAY: &str = "EXISTS (SELECT 1 FROM job_letters taken JOIN jobs ON jobs.id = taken.job \
-    WHERE taken.letter = letters.id AND taken.state = 'waiting' \
-    AND jobs.state IN ('running', 'paused', 'stopped'))";
+/// The condition of dead letters in a replay that may still send them. That includes a cancelled replay while its
+/// worker has claimed them: until the worker has recorded what it sent, or its lease has expired.
+pub(super) fn in_other_replay(now_ms: i64) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM job_letters taken JOIN jobs ON jobs.id = taken.job \
+         WHERE taken.letter = letters.id AND taken.state = 'waiting' \
+         AND (jobs.state IN ('preparing', 'running', 'paused', 'stopped') \
+         OR (taken.claim = jobs.worker AND jobs.worker_until >= {now_ms})))"
+    )
+}
 
 /// Ids in chunks for one statement each; a single chunk without a restriction.
 pub(super) fn id_chunks(ids: Option<&[String]>) -> Vec<Option<&[String]>> {
@@ -218,15 +143,21 @@ pub(super) fn id_chunks(ids: Option<&[String]>) -> Vec<Option<&[String]>> {
 }
 
 /// Adds the conditions of dead letters that a replay sends.
-pub(super) fn sendable(clause: &mut WhereClause, filter: &Filter, ids: Option<&[String]>, plan: &ReplayPlan) {
+pub(super) fn sendable(
+    clause: &mut WhereClause,
+    filter: &Filter,
+    ids: Option<&[String]>,
+    plan: &ReplayPlan,
+    now_ms: i64,
+) {
     if let Some(ids) = ids {
-        let ids: Vec<String> = ids.iter().map(|id| clause.bind(id.as_str())).collect();
-        clause.add(format!("id IN ({})", ids.join(", ")));
+        sql::has_id(clause, ids);
     }
     clause.filter(&Filter { state: Some(DeadLetterState::Open), ..filter.clone() });
     let max = clause.bind(i64::from(plan.max_replays));
     clause.add(format!(
-        "replays < {max} AND NOT ({VALUE_CUT}) AND NOT ({NO_SOURCE}) AND NOT {IN_OTHER_REPLAY}"
+        "replays < {max} AND NOT ({VALUE_CUT}) AND NOT ({NO_SOURCE}) AND NOT {}",
+        in_other_replay(now_ms)
     ));
 }
 

@@ -22,8 +22,8 @@ const MAX_REPLAYS: usize = 8;
 pub(super) struct Worker {
     shared: Arc<Shared>,
     stop: CancellationToken,
-    /// Running replays: id and token to halt it, by task.
-    active: HashMap<task::Id, (String, CancellationToken)>,
+    /// Ids of running replays, by task.
+    active: HashMap<task::Id, String>,
     /// Replays that only another host can send.
     foreign: HashSet<String>,
 }
@@ -65,13 +65,10 @@ impl Worker {
     /// Acquires the replays that have no worker.
     async fn acquire_all(&mut self, runners: &mut JoinSet<()>) -> sqlx::Result<()> {
         for id in self.shared.desk.unleased_replays(clock::now_ms()).await? {
-            // A halting replay has records in flight that are not recorded yet; another replay could send the
-            // same dead letters.
-            let is_halting = self.active.values().any(|(_, halt)| halt.is_cancelled());
-            if is_halting || self.active.len() >= MAX_REPLAYS {
+            if self.active.len() >= MAX_REPLAYS {
                 return Ok(());
             }
-            let is_active = self.active.values().any(|(active, _)| *active == id);
+            let is_active = self.active.values().any(|active| *active == id);
             if !is_active && !self.foreign.contains(&id) {
                 self.acquire(id, runners).await?;
             }
@@ -102,9 +99,9 @@ impl Worker {
             "replay acquired"
         );
         let halt = self.stop.child_token();
-        let runner = Runner::new(Arc::clone(&self.shared), replay, audit_entry, halt.clone());
+        let runner = Runner::new(Arc::clone(&self.shared), replay, audit_entry, halt);
         let task = runners.spawn(runner.run());
-        self.active.insert(task.id(), (id, halt));
+        self.active.insert(task.id(), id);
         Ok(())
     }
 

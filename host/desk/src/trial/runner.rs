@@ -18,11 +18,11 @@ use sandbox::cause::Cause;
 use sandbox::engine::Engines;
 use sandbox::file::PluginFile;
 use sandbox::limits::Limits;
-use settings::PluginSettings;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{CallRecord, Progress};
+use super::withheld::{InstalledPlugin, TrialSettings};
 use crate::Desk;
 use crate::record::sender_headers;
 
@@ -35,16 +35,17 @@ const BUILD_NAME: &str = "the build";
 pub(super) struct Build {
     dry_run: DryRun,
     has_settings: bool,
+    withheld: Vec<String>,
     concurrency: u32,
 }
 
 impl Build {
     /// Compiles the build and reads its description.
-    pub async fn load(bytes: Bytes, settings: &[(Arc<str>, PluginSettings)]) -> Result<Self, UserError> {
+    pub async fn load(bytes: Bytes, installed: &[InstalledPlugin]) -> Result<Self, UserError> {
         // Half of the cores remain for the plugins in production.
         let concurrency = thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
         let concurrency = u32::try_from(concurrency).unwrap_or(1);
-        let memory = memory_limit(settings)?;
+        let memory = memory_limit(installed)?;
         let file = tokio::task::spawn_blocking(move || {
             // Without a cache: the build may never be deployed.
             let engines = Engines::with_cache(concurrency, memory, None)
@@ -52,10 +53,14 @@ impl Build {
             PluginFile::from_bytes(Path::new(BUILD_NAME), &bytes, &engines)
         });
         let file = file.await.map_err(|_| UserError::unavailable("the build could not be compiled"))??;
-        let settings = |name: &str| settings.iter().find(|(other, _)| **other == *name).map(|(_, it)| it);
+        let all: Vec<TrialSettings> =
+            installed.iter().map(|plugin| TrialSettings::new(plugin, &file.digest)).collect();
+        let find = |name: &str| all.iter().find(|settings| *settings.name == *name);
+        let settings = |name: &str| find(name).map(|found| &found.settings);
         let dry_run = DryRun::of(file, settings, Answers::new()).await?;
-        let has_settings = settings(&dry_run.plugin().name).is_some();
-        Ok(Self { dry_run, has_settings, concurrency })
+        let found = find(&dry_run.plugin().name);
+        let withheld = found.map(|found| found.withheld.clone()).unwrap_or_default();
+        Ok(Self { has_settings: found.is_some(), withheld, dry_run, concurrency })
     }
 
     fn plugin(&self) -> &Plugin {
@@ -64,9 +69,9 @@ impl Build {
 }
 
 /// The largest memory limit of the plugins' settings, in bytes.
-fn memory_limit(settings: &[(Arc<str>, PluginSettings)]) -> Result<usize, UserError> {
+fn memory_limit(installed: &[InstalledPlugin]) -> Result<usize, UserError> {
     let mut memory = Limits::default().memory;
-    for (_, settings) in settings {
+    for InstalledPlugin { settings, .. } in installed {
         memory = memory.max(Limits::new(&settings.limits).map_err(UserError::usage)?.memory);
     }
     Ok(memory)
@@ -89,6 +94,7 @@ impl Runner {
         progress.trial.plugin.clone_from(&plugin.label);
         progress.trial.digest.clone_from(&plugin.digest);
         progress.trial.has_settings = build.has_settings;
+        progress.trial.withheld.clone_from(&build.withheld);
         progress.begin(ids);
     }
 

@@ -1,7 +1,7 @@
 //! The task that writes the ledger.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::clock;
 use base::error::UserError;
@@ -21,8 +21,10 @@ const MAX_BATCH: usize = 256;
 const TRANSACTION_BOUND: Duration = Duration::from_secs(4);
 /// The interval at which expired effects are deleted.
 const DELETE_INTERVAL: Duration = Duration::from_secs(30);
-/// The maximum number of effects that a transaction deletes, so that requests do not wait long.
-const MAX_DELETE: i64 = 500;
+/// The maximum number of expired effects that a transaction examines, so that requests do not wait long.
+const MAX_EXAMINED: i64 = 500;
+/// The interval at which effects that were kept for their dead letters are examined again.
+const EXAMINE_AGAIN: Duration = Duration::from_secs(3600);
 /// The interval at which an unavailable store is logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// The maximum number of remembered unconfirmed beginnings.
@@ -41,6 +43,9 @@ pub(super) struct Writer {
     unconfirmed: HashMap<String, i64>,
     /// Limits the log messages about an unavailable store.
     outage: Throttle,
+    /// The last expired effect that was examined, by time and hash, and the time at which examination began.
+    examined: (i64, String),
+    examined_since: Instant,
 }
 
 /// The requests of a transaction, with at most one per effect. Sorted, so that two hosts do not deadlock.
@@ -49,6 +54,7 @@ struct Batch {
     begin: BTreeMap<String, (Row, Reply<Begun>)>,
     settle: BTreeMap<String, (Row, String, Reply<()>)>,
     forget: BTreeMap<String, Option<Reply<()>>>,
+    undo: BTreeMap<String, Reply<()>>,
 }
 
 impl Batch {
@@ -56,9 +62,9 @@ impl Batch {
     fn add(&mut self, request: Request) -> Option<Request> {
         let hash = match &request {
             Request::Begin(row, _) | Request::Settle(row, ..) => &row.hash,
-            Request::Forget(hash, _) => hash,
+            Request::Forget(hash, _) | Request::Undo(hash, _) => hash,
         };
-        if self.begin.contains_key(hash) || self.settle.contains_key(hash) || self.forget.contains_key(hash) {
+        if self.has(hash) {
             return Some(request);
         }
         let hash = hash.clone();
@@ -68,12 +74,18 @@ impl Batch {
             Request::Begin(row, reply) => _ = self.begin.insert(hash, (row, reply)),
             Request::Settle(row, answer, reply) => _ = self.settle.insert(hash, (row, answer, reply)),
             Request::Forget(hash, reply) => _ = self.forget.insert(hash, reply),
+            Request::Undo(hash, reply) => _ = self.undo.insert(hash, reply),
         }
         None
     }
 
+    fn has(&self, hash: &str) -> bool {
+        let (begin, settle) = (self.begin.contains_key(hash), self.settle.contains_key(hash));
+        begin || settle || self.forget.contains_key(hash) || self.undo.contains_key(hash)
+    }
+
     fn is_empty(&self) -> bool {
-        self.begin.is_empty() && self.settle.is_empty() && self.forget.is_empty()
+        self.begin.is_empty() && self.settle.is_empty() && self.forget.is_empty() && self.undo.is_empty()
     }
 
     /// Replies to all requests with an error.
@@ -82,7 +94,8 @@ impl Batch {
             let _ = reply.send(Err(error.to_owned()));
         }
         let settled = self.settle.into_values().map(|(.., reply)| Some(reply));
-        for reply in settled.chain(self.forget.into_values()).flatten() {
+        let undone = self.undo.into_values().map(Some);
+        for reply in settled.chain(self.forget.into_values()).chain(undone).flatten() {
             let _ = reply.send(Err(error.to_owned()));
         }
     }
@@ -103,6 +116,8 @@ impl Writer {
             connection: None,
             unconfirmed: HashMap::new(),
             outage: Throttle::new(REPORT_INTERVAL),
+            examined: (i64::MIN, String::new()),
+            examined_since: Instant::now(),
         }
     }
 
@@ -155,7 +170,8 @@ impl Writer {
             self.unconfirmed.remove(&hash);
             reply.map(|reply| reply.send(Ok(())));
         }
-        for (.., reply) in batch.settle.into_values() {
+        let settled = batch.settle.into_values().map(|(.., reply)| reply);
+        for reply in settled.chain(batch.undo.into_values()) {
             let _ = reply.send(Ok(()));
         }
         for (hash, (_, reply)) in batch.begin {
@@ -199,8 +215,9 @@ impl Writer {
             Some(connection) => connection,
             none => none.insert(self.store.connect().await?),
         };
+        let _turn = self.store.next_turn().await;
         let mut transaction = connection.begin().await?;
-        for sql in [forget(batch), settle(batch, now)].into_iter().flatten() {
+        for sql in [forget(batch), undo(batch), settle(batch, now)].into_iter().flatten() {
             transaction.execute(sql).await?;
         }
         let (mut new, mut old) = (HashSet::new(), HashMap::new());
@@ -235,10 +252,13 @@ impl Writer {
 
     /// Deletes some expired effects. Returns whether there may be more.
     async fn delete_expired(&mut self) -> bool {
+        if self.examined_since.elapsed() >= EXAMINE_AGAIN {
+            (self.examined, self.examined_since) = ((i64::MIN, String::new()), Instant::now());
+        }
         let keep = clock::millis(self.keep);
         let before = clock::now_ms().saturating_sub(keep);
         match timeout(TRANSACTION_BOUND, self.delete(before)).await {
-            Ok(Ok(deleted)) => deleted == MAX_DELETE.unsigned_abs(),
+            Ok(Ok(may_be_more)) => may_be_more,
             result => {
                 self.connection = None;
                 tracing::debug!("cannot delete expired effects: {result:?}");
@@ -247,18 +267,32 @@ impl Writer {
         }
     }
 
-    /// Deletes effects from before `before`, and returns their number.
-    async fn delete(&mut self, before: i64) -> sqlx::Result<u64> {
+    /// Examines the next effects from before `before`, and deletes them. What a dead letter in the store has sent
+    /// stays known while the dead letter is open, and for as long after its last change of state as other effects.
+    /// Returns whether there may be more.
+    async fn delete(&mut self, before: i64) -> sqlx::Result<bool> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.store.connect().await?),
         };
-        let sql = sqlx::query(
-            "DELETE FROM effects WHERE hash IN \
-             (SELECT hash FROM effects WHERE created < $1 ORDER BY created LIMIT $2)",
+        let next = sqlx::query_as(
+            "SELECT created, hash FROM effects WHERE created < $1 AND (created, hash) > ($2, $3) \
+             ORDER BY created, hash LIMIT $4",
         );
-        let deleted = connection.execute(sql.bind(before).bind(MAX_DELETE)).await?;
-        Ok(deleted.rows_affected())
+        let (created, hash) = self.examined.clone();
+        let next = next.bind(before).bind(created).bind(&hash).bind(MAX_EXAMINED);
+        let next: Vec<(i64, String)> = next.fetch_all(&mut *connection).await?;
+        let Some(last) = next.last() else { return Ok(false) };
+        let sql = sqlx::query(
+            "DELETE FROM effects WHERE created < $1 AND (created, hash) > ($2, $3) \
+             AND (created, hash) <= ($4, $5) AND NOT EXISTS (SELECT 1 FROM letters \
+             WHERE letters.message = effects.message AND (letters.state = 'open' OR letters.state_since >= $1))",
+        );
+        let sql = sql.bind(before).bind(created).bind(&hash).bind(last.0).bind(&last.1);
+        let _turn = self.store.next_turn().await;
+        connection.execute(sql).await?;
+        self.examined.clone_from(last);
+        Ok(i64::try_from(next.len()).is_ok_and(|count| count == MAX_EXAMINED))
     }
 
     /// Logs an unavailable store, at first and then every 30 s.
@@ -282,6 +316,10 @@ struct Existing {
 fn forget(batch: &Batch) -> Option<Statement> {
     let sql = "DELETE FROM effects WHERE answer IS NULL AND hash IN";
     (!batch.forget.is_empty()).then(|| list(sql, batch.forget.keys().collect()))
+}
+
+fn undo(batch: &Batch) -> Option<Statement> {
+    (!batch.undo.is_empty()).then(|| list("DELETE FROM effects WHERE hash IN", batch.undo.keys().collect()))
 }
 
 /// Also inserts the row if it was deleted meanwhile.

@@ -12,7 +12,7 @@ use problem::Problem;
 
 use super::query::{Paging, Query};
 use super::request::{JsonBody, PathId, User, check_filter, require_reason};
-use super::{store_unavailable, unknown_id};
+use super::{interrupted, store_unavailable, unknown_id};
 use crate::DeskState;
 
 /// Lists dead letters without their payloads, newest first.
@@ -73,7 +73,7 @@ pub async fn discard(
 ) -> Result<Json<DeadLetterCount>, Problem> {
     check_filter(&request.filter, request.all)?;
     let actor = user.actor(require_reason(&request.reason)?)?;
-    let dead_letters = state.desk.discard(&request.filter, actor).await.map_err(store_unavailable)?;
+    let dead_letters = state.desk.discard(&request.filter, actor).await.map_err(interrupted)?;
     Ok(Json(DeadLetterCount { dead_letters }))
 }
 
@@ -87,7 +87,7 @@ pub async fn restore(
 ) -> Result<Json<DeadLetterCount>, Problem> {
     check_filter(&request.filter, request.all)?;
     let actor = user.actor(&request.reason)?;
-    let dead_letters = state.desk.restore(&request.filter, actor).await.map_err(store_unavailable)?;
+    let dead_letters = state.desk.restore(&request.filter, actor).await.map_err(interrupted)?;
     Ok(Json(DeadLetterCount { dead_letters }))
 }
 

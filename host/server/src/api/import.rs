@@ -7,15 +7,15 @@ use desk_api::{ImportResult, MAX_IMPORT_BYTES};
 use problem::Problem;
 use tokio::sync::Semaphore;
 
+use super::interrupted;
 use super::query::bad_request;
 use super::request::{User, read_body};
-use super::store_unavailable;
 use crate::DeskState;
 
 /// One import at a time: each is in memory as a whole, because an error in its last line must change nothing.
 static PERMIT: Semaphore = Semaphore::const_new(1);
 
-/// Imports dead letters from JSON Lines, all of them or none.
+/// Imports dead letters from JSON Lines. If a line is invalid, none is imported.
 #[utoipa::path(post, path = "/dead-letters/import", tag = "dead letters", operation_id = "import_dead_letters",
     request_body(content = String, description = "JSON Lines: a DeadLetter per line",
         content_type = "application/jsonl"),
@@ -25,6 +25,6 @@ pub async fn import(state: DeskState, user: User, mut body: Body) -> Result<Json
     let lines = read_body(&mut body, MAX_IMPORT_BYTES, "an import; split the file between lines").await?;
     state.desk.import(&lines, user.actor("")?).await.map(Json).map_err(|error| match error {
         ImportError::Line { .. } => bad_request(format!("{error}; nothing was imported")),
-        ImportError::Store(error) => store_unavailable(error),
+        ImportError::Store(error) => interrupted(error),
     })
 }

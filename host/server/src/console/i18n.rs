@@ -218,6 +218,7 @@ texts! {
     passed: "Passed", "통과";
     untestable: "Cannot be tried", "시험 불가";
     no_settings: "The build ran without settings: this host has no configured plugin with that name.", "이 호스트에 같은 이름으로 설정된 플러그인이 없어 설정 없이 실행했습니다.";
+    withheld: "This is not the build that the host runs. It got a placeholder for, or ran without:", "호스트에서 실행 중인 빌드가 아니므로 다음 값은 대체 값을 주거나 제공하지 않았습니다:";
     effects: "Effects that would be sent", "전송될 내용";
     examples: "Examples", "예시";
     log: "Log", "로그";
