@@ -63,7 +63,8 @@ pub fn retention(args: &RunArgs) -> Result<Retention, UserError> {
 fn check_alerts(args: &RunArgs) -> Result<(), UserError> {
     let Some(settings) = alert_settings(args) else { return Ok(()) };
     Thresholds::new(settings)?;
-    if alerts::Destinations::new(settings, args.mail_url.is_some())?.is_some() && (!args.desk || args.store.is_none())
+    if alerts::Destinations::new(settings, args.mail_url.is_some())?.is_some()
+        && (!args.desk || args.store.is_none())
     {
         return Err(UserError::usage("[alerts] requires the dead-letter desk, which is disabled")
             .help("enable the desk: [desk] enabled = true, or remove [alerts]"));

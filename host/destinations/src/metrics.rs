@@ -16,7 +16,10 @@ const REFUSALS: &str = "host_destination_refusals_total";
 pub fn describe() {
     describe_gauge!(IN_USE, "Uses of a destination in progress.");
     describe_gauge!(WAITING, "Effects that wait for a destination.");
-    describe_gauge!(LIMIT, "The number of uses that a destination takes at the same time, as far as is known.");
+    describe_gauge!(
+        LIMIT,
+        "The number of uses that a destination takes at the same time, as far as is known."
+    );
     describe_gauge!(WORKS, "1 if a destination works, 0 during an outage.");
     describe_counter!(FAILURES, "Uses of a destination that failed for a reason of its own.");
     describe_counter!(REFUSALS, "Uses that a destination refused because it had no room for them.");

@@ -21,7 +21,12 @@ impl Pace {
     /// At most this many uses per minute.
     pub fn per_minute(count: NonZeroU32) -> Self {
         let minute = Duration::from_secs(60);
-        Self { interval: minute / count.get(), burst: minute, full_at: Mutex::default(), turnstile: Default::default() }
+        Self {
+            interval: minute / count.get(),
+            burst: minute,
+            full_at: Mutex::default(),
+            turnstile: Default::default(),
+        }
     }
 
     /// Takes one use.

@@ -118,7 +118,9 @@ impl Context {
 
     /// Whether an effect of the call failed at a destination that does not work.
     pub fn is_outage(&self) -> bool {
-        self.traces.as_ref().is_some_and(|traces| traces.lock().blamed.iter().any(|destination| !destination.works()))
+        self.traces
+            .as_ref()
+            .is_some_and(|traces| traces.lock().blamed.iter().any(|destination| !destination.works()))
     }
 
     /// The clock of a call that can have effects.

@@ -20,7 +20,7 @@ use crate::limits::Exceeded;
 pub fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
-    poll::add_to_linker::<Call, Timed<'_>>(linker, |call| Timed(call))?;
+    poll::add_to_linker::<Call, Provided>(linker, |call| Timed(call))?;
     linker.allow_shadowing(false);
     contract::link(linker)?;
     capabilities::ALL.iter().try_for_each(|capability| capability.link(linker))
@@ -29,7 +29,10 @@ pub fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
 /// `wasi:io/poll`, whose waiting is not the guest's time.
 struct Timed<'a>(&'a mut Call);
 
-impl HasData for Timed<'_> {
+/// Selects the implementation of the imports.
+struct Provided;
+
+impl HasData for Provided {
     type Data<'a> = Timed<'a>;
 }
 

@@ -78,8 +78,7 @@ impl Plugin {
             None => (self.store(place), None),
         };
         let effects = || Calls::of(group, message.id);
-        let clock =
-            self.has_effects.then(|| store.data_mut().permit_effects(effects(), self.signals_end));
+        let clock = self.has_effects.then(|| store.data_mut().permit_effects(effects(), self.signals_end));
         let end = store.data().context.end().cloned();
         let call = async {
             let (guest, calls) = match pooled {

@@ -50,13 +50,16 @@ pub fn explain(error: &std::io::Error, host: &str, setting: &str) -> String {
     let TlsError::InvalidCertificate(certificate) = tls else { return tls.to_string() };
     match certificate {
         CertificateError::UnknownIssuer => {
-            format!("the issuer of its certificate is not trusted; set {setting} to a file with the issuer's certificate")
+            format!(
+                "the issuer of its certificate is not trusted; set {setting} to a file with the issuer's certificate"
+            )
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired; renew it, or correct the clock of this machine".to_owned()
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet; correct the clock of this machine or the certificate".to_owned()
+            "its certificate is not valid yet; correct the clock of this machine or the certificate"
+                .to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("its certificate is for another name than {host}; use the name in the certificate")

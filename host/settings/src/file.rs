@@ -14,7 +14,9 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::{AlertSettings, DeskSettings, Extension, MailServer, OffsetReset, PluginSettings, Value, document};
+use crate::{
+    AlertSettings, DeskSettings, Extension, MailServer, OffsetReset, PluginSettings, Value, document,
+};
 
 /// The name of the file that is read by default.
 pub const NAME: &str = "host.toml";

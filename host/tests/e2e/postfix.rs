@@ -115,7 +115,11 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
     for url in [postfix.starttls(), postfix.smtps()] {
         let sent = mailer(&url, None).send(&email(), "0").await;
         let Err(MailError::Transient(text)) = &sent else { panic!("{sent:?}") };
-        assert!(text.contains("issuer of its certificate is not trusted; set mail.ca") && !text.contains(postfix.password()), "{text}");
+        assert!(
+            text.contains("issuer of its certificate is not trusted; set mail.ca")
+                && !text.contains(postfix.password()),
+            "{text}"
+        );
     }
     assert!(!postfix.log().contains("sasl_username"), "{}", postfix.log());
     assert!(postfix.is_idle() && postfix.count() == 0);
@@ -183,13 +187,19 @@ fn with_a_wrong_password_messages_wait_and_it_is_not_shown() {
     let (kafka, postfix) = (Kafka::shared(), Postfix::start());
     let retry = "[plugin.retry]\nretries = 2\ndelay = \"50ms\"\n";
     let host = start(kafka, &postfix, "mail-password", &postfix.starttls_as("wrong-0815"), retry);
-    kafka.produce("mail-password", (0..5).map(|n| message("a@example.com", "b@example.com", &format!("x{n}"))));
+    kafka.produce(
+        "mail-password",
+        (0..5).map(|n| message("a@example.com", "b@example.com", &format!("x{n}"))),
+    );
     let log = host.process.wait_for(|line| line.contains("does not work"), BOUND);
     assert!(log.contains("refused the login with 535"), "{log}");
     let ready = get(host.port, "/readyz").expect("an answer").text();
     assert!(ready.starts_with("ok\n") && ready.contains("refused the login with 535"), "{ready}");
     let metrics = get(host.port, "/metrics").expect("an answer").text();
-    assert!(metrics.lines().any(|line| line.starts_with("host_destination_works{") && line.ends_with(" 0")), "{metrics}");
+    assert!(
+        metrics.lines().any(|line| line.starts_with("host_destination_works{") && line.ends_with(" 0")),
+        "{metrics}"
+    );
     let shown = [host.stop().join("\n"), ready, metrics].concat();
     // Nor in base64, as in the SMTP dialogue.
     assert!(!shown.contains("wrong-0815") && !shown.contains("d3JvbmctMDgxN"), "{shown}");

@@ -6,6 +6,7 @@ wasmtime::component::bindgen!({
     world: "handler-only",
     imports: {
         "consumer:plugin/config.get": trappable,
+        "consumer:plugin/effects.keep": trappable,
         "consumer:plugin/log.write": trappable,
     },
     exports: { default: async },

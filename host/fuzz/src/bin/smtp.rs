@@ -18,9 +18,8 @@ const PASSWORD: &str = "hunter2-hunter2";
 /// The bound on an error: a reply, truncated at 300 characters, and the name of the server.
 const MAX_ERROR_LEN: usize = 400;
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    Builder::new_current_thread().enable_all().build().expect("a runtime")
-});
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
 /// One listener for all runs, to save ports.
 static LISTENER: LazyLock<TcpListener> =
     LazyLock::new(|| RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port"));

@@ -21,7 +21,10 @@ impl Demo {
         let http = listener.local_addr().unwrap();
         let app = router(mailbox, "127.0.0.1:8080".parse().unwrap(), true);
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { mailer: Mailer::new(&format!("smtp://{smtp}"), &settings::MailServer::default()).unwrap(), http }
+        Self {
+            mailer: Mailer::new(&format!("smtp://{smtp}"), &settings::MailServer::default()).unwrap(),
+            http,
+        }
     }
 
     async fn send(&self, subject: &str, text: &str) {

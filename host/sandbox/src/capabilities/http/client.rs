@@ -208,9 +208,9 @@ fn classify(error: &reqwest::Error, host: &str) -> NoAnswer {
     if causes().any(|cause| cause.is::<Refused>()) {
         return Error::Prohibited.into();
     }
-    let tls = causes().filter_map(|cause| cause.downcast_ref::<io::Error>()).find(|cause| {
-        cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
-    });
+    let tls = causes()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .find(|cause| cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()));
     if let Some(tls) = tls {
         return NoAnswer { error: Error::Tls, detail: crate::tls::explain(tls, host, "SSL_CERT_FILE") };
     }

@@ -70,10 +70,12 @@ fn servers(
         });
         let settings = tables.min_by_key(|(url, _)| url.len()).map(|(_, settings)| settings);
         let options = settings.map(HttpSettings::options);
-        let server = all.get_or_add(&origin, options, HttpSettings::default().options()).map_err(|other| {
-            let problem = format!("plugin.http: {origin} has other settings in another plugin: {other}");
-            UserError::usage(problem).help("give the server the same settings everywhere, or set them once")
-        })?;
+        let server =
+            all.get_or_add(&origin, options, HttpSettings::default().options()).map_err(|other| {
+                let problem = format!("plugin.http: {origin} has other settings in another plugin: {other}");
+                UserError::usage(problem)
+                    .help("give the server the same settings everywhere, or set them once")
+            })?;
         servers.push((target.clone(), server));
     }
     Ok(servers)

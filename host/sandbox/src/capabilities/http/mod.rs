@@ -7,6 +7,7 @@ mod credentials;
 mod grant;
 mod hooks;
 mod request;
+mod sending;
 pub mod settings;
 mod solapi;
 pub mod target;

@@ -3,23 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use destinations::{Destination, Room};
-use effects::{Content, Digest, Effects, Key, Performed};
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, RETRY_AFTER, TE, TRAILER};
-use http::{HeaderMap, Method, StatusCode};
+use effects::{Content, Digest, Key};
+use http::Method;
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRAILER};
 use http_body_util::BodyExt;
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::client::{Answer, Bounds, Client, Error as ClientError, NoAnswer, Request};
+use super::client::{Answer, Bounds, Request};
 use super::hooks::Session;
+use super::sending::Sending;
 use super::target::is_usable;
 use super::{Canned, CapturedRequest, MAX_REQUEST, MAX_RESPONSE, NAME};
 use crate::call::Outside;
-use crate::call_clock::CallClock;
 use crate::call_end::CallEnd;
 use crate::limits::Exceeded;
 
@@ -32,14 +31,6 @@ pub(super) enum Failed {
     Answered(Error),
     /// The call ends.
     Ended(CallEnd),
-}
-
-/// The reason why a request did not succeed.
-enum Refused {
-    Status(Answer),
-    NoAnswer(NoAnswer),
-    /// The server stopped working before the request was sent.
-    Outage,
 }
 
 impl Session {
@@ -91,7 +82,9 @@ impl Session {
                 self.grant.credentials.iter().for_each(|credentials| credentials.add_to(&mut request));
                 let server = self.grant.server(&request.url);
                 let server = server.ok_or(Failed::Answered(Error::HttpRequestDenied))?;
-                Sending { session: self, effects: &services.effects, client, server, bounds }.run(key, request).await
+                Sending { session: self, effects: &services.effects, client, server, bounds }
+                    .run(key, request)
+                    .await
             }
             _ => Err(Failed::Answered(Error::HttpRequestDenied)),
         }
@@ -154,119 +147,6 @@ impl Session {
     }
 }
 
-/// A request on its way to its server.
-struct Sending<'a> {
-    session: &'a Session,
-    effects: &'a Effects,
-    client: &'a Client,
-    server: &'a Arc<Destination>,
-    bounds: Bounds,
-}
-
-impl Sending<'_> {
-    /// Waits until the request may be sent and sends it, again and again while there is no connection. A request with a
-    /// key is performed once for its message.
-    async fn run(&self, key: Option<Key>, request: Request) -> Result<Answer, Failed> {
-        let waits = self.server.options().breaker.is_some();
-        loop {
-            let sent = self.once(key.clone(), request.clone()).await?;
-            if let Err(refused) = &sent
-                && refused.is_of_server()
-            {
-                self.session.context.blame(self.server);
-            }
-            match sent {
-                Ok(answer) => {
-                    key.into_iter().for_each(|key| self.session.context.performed(key));
-                    return Ok(answer);
-                }
-                Err(Refused::Status(answer)) => return Ok(answer),
-                Err(Refused::Outage) => {}
-                Err(Refused::NoAnswer(no_answer)) => match no_answer.error {
-                    ClientError::Dns | ClientError::Connect | ClientError::Tls if waits => {}
-                    error => return Err(Failed::Answered(error_code(error))),
-                },
-            }
-        }
-    }
-
-    async fn once(&self, key: Option<Key>, request: Request) -> Result<Result<Answer, Refused>, Failed> {
-        let waiting = self.session.context.clock().map(CallClock::wait);
-        let reservation = self.server.reserve().await;
-        let (client, bounds) = (self.client.clone(), self.bounds);
-        let sending = async move {
-            let Ok(room) = reservation.enter().await else { return Performed::Failed(Refused::Outage) };
-            drop(waiting);
-            let result = client.send(request, bounds).await;
-            tell(room, &result);
-            settle(result)
-        };
-        match key {
-            None => {
-                let task = self.effects.runtime().spawn(async move { sending.await.into() });
-                Ok(wasmtime_wasi::runtime::AbortOnDropJoinHandle::from(task).await)
-            }
-            Some(key) => {
-                let performed = self.effects.once(key, sending).await;
-                performed.map_err(|interrupted| Failed::Ended(CallEnd::Effect(interrupted)))
-            }
-        }
-    }
-}
-
-impl Refused {
-    /// Whether it is a failure of the server, not of the request.
-    fn is_of_server(&self) -> bool {
-        match self {
-            Self::Outage => true,
-            Self::Status(answer) => answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS,
-            Self::NoAnswer(no_answer) => no_answer.error != ClientError::Prohibited,
-        }
-    }
-}
-
-/// Tells the server's state what its answer means.
-fn tell(room: Room, result: &Result<Answer, NoAnswer>) {
-    match result {
-        Ok(answer) => {
-            let reason = || format!("it answered {}", answer.status);
-            match answer.status {
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                    if let Some(time) = retry_after(&answer.headers) {
-                        room.destination().rest(time);
-                    }
-                    room.refused(&reason());
-                }
-                StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => room.succeeded(),
-                status if status.is_server_error() => room.failed(&reason()),
-                _ => room.succeeded(),
-            }
-        }
-        // A setting of the plugin, not the server.
-        Err(NoAnswer { error: ClientError::Prohibited, .. }) => room.succeeded(),
-        Err(no_answer) => room.failed(&no_answer.to_string()),
-    }
-}
-
-/// The time of `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
-    }
-}
-
-/// A request with a success status has succeeded, even if its response is too large.
-fn settle(result: Result<Answer, NoAnswer>) -> Performed<Answer, Refused> {
-    match result {
-        Ok(answer) if answer.status.is_success() => Performed::Done(answer),
-        Ok(answer) => Performed::Failed(Refused::Status(answer)),
-        Err(no_answer) if no_answer.error.may_have_arrived() => Performed::Unknown(Refused::NoAnswer(no_answer)),
-        Err(no_answer) => Performed::Failed(Refused::NoAnswer(no_answer)),
-    }
-}
-
 /// The URL of a request, for the check and for sending; None if it is ambiguous.
 pub fn requested(uri: &http::Uri) -> Option<Url> {
     let authority = uri.authority()?.as_str();
@@ -274,17 +154,6 @@ pub fn requested(uri: &http::Uri) -> Option<Url> {
         return None;
     }
     Url::parse(&uri.to_string()).ok().filter(is_usable)
-}
-
-fn error_code(error: ClientError) -> Error {
-    match error {
-        ClientError::Prohibited => Error::DestinationIpProhibited,
-        ClientError::Dns => Error::DnsError { rcode: None, info_code: None },
-        ClientError::Connect => Error::ConnectionRefused,
-        ClientError::Tls => Error::TlsProtocolError,
-        ClientError::Timeout => Error::HttpResponseTimeout,
-        ClientError::Broken => Error::ConnectionTerminated,
-    }
 }
 
 /// Identifies a request by its content. The order of headers with different names has no meaning.
@@ -306,42 +175,6 @@ fn digest(request: &Request) -> Digest {
 mod tests {
     use super::super::target::Target;
     use super::*;
-
-    #[test]
-    fn the_status_decides_whether_it_is_done() {
-        let answer = |status: u16| {
-            let status = StatusCode::from_u16(status).expect("a status");
-            Ok(Answer { status, headers: HeaderMap::new(), body: None })
-        };
-        assert!(matches!(settle(answer(201)), Performed::Done(_)));
-        for status in [302, 404, 500] {
-            assert!(matches!(settle(answer(status)), Performed::Failed(Refused::Status(_))));
-        }
-        for (error, unknown) in [
-            (ClientError::Connect, false),
-            (ClientError::Prohibited, false),
-            (ClientError::Timeout, true),
-            (ClientError::Broken, true),
-        ] {
-            let no_answer = NoAnswer { error, detail: String::new() };
-            assert_eq!(matches!(settle(Err(no_answer)), Performed::Unknown(_)), unknown);
-        }
-    }
-
-    #[test]
-    fn retry_after_is_a_number_of_seconds_or_a_date() {
-        let after = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, text.parse().expect("a value"));
-            retry_after(&headers)
-        };
-        assert_eq!(after(" 120 "), Some(Duration::from_secs(120)));
-        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
-        assert!(after(&date).is_some_and(|time| (98..=100).contains(&time.as_secs())));
-        for text in ["soon", "-1", "Thu, 01 Jan 1970 00:00:00 GMT"] {
-            assert_eq!(after(text), None, "{text}");
-        }
-    }
 
     fn covers(target: &str, uri: &str) -> bool {
         let target = Target::parse(target).expect(target);

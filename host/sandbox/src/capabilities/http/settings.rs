@@ -72,7 +72,9 @@ impl Section for HttpTables {
                 ("per-minute", settings.per_minute.map(NonZeroU32::get)),
                 ("breaker", settings.breaker),
             ];
-            let counts = counts.into_iter().filter_map(|(key, count)| Some((key.to_owned(), i64::from(count?).into())));
+            let counts = counts
+                .into_iter()
+                .filter_map(|(key, count)| Some((key.to_owned(), i64::from(count?).into())));
             let lines = texts.chain(counts).collect();
             ShownTable { heading: format!("[plugin.http.{url:?}]"), lines }
         };

@@ -201,7 +201,9 @@ impl Mailer {
                 NotSent::Server(trouble) => MailError::Transient(trouble.reason),
             })
         };
-        let late = || MailError::Unknown(format!("{self} did not accept the e-mail within {} s", OWN_BOUND.as_secs()));
+        let late = || {
+            MailError::Unknown(format!("{self} did not accept the e-mail within {} s", OWN_BOUND.as_secs()))
+        };
         timeout(OWN_BOUND, sending).await.unwrap_or_else(|_| Err(late()))
     }
 

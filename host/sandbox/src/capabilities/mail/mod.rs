@@ -11,7 +11,6 @@ mod server;
 pub mod settings;
 pub mod smtp;
 
-
 use std::sync::Arc;
 
 use ::settings::{AllowEntry, Extension, RunArgs, SectionType, SizeLimit};

@@ -45,7 +45,8 @@ pub(super) fn endpoint(text: &str, ca: Option<&Path>) -> Result<Endpoint, UserEr
 
 fn security(url: &Url, authorities: &[CertificateDer<'static>]) -> Result<(Security, u16), UserError> {
     let config = || {
-        let config = tls::client(authorities).map_err(|error| invalid(&format!("TLS cannot be set up: {error}")))?;
+        let config =
+            tls::client(authorities).map_err(|error| invalid(&format!("TLS cannot be set up: {error}")))?;
         Ok::<_, UserError>(Arc::new(config))
     };
     let mut query = url.query_pairs();

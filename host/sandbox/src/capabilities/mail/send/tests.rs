@@ -80,7 +80,8 @@ async fn without_a_reservation_an_email_is_not_in_doubt() {
 /// A server that is away costs nothing but time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_email_waits_for_a_server_that_is_away() {
-    let address = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let address =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let sender = Arc::new(Sender::new(mailer_with(address, settings::MailServer::default())).await);
     let sending = tokio::spawn({
         let sender = Arc::clone(&sender);

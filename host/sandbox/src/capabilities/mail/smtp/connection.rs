@@ -119,21 +119,36 @@ impl Connection {
         answer.is_ok_and(|reply| reply.kind() == Kind::Positive)
     }
 
-    pub(super) async fn command(&mut self, line: &str, what: &'static str, bound: Duration) -> Result<Reply, Broken> {
+    pub(super) async fn command(
+        &mut self,
+        line: &str,
+        what: &'static str,
+        bound: Duration,
+    ) -> Result<Reply, Broken> {
         self.stream.command(line, what, bound).await
     }
 }
 
-async fn secure(stream: Stream, host: &str, tls: &Arc<ClientConfig>, bound: Duration) -> Result<Stream, String> {
+async fn secure(
+    stream: Stream,
+    host: &str,
+    tls: &Arc<ClientConfig>,
+    bound: Duration,
+) -> Result<Stream, String> {
     let secured = timeout(bound, stream.secure(host, Arc::clone(tls))).await;
     secured.unwrap_or_else(|_| Err(format!("no TLS handshake within {} s", bound.as_secs_f64())))
 }
 
 /// EHLO, or HELO if the server does not know it.
-async fn hello(stream: &mut Stream, endpoint: &Endpoint, timeouts: &Timeouts) -> Result<Extensions, NotConnected> {
+async fn hello(
+    stream: &mut Stream,
+    endpoint: &Endpoint,
+    timeouts: &Timeouts,
+) -> Result<Extensions, NotConnected> {
     let refused = |error: Broken| NotConnected::Refused(error.to_string());
     let name = endpoint.hello.clone().unwrap_or_else(|| literal(stream.local));
-    let mut reply = stream.command(&format!("EHLO {name}"), "EHLO", timeouts.command).await.map_err(refused)?;
+    let mut reply =
+        stream.command(&format!("EHLO {name}"), "EHLO", timeouts.command).await.map_err(refused)?;
     if reply.kind() == Kind::Permanent {
         reply = stream.command(&format!("HELO {name}"), "HELO", timeouts.command).await.map_err(refused)?;
         reply.lines.clear();
@@ -174,7 +189,15 @@ mod tests {
 
     #[test]
     fn extensions_are_read_from_every_line_but_the_first() {
-        let lines = ["STARTTLS greets you", "size 1000", "starttls", "AUTH=LOGIN", "AUTH PLAIN XOAUTH2", "", "SMTPUTF8"];
+        let lines = [
+            "STARTTLS greets you",
+            "size 1000",
+            "starttls",
+            "AUTH=LOGIN",
+            "AUTH PLAIN XOAUTH2",
+            "",
+            "SMTPUTF8",
+        ];
         let reply = Reply { code: 250, lines: lines.map(str::to_owned).to_vec() };
         let auth = ["LOGIN", "PLAIN", "XOAUTH2"].map(str::to_owned).to_vec();
         assert_eq!(extensions(&reply), Extensions { starttls: true, smtputf8: true, auth });

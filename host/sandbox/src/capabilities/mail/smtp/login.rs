@@ -34,7 +34,10 @@ impl Login {
         };
         let last = lines.len() - 1;
         for (number, line) in lines.iter().enumerate() {
-            let reply = stream.command(line, "the login", timeouts.command).await.map_err(|error| error.to_string())?;
+            let reply = stream
+                .command(line, "the login", timeouts.command)
+                .await
+                .map_err(|error| error.to_string())?;
             let expected = if number == last { Kind::Positive } else { Kind::Intermediate };
             if reply.kind() != expected {
                 return Err(format!("it refused the login with {}", reply.code));

@@ -166,7 +166,9 @@ mod tests {
         for bytes in [&b""[..], b"25", b"250 OK", b"250-a\r\n", b"250-a\r\n250 b"] {
             assert_eq!(Reply::read(bytes), Read::More, "{bytes:?}");
         }
-        for bytes in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"SSH-2.0-x\r\n", b"150 x\r\n", b"650 x\r\n", b"2x0 a\n"] {
+        for bytes in
+            [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"SSH-2.0-x\r\n", b"150 x\r\n", b"650 x\r\n", b"2x0 a\n"]
+        {
             assert!(matches!(Reply::read(bytes), Read::Invalid(_)), "{bytes:?}");
         }
         assert!(matches!(Reply::read(&b"250-a\r\n".repeat(20_000)), Read::Invalid(_)));
@@ -176,7 +178,8 @@ mod tests {
     fn enhanced_codes_are_read_from_the_first_text() {
         assert_eq!(read(b"432 4.3.2 too many\r\n").enhanced(), Some((3, 2)));
         assert_eq!(read(b"550-\r\n550 5.1.1 no\r\n").enhanced(), Some((1, 1)));
-        for bytes in [&b"450 later\r\n"[..], b"450 5.1.1 of another class\r\n", b"450 4.1 x\r\n", b"450\r\n"] {
+        for bytes in [&b"450 later\r\n"[..], b"450 5.1.1 of another class\r\n", b"450 4.1 x\r\n", b"450\r\n"]
+        {
             assert_eq!(read(bytes).enhanced(), None, "{bytes:?}");
         }
     }

@@ -61,7 +61,12 @@ impl Stream {
     }
 
     /// Sends a command and waits for its reply. `what` names the command in errors.
-    pub async fn command(&mut self, line: &str, what: &'static str, bound: Duration) -> Result<Reply, Broken> {
+    pub async fn command(
+        &mut self,
+        line: &str,
+        what: &'static str,
+        bound: Duration,
+    ) -> Result<Reply, Broken> {
         // Addresses are checked long before; a line break here would be a command of its own.
         if line.contains(['\r', '\n', '\0']) {
             return Err(Broken::Failed(what, "a line break in the command".to_owned()));
@@ -88,7 +93,12 @@ impl Stream {
     }
 
     /// Writes content, block by block, each within `bound`. Calls `last` before the last block.
-    pub async fn write(&mut self, content: &[u8], bound: Duration, last: impl FnOnce()) -> Result<(), Broken> {
+    pub async fn write(
+        &mut self,
+        content: &[u8],
+        bound: Duration,
+        last: impl FnOnce(),
+    ) -> Result<(), Broken> {
         const WHAT: &str = "the content";
         let mut last = Some(last);
         let count = content.len().div_ceil(BLOCK);

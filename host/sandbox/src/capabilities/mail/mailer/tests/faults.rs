@@ -83,11 +83,38 @@ async fn slow_phases_have_time_outs_of_their_own() {
     };
     let (short, long) = (Some(Duration::from_millis(150)), Some(Duration::from_secs(5)));
     for (at, settings) in [
-        ("MAIL", MailServer { command_timeout: long, data_timeout: short, end_timeout: short, ..MailServer::default() }),
-        ("DATA", MailServer { command_timeout: short, data_timeout: long, end_timeout: short, ..MailServer::default() }),
-        (".", MailServer { command_timeout: short, data_timeout: short, end_timeout: long, ..MailServer::default() }),
+        (
+            "MAIL",
+            MailServer {
+                command_timeout: long,
+                data_timeout: short,
+                end_timeout: short,
+                ..MailServer::default()
+            },
+        ),
+        (
+            "DATA",
+            MailServer {
+                command_timeout: short,
+                data_timeout: long,
+                end_timeout: short,
+                ..MailServer::default()
+            },
+        ),
+        (
+            ".",
+            MailServer {
+                command_timeout: short,
+                data_timeout: short,
+                end_timeout: long,
+                ..MailServer::default()
+            },
+        ),
     ] {
-        mailer_with(slow(at), settings).send(&email(), "0").await.unwrap_or_else(|error| panic!("{at}: {error}"));
+        mailer_with(slow(at), settings)
+            .send(&email(), "0")
+            .await
+            .unwrap_or_else(|error| panic!("{at}: {error}"));
     }
     let too_short = MailServer { end_timeout: short, ..MailServer::default() };
     let text = unknown(mailer_with(slow("."), too_short).send(&email(), "0").await);
@@ -188,7 +215,9 @@ async fn a_refusal_that_is_not_utf8_concerns_one_recipient_alone() {
         answer(b"220 \xbe\xc8\xb3\xe7\n");
         for line in BufReader::new(&stream).lines().map_while(Result::ok) {
             match line.split(':').next().unwrap_or_default() {
-                "RCPT TO" if line.contains("b@") => answer(b"550 \xbe\xf8\xb4\xc2 \xbb\xe7\xbf\xeb\xc0\xda\n"),
+                "RCPT TO" if line.contains("b@") => {
+                    answer(b"550 \xbe\xf8\xb4\xc2 \xbb\xe7\xbf\xeb\xc0\xda\n")
+                }
                 "DATA" => answer(b"354 \xb0\xe8\xbc\xd3\n"),
                 _ if line.contains(':') && !line.contains(" TO:") && !line.contains(" FROM:") => {}
                 "MAIL FROM" | "RCPT TO" | "." => answer(b"250 \xc1\xc1\xc0\xbd\n"),
