@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use testkit::{Kafka, Record, eventually, plugin};
+use testkit::{Kafka, Record, eventually, get, plugin};
 
 use crate::http_server::{HttpServer, Request, answer};
 use crate::support::{BOUND, Host, between, file};
@@ -143,6 +145,68 @@ fn check_responses(gateway: Gateway) {
     assert_eq!(keys.len(), NUMBERS.len(), "two messages share a key: {keys:?}");
     assert!(!keys.contains(""));
     assert_eq!(codes.len(), 4, "{codes:?}");
+}
+
+/// 200 is not always a success: only the plugin can read the body.
+#[test]
+fn a_response_that_the_plugin_does_not_accept_is_requested_again() {
+    let (kafka, topic) = (Kafka::shared(), "sms.no-balance");
+    let Gateway { accepted, credentials, .. } = solapi();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let server = HttpServer::start(move |_: &Request, stream: &mut TcpStream| {
+        let (status, body) = match counted.fetch_add(1, Ordering::SeqCst) {
+            0 => (200, r#"{"statusCode":"1030","statusMessage":"잔액 부족"}"#),
+            1 => (200, "<html>maintenance</html>"),
+            _ => accepted,
+        };
+        answer(stream, status, &[], body);
+    });
+    let url = format!("http://{}", server.address);
+    let granted = format!("allow = [\"{url}\"]\n[plugin.http.\"{url}\"]\n{credentials}\n");
+    let host = start(kafka, topic, &format!("gateway = \"solapi\", url = \"{url}\""), &granted);
+    kafka.produce(topic, [Record::new(r#"{"from":"1588-0000","to":"01012340001","body":"b"}"#).with_key("k")]);
+    eventually(BOUND, || count.load(Ordering::SeqCst) == 3);
+    settle(kafka, topic);
+    let metrics = get(host.port, "/metrics").expect("an answer").text();
+    host.stop();
+    assert_eq!(codes(kafka, topic), BTreeMap::new());
+    assert!(metrics.contains(r#"result="undone"} 2"#), "{metrics}");
+    let keys: BTreeSet<_> =
+        server.requests().iter().map(|request| request.header("idempotency-key").map(str::to_owned)).collect();
+    assert_eq!(keys.len(), 1, "one message, one key");
+}
+
+/// An outage of the gateway: once it is known, no message spends an attempt.
+#[test]
+fn an_outage_of_the_gateway_leaves_no_dead_letter() {
+    let (kafka, topic) = (Kafka::shared(), "sms.outage");
+    let Gateway { accepted, credentials, .. } = solapi();
+    let is_down = Arc::new(AtomicBool::new(true));
+    let (down, sent) = (Arc::clone(&is_down), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&sent);
+    let server = HttpServer::start(move |_: &Request, stream: &mut TcpStream| {
+        if down.load(Ordering::SeqCst) {
+            return answer(stream, 503, &[], "{}");
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        answer(stream, accepted.0, &[], accepted.1);
+    });
+    let url = format!("http://{}", server.address);
+    let granted = format!("allow = [\"{url}\"]\n[plugin.http.\"{url}\"]\n{credentials}\n");
+    let host = start(kafka, topic, &format!("gateway = \"solapi\", url = \"{url}\""), &granted);
+    let message = |n: usize| Record::new(format!(r#"{{"from":"1588-0000","to":"010123{n:05}","body":"b"}}"#));
+    kafka.produce(topic, (0..200).map(message));
+    host.process.wait_for(|line| line.contains("does not work"), BOUND);
+    std::thread::sleep(Duration::from_secs(4));
+    let tries = server.requests().len();
+    assert!(tries < 40, "{tries} requests to a server that is down");
+    is_down.store(false, Ordering::SeqCst);
+    eventually(BOUND, || sent.load(Ordering::SeqCst) == 200);
+    settle(kafka, topic);
+    host.stop();
+    assert_eq!((sent.load(Ordering::SeqCst), codes(kafka, topic)), (200, BTreeMap::new()));
+    println!("{tries} requests during the outage");
 }
 
 #[test]

@@ -52,7 +52,7 @@ type Model = HashMap<usize, Option<Record>>;
 
 async fn step(ledger: &Ledger, model: &mut Model, random: &mut fastrand::Rng, round: u32) {
     let number = random.usize(0..12);
-    match random.u32(0..4) {
+    match random.u32(0..5) {
         0 | 1 => {
             let expected = match model.get(&number) {
                 None => Begun::New,
@@ -65,6 +65,10 @@ async fn step(ledger: &Ledger, model: &mut Model, random: &mut fastrand::Rng, ro
         2 => {
             ledger.settle(&key(number), &record(round)).await.expect("settled");
             model.insert(number, Some(record(round)));
+        }
+        3 => {
+            ledger.undo(&key(number)).await.expect("undone");
+            model.remove(&number);
         }
         _ => {
             ledger.forget(&key(number)).await.expect("forgotten");
