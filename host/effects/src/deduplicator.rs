@@ -50,7 +50,7 @@ impl Deduplicator {
     ) {
         let begun = loop {
             match self.begin(&key).await {
-                Err(Interrupted::Unavailable(_)) => {}
+                Err(Interrupted::Unavailable(_)) | Ok(Begun::Elsewhere) => {}
                 begun => break begun,
             }
             tokio::select! {
@@ -60,7 +60,8 @@ impl Deduplicator {
         };
         let is_new = match begun {
             Ok(Begun::New) => true,
-            Ok(Begun::Unsettled) => false,
+            // Of the last two, the second is not possible here.
+            Ok(Begun::Unsettled | Begun::Elsewhere) => false,
             // It was performed, even if its answer cannot be read.
             Ok(Begun::Done(record)) => {
                 let answer = T::recall(record).map(Ok).ok_or(Interrupted::Unknown);
@@ -97,11 +98,13 @@ impl Deduplicator {
         match self.ledger.begin(key).await {
             Ok(Begun::Unsettled) if self.no_repeat.contains(&*key.group) => {
                 count("refused");
+                // Nobody waits for this process.
+                let _ = self.ledger.disown(key).await;
                 Err(Interrupted::Unknown)
             }
             Ok(begun) => {
                 match &begun {
-                    Begun::New => {}
+                    Begun::New | Begun::Elsewhere => {}
                     Begun::Unsettled => count("repeated"),
                     Begun::Done(_) => count("remembered"),
                 }
@@ -118,7 +121,7 @@ impl Deduplicator {
         match outcome {
             Outcome::Done(record) => self.ledger.settle(key, record).await,
             Outcome::Failed => self.ledger.forget(key).await,
-            Outcome::Unknown => Ok(()),
+            Outcome::Unknown => self.ledger.disown(key).await,
             Outcome::Undone => self.ledger.undo(key).await,
         }
     }

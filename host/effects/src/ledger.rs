@@ -4,6 +4,7 @@
 //! to the disk.
 
 mod batch;
+mod statements;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,8 @@ pub enum Begun {
     Done(Record),
     /// It is in doubt: it had begun before, and no result is recorded.
     Unsettled,
+    /// Another process performs it, and was seen a few seconds ago.
+    Elsewhere,
 }
 
 /// Records effects. When it is dropped, its writer ends after the queued requests.
@@ -48,6 +51,8 @@ enum Request {
     Forget(String, Option<oneshot::Sender<Result<(), String>>>),
     /// Also removes an effect that was performed.
     Undo(String, oneshot::Sender<Result<(), String>>),
+    /// The effect remains without an answer, and this process does not perform it any more.
+    Disown(String, oneshot::Sender<Result<(), String>>),
 }
 
 /// The identity of an effect.
@@ -105,6 +110,14 @@ impl Ledger {
     /// The store did not confirm it within 5 s. It may be removed all the same.
     pub async fn undo(&self, key: &Key) -> Result<(), String> {
         self.request(|reply| Request::Undo(key.id(), reply)).await
+    }
+
+    /// Leaves the effect in doubt: this process does not perform it any more.
+    ///
+    /// # Errors
+    /// The store did not confirm it within 5 s.
+    pub async fn disown(&self, key: &Key) -> Result<(), String> {
+        self.request(|reply| Request::Disown(key.id(), reply)).await
     }
 
     async fn request<T>(

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use base::clock;
 use base::error::UserError;
 use base::throttle::Throttle;
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
-use store::{Store, placeholders};
+use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
+use store::Store;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::statements::{self as sql, Existing};
 use super::{Begun, Request, Row, decode};
 
 /// The maximum number of effects in a transaction.
@@ -27,15 +26,27 @@ const MAX_EXAMINED: i64 = 500;
 const EXAMINE_AGAIN: Duration = Duration::from_secs(3600);
 /// The interval at which an unavailable store is logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+/// The interval at which a process that performs effects is seen.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// The time after which a process that was not seen does not perform its effects any more. Hosts compare it with
+/// their own clocks.
+const LEASE: Duration = Duration::from_secs(10);
+/// The time after which processes are forgotten.
+const FORGET_OWNERS: Duration = Duration::from_secs(86_400);
 /// The maximum number of remembered unconfirmed beginnings.
 const MAX_UNCONFIRMED: usize = 10_000;
 
-type Statement = Query<'static, Any, AnyArguments>;
 type Reply<T> = oneshot::Sender<Result<T, String>>;
 
 pub(super) struct Writer {
     store: Store,
     keep: Duration,
+    /// Identifies this process.
+    owner: String,
+    /// The effects that this process performs.
+    owned: HashSet<String>,
+    /// When this process was last seen, in milliseconds since the Unix epoch.
+    seen: i64,
     /// None before the first request and after an error.
     connection: Option<AnyConnection>,
     /// When effects began whose commit was not confirmed. If the ledger contains them, this process wrote
@@ -50,11 +61,12 @@ pub(super) struct Writer {
 
 /// The requests of a transaction, with at most one per effect. Sorted, so that two hosts do not deadlock.
 #[derive(Default)]
-struct Batch {
-    begin: BTreeMap<String, (Row, Reply<Begun>)>,
-    settle: BTreeMap<String, (Row, String, Reply<()>)>,
-    forget: BTreeMap<String, Option<Reply<()>>>,
-    undo: BTreeMap<String, Reply<()>>,
+pub(super) struct Batch {
+    pub begin: BTreeMap<String, (Row, Reply<Begun>)>,
+    pub settle: BTreeMap<String, (Row, String, Reply<()>)>,
+    pub forget: BTreeMap<String, Option<Reply<()>>>,
+    pub undo: BTreeMap<String, Reply<()>>,
+    pub disown: BTreeMap<String, Reply<()>>,
 }
 
 impl Batch {
@@ -62,7 +74,7 @@ impl Batch {
     fn add(&mut self, request: Request) -> Option<Request> {
         let hash = match &request {
             Request::Begin(row, _) | Request::Settle(row, ..) => &row.hash,
-            Request::Forget(hash, _) | Request::Undo(hash, _) => hash,
+            Request::Forget(hash, _) | Request::Undo(hash, _) | Request::Disown(hash, _) => hash,
         };
         if self.has(hash) {
             return Some(request);
@@ -75,17 +87,24 @@ impl Batch {
             Request::Settle(row, answer, reply) => _ = self.settle.insert(hash, (row, answer, reply)),
             Request::Forget(hash, reply) => _ = self.forget.insert(hash, reply),
             Request::Undo(hash, reply) => _ = self.undo.insert(hash, reply),
+            Request::Disown(hash, reply) => _ = self.disown.insert(hash, reply),
         }
         None
     }
 
     fn has(&self, hash: &str) -> bool {
-        let (begin, settle) = (self.begin.contains_key(hash), self.settle.contains_key(hash));
-        begin || settle || self.forget.contains_key(hash) || self.undo.contains_key(hash)
+        let plain = [self.undo.contains_key(hash), self.disown.contains_key(hash), self.forget.contains_key(hash)];
+        self.begin.contains_key(hash) || self.settle.contains_key(hash) || plain.contains(&true)
     }
 
     fn is_empty(&self) -> bool {
-        self.begin.is_empty() && self.settle.is_empty() && self.forget.is_empty() && self.undo.is_empty()
+        let plain = [self.undo.is_empty(), self.disown.is_empty(), self.forget.is_empty()];
+        self.begin.is_empty() && self.settle.is_empty() && !plain.contains(&false)
+    }
+
+    /// The effects that this process does not perform any more.
+    fn ended(&self) -> impl Iterator<Item = &String> {
+        self.settle.keys().chain(self.forget.keys()).chain(self.undo.keys()).chain(self.disown.keys())
     }
 
     /// Replies to all requests with an error.
@@ -94,7 +113,7 @@ impl Batch {
             let _ = reply.send(Err(error.to_owned()));
         }
         let settled = self.settle.into_values().map(|(.., reply)| Some(reply));
-        let undone = self.undo.into_values().map(Some);
+        let undone = self.undo.into_values().chain(self.disown.into_values()).map(Some);
         for reply in settled.chain(self.forget.into_values()).chain(undone).flatten() {
             let _ = reply.send(Err(error.to_owned()));
         }
@@ -113,6 +132,9 @@ impl Writer {
         Self {
             store,
             keep,
+            owner: format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
+            owned: HashSet::new(),
+            seen: 0,
             connection: None,
             unconfirmed: HashMap::new(),
             outage: Throttle::new(REPORT_INTERVAL),
@@ -125,6 +147,8 @@ impl Writer {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut deletion = interval(DELETE_INTERVAL);
         deletion.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut requests = Vec::new();
         loop {
             tokio::select! {
@@ -136,14 +160,35 @@ impl Writer {
                         requests = self.write(std::mem::take(&mut requests)).await;
                     }
                 }
+                _ = heartbeat.tick(), if !self.owned.is_empty() => self.beat().await,
                 _ = deletion.tick() => if self.delete_expired().await {
                     deletion.reset_immediately();
                     tokio::task::yield_now().await;
                 },
             }
         }
-        if let Some(connection) = self.connection {
-            let _ = timeout(TRANSACTION_BOUND, connection.close()).await;
+        if let Some(mut connection) = self.connection {
+            let leaving = async {
+                let _turn = self.store.next_turn().await;
+                let _ = connection.execute(sql::forget_owners(&self.owner, 0)).await;
+                drop(_turn);
+                connection.close().await
+            };
+            let _ = timeout(TRANSACTION_BOUND, leaving).await;
+        }
+    }
+
+    /// Records that this process is alive, so that no other one takes its effects for abandoned.
+    async fn beat(&mut self) {
+        let Some(connection) = &mut self.connection else { return };
+        let now = clock::now_ms();
+        let beating = async {
+            let _turn = self.store.next_turn().await;
+            connection.execute(sql::seen(&self.owner, now)).await
+        };
+        match timeout(TRANSACTION_BOUND, beating).await {
+            Ok(Ok(_)) => self.seen = now,
+            _ => self.connection = None,
         }
     }
 
@@ -166,12 +211,15 @@ impl Writer {
         if self.outage.clear() {
             tracing::info!("the store {} is available again", self.store.url());
         }
+        for hash in batch.ended() {
+            self.owned.remove(hash);
+        }
         for (hash, reply) in batch.forget {
             self.unconfirmed.remove(&hash);
             reply.map(|reply| reply.send(Ok(())));
         }
         let settled = batch.settle.into_values().map(|(.., reply)| reply);
-        for reply in settled.chain(batch.undo.into_values()) {
+        for reply in settled.chain(batch.undo.into_values()).chain(batch.disown.into_values()) {
             let _ = reply.send(Ok(()));
         }
         for (hash, (_, reply)) in batch.begin {
@@ -180,6 +228,9 @@ impl Writer {
                 _ => Err("another host changed it at the same time".to_owned()),
             };
             self.unconfirmed.remove(&hash);
+            if matches!(answer, Ok(Begun::New | Begun::Unsettled)) {
+                self.owned.insert(hash.clone());
+            }
             if let Err(Ok(Begun::New)) = reply.send(answer) {
                 later.push(Request::Forget(hash, None));
             }
@@ -217,37 +268,54 @@ impl Writer {
         };
         let _turn = self.store.next_turn().await;
         let mut transaction = connection.begin().await?;
-        for sql in [forget(batch), undo(batch), settle(batch, now)].into_iter().flatten() {
+        let ends = [sql::forget(batch), sql::undo(batch), sql::disown(batch), sql::settle(batch, now)];
+        let beat = !batch.begin.is_empty() && now - self.seen > clock::millis(HEARTBEAT);
+        let seen = beat.then(|| sql::seen(&self.owner, now));
+        for sql in ends.into_iter().chain([seen]).flatten() {
             transaction.execute(sql).await?;
         }
         let (mut new, mut old) = (HashSet::new(), HashMap::new());
-        if let Some(sql) = insert(batch, now) {
+        if let Some(sql) = sql::insert(batch, now, &self.owner) {
             let rows = transaction.fetch_all(sql).await?;
             new = rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>()?;
         }
-        if let Some(sql) = select_old(batch, &new) {
+        if let Some(sql) = sql::select_old(batch, &new) {
             let rows = transaction.fetch_all(sql).await?;
-            old = rows.iter().map(existing).collect::<sqlx::Result<_>>()?;
+            old = rows.iter().map(sql::existing).collect::<sqlx::Result<_>>()?;
         }
         if self.unconfirmed.len() < MAX_UNCONFIRMED {
             self.unconfirmed.extend(new.iter().map(|hash| (hash.clone(), now)));
         }
+        let found: HashMap<_, _> =
+            batch.begin.keys().map(|hash| (hash.clone(), self.found(hash, &new, &old, now))).collect();
+        let is_unsettled = |found: &Found| matches!(found, Found::Begun(Begun::Unsettled));
+        let taken = found.iter().filter(|(_, found)| is_unsettled(found)).map(|(hash, _)| hash).collect();
+        if let Some(sql) = sql::own(taken, &self.owner) {
+            transaction.execute(sql).await?;
+        }
         transaction.commit().await?;
-        let found = |hash: &String| {
-            let found = match old.get(hash) {
-                _ if new.contains(hash) => Found::Begun(Begun::New),
-                Some(Existing { answer: Some(answer), .. }) => {
-                    Found::Begun(decode(answer).map_or(Begun::Unsettled, Begun::Done))
-                }
-                Some(Existing { created, .. }) if self.unconfirmed.get(hash) == Some(created) => {
-                    Found::Begun(Begun::New)
-                }
-                Some(_) => Found::Begun(Begun::Unsettled),
-                None => Found::Changed,
-            };
-            (hash.clone(), found)
-        };
-        Ok(batch.begin.keys().map(found).collect())
+        if beat {
+            self.seen = now;
+        }
+        Ok(found)
+    }
+
+    /// The state of an effect that begins.
+    fn found(&self, hash: &String, new: &HashSet<String>, old: &HashMap<String, Existing>, now: i64) -> Found {
+        let alive_since = now - clock::millis(LEASE);
+        let is_alive = |existing: &Existing| existing.seen.is_some_and(|seen| seen >= alive_since);
+        match old.get(hash) {
+            _ if new.contains(hash) => Found::Begun(Begun::New),
+            Some(Existing { answer: Some(answer), .. }) => {
+                Found::Begun(decode(answer).map_or(Begun::Unsettled, Begun::Done))
+            }
+            Some(existing) if self.unconfirmed.get(hash) == Some(&existing.created) => Found::Begun(Begun::New),
+            Some(existing) if existing.owner.as_ref() != Some(&self.owner) && is_alive(existing) => {
+                Found::Begun(Begun::Elsewhere)
+            }
+            Some(_) => Found::Begun(Begun::Unsettled),
+            None => Found::Changed,
+        }
     }
 
     /// Deletes some expired effects. Returns whether there may be more.
@@ -291,6 +359,7 @@ impl Writer {
         let sql = sql.bind(before).bind(created).bind(&hash).bind(last.0).bind(&last.1);
         let _turn = self.store.next_turn().await;
         connection.execute(sql).await?;
+        connection.execute(sql::forget_owners("", clock::now_ms() - clock::millis(FORGET_OWNERS))).await?;
         self.examined.clone_from(last);
         Ok(i64::try_from(next.len()).is_ok_and(|count| count == MAX_EXAMINED))
     }
@@ -305,77 +374,4 @@ impl Writer {
             tracing::error!("{}", failure.help("restore it; messages wait and then continue by themselves"));
         }
     }
-}
-
-/// An effect that had begun before.
-struct Existing {
-    created: i64,
-    answer: Option<String>,
-}
-
-fn forget(batch: &Batch) -> Option<Statement> {
-    let sql = "DELETE FROM effects WHERE answer IS NULL AND hash IN";
-    (!batch.forget.is_empty()).then(|| list(sql, batch.forget.keys().collect()))
-}
-
-fn undo(batch: &Batch) -> Option<Statement> {
-    (!batch.undo.is_empty()).then(|| list("DELETE FROM effects WHERE hash IN", batch.undo.keys().collect()))
-}
-
-/// Also inserts the row if it was deleted meanwhile.
-fn settle(batch: &Batch, now: i64) -> Option<Statement> {
-    if batch.settle.is_empty() {
-        return None;
-    }
-    let values = placeholders(1, batch.settle.len(), 6);
-    let mut sql = sqlx::query(AssertSqlSafe(format!(
-        "INSERT INTO effects (hash, consumer_group, message, created, settled, answer) VALUES {values} \
-         ON CONFLICT (hash) DO UPDATE SET settled = excluded.settled, answer = excluded.answer"
-    )));
-    for (row, answer, _) in batch.settle.values() {
-        sql = sql.bind(row.hash.clone()).bind(without_nul(&row.group)).bind(without_nul(&row.message));
-        sql = sql.bind(now).bind(now).bind(answer.clone());
-    }
-    Some(sql)
-}
-
-/// Returns the hashes of new effects.
-fn insert(batch: &Batch, now: i64) -> Option<Statement> {
-    if batch.begin.is_empty() {
-        return None;
-    }
-    let values = placeholders(1, batch.begin.len(), 4);
-    let mut sql = sqlx::query(AssertSqlSafe(format!(
-        "INSERT INTO effects (hash, consumer_group, message, created) VALUES {values} \
-         ON CONFLICT (hash) DO NOTHING RETURNING hash"
-    )));
-    for (row, _) in batch.begin.values() {
-        sql = sql
-            .bind(row.hash.clone())
-            .bind(without_nul(&row.group))
-            .bind(without_nul(&row.message))
-            .bind(now);
-    }
-    Some(sql)
-}
-
-/// Selects the effects that are not new.
-fn select_old(batch: &Batch, new: &HashSet<String>) -> Option<Statement> {
-    let old: Vec<_> = batch.begin.keys().filter(|hash| !new.contains(*hash)).collect();
-    let sql = "SELECT hash, created, answer FROM effects WHERE hash IN";
-    (!old.is_empty()).then(|| list(sql, old))
-}
-
-fn existing(row: &AnyRow) -> sqlx::Result<(String, Existing)> {
-    Ok((row.try_get(0)?, Existing { created: row.try_get(1)?, answer: row.try_get(2)? }))
-}
-
-fn list(sql: &str, hashes: Vec<&String>) -> Statement {
-    let sql = sqlx::query(AssertSqlSafe(format!("{sql} {}", placeholders(1, 1, hashes.len()))));
-    hashes.into_iter().fold(sql, |sql, hash| sql.bind(hash.clone()))
-}
-
-/// Replaces NUL, which PostgreSQL refuses.
-fn without_nul(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }

@@ -26,8 +26,8 @@ pub struct MailSettings {
     #[schemars(with = "Option<Vec<String>>", example = ["example.com", "*.example.com", "a@b.c"])]
     pub recipients: Option<Vec<Pattern>>,
     /// The maximum number of e-mails per minute in this process. All of them may be sent in one burst; after that,
-    /// they are spread evenly: 600 means one per 100 ms. An e-mail above the rate is not sent: the message waits,
-    /// with the code `too-many-mails`, and spends no attempt. Default: no limit.
+    /// they are spread evenly: 600 means one per 100 ms. An e-mail above the rate waits for its turn, which is no part
+    /// of the call's time, and its message spends no attempt. Default: no limit.
     #[schemars(with = "Option<u32>", example = 600)]
     pub per_minute: Option<NonZeroU32>,
     /// The address that receives all e-mail in place of the recipients, for staging. The headers `X-Original-To`,
