@@ -165,15 +165,19 @@ fn a_response_that_the_plugin_does_not_accept_is_requested_again() {
     let url = format!("http://{}", server.address);
     let granted = format!("allow = [\"{url}\"]\n[plugin.http.\"{url}\"]\n{credentials}\n");
     let host = start(kafka, topic, &format!("gateway = \"solapi\", url = \"{url}\""), &granted);
-    kafka.produce(topic, [Record::new(r#"{"from":"1588-0000","to":"01012340001","body":"b"}"#).with_key("k")]);
+    kafka
+        .produce(topic, [Record::new(r#"{"from":"1588-0000","to":"01012340001","body":"b"}"#).with_key("k")]);
     eventually(BOUND, || count.load(Ordering::SeqCst) == 3);
     settle(kafka, topic);
     let metrics = get(host.port, "/metrics").expect("an answer").text();
     host.stop();
     assert_eq!(codes(kafka, topic), BTreeMap::new());
     assert!(metrics.contains(r#"result="undone"} 2"#), "{metrics}");
-    let keys: BTreeSet<_> =
-        server.requests().iter().map(|request| request.header("idempotency-key").map(str::to_owned)).collect();
+    let keys: BTreeSet<_> = server
+        .requests()
+        .iter()
+        .map(|request| request.header("idempotency-key").map(str::to_owned))
+        .collect();
     assert_eq!(keys.len(), 1, "one message, one key");
 }
 

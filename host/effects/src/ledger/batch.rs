@@ -11,8 +11,8 @@ use store::Store;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::statements::{self as sql, Existing};
-use super::{Begun, Request, Row, decode};
+use super::statements as sql;
+use super::{Begun, Request, Row};
 
 /// The maximum number of effects in a transaction.
 const MAX_BATCH: usize = 256;
@@ -28,9 +28,6 @@ const EXAMINE_AGAIN: Duration = Duration::from_secs(3600);
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// The interval at which a process that performs effects is seen.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// The time after which a process that was not seen does not perform its effects any more. Hosts compare it with
-/// their own clocks.
-const LEASE: Duration = Duration::from_secs(10);
 /// The time after which processes are forgotten.
 const FORGET_OWNERS: Duration = Duration::from_secs(86_400);
 /// The maximum number of remembered unconfirmed beginnings.
@@ -93,7 +90,8 @@ impl Batch {
     }
 
     fn has(&self, hash: &str) -> bool {
-        let plain = [self.undo.contains_key(hash), self.disown.contains_key(hash), self.forget.contains_key(hash)];
+        let plain =
+            [self.undo.contains_key(hash), self.disown.contains_key(hash), self.forget.contains_key(hash)];
         self.begin.contains_key(hash) || self.settle.contains_key(hash) || plain.contains(&true)
     }
 
@@ -271,7 +269,8 @@ impl Writer {
         let ends = [sql::forget(batch), sql::undo(batch), sql::disown(batch), sql::settle(batch, now)];
         let beat = !batch.begin.is_empty() && now - self.seen > clock::millis(HEARTBEAT);
         let seen = beat.then(|| sql::seen(&self.owner, now));
-        for sql in ends.into_iter().chain([seen]).flatten() {
+        let first: Vec<_> = ends.into_iter().chain([seen]).flatten().collect();
+        for sql in first {
             transaction.execute(sql).await?;
         }
         let (mut new, mut old) = (HashSet::new(), HashMap::new());
@@ -286,8 +285,17 @@ impl Writer {
         if self.unconfirmed.len() < MAX_UNCONFIRMED {
             self.unconfirmed.extend(new.iter().map(|hash| (hash.clone(), now)));
         }
-        let found: HashMap<_, _> =
-            batch.begin.keys().map(|hash| (hash.clone(), self.found(hash, &new, &old, now))).collect();
+        let state = |hash: &String| match old.get(hash) {
+            _ if new.contains(hash) => Found::Begun(Begun::New),
+            Some(existing)
+                if self.unconfirmed.get(hash) == Some(&existing.created) && existing.answer.is_none() =>
+            {
+                Found::Begun(Begun::New)
+            }
+            Some(existing) => Found::Begun(existing.begun(&self.owner, now)),
+            None => Found::Changed,
+        };
+        let found: HashMap<_, _> = batch.begin.keys().map(|hash| (hash.clone(), state(hash))).collect();
         let is_unsettled = |found: &Found| matches!(found, Found::Begun(Begun::Unsettled));
         let taken = found.iter().filter(|(_, found)| is_unsettled(found)).map(|(hash, _)| hash).collect();
         if let Some(sql) = sql::own(taken, &self.owner) {
@@ -298,24 +306,6 @@ impl Writer {
             self.seen = now;
         }
         Ok(found)
-    }
-
-    /// The state of an effect that begins.
-    fn found(&self, hash: &String, new: &HashSet<String>, old: &HashMap<String, Existing>, now: i64) -> Found {
-        let alive_since = now - clock::millis(LEASE);
-        let is_alive = |existing: &Existing| existing.seen.is_some_and(|seen| seen >= alive_since);
-        match old.get(hash) {
-            _ if new.contains(hash) => Found::Begun(Begun::New),
-            Some(Existing { answer: Some(answer), .. }) => {
-                Found::Begun(decode(answer).map_or(Begun::Unsettled, Begun::Done))
-            }
-            Some(existing) if self.unconfirmed.get(hash) == Some(&existing.created) => Found::Begun(Begun::New),
-            Some(existing) if existing.owner.as_ref() != Some(&self.owner) && is_alive(existing) => {
-                Found::Begun(Begun::Elsewhere)
-            }
-            Some(_) => Found::Begun(Begun::Unsettled),
-            None => Found::Changed,
-        }
     }
 
     /// Deletes some expired effects. Returns whether there may be more.

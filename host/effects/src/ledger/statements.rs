@@ -1,13 +1,20 @@
 //! The SQL of the ledger's writer.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use base::clock;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use store::placeholders;
 
 use super::batch::Batch;
+use super::{Begun, decode};
+
+/// The time after which a process that was not seen does not perform its effects any more. Hosts compare it with
+/// their own clocks.
+const LEASE: Duration = Duration::from_secs(10);
 
 pub(super) type Statement = Query<'static, Any, AnyArguments>;
 
@@ -19,6 +26,17 @@ pub(super) struct Existing {
     pub owner: Option<String>,
     /// When that process was last seen.
     pub seen: Option<i64>,
+}
+
+impl Existing {
+    /// Its state for the process `owner`.
+    pub fn begun(&self, owner: &str, now: i64) -> Begun {
+        if let Some(answer) = &self.answer {
+            return decode(answer).map_or(Begun::Unsettled, Begun::Done);
+        }
+        let is_alive = self.seen.is_some_and(|seen| seen >= now - clock::millis(LEASE));
+        if is_alive && self.owner.as_deref() != Some(owner) { Begun::Elsewhere } else { Begun::Unsettled }
+    }
 }
 
 pub(super) fn forget(batch: &Batch) -> Option<Statement> {

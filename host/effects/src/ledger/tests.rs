@@ -239,6 +239,9 @@ async fn a_process_that_was_not_seen_for_a_while_leaves_its_effects_in_doubt() {
     std::mem::forget(first);
     let url = StoreUrl::parse(&format!("sqlite:{}", file.0.display())).expect("a URL");
     let mut connection = Store::open(url).await.expect("a store").connect().await.expect("a connection");
-    sqlx::query("UPDATE effect_owners SET seen = seen - 60000").execute(&mut connection).await.expect("written");
+    sqlx::query("UPDATE effect_owners SET seen = seen - 60000")
+        .execute(&mut connection)
+        .await
+        .expect("written");
     assert_eq!(second.begin(&key(0)).await, Ok(Begun::Unsettled));
 }
