@@ -46,7 +46,11 @@ impl PhoneNumber {
         digits.retain(|c| c.is_ascii_digit());
         // As in `+82 010`. No number in Korea begins with 0.
         if let Some(national) = digits.strip_prefix(KOREA) {
-            digits = format!("{KOREA}{}", national.strip_prefix('0').unwrap_or(national));
+            let national = national.strip_prefix('0').unwrap_or(national);
+            if national.starts_with('0') {
+                return Err(wrong("a number in Korea does not begin with 00"));
+            }
+            digits = format!("{KOREA}{national}");
         }
         if digits.starts_with('0') || !INTERNATIONAL.contains(&digits.len()) {
             return Err(wrong("expected `+`, a country code, and 7 to 15 digits in all"));

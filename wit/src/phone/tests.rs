@@ -55,6 +55,7 @@ fn what_is_no_number_is_refused() {
         "+8210",
         "+0 10 1234 5678",
         "+82+10 1234 5678",
+        "+82 0010 1234 5678",
         "010+1234",
         "1234567890123456",
         "+1234567890123456",
@@ -105,7 +106,7 @@ fn a_sender_is_a_number_a_name_or_a_service() {
 proptest! {
     /// The form of a number is read as the same number.
     #[test]
-    fn a_number_is_its_own_form(text in "[+]?[0-9０-９()\\- \u{a0}]{0,20}") {
+    fn a_number_is_its_own_form(text in "[+]?(82)?[0-9０-９()\\- \u{a0}]{0,20}") {
         if let Ok(number) = PhoneNumber::parse(&text) {
             prop_assert_eq!(PhoneNumber::parse(&number.to_string()), Ok(number.clone()));
             prop_assert!(number.country().is_none_or(|(code, rest)| !code.is_empty() && !rest.is_empty()));
