@@ -33,13 +33,16 @@ pub(crate) use self::writing::Writing;
 
 /// How long a query waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections to the store. SQLite allows concurrent reads and a single write.
+/// Connections to the store that read, and connections that write.
 const MAX_CONNECTIONS: u32 = 4;
 
 /// The dead letters of a store. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Desk {
+    /// Connections that read.
     pool: AnyPool,
+    /// Connections that write: a writer whose turn it is must not wait for slow readers.
+    writers: AnyPool,
     store: Store,
     store_id: String,
     store_name: String,
@@ -53,7 +56,8 @@ impl Desk {
     pub async fn open(store: &Store) -> Result<Self, UserError> {
         let options = AnyPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
         let desk = Self {
-            pool: store.pool(options),
+            pool: store.pool(options.clone()),
+            writers: store.pool(options),
             store: store.clone(),
             store_id: String::new(),
             store_name: store.url().to_string(),

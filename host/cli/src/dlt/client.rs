@@ -167,6 +167,12 @@ impl Client {
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
+        if error.is_timeout() && !error.is_connect() {
+            let what =
+                format!("the host at {} did not answer within {} s", self.base, READ_TIMEOUT.as_secs());
+            return UserError::unavailable(what)
+                .help("an action on many dead letters goes on by itself; see its progress: host dlt list");
+        }
         let what = match error.is_timeout() {
             true => "does not answer: timeout".to_owned(),
             false => format!("does not answer: {cause}"),
