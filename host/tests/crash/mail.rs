@@ -42,7 +42,9 @@ impl Scene {
         std::fs::create_dir_all(&dir).expect("a directory for the files of the test");
         let (config, store) = (dir.join("host.toml"), dir.join("host.db"));
         let text = format!(
-            "[mail]\nurl = {url:?}\nca = {ca:?}\n\
+            // Shorter than in production: a connection to a server that hangs is soon free again.
+            "[mail]\nurl = {url:?}\nca = {ca:?}\ngreeting-timeout = \"8s\"\ncommand-timeout = \"8s\"\n\
+             data-timeout = \"8s\"\nend-timeout = \"8s\"\n\
              [[plugin]]\npath = {:?}\ntopic = {TOPIC:?}\nallow = [\"mail\"]\nunsettled = {unsettled:?}\n\
              [plugin.retry]\nretries = 30\ndelay = \"100ms\"\nmultiplier = 1.0\n",
             plugin("email"),

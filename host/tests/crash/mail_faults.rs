@@ -8,7 +8,7 @@ use crate::fixture::BOUND;
 use crate::mail::{Accepted, DEAD, Scene, check_message_ids, duplicates, ever_unsettled, unsettled};
 
 /// Faults per 1000 connections and per 1000 transactions. A hanging one occupies one of the host's ten
-/// connections for the 8 s that an e-mail may take.
+/// connections for the 8 s of a time-out.
 const SHARES: Shares = Shares { faults: 200, hangs: 10 };
 /// One in this many addresses is refused permanently.
 const REFUSED: u64 = 20;
@@ -59,8 +59,7 @@ fn is_unknown(end: End) -> bool {
     is_unanswered(end) || end == End::Broken { begun: true }
 }
 
-/// The number of unknown results without a fault at the server. An e-mail that waited for a hanging
-/// connection reaches the end of its 8 s when the server answers.
+/// The number of unknown results without a fault at the server, which answered after the time-out.
 fn late(
     doubts: &HashMap<usize, usize>,
     transactions: &HashMap<usize, Vec<Transaction>>,

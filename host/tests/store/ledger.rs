@@ -47,7 +47,7 @@ async fn two_hosts_begin_each_effect_once() {
         let (number, begun) = calls.await.expect("no panic");
         match begun {
             Begun::New => assert!(new.insert(number), "{number} was begun twice"),
-            begun => assert_eq!(begun, Begun::Unsettled),
+            begun => assert_eq!(begun, Begun::Elsewhere),
         }
     }
     assert_eq!(new.len(), 1000);
