@@ -63,11 +63,7 @@ impl CallClock {
 
     /// Completes when the time is over.
     pub async fn expired(&self) {
-        self.when(|state| match state.since {
-            Some(since) => Some(since + state.left),
-            None => None,
-        })
-        .await;
+        self.when(|state| state.since.map(|since| since + state.left)).await;
     }
 
     /// Completes when the call waits and nothing that it requested has begun.
