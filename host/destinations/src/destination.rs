@@ -47,8 +47,8 @@ impl fmt::Display for Options {
 /// A place outside the host, such as a mail server: the room there is, the pace, and whether it works.
 ///
 /// A use first reserves a place among the next ones ([`Destination::reserve`]), which may take as long as an outage.
-/// Then it is recorded, and enters ([`Reservation::enter`]), which takes as long as one use. There are twice as many
-/// reservations as uses at the same time, so that recording one use does not delay another.
+/// Then it is recorded, and enters ([`Reservation::enter`]), which takes as long as one use. There are more reservations
+/// than uses at the same time, so that recording one use does not delay another.
 #[derive(Debug)]
 pub struct Destination {
     name: Arc<str>,
@@ -141,15 +141,16 @@ impl Destination {
     }
 
     /// Waits until the destination works, will soon have room, and may be used again at its rate, in the order of the
-    /// calls. During an outage one use at a time is let through as a probe.
-    pub async fn reserve(self: &Arc<Self>) -> Reservation {
-        if let Some(reservation) = self.reserve_now() {
+    /// calls. During an outage one use at a time is let through as a probe. `ahead` is the number of reservations for each
+    /// use at the same time, at least 1.
+    pub async fn reserve(self: &Arc<Self>, ahead: usize) -> Reservation {
+        if let Some(reservation) = self.reserve_now(ahead) {
             return reservation;
         }
         let _waiting = WaitingUse::new(self);
         let _turn = self.reserving.turnstile.lock().await;
         loop {
-            let until = match self.try_reserve() {
+            let until = match self.try_reserve(ahead) {
                 Ok(reservation) => return reservation,
                 Err(until) => until.unwrap_or_else(|| Instant::now() + RECHECK),
             };
@@ -161,13 +162,13 @@ impl Destination {
     }
 
     /// A reservation, if nobody waits and there is one.
-    fn reserve_now(self: &Arc<Self>) -> Option<Reservation> {
+    fn reserve_now(self: &Arc<Self>, ahead: usize) -> Option<Reservation> {
         let _turn = self.reserving.turnstile.try_lock().ok()?;
-        self.try_reserve().ok()
+        self.try_reserve(ahead).ok()
     }
 
     /// A reservation, or when to try again, if that is known.
-    fn try_reserve(self: &Arc<Self>) -> Result<Reservation, Option<Instant>> {
+    fn try_reserve(self: &Arc<Self>, ahead: usize) -> Result<Reservation, Option<Instant>> {
         let mut state = self.state.lock();
         let probe_at = state.breaker.open().map(|open| open.probe_at);
         if let Some(probe_at) = probe_at {
@@ -184,7 +185,7 @@ impl Destination {
             }
             state.rests_until = None;
         }
-        if state.reserved >= 2 * state.limit.current() {
+        if state.reserved >= ahead.max(1) * state.limit.current() {
             return Err(None);
         }
         if let Some(pace) = &self.pace {

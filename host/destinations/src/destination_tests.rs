@@ -21,7 +21,7 @@ async fn warm(max: usize, breaker: u32) -> Arc<Destination> {
 }
 
 async fn enter(destination: &Arc<Destination>) -> Room {
-    destination.reserve().await.enter().await.expect("it works")
+    destination.reserve(2).await.enter().await.expect("it works")
 }
 
 async fn is_waiting(destination: &Arc<Destination>) -> bool {
@@ -145,23 +145,23 @@ async fn the_rate_is_kept_and_an_unused_room_does_not_count() {
 }
 
 #[tokio::test]
-async fn there_are_twice_as_many_reservations_as_uses() {
+async fn there_are_as_many_reservations_as_requested_for_each_use() {
     let destination = warm(3, 5).await;
     let mut reservations = Vec::new();
     for _ in 0..6 {
-        reservations.push(destination.reserve().await);
+        reservations.push(destination.reserve(2).await);
     }
-    let more = tokio::time::timeout(Duration::from_millis(10), destination.reserve()).await;
+    let more = tokio::time::timeout(Duration::from_millis(10), destination.reserve(2)).await;
     assert!(more.is_err(), "a seventh");
     reservations.pop();
-    destination.reserve().await;
+    destination.reserve(2).await;
 }
 
 #[tokio::test]
 async fn reservations_from_before_an_outage_end_when_it_begins() {
     let destination = warm(1, 1).await;
     let room = enter(&destination).await;
-    let reservation = destination.reserve().await;
+    let reservation = destination.reserve(2).await;
     let waiting = tokio::spawn(reservation.enter());
     tokio::task::yield_now().await;
     room.failed("gone");

@@ -15,6 +15,9 @@ use super::request::Failed;
 use crate::call_clock::CallClock;
 use crate::call_end::CallEnd;
 
+/// The number of recorded requests for each one in progress.
+const AHEAD: usize = 2;
+
 /// A request on its way to its server.
 pub(super) struct Sending<'a> {
     pub session: &'a Session,
@@ -61,7 +64,7 @@ impl Sending<'_> {
 
     async fn once(&self, key: Option<Key>, request: Request) -> Result<Result<Answer, Refused>, Failed> {
         let waiting = self.session.context.clock().map(CallClock::wait);
-        let reservation = self.server.reserve().await;
+        let reservation = self.server.reserve(AHEAD).await;
         let (client, bounds) = (self.client.clone(), self.bounds);
         let sending = async move {
             let Ok(room) = reservation.enter().await else { return Performed::Failed(Refused::Outage) };

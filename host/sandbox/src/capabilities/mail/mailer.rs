@@ -194,7 +194,7 @@ impl Mailer {
     pub async fn send(&self, email: &Email, name: &str) -> Result<Receipt, MailError> {
         let mail = compose::compose(email, name).map_err(MailError::Permanent)?;
         let sending = async {
-            let room = self.destination.reserve().await.enter().await;
+            let room = self.destination.reserve(1).await.enter().await;
             let room = room.map_err(|outage| MailError::Transient(outage.0))?;
             self.attempt(room, &mail).await.map_err(|not_sent| match not_sent {
                 NotSent::Mail(error) => error,

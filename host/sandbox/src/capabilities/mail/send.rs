@@ -5,6 +5,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use ::settings::Unsettled;
 use destinations::Destination;
 use effects::{Content, Digest, Effects, Key, Performed, Record, Recorded};
 
@@ -18,6 +19,10 @@ use crate::call_clock::CallClock;
 use crate::call_end::CallEnd;
 use crate::limits::Exceeded;
 
+/// The number of e-mails that are recorded for each connection, so that connections do not wait for the store. A crash
+/// leaves them in doubt: with `dead-letter` an operator has to examine each of them.
+const AHEAD_SEND: usize = 4;
+const AHEAD_DEAD_LETTER: usize = 2;
 /// The number of refusals by the server, while it accepts other e-mails, after which one counts as refused itself.
 const MAX_SUSPICIONS: u32 = 10;
 
@@ -107,7 +112,11 @@ async fn send(
         Ok(composed) => Arc::new(composed),
         Err(reason) => return Ok(Err(MailError::Permanent(reason))),
     };
-    let delivery = Delivery { clock: context.clock(), effects, mailer, grant, key, composed };
+    let ahead = match context.grants.unsettled {
+        Unsettled::Send => AHEAD_SEND,
+        Unsettled::DeadLetter => AHEAD_DEAD_LETTER,
+    };
+    let delivery = Delivery { clock: context.clock(), effects, mailer, grant, key, composed, ahead };
     Ok(delivery.run().await?.map(mail::Receipt::from))
 }
 
@@ -119,6 +128,8 @@ struct Delivery<'a> {
     grant: &'a Arc<MailGrant>,
     key: Key,
     composed: Arc<Composed>,
+    /// The number of recorded e-mails for each connection.
+    ahead: usize,
 }
 
 impl Delivery<'_> {
@@ -143,7 +154,7 @@ impl Delivery<'_> {
     async fn once(&self) -> Result<Result<host_mail::Receipt, NotSent>, CallEnd> {
         let waiting = self.clock.map(CallClock::wait);
         let turn = self.grant.turn().await;
-        let reservation = self.mailer.destination().reserve().await;
+        let reservation = self.mailer.destination().reserve(self.ahead).await;
         let (mailer, composed) = (Arc::clone(self.mailer), Arc::clone(&self.composed));
         let clock = self.clock.cloned();
         let sending = async move {

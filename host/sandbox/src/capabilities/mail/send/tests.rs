@@ -53,7 +53,10 @@ impl Sender {
         let key = Calls::of("group", subject).next(digest(&email(subject)));
         let composed = Arc::new(compose(&email(subject), &key.id()).expect("valid"));
         let Self { effects, mailer, grant, .. } = self;
-        Delivery { clock: None, effects, mailer, grant, key, composed }.run().await.expect("attempted")
+        Delivery { clock: None, effects, mailer, grant, key, composed, ahead: 2 }
+            .run()
+            .await
+            .expect("attempted")
     }
 }
 
@@ -65,7 +68,8 @@ async fn without_a_reservation_an_email_is_not_in_doubt() {
     sender.send("before").await.expect("sent");
     let destination = Arc::clone(sender.mailer.destination());
     let mut reservations = Vec::new();
-    while let Ok(reservation) = tokio::time::timeout(Duration::from_millis(50), destination.reserve()).await {
+    while let Ok(reservation) = tokio::time::timeout(Duration::from_millis(50), destination.reserve(2)).await
+    {
         reservations.push(reservation);
     }
     let meanwhile = tokio::time::timeout(Duration::from_millis(300), sender.send("meanwhile")).await;
