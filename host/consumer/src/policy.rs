@@ -158,7 +158,7 @@ impl Policy {
         let planned = planned.and_then(|spent| self.delays_ms.get(spent as usize));
         let (delay_ms, attempt) = match (failed.after_ms, planned) {
             (Some(chosen), _) if failed.retries > 0 => {
-                (chosen.clamp(floor_ms(failed), millis_u64(MAX_CHOSEN_DELAY)), failed.attempt)
+                (chosen_delay_ms(chosen, failed, self.retry.max_age_ms), failed.attempt)
             }
             (None, Some(delay)) => (*delay, failed.attempt.saturating_add(1)),
             _ => return Step::Dead,
@@ -179,10 +179,11 @@ impl Policy {
     }
 }
 
-/// The minimum of a chosen delay, in milliseconds.
-fn floor_ms(failed: &Failed) -> u64 {
+/// A chosen delay within its bounds, in milliseconds. The growing minimum never extends it beyond the maximum age.
+fn chosen_delay_ms(chosen_ms: u64, failed: &Failed, max_age_ms: u64) -> u64 {
     let age_ms = failed.now_ms.saturating_sub(failed.first_failed_ms).max(0).unsigned_abs();
-    (age_ms / 2).clamp(millis_u64(MIN_CHOSEN_DELAY), millis_u64(MAX_FLOOR))
+    let floor_ms = (age_ms / 2).min(millis_u64(MAX_FLOOR)).min(max_age_ms.saturating_sub(age_ms));
+    chosen_ms.clamp(millis_u64(MIN_CHOSEN_DELAY), millis_u64(MAX_CHOSEN_DELAY)).max(floor_ms)
 }
 
 fn check(retry: &Retry) -> Result<(), String> {

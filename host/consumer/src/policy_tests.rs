@@ -194,7 +194,9 @@ proptest! {
         attempt in 1_u32..20, chosen in 0_u64..4_000_000, age_ms in 0_i64..100_000_000,
     ) {
         let policy = doubling();
-        let waits_ms = chosen.clamp(100, 3_600_000);
+        let left_ms = (DAY.cast_signed() - age_ms).max(0).unsigned_abs();
+        let floor_ms = (age_ms.unsigned_abs() / 2).min(60_000).min(left_ms);
+        let waits_ms = chosen.clamp(100, 3_600_000).max(floor_ms);
         match policy.next(&failed(attempt, Some(chosen), NOW - age_ms)) {
             Step::Retry { tier, attempt: next, due_ms } => {
                 prop_assert_eq!((next, due_ms), (attempt, NOW + waits_ms.cast_signed()));
