@@ -42,18 +42,19 @@ pub fn authorities(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>
 }
 
 /// Says in one line why a TLS handshake with this host failed, and what to do about it. `setting` is the one that adds
-/// a certificate authority.
-pub fn explain(error: &std::io::Error, host: &str, setting: &str) -> String {
+/// a certificate authority, if there is one.
+pub fn explain(error: &std::io::Error, host: &str, setting: Option<&str>) -> String {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) else {
         return error.to_string();
     };
     let TlsError::InvalidCertificate(certificate) = tls else { return tls.to_string() };
     match certificate {
-        CertificateError::UnknownIssuer => {
-            format!(
+        CertificateError::UnknownIssuer => match setting {
+            Some(setting) => format!(
                 "the issuer of its certificate is not trusted; set {setting} to a file with the issuer's certificate"
-            )
-        }
+            ),
+            None => "the issuer of its certificate is not a public certificate authority".to_owned(),
+        },
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired; renew it, or correct the clock of this machine".to_owned()
         }
@@ -80,7 +81,7 @@ mod tests {
 
     fn explained(error: CertificateError) -> String {
         let error = io::Error::other(TlsError::InvalidCertificate(error));
-        explain(&error, "mail.example", "mail.ca")
+        explain(&error, "mail.example", Some("mail.ca"))
     }
 
     #[test]
@@ -88,7 +89,7 @@ mod tests {
         assert!(explained(CertificateError::UnknownIssuer).contains("set mail.ca to a file"));
         assert!(explained(CertificateError::Expired).contains("renew it"));
         assert!(explained(CertificateError::NotValidForName).contains("another name than mail.example"));
-        let text = explain(&io::Error::other("reset"), "mail.example", "mail.ca");
+        let text = explain(&io::Error::other("reset"), "mail.example", None);
         assert_eq!(text, "reset");
     }
 }

@@ -212,7 +212,7 @@ fn classify(error: &reqwest::Error, host: &str) -> NoAnswer {
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .find(|cause| cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()));
     if let Some(tls) = tls {
-        return NoAnswer { error: Error::Tls, detail: crate::tls::explain(tls, host, "SSL_CERT_FILE") };
+        return NoAnswer { error: Error::Tls, detail: crate::tls::explain(tls, host, None) };
     }
     let kind = match error {
         error if error.is_dns() => Error::Dns,

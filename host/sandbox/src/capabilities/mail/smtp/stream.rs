@@ -56,7 +56,7 @@ impl Stream {
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("{host}: {error}"))?;
         let secured = TlsConnector::from(config).connect(name, self.bytes).await;
-        let bytes = secured.map_err(|error| tls::explain(&error, host, "mail.ca"))?;
+        let bytes = secured.map_err(|error| tls::explain(&error, host, Some("mail.ca")))?;
         Ok(Self { bytes: Box::new(bytes), ..self })
     }
 
