@@ -96,6 +96,27 @@ async fn a_refusal_of_the_only_use_counts_as_a_failure() {
 }
 
 #[tokio::test]
+async fn throttling_halves_the_limit_once_per_burst_and_counts_as_a_failure() {
+    let destination = warm(10, 8).await;
+    let mut rooms = Vec::new();
+    for _ in 0..10 {
+        rooms.push(enter(&destination).await);
+    }
+    for room in rooms.drain(..5) {
+        room.throttled("429");
+        assert_eq!((destination.status().limit, destination.status().learned), (5, Some(5)));
+    }
+    rooms.pop().expect("a room").succeeded();
+    assert!(destination.works());
+    drop(rooms);
+    for _ in 0..8 {
+        assert!(destination.works());
+        enter(&destination).await.throttled("429");
+    }
+    assert!(!destination.works(), "eight in a row");
+}
+
+#[tokio::test]
 async fn an_outage_lets_one_probe_at_a_time_through_and_ends_with_the_first_success() {
     let destination = warm(10, 3).await;
     for _ in 0..3 {

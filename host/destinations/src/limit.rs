@@ -61,7 +61,7 @@ impl Limit {
         }
     }
 
-    /// The destination refused one of `in_use` uses because of their number, while `others` of them were accepted.
+    /// The destination refused one of `in_use` uses because of their number, while it takes `others` of them.
     pub fn refused(&mut self, others: usize, in_use: usize, now: Instant) {
         // A lower limit was learned since these uses began.
         if in_use > self.current {

@@ -60,7 +60,7 @@ impl Deduplicator {
         };
         let is_new = match begun {
             Ok(Begun::New) => true,
-            // Of the last two, the second is not possible here.
+            // The loop has waited for an effect in progress elsewhere.
             Ok(Begun::Unsettled | Begun::Elsewhere) => false,
             // It was performed, even if its answer cannot be read.
             Ok(Begun::Done(record)) => {
@@ -126,7 +126,7 @@ impl Deduplicator {
         }
     }
 
-    /// Records an outcome, repeatedly for up to 30 s.
+    /// Records an outcome, repeatedly for up to an hour.
     async fn record_persistently(&self, key: &Key, outcome: &Outcome) {
         let started = Instant::now();
         let backoff = ConstantBuilder::default().with_delay(PAUSE).without_max_times();

@@ -132,7 +132,7 @@ pub enum Interrupted {
     /// The effect is in doubt after an earlier attempt, and the configuration forbids to repeat it.
     #[error("in doubt: an earlier attempt may have sent it")]
     Unknown,
-    /// The ledger could not record the attempt.
+    /// The ledger could not record the attempt, or its task was interrupted.
     #[error("{0}")]
     Unavailable(String),
 }

@@ -1,7 +1,5 @@
 //! Ways in which the host ends a call.
 
-use std::time::Duration;
-
 use effects::Interrupted;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -18,36 +16,9 @@ pub enum CallEnd {
     /// An effect must not be attempted.
     #[error(transparent)]
     Effect(#[from] Interrupted),
-    /// The message waits, without spending an attempt.
-    #[error(transparent)]
-    Wait(#[from] Wait),
     /// The partition of the message is being closed, and nothing has begun.
     #[error("the partition is being closed")]
     Closing,
-}
-
-/// An effect that is possible only later. The message waits and spends no attempt.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
-pub struct Wait {
-    /// The code of the failure.
-    pub code: &'static str,
-    /// The detail of the failure, as text.
-    pub detail: String,
-    /// The time until the effect is possible.
-    pub time: Duration,
-}
-
-impl Wait {
-    /// The time in milliseconds, rounded up.
-    pub fn millis(&self) -> u64 {
-        millis(self.time)
-    }
-}
-
-/// A time in milliseconds, rounded up.
-pub fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).map_or(u64::MAX, |millis| millis.saturating_add(1))
 }
 
 /// Ends a call from a task, even if the guest ignores the response that it waits for.

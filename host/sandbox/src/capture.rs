@@ -1,7 +1,6 @@
 //! Dry runs: the effects and the output of a call are captured; nothing is performed.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -143,7 +142,6 @@ pub struct CapturedCall {
     pub memory: usize,
     /// The size of the effects, in bytes.
     size: usize,
-    counts: BTreeMap<&'static str, u32>,
 }
 
 impl Capture {
@@ -155,7 +153,6 @@ impl Capture {
     /// Captures an effect of the capability with this name.
     pub fn effect(&self, kind: &'static str, effect: Arc<dyn Effect>) {
         let captured = &mut *self.0.lock();
-        *captured.counts.entry(kind).or_default() += 1;
         let size = captured.size.saturating_add(effect.size());
         if size > MAX_EFFECTS {
             captured.left_out += 1;
@@ -163,11 +160,6 @@ impl Capture {
         }
         captured.size = size;
         captured.effects.push(Captured::new(kind, effect));
-    }
-
-    /// The number of effects of the capability with this name.
-    pub fn count(&self, kind: &str) -> u32 {
-        self.0.lock().counts.get(kind).copied().unwrap_or_default()
     }
 
     pub(super) fn line(&self, level: Level, text: &str) {
@@ -200,7 +192,6 @@ mod tests {
         for _ in 0..100 {
             capture.effect("ping", Arc::new(Pinged { to: "x".repeat(1 << 20) }));
         }
-        assert_eq!(capture.count("ping"), 100);
         let captured = capture.take();
         assert_eq!((captured.effects.len(), captured.left_out), (15, 85));
         assert_eq!(capture.take().effects, []);

@@ -14,8 +14,8 @@ use crate::limits::Exceeded;
 pub const MAX_CODE: usize = 64;
 /// The maximum length of a detail, in bytes.
 const MAX_DETAIL: usize = 2 << 10;
-/// How long a message waits while its effects cannot be recorded, in milliseconds.
-const UNAVAILABLE_WAIT: u64 = 5_000;
+/// How long a message waits after the task of its effect was interrupted, in milliseconds.
+const INTERRUPTED_WAIT: u64 = 5_000;
 /// The maximum length of a backtrace, in bytes.
 const MAX_BACKTRACE: usize = 4 << 10;
 
@@ -132,17 +132,13 @@ impl Cause {
                 let cause = Self::own("consumer.plugin.Closing", "closing", &end.to_string());
                 Self { leads_to: LeadsTo::Nothing, ..cause }
             }
-            CallEnd::Wait(wait) => {
-                let cause = Self::own("consumer.plugin.Effect", wait.code, &wait.detail);
-                Self { leads_to: LeadsTo::Wait(wait.millis()), ..cause }
-            }
         }
     }
 
     fn interrupted(interrupted: &Interrupted) -> Self {
         let (code, leads_to) = match interrupted {
             Interrupted::Unknown => ("unknown-effect", LeadsTo::Reject),
-            Interrupted::Unavailable(_) => ("store-unavailable", LeadsTo::Wait(UNAVAILABLE_WAIT)),
+            Interrupted::Unavailable(_) => ("effect-interrupted", LeadsTo::Wait(INTERRUPTED_WAIT)),
         };
         Self { leads_to, ..Self::own("consumer.plugin.Effect", code, &interrupted.to_string()) }
     }

@@ -139,6 +139,20 @@ impl Room {
         }
     }
 
+    /// The destination refused the use for now, and it is unknown whether the number of uses or their rate is the
+    /// reason: half as many may follow.
+    pub fn throttled(mut self, reason: &str) {
+        self.reservation.has_begun = true;
+        let destination = self.destination();
+        destination.gauges.refused();
+        let mut state = destination.state.lock();
+        let in_use = state.in_use;
+        state.limit.refused(in_use / 2, in_use, Instant::now());
+        destination.gauges.limit(state.limit.current());
+        drop(state);
+        self.fail(reason);
+    }
+
     /// The destination does not work.
     pub fn failed(mut self, reason: &str) {
         self.reservation.has_begun = true;

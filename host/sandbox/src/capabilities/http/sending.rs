@@ -109,7 +109,7 @@ fn tell(room: Room, result: &Result<Answer, NoAnswer>) {
                     if let Some(time) = retry_after(&answer.headers) {
                         room.destination().rest(time);
                     }
-                    room.refused(&reason());
+                    room.throttled(&reason());
                 }
                 StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => room.succeeded(),
                 status if status.is_server_error() => room.failed(&reason()),

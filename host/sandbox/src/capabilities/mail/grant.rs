@@ -1,15 +1,12 @@
 //! The grant of `mail`: senders, recipients and rate of one plugin.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use destinations::Pace;
 use lettre::Address as Mailbox;
 
 use super::mailer::{Address, Email, Mailer};
 use super::settings::{MailSettings, Pattern, Redirect};
-use crate::call_end::{Wait, millis};
 use crate::capabilities::Grant;
 
 /// Permission to send e-mail.
@@ -18,7 +15,6 @@ pub struct MailGrant {
     senders: Option<Vec<Pattern>>,
     recipients: Option<Vec<Pattern>>,
     redirect_all: Option<Mailbox>,
-    per_minute: Option<NonZeroU32>,
     pace: Option<Pace>,
     mailer: Option<Arc<Mailer>>,
 }
@@ -39,7 +35,6 @@ impl MailGrant {
             senders: settings.senders.clone(),
             recipients: settings.recipients.clone(),
             redirect_all: settings.redirect_all.clone().map(|Redirect(address)| address),
-            per_minute: settings.per_minute,
             pace: settings.per_minute.map(Pace::per_minute),
             mailer,
         }
@@ -108,28 +103,17 @@ impl MailGrant {
         }
         Turn { grant: Arc::clone(self), is_taken: false }
     }
-
-    /// Counts one e-mail of a dry run, after `before` others of the same call. Each call is counted separately.
-    ///
-    /// # Errors
-    /// It exceeds the rate.
-    pub fn count_alone(&self, before: u32) -> Result<(), Wait> {
-        match self.per_minute {
-            Some(max) if before >= max.get() => Err(too_many(Duration::from_secs(60) / max.get())),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// The permission of the rate for one e-mail. It is given back if it is not taken: an e-mail that an earlier attempt has
-/// sent is not sent again, and does not count.
+/// sent, or for which there is no connection, does not count.
 pub struct Turn {
     grant: Arc<MailGrant>,
     is_taken: bool,
 }
 
 impl Turn {
-    /// The e-mail is sent.
+    /// The server got the e-mail.
     pub fn take(mut self) {
         self.is_taken = true;
     }
@@ -141,12 +125,6 @@ impl Drop for Turn {
             pace.give_back();
         }
     }
-}
-
-fn too_many(time: Duration) -> Wait {
-    let millis = millis(time);
-    let detail = format!("`mail.per-minute` is exceeded; the next e-mail may be sent in {millis} ms");
-    Wait { code: "too-many-mails", detail, time }
 }
 
 impl Grant for MailGrant {

@@ -1,5 +1,7 @@
 //! What a grant allows, and that it allows nothing else.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
