@@ -1,5 +1,7 @@
 //! TLS for connections of the host to mail servers and HTTP origins.
 
+use std::error::Error as StdError;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,12 +43,18 @@ pub fn authorities(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>
     Ok(all)
 }
 
+/// The failure of TLS behind an error. Libraries wrap it in I/O errors, whose `source` leaves it out.
+pub fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a TlsError> {
+    if let Some(tls) = error.downcast_ref() {
+        return Some(tls);
+    }
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    inner.and_then(|inner| cause(inner)).or_else(|| error.source().and_then(cause))
+}
+
 /// Says in one line why a TLS handshake with this host failed, and what to do about it. `setting` is the one that adds
 /// a certificate authority, if there is one.
-pub fn explain(error: &std::io::Error, host: &str, setting: Option<&str>) -> String {
-    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) else {
-        return error.to_string();
-    };
+pub fn explain(tls: &TlsError, host: &str, setting: Option<&str>) -> String {
     let TlsError::InvalidCertificate(certificate) = tls else { return tls.to_string() };
     match certificate {
         CertificateError::UnknownIssuer => match setting {
@@ -75,13 +83,12 @@ pub fn explain(error: &std::io::Error, host: &str, setting: Option<&str>) -> Str
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     fn explained(error: CertificateError) -> String {
-        let error = io::Error::other(TlsError::InvalidCertificate(error));
-        explain(&error, "mail.example", Some("mail.ca"))
+        // As hyper and tokio-rustls wrap it.
+        let error = io::Error::other(io::Error::other(TlsError::InvalidCertificate(error)));
+        explain(cause(&error).expect("a failure of TLS"), "mail.example", Some("mail.ca"))
     }
 
     #[test]
@@ -89,7 +96,6 @@ mod tests {
         assert!(explained(CertificateError::UnknownIssuer).contains("set mail.ca to a file"));
         assert!(explained(CertificateError::Expired).contains("renew it"));
         assert!(explained(CertificateError::NotValidForName).contains("another name than mail.example"));
-        let text = explain(&io::Error::other("reset"), "mail.example", None);
-        assert_eq!(text, "reset");
+        assert_eq!(cause(&io::Error::other("reset")), None);
     }
 }

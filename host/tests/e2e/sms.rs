@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use testkit::{Kafka, Record, eventually, get, plugin};
+use testkit::{FaultySmtp, Kafka, Record, Rng, Shares, eventually, get, plugin};
 
 use crate::http_server::{HttpServer, Request, answer};
 use crate::support::{BOUND, Host, between, file};
@@ -211,6 +211,27 @@ fn an_outage_of_the_gateway_leaves_no_dead_letter() {
     host.stop();
     assert_eq!((sent.load(Ordering::SeqCst), codes(kafka, topic)), (200, BTreeMap::new()));
     println!("{tries} requests during the outage");
+}
+
+/// The log says once why there is no TLS connection; messages wait.
+#[test]
+fn a_gateway_whose_certificate_is_not_trusted_is_explained_once() {
+    let (kafka, topic) = (Kafka::shared(), "sms.untrusted");
+    // Any server with a certificate of an authority that is not public.
+    let server = FaultySmtp::start(Rng::seeded(), Shares { faults: 0, hangs: 0 });
+    let port = server.url().rsplit(':').next().expect("a port").to_owned();
+    let url = format!("https://localhost:{port}");
+    let granted = format!("allow = [\"{url}\", \"network:127.0.0.0/8\", \"network:::1/128\"]\n");
+    let host = start(kafka, topic, &format!("gateway = \"solapi\", url = \"{url}\""), &granted);
+    kafka
+        .produce(topic, [Record::new(r#"{"from":"1588-0000","to":"01012340001","body":"b"}"#).with_key("k")]);
+    host.process.wait_for(|line| line.contains("does not work"), BOUND);
+    std::thread::sleep(Duration::from_secs(3));
+    let lines = host.stop();
+    let reasons: Vec<_> = lines.iter().filter(|line| line.contains("does not work")).collect();
+    let explained = "no TLS connection: the issuer of its certificate is not a public certificate authority";
+    assert!(reasons.len() == 1 && reasons[0].contains(explained), "{reasons:?}");
+    assert_eq!(codes(kafka, topic), BTreeMap::new());
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::iter::successors;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -208,10 +207,7 @@ fn classify(error: &reqwest::Error, host: &str) -> NoAnswer {
     if causes().any(|cause| cause.is::<Refused>()) {
         return Error::Prohibited.into();
     }
-    let tls = causes()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .find(|cause| cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()));
-    if let Some(tls) = tls {
+    if let Some(tls) = crate::tls::cause(error) {
         return NoAnswer { error: Error::Tls, detail: crate::tls::explain(tls, host, None) };
     }
     let kind = match error {
