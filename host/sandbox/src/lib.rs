@@ -26,6 +26,7 @@ use settings::plugin::Isolation;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 
 use self::call::{Call, Outside};
+use self::call_clock::CallClock;
 use self::call_end::{CallEnd, EndSignal};
 use self::capabilities::Capability;
 use self::cause::{Cause, LeadsTo};
@@ -90,23 +91,22 @@ impl Plugin {
         };
         // The time bounds host functions, which epochs do not stop. The store of a call that is ended here, or
         // traps, is dropped.
-        let result = match clock {
-            None => Ok(tokio::time::timeout(self.grants.limits.call_time, call).await),
-            Some(clock) => tokio::select! {
-                biased;
-                end = signalled(end) => Err(end),
-                result = call => Ok(Ok(result)),
-                () = clock.expired() => Err(CallEnd::Exceeded(Exceeded::CallTime)),
-                () = async { closing.await; clock.only_waits().await } => Err(CallEnd::Closing),
-            },
+        // Only a call that is not finished at once polls what follows it.
+        let result = tokio::select! {
+            biased;
+            end = signalled(end) => Err(end),
+            result = call => Ok(result),
+            () = expired(clock.as_deref(), self.grants.limits.call_time) => {
+                Err(CallEnd::Exceeded(Exceeded::CallTime))
+            }
+            () = closed(closing, clock.as_deref()) => Err(CallEnd::Closing),
         };
         store.data().context.output.end(store.data().memory());
         match result {
             Err(CallEnd::Exceeded(limit)) => Err(Cause::exceeded(limit, store.data())),
             Err(end) => Err(Cause::from_error(&end.into(), store.data())),
-            Ok(Err(_)) => Err(Cause::exceeded(Exceeded::CallTime, store.data())),
-            Ok(Ok(Err(error))) => Err(Cause::from_error(&error, store.data())),
-            Ok(Ok(Ok((guest, calls, outcomes)))) => {
+            Ok(Err(error)) => Err(Cause::from_error(&error, store.data())),
+            Ok(Ok((guest, calls, outcomes))) => {
                 let outcome = self.checked(outcomes, store.data())?;
                 let is_outage = matches!(outcome, Outcome::Retry(_)) && store.data().context.is_outage();
                 let performed = store.data().context.take_performed();
@@ -180,6 +180,23 @@ impl Plugin {
 async fn signalled(end: Option<Arc<EndSignal>>) -> CallEnd {
     match end {
         Some(end) => end.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of the call's time. Only a call that can have effects has a clock that stops.
+async fn expired(clock: Option<&CallClock>, call_time: Duration) {
+    match clock {
+        Some(clock) => clock.expired().await,
+        None => tokio::time::sleep(call_time).await,
+    }
+}
+
+/// The end of a partition for a call that only waits.
+async fn closed(closing: impl Future<Output = ()>, clock: Option<&CallClock>) {
+    closing.await;
+    match clock {
+        Some(clock) => clock.only_waits().await,
         None => std::future::pending().await,
     }
 }

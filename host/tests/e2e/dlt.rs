@@ -287,21 +287,21 @@ fn an_edit_shows_the_changes() {
 fn a_replay_is_previewed_confirmed_started_and_followed() {
     let guest = Guest::fast("dlt-replays");
     let desk = Desk::start(&guest, &[]);
-    desk.import(&(0..3).map(|at| dead_letter(&guest, at, "bad-address")).collect::<Vec<_>>());
+    desk.import(&(0..9).map(|at| dead_letter(&guest, at, "bad-address")).collect::<Vec<_>>());
     other_reader(&guest.topic);
-    // Too slow to end during the test; failures do not stop it.
+    // Too slow to end during the test, though each resumption sends one at once; failures do not stop it.
     let slow = ["--rate", "0.01", "--careful", "--max-failures", "100"];
     let asked = [&["replay", "--code", "bad-address"], &slow[..]].concat();
     let warned = format!(
         "group other-of-{} also reads {} and will receive these messages again; --to retry sends them to {} only",
         guest.topic, guest.topic, guest.group
     );
-    desk.fails(&asked, 2, &[&format!("3 dead letters to {}", guest.topic), &warned, "there is no terminal"]);
+    desk.fails(&asked, 2, &[&format!("9 dead letters to {}", guest.topic), &warned, "there is no terminal"]);
     desk.fails(&["replay", "--code", "none"], 1, &["no matching dead letter can be sent"]);
     desk.fails(&["replay", "--all", "--rate", "0"], 2, &["rate"]);
     let (first, printed) = desk.ok(&[&asked[..], &["--to", "retry", "--yes", "--detach"]].concat());
     assert!(
-        printed.contains(&format!("3 dead letters to {}", guest.retry_topics[0]))
+        printed.contains(&format!("9 dead letters to {}", guest.retry_topics[0]))
             && !printed.contains("also reads"),
         "{printed}"
     );
