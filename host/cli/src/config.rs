@@ -124,14 +124,7 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), UserError> {
             }
         }
     }
-    let mail = args.mail_url.as_deref().map(without_password);
-    if let Some(url) = mail {
-        text.push_str("\n[mail]\n");
-        line(&mut text, "url", &url.into(), from("mail.url"));
-        for (key, value) in args.found.iter().flat_map(|found| found.file.mail.lines()) {
-            line(&mut text, key, &value, "file");
-        }
-    }
+    mail(&mut text, args, from("mail.url"))?;
     if let Some(url) = args.store.as_deref() {
         text.push_str("\n[desk]\n");
         line(&mut text, "enabled", &args.desk.into(), from("desk.enabled"));
@@ -147,6 +140,27 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), UserError> {
         text.push_str(&shown(plugin, path, settings, from("plugin")));
     }
     print(text.trim_end())
+}
+
+fn mail(text: &mut String, args: &RunArgs, from: &str) -> Result<(), UserError> {
+    if !args.has_mail() {
+        return Ok(());
+    }
+    text.push_str("\n[mail]\n");
+    if let Some(url) = args.mail_url.as_deref().map(without_password) {
+        line(text, "url", &url.into(), from);
+    }
+    let Some(mail) = args.found.as_ref().map(|found| &found.file.mail) else { return Ok(()) };
+    mail.lines().iter().for_each(|(key, value)| line(text, key, value, "file"));
+    for (name, server) in &mail.server {
+        let heading = format!("mail.server.{name}");
+        let _ = writeln!(text, "\n[mail.server.{name:?}]");
+        if let Some(url) = &server.url {
+            line(text, "url", &without_password(&url.read(&format!("{heading}.url"))?).into(), "file");
+        }
+        server.lines().iter().for_each(|(key, value)| line(text, key, value, "file"));
+    }
+    Ok(())
 }
 
 fn shown(subscriber: &Subscriber, path: &Path, settings: Option<&PluginSettings>, from: &str) -> String {

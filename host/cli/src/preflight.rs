@@ -9,7 +9,7 @@ use desk::alerts::{self, Thresholds};
 use desk::retention::Retention;
 use effects::Effects;
 use sandbox::call::Services;
-use sandbox::capabilities::mail::mailer::Mailer;
+use sandbox::capabilities::mail::servers::MailServers;
 use settings::{AlertSettings, DeskSettings, MailServer, RunArgs};
 use store::StoreUrl;
 use tokio::runtime::Handle;
@@ -23,20 +23,20 @@ pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>),
     retention(args)?;
     check_alerts(args)?;
     server::guard::access(args, args.listen)?;
-    let mailer = mailer(args)?;
+    let mail = mail_servers(args)?;
     let services = Services::new(Effects::new(Handle::current()));
-    mailer.iter().for_each(|mailer| services.destinations.add(Arc::clone(mailer.destination())));
-    let services = Arc::new(services.with(mailer));
+    mail.all().for_each(|mailer| services.destinations.add(Arc::clone(mailer.destination())));
+    let services = Arc::new(services.with(Some(Arc::new(mail))));
     let plugins = load::load(args, &services).await?;
     plugins.iter().try_for_each(|plugin| bounds::check_bounds(&args.kafka, &plugin.plugin))?;
     Ok((plugins, services))
 }
 
-/// The client of the mail server, if there is one.
-fn mailer(args: &RunArgs) -> Result<Option<Arc<Mailer>>, UserError> {
+/// The clients of the mail servers.
+fn mail_servers(args: &RunArgs) -> Result<MailServers, UserError> {
     let none = MailServer::default();
     let settings = args.found.as_ref().map_or(&none, |found| &found.file.mail);
-    args.mail_url.as_deref().map(|url| Mailer::new(url, settings).map(Arc::new)).transpose()
+    MailServers::new(args.mail_url.as_deref(), settings)
 }
 
 /// The URL of the store, if there is one, and how long effects are kept.
@@ -63,7 +63,7 @@ pub fn retention(args: &RunArgs) -> Result<Retention, UserError> {
 fn check_alerts(args: &RunArgs) -> Result<(), UserError> {
     let Some(settings) = alert_settings(args) else { return Ok(()) };
     Thresholds::new(settings)?;
-    if alerts::Destinations::new(settings, args.mail_url.is_some())?.is_some()
+    if alerts::Destinations::new(settings, args.has_default_mail())?.is_some()
         && (!args.desk || args.store.is_none())
     {
         return Err(UserError::usage("[alerts] requires the dead-letter desk, which is disabled")

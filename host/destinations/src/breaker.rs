@@ -32,6 +32,13 @@ pub struct Open {
     pause: Duration,
 }
 
+impl Open {
+    /// The time since it opened.
+    pub fn time(&self, now: Instant) -> Duration {
+        now - self.opened
+    }
+}
+
 impl Breaker {
     /// A closed breaker that opens after this many failures in a row.
     pub fn new(threshold: Option<u32>) -> Self {
@@ -67,7 +74,7 @@ impl Breaker {
     /// A use succeeded. Returns how long the breaker was open, if this closed it.
     pub fn succeeded(&mut self, now: Instant) -> Option<Duration> {
         self.failures = 0;
-        self.open.take().map(|open| now - open.opened)
+        self.open.take().map(|open| open.time(now))
     }
 }
 

@@ -214,6 +214,11 @@ impl Destination {
         self.state.lock().breaker.open().is_none()
     }
 
+    /// How long it has not worked; None while it works, as far as is known.
+    pub fn away(&self) -> Option<Duration> {
+        self.state.lock().breaker.open().map(|open| open.time(Instant::now()))
+    }
+
     /// Its state.
     pub fn status(&self) -> Status {
         let state = self.state.lock();

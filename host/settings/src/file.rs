@@ -146,7 +146,11 @@ impl File {
     /// Makes relative paths relative to the directory of the file.
     fn resolve(&mut self, directory: &Path) {
         self.values_mut().for_each(|value| value.resolve(directory));
-        self.mail.ca = self.mail.ca.take().map(|ca| directory.join(ca));
+        for ca in
+            [&mut self.mail.ca].into_iter().chain(self.mail.server.values_mut().map(|server| &mut server.ca))
+        {
+            *ca = ca.take().map(|ca| directory.join(ca));
+        }
         for plugin in &mut self.plugins {
             plugin.path = directory.join(&plugin.path);
             plugin.allow.iter_mut().for_each(|allow| allow.resolve(directory));
@@ -154,7 +158,8 @@ impl File {
     }
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        let urls = self.mail.url.iter_mut().chain(&mut self.store.url);
+        let servers = self.mail.server.values_mut().filter_map(|server| server.url.as_mut());
+        let urls = self.mail.url.iter_mut().chain(servers).chain(&mut self.store.url);
         urls.chain(&mut self.desk.token)
             .chain(&mut self.alerts.webhook)
             .chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))

@@ -1,5 +1,6 @@
 //! `[mail]`: the mail server.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,6 +67,19 @@ pub struct MailServer {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>", example = "10m")]
     pub end_timeout: Option<Duration>,
+    /// The servers in place of `url`, in the order in which they are preferred. Each has a table `[mail.server.NAME]` with
+    /// `url` and the other keys of this table. An e-mail goes to one of them: the first one that works. A plugin may
+    /// have servers of its own: `servers` in `[plugin.mail]`.
+    #[schemars(example = ["primary", "backup"])]
+    pub servers: Vec<String>,
+    /// How long a server has not worked before e-mails go to the next one in `servers`. `per-minute` of the next one
+    /// limits how many. An e-mail in doubt is never sent to another server. Default: 30 s.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>", example = "30s")]
+    pub failover_after: Option<Duration>,
+    /// The tables `[mail.server.NAME]`.
+    #[schemars(skip)]
+    pub server: BTreeMap<String, MailServer>,
 }
 
 impl MailServer {
@@ -80,6 +94,8 @@ impl MailServer {
         ];
         let shown = |time| humantime_serde::re::humantime::format_duration(time).to_string().into();
         lines.extend(self.timeouts().map(|(key, time)| (key, time.map(shown))));
+        lines.push(("servers", (!self.servers.is_empty()).then(|| self.servers.clone().into())));
+        lines.push(("failover-after", self.failover_after.map(shown)));
         lines.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     }
 
@@ -94,18 +110,46 @@ impl MailServer {
         ]
     }
 
-    /// Checks the numbers.
+    /// Checks the numbers, and the tables of further servers.
     ///
     /// # Errors
-    /// One of them is out of range.
+    /// A number is out of range, or a further server has no URL.
     pub fn check(&self) -> Result<(), UserError> {
+        self.check_numbers("mail")?;
+        for (name, server) in &self.server {
+            server.check_named(name)?;
+        }
+        if self.failover_after.is_some_and(|time| time > MAX_TIMEOUT) {
+            let problem = "mail.failover-after must be at most 1 h";
+            return Err(UserError::usage(problem).help("remove it to use 30 s"));
+        }
+        Ok(())
+    }
+
+    fn check_named(&self, name: &str) -> Result<(), UserError> {
+        let table = format!("mail.server.{name}");
+        if self.url.is_none() {
+            return Err(
+                UserError::usage(format!("{table} has no url")).help("add url = \"smtp://HOST:PORT\"")
+            );
+        }
+        if !self.servers.is_empty() || self.failover_after.is_some() || !self.server.is_empty() {
+            let problem = format!("{table} has servers of its own");
+            return Err(
+                UserError::usage(problem).help("`servers`, `failover-after` and `server` belong to [mail]")
+            );
+        }
+        self.check_numbers(&table)
+    }
+
+    fn check_numbers(&self, table: &str) -> Result<(), UserError> {
         if self.connections.is_some_and(|count| count.get() > MAX_CONNECTIONS) {
-            let problem = format!("mail.connections must be from 1 to {MAX_CONNECTIONS}");
+            let problem = format!("{table}.connections must be from 1 to {MAX_CONNECTIONS}");
             return Err(UserError::usage(problem).help("set what the mail server allows to one client"));
         }
         for (key, time) in self.timeouts() {
             if time.is_some_and(|time| time.is_zero() || time > MAX_TIMEOUT) {
-                let problem = format!("mail.{key} must be more than 0 and at most 1 h");
+                let problem = format!("{table}.{key} must be more than 0 and at most 1 h");
                 return Err(UserError::usage(problem).help("remove it to use the time of RFC 5321"));
             }
         }

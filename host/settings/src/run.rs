@@ -63,6 +63,17 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// Whether there is a mail server, for some plugins at least.
+    pub fn has_mail(&self) -> bool {
+        self.mail_url.is_some() || self.found.as_ref().is_some_and(|found| !found.file.mail.server.is_empty())
+    }
+
+    /// Whether there is a mail server for alerts, and for plugins that name no others.
+    pub fn has_default_mail(&self) -> bool {
+        self.mail_url.is_some()
+            || self.found.as_ref().is_some_and(|found| !found.file.mail.servers.is_empty())
+    }
+
     /// The file's settings for the plugin with this index; None without a file, or if it lists no plugins. A file
     /// may list a component twice, for two topics.
     ///

@@ -7,7 +7,7 @@ use cli::preflight;
 use desk::Desk;
 use desk::alerts::{Alerts, Channels, Destinations, Thresholds};
 use sandbox::call::Services;
-use sandbox::capabilities::mail::mailer::Mailer;
+use sandbox::capabilities::mail::servers::MailServers;
 use settings::RunArgs;
 
 /// Alerts as configured; None without a desk or a destination.
@@ -20,7 +20,8 @@ pub(super) fn new(
     services: &Services,
 ) -> Result<Option<Alerts>, UserError> {
     let Some((desk, settings)) = desk.zip(preflight::alert_settings(args)) else { return Ok(None) };
-    let Some(destinations) = Destinations::new(settings, args.mail_url.is_some())? else { return Ok(None) };
-    let channels = Channels::new(&destinations, services.shared.get::<Arc<Mailer>>().cloned())?;
+    let Some(destinations) = Destinations::new(settings, args.has_default_mail())? else { return Ok(None) };
+    let mail = services.shared.get::<Arc<MailServers>>().and_then(|mail| mail.default().cloned());
+    let channels = Channels::new(&destinations, mail)?;
     Ok(Some(Alerts::new(desk.clone(), channels, destinations.console, Thresholds::new(settings)?)))
 }

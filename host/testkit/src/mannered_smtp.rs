@@ -60,6 +60,7 @@ struct Shared {
     manners: Manners,
     /// The number of copies of each subject.
     subjects: Mutex<HashMap<String, usize>>,
+    contents: AtomicUsize,
     latest: Mutex<Option<Instant>>,
     /// Open sessions by number.
     open: Mutex<HashMap<usize, TcpStream>>,
@@ -76,6 +77,7 @@ impl ManneredSmtp {
             address: listener.local_addr().expect("an address"),
             manners,
             subjects: Mutex::default(),
+            contents: AtomicUsize::new(0),
             latest: Mutex::default(),
             open: Mutex::default(),
             greeted: AtomicUsize::new(0),
@@ -128,6 +130,11 @@ impl ManneredSmtp {
     /// The number of accepted copies of each subject.
     pub fn subjects(&self) -> HashMap<String, usize> {
         lock(&self.shared.subjects).clone()
+    }
+
+    /// The number of contents that came whole, accepted or not yet.
+    pub fn contents(&self) -> usize {
+        self.shared.contents.load(Ordering::SeqCst)
     }
 
     /// The number of accepted e-mails, copies included.
@@ -219,6 +226,7 @@ impl Session<'_> {
                 text.clone_into(&mut subject);
             }
         }
+        self.server.contents.fetch_add(1, Ordering::SeqCst);
         sleep(self.server.manners.slowness);
         self.mails += 1;
         *lock(&self.server.subjects).entry(subject).or_default() += 1;

@@ -11,12 +11,12 @@ use crate::support::{BOUND, Host, file, fresh, sqlite};
 /// The time for all e-mails of a test at full size.
 const LONG: Duration = Duration::from_secs(900);
 
-fn bound() -> Duration {
+pub fn bound() -> Duration {
     if long() { LONG } else { BOUND * 2 }
 }
 
 /// Starts the host with the e-mail plugin on a topic of its own. `mail` and `plugin` are further settings.
-fn start(kafka: &Kafka, server: &ManneredSmtp, name: &str, mail: &str, settings: &str) -> Host {
+pub fn start(kafka: &Kafka, server: &ManneredSmtp, name: &str, mail: &str, settings: &str) -> Host {
     let text = format!(
         "[mail]\nurl = {:?}\n{mail}\n[[plugin]]\npath = {:?}\ntopic = {name:?}\ngroup = \"{name}-group\"\n\
          allow = [\"mail\"]\n{settings}\n[plugin.retry]\nretries = 2\ndelay = \"50ms\"\nmultiplier = 1.0\n",
@@ -29,7 +29,7 @@ fn start(kafka: &Kafka, server: &ManneredSmtp, name: &str, mail: &str, settings:
     Host::run(&["--config", path, "--bootstrap-servers", kafka.bootstrap(), "--store", &store], &[])
 }
 
-fn emails(prefix: &str, count: usize) -> impl Iterator<Item = Record> {
+pub fn emails(prefix: &str, count: usize) -> impl Iterator<Item = Record> {
     (0..count).map(move |n| {
         Record::new(format!(
             r#"{{"from":"a@example.com","to":"b@example.com","subject":"{prefix}-{n}","body":"text"}}"#
@@ -37,22 +37,22 @@ fn emails(prefix: &str, count: usize) -> impl Iterator<Item = Record> {
     })
 }
 
-fn produce(kafka: &Kafka, topic: &str, count: usize) {
+pub fn produce(kafka: &Kafka, topic: &str, count: usize) {
     fresh(topic);
     kafka.create_topic(topic, 4, &[]);
     kafka.produce(topic, emails(topic, count));
 }
 
-fn dead(kafka: &Kafka, topic: &str) -> i64 {
+pub fn dead(kafka: &Kafka, topic: &str) -> i64 {
     kafka.end_offsets(&format!("{topic}.dlt")).iter().sum()
 }
 
-fn retried(kafka: &Kafka, topic: &str) -> i64 {
+pub fn retried(kafka: &Kafka, topic: &str) -> i64 {
     kafka.end_offsets(&format!("{topic}-retry")).iter().sum()
 }
 
 /// The value of a metric; 0 if there is none.
-fn value(metrics: &str, name: &str) -> i64 {
+pub fn value(metrics: &str, name: &str) -> i64 {
     let line = metrics.lines().find(|line| line.starts_with(name));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
 }

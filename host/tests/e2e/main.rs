@@ -19,6 +19,7 @@ mod isolation;
 mod ledger;
 mod limits;
 mod logs;
+mod mail_failover;
 mod mail_servers;
 mod main_path;
 mod metadata;

@@ -7,7 +7,8 @@ use base::error::UserError;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 use sandbox::capabilities::http::client::tls;
-use sandbox::capabilities::mail::mailer::{Email, MailError, Mailer};
+use sandbox::capabilities::mail::mailer::{Email, MailError};
+use sandbox::capabilities::mail::servers::Servers;
 use serde_json::json;
 
 use super::Destinations;
@@ -25,7 +26,7 @@ const MAIL: &str = "mail";
 /// The configured channels.
 pub struct Channels {
     webhook: Option<(reqwest::Client, Url)>,
-    mail: Option<(Arc<Mailer>, Email)>,
+    mail: Option<(Arc<Servers>, Email)>,
 }
 
 /// The reason why a channel did not accept an alert.
@@ -44,10 +45,10 @@ impl Channels {
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(destinations: &Destinations, mailer: Option<Arc<Mailer>>) -> Result<Self, UserError> {
+    pub fn new(destinations: &Destinations, servers: Option<Arc<Servers>>) -> Result<Self, UserError> {
         let webhook = destinations.webhook.clone();
         let webhook = webhook.map(|url| client().map(|client| (client, url))).transpose()?;
-        Ok(Self { webhook, mail: mailer.zip(destinations.mail.clone()) })
+        Ok(Self { webhook, mail: servers.zip(destinations.mail.clone()) })
     }
 
     /// The channels' names.
@@ -69,7 +70,7 @@ impl Channels {
     pub(super) async fn send(&self, channel: &str, id: &str, text: &Text) -> Result<(), Rejection> {
         match (channel, &self.webhook, &self.mail) {
             (WEBHOOK, Some((client, url)), _) => post(client, url, text).await,
-            (MAIL, _, Some((mailer, email))) => mail(mailer, email, id, text).await,
+            (MAIL, _, Some((servers, email))) => mail(servers, email, id, text).await,
             _ => Err(Rejection {
                 reason: "the channel is no longer configured".to_owned(),
                 is_permanent: true,
@@ -119,9 +120,9 @@ fn slack(text: &Text) -> String {
     ellipsis(&message, MAX_CHARS)
 }
 
-async fn mail(mailer: &Mailer, email: &Email, id: &str, text: &Text) -> Result<(), Rejection> {
+async fn mail(servers: &Servers, email: &Email, id: &str, text: &Text) -> Result<(), Rejection> {
     let email = Email { subject: text.subject.clone(), text: Some(text.body.clone()), ..email.clone() };
-    match mailer.send(&email, id).await {
+    match servers.send(&email, id).await {
         Ok(receipt) => {
             for refused in receipt.refused {
                 tracing::warn!(

@@ -1,8 +1,9 @@
 //! The use of a destination, from its reservation to its result.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::Destination;
 
@@ -102,6 +103,19 @@ impl Room {
 
     /// The destination works: it did what it was asked for, or refused it for a reason that is not its own.
     pub fn succeeded(mut self) {
+        self.succeed();
+    }
+
+    /// As [`Room::succeeded`], but this host leaves its room empty for a time, so that another one can have it.
+    pub fn succeeded_and_stays(mut self, time: Duration) {
+        self.succeed();
+        tokio::spawn(async move {
+            sleep(time).await;
+            drop(self);
+        });
+    }
+
+    fn succeed(&mut self) {
         self.reservation.has_begun = true;
         let destination = self.destination();
         let mut state = destination.state.lock();

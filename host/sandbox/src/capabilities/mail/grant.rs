@@ -5,7 +5,8 @@ use std::sync::Arc;
 use destinations::Pace;
 use lettre::Address as Mailbox;
 
-use super::mailer::{Address, Email, Mailer};
+use super::mailer::{Address, Email};
+use super::servers::Servers;
 use super::settings::{MailSettings, Pattern, Redirect};
 use crate::capabilities::Grant;
 
@@ -16,7 +17,7 @@ pub struct MailGrant {
     recipients: Option<Vec<Pattern>>,
     redirect_all: Option<Mailbox>,
     pace: Option<Pace>,
-    mailer: Option<Arc<Mailer>>,
+    servers: Option<Arc<Servers>>,
 }
 
 /// The reason why an e-mail may not be sent.
@@ -29,20 +30,20 @@ pub enum Refused {
 }
 
 impl MailGrant {
-    /// The grant of these settings. Without a mailer, e-mail is only logged, or captured in a dry run.
-    pub fn new(settings: &MailSettings, mailer: Option<Arc<Mailer>>) -> Self {
+    /// The grant of these settings. Without servers, e-mail is only logged, or captured in a dry run.
+    pub fn new(settings: &MailSettings, servers: Option<Arc<Servers>>) -> Self {
         Self {
             senders: settings.senders.clone(),
             recipients: settings.recipients.clone(),
             redirect_all: settings.redirect_all.clone().map(|Redirect(address)| address),
             pace: settings.per_minute.map(Pace::per_minute),
-            mailer,
+            servers,
         }
     }
 
-    /// The client of the mail server.
-    pub fn mailer(&self) -> Option<&Arc<Mailer>> {
-        self.mailer.as_ref()
+    /// The mail servers.
+    pub fn servers(&self) -> Option<&Arc<Servers>> {
+        self.servers.as_ref()
     }
 
     /// The address that receives all e-mail in place of the recipients.
@@ -129,14 +130,14 @@ impl Drop for Turn {
 
 impl Grant for MailGrant {
     fn has_effects(&self) -> bool {
-        self.mailer.is_some()
+        self.servers.is_some()
     }
 
     fn summary(&self) -> String {
-        match (&self.mailer, &self.redirect_all) {
+        match (&self.servers, &self.redirect_all) {
             (None, _) => "e-mail is only logged, not sent (no --mail-url)".to_owned(),
-            (Some(mailer), None) => format!("may reach {mailer}"),
-            (Some(mailer), Some(address)) => format!("may reach {mailer}, all for {address}"),
+            (Some(servers), None) => format!("may reach {servers}"),
+            (Some(servers), Some(address)) => format!("may reach {servers}, all for {address}"),
         }
     }
 }

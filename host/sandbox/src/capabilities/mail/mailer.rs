@@ -5,16 +5,16 @@ pub(super) mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base::error::UserError;
-use destinations::{Destination, Options, Room};
-use parking_lot::Mutex;
+use destinations::{Destination, Options, Reservation, Room};
 use serde::{Deserialize, Serialize};
 use settings::MailServer;
 use tokio::time::timeout;
 
 use super::compose::{self, Composed};
+use super::idle::IdleConnections;
 use super::server;
 use super::smtp::connection::Endpoint;
 use super::smtp::reply::MAX_TEXT;
@@ -25,12 +25,10 @@ use super::smtp::{Connection, Kind, NotConnected, Reply, Timeouts};
 const CONNECTIONS: usize = 10;
 /// The default of `mail.breaker`.
 const BREAKER: u32 = 5;
-/// The time after which an idle connection is closed.
-const IDLE: Duration = Duration::from_secs(60);
-/// The time after which an idle connection must answer before it is used, since the server may have closed it.
-const FRESH: Duration = Duration::from_secs(1);
-/// The time for that answer.
-const PROBE: Duration = Duration::from_secs(2);
+/// The time after which a connection is closed, so that others get a turn at a server that allows few.
+const MAX_AGE: Duration = Duration::from_secs(30);
+/// The time for which such a server is left one connection more than it allows this host.
+const TURN: Duration = Duration::from_secs(1);
 /// The time for an e-mail of the host itself, all waiting included.
 const OWN_BOUND: Duration = Duration::from_secs(60);
 
@@ -135,14 +133,7 @@ pub struct Mailer {
     endpoint: Endpoint,
     timeouts: Timeouts,
     destination: Arc<Destination>,
-    idle: Mutex<Vec<Idle>>,
-}
-
-struct Idle {
-    connection: Connection,
-    since: Instant,
-    /// Whether the last transaction was refused, and has to be ended first.
-    is_open: bool,
+    idle: IdleConnections,
 }
 
 /// The reason why an attempt failed.
@@ -171,15 +162,30 @@ impl Mailer {
     /// The URL or a setting is invalid. The error does not repeat the URL.
     pub fn new(url: &str, settings: &MailServer) -> Result<Self, UserError> {
         settings.check()?;
-        let endpoint = server::endpoint(url, settings.ca.as_deref())?;
+        let endpoint = server::endpoint("mail", url, settings.ca.as_deref())?;
+        let name = endpoint.to_string();
+        Ok(Self::to(endpoint, name, settings))
+    }
+
+    /// As [`Mailer::new`], for `[mail.server.NAME]`. Two of them may be accounts at the same server.
+    ///
+    /// # Errors
+    /// The URL or a setting is invalid. The error does not repeat the URL.
+    pub fn named(name: &str, url: &str, settings: &MailServer) -> Result<Self, UserError> {
+        let endpoint = server::endpoint(&format!("mail.server.{name}"), url, settings.ca.as_deref())?;
+        let name = format!("{name} ({endpoint})");
+        Ok(Self::to(endpoint, name, settings))
+    }
+
+    fn to(endpoint: Endpoint, name: String, settings: &MailServer) -> Self {
         let timeouts = timeouts(settings);
         let options = Options {
             max: settings.connections.map_or(CONNECTIONS, |count| count.get() as usize),
             per_minute: settings.per_minute,
             breaker: Some(settings.breaker.unwrap_or(BREAKER)).filter(|failures| *failures > 0),
         };
-        let destination = Destination::new(endpoint.to_string(), options);
-        Ok(Self { endpoint, timeouts, destination, idle: Mutex::default() })
+        let destination = Destination::new(name, options);
+        Self { endpoint, timeouts, destination, idle: IdleConnections::default() }
     }
 
     /// The server as a destination.
@@ -192,19 +198,7 @@ impl Mailer {
     /// # Errors
     /// The server accepted it for no recipient, does not work, or [`MailError::Unknown`].
     pub async fn send(&self, email: &Email, name: &str) -> Result<Receipt, MailError> {
-        let mail = compose::compose(email, name).map_err(MailError::Permanent)?;
-        let sending = async {
-            let room = self.destination.reserve(1).await.enter().await;
-            let room = room.map_err(|outage| MailError::Transient(outage.0))?;
-            self.attempt(room, &mail).await.map_err(|not_sent| match not_sent {
-                NotSent::Mail(error) => error,
-                NotSent::Server(trouble) => MailError::Transient(trouble.reason),
-            })
-        };
-        let late = || {
-            MailError::Unknown(format!("{self} did not accept the e-mail within {} s", OWN_BOUND.as_secs()))
-        };
-        timeout(OWN_BOUND, sending).await.unwrap_or_else(|_| Err(late()))
+        send_own(email, name, async { (self, self.destination.reserve(1).await) }).await
     }
 
     /// Sends one e-mail and waits for the server's answer. When the future is dropped, the connection is closed.
@@ -212,7 +206,7 @@ impl Mailer {
     /// # Errors
     /// The server accepted it for no recipient, does not work, or the e-mail is in doubt.
     pub async fn attempt(&self, mut room: Room, mail: &Composed) -> Result<Receipt, NotSent> {
-        let idle = self.idle_connection().await;
+        let idle = self.idle.take().await;
         let mut is_fresh = idle.is_none();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -223,8 +217,7 @@ impl Mailer {
         };
         room.accepted();
         if mail.international && !connection.extensions().smtputf8 {
-            self.keep(connection, &room, false);
-            room.succeeded();
+            self.finish(connection, room);
             let text = "an address is not ASCII, and";
             let text = format!("{text} {self} does not support such addresses (SMTPUTF8)");
             return Err(NotSent::Mail(MailError::Permanent(text)));
@@ -237,8 +230,7 @@ impl Mailer {
         loop {
             let refused = match transaction::perform(&mut connection, &transaction).await {
                 Ok(accepted) => {
-                    self.keep(connection, &room, false);
-                    room.succeeded();
+                    self.finish(connection, room);
                     return Ok(receipt(mail, accepted));
                 }
                 Err(refused) => refused,
@@ -254,7 +246,7 @@ impl Mailer {
                 continue;
             }
             if refused.keeps_connection() {
-                self.keep(connection, &room, true);
+                self.idle.keep(connection, true, max_idle(&room));
             }
             return Err(self.refused(room, mail, refused));
         }
@@ -317,25 +309,43 @@ impl Mailer {
         of_reply(if transient { Kind::Transient } else { Kind::Permanent }, text)
     }
 
-    /// An idle connection that still works, as far as is known.
-    async fn idle_connection(&self) -> Option<Connection> {
-        loop {
-            let Idle { mut connection, since, is_open } = self.idle.lock().pop()?;
-            let idle = since.elapsed();
-            if idle < IDLE && ((idle < FRESH && !is_open) || connection.reset(PROBE).await) {
-                return Some(connection);
-            }
+    /// Ends a use that succeeded. The connection is kept for the next e-mail, unless it is old.
+    fn finish(&self, connection: Connection, room: Room) {
+        if connection.age() < MAX_AGE {
+            self.idle.keep(connection, false, max_idle(&room));
+            return room.succeeded();
+        }
+        connection.close();
+        match self.destination.status().learned {
+            Some(_) => room.succeeded_and_stays(TURN),
+            None => room.succeeded(),
         }
     }
+}
 
-    /// Keeps a connection for the next e-mail, unless there would be more than the server takes.
-    fn keep(&self, connection: Connection, room: &Room, is_open: bool) {
-        let mut idle = self.idle.lock();
-        idle.retain(|idle| idle.since.elapsed() < IDLE);
-        if idle.len() + room.in_use() <= room.limit() {
-            idle.push(Idle { connection, since: Instant::now(), is_open });
-        }
-    }
+/// The number of idle connections besides those in use, of which this is one.
+fn max_idle(room: &Room) -> usize {
+    (room.limit() + 1).saturating_sub(room.in_use())
+}
+
+/// Sends an e-mail of the host itself through the server that is reserved.
+pub(super) async fn send_own<'a>(
+    email: &Email,
+    name: &str,
+    reserving: impl Future<Output = (&'a Mailer, Reservation)>,
+) -> Result<Receipt, MailError> {
+    let mail = compose::compose(email, name).map_err(MailError::Permanent)?;
+    let sending = async {
+        let (mailer, reservation) = reserving.await;
+        let room = reservation.enter().await.map_err(|outage| MailError::Transient(outage.0))?;
+        mailer.attempt(room, &mail).await.map_err(|not_sent| match not_sent {
+            NotSent::Mail(error) => error,
+            NotSent::Server(trouble) => MailError::Transient(trouble.reason),
+        })
+    };
+    let late =
+        || MailError::Unknown(format!("no mail server accepted the e-mail within {} s", OWN_BOUND.as_secs()));
+    timeout(OWN_BOUND, sending).await.unwrap_or_else(|_| Err(late()))
 }
 
 fn timeouts(settings: &MailServer) -> Timeouts {

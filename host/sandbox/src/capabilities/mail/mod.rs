@@ -4,10 +4,12 @@ mod bindings;
 mod capture;
 pub mod compose;
 pub mod grant;
+mod idle;
 pub mod mailer;
 mod metrics;
 mod send;
 mod server;
+pub mod servers;
 pub mod settings;
 pub mod smtp;
 
@@ -20,7 +22,7 @@ use wasmtime::component::{HasSelf, Linker};
 use self::bindings::MailCapability;
 pub use self::capture::{CapturedFile, CapturedMail};
 pub use self::grant::MailGrant;
-use self::mailer::Mailer;
+use self::servers::MailServers;
 pub use self::settings::{MailSettings, Pattern, Redirect};
 use super::{Capability, Grant, GrantRequest};
 use crate::call::Call;
@@ -79,8 +81,13 @@ impl Capability for Mail {
     fn grant(&self, request: &GrantRequest<'_>) -> Result<Option<Arc<dyn Grant>>, UserError> {
         let settings = request.sections.get::<MailSettings>().cloned().unwrap_or_default();
         if !request.allow.is_empty() {
-            let mailer = request.services.and_then(|services| services.shared.get::<Arc<Mailer>>());
-            return Ok(Some(Arc::new(MailGrant::new(&settings, mailer.cloned()))));
+            let all = request.services.and_then(|services| services.shared.get::<Arc<MailServers>>());
+            let servers = match (&settings.servers, all) {
+                (Some(names), Some(all)) => Some(all.of("plugin.mail.servers", names)?),
+                (None, Some(all)) => all.default().cloned(),
+                (_, None) => None,
+            };
+            return Ok(Some(Arc::new(MailGrant::new(&settings, servers))));
         }
         if settings == MailSettings::default() {
             return Ok(None);
@@ -98,12 +105,12 @@ impl Capability for Mail {
     }
 
     fn warning(&self, is_granted: bool, args: &RunArgs) -> Option<String> {
-        let text = match (is_granted, &args.mail_url) {
+        let text = match (is_granted, args.has_mail()) {
             (false, _) => {
                 "it imports `mail`, which is not granted: each e-mail is denied; set allow = [\"mail\"]"
             }
-            (true, None) => "it may send e-mail, but there is no --mail-url: e-mail is only logged",
-            (true, Some(_)) => return None,
+            (true, false) => "it may send e-mail, but there is no --mail-url: e-mail is only logged",
+            (true, true) => return None,
         };
         Some(text.to_owned())
     }

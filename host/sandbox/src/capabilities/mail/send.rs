@@ -6,16 +6,17 @@ mod tests;
 use std::sync::Arc;
 
 use ::settings::Unsettled;
-use destinations::Destination;
+use destinations::{Destination, Reservation};
 use effects::{Content, Digest, Effects, Key, Performed, Record, Recorded};
 
 use super::bindings::consumer::plugin::mail;
 use super::compose::{Composed, compose};
-use super::grant::{MailGrant, Refused};
+use super::grant::{MailGrant, Refused, Turn};
 use super::mailer::{self as host_mail, MailError, Mailer, NotSent, ServerTrouble};
+use super::servers::Servers;
 use super::{CapturedMail, MAX_EMAIL, NAME, metrics};
 use crate::call::{Call, Context, Outside};
-use crate::call_clock::CallClock;
+use crate::call_clock::{CallClock, Pause};
 use crate::call_end::CallEnd;
 use crate::limits::Exceeded;
 
@@ -86,7 +87,7 @@ fn counter(context: &Context) -> impl Fn(&'static str) {
 
 fn name_of(grant: &MailGrant, sent: &Sent) -> &'static str {
     match sent {
-        Ok(_) if grant.mailer().is_none() => "logged",
+        Ok(_) if grant.servers().is_none() => "logged",
         Ok(receipt) if receipt.refused.is_empty() => "sent",
         Ok(_) => "sent-in-part",
         Err(MailError::Transient(_)) => "transient",
@@ -102,7 +103,7 @@ async fn send(
     grant: &Arc<MailGrant>,
     email: host_mail::Email,
 ) -> wasmtime::Result<Sent> {
-    let Some(mailer) = grant.mailer() else {
+    let Some(servers) = grant.servers() else {
         let response = "logged only".to_owned();
         return Ok(Ok(mail::Receipt { id: String::new(), response, refused: Vec::new() }));
     };
@@ -116,15 +117,15 @@ async fn send(
         Unsettled::Send => AHEAD_SEND,
         Unsettled::DeadLetter => AHEAD_DEAD_LETTER,
     };
-    let delivery = Delivery { clock: context.clock(), effects, mailer, grant, key, composed, ahead };
+    let delivery = Delivery { clock: context.clock(), effects, servers, grant, key, composed, ahead };
     Ok(delivery.run().await?.map(mail::Receipt::from))
 }
 
-/// One e-mail on its way to the server.
+/// One e-mail on its way to a server.
 struct Delivery<'a> {
     clock: Option<&'a Arc<CallClock>>,
     effects: &'a Effects,
-    mailer: &'a Arc<Mailer>,
+    servers: &'a Servers,
     grant: &'a Arc<MailGrant>,
     key: Key,
     composed: Arc<Composed>,
@@ -133,12 +134,16 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Waits until the e-mail may be sent and sends it, again and again while the server is the reason that it was not
+    /// Waits until the e-mail may be sent and sends it, again and again while a server is the reason that it was not
     /// sent. Waiting costs the message no attempt, and the call no time.
     async fn run(self) -> Result<Result<host_mail::Receipt, MailError>, CallEnd> {
-        let mut suspicion = Suspicion::new(self.mailer.destination());
+        let mut suspicion = Suspicion::default();
         loop {
-            let trouble = match self.once().await? {
+            let waiting = self.clock.map(CallClock::wait);
+            let turn = self.grant.turn().await;
+            let (mailer, reservation) = self.servers.reserve(self.ahead).await;
+            suspicion.at(mailer.destination());
+            let trouble = match self.once(waiting, turn, mailer, reservation).await? {
                 Ok(receipt) => return Ok(Ok(receipt)),
                 Err(NotSent::Mail(error)) => return Ok(Err(error)),
                 Err(NotSent::Server(trouble)) => trouble,
@@ -149,13 +154,16 @@ impl Delivery<'_> {
         }
     }
 
-    /// Waits until the e-mail may be sent, and sends it unless it was sent before. Nothing is recorded while it waits:
-    /// an e-mail that has begun and has no result is in doubt after a crash.
-    async fn once(&self) -> Result<Result<host_mail::Receipt, NotSent>, CallEnd> {
-        let waiting = self.clock.map(CallClock::wait);
-        let turn = self.grant.turn().await;
-        let reservation = self.mailer.destination().reserve(self.ahead).await;
-        let (mailer, composed) = (Arc::clone(self.mailer), Arc::clone(&self.composed));
+    /// Sends the e-mail unless it was sent before. Nothing is recorded while it waits: an e-mail that has begun and has
+    /// no result is in doubt after a crash.
+    async fn once(
+        &self,
+        waiting: Option<Pause>,
+        turn: Turn,
+        mailer: &Arc<Mailer>,
+        reservation: Reservation,
+    ) -> Result<Result<host_mail::Receipt, NotSent>, CallEnd> {
+        let (mailer, composed) = (Arc::clone(mailer), Arc::clone(&self.composed));
         let clock = self.clock.cloned();
         let sending = async move {
             let performing = clock.as_ref().map(CallClock::perform);
@@ -178,21 +186,27 @@ impl Delivery<'_> {
     }
 }
 
-/// Whether an e-mail is the reason that the server refuses it, although the answer says otherwise: others were accepted
+/// Whether an e-mail is the reason that servers refuse it, although the answers say otherwise: others were accepted
 /// meanwhile, each time.
+#[derive(Default)]
 struct Suspicion<'a> {
-    destination: &'a Destination,
+    server: Option<&'a Arc<Destination>>,
+    /// The number of e-mails that this server had accepted when it last refused this one.
     accepted: u64,
     count: u32,
 }
 
 impl<'a> Suspicion<'a> {
-    fn new(destination: &'a Destination) -> Self {
-        Self { destination, accepted: destination.succeeded(), count: 0 }
+    /// The e-mail is about to be sent to this server.
+    fn at(&mut self, server: &'a Arc<Destination>) {
+        if !self.server.is_some_and(|known| Arc::ptr_eq(known, server)) {
+            (self.server, self.accepted) = (Some(server), server.succeeded());
+        }
     }
 
+    /// The server refused it.
     fn is_confirmed(&mut self) -> bool {
-        let accepted = self.destination.succeeded();
+        let accepted = self.server.map_or(self.accepted, |server| server.succeeded());
         self.count += u32::from(accepted > self.accepted);
         self.accepted = accepted;
         self.count >= MAX_SUSPICIONS

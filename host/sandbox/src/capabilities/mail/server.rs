@@ -15,9 +15,20 @@ use crate::tls;
 /// The ports of SMTP (RFC 5321), of submission with STARTTLS (RFC 6409) and with implicit TLS (RFC 8314).
 const PORTS: (u16, u16, u16) = (25, 587, 465);
 
-/// See [`super::mailer::Mailer::new`]. Errors never repeat a part of the URL: a password with an unescaped `/` or
-/// `?` can be in any of them.
-pub(super) fn endpoint(text: &str, ca: Option<&Path>) -> Result<Endpoint, UserError> {
+/// See [`super::mailer::Mailer::new`]. `table` of the settings has the keys. Errors never repeat a part of the URL: a
+/// password with an unescaped `/` or `?` can be in any of them.
+pub(super) fn endpoint(table: &str, text: &str, ca: Option<&Path>) -> Result<Endpoint, UserError> {
+    let setting = format!("{table}.ca");
+    let authorities = ca.map(|path| tls::authorities(&setting, path)).transpose()?.unwrap_or_default();
+    let endpoint = parse(text, &authorities, setting);
+    endpoint.map_err(|error| if table == "mail" { error } else { error.within(table) })
+}
+
+fn parse(
+    text: &str,
+    authorities: &[CertificateDer<'static>],
+    ca_setting: String,
+) -> Result<Endpoint, UserError> {
     let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
     if url.path().contains('@') || url.fragment().is_some() {
         return Err(invalid("a special character in the user or password is not percent-encoded"));
@@ -28,13 +39,12 @@ pub(super) fn endpoint(text: &str, ca: Option<&Path>) -> Result<Endpoint, UserEr
         Some(Host::Ipv6(address)) => address.to_string(),
         _ => return Err(invalid("it has no host")),
     };
-    let authorities = ca.map(|path| tls::authorities("mail.ca", path)).transpose()?.unwrap_or_default();
-    let (security, default_port) = security(&url, &authorities)?;
+    let (security, default_port) = security(&url, authorities)?;
     let port = url.port().unwrap_or(default_port);
     if port == 0 {
         return Err(invalid("its port is 0"));
     }
-    let endpoint = Endpoint { host, port, security, hello: hello(&url)?, login: login(&url)? };
+    let endpoint = Endpoint { host, port, security, ca_setting, hello: hello(&url)?, login: login(&url)? };
     if endpoint.login.is_some() && matches!(endpoint.security, Security::None) {
         tracing::warn!(
             "{endpoint}: the password crosses the network unencrypted; use ?tls=required or smtps://"
@@ -122,7 +132,7 @@ mod tests {
             ),
             ("smtps://u:p@mail.example.com", "smtps://mail.example.com:465"),
         ] {
-            assert_eq!(endpoint(url, None).unwrap().to_string(), shown);
+            assert_eq!(endpoint("mail", url, None).unwrap().to_string(), shown);
         }
     }
 
@@ -135,9 +145,11 @@ mod tests {
             if let Some(content) = content {
                 std::fs::write(&path, content).expect("written");
             }
-            let Err(failure) = endpoint("smtps://host", Some(&path)) else { panic!("{content:?}") };
+            let Err(failure) = endpoint("mail.server.b", "smtps://host", Some(&path)) else {
+                panic!("{content:?}")
+            };
             let text = failure.to_string();
-            assert!(text.contains("mail.ca") && text.contains("host-mail-ca"), "{text}");
+            assert!(text.contains("mail.server.b.ca") && text.contains("host-mail-ca"), "{text}");
         }
         std::fs::remove_file(&path).expect("removed");
     }
@@ -163,7 +175,7 @@ mod tests {
             "smtps://host?tls=required",
             "smtp://host/a%20b",
         ] {
-            let Err(failure) = endpoint(url, None) else { panic!("accepted: {url}") };
+            let Err(failure) = endpoint("mail", url, None) else { panic!("accepted: {url}") };
             assert_eq!(failure.code(), 2);
             let text = failure.to_string();
             assert!(

@@ -34,6 +34,10 @@ pub struct MailSettings {
     /// `X-Original-Cc` and `X-Original-Bcc` contain the original recipients, which must still be allowed.
     #[schemars(with = "Option<String>", example = "staging@example.com")]
     pub redirect_all: Option<Redirect>,
+    /// Its mail servers, by the names of their tables `[mail.server.NAME]`, in the order in which they are preferred.
+    /// Default: those of `[mail]`.
+    #[schemars(with = "Option<Vec<String>>", example = ["marketing"])]
+    pub servers: Option<Vec<String>>,
 }
 
 impl Section for MailSettings {
@@ -49,6 +53,7 @@ impl Section for MailSettings {
             ("senders", list(&self.senders)),
             ("recipients", list(&self.recipients)),
             ("per-minute", self.per_minute.map(|count| i64::from(count.get()).into())),
+            ("servers", self.servers.as_ref().map(|names| names.clone().into())),
             ("redirect-all", self.redirect_all.as_ref().map(|Redirect(address)| address.to_string().into())),
         ];
         let lines: Vec<_> =

@@ -307,5 +307,15 @@ async fn a_server_that_says_goodbye_to_a_recipient_is_transient() {
     let mailer = mailer(address);
     let text = transient(mailer.send(&to(&["a@example.com", "b@example.com"]), "0").await);
     assert!(text.contains("421 closing"), "{text}");
-    assert!(mailer.idle.lock().is_empty());
+    assert_eq!(mailer.idle.len(), 0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_soon() {
+    let (mailer, _mails) = serve(ok, ok);
+    mailer.send(&email(), "0").await.unwrap();
+    assert_eq!(mailer.idle.len(), 1);
+    tokio::time::sleep(Duration::from_millis(5500)).await;
+    assert_eq!(mailer.idle.len(), 0);
+    mailer.send(&email(), "0").await.unwrap();
 }

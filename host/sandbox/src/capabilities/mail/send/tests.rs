@@ -30,7 +30,7 @@ fn email(subject: &str) -> host_mail::Email {
 
 struct Sender {
     effects: Effects,
-    mailer: Arc<Mailer>,
+    servers: Servers,
     grant: Arc<MailGrant>,
     _directory: tempfile::TempDir,
 }
@@ -44,16 +44,20 @@ impl Sender {
         let effects = Effects::new(Handle::current());
         let never_again = ["group".to_owned()].into();
         effects.deduplicate(Deduplicator::new(Ledger::new(store, Duration::from_secs(86_400)), never_again));
-        let mailer = Arc::new(mailer);
-        let grant = Arc::new(MailGrant::new(&MailSettings::default(), Some(Arc::clone(&mailer))));
-        Self { effects, mailer, grant, _directory: directory }
+        let servers = Servers::one(Arc::new(mailer));
+        let grant = Arc::new(MailGrant::new(&MailSettings::default(), None));
+        Self { effects, servers, grant, _directory: directory }
+    }
+
+    fn server(&self) -> &Arc<Destination> {
+        self.servers.preferred().destination()
     }
 
     async fn send(&self, subject: &str) -> Result<host_mail::Receipt, MailError> {
         let key = Calls::of("group", subject).next(digest(&email(subject)));
         let composed = Arc::new(compose(&email(subject), &key.id()).expect("valid"));
-        let Self { effects, mailer, grant, .. } = self;
-        Delivery { clock: None, effects, mailer, grant, key, composed, ahead: 2 }
+        let Self { effects, servers, grant, .. } = self;
+        Delivery { clock: None, effects, servers, grant, key, composed, ahead: 2 }
             .run()
             .await
             .expect("attempted")
@@ -66,7 +70,7 @@ async fn without_a_reservation_an_email_is_not_in_doubt() {
     let (mailer, mails) = serve(ok, ok);
     let sender = Sender::new(mailer).await;
     sender.send("before").await.expect("sent");
-    let destination = Arc::clone(sender.mailer.destination());
+    let destination = Arc::clone(sender.server());
     let mut reservations = Vec::new();
     while let Ok(reservation) = tokio::time::timeout(Duration::from_millis(50), destination.reserve(2)).await
     {
@@ -91,14 +95,14 @@ async fn an_email_waits_for_a_server_that_is_away() {
         let sender = Arc::clone(&sender);
         async move { sender.send("waits").await }
     });
-    while sender.mailer.destination().works() {
+    while sender.server().works() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let (_, reason) = sender.mailer.destination().status().outage.expect("an outage");
+    let (_, reason) = sender.server().status().outage.expect("an outage");
     assert!(reason.contains("refused"), "{reason}");
     assert!(!sending.is_finished());
     let back = std::net::TcpListener::bind(address).expect("the port");
     std::thread::spawn(move || crate::capabilities::mail::mailer::tests::converse(back));
     sending.await.expect("no panic").expect("sent");
-    assert!(sender.mailer.destination().works());
+    assert!(sender.server().works());
 }

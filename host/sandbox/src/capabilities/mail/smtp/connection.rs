@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use tokio::time::timeout;
@@ -33,6 +33,8 @@ pub struct Endpoint {
     pub port: u16,
     /// TLS.
     pub security: Security,
+    /// The setting that adds certificate authorities, for errors.
+    pub ca_setting: String,
     /// The name in EHLO; None for the address of this side.
     pub hello: Option<String>,
     /// The credentials.
@@ -50,6 +52,9 @@ pub struct Extensions {
     pub auth: Vec<String>,
 }
 
+/// The time for the answer to QUIT.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// The reason why there is no connection. The text contains no credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotConnected {
@@ -64,6 +69,7 @@ pub struct Connection {
     pub(super) stream: Stream,
     pub(super) timeouts: Timeouts,
     extensions: Extensions,
+    opened: Instant,
 }
 
 impl Connection {
@@ -79,7 +85,7 @@ impl Connection {
             Err(_) => return Err(Refused(format!("no answer within {} s", timeouts.connect.as_secs_f64()))),
         };
         if let Security::Implicit(tls) = &endpoint.security {
-            stream = secure(stream, &endpoint.host, tls, timeouts.greeting).await.map_err(Unusable)?;
+            stream = secure(stream, endpoint, tls, timeouts.greeting).await.map_err(Unusable)?;
         }
         let greeting = stream.reply_within("the connection", timeouts.greeting).await;
         let greeting = greeting.map_err(|error| Refused(error.to_string()))?;
@@ -98,19 +104,29 @@ impl Connection {
             if answer.kind() != Kind::Positive {
                 return Err(Unusable(format!("no STARTTLS: it answered {answer}")));
             }
-            let secured = secure(stream, &endpoint.host, tls, timeouts.greeting).await;
+            let secured = secure(stream, endpoint, tls, timeouts.greeting).await;
             stream = secured.map_err(|reason| Unusable(format!("no STARTTLS: {reason}")))?;
             extensions = hello(&mut stream, endpoint, &timeouts).await?;
         }
         if let Some(login) = &endpoint.login {
             login.perform(&mut stream, &extensions.auth, &timeouts).await.map_err(Unusable)?;
         }
-        Ok(Self { stream, timeouts, extensions })
+        Ok(Self { stream, timeouts, extensions, opened: Instant::now() })
     }
 
     /// The server's extensions.
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
+    }
+
+    /// The time since the connection was opened.
+    pub fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// Says goodbye in the background, as RFC 5321, section 4.1.1.10 asks for, and closes the connection.
+    pub fn close(mut self) {
+        tokio::spawn(async move { self.stream.command("QUIT", "QUIT", GOODBYE).await });
     }
 
     /// Ends a transaction that the server refused, and tells whether the connection still works.
@@ -131,11 +147,11 @@ impl Connection {
 
 async fn secure(
     stream: Stream,
-    host: &str,
+    endpoint: &Endpoint,
     tls: &Arc<ClientConfig>,
     bound: Duration,
 ) -> Result<Stream, String> {
-    let secured = timeout(bound, stream.secure(host, Arc::clone(tls))).await;
+    let secured = timeout(bound, stream.secure(&endpoint.host, Arc::clone(tls), &endpoint.ca_setting)).await;
     secured.unwrap_or_else(|_| Err(format!("no TLS handshake within {} s", bound.as_secs_f64())))
 }
 

@@ -49,7 +49,12 @@ impl Stream {
     }
 
     /// Continues over TLS. The error says what to do.
-    pub async fn secure(self, host: &str, config: Arc<ClientConfig>) -> Result<Self, String> {
+    pub async fn secure(
+        self,
+        host: &str,
+        config: Arc<ClientConfig>,
+        ca_setting: &str,
+    ) -> Result<Self, String> {
         // What came in plain text after the answer to STARTTLS may be from somebody else.
         if !self.received.is_empty() {
             return Err("the server sent more than an answer to STARTTLS".to_owned());
@@ -57,7 +62,7 @@ impl Stream {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("{host}: {error}"))?;
         let secured = TlsConnector::from(config).connect(name, self.bytes).await;
         let bytes = secured.map_err(|error| match tls::cause(&error) {
-            Some(cause) => tls::explain(cause, host, Some("mail.ca")),
+            Some(cause) => tls::explain(cause, host, Some(ca_setting)),
             None => error.to_string(),
         })?;
         Ok(Self { bytes: Box::new(bytes), ..self })

@@ -161,7 +161,7 @@ async fn at_most_ten_connections_and_every_email_arrives() {
         send.await.unwrap().unwrap();
     }
     assert_eq!(mails.try_iter().count(), 200);
-    assert!(mailer.idle.lock().len() <= CONNECTIONS);
+    assert!(mailer.idle.len() <= CONNECTIONS);
 }
 
 #[tokio::test]
