@@ -6,6 +6,7 @@
 mod alerts;
 mod audit;
 mod dead_letter;
+mod destination;
 mod failure;
 mod filter;
 mod id;
@@ -20,6 +21,7 @@ pub use self::dead_letter::{
     ChangeRequest, DeadLetter, DeadLetterCount, DeadLetterState, DeadLetterSummary, EditRequest, Header,
     ImportResult, Location,
 };
+pub use self::destination::DestinationOverview;
 pub use self::failure::{Failure, FailureState, FailureUpdate};
 pub use self::filter::{FILTER_PARAMETERS, Filter, MAX_FILTER_IDS};
 pub use self::id::{is_id, is_id_prefix};

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::DestinationOverview;
+
 /// The state of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Overview {
@@ -10,6 +12,8 @@ pub struct Overview {
     pub plugins: Vec<PluginOverview>,
     /// Open dead letters of all topics.
     pub open_dead_letters: u64,
+    /// The mail servers and HTTP servers of this process.
+    pub destinations: Vec<DestinationOverview>,
 }
 
 /// The state of a plugin in this process. Every process counts from its own start, for its own partitions.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use backon::{ConstantBuilder, Retryable as _};
 use tokio::sync::oneshot;
 
-use crate::ledger::{Begun, Ledger};
+use crate::ledger::{Begun, Ledger, Outage};
 use crate::metrics;
 use crate::{Interrupted, Key, Performed, Record, Recorded};
 
@@ -38,6 +38,11 @@ impl Deduplicator {
     /// Uses this ledger. Effects in doubt are repeated, except in the groups `no_repeat`.
     pub fn new(ledger: Ledger, no_repeat: HashSet<String>) -> Self {
         Self { ledger, no_repeat }
+    }
+
+    /// The outage of the store, if there is one.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        self.ledger.health().outage()
     }
 
     /// Performs the effect unless it was performed before. Waits while the store is unavailable. Replies after the first attempt to record the

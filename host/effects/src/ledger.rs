@@ -4,6 +4,7 @@
 //! to the disk.
 
 mod batch;
+mod health;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use self::batch::Writer;
+pub use self::health::{Outage, StoreHealth};
 use crate::{Key, Record};
 
 /// The maximum time for a request.
@@ -41,6 +43,7 @@ pub enum Begun {
 #[derive(Debug)]
 pub struct Ledger {
     requests: mpsc::Sender<Request>,
+    health: StoreHealth,
 }
 
 /// A change of the ledger, with the sender of its result.
@@ -74,8 +77,14 @@ impl Ledger {
     /// the writer.
     pub fn new(store: Store, keep: Duration) -> Self {
         let (requests, queue) = mpsc::channel(MAX_QUEUE);
-        tokio::spawn(Writer::new(store, keep).run(queue));
-        Self { requests }
+        let health = StoreHealth::new();
+        tokio::spawn(Writer::new(store, keep, health.clone()).run(queue));
+        Self { requests, health }
+    }
+
+    /// Whether the store is available.
+    pub fn health(&self) -> &StoreHealth {
+        &self.health
     }
 
     /// Records that the effect is about to be performed, unless it had begun before. If the call is

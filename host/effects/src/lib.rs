@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::deduplicator::Deduplicator;
 use self::in_flight::InFlight;
+use self::ledger::Outage;
 
 /// The SHA-256 of an effect's content.
 pub type Digest = [u8; 32];
@@ -157,6 +158,11 @@ impl Effects {
     /// Deduplicates effects from now on. Only the first call has an effect.
     pub fn deduplicate(&self, deduplicator: Deduplicator) {
         let _ = self.deduplicator.set(Arc::new(deduplicator));
+    }
+
+    /// The outage of the store, for which effects wait; None if it is available, or there is none.
+    pub fn store_outage(&self) -> Option<Outage> {
+        self.deduplicator.get().and_then(|deduplicator| deduplicator.outage())
     }
 
     /// The runtime of the connections.

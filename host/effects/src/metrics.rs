@@ -1,14 +1,21 @@
 //! The Prometheus metric of effects.
 
-use metrics::{counter, describe_counter};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::Performed;
 
 const EFFECTS: &str = "host_effects_total";
+const STORE: &str = "host_store_available";
 
 /// Registers the description.
 pub fn describe() {
     describe_counter!(EFFECTS, "E-mails and HTTP requests of plugins, by result.");
+    describe_gauge!(STORE, "1 if effects can be recorded, 0 while they wait for the store.");
+}
+
+/// Reports whether effects can be recorded.
+pub fn store_available(is_available: bool) {
+    gauge!(STORE).set(if is_available { 1.0 } else { 0.0 });
 }
 
 /// Counts an attempted effect and returns it.

@@ -22,6 +22,7 @@ use desk::trial::Trials;
 use destinations::Destinations;
 use kafka::health::Health;
 use problem::server::Bounds;
+use sandbox::call::Services;
 use tokio::net::TcpListener;
 
 /// The host's state, as known to the HTTP server. Empty until the host has started. Clones share it.
@@ -32,8 +33,9 @@ pub struct Status(Arc<Inner>);
 struct Inner {
     /// The consumer group members that are checked.
     members: OnceLock<Vec<Arc<Health>>>,
-    /// The destinations of effects, which are reported and not checked: what waits for one continues by itself.
-    destinations: OnceLock<Destinations>,
+    /// The destinations of effects and their store, which are reported and not checked: what waits for one continues by
+    /// itself.
+    services: OnceLock<Arc<Services>>,
     desk: OnceLock<DeskState>,
 }
 
@@ -43,14 +45,14 @@ impl Status {
         let _ = self.0.members.set(members);
     }
 
-    /// Sets the destinations that are reported. Only the first call has an effect.
-    pub fn set_destinations(&self, destinations: Destinations) {
-        let _ = self.0.destinations.set(destinations);
+    /// Sets the services whose destinations and store are reported. Only the first call has an effect.
+    pub fn set_services(&self, services: Arc<Services>) {
+        let _ = self.0.services.set(services);
     }
 
     /// The state of each destination of effects.
     pub fn destinations(&self) -> Vec<destinations::Status> {
-        self.0.destinations.get().iter().flat_map(|all| all.all()).map(|one| one.status()).collect()
+        self.0.services.get().iter().flat_map(|it| it.destinations.all()).map(|one| one.status()).collect()
     }
 
     /// Sets the desk that the API and the console serve. Only the first call has an effect.
@@ -71,6 +73,8 @@ pub struct DeskState {
     pub desk: Desk,
     /// The host's plugins.
     pub plugins: Arc<[PluginInfo]>,
+    /// The destinations of effects.
+    pub destinations: Destinations,
     /// Previews replays and wakes their worker.
     pub replayer: Replayer,
     /// Alerts; None if none are configured.
@@ -136,8 +140,17 @@ async fn readyz(State(status): State<Status>) -> (StatusCode, String) {
         return (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
     }
     let waits = status.destinations().into_iter().filter_map(|destination| waits(&destination));
-    let lines: Vec<_> = ["ok".to_owned()].into_iter().chain(waits).collect();
+    let store = status.0.services.get().and_then(|services| services.effects.store_outage());
+    let store = store.map(|outage| {
+        let seconds = seconds_since(outage.since_ms);
+        format!("nothing has been sent for {seconds} s: {}", outage.error)
+    });
+    let lines: Vec<_> = ["ok".to_owned()].into_iter().chain(waits).chain(store).collect();
     (StatusCode::OK, lines.join("\n") + "\n")
+}
+
+fn seconds_since(ms: i64) -> i64 {
+    clock::now_ms().saturating_sub(ms).max(0) / 1000
 }
 
 /// Says what waits for a destination, if anything does.
@@ -145,7 +158,7 @@ fn waits(destination: &destinations::Status) -> Option<String> {
     let destinations::Status { name, waiting, limit, outage, .. } = destination;
     match outage {
         Some((since_ms, reason)) => {
-            let seconds = clock::now_ms().saturating_sub(*since_ms).max(0) / 1000;
+            let seconds = seconds_since(*since_ms);
             Some(format!("{name} has not worked for {seconds} s, {waiting} wait: {reason}"))
         }
         None if *waiting > 0 => Some(format!("{waiting} wait for {name}, which takes {limit} at a time")),

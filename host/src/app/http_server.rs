@@ -38,7 +38,7 @@ impl Server {
     /// Publishes the state of the started app.
     pub(super) fn started(&self, app: &App) {
         self.status.set_members(app.health());
-        self.status.set_destinations(app.services.destinations.clone());
+        self.status.set_services(Arc::clone(&app.services));
         if let Some(desk) = app.desk_state() {
             self.status.set_desk(desk);
         }
@@ -59,6 +59,7 @@ impl App {
         Some(DeskState {
             desk,
             plugins,
+            destinations: self.services.destinations.clone(),
             replayer: replay.replayer().clone(),
             alerts: self.alerts.clone(),
             trials,

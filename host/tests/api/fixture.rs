@@ -15,6 +15,7 @@ use desk::replay::Replayer;
 use desk::replay::Route;
 use desk::trial::Trials;
 use desk_api::{DeadLetter, Location};
+use destinations::{Destinations, Options};
 use http_body_util::BodyExt as _;
 use kafka::publisher::{Destination, Publisher};
 use serde_json::Value;
@@ -117,6 +118,7 @@ impl Api {
         status.set_desk(DeskState {
             desk: desk.clone(),
             plugins: [served()].into(),
+            destinations: destinations().await,
             replayer,
             trials,
             alerts: None,
@@ -200,6 +202,15 @@ pub fn kafka_at(servers: &str) -> KafkaArgs {
         environment_properties: Vec::new(),
         file_properties: Vec::new(),
     }
+}
+
+/// A mail server that is away.
+async fn destinations() -> Destinations {
+    let options = Options { max: 10, per_minute: None, breaker: Some(1) };
+    let all = Destinations::default();
+    let server = all.get_or_add("smtp://mail.example:25", Some(options), options).expect("new");
+    server.reserve(1).await.enter().await.expect("room").failed("connection <b>refused</b>");
+    all
 }
 
 fn served() -> PluginInfo {

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use axum::body::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::guard::AccessPolicy;
 use server::{Status, api};
 
+use crate::console_client::Browser;
 use crate::fixture::{Api, ask, dead_letters};
 
 const ROUTES: [&str; 27] = [
@@ -136,4 +137,14 @@ async fn the_overview_lists_the_plugins() {
     for count in ["done", "failed", "dead_letters", "retry_waiting", "lag"] {
         assert!(overview["plugins"][0][count].is_u64(), "{count}: {overview}");
     }
+    let destination = &overview["destinations"][0];
+    assert_eq!(destination["destination"], "smtp://mail.example:25");
+    assert_eq!(destination["outage_reason"], "connection <b>refused</b>");
+    assert!(destination["outage_since_ms"].is_u64() && destination["learned_limit"].is_null(), "{overview}");
+    assert_eq!((&destination["in_use"], &destination["limit"]), (&json!(0), &json!(1)));
+    let page = Browser::new(&api, "en").page("/").await;
+    assert!(
+        page.contains("smtp://mail.example:25") && page.contains("connection &#60;b&#62;refused"),
+        "{page}"
+    );
 }

@@ -41,6 +41,7 @@ mod secured;
 mod sms;
 mod smtp_faults;
 mod start_up;
+mod store_outage;
 mod support;
 mod test_desk;
 mod topics;

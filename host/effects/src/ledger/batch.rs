@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::statements as sql;
-use super::{Begun, Request, Row};
+use super::{Begun, Request, Row, StoreHealth};
 
 /// The maximum number of effects in a transaction.
 const MAX_BATCH: usize = 256;
@@ -49,6 +49,7 @@ pub(super) struct Writer {
     /// When effects began whose commit was not confirmed. If the ledger contains them, this process wrote
     /// them and did not perform them.
     unconfirmed: HashMap<String, i64>,
+    health: StoreHealth,
     /// Limits the log messages about an unavailable store.
     outage: Throttle,
     /// The last expired effect that was examined, by time and hash, and the time at which examination began.
@@ -126,7 +127,7 @@ enum Found {
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, keep: Duration) -> Self {
+    pub(super) fn new(store: Store, keep: Duration, health: StoreHealth) -> Self {
         Self {
             store,
             keep,
@@ -135,6 +136,7 @@ impl Writer {
             seen: 0,
             connection: None,
             unconfirmed: HashMap::new(),
+            health,
             outage: Throttle::new(REPORT_INTERVAL),
             examined: (i64::MIN, String::new()),
             examined_since: Instant::now(),
@@ -202,10 +204,13 @@ impl Writer {
             Ok(found) => found,
             Err(error) => {
                 self.report_outage(&error);
-                batch.fail(&format!("the store {} is unavailable: {error}", self.store.url()));
+                let error = format!("the store {} is unavailable: {error}", self.store.url());
+                batch.fail(&error);
+                self.health.failed(error);
                 return later;
             }
         };
+        self.health.succeeded();
         if self.outage.clear() {
             tracing::info!("the store {} is available again", self.store.url());
         }

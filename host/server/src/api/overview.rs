@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::RawQuery;
-use desk_api::{DeadLetterState, Filter, Overview, PluginOverview};
+use desk_api::{DeadLetterState, DestinationOverview, Filter, Overview, PluginOverview};
 use problem::Problem;
 
 use super::query::Query;
@@ -27,7 +27,23 @@ pub async fn overview(state: &DeskState) -> sqlx::Result<Overview> {
     let open_dead_letters = state.desk.count(&open).await?;
     let tally = Tally::now();
     let plugins = state.plugins.iter().map(|plugin| plugin_overview(plugin, &tally)).collect();
-    Ok(Overview { plugins, open_dead_letters })
+    let destinations = state.destinations.all();
+    let destinations = destinations.iter().map(|one| destination_overview(one.status())).collect();
+    Ok(Overview { plugins, open_dead_letters, destinations })
+}
+
+fn destination_overview(status: destinations::Status) -> DestinationOverview {
+    let destinations::Status { name, in_use, waiting, limit, learned, outage } = status;
+    let (outage_since_ms, outage_reason) = outage.unzip();
+    DestinationOverview {
+        destination: name.to_string(),
+        outage_since_ms,
+        outage_reason,
+        in_use: in_use as u64,
+        waiting: waiting as u64,
+        limit: limit as u64,
+        learned_limit: learned.map(|limit| limit as u64),
+    }
 }
 
 fn plugin_overview(plugin: &PluginInfo, tally: &Tally) -> PluginOverview {

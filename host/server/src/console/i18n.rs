@@ -126,6 +126,15 @@ texts! {
     retry_waiting: "Waiting for retry", "재시도 대기";
     lag: "Lag", "랙";
     counted_since_start: "Counted by this process since it started, for the partitions assigned to it.", "이 프로세스가 시작된 후 할당된 파티션에서 집계한 값입니다.";
+    destinations: "Destinations", "발송 대상";
+    destination: "Destination", "대상";
+    works: "Works", "정상";
+    does_not_work: "Down", "장애";
+    in_use: "In use", "사용 중";
+    room: "Room", "허용량";
+    learned: "learned", "학습됨";
+    effects_waiting: "Waiting", "대기";
+    destinations_detail: "Mail and HTTP servers as this process knows them. What waits for one spends no attempt and continues by itself.", "이 프로세스가 파악한 메일 서버와 HTTP 서버의 상태입니다. 대기 중인 작업은 시도 횟수를 쓰지 않으며, 복구되면 자동으로 재개됩니다.";
     digest: "Plugin digest", "플러그인 다이제스트";
     per_hour: "Dead letters per hour, last 24 hours", "최근 24시간 시간당 데드 레터 수";
     note: "Note", "메모";

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use desk_api::{DeadLetterState, Failure, Filter, PageSelector, PluginOverview};
+use desk_api::{DeadLetterState, DestinationOverview, Failure, Filter, PageSelector, PluginOverview};
 
 use super::Console;
 use super::form::query_string;
@@ -24,6 +24,7 @@ struct OverviewPage {
     has_more: bool,
     oldest_ms: Option<i64>,
     plugins: Vec<PluginRow>,
+    destinations: Vec<DestinationOverview>,
 }
 
 struct PluginRow {
@@ -58,6 +59,7 @@ pub async fn show(
         has_more: failures.next.is_some(),
         failures: failures.items,
         plugins: plugins.collect(),
+        destinations: snapshot.overview.destinations,
         ctx,
     }))
 }
