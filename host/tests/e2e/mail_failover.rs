@@ -200,3 +200,27 @@ fn a_second_host_gets_a_turn_at_a_busy_server() {
     [first, second].into_iter().for_each(|host| drop(host.stop()));
     assert!(server.subjects().values().all(|copies| *copies == 1));
 }
+
+/// The answer to the content takes longer than the host drains. The next host waits for its result.
+#[test]
+fn an_email_in_progress_is_not_sent_by_the_next_host() {
+    let (kafka, topic) = (Kafka::shared(), "smtp-handover");
+    let slowness = Duration::from_secs(14);
+    let server = ManneredSmtp::start(Manners { slowness, ..Manners::default() });
+    produce(kafka, topic, 2);
+    let settings = "limits = { call-time = \"1s\" }";
+    let mut first = start(kafka, &server, topic, "", settings);
+    eventually(BOUND, || server.contents() == 1);
+    first.process.signal("TERM");
+    let second = start(kafka, &server, topic, "", settings);
+    let group = format!("{topic}-group");
+    eventually(BOUND, || kafka.members(&group).len() == 1 && server.accepted() == 0);
+    eventually(bound(), || server.subjects().len() == 2 && kafka.lag(&group, topic) == 0);
+    assert!(server.subjects().values().all(|copies| *copies == 1), "{:?}", server.subjects());
+    assert_eq!((dead(kafka, topic), retried(kafka, topic)), (0, 0));
+    let metrics = get(second.port, "/metrics").expect("an answer").text();
+    let remembered = format!(r#"host_effects_total{{group="{group}",result="remembered"}}"#);
+    assert_eq!(value(&metrics, &remembered), 1, "{metrics}");
+    second.stop();
+    assert_eq!(first.process.wait(BOUND).code(), Some(0), "{}", first.process.lines().join("\n"));
+}
