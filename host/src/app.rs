@@ -23,6 +23,7 @@ use consumer::bounds::drain;
 use consumer::reports::Outcomes;
 use desk::Desk;
 use desk::alerts::Alerts;
+use desk::pauses::Pauses;
 use desk::replay::ReplayTasks;
 use desk::trial::{InstalledPlugin, Trials};
 use kafka::health::Health;
@@ -75,6 +76,8 @@ pub struct App {
     trials: Option<Trials>,
     alerts: Option<Alerts>,
     alerting: Option<JoinHandle<()>>,
+    pauses: Option<Pauses>,
+    pausing: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     topic_watch: JoinHandle<()>,
 }
@@ -100,21 +103,38 @@ impl App {
         let (outcomes, reports) = desk.as_ref().map(|_| Outcomes::channel()).unzip();
         let stop = Arc::new(AtomicBool::new(false));
         let mut topic_watch = TopicWatch::new(topics, Arc::clone(&publisher), watch_interval(&args.kafka));
-        let mut running = Vec::with_capacity(plugins.len());
+        let mut pipelines = Vec::with_capacity(plugins.len());
         for subscriber in plugins {
-            let pipeline =
-                plugin::pipeline(subscriber, args, &mut topic_watch, &publisher, &outcomes).await?;
-            running.push(RunningPlugin::start(pipeline, args, &stop)?);
+            pipelines
+                .push(plugin::pipeline(subscriber, args, &mut topic_watch, &publisher, &outcomes).await?);
         }
+        // Before the first message is handed over.
+        let pauses = plugin::pauses(desk.as_ref(), &pipelines).await?;
+        let running = pipelines.into_iter().map(|pipeline| RunningPlugin::start(pipeline, args, &stop));
+        let running = running.collect::<anyhow::Result<Vec<_>>>()?;
         let replay = replay::start(desk.as_ref().zip(reports), args, &publisher, &running)?;
         let pipelines = running.iter().map(|running| &*running.pipeline);
         let intakes = match &desk {
             Some(desk) => Some(Intakes::start(args, desk, pipelines, &stop).await?),
             None => None,
         };
+        let pausing = pauses.clone().map(|pauses| tokio::spawn(pauses.run()));
         let alerting = alerts.clone().map(|alerts| tokio::spawn(alerts.run()));
         let topic_watch = tokio::spawn(topic_watch.run());
-        Ok(Self { running, services, desk, intakes, replay, trials, alerts, alerting, stop, topic_watch })
+        Ok(Self {
+            running,
+            services,
+            desk,
+            intakes,
+            replay,
+            trials,
+            alerts,
+            alerting,
+            pauses,
+            pausing,
+            stop,
+            topic_watch,
+        })
     }
 
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` when every consumer group has been joined.
@@ -155,7 +175,7 @@ impl App {
     async fn drain(self) -> anyhow::Result<()> {
         self.stop.store(true, atomic::Ordering::Relaxed);
         self.trials.iter().for_each(Trials::stop);
-        self.alerting.iter().for_each(JoinHandle::abort);
+        self.alerting.iter().chain(&self.pausing).for_each(JoinHandle::abort);
         let (running, topic_watch, intakes) = (self.running, self.topic_watch, self.intakes);
         let draining = tokio::task::spawn_blocking(move || {
             running.into_iter().for_each(RunningPlugin::stop);

@@ -63,7 +63,7 @@ pub enum Command {
     Produce(produce::Args),
     /// Print the messages of a topic
     Consume(consume::Args),
-    /// Inspect plugins, and call them without Kafka
+    /// Inspect, pause and resume plugins, and call them without Kafka
     Plugin(plugin::Args),
     /// Check, show and create configuration files
     Config(config::Args),

@@ -5,7 +5,7 @@ mod discard;
 mod edit;
 mod failures;
 mod follow;
-mod format;
+pub(super) mod format;
 mod list;
 mod replay;
 mod replays;

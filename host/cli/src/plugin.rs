@@ -1,6 +1,7 @@
-//! `host plugin inspect|invoke`: plugins without Kafka.
+//! `host plugin`: inspects and calls plugins without Kafka, and pauses those of a running host.
 
 mod inspect;
+mod intake;
 mod invoke;
 mod message;
 mod next;
@@ -22,6 +23,12 @@ enum Command {
     Inspect(inspect::Args),
     /// Call a plugin with messages, and show its outcomes and effects; nothing is sent
     Invoke(invoke::Args),
+    /// List the plugins of a running host, and whether they are handed messages
+    List(intake::List),
+    /// Pause a plugin of a running host: it is handed no further messages, and spends no attempt
+    Pause(intake::Pause),
+    /// Resume a paused plugin of a running host
+    Resume(intake::Resume),
 }
 
 /// A plugin with its configuration.
@@ -63,15 +70,19 @@ impl Args {
         match &mut self.command {
             Command::Inspect(args) => Some(&mut args.plugin.run),
             Command::Invoke(args) => Some(&mut args.plugin.run),
+            Command::List(_) | Command::Pause(_) | Command::Resume(_) => None,
         }
     }
 }
 
 /// # Errors
-/// See [`inspect::run`] and [`invoke::run`].
+/// See [`inspect::run`], [`invoke::run`], [`intake::list`], [`intake::pause`] and [`intake::resume`].
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::Inspect(args) => Ok(inspect::run(args).await?),
         Command::Invoke(args) => Ok(invoke::run(args).await?),
+        Command::List(args) => Ok(intake::list(args).await?),
+        Command::Pause(args) => Ok(intake::pause(args).await?),
+        Command::Resume(args) => Ok(intake::resume(args).await?),
     }
 }

@@ -5,6 +5,7 @@
 mod blocked_publish;
 pub mod bounds;
 pub mod dry_run;
+pub mod gate;
 pub mod load;
 mod message;
 pub mod metrics;
@@ -16,6 +17,7 @@ pub mod subscriber;
 pub mod subscription;
 pub mod worker;
 
+pub use self::gate::Gate;
 pub use self::pipeline::Pipeline;
 pub use self::subscriber::Subscriber;
 pub use self::subscription::Subscription;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Counter, Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use parking_lot::Mutex;
 
 /// The metric of deliveries with a durable outcome.
@@ -16,6 +16,10 @@ const RETRIES: &str = "host_retries_total";
 pub const FAILURES: &str = "host_failures_total";
 /// The metric of the lateness of retries.
 pub const LATENESS: &str = "host_lateness_seconds";
+/// The metric of plugins that a person has paused.
+pub const PAUSED: &str = "host_plugin_paused";
+/// The metric of plugins whose breaker is open.
+pub const RESTING: &str = "host_plugin_resting";
 
 /// The maximum number of distinct failure codes per plugin, which could otherwise use a new one for every
 /// message.
@@ -30,6 +34,8 @@ pub fn describe() {
         PUBLISH_FAILURES,
         "Failed attempts to publish retry and dead-letter records, by reason."
     );
+    describe_gauge!(PAUSED, "1 if a person has paused a plugin, otherwise 0.");
+    describe_gauge!(RESTING, "1 if the breaker of a plugin is open, otherwise 0.");
     describe_histogram!(LATENESS, Unit::Seconds, "Time from the due time of a retry to its start.");
 }
 

@@ -1,6 +1,7 @@
 //! The processing of a message: the call, the handling of its outcome, and the publishing of failed messages.
 
-use std::pin::pin;
+mod publish;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,19 +9,17 @@ use base::clock;
 use base::text;
 use contract::Outcome;
 use kafka::delivery::Delivery;
-use kafka::headers::{BLOCK_LEN, FailureHeaders, REPLAY};
-use kafka::publisher::{Destination, PUBLISH_BOUND, Publisher};
-use kafka::raw::HeaderList;
+use kafka::headers::REPLAY;
+use kafka::publisher::{Destination, Publisher};
 use kafka::topic_watch::TopicChain;
 use kafka::window::RetryState;
-use rdkafka::error::RDKafkaErrorCode;
 use sandbox::Plugin;
 use sandbox::cause::{Cause, LeadsTo};
 use sandbox::output::{At, Place};
 use settings::{Action, OnDead};
-use tokio::time::timeout;
 
-use crate::blocked_publish::BlockedPublish;
+use self::publish::{NextDelivery, Omitted};
+use crate::gate::{Gate, Probe};
 use crate::message::{Record, named};
 use crate::metrics::{self, MessageCounters};
 use crate::policy::{BLOCKING_BOUND, Failed, Policy, Step};
@@ -44,15 +43,8 @@ pub struct Pipeline {
     pub dead_letter: Destination,
     /// Reports the outcomes of replayed messages to the desk.
     pub outcomes: Option<Outcomes>,
-}
-
-/// The parts that a dead letter is published without if its topic refuses a larger record.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Omitted {
-    Nothing,
-    Value,
-    /// Value, key and the sender's headers. They remain in the original record, which the headers of the origin name.
-    Everything,
+    /// Whether the plugin is handed messages.
+    pub gate: Arc<Gate>,
 }
 
 /// The end of a delivery.
@@ -63,7 +55,7 @@ enum Settled {
     DeadLetter,
     /// The message is retried in place.
     InPlace(RetryState),
-    /// Nothing was done, because the partition is being closed.
+    /// Nothing was done: the partition is being closed, or the plugin is paused or rests.
     Nothing,
 }
 
@@ -71,15 +63,6 @@ enum Settled {
 struct FailedCall {
     cause: Cause,
     ruling: Ruling,
-}
-
-/// The next delivery of a failed message.
-struct NextDelivery<'a> {
-    /// The retry or dead-letter topic.
-    to: &'a Destination,
-    attempt: u32,
-    due_ms: i64,
-    first_failed_ms: i64,
 }
 
 impl Pipeline {
@@ -96,13 +79,21 @@ impl Pipeline {
     /// lets the commit position pass it. `slot` is the worker's capacity for the call; it is released before
     /// anything is published.
     ///
+    /// A message that the gate does not let through is given back; `probe` lets it through while the plugin rests.
+    ///
     /// A delivery that is cancelled stays unfinished, and the next owner of its partition repeats it.
-    pub async fn run<S>(&self, delivery: Delivery, slot: S) {
+    pub async fn run<S>(&self, delivery: Delivery, slot: S, probe: Option<Probe>) {
         let partition = Arc::clone(delivery.partition());
         let settled = async {
+            if !self.gate.lets(probe.as_ref()) {
+                return Settled::Nothing;
+            }
             let mut replay = None;
             let outcome = self.handle(&delivery, &mut replay).await;
             drop(slot);
+            if self.rests_after(&delivery, &outcome, probe) {
+                return Settled::Nothing;
+            }
             let failed = outcome.is_err();
             let settled = self.settle(&delivery, outcome).await;
             if let Some(tag) = replay.filter(|_| !matches!(settled, Settled::Nothing)) {
@@ -123,6 +114,26 @@ impl Pipeline {
             },
             () = partition.until_cut_off() => {}
         }
+    }
+
+    /// Tells the gate how a call ended. Returns whether the plugin rests for it, so that the message is given back.
+    fn rests_after(
+        &self,
+        delivery: &Delivery,
+        outcome: &Result<Outcome, FailedCall>,
+        probe: Option<Probe>,
+    ) -> bool {
+        match outcome {
+            Ok(_) => self.gate.succeeded(),
+            Err(FailedCall { cause, ruling }) => {
+                let is_outcome = matches!(cause.leads_to, LeadsTo::Retry | LeadsTo::Wait(_));
+                if is_outcome && cause.is_requested_retry() && ruling.action == Action::Retry {
+                    let origin = delivery.origin();
+                    return self.gate.failed((origin.partition, origin.offset), &cause.code, probe.as_ref());
+                }
+            }
+        }
+        false
     }
 
     /// Reports the outcome of the first delivery of a replayed message.
@@ -168,7 +179,8 @@ impl Pipeline {
                 Ok(outcome) => return Ok(outcome),
                 Err(failed) => failed,
             };
-            if failed.cause.leads_to == LeadsTo::Again && !delivery.partition().is_closed() {
+            let must_end = self.gate.is_paused() || delivery.partition().is_closed();
+            if failed.cause.leads_to == LeadsTo::Again && !must_end {
                 continue;
             }
             let waits = matches!(failed.cause.leads_to, LeadsTo::Wait(_) | LeadsTo::Nothing | LeadsTo::Again);
@@ -182,11 +194,13 @@ impl Pipeline {
     }
 
     /// Waits before a blocking try. Returns false if there is no time for one: a partition that is being
-    /// revoked must drain.
+    /// revoked must drain, and a plugin that is paused or rests gets no further call.
     async fn pause(&self, delivery: &Delivery, began: Instant) -> bool {
         let delay = self.policy().blocking_delay();
-        let may_continue =
-            |after| began.elapsed() + after <= BLOCKING_BOUND && !delivery.partition().is_closed();
+        let may_continue = |after| {
+            let must_end = !self.gate.is_open() || delivery.partition().is_closed();
+            began.elapsed() + after <= BLOCKING_BOUND && !must_end
+        };
         if !may_continue(delay) {
             return false;
         }
@@ -227,7 +241,12 @@ impl Pipeline {
                 offset: delivery.message().offset(),
             },
         };
-        let closing = delivery.partition().until_closed();
+        let closing = async {
+            tokio::select! {
+                () = delivery.partition().until_closed() => {}
+                () = self.gate.until_paused() => {}
+            }
+        };
         self.plugin.handle(&self.subscription.group, record.message(self.policy()), place, closing).await
     }
 
@@ -249,7 +268,7 @@ impl Pipeline {
         match outcome {
             Ok(Outcome::Skipped(_)) => self.counters.skipped(),
             Ok(_) => self.counters.done(),
-            // Without an outcome, because the partition is closed.
+            // Without an outcome, because the partition is closed or the plugin is paused.
             Err(FailedCall { cause: Cause { leads_to: LeadsTo::Nothing | LeadsTo::Again, .. }, .. }) => {
                 return Settled::Nothing;
             }
@@ -299,96 +318,5 @@ impl Pipeline {
         }
         // The retry topic refuses a record of this size, so that the message becomes a dead letter.
         self.publish_dead_letter(delivery, cause).await
-    }
-
-    async fn publish_dead_letter(&self, delivery: &Delivery, cause: &Cause) -> Settled {
-        let now_ms = clock::now_ms_ceil();
-        let next = NextDelivery {
-            to: &self.dead_letter,
-            attempt: delivery.attempt().saturating_add(1),
-            due_ms: now_ms,
-            first_failed_ms: delivery.first_failed_ms().unwrap_or(now_ms),
-        };
-        for omitted in [Omitted::Nothing, Omitted::Value, Omitted::Everything] {
-            if self.publish(delivery, cause, &next, omitted).await {
-                break;
-            }
-        }
-        self.counters.dead();
-        Settled::DeadLetter
-    }
-
-    /// Publishes a record, repeatedly until the broker acknowledges it. Meanwhile no delivery of the
-    /// partition starts. Returns false if the topic refuses a record of this size and something can still be
-    /// omitted.
-    async fn publish(
-        &self,
-        delivery: &Delivery,
-        cause: &Cause,
-        next: &NextDelivery<'_>,
-        omitted: Omitted,
-    ) -> bool {
-        let headers = || self.headers(delivery, cause, next, omitted);
-        let message = delivery.message();
-        let value = message.value().filter(|_| omitted == Omitted::Nothing);
-        let key = message.key().filter(|_| omitted != Omitted::Everything);
-        let partition = delivery.origin().partition;
-        let mut blocked = None;
-        loop {
-            let mut publishing = pin!(self.publisher.publish(next.to, partition, key, value, &headers));
-            let published = loop {
-                // The publish is not abandoned after the timeout: repeating it could publish the record
-                // twice.
-                match timeout(PUBLISH_BOUND, &mut publishing).await {
-                    Ok(published) => break published,
-                    Err(_) => blocked
-                        .get_or_insert_with(|| BlockedPublish::new(delivery, &self.publisher))
-                        .report(next.to, None),
-                }
-            };
-            match published {
-                Ok(_) => return true,
-                Err(RDKafkaErrorCode::MessageSizeTooLarge) if omitted != Omitted::Everything => return false,
-                Err(code) => {
-                    let blocked =
-                        blocked.get_or_insert_with(|| BlockedPublish::new(delivery, &self.publisher));
-                    blocked.wait(next.to, code).await;
-                }
-            }
-        }
-    }
-
-    fn headers(
-        &self,
-        delivery: &Delivery,
-        cause: &Cause,
-        next: &NextDelivery<'_>,
-        omitted: Omitted,
-    ) -> HeaderList {
-        let message = delivery.message();
-        let senders = delivery.sender_headers().count();
-        let mut list = HeaderList::with_capacity(senders + BLOCK_LEN);
-        if omitted != Omitted::Everything {
-            delivery.sender_headers().for_each(|(name, value)| list.push(name, value));
-        }
-        FailureHeaders {
-            origin: delivery.origin(),
-            group: &self.subscription.group,
-            exception: cause.exception,
-            code: &cause.code,
-            detail: &cause.detail,
-            backtrace: &cause.backtrace,
-            attempts: delivery.attempt(),
-            next_attempt: next.attempt,
-            due_ms: next.due_ms,
-            first_failed_ms: next.first_failed_ms,
-            plugin: &self.plugin.label,
-            digest: &self.plugin.digest,
-            value_cut: message.value().map(<[u8]>::len).filter(|_| omitted != Omitted::Nothing),
-            key_cut: message.key().map(<[u8]>::len).filter(|_| omitted == Omitted::Everything),
-            headers_cut: (omitted == Omitted::Everything).then_some(senders),
-        }
-        .write(&mut list);
-        list
     }
 }

@@ -42,6 +42,8 @@ pub struct Subscription {
     pub ordering: Ordering,
     /// The handling of messages whose key has a dead letter.
     pub on_dead: OnDead,
+    /// The number of requested retries in a row after which the plugin rests; None if it never does.
+    pub breaker: Option<NonZeroU32>,
 }
 
 impl Subscription {
@@ -74,6 +76,7 @@ impl Subscription {
             policy,
             ordering: settings.ordering.unwrap_or_default(),
             on_dead: settings.on_dead.unwrap_or_default(),
+            breaker: settings.breaker.and_then(NonZeroU32::new),
         };
         check(&subscription)?;
         Ok(subscription)

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
 use crate::Pipeline;
+use crate::gate::{Admission, Gate, Probe};
 
 /// The default number of concurrent calls per core. They share a worker's thread while they wait for I/O.
 const CALLS_PER_CORE: usize = 32;
@@ -57,25 +58,59 @@ struct Worker {
 }
 
 async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>>) {
+    let gate = Arc::clone(&worker.pipeline.gate);
     let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
         // At least one slot must be free before a partition is taken off the list.
         let Ok(first) = worker.slots.acquire().await else { return };
         drop(first);
         let Ok(partition) = ready.recv().await else { return };
+        let (max, mut probe) = match gate.admit() {
+            Admission::Open => (worker.slots.available_permits().clamp(1, MAX_BATCH), None),
+            Admission::Probe(probe) => (1, Some(probe)),
+            Admission::Closed => match hold(&gate, &ready, partition).await {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+        };
         if let Some(partition) = partition.upgrade() {
-            partition.take(worker.slots.available_permits().clamp(1, MAX_BATCH), &mut batch);
+            partition.take(max, &mut batch);
         }
-        batch.drain(..).for_each(|delivery| start(&worker, delivery));
+        batch.drain(..).for_each(|delivery| start(&worker, delivery, probe.take()));
         tokio::task::yield_now().await;
     }
 }
 
+/// Keeps partitions off the list until the gate lets messages through, then adds them again. Nothing is read from them,
+/// so that their messages stay in Kafka, apart from what librdkafka has fetched.
+///
+/// # Errors
+/// The list is closed.
+async fn hold(
+    gate: &Gate,
+    ready: &async_channel::Receiver<Weak<Partition>>,
+    first: Weak<Partition>,
+) -> Result<(), async_channel::RecvError> {
+    let mut held = vec![first];
+    loop {
+        tokio::select! {
+            () = gate.admits() => break,
+            next = ready.recv() => held.push(next?),
+        }
+        if held.len() == held.capacity() {
+            // Rebalances replace partitions, also during a pause.
+            held.retain(|partition| partition.strong_count() > 0);
+        }
+    }
+    held.iter().filter_map(Weak::upgrade).for_each(|partition| partition.requeue());
+    Ok(())
+}
+
 /// Starts a delivery. Only calls that have to wait become tasks; most do not.
-fn start(worker: &Rc<Worker>, delivery: Delivery) {
+fn start(worker: &Rc<Worker>, delivery: Delivery, probe: Option<Probe>) {
     let slot = Slot::take(worker);
     let owner = Rc::clone(worker);
-    let mut run = Box::pin(async move { owner.pipeline.run(delivery, slot).await });
+    let mut run = Box::pin(async move { owner.pipeline.run(delivery, slot, probe).await });
     let mut context = Context::from_waker(Waker::noop());
     // As in a task, a panic affects only its own message.
     let first = catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut context)));

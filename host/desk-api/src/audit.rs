@@ -13,7 +13,7 @@ pub struct AuditEntry {
     /// The user's name, as given by the client.
     pub actor: String,
     /// `replay`, `discard`, `restore`, `edit`, `note`, `close`, `reopen`, `pause`, `resume`, `cancel`, `import`,
-    /// `export` or `try`.
+    /// `export`, `try`, `pause-plugin` or `resume-plugin`.
     pub action: String,
     /// The reason given.
     pub reason: String,
@@ -23,6 +23,9 @@ pub struct AuditEntry {
     pub failure: Option<String>,
     /// Id of the replay that the action started or changed.
     pub replay: Option<String>,
+    /// Name of the plugin that the action paused or resumed.
+    #[serde(default)]
+    pub plugin: Option<String>,
     /// The filter that selected the dead letters, as JSON.
     pub filter: Option<String>,
     /// Number of dead letters affected.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::DestinationOverview;
+use crate::{DestinationOverview, Intake};
 
 /// The state of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -19,8 +19,12 @@ pub struct Overview {
 /// The state of a plugin in this process. Every process counts from its own start, for its own partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PluginOverview {
+    /// The plugin's name, by which it is paused and resumed.
+    pub name: String,
     /// name@version
     pub plugin: String,
+    /// Whether it is handed messages.
+    pub intake: Intake,
     /// The plugin's topic.
     pub topic: String,
     /// The plugin's consumer group.

@@ -25,6 +25,7 @@ pub(crate) struct Subject<'a> {
     pub dead_letter: Option<&'a str>,
     pub failure: Option<&'a str>,
     pub replay: Option<&'a str>,
+    pub plugin: Option<&'a str>,
     pub filter: Option<&'a Filter>,
     pub dead_letters: u64,
 }
@@ -80,8 +81,8 @@ pub(crate) async fn write_with_id(
 ) -> sqlx::Result<()> {
     let filter = subject.filter.map(sql::to_json).transpose()?;
     sqlx::query(
-        "INSERT INTO actions (id, at, who, what, reason, letter, failure_group, job, filter, letters) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO actions (id, at, who, what, reason, letter, failure_group, job, filter, letters, plugin) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(id)
     .bind(actor.now_ms)
@@ -93,6 +94,7 @@ pub(crate) async fn write_with_id(
     .bind(subject.replay)
     .bind(filter)
     .bind(subject.dead_letters.cast_signed())
+    .bind(subject.plugin)
     .execute(connection)
     .await?;
     Ok(())
@@ -118,6 +120,7 @@ fn entry(row: &AnyRow) -> sqlx::Result<AuditEntry> {
         dead_letter: row.try_get("letter")?,
         failure: row.try_get("failure_group")?,
         replay: row.try_get("job")?,
+        plugin: row.try_get("plugin")?,
         filter: row.try_get("filter")?,
         dead_letters: sql::count(row, "letters")?,
     })

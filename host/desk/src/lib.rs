@@ -11,6 +11,7 @@ mod dead_letters;
 mod failures;
 pub mod intake;
 pub mod metrics;
+pub mod pauses;
 pub mod record;
 pub mod replay;
 pub mod retention;

@@ -1,4 +1,5 @@
-//! A circuit breaker: after failures in a row, one use at a time probes whether the destination works again.
+//! A circuit breaker: after failures in a row, one use at a time probes whether what failed works again. Destinations
+//! have one, and plugins may have one.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The maximum pause between two probes.
 pub const MAX_PAUSE: Duration = Duration::from_secs(4);
 
-/// Closed as long as the destination works, open while it does not.
+/// Closed as long as what it watches works, open while it does not.
 #[derive(Debug)]
 pub struct Breaker {
     /// The number of failures in a row that open it; None if it never opens.

@@ -10,7 +10,7 @@ pub mod metrics;
 mod pace;
 mod registry;
 
-pub use self::breaker::MAX_PAUSE;
+pub use self::breaker::{Breaker, MAX_PAUSE, Open};
 pub use self::destination::{Destination, Options, Outage, Reservation, Room, Status};
 pub use self::pace::Pace;
 pub use self::registry::Destinations;

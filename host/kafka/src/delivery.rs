@@ -44,7 +44,7 @@ pub(super) enum Completion {
     FinishedHoldingKey,
     /// It is retried in place.
     Postponed,
-    /// Nothing was done, and its partition is closed: the next owner delivers it again.
+    /// Nothing was done: its partition delivers it again or, once closed, the next owner.
     Returned,
 }
 
@@ -86,9 +86,12 @@ impl Delivery {
         self.guard.completion = Completion::FinishedHoldingKey;
     }
 
-    /// Nothing was done with the message, and its partition is closed. The next owner delivers it again.
-    pub fn give_back(mut self) {
-        self.guard.completion = Completion::Returned;
+    /// Nothing was done with the message. Its partition delivers it again, with the same attempt, after those that are
+    /// due already. If the partition is closed, its next owner does.
+    pub fn give_back(self) {
+        let Self { message, retry_info, mut guard, .. } = self;
+        guard.partition.take_back(&guard, message, retry_info);
+        guard.completion = Completion::Returned;
     }
 
     /// The message is retried in place, as described by `retry_state`.

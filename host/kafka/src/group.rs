@@ -15,7 +15,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
-use self::commits::{is_too_large, window};
+use self::commits::{commit_of, is_too_large};
 use crate::broker_probe::BrokerProbe;
 use crate::health::Health;
 use crate::metrics::{self, PartitionGauges};
@@ -161,12 +161,12 @@ impl MemberContext {
         let committed = self.committed_before(&consumer, list);
         for element in list.elements() {
             let (topic, index) = (element.topic(), element.partition());
-            let window = committed.as_ref().and_then(|committed| window(committed, topic, index));
+            let committed = committed.as_ref().and_then(|all| commit_of(all, topic, index));
             match Partition::open(
                 Arc::clone(&consumer),
                 topic,
                 index,
-                window,
+                committed,
                 Arc::clone(&self.partition_context),
             ) {
                 Some(partition) => {

@@ -8,20 +8,21 @@ use std::cmp::Reverse;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use base::clock;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use settings::Ordering;
 use tokio_util::sync::CancellationToken;
 
-pub use self::state::Progress;
 use self::state::State;
+pub use self::state::{Committed, Progress};
 use crate::delivery::{Completion, DeliveryGuard};
 use crate::headers::RetryInfo;
 use crate::health::Health;
 use crate::pending::PendingMessage;
 use crate::raw::{Message, Queue};
 use crate::waker::Waker;
-use crate::window::{RetryState, Window};
+use crate::window::RetryState;
 
 /// Shared by all partitions of one group member.
 pub struct PartitionContext {
@@ -54,13 +55,13 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Opens a partition that is about to be assigned. `committed_window` is the window of its last commit.
-    /// None if librdkafka does not know the partition.
+    /// Opens a partition that is about to be assigned. `committed` is its last commit. None if librdkafka does
+    /// not know the partition.
     pub fn open<C: ConsumerContext + 'static>(
         consumer: Arc<BaseConsumer<C>>,
         topic: &str,
         index: i32,
-        committed_window: Option<Window>,
+        committed: Option<Committed>,
         context: Arc<PartitionContext>,
     ) -> Option<Arc<Self>> {
         let waker = Arc::new(Waker::new(context.ready.clone()));
@@ -71,7 +72,7 @@ impl Partition {
             index,
             queue,
             waker,
-            state: Mutex::new(State::new(committed_window, context.ordering)),
+            state: Mutex::new(State::new(committed, context.ordering)),
             context,
             idle: Condvar::new(),
             closing: CancellationToken::new(),
@@ -119,6 +120,27 @@ impl Partition {
         }
     }
 
+    /// Schedules a delivery in progress for another one, of which it is no attempt.
+    pub(super) fn take_back(
+        &self,
+        guard: &DeliveryGuard,
+        message: Message,
+        retry_info: Option<Box<RetryInfo>>,
+    ) {
+        let mut state = self.state.lock();
+        // After a revocation the next owner delivers the message.
+        if !state.closed {
+            let (due_ms, number, key) = (clock::now_ms(), guard.number, guard.key);
+            state.delayed.push(Reverse(PendingMessage { due_ms, number, message, retry_info, key }));
+        }
+    }
+
+    /// Adds the partition to the ready list again. It was taken off the list, and nothing was taken from it.
+    pub fn requeue(&self) {
+        self.waker.rearm();
+        self.waker.wake();
+    }
+
     /// A delivery has ended.
     pub(super) fn complete(&self, guard: &DeliveryGuard) {
         let mut state = self.state.lock();
@@ -136,7 +158,7 @@ impl Partition {
         }
         let wake = !state.closed
             && (could != (state.may_start(), state.capacity() > 0)
-                || guard.completion == Completion::Postponed
+                || matches!(guard.completion, Completion::Postponed | Completion::Returned)
                 || state.key_order.has_ready());
         let idle = state.in_progress == 0;
         drop(state);

@@ -16,8 +16,8 @@ pub enum CallEnd {
     /// An effect must not be attempted.
     #[error(transparent)]
     Effect(#[from] Interrupted),
-    /// The partition of the message is being closed, and nothing has begun.
-    #[error("the partition is being closed")]
+    /// The partition of the message is being closed, or the plugin is paused, and nothing has begun.
+    #[error("the partition is being closed, or the plugin is paused")]
     Closing,
 }
 

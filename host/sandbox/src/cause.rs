@@ -19,6 +19,9 @@ const INTERRUPTED_WAIT: u64 = 5_000;
 /// The maximum length of a backtrace, in bytes.
 const MAX_BACKTRACE: usize = 4 << 10;
 
+/// The kind of a failure for which the plugin requests a retry.
+const REQUESTED_RETRY: &str = "consumer.plugin.Retry";
+
 /// The cause of a failed delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
@@ -46,7 +49,7 @@ pub enum LeadsTo {
     Again,
     /// A dead letter.
     Reject,
-    /// Nothing: the partition is being closed, and its next owner delivers the message again.
+    /// Nothing: the partition is being closed, or the plugin is paused. The message is delivered again.
     Nothing,
 }
 
@@ -73,7 +76,12 @@ impl Cause {
     /// The plugin requested a retry.
     pub fn retry(RetryLater { failure, after_ms }: RetryLater) -> Self {
         let leads_to = after_ms.map_or(LeadsTo::Retry, LeadsTo::Wait);
-        Self::from_plugin("consumer.plugin.Retry", failure, leads_to)
+        Self::from_plugin(REQUESTED_RETRY, failure, leads_to)
+    }
+
+    /// Whether the plugin requested a retry, as opposed to a trap, a limit or an end by the host.
+    pub fn is_requested_retry(&self) -> bool {
+        self.exception == REQUESTED_RETRY
     }
 
     /// The plugin rejected the message.

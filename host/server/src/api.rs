@@ -1,4 +1,4 @@
-//! The HTTP API for dead letters, described by `/api/v1/openapi.json`. The console uses the same functions.
+//! The HTTP API for dead letters and plugins, described by `/api/v1/openapi.json`. The console uses the same functions.
 
 mod alerts;
 mod audit_log;
@@ -8,6 +8,7 @@ mod export;
 mod failures;
 mod import;
 mod overview;
+mod plugins;
 mod query;
 mod replays;
 mod request;
@@ -22,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use self::overview::overview;
+pub(crate) use self::plugins::{intake, refused as pause_refused};
 pub(crate) use self::query::Query;
 pub(crate) use self::trials::refused as trial_refused;
 use crate::Status;
@@ -65,6 +67,8 @@ fn routes() -> OpenApiRouter<Status> {
         .routes(routes!(alerts::test))
         .routes(routes!(audit_log::list))
         .routes(routes!(overview::show))
+        .routes(routes!(plugins::pause))
+        .routes(routes!(plugins::resume))
 }
 
 /// 503: the store is unavailable. The cause is logged, not sent.

@@ -14,6 +14,7 @@ mod live;
 mod login;
 mod overview;
 mod page;
+mod pause;
 mod replays;
 mod session;
 mod start_replay;
@@ -75,6 +76,8 @@ pub fn router(status: Status, policy: AccessPolicy) -> Router {
         .route("/try", get(trials::form).post(trials::start).layer(build_limit))
         .route("/trials", get(trials::list))
         .route("/trials/{id}", get(trials::show).post(trials::cancel))
+        .route("/pause", get(pause::pause_form).post(pause::pause))
+        .route("/resume", get(pause::resume_form).post(pause::resume))
         .route("/audit-log", get(audit_log::list))
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", post(login::log_out))

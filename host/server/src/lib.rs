@@ -4,6 +4,7 @@ pub mod api;
 pub mod console;
 pub mod guard;
 pub mod metrics;
+mod remarks;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -14,9 +15,10 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
-use base::clock;
+use consumer::Gate;
 use desk::Desk;
 use desk::alerts::Alerts;
+use desk::pauses::Pauses;
 use desk::replay::Replayer;
 use desk::trial::Trials;
 use destinations::Destinations;
@@ -36,6 +38,8 @@ struct Inner {
     /// The destinations of effects and their store, which are reported and not checked: what waits for one continues by
     /// itself.
     services: OnceLock<Arc<Services>>,
+    /// The gates of the plugins, which are reported and not checked: a pause is what a person wants.
+    gates: OnceLock<Vec<Arc<Gate>>>,
     desk: OnceLock<DeskState>,
 }
 
@@ -53,6 +57,11 @@ impl Status {
     /// The state of each destination of effects.
     pub fn destinations(&self) -> Vec<destinations::Status> {
         self.0.services.get().iter().flat_map(|it| it.destinations.all()).map(|one| one.status()).collect()
+    }
+
+    /// Sets the gates that are reported. Only the first call has an effect.
+    pub fn set_gates(&self, gates: Vec<Arc<Gate>>) {
+        let _ = self.0.gates.set(gates);
     }
 
     /// Sets the desk that the API and the console serve. Only the first call has an effect.
@@ -81,6 +90,8 @@ pub struct DeskState {
     pub alerts: Option<Alerts>,
     /// Trials of new builds.
     pub trials: Trials,
+    /// Pauses of plugins.
+    pub pauses: Pauses,
 }
 
 /// A plugin of this host.
@@ -139,29 +150,6 @@ async fn readyz(State(status): State<Status>) -> (StatusCode, String) {
         let text = "not every consumer group has been joined yet\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
     }
-    let waits = status.destinations().into_iter().filter_map(|destination| waits(&destination));
-    let store = status.0.services.get().and_then(|services| services.effects.store_outage());
-    let store = store.map(|outage| {
-        let seconds = seconds_since(outage.since_ms);
-        format!("nothing has been sent for {seconds} s: {}", outage.error)
-    });
-    let lines: Vec<_> = ["ok".to_owned()].into_iter().chain(waits).chain(store).collect();
+    let lines: Vec<_> = ["ok".to_owned()].into_iter().chain(remarks::of(&status)).collect();
     (StatusCode::OK, lines.join("\n") + "\n")
-}
-
-fn seconds_since(ms: i64) -> i64 {
-    clock::now_ms().saturating_sub(ms).max(0) / 1000
-}
-
-/// Says what waits for a destination, if anything does.
-fn waits(destination: &destinations::Status) -> Option<String> {
-    let destinations::Status { name, waiting, limit, outage, .. } = destination;
-    match outage {
-        Some((since_ms, reason)) => {
-            let seconds = seconds_since(*since_ms);
-            Some(format!("{name} has not worked for {seconds} s, {waiting} wait: {reason}"))
-        }
-        None if *waiting > 0 => Some(format!("{waiting} wait for {name}, which takes {limit} at a time")),
-        None => None,
-    }
 }

@@ -51,6 +51,11 @@ pub struct PluginSettings {
     /// until `host groups release` releases the key.
     #[schemars(with = "Option<String>", example = &"hold")]
     pub on_dead: Option<OnDead>,
+    /// The number of messages in a row for which the plugin requests a retry, after which it rests: one message at a
+    /// time probes whether it works again, with pauses up to 4 s, and none spends an attempt. 0 (default): it never
+    /// rests.
+    #[schemars(example = 20)]
+    pub breaker: Option<u32>,
     /// `message` (default): every message gets a fresh instance, so that no message can see another. `instance`:
     /// instances are reused, which is faster; the memory of a plugin lasts until its instance is replaced.
     #[schemars(with = "Option<String>", example = &"instance")]

@@ -39,6 +39,8 @@ impl Server {
     pub(super) fn started(&self, app: &App) {
         self.status.set_members(app.health());
         self.status.set_services(Arc::clone(&app.services));
+        let gates = app.running.iter().map(|running| Arc::clone(&running.pipeline.gate));
+        self.status.set_gates(gates.collect());
         if let Some(desk) = app.desk_state() {
             self.status.set_desk(desk);
         }
@@ -54,7 +56,7 @@ impl App {
     /// The state of the API and the console; None without a desk.
     fn desk_state(&self) -> Option<DeskState> {
         let (desk, replay) = self.desk.clone().zip(self.replay.as_ref())?;
-        let trials = self.trials.clone()?;
+        let (trials, pauses) = self.trials.clone().zip(self.pauses.clone())?;
         let plugins = self.running.iter().map(RunningPlugin::info).collect();
         Some(DeskState {
             desk,
@@ -63,6 +65,7 @@ impl App {
             replayer: replay.replayer().clone(),
             alerts: self.alerts.clone(),
             trials,
+            pauses,
         })
     }
 }

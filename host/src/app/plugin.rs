@@ -8,7 +8,9 @@ use base::error::UserError;
 use consumer::bounds::drain;
 use consumer::metrics::MessageCounters;
 use consumer::reports::Outcomes;
-use consumer::{Pipeline, Subscriber, worker};
+use consumer::{Gate, Pipeline, Subscriber, worker};
+use desk::pauses::Pauses;
+use desk::{Desk, store_unavailable};
 use kafka::group::GroupMember;
 use kafka::partition::{Partition, PartitionContext};
 use kafka::publisher::{Destination, Publisher};
@@ -115,9 +117,25 @@ pub(super) async fn pipeline(
     let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
     let dead_letter = retry.pop().ok_or_else(|| UserError::usage("a topic name contains a NUL"))?;
     let (publisher, outcomes) = (Arc::clone(publisher), outcomes.clone());
-    let pipeline = Pipeline { plugin, subscription, counters, publisher, retry, dead_letter, outcomes };
+    let gate = Gate::new(&plugin.name, subscription.breaker);
+    let pipeline = Pipeline { plugin, subscription, counters, publisher, retry, dead_letter, outcomes, gate };
     topic_watch.add(pipeline.topic_chain(), found);
     Ok(Arc::new(pipeline))
+}
+
+/// The pauses of the plugins, carried out as the store has them. None without a desk.
+///
+/// # Errors
+/// The store is unavailable.
+pub(super) async fn pauses(
+    desk: Option<&Desk>,
+    pipelines: &[Arc<Pipeline>],
+) -> Result<Option<Pauses>, UserError> {
+    let Some(desk) = desk else { return Ok(None) };
+    let gates = pipelines.iter().map(|pipeline| Arc::clone(&pipeline.gate)).collect();
+    let pauses = Pauses::new(desk.clone(), gates);
+    pauses.refresh().await.map_err(|error| store_unavailable(&error))?;
+    Ok(Some(pauses))
 }
 
 /// The configuration of consumers.

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use base::text;
+use consumer::gate::Pause;
 use settings::RunArgs;
 
 use super::{App, RunningPlugin};
@@ -28,6 +30,7 @@ impl App {
                 .chain([subscription.dead_letter_topic.as_str()])
                 .collect();
             lines.push(format!("  topics   {}", chain.join(" -> ")));
+            lines.extend(pipeline.gate.status().pause.map(paused));
         }
         for destination in self.services.destinations.all() {
             lines.push(format!("  sends to {}  {}", destination.name(), destination.options()));
@@ -41,4 +44,10 @@ impl App {
         lines.push(format!("  health   http://{address}/readyz"));
         lines.join("\n") + "\n"
     }
+}
+
+/// Says since when a plugin is paused, by whom and why.
+fn paused(Pause { since_ms, actor, reason }: Pause) -> String {
+    let (actor, reason) = (text::line(actor.as_bytes()), text::line(reason.as_bytes()));
+    format!("  paused   since {}, by {actor}: {reason}", text::utc(since_ms))
 }

@@ -1,5 +1,6 @@
 //! A desk with some dead letters, and a client of its API.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
+use consumer::Gate;
 use desk::Desk;
+use desk::pauses::Pauses;
 use desk::record;
 use desk::record::Record;
 use desk::replay::Replayer;
@@ -75,6 +78,10 @@ pub struct Api {
     pub store: Store,
     /// The API and the console.
     pub router: Router,
+    /// The gate of the plugin.
+    pub gate: Arc<Gate>,
+    /// The pauses of the plugin.
+    pub pauses: Pauses,
     directory: PathBuf,
 }
 
@@ -113,7 +120,12 @@ impl Api {
         let kafka = kafka_at(kafka);
         let publisher = Arc::new(Publisher::new(&kafka).expect("a producer"));
         // No worker runs: replays keep the state they are created with.
-        let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route(&served())], WEEK);
+        let gate = Gate::new(&served().name, NonZeroU32::new(1));
+        let route = route(&served(), &gate);
+        let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route], WEEK);
+        let pauses = Pauses::new(desk.clone(), vec![Arc::clone(&gate)]);
+        status.set_members(Vec::new());
+        status.set_gates(vec![Arc::clone(&gate)]);
         let trials = trials(desk.clone());
         status.set_desk(DeskState {
             desk: desk.clone(),
@@ -122,11 +134,12 @@ impl Api {
             replayer,
             trials,
             alerts: None,
+            pauses: pauses.clone(),
         });
         let access = AccessPolicy::new(token);
         let router = api::router(status.clone(), access.clone());
-        let router = router.merge(console::router(status, access));
-        Self { desk, store, router, directory }
+        let router = router.merge(console::router(status.clone(), access)).merge(server::router(status));
+        Self { desk, store, router, gate, pauses, directory }
     }
 
     /// Sends a request as a client on this machine.
@@ -215,7 +228,7 @@ async fn destinations() -> Destinations {
 
 fn served() -> PluginInfo {
     PluginInfo {
-        name: "email@0.1.0".into(),
+        name: "email".into(),
         label: "email@0.1.0".to_owned(),
         topic: "email.send".to_owned(),
         group: "email-send-group".to_owned(),
@@ -224,7 +237,7 @@ fn served() -> PluginInfo {
     }
 }
 
-fn route(served: &PluginInfo) -> Route {
+fn route(served: &PluginInfo, gate: &Arc<Gate>) -> Route {
     Route {
         topic: served.topic.clone(),
         group: served.group.clone(),
@@ -232,6 +245,7 @@ fn route(served: &PluginInfo) -> Route {
         retry: Destination::new(&served.retry_topics[0], 1),
         dead_letter: format!("{}.dlt", served.topic),
         in_place: false,
+        gate: Arc::clone(gate),
     }
 }
 

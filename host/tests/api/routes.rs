@@ -10,7 +10,7 @@ use server::{Status, api};
 use crate::console_client::Browser;
 use crate::fixture::{Api, ask, dead_letters};
 
-const ROUTES: [&str; 27] = [
+const ROUTES: [&str; 29] = [
     "get /audit-log",
     "get /dead-letters",
     "get /dead-letters/count",
@@ -31,6 +31,8 @@ const ROUTES: [&str; 27] = [
     "post /dead-letters/import",
     "post /dead-letters/restore",
     "post /dead-letters/{id}/edit",
+    "post /plugins/{name}/pause",
+    "post /plugins/{name}/resume",
     "post /replays",
     "post /replays/preview",
     "post /replays/{id}/cancel",

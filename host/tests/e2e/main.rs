@@ -4,6 +4,7 @@
 //! own, and so its own topics and groups.
 
 mod alerts;
+mod breaker;
 mod bulk;
 mod configuration;
 mod desk;
@@ -27,6 +28,7 @@ mod metrics;
 mod mixed;
 mod offsets;
 mod order;
+mod pauses;
 mod plugin_command;
 mod plugin_inspect;
 mod plugin_invoke;

@@ -54,7 +54,7 @@ fn outage(topic: &str, store: &str, policy: &str, end: impl FnOnce(), restore: i
     assert_eq!((server.subjects().len(), dead(kafka, topic)), (count, 0));
     let doubled = server.subjects().into_iter().filter(|(_, copies)| *copies > 1).collect::<Vec<_>>();
     assert!(doubled.is_empty(), "{doubled:?}");
-    assert_eq!(get(host.port, "/readyz").expect("an answer").text(), "ok\n");
+    eventually(BOUND, || get(host.port, "/readyz").expect("an answer").text() == "ok\n");
     host.stop();
 }
 

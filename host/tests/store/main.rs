@@ -5,6 +5,7 @@ mod claims;
 mod desk;
 mod fixture;
 mod ledger;
+mod pauses;
 mod replay;
 mod retention;
 mod transfer;

@@ -139,6 +139,10 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
+        let list = match response.url().path().starts_with(&format!("{BASE_PATH}/plugins/")) {
+            true => "list plugins: host plugin list",
+            false => "list ids: host dlt list, host dlt failures, host dlt replays",
+        };
         let problem: Option<Problem> =
             response.bytes().await.ok().and_then(|body| serde_json::from_slice(&body).ok());
         let Some(Problem { detail }) = problem else { return Err(self.no_desk(status)) };
@@ -148,8 +152,7 @@ impl Client {
                 UserError::usage(format!("{} refuses this client: {detail}", self.base))
                     .help(format!("set the value of desk.token: export {TOKEN}=…"))
             }
-            StatusCode::NOT_FOUND => UserError::unavailable(detail)
-                .help("list ids: host dlt list, host dlt failures, host dlt replays"),
+            StatusCode::NOT_FOUND => UserError::unavailable(detail).help(list),
             StatusCode::CONFLICT => UserError::unavailable(detail),
             status if status.is_client_error() => UserError::usage(detail),
             _ => UserError::unavailable(format!("the host at {} is unavailable: {detail}", self.base)),
@@ -158,7 +161,7 @@ impl Client {
 
     fn no_desk(&self, status: StatusCode) -> UserError {
         UserError::unavailable(format!("{} does not serve a desk: HTTP status {status}", self.base))
-            .help("the host may run with --desk=false, or the address may belong to another service")
+            .help("the host may run with --desk=false or without --store, or the address may be another service's")
             .help("use another address: --api URL, or HOST_API")
     }
 

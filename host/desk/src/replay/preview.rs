@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::clock;
 use base::error::UserError;
-use base::text::counted;
+use base::text::{self, counted};
+use consumer::gate::{Pause, Status};
 use consumer::subscription;
 use desk_api::{DeadLetterState, Filter, ReplayPlan, ReplayPreview, ReplayTarget, TopicShare};
 use kafka::errors;
@@ -55,6 +56,7 @@ impl Replayer {
             }
             ReplayTarget::Retry => retry_topics(&self.0.routes, &sources)?,
         };
+        warnings.extend(paused(&self.0.routes, &sources));
         let effects = desk.sent_effects(filter, ids, plan, self.0.keep_effects).await;
         let effects = effects.map_err(|error| store_unavailable(&error))?;
         warnings.extend(effects::warnings(&effects, self.0.keep_effects));
@@ -144,6 +146,28 @@ fn retry_topics(routes: &[Route], sources: &[Source]) -> Result<BTreeMap<String,
     Ok(sum(topics.collect::<Result<Vec<_>, _>>()?.into_iter()))
 }
 
+/// Warnings about plugins that are paused or rest, so that their messages wait.
+fn paused(routes: &[Route], sources: &[Source]) -> Vec<String> {
+    let is_used = |route: &&Route| {
+        sources.iter().any(|source| source.topic == route.topic && source.group == route.group)
+    };
+    let warning = |route: &Route| {
+        let Status { plugin, pause, rest } = route.gate.status();
+        if let Some(Pause { since_ms, actor, reason }) = pause {
+            let (since, actor) = (text::utc(since_ms), text::line(actor.as_bytes()));
+            let reason = text::line(reason.as_bytes());
+            return Some(format!(
+                "plugin {plugin} is paused since {since}, by {actor}: {reason}; the messages wait until it is \
+                 resumed: host plugin resume {plugin}"
+            ));
+        }
+        rest.map(|(_, code)| {
+            format!("plugin {plugin} rests because its calls fail ({code}); the messages wait")
+        })
+    };
+    routes.iter().filter(is_used).filter_map(warning).collect()
+}
+
 impl Desk {
     /// Topics and groups of the dead letters that a replay would send.
     async fn sources(
@@ -219,6 +243,7 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
+    use consumer::Gate;
     use kafka::publisher::Destination;
 
     use super::*;
@@ -231,7 +256,21 @@ mod tests {
             retry: retry.and_then(|name| Destination::new(name, 1)),
             dead_letter: format!("{topic}.dlt"),
             in_place: retry.is_none(),
+            gate: Gate::new(&"email".into(), None),
         }
+    }
+
+    #[test]
+    fn a_paused_plugin_is_warned_about() {
+        let routes = [route("a", "a-group", None), route("b", "b-group", None)];
+        let sources = [Source { topic: "a".into(), group: "a-group".into(), dead_letters: 3 }];
+        assert!(paused(&routes, &sources).is_empty());
+        let pause = Pause { since_ms: 0, actor: "ada".into(), reason: "the\nserver moves".into() };
+        routes.iter().for_each(|route| route.gate.set_pause(Some(pause.clone())));
+        let warnings = paused(&routes, &sources);
+        assert_eq!(warnings.len(), 1, "only the plugin that would receive them: {warnings:?}");
+        assert!(warnings[0].contains("by ada: the") && warnings[0].contains("host plugin resume email"));
+        assert!(!warnings[0].contains('\n'), "{warnings:?}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Routes: the topics and groups of the host's plugins, to which dead letters are sent back.
 
-use consumer::Pipeline;
+use std::sync::Arc;
+
+use consumer::{Gate, Pipeline};
 use desk_api::DeadLetter;
 use kafka::headers;
 use kafka::publisher::Destination;
@@ -20,6 +22,8 @@ pub struct Route {
     pub dead_letter: String,
     /// Whether the plugin retries in place, without retry topics.
     pub in_place: bool,
+    /// The plugin's gate.
+    pub gate: Arc<Gate>,
 }
 
 impl Route {
@@ -33,6 +37,7 @@ impl Route {
             retry: pipeline.retry.first().cloned(),
             dead_letter: subscription.dead_letter_topic.clone(),
             in_place: subscription.ordering.is_in_place(),
+            gate: Arc::clone(&pipeline.gate),
         }
     }
 

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::MemberContext;
-use crate::partition::Partition;
+use crate::partition::{Committed, Partition};
 use crate::raw;
 use crate::window::Window;
 
@@ -125,11 +125,13 @@ fn uncommitted<'a>(partitions: impl IntoIterator<Item = &'a Arc<Partition>>) -> 
     list
 }
 
-/// The window of a partition's committed offset, if a host committed it.
-pub(super) fn window(committed: &TopicPartitionList, topic: &str, index: i32) -> Option<Window> {
+/// The commit at which the reading of a partition begins, if there is one.
+pub(super) fn commit_of(committed: &TopicPartitionList, topic: &str, index: i32) -> Option<Committed> {
     let element = committed.find_partition(topic, index)?;
-    let Offset::Offset(base) = element.offset() else { return None };
-    Window::decode(base, &raw::metadata(committed, topic, index)?)
+    let Offset::Offset(offset) = element.offset() else { return None };
+    let metadata = raw::metadata(committed, topic, index);
+    let window = metadata.and_then(|metadata| Window::decode(offset, &metadata));
+    Some(Committed { offset, window })
 }
 
 pub(super) fn is_too_large(error: &KafkaError) -> bool {

@@ -43,7 +43,7 @@ impl Partition {
         }
     }
 
-    /// The partition's progress. None before the first read.
+    /// The partition's progress. None before the first read, unless there is a commit.
     pub fn progress(&self) -> Option<Progress> {
         self.state.lock().progress()
     }

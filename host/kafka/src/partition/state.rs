@@ -26,6 +26,8 @@ const PUBLISH_REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// The messages of a partition.
 pub struct State {
     pub tracker: Tracker,
+    /// The committed offset at which reading begins.
+    pub resumed_at: Option<i64>,
     /// The window of the commit at which reading began, until reading has passed its end.
     pub committed_window: Option<Window>,
     /// Messages that are not due yet, the earliest on top.
@@ -52,6 +54,14 @@ pub struct State {
     pub commits: Commits,
 }
 
+/// A commit at which the reading of a partition begins.
+pub struct Committed {
+    /// The committed offset.
+    pub offset: i64,
+    /// The window in its metadata, if a host committed it.
+    pub window: Option<Window>,
+}
+
 /// Which changes the broker has confirmed.
 #[derive(Default)]
 pub struct Commits {
@@ -75,14 +85,17 @@ pub struct Progress {
 }
 
 impl State {
-    /// A partition that resumes at a commit with this window.
-    pub fn new(committed_window: Option<Window>, ordering: Ordering) -> Self {
+    /// A partition that resumes at this commit.
+    pub fn new(committed: Option<Committed>, ordering: Ordering) -> Self {
+        let resumed_at = committed.as_ref().map(|committed| committed.offset);
+        let committed_window = committed.and_then(|committed| committed.window);
         let mut key_order = KeyOrder::new(ordering);
         let held_keys = committed_window.iter().flat_map(|window| &window.held_keys).copied();
         // Keys stay held only as long as the ordering stays on.
         key_order.hold_keys(held_keys.filter(|_| ordering.is_in_place()));
         Self {
             tracker: Tracker::default(),
+            resumed_at,
             committed_window,
             delayed: BinaryHeap::new(),
             last_due_ms: 0,
@@ -158,9 +171,10 @@ impl State {
         self.commits.changes += 1;
     }
 
-    /// The partition's progress. None before the first read.
+    /// The partition's progress. None before the first read, unless there is a commit: a paused plugin's partitions
+    /// are not read.
     pub fn progress(&self) -> Option<Progress> {
-        Some(Progress { next: self.tracker.next()?, in_progress: self.in_progress })
+        Some(Progress { next: self.tracker.next().or(self.resumed_at)?, in_progress: self.in_progress })
     }
 
     /// The offset and metadata to commit. None if the broker has confirmed everything.

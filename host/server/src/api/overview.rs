@@ -5,6 +5,7 @@ use axum::extract::RawQuery;
 use desk_api::{DeadLetterState, DestinationOverview, Filter, Overview, PluginOverview};
 use problem::Problem;
 
+use super::plugins::intake;
 use super::query::Query;
 use super::store_unavailable;
 use crate::metrics::Tally;
@@ -26,7 +27,7 @@ pub async fn overview(state: &DeskState) -> sqlx::Result<Overview> {
     let open = Filter { state: Some(DeadLetterState::Open), ..Filter::default() };
     let open_dead_letters = state.desk.count(&open).await?;
     let tally = Tally::now();
-    let plugins = state.plugins.iter().map(|plugin| plugin_overview(plugin, &tally)).collect();
+    let plugins = state.plugins.iter().map(|plugin| plugin_overview(plugin, state, &tally)).collect();
     let destinations = state.destinations.all();
     let destinations = destinations.iter().map(|one| destination_overview(one.status())).collect();
     Ok(Overview { plugins, open_dead_letters, destinations })
@@ -46,9 +47,11 @@ fn destination_overview(status: destinations::Status) -> DestinationOverview {
     }
 }
 
-fn plugin_overview(plugin: &PluginInfo, tally: &Tally) -> PluginOverview {
+fn plugin_overview(plugin: &PluginInfo, state: &DeskState, tally: &Tally) -> PluginOverview {
     let PluginInfo { name, label, topic, group, retry_group, retry_topics } = plugin;
     PluginOverview {
+        name: name.to_string(),
+        intake: intake(state, name),
         plugin: label.clone(),
         topic: topic.clone(),
         group: group.clone(),

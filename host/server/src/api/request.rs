@@ -80,6 +80,18 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
+/// A plugin's name in a path.
+pub struct PathName(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let name = Path::from_request_parts(parts, state).await;
+        name.map(|Path(name)| Self(name)).map_err(|_| bad_request("the path: the plugin's name is not UTF-8"))
+    }
+}
+
 /// A JSON object as body.
 pub struct JsonBody<T>(pub T);
 

@@ -135,6 +135,14 @@ texts! {
     learned: "learned", "학습됨";
     effects_waiting: "Waiting", "대기";
     destinations_detail: "Mail and HTTP servers as this process knows them. What waits for one spends no attempt and continues by itself.", "이 프로세스가 파악한 메일 서버와 HTTP 서버의 상태입니다. 대기 중인 작업은 시도 횟수를 쓰지 않으며, 복구되면 자동으로 재개됩니다.";
+    handling: "Running", "실행 중";
+    resting: "Resting", "휴지 중";
+    resting_detail: "Calls fail; one message at a time probes the plugin.", "호출이 계속 실패하여 메시지를 한 건씩만 시험합니다.";
+    pauses_unread: "The store is unavailable, so pauses by other hosts are not known here.", "저장소에 연결할 수 없어 다른 호스트의 일시 중지 상태를 확인할 수 없습니다.";
+    pause_plugin: "Pause plugin", "플러그인 일시 중지";
+    pause_plugin_detail: "Every host with this store stops handing messages to the plugin. They stay in Kafka, and calls in progress may finish.", "이 저장소를 사용하는 모든 호스트가 플러그인에 메시지를 전달하지 않습니다. 메시지는 Kafka에 남아 있으며, 진행 중인 호출은 끝까지 처리됩니다.";
+    resume_plugin: "Resume plugin", "플러그인 재개";
+    resume_plugin_detail: "The plugin is handed the messages that have waited, and no attempt was spent.", "대기 중이던 메시지를 다시 전달합니다. 시도 횟수는 늘어나지 않았습니다.";
     digest: "Plugin digest", "플러그인 다이제스트";
     per_hour: "Dead letters per hour, last 24 hours", "최근 24시간 시간당 데드 레터 수";
     note: "Note", "메모";
@@ -252,6 +260,8 @@ texts! {
     action_import: "Import", "가져오기";
     action_export: "Export", "내보내기";
     action_try: "Trial", "빌드 시험";
+    action_pause_plugin: "Pause plugin", "플러그인 일시 중지";
+    action_resume_plugin: "Resume plugin", "플러그인 재개";
 }
 
 impl Texts {
@@ -291,6 +301,8 @@ impl Texts {
             "import" => self.action_import,
             "export" => self.action_export,
             "try" => self.action_try,
+            "pause-plugin" => self.action_pause_plugin,
+            "resume-plugin" => self.action_resume_plugin,
             other => other,
         }
     }

@@ -4,12 +4,13 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use desk_api::{DeadLetterState, DestinationOverview, Failure, Filter, PageSelector, PluginOverview};
+use url::form_urlencoded;
 
 use super::Console;
 use super::form::query_string;
 use super::format;
 use super::page::{self, ErrorPage, PageContext};
-use crate::DeskState;
+use crate::{DeskState, api};
 
 /// Failures listed on the page.
 const MAX_FAILURES: usize = 8;
@@ -23,6 +24,8 @@ struct OverviewPage {
     /// Whether more failures are open than are listed.
     has_more: bool,
     oldest_ms: Option<i64>,
+    /// Whether the pauses in the store cannot be read.
+    is_unread: bool,
     plugins: Vec<PluginRow>,
     destinations: Vec<DestinationOverview>,
 }
@@ -32,6 +35,8 @@ struct PluginRow {
     throughput: String,
     /// The plugin's open dead letters, as a query string.
     open: String,
+    /// The plugin's name, as a query string.
+    query: String,
 }
 
 /// The overview.
@@ -44,20 +49,25 @@ pub async fn show(
     let failures = state.desk.failures(true, ctx.now_ms, &PageSelector::First, MAX_FAILURES).await;
     let failures = failures.map_err(|error| ctx.store_unavailable(error))?;
     let plugins = snapshot.overview.plugins.into_iter().zip(snapshot.throughput);
-    let plugins = plugins.map(|(plugin, rate)| {
+    let plugins = plugins.map(|(mut plugin, rate)| {
+        // A pause or resumption is seen at once.
+        plugin.intake = api::intake(&state, &plugin.name);
         let open = Filter {
             plugin: Some(plugin.plugin.clone()),
             state: Some(DeadLetterState::Open),
             ..Filter::default()
         };
         let throughput = rate.map_or("–".to_owned(), format::rate);
-        PluginRow { plugin, throughput, open: query_string(&open) }
+        let query =
+            form_urlencoded::Serializer::new(String::new()).append_pair("plugin", &plugin.name).finish();
+        PluginRow { plugin, throughput, open: query_string(&open), query }
     });
     Ok(page::render(&OverviewPage {
         open: snapshot.overview.open_dead_letters,
         oldest_ms: failures.items.iter().filter_map(|failure| failure.oldest_open_ms).min(),
         has_more: failures.next.is_some(),
         failures: failures.items,
+        is_unread: state.pauses.unread_since_ms().is_some(),
         plugins: plugins.collect(),
         destinations: snapshot.overview.destinations,
         ctx,

@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::clock;
 use desk::audit::Actor;
-use desk_api::{Cursor, DeadLetterState, MAX_REASON_CHARS, Page};
+use desk_api::{Cursor, DeadLetterState, IntakeState, MAX_REASON_CHARS, Page};
 use problem::Problem;
 
 use super::Console;
@@ -105,6 +105,15 @@ impl PageContext {
             DeadLetterState::Open => self.texts.open,
             DeadLetterState::Replayed => self.texts.replayed,
             DeadLetterState::Discarded => self.texts.discarded,
+        }
+    }
+
+    /// The name of a plugin's state.
+    pub fn intake_state(&self, state: &IntakeState) -> &'static str {
+        match state {
+            IntakeState::Running => self.texts.handling,
+            IntakeState::Paused => self.texts.paused,
+            IntakeState::Resting => self.texts.resting,
         }
     }
 

@@ -6,6 +6,7 @@
 //! the first build rejects.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use contract::consumer::plugin::config;
 use contract::consumer::plugin::log::{self, Level};
@@ -64,6 +65,8 @@ enum Action {
     Done,
     Skip,
     Retry,
+    /// Requests a retry until the time `ms`, in milliseconds since the Unix epoch, whatever the attempt.
+    Busy,
     Reject,
     /// An abort.
     Trap,
@@ -157,6 +160,11 @@ fn act(request: &Request, count: u64) -> Option<Outcome> {
             let failure = failure("asked-retry", "asked to retry");
             return Some(Outcome::Retry(RetryLater { failure, after_ms: request.after_ms }));
         }
+        Action::Busy if now_ms() >= request.ms => {}
+        Action::Busy => {
+            let failure = failure("busy", "asked to retry until later");
+            return Some(Outcome::Retry(RetryLater { failure, after_ms: None }));
+        }
         Action::Reject if cfg!(feature = "mended") => {}
         Action::Reject => return Some(Outcome::Reject(failure("asked-reject", "asked to reject"))),
         Action::Trap => std::process::abort(),
@@ -186,6 +194,11 @@ fn act(request: &Request, count: u64) -> Option<Outcome> {
         Action::Talk => return Some(Outcome::Done("x".repeat(request.ms as usize))),
     }
     Some(done())
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn log_at_every_level() {

@@ -1,0 +1,138 @@
+//! `host plugin list`, `pause` and `resume`: the plugins of a running host, through its HTTP API.
+
+use base::error::UserError;
+use base::text;
+use desk_api::{ChangedIntake, Intake, IntakeChange, IntakeState, Overview, PluginOverview};
+use url::form_urlencoded;
+
+use crate::confirm;
+use crate::dlt::client::{ApiArgs, Client};
+use crate::dlt::format::{age, fitted, suffix};
+use crate::output::{self, Format, cell, escaped, note};
+
+/// Arguments of `host plugin list`.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    api: ApiArgs,
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+/// Arguments of `host plugin pause`.
+#[derive(Debug, clap::Args)]
+pub struct Pause {
+    #[command(flatten)]
+    api: ApiArgs,
+    /// Name of the plugin, without its version
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Reason for the audit log; prompted for on a terminal
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// Arguments of `host plugin resume`.
+#[derive(Debug, clap::Args)]
+pub struct Resume {
+    #[command(flatten)]
+    api: ApiArgs,
+    /// Name of the plugin, without its version
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Reason for the audit log
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+}
+
+/// Lists plugins.
+///
+/// # Errors
+/// The host does not answer.
+pub async fn list(args: List) -> Result<(), UserError> {
+    let Overview { plugins, .. } = Client::new(&args.api)?.get("/overview", &[]).await?;
+    if args.output == Format::Json {
+        return output::print_json(&plugins);
+    }
+    let rows = plugins.iter().map(|PluginOverview { name, intake, lag, retry_waiting, .. }| {
+        let Intake { state, since_ms, actor, reason } = intake;
+        [
+            escaped(name),
+            state.as_str().to_owned(),
+            cell(since_ms.map(age)),
+            lag.to_string(),
+            retry_waiting.to_string(),
+            cell(actor.as_deref().map(escaped)),
+            cell(reason.as_deref().map(escaped)),
+        ]
+    });
+    let headings = ["PLUGIN", "STATE", ">FOR", ">LAG", ">RETRY", "USER", "REASON"];
+    output::print(fitted(headings, rows.collect()))
+}
+
+/// Pauses a plugin.
+///
+/// # Errors
+/// There is no reason, the plugin is unknown, or the host does not answer.
+pub async fn pause(args: Pause) -> Result<(), UserError> {
+    let client = Client::new(&args.api)?;
+    let reason = match args.reason {
+        Some(reason) => reason,
+        None if confirm::is_interactive() => confirm::prompt("Reason: ")?,
+        None => String::new(),
+    };
+    if reason.trim().is_empty() {
+        return Err(UserError::usage("a pause requires a reason; nothing was changed")
+            .help("set a reason: --reason TEXT"));
+    }
+    let ChangedIntake { plugin, changed, intake } = change(&client, &args.name, "pause", reason).await?;
+    let plugin = escaped(&plugin);
+    note(match changed {
+        true => format!("paused {plugin}; to resume it: host plugin resume {plugin}"),
+        false => format!("{plugin} was paused already, {}; nothing was changed", details(&intake)),
+    });
+    Ok(())
+}
+
+/// Resumes a plugin.
+///
+/// # Errors
+/// The plugin is unknown, or the host does not answer.
+pub async fn resume(args: Resume) -> Result<(), UserError> {
+    let client = Client::new(&args.api)?;
+    let ChangedIntake { plugin, changed, intake } =
+        change(&client, &args.name, "resume", args.reason).await?;
+    let plugin = escaped(&plugin);
+    note(match (changed, intake.state) {
+        (true, _) => format!("resumed {plugin}"),
+        (false, IntakeState::Resting) => {
+            format!("{plugin} is not paused; it rests, and continues by itself when a call succeeds")
+        }
+        (false, _) => format!("{plugin} is not paused; nothing was changed"),
+    });
+    Ok(())
+}
+
+async fn change(
+    client: &Client,
+    name: &str,
+    action: &str,
+    reason: String,
+) -> Result<ChangedIntake, UserError> {
+    let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    // In a path, a plus is a plus.
+    let path = format!("/plugins/{}/{action}", name.replace('+', "%20"));
+    client.post(&path, &IntakeChange { reason }).await
+}
+
+/// Since when it is paused, by whom and why.
+fn details(intake: &Intake) -> String {
+    let since = intake.since_ms.map(text::utc).unwrap_or_default();
+    let actor = intake.actor.as_deref().unwrap_or_default();
+    format!(
+        "since {since}{}{}",
+        suffix(" by ", actor),
+        suffix(": ", intake.reason.as_deref().unwrap_or_default())
+    )
+}

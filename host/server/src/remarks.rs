@@ -1,0 +1,59 @@
+//! The lines of `/readyz` about what waits: for a destination, for a person, or for a plugin to work again. All of it
+//! continues by itself or is wanted, so the host is ready.
+
+use base::{clock, text};
+use consumer::gate::{self, Pause};
+use effects::ledger::Outage;
+
+use crate::Status;
+
+/// A line for each.
+pub fn of(status: &Status) -> Vec<String> {
+    let unread = status.desk().and_then(|state| state.pauses.unread_since_ms()).map(unread);
+    let gates = status.0.gates.get().into_iter().flatten().filter_map(|gate| idles(gate.status()));
+    let destinations = status.destinations();
+    let outage = status.0.services.get().and_then(|services| services.effects.store_outage()).map(unrecorded);
+    unread.into_iter().chain(gates).chain(outage).chain(destinations.iter().filter_map(waits)).collect()
+}
+
+fn unrecorded(Outage { since_ms, error }: Outage) -> String {
+    format!("nothing has been sent for {} s: {error}", seconds_since(since_ms))
+}
+
+fn unread(since_ms: i64) -> String {
+    let seconds = seconds_since(since_ms);
+    format!(
+        "the store has been unavailable for {seconds} s, so no plugin is paused or resumed by another host"
+    )
+}
+
+/// Says why a plugin is not handed messages.
+fn idles(gate::Status { plugin, pause, rest }: gate::Status) -> Option<String> {
+    if let Some(Pause { since_ms, actor, reason }) = pause {
+        let (actor, reason) = (text::line(actor.as_bytes()), text::line(reason.as_bytes()));
+        let (seconds, since) = (seconds_since(since_ms), text::utc(since_ms));
+        return Some(format!(
+            "plugin {plugin} has been paused for {seconds} s, since {since}, by {actor}: {reason}"
+        ));
+    }
+    let (since_ms, code) = rest?;
+    let seconds = seconds_since(since_ms);
+    Some(format!("plugin {plugin} has been resting for {seconds} s, probed by one message at a time: {code}"))
+}
+
+/// Says what waits for a destination, if anything does.
+fn waits(destination: &destinations::Status) -> Option<String> {
+    let destinations::Status { name, waiting, limit, outage, .. } = destination;
+    match outage {
+        Some((since_ms, reason)) => {
+            let seconds = seconds_since(*since_ms);
+            Some(format!("{name} has not worked for {seconds} s, {waiting} wait: {reason}"))
+        }
+        None if *waiting > 0 => Some(format!("{waiting} wait for {name}, which takes {limit} at a time")),
+        None => None,
+    }
+}
+
+fn seconds_since(since_ms: i64) -> i64 {
+    clock::now_ms().saturating_sub(since_ms).max(0) / 1000
+}
