@@ -15,7 +15,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    AlertSettings, DeskSettings, Extension, MailServer, OffsetReset, PluginSettings, Value, document,
+    AlertSettings, DeskSettings, Extension, MailServer, OffsetReset, OutgoingHttp, PluginSettings, Value,
+    document,
 };
 
 /// The name of the file that is read by default.
@@ -38,6 +39,8 @@ pub struct File {
     pub kafka: Kafka,
     /// The mail server.
     pub mail: MailServer,
+    /// HTTP.
+    pub http: OutgoingHttp,
     /// The database.
     pub store: Store,
     /// The dead-letter desk.
@@ -146,7 +149,9 @@ impl File {
     /// Makes relative paths relative to the directory of the file.
     fn resolve(&mut self, directory: &Path) {
         self.values_mut().for_each(|value| value.resolve(directory));
-        self.mail.ca = self.mail.ca.take().map(|ca| directory.join(ca));
+        for ca in [&mut self.mail.ca, &mut self.http.ca] {
+            *ca = ca.take().map(|ca| directory.join(ca));
+        }
         for plugin in &mut self.plugins {
             plugin.path = directory.join(&plugin.path);
             plugin.allow.iter_mut().for_each(|allow| allow.resolve(directory));
@@ -157,6 +162,7 @@ impl File {
         let urls = self.mail.url.iter_mut().chain(&mut self.store.url);
         urls.chain(&mut self.desk.token)
             .chain(&mut self.alerts.webhook)
+            .chain(&mut self.http.proxy)
             .chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
     }
 }

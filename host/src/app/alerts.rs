@@ -21,6 +21,7 @@ pub(super) fn new(
 ) -> Result<Option<Alerts>, UserError> {
     let Some((desk, settings)) = desk.zip(preflight::alert_settings(args)) else { return Ok(None) };
     let Some(destinations) = Destinations::new(settings, args.mail_url.is_some())? else { return Ok(None) };
-    let channels = Channels::new(&destinations, services.shared.get::<Arc<Mailer>>().cloned())?;
+    let channels =
+        Channels::new(&destinations, services.shared.get::<Arc<Mailer>>().cloned(), &preflight::http(args))?;
     Ok(Some(Alerts::new(desk.clone(), channels, destinations.console, Thresholds::new(settings)?)))
 }
