@@ -5,6 +5,7 @@
 
 mod alerts;
 mod bulk;
+mod calls;
 mod configuration;
 mod desk;
 mod dlt;
@@ -26,6 +27,7 @@ mod metrics;
 mod mixed;
 mod offsets;
 mod order;
+mod outgoing;
 mod plugin_command;
 mod plugin_inspect;
 mod plugin_invoke;
