@@ -64,7 +64,7 @@ fn entry() -> String {
 }
 
 /// Invalid files: name, content, and texts of the error and of the next step.
-fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static str); 12] {
+fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static str); 9] {
     [
         (
             "unknown",
@@ -100,6 +100,19 @@ fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static 
             "nowhere.pem",
             "PEM file with certificates",
         ),
+        ("topic", entry.replace("email.send", "a b"), "\"a b\" is not a topic name", "[[plugin]]"),
+        (
+            "property",
+            format!("{entry}[kafka.properties]\nnosuch.property = 1\n"),
+            "nosuch.property",
+            "librdkafka",
+        ),
+    ]
+}
+
+/// The same for `[http]`.
+fn invalid_http(entry: &str) -> [(&'static str, String, &'static str, &'static str); 3] {
+    [
         (
             "http-ca",
             format!("[http]\nca = \"nowhere.pem\"\n{entry}"),
@@ -118,20 +131,13 @@ fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static 
             "http.no-proxy: \"https://a\"",
             "without scheme",
         ),
-        ("topic", entry.replace("email.send", "a b"), "\"a b\" is not a topic name", "[[plugin]]"),
-        (
-            "property",
-            format!("{entry}[kafka.properties]\nnosuch.property = 1\n"),
-            "nosuch.property",
-            "librdkafka",
-        ),
     ]
 }
 
 #[test]
 fn an_invalid_file_ends_the_start_before_anything_else() {
     let entry = entry();
-    for (name, lines, what, next) in invalid_files(&entry) {
+    for (name, lines, what, next) in invalid_files(&entry).into_iter().chain(invalid_http(&entry)) {
         let path = config(&format!("wrong-{name}"), &lines);
         let (code, output) = host(&["config", "check", "--config", text(&path)], &[]);
         assert_eq!(code, Some(2), "{name}: {output}");

@@ -190,3 +190,14 @@ async fn a_plugin_cannot_reach_the_proxy_itself() {
     let arrived = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
     assert!(arrived.is_err(), "something arrived");
 }
+
+/// A second fence: even a request that is not meant for the proxy leads nowhere else.
+#[tokio::test]
+async fn the_client_for_a_proxy_resolves_only_its_name() {
+    let only = Only("localhost".into());
+    let found = async |name: &str| only.resolve(name.parse().expect(name)).await.map(Iterator::count);
+    assert!(found("LOCALHOST").await.is_ok_and(|count| count > 0));
+    for other in ["ip6-localhost", "127.0.0.1"] {
+        assert!(found(other).await.is_err(), "{other}");
+    }
+}
