@@ -18,6 +18,8 @@ use rdkafka::error::KafkaResult;
 use sandbox::call::Outside;
 use sandbox::capabilities;
 use sandbox::limits::Limits;
+use sandbox::outgoing::Outgoing;
+use sandbox::tls;
 use settings::RunArgs;
 use settings::{LimitSettings, PluginSettings, Properties, RuleSettings, ShownTable, reference};
 use store::StoreUrl;
@@ -125,6 +127,7 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), UserError> {
         }
     }
     mail(&mut text, args, from("mail.url"))?;
+    shown_http(&mut text, args);
     if let Some(url) = args.store.as_deref() {
         text.push_str("\n[desk]\n");
         line(&mut text, "enabled", &args.desk.into(), from("desk.enabled"));
@@ -216,6 +219,30 @@ fn shown(subscriber: &Subscriber, path: &Path, settings: Option<&PluginSettings>
     }
     subscription.policy.rules().iter().for_each(|rule| shown_rule(&mut text, rule));
     text
+}
+
+/// Nothing without a setting or a variable. Variables that cannot be used are refused where they are needed.
+fn shown_http(text: &mut String, args: &RunArgs) {
+    let http = preflight::http(args);
+    let Ok(outgoing) = Outgoing::new(&http) else { return };
+    let mut lines = String::new();
+    let from = |place: &'static str| if place.starts_with("http.") { "file" } else { place };
+    if let Some(ca) = &http.ca {
+        line(&mut lines, "ca", &ca.display().to_string().into(), "file");
+    }
+    if let Some(public) = tls::replacement() {
+        let _ = writeln!(lines, "# {} replaces the public authorities: {}", tls::PUBLIC, public.display());
+    }
+    for proxy in outgoing.proxies() {
+        line(&mut lines, "proxy", &proxy.masked().into(), from(proxy.place));
+    }
+    let (names, place) = outgoing.no_proxy();
+    if !names.is_empty() {
+        line(&mut lines, "no-proxy", &names.into(), from(place));
+    }
+    if !lines.is_empty() {
+        let _ = write!(text, "\n[http]\n{lines}");
+    }
 }
 
 fn shown_limits(text: &mut String, limits: &Limits, set: &LimitSettings) {

@@ -10,7 +10,8 @@ use desk::retention::Retention;
 use effects::Effects;
 use sandbox::call::Services;
 use sandbox::capabilities::mail::servers::MailServers;
-use settings::{AlertSettings, DeskSettings, MailServer, RunArgs};
+use sandbox::outgoing::Outgoing;
+use settings::{AlertSettings, DeskSettings, MailServer, OutgoingHttp, RunArgs};
 use store::StoreUrl;
 use tokio::runtime::Handle;
 
@@ -22,11 +23,12 @@ pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>),
     store(args)?;
     retention(args)?;
     check_alerts(args)?;
+    check_http(args)?;
     server::guard::access(args, args.listen)?;
     let mail = mail_servers(args)?;
     let services = Services::new(Effects::new(Handle::current()));
     mail.all().for_each(|mailer| services.destinations.add(Arc::clone(mailer.destination())));
-    let services = Arc::new(services.with(Some(Arc::new(mail))));
+    let services = Arc::new(services.with(Some(Arc::new(mail))).with(Some(Arc::new(http(args)))));
     let plugins = load::load(args, &services).await?;
     plugins.iter().try_for_each(|plugin| bounds::check_bounds(&args.kafka, &plugin.plugin))?;
     Ok((plugins, services))
@@ -37,6 +39,19 @@ fn mail_servers(args: &RunArgs) -> Result<MailServers, UserError> {
     let none = MailServer::default();
     let settings = args.found.as_ref().map_or(&none, |found| &found.file.mail);
     MailServers::new(args.mail_url.as_deref(), settings)
+}
+
+/// Checks how HTTP servers are reached, as far as it does not depend on plugins.
+fn check_http(args: &RunArgs) -> Result<(), UserError> {
+    let http = http(args);
+    let is_set = http.ca.is_some() || http.proxy.is_some() || http.no_proxy.is_some();
+    let has_webhook = alert_settings(args).is_some_and(|alerts| alerts.webhook.is_some());
+    if is_set || has_webhook { Outgoing::new(&http).map(drop) } else { Ok(()) }
+}
+
+/// How HTTP servers are reached.
+pub fn http(args: &RunArgs) -> OutgoingHttp {
+    args.found.as_ref().map(|found| found.file.http.clone()).unwrap_or_default()
 }
 
 /// The URL of the store, if there is one, and how long effects are kept.

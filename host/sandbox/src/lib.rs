@@ -13,6 +13,7 @@ mod imports;
 mod instance_pool;
 pub mod limits;
 pub mod load;
+pub mod outgoing;
 pub mod output;
 pub mod tls;
 pub mod wording;

@@ -15,7 +15,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    AlertSettings, DeskSettings, Extension, MailServer, OffsetReset, PluginSettings, Value, document,
+    AlertSettings, DeskSettings, Extension, MailServer, OffsetReset, OutgoingHttp, PluginSettings, Value,
+    document,
 };
 
 /// The name of the file that is read by default.
@@ -38,6 +39,8 @@ pub struct File {
     pub kafka: Kafka,
     /// The mail server.
     pub mail: MailServer,
+    /// HTTP.
+    pub http: OutgoingHttp,
     /// The database.
     pub store: Store,
     /// The dead-letter desk.
@@ -146,9 +149,8 @@ impl File {
     /// Makes relative paths relative to the directory of the file.
     fn resolve(&mut self, directory: &Path) {
         self.values_mut().for_each(|value| value.resolve(directory));
-        for ca in
-            [&mut self.mail.ca].into_iter().chain(self.mail.server.values_mut().map(|server| &mut server.ca))
-        {
+        let servers = self.mail.server.values_mut().map(|server| &mut server.ca);
+        for ca in [&mut self.mail.ca, &mut self.http.ca].into_iter().chain(servers) {
             *ca = ca.take().map(|ca| directory.join(ca));
         }
         for plugin in &mut self.plugins {
@@ -162,6 +164,7 @@ impl File {
         let urls = self.mail.url.iter_mut().chain(servers).chain(&mut self.store.url);
         urls.chain(&mut self.desk.token)
             .chain(&mut self.alerts.webhook)
+            .chain(&mut self.http.proxy)
             .chain(self.plugins.iter_mut().flat_map(PluginSettings::values_mut))
     }
 }

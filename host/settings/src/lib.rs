@@ -9,6 +9,7 @@ pub mod desk;
 mod document;
 pub mod extension;
 pub mod file;
+pub mod http;
 pub mod kafka;
 pub mod mail;
 pub mod plugin;
@@ -25,6 +26,7 @@ pub use self::extension::{
     AllowEntry, Extension, Section, SectionType, Sections, ShownTable, SizeLimit, Sizes,
 };
 pub use self::file::{File, Found, NAME, Properties, Store, nearest};
+pub use self::http::OutgoingHttp;
 pub use self::kafka::KafkaArgs;
 pub use self::mail::MailServer;
 pub use self::plugin::{

@@ -26,7 +26,8 @@ pub struct MailServer {
     #[schemars(with = "Option<String>", example = "smtp://localhost:1025")]
     pub url: Option<Value>,
     /// A PEM file with the certificates of authorities that are trusted for the mail server in addition to the
-    /// public ones. A relative path starts at the directory of `host.toml`.
+    /// public ones. A relative path starts at the directory of `host.toml`. The environment's
+    /// `SSL_CERT_FILE` replaces the public ones.
     #[schemars(with = "Option<String>", example = "ca.pem")]
     pub ca: Option<PathBuf>,
     /// The maximum number of connections, 1 to 200. The host uses fewer if the server refuses more, and tries one more

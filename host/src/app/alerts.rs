@@ -22,6 +22,6 @@ pub(super) fn new(
     let Some((desk, settings)) = desk.zip(preflight::alert_settings(args)) else { return Ok(None) };
     let Some(destinations) = Destinations::new(settings, args.has_default_mail())? else { return Ok(None) };
     let mail = services.shared.get::<Arc<MailServers>>().and_then(|mail| mail.default().cloned());
-    let channels = Channels::new(&destinations, mail)?;
+    let channels = Channels::new(&destinations, mail, &preflight::http(args))?;
     Ok(Some(Alerts::new(desk.clone(), channels, destinations.console, Thresholds::new(settings)?)))
 }

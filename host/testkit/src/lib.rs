@@ -1,5 +1,6 @@
 //! Shared test tools. They start real servers: Apache Kafka, PostgreSQL, Postfix, Spring Boot applications
-//! and the built binaries. The one double is [`FaultySmtp`], a mail server that fails on demand.
+//! and the built binaries. Doubles stand in for what fails on demand: mail servers ([`FaultySmtp`],
+//! [`ManneredSmtp`]) and a [`Proxy`].
 //!
 //! An error ends the test: functions panic with a message that names the cause, the place and the next
 //! command.
@@ -11,9 +12,11 @@ mod mannered_smtp;
 mod postfix;
 mod postgres;
 mod process;
+mod proxy;
 mod rng;
 mod smtp;
 mod spring;
+mod tls_front;
 mod usage;
 mod wait;
 
@@ -24,9 +27,11 @@ pub use mannered_smtp::{ManneredSmtp, Manners};
 pub use postfix::{Postfix, certificate};
 pub use postgres::Postgres;
 pub use process::{Process, binary, plugin};
+pub use proxy::{Behaviour, Proxy, Tunnel};
 pub use rng::Rng;
 pub use smtp::{End, FaultySmtp, Shares, Transaction};
 pub use spring::{Boot, spring, spring_mail};
+pub use tls_front::TlsFront;
 pub use usage::Usage;
 pub use wait::{eventually, free_port, long, scale};
 

@@ -228,7 +228,10 @@ pub(crate) fn make_certificate(dir: &Path) -> Result<()> {
     openssl(&[&["req"][..], &key, &authority, &["-days", "2"]].concat())?;
     let request = ["-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=localhost"];
     openssl(&[&["req"][..], &key, &request].concat())?;
-    fs::write(dir.join("extensions"), "subjectAltName=DNS:localhost\nbasicConstraints=critical,CA:FALSE\n")?;
+    fs::write(
+        dir.join("extensions"),
+        "subjectAltName=DNS:localhost,DNS:gateway.test\nbasicConstraints=critical,CA:FALSE\n",
+    )?;
     let sign = ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
     openssl(&[&sign[..], &["-days", "2", "-extfile", "extensions", "-out", "cert.pem"]].concat())
 }

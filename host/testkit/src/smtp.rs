@@ -11,11 +11,10 @@ use std::thread::spawn;
 
 use anyhow::Result;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use self::session::Session;
 use crate::postfix::make_certificate;
+use crate::tls_front::server_config;
 use crate::{Rng, must};
 
 /// A running server. It runs until this process ends. Its files are removed on drop.
@@ -100,11 +99,7 @@ impl FaultySmtp {
         let dir = std::env::temp_dir().join(format!("testkit-smtp-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
         make_certificate(&dir)?;
-        let certificate = CertificateDer::from_pem_file(dir.join("cert.pem"))?;
-        let key = PrivateKeyDer::from_pem_file(dir.join("key.pem"))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let tls = Arc::new(tls.with_no_client_auth().with_single_cert(vec![certificate], key)?);
+        let tls = Arc::new(server_config(&dir)?);
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         let (rng, over) = (Mutex::new(rng), Mutex::default());

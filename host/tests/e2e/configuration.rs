@@ -110,10 +110,34 @@ fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static 
     ]
 }
 
+/// The same for `[http]`.
+fn invalid_http(entry: &str) -> [(&'static str, String, &'static str, &'static str); 3] {
+    [
+        (
+            "http-ca",
+            format!("[http]\nca = \"nowhere.pem\"\n{entry}"),
+            "http.ca: ",
+            "PEM file with certificates",
+        ),
+        (
+            "proxy",
+            format!("[http]\nproxy = \"http://me:hu/sh@proxy:3128\"\n{entry}"),
+            "http.proxy: the URL of the proxy is invalid",
+            "percent-encoded",
+        ),
+        (
+            "no-proxy",
+            format!("[http]\nno-proxy = [\"https://a\"]\n{entry}"),
+            "http.no-proxy: \"https://a\"",
+            "without scheme",
+        ),
+    ]
+}
+
 #[test]
 fn an_invalid_file_ends_the_start_before_anything_else() {
     let entry = entry();
-    for (name, lines, what, next) in invalid_files(&entry) {
+    for (name, lines, what, next) in invalid_files(&entry).into_iter().chain(invalid_http(&entry)) {
         let path = config(&format!("wrong-{name}"), &lines);
         let (code, output) = host(&["config", "check", "--config", text(&path)], &[]);
         assert_eq!(code, Some(2), "{name}: {output}");
@@ -195,6 +219,32 @@ fn effective_settings_are_shown_with_their_layer_and_without_secrets() {
             "{key} # {layer} in\n{shown}"
         );
     }
+}
+
+#[test]
+fn the_way_to_http_servers_is_shown_with_its_source() {
+    let show = |name: &str, lines: &str, env: &[(&str, &str)]| {
+        let path = config(name, &format!("{lines}{}", entry()));
+        let none = [("SSL_CERT_FILE", ""), ("HTTPS_PROXY", ""), ("NO_PROXY", "")];
+        let (code, shown) = host(&["config", "show", "--config", text(&path)], &[&none, env].concat());
+        assert!(code == Some(0) && !shown.contains("hush"), "{shown}");
+        shown
+    };
+    let has = |shown: &str, pair: &str, from: &str| {
+        let line = format!("{pair:<50} # {from}");
+        assert!(shown.lines().any(|shown| shown == line), "{line} in\n{shown}");
+    };
+    assert!(!show("http-none", "", &[]).contains("[http]"));
+    let set =
+        "[http]\nproxy = \"http://me:hush@proxy.example:3128\"\nno-proxy = [\"a.example\", \"10.0.0.0/8\"]\n";
+    let shown = show("http-set", set, &[("HTTPS_PROXY", "http://other.example")]);
+    has(&shown, "proxy = \"http://***@proxy.example:3128\"", "file");
+    has(&shown, "no-proxy = [\"a.example\", \"10.0.0.0/8\"]", "file");
+    assert!(!shown.contains("other.example"), "{shown}");
+    let env = [("HTTPS_PROXY", "me:hush@proxy.example:3128"), ("NO_PROXY", "a.example, b.example")];
+    let shown = show("http-env", "", &env);
+    has(&shown, "proxy = \"http://***@proxy.example:3128\"", "HTTPS_PROXY");
+    has(&shown, "no-proxy = [\"a.example\", \"b.example\"]", "NO_PROXY");
 }
 
 #[test]

@@ -36,6 +36,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("http-header-value", "http://{open}/open/ok", "refused"),
     ("http-header-name", "http://{open}/open/ok", "refused"),
     ("http-host-header", "http://{open}/open/ok", "refused"),
+    ("http-proxy-header", "http://{open}/open/ok", "refused"),
     ("http-path", "http://{open}/open/ok", "refused"),
     ("http-headers", "http://{open}/open/ok", "trap"),
     // A server that delays its response.

@@ -6,6 +6,7 @@
 mod alerts;
 mod breaker;
 mod bulk;
+mod calls;
 mod configuration;
 mod desk;
 mod dlt;
@@ -28,6 +29,7 @@ mod metrics;
 mod mixed;
 mod offsets;
 mod order;
+mod outgoing;
 mod pauses;
 mod plugin_command;
 mod plugin_inspect;

@@ -40,20 +40,22 @@ const NUMBERS: [(char, usize, &str); 9] = [
 ];
 
 /// A gateway: its responses and its requests.
-struct Gateway {
+pub struct Gateway {
     name: &'static str,
     config: &'static str,
-    credentials: String,
+    /// A line of `[plugin.http."URL"]`.
+    pub credentials: String,
     is_known: fn(&Request) -> bool,
     path: &'static str,
     /// The recipient's number in a body.
     number: fn(&str) -> Option<&str>,
-    accepted: (u16, &'static str),
+    /// The answer to a message that it accepts.
+    pub accepted: (u16, &'static str),
     /// The responses for an invalid number, another error, no credit, and an unknown account.
     errors: [(u16, &'static str); 4],
 }
 
-fn solapi() -> Gateway {
+pub fn solapi() -> Gateway {
     Gateway {
         name: "solapi",
         config: "gateway = \"solapi\"",
@@ -229,7 +231,7 @@ fn a_gateway_whose_certificate_is_not_trusted_is_explained_once() {
     std::thread::sleep(Duration::from_secs(3));
     let lines = host.stop();
     let reasons: Vec<_> = lines.iter().filter(|line| line.contains("does not work")).collect();
-    let explained = "no TLS connection: the issuer of its certificate is not a public certificate authority";
+    let explained = "no TLS connection: the issuer of its certificate is not trusted; set http.ca to a file";
     assert!(reasons.len() == 1 && reasons[0].contains(explained), "{reasons:?}");
     assert_eq!(codes(kafka, topic), BTreeMap::new());
 }
@@ -314,6 +316,11 @@ fn is_signed(request: &Request) -> bool {
 }
 
 fn start(kafka: &Kafka, topic: &str, config: &str, more: &str) -> Host {
+    start_in(&[], kafka, topic, config, more)
+}
+
+/// Starts the plugin with `config` and the lines `more` in an environment without authorities of its own.
+pub fn start_in(env: &[(&str, &str)], kafka: &Kafka, topic: &str, config: &str, more: &str) -> Host {
     kafka.create_topic(topic, 1, &[]);
     let text = format!(
         "[[plugin]]\npath = {:?}\ntopic = \"{topic}\"\ngroup = \"{topic}-group\"\n\
@@ -324,11 +331,12 @@ fn start(kafka: &Kafka, topic: &str, config: &str, more: &str) -> Host {
     let path = file(&format!("{topic}.toml"), text.as_bytes());
     let path = path.to_str().expect("a path in UTF-8");
     let args = ["--config", path, "--bootstrap-servers", kafka.bootstrap()];
-    Host::run(&args, &[("SECRET", SECRET), ("BASIC", BASIC)])
+    let own = [("SECRET", SECRET), ("BASIC", BASIC), ("SSL_CERT_FILE", "")];
+    Host::run(&args, &[&own, env].concat())
 }
 
 /// Waits until the topic and its retry topic have no lag. The source comes first.
-fn settle(kafka: &Kafka, topic: &str) {
+pub fn settle(kafka: &Kafka, topic: &str) {
     let (group, retries) = (format!("{topic}-group"), format!("{topic}-retry"));
     eventually(BOUND, || {
         kafka.lag(&group, topic) == 0 && kafka.lag(&format!("{group}-retry"), &retries) == 0
@@ -336,7 +344,7 @@ fn settle(kafka: &Kafka, topic: &str) {
 }
 
 /// The failure code of each dead letter, by its key.
-fn codes(kafka: &Kafka, topic: &str) -> BTreeMap<String, String> {
+pub fn codes(kafka: &Kafka, topic: &str) -> BTreeMap<String, String> {
     let dead_letters = kafka.read_all(&format!("{topic}.dlt"));
     let code_by_key = |dead_letter: &Record| {
         let key = dead_letter.key.clone().unwrap_or_default();

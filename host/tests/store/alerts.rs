@@ -15,6 +15,7 @@ use desk::audit::Actor;
 use desk_api::{DeadLetter, Filter};
 use parking_lot::Mutex;
 use server::serve;
+use settings::OutgoingHttp;
 
 use crate::fixture::{dead_letter, on_both};
 
@@ -54,7 +55,7 @@ async fn take(State(sink): State<Sink>, body: String) -> StatusCode {
 }
 
 fn alerts(desk: &Desk, destinations: &Destinations) -> Alerts {
-    let channels = Channels::new(destinations, None).expect("channels");
+    let channels = Channels::new(destinations, None, &OutgoingHttp::default()).expect("channels");
     Alerts::new(desk.clone(), channels, None, Thresholds::default())
 }
 

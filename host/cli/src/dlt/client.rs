@@ -8,7 +8,7 @@ use base::error::UserError;
 use desk_api::{BASE_PATH, JSON_LINES, MAX_USER_CHARS, USER_HEADER, is_id_prefix};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, Url};
-use sandbox::capabilities::http::client::tls;
+use sandbox::tls;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
@@ -59,7 +59,7 @@ impl Client {
         let failed =
             |error: &dyn std::error::Error| UserError::unavailable(format!("cannot set up HTTP: {error}"));
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls().map_err(|error| failed(&error))?)
+            .tls_backend_preconfigured(tls::https(&[])?)
             // The token must not be sent to another host.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

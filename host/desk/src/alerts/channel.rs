@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::clock::millis;
 use base::error::UserError;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{StatusCode, Url};
-use sandbox::capabilities::http::client::tls;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request, StatusCode, Url};
+use sandbox::capabilities::http::client::Client;
+use sandbox::capabilities::http::retry_after;
 use sandbox::capabilities::mail::mailer::{Email, MailError};
 use sandbox::capabilities::mail::servers::Servers;
+use sandbox::outgoing::Outgoing;
 use serde_json::json;
+use settings::OutgoingHttp;
+use tokio::time::timeout;
 
 use super::Destinations;
 use super::message::{Text, ellipsis};
@@ -18,14 +23,14 @@ use super::message::{Text, ellipsis};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum length of a message, in characters; Slack truncates longer ones.
 const MAX_CHARS: usize = 3500;
-/// Maximum `Retry-After`, in seconds.
-const MAX_RETRY_AFTER: i64 = 3600;
+/// Maximum `Retry-After`.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 const WEBHOOK: &str = "webhook";
 const MAIL: &str = "mail";
 
 /// The configured channels.
 pub struct Channels {
-    webhook: Option<(reqwest::Client, Url)>,
+    webhook: Option<(Client, Url)>,
     mail: Option<(Arc<Servers>, Email)>,
 }
 
@@ -44,10 +49,15 @@ impl Channels {
     /// Sets up the configured channels.
     ///
     /// # Errors
-    /// TLS cannot be set up.
-    pub fn new(destinations: &Destinations, servers: Option<Arc<Servers>>) -> Result<Self, UserError> {
+    /// The way to the webhook cannot be set up.
+    pub fn new(
+        destinations: &Destinations,
+        servers: Option<Arc<Servers>>,
+        http: &OutgoingHttp,
+    ) -> Result<Self, UserError> {
+        let client = |url: &Url| Client::of_host(&Outgoing::new(http)?, url);
         let webhook = destinations.webhook.clone();
-        let webhook = webhook.map(|url| client().map(|client| (client, url))).transpose()?;
+        let webhook = webhook.map(|url| client(&url).map(|client| (client, url))).transpose()?;
         Ok(Self { webhook, mail: servers.zip(destinations.mail.clone()) })
     }
 
@@ -80,36 +90,23 @@ impl Channels {
     }
 }
 
-fn client() -> Result<reqwest::Client, UserError> {
-    let failed =
-        |error: &dyn std::error::Error| UserError::unavailable(format!("cannot set up HTTP: {error}"));
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls().map_err(|error| failed(&error))?)
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(TIMEOUT)
-        .build();
-    client.map_err(|error| failed(&error))
-}
-
-async fn post(client: &reqwest::Client, url: &Url, text: &Text) -> Result<(), Rejection> {
-    let body = json!({ "text": slack(text) }).to_string();
-    let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
-    let response = request.send().await.map_err(|error| {
-        let reason = if error.is_timeout() { "timeout" } else { "connection failed" };
-        Rejection { reason: reason.to_owned(), is_permanent: false, retry_after_ms: None }
-    })?;
+async fn post(client: &Client, url: &Url, text: &Text) -> Result<(), Rejection> {
+    let mut request = Request::new(Method::POST, url.clone());
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *request.body_mut() = Some(json!({ "text": slack(text) }).to_string().into());
+    let failed = |reason: String| Rejection { reason, is_permanent: false, retry_after_ms: None };
+    let sent = timeout(TIMEOUT, client.execute(request)).await.map_err(|_| failed("timeout".to_owned()))?;
+    let response = sent.map_err(|no_answer| failed(no_answer.to_string()))?;
     let status = response.status();
     if status.is_success() {
         return Ok(());
     }
-    let retry_after = response.headers().get(RETRY_AFTER);
-    let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse::<i64>().ok());
     let is_transient = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
         || status.is_server_error();
     Err(Rejection {
         reason: format!("HTTP status {status}"),
         is_permanent: !is_transient,
-        retry_after_ms: retry_after.map(|seconds| seconds.clamp(0, MAX_RETRY_AFTER) * 1000),
+        retry_after_ms: retry_after(response.headers()).map(|pause| millis(pause.min(MAX_RETRY_AFTER))),
     })
 }
 

@@ -1,8 +1,5 @@
-//! The HTTP client of one plugin.
+//! HTTP clients: of a plugin, and of the host itself.
 
-use std::error::Error as StdError;
-use std::fmt;
-use std::iter::successors;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +10,14 @@ use effects::{Record, Recorded};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{ClientBuilder, Response};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use url::Url;
 
 use super::address;
+use super::no_answer::{self, Error, NoAnswer, Refused};
+use crate::outgoing::{Outgoing, Proxy};
 
 /// The time for a connection: name resolution, TCP and TLS.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -75,91 +75,65 @@ fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
-/// The reason why there is no response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// Connections to the addresses of the name are not allowed.
-    #[error("every address of the host is in a network that is not allowed")]
-    Prohibited,
-    /// The name has no addresses.
-    #[error("the host's name cannot be resolved")]
-    Dns,
-    /// There is no TCP connection.
-    #[error("no connection")]
-    Connect,
-    /// The TLS handshake failed.
-    #[error("no TLS connection")]
-    Tls,
-    /// The time ran out.
-    #[error("no response in time")]
-    Timeout,
-    /// The connection broke.
-    #[error("the connection broke")]
-    Broken,
-}
-
-/// An error with its cause.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoAnswer {
-    /// The error.
-    pub error: Error,
-    /// The cause, or empty.
-    pub detail: String,
-}
-
-impl fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)?;
-        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
-    }
-}
-
-impl From<Error> for NoAnswer {
-    fn from(error: Error) -> Self {
-        Self { error, detail: String::new() }
-    }
-}
-
-impl Error {
-    /// Whether the request may have reached the server.
-    pub fn may_have_arrived(self) -> bool {
-        matches!(self, Self::Timeout | Self::Broken)
-    }
-}
-
-/// TLS with Mozilla's certificate authorities.
-///
-/// # Errors
-/// The cryptography provider does not support TLS's default versions.
-pub fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let mut tls = crate::tls::client(&[])?;
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(tls)
-}
-
-/// Sends the requests of one plugin. Plugins never share a connection, because their grants differ.
+/// Sends requests to one server. Plugins never share a connection, because their grants differ.
 #[derive(Debug, Clone)]
-pub struct Client(reqwest::Client);
+pub struct Client {
+    http: reqwest::Client,
+    proxy: Option<Proxy>,
+}
 
 impl Client {
-    /// A client that connects to public addresses and to those of `networks`.
+    /// A client of a plugin for the server of this URL. Without a proxy it connects only to public addresses and to those
+    /// of `networks`.
     ///
     /// # Errors
-    /// TLS cannot be set up.
-    pub fn new(networks: Vec<IpNet>) -> Result<Self, UserError> {
-        let failed = |error: &dyn StdError| UserError::unavailable(format!("cannot set up HTTP: {error}"));
-        let tls = tls().map_err(|error| failed(&error))?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(CONNECT)
-            .pool_max_idle_per_host(MAX_IDLE)
-            .pool_idle_timeout(IDLE)
-            .dns_resolver(Arc::new(Checked { networks: networks.into() }))
-            .build();
-        client.map(Self).map_err(|error| failed(&error))
+    /// The client cannot be set up.
+    pub fn new(outgoing: &Outgoing, server: &Url, networks: &[IpNet]) -> Result<Self, UserError> {
+        let checked = Checked { networks: networks.into() };
+        Self::with(outgoing, server, |client| client.dns_resolver(Arc::new(checked)))
+    }
+
+    /// A client of the host itself for the server of this URL, at any address.
+    ///
+    /// # Errors
+    /// The client cannot be set up.
+    pub fn of_host(outgoing: &Outgoing, server: &Url) -> Result<Self, UserError> {
+        Self::with(outgoing, server, |client| client)
+    }
+
+    fn with(
+        outgoing: &Outgoing,
+        server: &Url,
+        direct: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self, UserError> {
+        let proxy = outgoing.proxy(server);
+        let client = outgoing.client(proxy.as_ref())?;
+        let client = if proxy.is_some() { client } else { direct(client) };
+        let client =
+            client.connect_timeout(CONNECT).pool_max_idle_per_host(MAX_IDLE).pool_idle_timeout(IDLE).build();
+        let http = client.map_err(|error| UserError::unavailable(format!("cannot set up HTTP: {error}")))?;
+        Ok(Self { http, proxy })
+    }
+
+    /// The proxy that it uses.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
+    }
+
+    /// Sends a request; the response's body is still to be read.
+    ///
+    /// # Errors
+    /// There is no response of the server.
+    pub async fn execute(&self, request: reqwest::Request) -> Result<Response, NoAnswer> {
+        let is_forwarded = request.url().scheme() == "http";
+        let response = self.http.execute(request).await;
+        let response = response.map_err(|error| no_answer::classify(&error, self.proxy.as_ref()))?;
+        match &self.proxy {
+            Some(proxy) if is_forwarded && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Err(NoAnswer { error: Error::Proxy, detail: proxy.wants_credentials() })
+            }
+            _ => Ok(response),
+        }
     }
 
     /// Sends a request and reads the whole response.
@@ -172,14 +146,13 @@ impl Client {
     }
 
     async fn converse(&self, request: Request, bounds: Bounds) -> Result<Answer, NoAnswer> {
-        let host = request.url.host_str().unwrap_or_default().to_owned();
         let mut outgoing = reqwest::Request::new(request.method, request.url);
         *outgoing.headers_mut() = request.headers;
         if !request.body.is_empty() {
             *outgoing.body_mut() = Some(request.body.into());
         }
-        let sent = timeout(bounds.head, self.0.execute(outgoing)).await.map_err(|_| Error::Timeout)?;
-        let mut response = sent.map_err(|error| classify(&error, &host))?;
+        let sent = timeout(bounds.head, self.execute(outgoing)).await;
+        let mut response = sent.map_err(|_| Error::Timeout)??;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut size = size(&headers);
         let mut body = BytesMut::new();
@@ -202,33 +175,10 @@ impl Client {
     }
 }
 
-fn classify(error: &reqwest::Error, host: &str) -> NoAnswer {
-    let causes = || successors(Some(error as &(dyn StdError + 'static)), |&cause| cause.source());
-    if causes().any(|cause| cause.is::<Refused>()) {
-        return Error::Prohibited.into();
-    }
-    if let Some(tls) = crate::tls::cause(error) {
-        return NoAnswer { error: Error::Tls, detail: crate::tls::explain(tls, host, None) };
-    }
-    let kind = match error {
-        error if error.is_dns() => Error::Dns,
-        error if error.is_connect() || error.is_builder() => Error::Connect,
-        error if error.is_timeout() => Error::Timeout,
-        _ => Error::Broken,
-    };
-    // The innermost cause has no URL, which may contain secrets.
-    let detail = causes().last().filter(|cause| !cause.is::<reqwest::Error>());
-    NoAnswer { error: kind, detail: detail.map(ToString::to_string).unwrap_or_default() }
-}
-
 /// Resolves names to addresses to which connections are allowed.
 struct Checked {
     networks: Arc<[IpNet]>,
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("no address of the host is allowed")]
-struct Refused;
 
 impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
@@ -279,6 +229,8 @@ impl Recorded for Answer {
 
 #[cfg(test)]
 mod tests {
+    use settings::OutgoingHttp;
+
     use super::*;
 
     #[test]
@@ -295,13 +247,15 @@ mod tests {
         let port = listener.local_addr().expect("an address").port();
         let second = Duration::from_secs(5);
         let bounds = Bounds { head: second, between: second, total: second, response: 1000 };
+        let url: Url = format!("http://localhost:{port}/").parse().expect("a URL");
         let request = Request {
             method: Method::POST,
-            url: format!("http://localhost:{port}/").parse().expect("a URL"),
+            url: url.clone(),
             headers: HeaderMap::new(),
             body: Bytes::from_static(b"x"),
         };
-        let client = Client::new(Vec::new()).expect("a client");
+        let outgoing = Outgoing::new(&OutgoingHttp::default()).expect("possible");
+        let client = Client::new(&outgoing, &url, &[]).expect("a client");
         assert_eq!(client.send(request, bounds).await, Err(Error::Prohibited.into()));
         let arrived = timeout(Duration::from_millis(100), listener.accept()).await;
         assert!(arrived.is_err(), "something arrived");

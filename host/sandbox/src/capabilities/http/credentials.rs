@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use base::error::UserError;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
@@ -88,7 +90,7 @@ impl Credentials {
 fn header_name(name: &str, place: &str) -> Result<HeaderName, UserError> {
     let parsed = HeaderName::try_from(name)
         .map_err(|_| UserError::usage(format!("{place}: {name:?} is not a header name")))?;
-    if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE].contains(&parsed) {
+    if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, PROXY_AUTHORIZATION].contains(&parsed) {
         return Err(UserError::usage(format!("{place}: {parsed} is reserved for the host")));
     }
     Ok(parsed)
@@ -163,6 +165,7 @@ mod tests {
             ("[\"https://other\"]\n", "does not cover this URL"),
             ("[\"https://h/b\"]\n", "does not cover this URL"),
             ("[\"https://h\"]\nheaders = { host = \"hush\" }", "host"),
+            ("[\"https://h\"]\nheaders = { proxy-authorization = \"hush\" }", "reserved for the host"),
             ("[\"https://h\"]\nheaders = { \"a b\" = \"hush\" }", "a b"),
             ("[\"https://h\"]\nheaders = { x = \"hush\\n\" }", "headers.\"x\""),
             ("[\"https://h\"]\nheaders = { x = { env = \"HOST_TEST_NO_SUCH_VARIABLE\" } }", "NO_SUCH"),

@@ -1,17 +1,20 @@
-//! The grant of `http`: the URLs of one plugin, and the client for them.
+//! The grant of `http`: the URLs of one plugin, and the clients for their servers.
 
 use std::sync::Arc;
 
 use base::error::UserError;
-use destinations::{Destination, Destinations, Options};
+use destinations::{Destination, Options};
 use ipnet::IpNet;
+use settings::OutgoingHttp;
 use url::Url;
 
 use super::client::Client;
 use super::credentials::Credentials;
 use super::settings::{HttpSettings, HttpTables};
 use super::target::Target;
+use crate::call::Services;
 use crate::capabilities::Grant;
+use crate::outgoing::Outgoing;
 
 /// The default of `concurrency`.
 const CONCURRENCY: usize = 100;
@@ -23,10 +26,16 @@ const BREAKER: u32 = 5;
 pub struct HttpGrant {
     pub(super) targets: Vec<Target>,
     pub(super) credentials: Vec<Credentials>,
-    /// None in a dry run.
-    pub(super) client: Option<Client>,
-    /// The servers, one for each origin of the targets.
-    servers: Vec<(Target, Arc<Destination>)>,
+    /// One for each origin of the targets; none in a dry run.
+    servers: Vec<Server>,
+}
+
+/// A server, and the plugin's way to it.
+#[derive(Debug)]
+pub(super) struct Server {
+    target: Target,
+    pub destination: Arc<Destination>,
+    pub client: Client,
 }
 
 impl HttpGrant {
@@ -38,18 +47,17 @@ impl HttpGrant {
     pub fn new(
         targets: Vec<Target>,
         tables: &HttpTables,
-        networks: Vec<IpNet>,
-        destinations: Option<&Destinations>,
+        networks: &[IpNet],
+        services: Option<&Services>,
     ) -> Result<Self, UserError> {
         let credentials = Credentials::all(&tables.0, &targets)?;
-        let client = destinations.map(|_| Client::new(networks)).transpose()?;
-        let servers = destinations.map(|all| servers(&targets, tables, all)).transpose()?.unwrap_or_default();
-        Ok(Self { targets, credentials, client, servers })
+        let servers = services.map(|services| servers(&targets, tables, networks, services));
+        Ok(Self { targets, credentials, servers: servers.transpose()?.unwrap_or_default() })
     }
 
     /// The server of a URL.
-    pub(super) fn server(&self, url: &Url) -> Option<&Arc<Destination>> {
-        self.servers.iter().find_map(|(target, server)| target.is_origin_of(url).then_some(server))
+    pub(super) fn server(&self, url: &Url) -> Option<&Server> {
+        self.servers.iter().find(|server| server.target.is_origin_of(url))
     }
 }
 
@@ -57,12 +65,15 @@ impl HttpGrant {
 fn servers(
     targets: &[Target],
     tables: &HttpTables,
-    all: &Destinations,
-) -> Result<Vec<(Target, Arc<Destination>)>, UserError> {
-    let mut servers: Vec<(Target, Arc<Destination>)> = Vec::new();
+    networks: &[IpNet],
+    services: &Services,
+) -> Result<Vec<Server>, UserError> {
+    let none = Arc::default();
+    let outgoing = Outgoing::new(services.shared.get::<Arc<OutgoingHttp>>().unwrap_or(&none))?;
+    let mut servers: Vec<Server> = Vec::new();
     for target in targets {
         let origin = target.origin();
-        if servers.iter().any(|(_, server)| **server.name() == *origin) {
+        if servers.iter().any(|server| **server.destination.name() == *origin) {
             continue;
         }
         let tables = tables.0.iter().filter(|(url, settings)| {
@@ -70,13 +81,15 @@ fn servers(
         });
         let settings = tables.min_by_key(|(url, _)| url.len()).map(|(_, settings)| settings);
         let options = settings.map(HttpSettings::options);
-        let server =
+        let all = &services.destinations;
+        let destination =
             all.get_or_add(&origin, options, HttpSettings::default().options()).map_err(|other| {
                 let problem = format!("plugin.http: {origin} has other settings in another plugin: {other}");
                 UserError::usage(problem)
                     .help("give the server the same settings everywhere, or set them once")
             })?;
-        servers.push((target.clone(), server));
+        let client = Client::new(&outgoing, target.url(), networks)?;
+        servers.push(Server { target: target.clone(), destination, client });
     }
     Ok(servers)
 }
@@ -107,7 +120,12 @@ impl Grant for HttpGrant {
     }
 
     fn summary(&self) -> String {
-        let targets: Vec<_> = self.targets.iter().map(ToString::to_string).collect();
+        let shown = |target: &Target| match self.server(target.url()).and_then(|server| server.client.proxy())
+        {
+            Some(proxy) => format!("{target} (through {proxy})"),
+            None => target.to_string(),
+        };
+        let targets: Vec<_> = self.targets.iter().map(shown).collect();
         format!("may reach {}", targets.join(" "))
     }
 }

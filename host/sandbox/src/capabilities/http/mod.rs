@@ -6,6 +6,7 @@ pub mod client;
 mod credentials;
 mod grant;
 mod hooks;
+pub mod no_answer;
 mod request;
 mod sending;
 pub mod settings;
@@ -22,6 +23,7 @@ use wasmtime::component::Linker;
 pub use self::capture::{Canned, CapturedRequest};
 pub use self::grant::HttpGrant;
 pub use self::request::requested;
+pub use self::sending::retry_after;
 use self::settings::HttpTables;
 use self::target::Target;
 use super::{Capability, Grant, GrantRequest};
@@ -106,8 +108,7 @@ impl Capability for Http {
         }
         let tables = request.sections.get::<HttpTables>().cloned().unwrap_or_default();
         if !targets.is_empty() {
-            let destinations = request.services.map(|services| &services.destinations);
-            return Ok(Some(Arc::new(HttpGrant::new(targets, &tables, networks, destinations)?)));
+            return Ok(Some(Arc::new(HttpGrant::new(targets, &tables, &networks, request.services)?)));
         }
         let problem = if !tables.0.is_empty() {
             "[plugin.http] requires a URL in the plugin's `allow`"

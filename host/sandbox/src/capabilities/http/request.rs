@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use effects::{Content, Digest, Key};
 use http::Method;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRAILER};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE, TRAILER};
 use http_body_util::BodyExt;
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
@@ -55,7 +55,7 @@ impl Session {
         }
         let mut headers = parts.headers;
         // The client writes the first two; the others concern one connection.
-        for name in [HOST, CONTENT_LENGTH, TE, TRAILER, EXPECT] {
+        for name in [HOST, CONTENT_LENGTH, TE, TRAILER, EXPECT, PROXY_AUTHORIZATION] {
             headers.remove(name);
         }
         let body = self.collect(body).await?;
@@ -73,20 +73,18 @@ impl Session {
     async fn perform(&self, mut request: Request, bounds: Bounds) -> Result<Answer, Failed> {
         let is_effect = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method);
         let key = if is_effect { Some(self.identify(&mut request)?) } else { None };
-        match (&self.context.outside, &self.grant.client) {
-            (Some(Outside::Captured(answers)), _) => {
+        match &self.context.outside {
+            Some(Outside::Captured(answers)) => {
                 self.capture(request);
                 Ok(answers.get::<Canned>().cloned().unwrap_or_default().answer())
             }
-            (Some(Outside::Sent(services)), Some(client)) => {
+            Some(Outside::Sent(services)) => {
                 self.grant.credentials.iter().for_each(|credentials| credentials.add_to(&mut request));
                 let server = self.grant.server(&request.url);
                 let server = server.ok_or(Failed::Answered(Error::HttpRequestDenied))?;
-                Sending { session: self, effects: &services.effects, client, server, bounds }
-                    .run(key, request)
-                    .await
+                Sending { session: self, effects: &services.effects, server, bounds }.run(key, request).await
             }
-            _ => Err(Failed::Answered(Error::HttpRequestDenied)),
+            None => Err(Failed::Answered(Error::HttpRequestDenied)),
         }
     }
 

@@ -1,16 +1,17 @@
 //! A request on its way to its server: waiting, sending, and the meaning of the answer.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use destinations::{Destination, Room};
+use destinations::Room;
 use effects::{Effects, Key, Performed};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use wasmtime_wasi_http::Error;
 
-use super::client::{Answer, Bounds, Client, Error as ClientError, NoAnswer, Request};
+use super::client::{Answer, Bounds, Request};
+use super::grant::Server;
 use super::hooks::Session;
+use super::no_answer::{Error as ClientError, NoAnswer};
 use super::request::Failed;
 use crate::call_clock::CallClock;
 use crate::call_end::CallEnd;
@@ -22,8 +23,7 @@ const AHEAD: usize = 2;
 pub(super) struct Sending<'a> {
     pub session: &'a Session,
     pub effects: &'a Effects,
-    pub client: &'a Client,
-    pub server: &'a Arc<Destination>,
+    pub server: &'a Server,
     pub bounds: Bounds,
 }
 
@@ -39,13 +39,14 @@ impl Sending<'_> {
     /// Waits until the request may be sent and sends it, again and again while there is no connection. A request with a
     /// key is performed once for its message.
     pub async fn run(&self, key: Option<Key>, request: Request) -> Result<Answer, Failed> {
-        let waits = self.server.options().breaker.is_some();
+        let destination = &self.server.destination;
+        let waits = destination.options().breaker.is_some();
         loop {
             let sent = self.once(key.clone(), request.clone()).await?;
             if let Err(refused) = &sent
                 && refused.is_of_server()
             {
-                self.session.context.blame(self.server);
+                self.session.context.blame(destination);
             }
             match sent {
                 Ok(answer) => {
@@ -55,7 +56,8 @@ impl Sending<'_> {
                 Err(Refused::Status(answer)) => return Ok(answer),
                 Err(Refused::Outage) => {}
                 Err(Refused::NoAnswer(no_answer)) => match no_answer.error {
-                    ClientError::Dns | ClientError::Connect | ClientError::Tls if waits => {}
+                    ClientError::Dns | ClientError::Connect | ClientError::Tls | ClientError::Proxy
+                        if waits => {}
                     error => return Err(Failed::Answered(error_code(error))),
                 },
             }
@@ -64,8 +66,8 @@ impl Sending<'_> {
 
     async fn once(&self, key: Option<Key>, request: Request) -> Result<Result<Answer, Refused>, Failed> {
         let waiting = self.session.context.clock().map(CallClock::wait);
-        let reservation = self.server.reserve(AHEAD).await;
-        let (client, bounds) = (self.client.clone(), self.bounds);
+        let reservation = self.server.destination.reserve(AHEAD).await;
+        let (client, bounds) = (self.server.client.clone(), self.bounds);
         let sending = async move {
             let Ok(room) = reservation.enter().await else { return Performed::Failed(Refused::Outage) };
             drop(waiting);
@@ -123,7 +125,7 @@ fn tell(room: Room, result: &Result<Answer, NoAnswer>) {
 }
 
 /// The time of `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
@@ -149,6 +151,7 @@ fn error_code(error: ClientError) -> Error {
         ClientError::Dns => Error::DnsError { rcode: None, info_code: None },
         ClientError::Connect => Error::ConnectionRefused,
         ClientError::Tls => Error::TlsProtocolError,
+        ClientError::Proxy => Error::DestinationUnavailable,
         ClientError::Timeout => Error::HttpResponseTimeout,
         ClientError::Broken => Error::ConnectionTerminated,
     }
@@ -171,6 +174,7 @@ mod tests {
         for (error, unknown) in [
             (ClientError::Connect, false),
             (ClientError::Prohibited, false),
+            (ClientError::Proxy, false),
             (ClientError::Timeout, true),
             (ClientError::Broken, true),
         ] {

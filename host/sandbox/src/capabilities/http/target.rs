@@ -47,6 +47,11 @@ impl Target {
         self.covers(&other.0) || other.covers(&self.0)
     }
 
+    /// The URL itself.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
     /// Scheme, host and port, as text.
     pub fn origin(&self) -> String {
         self.0.origin().ascii_serialization()

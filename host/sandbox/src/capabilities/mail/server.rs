@@ -54,11 +54,7 @@ fn parse(
 }
 
 fn security(url: &Url, authorities: &[CertificateDer<'static>]) -> Result<(Security, u16), UserError> {
-    let config = || {
-        let config =
-            tls::client(authorities).map_err(|error| invalid(&format!("TLS cannot be set up: {error}")))?;
-        Ok::<_, UserError>(Arc::new(config))
-    };
+    let config = || tls::client(authorities).map(Arc::new);
     let mut query = url.query_pairs();
     let option = query.next();
     if query.next().is_some() || option.as_ref().is_some_and(|(name, _)| name != "tls") {

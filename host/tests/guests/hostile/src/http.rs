@@ -3,11 +3,15 @@
 use std::hint::black_box;
 
 use wasip2::http::outgoing_handler;
-use wasip2::http::types::{ErrorCode, Fields, IncomingResponse, OutgoingBody, OutgoingRequest, Scheme};
+use wasip2::http::types::{
+    ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
+};
 use wasip2::io::streams::StreamError;
 
+use crate::contract::consumer::plugin::effects;
+use crate::contract::consumer::plugin::types::{Failure, RetryLater};
 use crate::contract::exports::consumer::plugin::handler::Outcome;
-use crate::reject;
+use crate::{done, reject};
 
 /// Ends a line of the request if the host does not check it.
 const SMUGGLED: &str = "x\r\nX-Smuggled: yes\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -22,6 +26,9 @@ pub fn attempt(action: &str, at: &str) -> Outcome {
         "header-value" => get(at, &[("x-mine".into(), smuggled())]).map(|response| response.status()),
         "header-name" => get(at, &[(SMUGGLED.into(), b"x".to_vec())]).map(|response| response.status()),
         "host-header" => get(at, &[("host".into(), b"victim".to_vec())]).map(|response| response.status()),
+        "proxy-header" => {
+            get(at, &[("proxy-authorization".into(), b"x".to_vec())]).map(|response| response.status())
+        }
         "path" => get(&format!("{at}{SMUGGLED}"), &[]).map(|response| response.status()),
         "headers" => {
             let many: Vec<_> = (0..20_000).map(|number| (format!("x-{number}"), vec![b'x'; 64])).collect();
@@ -40,12 +47,35 @@ pub fn attempt(action: &str, at: &str) -> Outcome {
 
 type Failed = (&'static str, String);
 
+/// Posts to `at`, the same on every attempt. The first attempt then requests a retry, after it has kept the request or
+/// has not.
+pub fn post(keeps: bool, at: &str, attempt: u32) -> Outcome {
+    if let Err((code, detail)) = request(&Method::Post, at, &[]) {
+        return reject(code, &detail);
+    }
+    if keeps {
+        effects::keep();
+    }
+    match attempt {
+        1 => {
+            let failure = Failure { code: "again".into(), detail: String::new() };
+            Outcome::Retry(RetryLater { failure, after_ms: None })
+        }
+        _ => done(),
+    }
+}
+
 fn get(url: &str, headers: &[(String, Vec<u8>)]) -> Result<IncomingResponse, Failed> {
+    request(&Method::Get, url, headers)
+}
+
+fn request(method: &Method, url: &str, headers: &[(String, Vec<u8>)]) -> Result<IncomingResponse, Failed> {
     let refused = |what: &str| ("refused", what.to_owned());
     let rest = url.strip_prefix("http://").ok_or_else(|| refused("not http"))?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let fields = Fields::from_list(headers).map_err(|error| refused(&error.to_string()))?;
     let request = OutgoingRequest::new(fields);
+    request.set_method(method).map_err(|()| refused("method"))?;
     request.set_scheme(Some(&Scheme::Http)).map_err(|()| refused("scheme"))?;
     request.set_authority(Some(authority)).map_err(|()| refused("authority"))?;
     request.set_path_with_query(Some(path)).map_err(|()| refused("path"))?;

@@ -85,6 +85,8 @@ fn handle_one(message: &Message) -> Vec<Outcome> {
         "many-outcomes" => (0..100_000).map(|_| done()).collect(),
         "giant-receipt" => vec![Outcome::Done("x".repeat(1 << 20))],
         "giant-failure" => vec![reject("giant", &"x".repeat(1 << 20))],
+        "keep" => vec![http::post(true, &at, message.attempt)],
+        "forget" => vec![http::post(false, &at, message.attempt)],
         action => match action.split_once('-') {
             Some(("http", action)) => vec![http::attempt(action, &at)],
             Some(("mail", action)) => vec![mail::attempt(action)],

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::random::random::get_random_bytes;
@@ -14,6 +14,12 @@ use crate::contract::consumer::plugin::log::{self, Level};
 pub fn attempt(action: &str, at: &str) {
     match action {
         "sleep" => std::thread::sleep(Duration::from_millis(at.parse().unwrap_or_default())),
+        // 201 waits of 15 ms. With work between them, each has 15 ms of that, too.
+        "waits" => (0..201).for_each(|_| wait()),
+        "waits-and-work" => (0..201).for_each(|_| {
+            wait();
+            work();
+        }),
         "loop" => run_forever(),
         "recurse" => drop(black_box(descend(0))),
         "exit" => std::process::exit(at.parse().unwrap_or_default()),
@@ -71,6 +77,19 @@ struct Bomb;
 impl Drop for Bomb {
     fn drop(&mut self) {
         panic!("asked to panic again");
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(15);
+
+fn wait() {
+    subscribe_duration(SHORT.as_nanos() as u64).block();
+}
+
+fn work() {
+    let began = Instant::now();
+    while began.elapsed() < SHORT {
+        black_box((0..10_000_u64).fold(0, |sum, number| black_box(sum ^ number)));
     }
 }
 

@@ -62,7 +62,7 @@ impl Stream {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("{host}: {error}"))?;
         let secured = TlsConnector::from(config).connect(name, self.bytes).await;
         let bytes = secured.map_err(|error| match tls::cause(&error) {
-            Some(cause) => tls::explain(cause, host, Some(ca_setting)),
+            Some(cause) => tls::explain(cause, host, ca_setting),
             None => error.to_string(),
         })?;
         Ok(Self { bytes: Box::new(bytes), ..self })
