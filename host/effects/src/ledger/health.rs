@@ -22,7 +22,7 @@ pub struct Outage {
 
 impl StoreHealth {
     /// A store that is available.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         metrics::store_available(true);
         Self(Arc::default())
     }
