@@ -79,8 +79,6 @@ pub struct Api {
     pub router: Router,
     /// The gate of the plugin.
     pub gate: Arc<Gate>,
-    /// The pauses of the plugin.
-    pub pauses: Pauses,
     directory: PathBuf,
 }
 
@@ -132,12 +130,12 @@ impl Api {
             replayer,
             trials,
             alerts: None,
-            pauses: pauses.clone(),
+            pauses,
         });
         let access = AccessPolicy::new(token);
         let router = api::router(status.clone(), access.clone());
         let router = router.merge(console::router(status.clone(), access)).merge(server::router(status));
-        Self { desk, store, router, gate, pauses, directory }
+        Self { desk, store, router, gate, directory }
     }
 
     /// Sends a request as a client on this machine.

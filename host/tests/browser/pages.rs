@@ -62,6 +62,11 @@ fn every_page_is_legible_in_both_languages_and_themes() {
         .expect("an id");
     empty.goto(&desk.url("/dead-letters?code=trap"));
     let dead_letter = empty.find("#list tbody a").attr("href");
+    empty.goto(&desk.url("/"));
+    empty.click("Pause");
+    empty.fill("#reason", "the server moves until the afternoon");
+    empty.click("Pause");
+    empty.reads("Paused");
     empty.close();
     let pages = [
         ("overview", "/".to_owned()),
@@ -74,6 +79,7 @@ fn every_page_is_legible_in_both_languages_and_themes() {
         ("replay", replay),
         ("replays", "/replays".to_owned()),
         ("discard", format!("/discard?failure={failure}")),
+        ("pause", "/pause?plugin=faulty-fast".to_owned()),
         ("try", format!("/try?failure={failure}")),
         ("trial", trial),
         ("trials", "/trials".to_owned()),
