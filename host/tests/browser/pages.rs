@@ -37,6 +37,15 @@ fn check(browser: &Browser, desk: &Desk, name: &str, path: &str) {
     assert_eq!(unlabelled, Value::Array(vec![]), "{name}");
 }
 
+/// Pauses the plugin.
+fn pause(browser: &Browser, desk: &Desk) {
+    browser.goto(&desk.url("/"));
+    browser.click("Pause");
+    browser.fill("#reason", "the server moves until the afternoon");
+    browser.click("Pause");
+    browser.reads("Paused");
+}
+
 #[test]
 fn every_page_is_legible_in_both_languages_and_themes() {
     let desk = Desk::start("pages", &[]);
@@ -62,6 +71,7 @@ fn every_page_is_legible_in_both_languages_and_themes() {
         .expect("an id");
     empty.goto(&desk.url("/dead-letters?code=trap"));
     let dead_letter = empty.find("#list tbody a").attr("href");
+    pause(&empty, &desk);
     empty.close();
     let pages = [
         ("overview", "/".to_owned()),
@@ -74,6 +84,7 @@ fn every_page_is_legible_in_both_languages_and_themes() {
         ("replay", replay),
         ("replays", "/replays".to_owned()),
         ("discard", format!("/discard?failure={failure}")),
+        ("pause", "/pause?plugin=faulty-fast".to_owned()),
         ("try", format!("/try?failure={failure}")),
         ("trial", trial),
         ("trials", "/trials".to_owned()),

@@ -146,6 +146,9 @@ fn a_pause_survives_a_kill_and_is_known_before_the_first_message() {
     let (kafka, guest, store) = (Kafka::shared(), Guest::fast("pa-kill"), sqlite(&fresh("pa-kill")));
     kafka.create_topic(&guest.topic, 2, &[]);
     let mut host = start(kafka, &guest, &store);
+    // Both partitions have a committed offset, from which the lag is known.
+    kafka.produce(&guest.topic, (0..10).map(|n| Record::new(body(&format!("w{n}"), "done", "")).on(n % 2)));
+    guest.settle(kafka);
     pause(&host, &guest.topic);
     host.process.kill();
     kafka.produce(&guest.topic, (0..100).map(|n| Record::new(body(&format!("m{n}"), "done", ""))));
