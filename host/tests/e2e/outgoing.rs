@@ -226,11 +226,13 @@ fn test_alert(name: &str, http: &str, env: &[(&str, &str)]) -> String {
 fn the_webhook_has_the_same_authorities_and_proxy() {
     let server = HttpServer::start(|_, stream| answer(stream, 200, &[], "ok"));
     let front = TlsFront::start(server.address);
-    let hook = |name: &str| format!("https://{name}/T0/secret");
+    let hook = |name: &str| format!("https://bot:pw@{name}/T0/secret");
     let (near, far) = (hook(&format!("localhost:{}", front.address.port())), hook(TlsFront::NAME));
     let ca = |path: &Path| format!("[http]\nca = {:?}\n", path.display().to_string());
     let printed = test_alert("hook-ca", &ca(&front.ca()), &[("HOOK", &near)]);
     assert_eq!((printed.as_str(), server.requests().len()), ("webhook  accepted\n", 1));
+    // `bot:pw`, in base64.
+    assert_eq!(server.requests()[0].header("authorization"), Some("Basic Ym90OnB3"));
     let printed = test_alert("hook-no-ca", "", &[("HOOK", &near)]);
     let explained = "no TLS connection: the issuer of its certificate is not trusted; set http.ca to a file";
     assert!(printed.contains(explained) && server.requests().len() == 1, "{printed}");

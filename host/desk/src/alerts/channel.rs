@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use base::clock::millis;
 use base::error::UserError;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, Request, StatusCode, Url};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{StatusCode, Url};
 use sandbox::capabilities::http::client::Client;
 use sandbox::capabilities::http::retry_after;
 use sandbox::capabilities::mail::mailer::{Email, MailError};
@@ -91,10 +91,10 @@ impl Channels {
 }
 
 async fn post(client: &Client, url: &Url, text: &Text) -> Result<(), Rejection> {
-    let mut request = Request::new(Method::POST, url.clone());
-    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    *request.body_mut() = Some(json!({ "text": slack(text) }).to_string().into());
     let failed = |reason: String| Rejection { reason, is_permanent: false, retry_after_ms: None };
+    let body = json!({ "text": slack(text) }).to_string();
+    let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body).build();
+    let request = request.map_err(|_| failed("the request cannot be built".to_owned()))?;
     let sent = timeout(TIMEOUT, client.execute(request)).await.map_err(|_| failed("timeout".to_owned()))?;
     let response = sent.map_err(|no_answer| failed(no_answer.to_string()))?;
     let status = response.status();

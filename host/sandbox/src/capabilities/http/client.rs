@@ -10,7 +10,7 @@ use effects::{Record, Recorded};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{ClientBuilder, Response};
+use reqwest::{ClientBuilder, RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use url::Url;
@@ -118,6 +118,11 @@ impl Client {
     /// The proxy that it uses.
     pub fn proxy(&self) -> Option<&Proxy> {
         self.proxy.as_ref()
+    }
+
+    /// A POST to this URL, whose user and password become a header.
+    pub fn post(&self, url: Url) -> RequestBuilder {
+        self.http.post(url)
     }
 
     /// Sends a request; the response's body is still to be read.
