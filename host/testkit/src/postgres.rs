@@ -19,6 +19,15 @@ use crate::wait::free_port;
 const START_BOUND: Duration = Duration::from_secs(60);
 /// The log line of a started server.
 const READY: &str = "database system is ready to accept connections";
+/// Starts the program in its arguments. Sockets of Kafka clients are inherited, and PostgreSQL, which counts them as its
+/// own open files, does not start with hundreds of them.
+const WITHOUT_INHERITED_FILES: &str = r#"
+    for file in /proc/$$/fd/*; do
+        number=${file##*/}
+        if ((number > 2)); then exec {number}>&-; fi
+    done
+    exec "$0" "$@"
+"#;
 /// The directory of Debian with one directory per version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
@@ -97,13 +106,15 @@ impl Postgres {
         let log = OpenOptions::new().create(true).append(true).open(self.log_file())?;
         let errors = log.try_clone()?;
         let before = self.log().matches(READY).count();
-        let (program, mut args) = as_unprivileged(&self.programs.join("postgres"));
+        let (program, given) = as_unprivileged(&self.programs.join("postgres"));
+        let mut args = vec!["-c".to_owned(), WITHOUT_INHERITED_FILES.to_owned(), program];
+        args.extend(given);
         args.extend(["-D".to_owned(), self.data().display().to_string()]);
         let sockets = format!("unix_socket_directories={}", self.dir.display());
         let port = format!("port={}", self.port);
         let settings = ["listen_addresses=127.0.0.1", "fsync=off", "shared_buffers=16MB", &sockets, &port];
         args.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
-        let mut server = Guarded::spawn(OsStr::new(&program), args, Some(&self.dir), |command| {
+        let mut server = Guarded::spawn(OsStr::new("bash"), args, Some(&self.dir), |command| {
             command.current_dir(&self.dir).stdout(log).stderr(errors);
         })?;
         let end = Instant::now() + START_BOUND;

@@ -46,6 +46,18 @@ impl Reservation {
         }
     }
 
+    /// As [`Reservation::enter`], unless `unwanted` completes before there is room: nobody waits for the use any more.
+    ///
+    /// # Errors
+    /// The destination has stopped working, or the use is not wanted.
+    pub async fn enter_unless(self, unwanted: impl Future<Output = ()>) -> Result<Room, Outage> {
+        tokio::select! {
+            biased;
+            () = unwanted => Err(Outage("the call has ended".to_owned())),
+            room = self.enter() => room,
+        }
+    }
+
     fn try_enter(&self) -> Result<bool, Outage> {
         let mut state = self.destination.state.lock();
         if let Some(open) = state.breaker.open().filter(|_| !self.is_probe) {

@@ -1,11 +1,14 @@
 //! A request on its way to its server: waiting, sending, and the meaning of the answer.
 
+use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
 
 use destinations::Room;
 use effects::{Effects, Key, Performed};
+use futures_util::FutureExt as _;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
+use tokio::sync::oneshot;
 use wasmtime_wasi_http::Error;
 
 use super::client::{Answer, Bounds, Request};
@@ -68,8 +71,12 @@ impl Sending<'_> {
         let waiting = self.session.context.clock().map(CallClock::wait);
         let reservation = self.server.destination.reserve(AHEAD).await;
         let (client, bounds) = (self.server.client.clone(), self.bounds);
+        // A call that has ended begins nothing.
+        let (_call, ended) = oneshot::channel::<Infallible>();
         let sending = async move {
-            let Ok(room) = reservation.enter().await else { return Performed::Failed(Refused::Outage) };
+            let Ok(room) = reservation.enter_unless(ended.map(drop)).await else {
+                return Performed::Failed(Refused::Outage);
+            };
             drop(waiting);
             let result = client.send(request, bounds).await;
             tell(room, &result);

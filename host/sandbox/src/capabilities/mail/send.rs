@@ -3,11 +3,14 @@
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use ::settings::Unsettled;
 use destinations::{Destination, Reservation};
 use effects::{Content, Digest, Effects, Key, Performed, Record, Recorded};
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
 
 use super::bindings::consumer::plugin::mail;
 use super::compose::{Composed, compose};
@@ -165,14 +168,17 @@ impl Delivery<'_> {
     ) -> Result<Result<host_mail::Receipt, NotSent>, CallEnd> {
         let (mailer, composed) = (Arc::clone(mailer), Arc::clone(&self.composed));
         let clock = self.clock.cloned();
+        // A call that has ended begins nothing.
+        let (_call, ended) = oneshot::channel::<Infallible>();
         let sending = async move {
-            let performing = clock.as_ref().map(CallClock::perform);
-            drop(waiting);
-            let sent = match reservation.enter().await {
-                Ok(room) => mailer.attempt(room, &composed).await,
+            let sent = match reservation.enter_unless(ended.map(drop)).await {
+                Ok(room) => {
+                    let _performing = clock.as_ref().map(CallClock::perform);
+                    drop(waiting);
+                    mailer.attempt(room, &composed).await
+                }
                 Err(outage) => Err(NotSent::Server(ServerTrouble { reason: outage.0, is_suspect: false })),
             };
-            drop(performing);
             if !matches!(sent, Err(NotSent::Server(ServerTrouble { is_suspect: false, .. }))) {
                 turn.take();
             }
