@@ -55,14 +55,15 @@ fn check(id: usize, results: &Result<Receipt, MailError>, known: &[Transaction])
     // On a connection that had been used before, the server may have ended the session: that is no result.
     assert!(known.len() <= 2, "{}", context());
     let first = known.first().filter(|_| known.len() == 2);
-    let has_no_result = |end| matches!(end, End::Refused(421 | 451) | End::Broken { begun: false });
-    assert!(first.is_none_or(|first| has_no_result(first.end)), "{}", context());
-    let known = &known[known.len().saturating_sub(1)..];
-    let end = known.first().map(|one| match one.end {
+    let end_of = |one: &Transaction| match one.end {
         // The connection broke before the other recipients were sent.
         End::AllRefused if one.refused.len() < recipients(id) => End::Broken { begun: false },
         end => end,
-    });
+    };
+    let has_no_result = |one| matches!(end_of(one), End::Refused(421 | 451) | End::Broken { begun: false });
+    assert!(first.is_none_or(has_no_result), "{}", context());
+    let known = &known[known.len().saturating_sub(1)..];
+    let end = known.first().map(end_of);
     let is_permanent = |code: u16| code >= 500;
     match results {
         Ok(receipt) => {
