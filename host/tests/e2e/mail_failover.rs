@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use testkit::{Kafka, ManneredSmtp, Manners, eventually, get, plugin, scale};
 
-use crate::mail_servers::{bound, dead, emails, produce, retried, start, value};
-use crate::support::{BOUND, Host, file, fresh, sqlite};
+use crate::mail_servers::{bound, dead, emails, produce, retried, run, start, value};
+use crate::support::{BOUND, Host, fresh};
 
 /// Starts the host with two servers for the e-mail plugin.
 fn start_with_two(
@@ -25,13 +25,6 @@ fn start_with_two(
         plugin("email"),
     );
     run(kafka, name, &text)
-}
-
-fn run(kafka: &Kafka, name: &str, text: &str) -> Host {
-    let path = file(&format!("{name}.toml"), text.as_bytes());
-    let path = path.to_str().expect("a path in UTF-8");
-    let store = sqlite(&std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("e2e/{name}.db")));
-    Host::run(&["--config", path, "--bootstrap-servers", kafka.bootstrap(), "--store", &store], &[])
 }
 
 /// The number of copies of each subject over all servers.

@@ -23,6 +23,11 @@ pub fn start(kafka: &Kafka, server: &ManneredSmtp, name: &str, mail: &str, setti
         server.url(),
         plugin("email"),
     );
+    run(kafka, name, &text)
+}
+
+/// Starts the host with this configuration and a store of its own.
+pub fn run(kafka: &Kafka, name: &str, text: &str) -> Host {
     let path = file(&format!("{name}.toml"), text.as_bytes());
     let path = path.to_str().expect("a path in UTF-8");
     let store = sqlite(&std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("e2e/{name}.db")));
@@ -185,7 +190,7 @@ fn above_its_rate_an_e_mail_waits_and_nothing_is_published() {
     host.stop();
 }
 
-/// The server is away for a while, and then for good until a second host takes over.
+/// The server is away for a while.
 #[test]
 fn an_outage_costs_no_attempt_and_ends_by_itself() {
     let (kafka, topic) = (Kafka::shared(), "smtp-away");

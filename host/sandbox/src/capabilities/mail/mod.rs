@@ -82,11 +82,7 @@ impl Capability for Mail {
         let settings = request.sections.get::<MailSettings>().cloned().unwrap_or_default();
         if !request.allow.is_empty() {
             let all = request.services.and_then(|services| services.shared.get::<Arc<MailServers>>());
-            let servers = match (&settings.servers, all) {
-                (Some(names), Some(all)) => Some(all.of("plugin.mail.servers", names)?),
-                (None, Some(all)) => all.default().cloned(),
-                (_, None) => None,
-            };
+            let servers = all.map(|all| all.of_plugin(settings.servers.as_deref())).transpose()?.flatten();
             return Ok(Some(Arc::new(MailGrant::new(&settings, servers))));
         }
         if settings == MailSettings::default() {

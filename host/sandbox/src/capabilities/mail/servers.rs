@@ -19,7 +19,7 @@ const FAILOVER_AFTER: Duration = Duration::from_secs(30);
 const RECHECK: Duration = Duration::from_millis(250);
 
 /// All mail servers of the configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MailServers {
     default: Option<Arc<Servers>>,
     named: BTreeMap<String, Arc<Mailer>>,
@@ -67,11 +67,28 @@ impl MailServers {
         self.default.as_ref()
     }
 
+    /// The servers of a plugin: those that it names, else those of `[mail]`. None if there is no server at all, and its
+    /// e-mails are only logged.
+    ///
+    /// # Errors
+    /// There are servers, but none of them for this plugin.
+    pub fn of_plugin(&self, names: Option<&[String]>) -> Result<Option<Arc<Servers>>, UserError> {
+        match (names, &self.default) {
+            (Some(names), _) => self.of("plugin.mail.servers", names).map(Some),
+            (None, None) if !self.named.is_empty() => {
+                let problem = "the plugin may send e-mail, and no mail server is meant for it";
+                Err(UserError::usage(problem)
+                    .help("name servers in [mail] or in [plugin.mail]: servers = [\"NAME\"]"))
+            }
+            (None, default) => Ok(default.clone()),
+        }
+    }
+
     /// The servers with these names.
     ///
     /// # Errors
     /// There is no name, or no server with one of them.
-    pub fn of(&self, key: &str, names: &[String]) -> Result<Arc<Servers>, UserError> {
+    fn of(&self, key: &str, names: &[String]) -> Result<Arc<Servers>, UserError> {
         let mut all = Vec::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
             if names.iter().take(index).any(|earlier| earlier == name) {
@@ -255,7 +272,19 @@ mod tests {
         }
         let all = MailServers::new(Some("smtp://c"), &named(&[])).expect("both are possible");
         assert_eq!(all.all().map(ToString::to_string).collect::<Vec<_>>(), ["smtp://c:25", "smtp://a:25"]);
-        assert!(all.of("plugin.mail.servers", &[]).is_err());
-        assert_eq!(all.of("plugin.mail.servers", &["a".to_owned()]).expect("a").to_string(), "smtp://a:25");
+        let of = |all: &MailServers, names: Option<&[&str]>| {
+            let names = names.map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
+            all.of_plugin(names.as_deref()).map(|found| found.map(|all| all.to_string()))
+        };
+        assert!(of(&all, Some(&[])).is_err());
+        assert_eq!(of(&all, Some(&["a"])).expect("a").as_deref(), Some("smtp://a:25"));
+        assert_eq!(of(&all, None).expect("the default").as_deref(), Some("smtp://c:25"));
+        // Its e-mails would only be logged, although there is a server.
+        let only_named = MailServers::new(None, &named(&[])).expect("possible");
+        assert!(of(&only_named, None).is_err() && of(&only_named, Some(&["a"])).is_ok());
+        assert_eq!(
+            of(&MailServers::new(None, &MailServer::default()).expect("none"), None).expect("no server"),
+            None
+        );
     }
 }
