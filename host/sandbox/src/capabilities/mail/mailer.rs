@@ -315,11 +315,16 @@ impl Mailer {
             self.idle.keep(connection, false, max_idle(&room));
             return room.succeeded();
         }
-        connection.close();
-        match self.destination.status().learned {
-            Some(_) => room.succeeded_and_stays(TURN),
-            None => room.succeeded(),
-        }
+        let has_learned = self.destination.status().learned.is_some();
+        // The room is taken until the connection is closed, so that the next one is not one too many.
+        tokio::spawn(async move {
+            connection.closed().await;
+            if has_learned {
+                room.succeeded_and_stays(TURN);
+            } else {
+                room.succeeded();
+            }
+        });
     }
 }
 

@@ -124,9 +124,15 @@ impl Connection {
         self.opened.elapsed()
     }
 
-    /// Says goodbye in the background, as RFC 5321, section 4.1.1.10 asks for, and closes the connection.
-    pub fn close(mut self) {
-        tokio::spawn(async move { self.stream.command("QUIT", "QUIT", GOODBYE).await });
+    /// Says goodbye in the background and closes the connection.
+    pub fn close(self) {
+        tokio::spawn(self.closed());
+    }
+
+    /// Says goodbye, as RFC 5321, section 4.1.1.10 asks for, and closes the connection within a second.
+    pub async fn closed(mut self) {
+        // The connection ends whatever the answer is.
+        let _ = self.stream.command("QUIT", "QUIT", GOODBYE).await;
     }
 
     /// Ends a transaction that the server refused, and tells whether the connection still works.
