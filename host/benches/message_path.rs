@@ -64,7 +64,7 @@ fn tracker(criterion: &mut Criterion) {
         bencher.iter_batched_ref(
             Tracker::default,
             |tracker| {
-                let numbers: Vec<u64> = (0..1000).map(|offset| tracker.deliver(offset)).collect();
+                let numbers: Vec<u64> = (0..1000).map(|offset| tracker.deliver(offset, None)).collect();
                 numbers.into_iter().rev().for_each(|number| tracker.finish(number));
             },
             BatchSize::SmallInput,

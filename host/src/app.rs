@@ -110,7 +110,9 @@ impl App {
         }
         // Before the first message is handed over.
         let pauses = plugin::pauses(desk.as_ref(), &pipelines).await?;
-        let running = pipelines.into_iter().map(|pipeline| RunningPlugin::start(pipeline, args, &stop));
+        let memory = Arc::default();
+        let running =
+            pipelines.into_iter().map(|pipeline| RunningPlugin::start(pipeline, args, &memory, &stop));
         let running = running.collect::<anyhow::Result<Vec<_>>>()?;
         let replay = replay::start(desk.as_ref().zip(reports), args, &publisher, &running)?;
         let pipelines = running.iter().map(|running| &*running.pipeline);

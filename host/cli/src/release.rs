@@ -3,7 +3,7 @@
 use base::error::UserError;
 use base::text;
 use kafka::committed::Committed;
-use kafka::key_order::order_key;
+use kafka::key_order::{OrderKey, order_key};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -45,7 +45,8 @@ pub fn run(args: &Args) -> Result<(), UserError> {
     let mut changed = TopicPartitionList::new();
     let mut released = 0;
     for found in committed {
-        let Some(mut window) = found.window() else { continue };
+        let Some(mut metadata) = found.host_metadata() else { continue };
+        let Some(window) = &mut metadata.window else { continue };
         let before = window.held_keys.len();
         window.held_keys.retain(|key| !args.selects(*key));
         if window.held_keys.len() < before {
@@ -54,7 +55,7 @@ pub fn run(args: &Args) -> Result<(), UserError> {
             element
                 .set_offset(Offset::Offset(found.offset))
                 .map_err(|error| client.failure("release keys", &error))?;
-            element.set_metadata(window.encode(found.offset));
+            element.set_metadata(metadata.encode(found.offset));
         }
     }
     let (group, topic) = (text::line(args.group.as_bytes()), &args.topic);
@@ -68,7 +69,7 @@ pub fn run(args: &Args) -> Result<(), UserError> {
 }
 
 impl Args {
-    fn selects(&self, key: u64) -> bool {
+    fn selects(&self, key: OrderKey) -> bool {
         self.all
             || self.keys.iter().any(|named| order_key(Ordering::Key, Some(named.as_bytes())) == Some(key))
     }

@@ -11,12 +11,13 @@
 //! The types here own or keep alive everything they point to.
 #![allow(unsafe_code)]
 
+pub mod admin;
 mod headers;
 mod message;
 mod queue;
 
 use std::ffi::{CStr, CString, c_void};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::slice;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use rdkafka::{IntoOpaque, TopicPartitionList};
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
 
+pub use self::admin::TopicId;
 pub use self::headers::{HeaderList, Headers, headers};
 pub use self::message::{Message, TimestampType};
 pub use self::queue::{Event, Queue};
@@ -150,13 +152,74 @@ pub fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
 /// The high watermark of a partition as of the last fetch, without a request. None before the first fetch.
 pub fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<i64> {
     let name = CString::new(topic).ok()?;
-    let (mut low, mut high) = (0, -1);
+    // SAFETY: the client lives for the call.
+    let (_, high) = unsafe { known_bounds(consumer.client().native_ptr(), &name, partition) };
+    high
+}
+
+/// The first offset and the high watermark of a partition as of the last fetch.
+///
+/// # Safety
+/// `client` is alive.
+unsafe fn known_bounds(
+    client: *mut sys::rd_kafka_t,
+    topic: &CStr,
+    partition: i32,
+) -> (Option<i64>, Option<i64>) {
+    let (mut low, mut high) = (-1, -1);
     // SAFETY: client, name and both numbers live for the call.
     let code = unsafe {
-        let client = consumer.client().native_ptr();
-        sys::rd_kafka_get_watermark_offsets(client, name.as_ptr(), partition, &raw mut low, &raw mut high)
+        sys::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, &raw mut low, &raw mut high)
     };
-    (code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+    let known = |offset: i64| {
+        (code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && offset >= 0).then_some(offset)
+    };
+    (known(low), known(high))
+}
+
+/// The leader epoch that was committed with an offset (KIP-320).
+pub fn leader_epoch(offsets: &TopicPartitionList, topic: &str, partition: i32) -> Option<i32> {
+    let element = find(offsets, topic, partition)?;
+    // SAFETY: the element belongs to the list, which lives for the call.
+    let epoch = unsafe { sys::rd_kafka_topic_partition_get_leader_epoch(element.as_ptr()) };
+    (epoch >= 0).then_some(epoch)
+}
+
+/// Sets the leader epoch of an offset: in a commit, or where reading begins, so that the client notices whether the
+/// log was truncated below it (KIP-320).
+pub fn set_leader_epoch(offsets: &mut TopicPartitionList, topic: &str, partition: i32, epoch: i32) {
+    if let Some(element) = find(offsets, topic, partition) {
+        // SAFETY: the element belongs to the list, which lives for the call.
+        unsafe { sys::rd_kafka_topic_partition_set_leader_epoch(element.as_ptr(), epoch) }
+    }
+}
+
+/// Sets where the reading of a partition begins, in the list of a rebalance that is being carried out.
+pub fn set_start(
+    assigned: &TopicPartitionList,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+    epoch: Option<i32>,
+) {
+    if let Some(mut element) = find(assigned, topic, partition) {
+        // SAFETY: the element belongs to the list. The safe crate shares the list of a rebalance, but no reference
+        // into its elements exists outside of its methods.
+        unsafe {
+            element.as_mut().offset = offset;
+            sys::rd_kafka_topic_partition_set_leader_epoch(element.as_ptr(), epoch.unwrap_or(-1));
+        }
+    }
+}
+
+fn find(
+    list: &TopicPartitionList,
+    topic: &str,
+    partition: i32,
+) -> Option<NonNull<sys::rd_kafka_topic_partition_t>> {
+    let name = CString::new(topic).ok()?;
+    // SAFETY: list and name live for the call.
+    NonNull::new(unsafe { sys::rd_kafka_topic_partition_list_find(list.ptr(), name.as_ptr(), partition) })
 }
 
 /// Sends offsets to the group coordinator. Unless this fails at once, a later poll passes the result, with an
@@ -188,12 +251,10 @@ pub fn commit<C: ConsumerContext>(
 /// The metadata that was committed with an offset. It is untrusted, and the safe crate's accessor panics if
 /// it is not UTF-8.
 pub fn metadata(offsets: &TopicPartitionList, topic: &str, partition: i32) -> Option<Vec<u8>> {
-    let name = CString::new(topic).ok()?;
-    // SAFETY: list and name live for the call; the element belongs to the list, and its bytes are
-    // copied before anything else can touch it.
+    let element = find(offsets, topic, partition)?;
+    // SAFETY: the element belongs to the list, and its bytes are copied before anything else can touch it.
     unsafe {
-        let element = sys::rd_kafka_topic_partition_list_find(offsets.ptr(), name.as_ptr(), partition);
-        let element = element.as_ref()?;
+        let element = element.as_ref();
         bytes(element.metadata, element.metadata_size).map(<[u8]>::to_vec)
     }
 }

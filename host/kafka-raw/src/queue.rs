@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka_sys as sys;
 
-use crate::message::Message;
+use crate::message::{Fetched, Message};
 
 /// Called when a queue becomes nonempty, on one of librdkafka's threads and under the queue's lock: it must
 /// be fast and must not call librdkafka.
@@ -23,6 +23,9 @@ pub struct Queue {
     slot: &'static Slot,
     /// The generation of this queue's callback in the slot.
     generation: u64,
+    client: NonNull<sys::rd_kafka_t>,
+    topic: CString,
+    partition: i32,
     /// The consumer must outlive its queues.
     _consumer: Arc<dyn Any + Send + Sync>,
 }
@@ -88,7 +91,14 @@ impl Queue {
             let slot = ptr::from_ref(slot).cast_mut().cast();
             sys::rd_kafka_queue_cb_event_enable(ptr.as_ptr(), Some(call_on_ready), slot);
         }
-        Some(Arc::new(Self { ptr, slot, generation, _consumer: consumer }))
+        let client = NonNull::new(client)?;
+        Some(Arc::new(Self { ptr, slot, generation, client, topic: name, partition, _consumer: consumer }))
+    }
+
+    /// The offset of the partition's first record as of the last fetch. None before the first fetch.
+    pub fn known_first(&self) -> Option<i64> {
+        // SAFETY: the consumer, and with it its client, lives as long as this queue.
+        unsafe { crate::known_bounds(self.client.as_ptr(), &self.topic, self.partition) }.0
     }
 
     /// Moves up to `max` available events into `into` without waiting. Returns the number of events that
@@ -106,14 +116,16 @@ impl Queue {
         mut on_error: impl FnMut(KafkaError),
     ) -> usize {
         for count in 0..max {
-            // SAFETY: the queue is alive; a message that it returns is ours, and `Message` destroys it.
+            // SAFETY: the queue is alive; a message that it returns is ours, and `Fetched` destroys it.
             let pointer = unsafe { sys::rd_kafka_consume_queue(self.ptr.as_ptr(), 0) };
             let Some(ptr) = NonNull::new(pointer) else { return count };
-            let message = Message::new(ptr, Arc::clone(self));
-            match message.raw().err {
-                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => into.push(Event::Message(message)),
+            let fetched = Fetched::new(ptr, Arc::clone(self));
+            match fetched.raw().err {
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                    into.push(Event::Message(Message::new(fetched)));
+                }
                 sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
-                    into.push(Event::End(message.offset()));
+                    into.push(Event::End(fetched.offset()));
                 }
                 code => on_error(KafkaError::MessageConsumption(code.into())),
             }

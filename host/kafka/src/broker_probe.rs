@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::metadata::MetadataBroker;
 
 use crate::raw;
 
 /// The interval of the check, and the timeout of its request.
-const INTERVAL: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The periodic check of one consumer.
@@ -26,14 +27,16 @@ impl BrokerProbe {
         Self { servers, topic: topic.to_owned(), next: Instant::now() + INTERVAL }
     }
 
-    /// Runs the check if it is due. Blocks for up to 2 s.
-    pub fn run_if_due<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) {
+    /// Runs the check if it is due, and returns a broker of the cluster if one answers. Blocks for up to 2 s.
+    pub fn run_if_due<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) -> Option<i32> {
         if Instant::now() < self.next {
-            return;
+            return None;
         }
-        if consumer.client().fetch_metadata(Some(&self.topic), TIMEOUT).is_err() {
+        let answer = consumer.client().fetch_metadata(Some(&self.topic), TIMEOUT);
+        if answer.is_err() {
             raw::bootstrap_again(consumer.client(), &self.servers);
         }
         self.next = Instant::now() + INTERVAL;
+        answer.ok()?.brokers().first().map(MetadataBroker::id)
     }
 }

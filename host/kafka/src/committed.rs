@@ -6,8 +6,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::commit_metadata::CommitMetadata;
 use crate::raw;
-use crate::window::Window;
 
 /// The committed offset of a partition.
 pub struct Committed {
@@ -22,9 +22,9 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// The state of the messages after the offset. None if another program wrote the metadata.
-    pub fn window(&self) -> Option<Window> {
-        Window::decode(self.offset, &self.metadata)
+    /// The host's metadata, with the state of the messages after the offset. None if another program wrote it.
+    pub fn host_metadata(&self) -> Option<CommitMetadata> {
+        CommitMetadata::decode(self.offset, &self.metadata)
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::headers::{self, Origin, RetryInfo};
+use crate::key_order::OrderKey;
 use crate::partition::Partition;
 use crate::raw::Message;
 use crate::window::RetryState;
@@ -28,7 +29,7 @@ pub struct DeliveryGuard {
     /// Bytes of key and value.
     pub(super) size: usize,
     /// The key it is ordered by; see [`crate::key_order`].
-    pub(super) key: Option<u64>,
+    pub(super) key: Option<OrderKey>,
     /// The end of the delivery.
     pub(super) completion: Completion,
 }
@@ -54,7 +55,7 @@ impl DeliveryGuard {
         number: u64,
         offset: i64,
         size: usize,
-        key: Option<u64>,
+        key: Option<OrderKey>,
     ) -> Self {
         Self { partition, number, offset, size, key, completion: Completion::Abandoned }
     }

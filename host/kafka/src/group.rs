@@ -1,6 +1,8 @@
 //! Membership in a consumer group: assignment, commits, and draining revoked partitions.
 
 mod commits;
+mod log_watch;
+mod opening;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +16,15 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use settings::OffsetReset;
 
-use self::commits::{commit_of, is_too_large};
+use self::commits::is_too_large;
+use self::log_watch::LogWatch;
 use crate::broker_probe::BrokerProbe;
-use crate::health::Health;
-use crate::metrics::{self, PartitionGauges};
+use crate::health::{Health, PartitionStatus};
+use crate::metrics::{self, PartitionGauges, Values};
 use crate::partition::{Partition, PartitionContext, Progress};
+use crate::resume::{Cause, Resume};
 use crate::{errors, raw};
 
 /// The interval of commits.
@@ -41,7 +46,8 @@ pub struct GroupMember {
 
 impl GroupMember {
     /// Joins `group` and reads `topics` until `stop` is set. Then drains every partition within `drain`,
-    /// commits, and leaves the group. The partitions share `partition_context`.
+    /// commits, and leaves the group. The partitions share `partition_context`. `reset` decides where a group without
+    /// commits begins.
     ///
     /// # Errors
     /// librdkafka refuses the configuration.
@@ -50,6 +56,7 @@ impl GroupMember {
         group: &str,
         topics: &[&str],
         partition_context: Arc<PartitionContext>,
+        reset: OffsetReset,
         drain: Duration,
         stop: Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
@@ -58,6 +65,7 @@ impl GroupMember {
         let context = MemberContext {
             group: group.to_owned(),
             partition_context,
+            reset,
             drain,
             health: Arc::clone(&health),
             stop,
@@ -92,8 +100,9 @@ impl GroupMember {
 }
 
 /// Serves rebalances and commits until the stop, then leaves the group.
-fn run(consumer: &BaseConsumer<MemberContext>, mut probe: BrokerProbe) {
+fn run(consumer: &Arc<BaseConsumer<MemberContext>>, mut probe: BrokerProbe) {
     let context = consumer.context();
+    let mut logs = LogWatch::default();
     let mut next_commit = Instant::now() + COMMIT_INTERVAL;
     let mut next_gauges = Instant::now();
     let mut serve = || {
@@ -107,7 +116,10 @@ fn run(consumer: &BaseConsumer<MemberContext>, mut probe: BrokerProbe) {
             context.set_gauges(consumer);
             next_gauges = Instant::now() + GAUGE_INTERVAL;
         }
-        probe.run_if_due(consumer);
+        if let Some(broker) = probe.run_if_due(consumer) {
+            logs.ask(consumer, broker);
+        }
+        logs.serve(consumer);
     };
     while !context.stop.load(Ordering::Relaxed) {
         serve();
@@ -129,6 +141,7 @@ fn run(consumer: &BaseConsumer<MemberContext>, mut probe: BrokerProbe) {
 struct MemberContext {
     group: String,
     partition_context: Arc<PartitionContext>,
+    reset: OffsetReset,
     drain: Duration,
     health: Arc<Health>,
     stop: Arc<AtomicBool>,
@@ -158,22 +171,18 @@ impl MemberContext {
     fn assign(&self, list: &TopicPartitionList) {
         self.health.join();
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
-        let committed = self.committed_before(&consumer, list);
+        let mut resumes = self.resumes(&consumer, list);
         for element in list.elements() {
             let (topic, index) = (element.topic(), element.partition());
-            let committed = committed.as_ref().and_then(|all| commit_of(all, topic, index));
-            match Partition::open(
-                Arc::clone(&consumer),
-                topic,
-                index,
-                committed,
-                Arc::clone(&self.partition_context),
-            ) {
+            let key = (topic.to_owned(), index);
+            let resume = resumes.as_mut().and_then(|resumes| resumes.remove(&key));
+            if let Some(resume) = &resume {
+                let position = resume.position;
+                raw::set_start(list, topic, index, position.offset, position.epoch);
+            }
+            match self.open(&consumer, topic, index, resume) {
                 Some(partition) => {
-                    if self.leave_by.get().is_some() {
-                        partition.close();
-                    }
-                    self.partitions.lock().insert((topic.to_owned(), index), partition);
+                    self.partitions.lock().insert(key, partition);
                 }
                 None => tracing::error!(
                     topic,
@@ -183,6 +192,29 @@ impl MemberContext {
             }
         }
         tracing::info!(group = self.group, partitions = list.count(), "partitions assigned");
+    }
+
+    /// Opens a partition that is read as `resume` says, or that is not read at all.
+    fn open(
+        &self,
+        consumer: &Arc<BaseConsumer<Self>>,
+        topic: &str,
+        index: i32,
+        resume: Option<Resume>,
+    ) -> Option<Arc<Partition>> {
+        let is_closed = resume.is_none() || self.leave_by.get().is_some();
+        let resume = resume.unwrap_or_else(|| Resume::again(None, 0, Cause::Committed));
+        self.report_resume(topic, index, &resume);
+        let cause = resume.cause;
+        let context = Arc::clone(&self.partition_context);
+        let partition = Partition::open(Arc::clone(consumer), topic, index, resume, context)?;
+        if is_closed {
+            partition.close();
+        }
+        if let Cause::Expired(count) = cause {
+            partition.report_expired(count);
+        }
+        Some(partition)
     }
 
     /// Drains revoked partitions: deliveries in progress may finish within the drain bound, and the positions
@@ -205,6 +237,7 @@ impl MemberContext {
             return;
         }
         let until = self.leave_by.get().copied().unwrap_or_else(|| Instant::now() + self.drain);
+        self.health.drain(until);
         let repeated: usize = revoked
             .iter()
             .filter(|partition| !partition.wait_idle(until))
@@ -218,16 +251,28 @@ impl MemberContext {
         tracing::info!(group = self.group, partitions = revoked.len(), "partitions revoked");
     }
 
-    /// Sets the gauges of the assigned partitions.
+    /// Sets the gauges and the states of the assigned partitions.
     fn set_gauges(&self, consumer: &BaseConsumer<Self>) {
-        let partitions = self.partitions.lock();
-        let progress = partitions.values().filter_map(|partition| {
+        let partitions: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
+        let status = |partition: &Arc<Partition>| {
+            partition.report_condition();
             let (topic, index) = (partition.topic(), partition.index());
-            let Progress { next, in_progress } = partition.progress()?;
+            let Progress { next, in_progress } = partition.progress();
             let end = raw::known_end(consumer, topic, index).unwrap_or(next);
-            Some((topic, index, end.saturating_sub(next).max(0), in_progress))
-        });
-        self.gauges.lock().set(progress);
+            let (condition, lasts) = partition.condition();
+            let (group, lag) = (partition.group().to_owned(), end.saturating_sub(next).max(0));
+            let (topic, partition) = (topic.to_owned(), index);
+            PartitionStatus { group, topic, partition, condition, lasts, lag, in_flight: in_progress }
+        };
+        let all: Vec<PartitionStatus> = partitions.iter().map(status).collect();
+        self.gauges.lock().set(all.iter().map(|status| Values {
+            topic: &status.topic,
+            partition: status.partition,
+            lag: status.lag,
+            in_flight: status.in_flight,
+            condition: status.condition,
+        }));
+        self.health.set_partitions(all);
     }
 
     /// Handles the result of a poll. Only errors are expected: messages arrive in the partitions' queues.

@@ -1,19 +1,56 @@
-//! The health of a group member.
+//! The health of a group member, and the state of its partitions.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use base::clock;
+use parking_lot::Mutex;
 
-/// The maximum time between two polls of a live member: a rebalance may drain during a poll.
+use crate::partition::Condition;
+
+/// The maximum time between two polls of a live member.
 const MAX_POLL_GAP: Duration = Duration::from_secs(60);
+
+/// The start of the process, more or less. The system's clock may be set.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The health of a group member.
 #[derive(Debug, Default)]
 pub struct Health {
     joined: AtomicBool,
     failed: AtomicBool,
-    polled_ms: AtomicI64,
+    /// The milliseconds after the start at which it counts as dead unless it polls.
+    alive_until: AtomicU64,
+    opening: Mutex<Option<Opening>>,
+    partitions: Mutex<Vec<PartitionStatus>>,
+}
+
+/// A member that waits for the commits of partitions, which are not read before.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// Since when.
+    pub since: Instant,
+    /// Why there is no answer.
+    pub error: String,
+}
+
+/// The state of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionStatus {
+    /// The group of the source topic.
+    pub group: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Whether it is read.
+    pub condition: Condition,
+    /// For how long it has not been read.
+    pub lasts: Duration,
+    /// Offsets from the first unfinished message to the end.
+    pub lag: i64,
+    /// Deliveries in progress.
+    pub in_flight: usize,
 }
 
 impl Health {
@@ -24,8 +61,18 @@ impl Health {
 
     /// Whether the member's thread polls, without which nothing is committed.
     pub fn is_alive(&self) -> bool {
-        let silent = clock::now_ms().saturating_sub(self.polled_ms.load(Ordering::Relaxed));
-        !self.failed.load(Ordering::Relaxed) && silent < MAX_POLL_GAP.as_millis() as i64
+        !self.failed.load(Ordering::Relaxed)
+            && millis(Instant::now()) < self.alive_until.load(Ordering::Relaxed)
+    }
+
+    /// Why assigned partitions are not read yet; None if all are.
+    pub fn opening(&self) -> Option<Opening> {
+        self.opening.lock().clone()
+    }
+
+    /// The state of the assigned partitions, at most a second ago.
+    pub fn partitions(&self) -> Vec<PartitionStatus> {
+        self.partitions.lock().clone()
     }
 
     /// The member has received an assignment.
@@ -40,6 +87,46 @@ impl Health {
 
     /// The member has polled.
     pub(super) fn beat(&self) {
-        self.polled_ms.store(clock::now_ms(), Ordering::Relaxed);
+        self.alive_at(Instant::now());
+    }
+
+    /// The member drains partitions, and will not poll before that is done.
+    pub(super) fn drain(&self, until: Instant) {
+        self.alive_at(until);
+    }
+
+    fn alive_at(&self, at: Instant) {
+        self.alive_until.store(millis(at + MAX_POLL_GAP), Ordering::Relaxed);
+    }
+
+    pub(super) fn set_opening(&self, opening: Option<Opening>) {
+        *self.opening.lock() = opening;
+    }
+
+    pub(super) fn set_partitions(&self, partitions: Vec<PartitionStatus>) {
+        *self.partitions.lock() = partitions;
+    }
+}
+
+fn millis(at: Instant) -> u64 {
+    u64::try_from(at.saturating_duration_since(*START).as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_alive_while_it_polls_or_drains() {
+        let health = Health::default();
+        health.beat();
+        assert!(health.is_alive());
+        health.alive_until.store(0, Ordering::Relaxed);
+        assert!(!health.is_alive());
+        health.drain(Instant::now() + Duration::from_secs(600));
+        assert!(health.is_alive());
+        assert!(health.alive_until.load(Ordering::Relaxed) >= 600_000);
+        health.fail();
+        assert!(!health.is_alive());
     }
 }

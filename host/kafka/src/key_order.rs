@@ -1,19 +1,21 @@
 //! Ordering by key: which messages of a partition may be processed concurrently.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::Hasher;
 
-use fnv::FnvHasher;
 use settings::Ordering;
+use sha2::{Digest, Sha256};
 
+use crate::partition::Limit;
 use crate::window::{FAILED_HOLE, HELD_KEY, HOLE, MAX_LEN};
 
 /// The bytes of commit metadata that are available for holes and held keys.
-const METADATA_BYTES: usize = MAX_LEN - 60;
+const METADATA_BYTES: usize = MAX_LEN - 28;
 
-/// The key that a message is ordered by; None if it is not ordered. Two record keys may have the same order
-/// key, which costs time but keeps the order.
-pub fn order_key(ordering: Ordering, key: Option<&[u8]>) -> Option<u64> {
+/// A record key as a number. Nobody can find a second record key for one that others use.
+pub type OrderKey = u128;
+
+/// The key that a message is ordered by; None if it is not ordered.
+pub fn order_key(ordering: Ordering, key: Option<&[u8]>) -> Option<OrderKey> {
     match ordering {
         Ordering::Unordered => None,
         Ordering::Key => key.map(hash),
@@ -22,10 +24,9 @@ pub fn order_key(ordering: Ordering, key: Option<&[u8]>) -> Option<u64> {
 }
 
 /// Must not change between versions: commits contain it.
-fn hash(key: &[u8]) -> u64 {
-    let mut hasher = FnvHasher::default();
-    hasher.write(key);
-    hasher.finish()
+fn hash(key: &[u8]) -> OrderKey {
+    let digest: [u8; 32] = Sha256::digest(key).into();
+    digest.first_chunk().map_or(0, |first| OrderKey::from_be_bytes(*first))
 }
 
 /// The ordered messages of a partition. At most one message per key is in progress, and the space that all of
@@ -33,7 +34,7 @@ fn hash(key: &[u8]) -> u64 {
 pub struct KeyOrder<T> {
     ordering: Ordering,
     /// Keys with a message in progress or awaiting a retry, each with the messages queued behind it.
-    queues: HashMap<u64, VecDeque<T>>,
+    queues: HashMap<OrderKey, VecDeque<T>>,
     /// The number of messages without a key that are in progress or await a retry.
     unkeyed: usize,
     /// The number of messages in `queues`.
@@ -41,7 +42,7 @@ pub struct KeyOrder<T> {
     /// Messages whose predecessor has finished.
     ready: VecDeque<T>,
     /// Keys with a dead letter whose later messages are held.
-    held_keys: BTreeSet<u64>,
+    held_keys: BTreeSet<OrderKey>,
 }
 
 impl<T> KeyOrder<T> {
@@ -58,7 +59,7 @@ impl<T> KeyOrder<T> {
     }
 
     /// Returns the message if it may start now; otherwise queues it behind its key.
-    pub fn admit(&mut self, key: Option<u64>, message: T) -> Option<T> {
+    pub fn admit(&mut self, key: Option<OrderKey>, message: T) -> Option<T> {
         let Some(key) = key else {
             self.unkeyed += 1;
             return Some(message);
@@ -77,7 +78,7 @@ impl<T> KeyOrder<T> {
     }
 
     /// A message of this key has finished: the next one of the key becomes ready.
-    pub fn finish(&mut self, key: Option<u64>) {
+    pub fn finish(&mut self, key: Option<OrderKey>) {
         let Some(key) = key else {
             self.unkeyed = self.unkeyed.saturating_sub(1);
             return;
@@ -118,13 +119,18 @@ impl<T> KeyOrder<T> {
         }
     }
 
+    /// Why it is at its limit, when its capacity is 0.
+    pub fn limit(&self) -> Limit {
+        if self.ordering == Ordering::Partition { Limit::Predecessor } else { Limit::Keys }
+    }
+
     /// Marks keys as held.
-    pub fn hold_keys(&mut self, keys: impl IntoIterator<Item = u64>) {
+    pub fn hold_keys(&mut self, keys: impl IntoIterator<Item = OrderKey>) {
         self.held_keys.extend(keys);
     }
 
     /// Keys with a dead letter whose later messages are held.
-    pub fn held_keys(&self) -> &BTreeSet<u64> {
+    pub fn held_keys(&self) -> &BTreeSet<OrderKey> {
         &self.held_keys
     }
 
@@ -163,17 +169,20 @@ mod tests {
 
     #[test]
     fn hashes_never_change() {
-        assert_eq!(order_key(Ordering::Key, Some(b"user-1")), Some(17_891_572_797_655_370_708));
+        assert_eq!(
+            order_key(Ordering::Key, Some(b"user-1")),
+            Some(264_197_245_559_193_103_802_457_056_277_534_325_937)
+        );
     }
 
     proptest! {
         /// One message per key at a time, in the order of admission, and never more than the metadata can
         /// hold.
         #[test]
-        fn messages_of_a_key_start_in_order(steps in prop::collection::vec((any::<bool>(), 0..12_u64, any::<prop::sample::Index>()), 0..600)) {
+        fn messages_of_a_key_start_in_order(steps in prop::collection::vec((any::<bool>(), 0..12_u128, any::<prop::sample::Index>()), 0..600)) {
             let mut order = KeyOrder::new(Ordering::Key);
-            let mut running: Vec<(Option<u64>, usize)> = Vec::new();
-            let mut started: HashMap<u64, usize> = HashMap::new();
+            let mut running: Vec<(Option<OrderKey>, usize)> = Vec::new();
+            let mut started: HashMap<OrderKey, usize> = HashMap::new();
             for (number, (read, key, pick)) in steps.into_iter().enumerate() {
                 // Key 0 represents no key.
                 let key = (key > 0).then_some(key);

@@ -1,10 +1,12 @@
 //! One assigned partition: its messages, its deliveries, and the position to commit.
 
 mod commits;
+mod condition;
 mod start;
 mod state;
 
 use std::cmp::Reverse;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -14,13 +16,16 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use settings::Ordering;
 use tokio_util::sync::CancellationToken;
 
+pub use self::condition::{Condition, Limit};
+pub use self::state::Progress;
 use self::state::State;
-pub use self::state::{Committed, Progress};
 use crate::delivery::{Completion, DeliveryGuard};
 use crate::headers::RetryInfo;
 use crate::health::Health;
+use crate::memory::{HeldMemory, Memory};
 use crate::pending::PendingMessage;
 use crate::raw::{Message, Queue};
+use crate::resume::Resume;
 use crate::waker::Waker;
 use crate::window::RetryState;
 
@@ -39,6 +44,10 @@ pub struct PartitionContext {
     pub runtime: tokio::runtime::Handle,
     /// The health of the member.
     pub health: Arc<Health>,
+    /// The memory that all partitions share.
+    pub memory: Arc<Memory>,
+    /// Set when a partition has read a message that an earlier read had passed.
+    pub has_regressed: AtomicBool,
 }
 
 /// One assigned partition. A partition that is assigned again is a new object.
@@ -55,24 +64,25 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Opens a partition that is about to be assigned. `committed` is its last commit. None if librdkafka does
-    /// not know the partition.
+    /// Opens a partition that is about to be assigned, and is read as `resume` says. None if librdkafka does not know
+    /// the partition.
     pub fn open<C: ConsumerContext + 'static>(
         consumer: Arc<BaseConsumer<C>>,
         topic: &str,
         index: i32,
-        committed: Option<Committed>,
+        resume: Resume,
         context: Arc<PartitionContext>,
     ) -> Option<Arc<Self>> {
         let waker = Arc::new(Waker::new(context.ready.clone()));
         let on_ready = Arc::clone(&waker);
         let queue = Queue::of_partition(consumer, topic, index, Box::new(move || on_ready.wake()))?;
+        let memory = HeldMemory::new(Arc::clone(&context.memory), Arc::clone(&waker));
         let partition = Arc::new(Self {
             topic: topic.into(),
             index,
             queue,
             waker,
-            state: Mutex::new(State::new(committed, context.ordering)),
+            state: Mutex::new(State::new(resume, context.ordering, memory)),
             context,
             idle: Condvar::new(),
             closing: CancellationToken::new(),
@@ -113,7 +123,7 @@ impl Partition {
             state.delayed.push(Reverse(PendingMessage {
                 due_ms: retry_state.due_ms,
                 number: guard.number,
-                message,
+                message: message.detached(),
                 retry_info: Some(RetryInfo::in_place(retry_state)),
                 key: guard.key,
             }));
@@ -185,7 +195,9 @@ impl Partition {
 
     /// A publish failed: no delivery starts until it succeeds.
     pub fn block(&self) {
-        self.state.lock().failing_publishes += 1;
+        let mut state = self.state.lock();
+        state.failing_publishes += 1;
+        state.blocked_since.get_or_insert_with(Instant::now);
     }
 
     /// Whether to log now that a publish fails: for the first failure, and then every 30 s.
@@ -199,6 +211,7 @@ impl Partition {
         state.failing_publishes -= 1;
         if state.failing_publishes == 0 {
             state.publish_report.clear();
+            state.blocked_since = None;
         }
         drop(state);
         self.waker.wake();

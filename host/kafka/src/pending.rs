@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use crate::headers::RetryInfo;
+use crate::key_order::OrderKey;
 use crate::raw::Message;
 
 /// The longest delay that a retry can have. A later due time was written by another program and is ignored,
@@ -21,7 +22,7 @@ pub struct PendingMessage {
     /// The state of its retries, if it has failed before.
     pub retry_info: Option<Box<RetryInfo>>,
     /// The key it is ordered by; see [`crate::key_order`].
-    pub key: Option<u64>,
+    pub key: Option<OrderKey>,
 }
 
 impl Ord for PendingMessage {

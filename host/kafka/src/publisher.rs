@@ -34,7 +34,7 @@ const SETTINGS: [(&str, &str); 9] = [
     // limit. A single record may have the size of the source's largest.
     ("batch.size", "32768"),
     ("message.max.bytes", "100000000"),
-    ("queue.buffering.max.kbytes", "131072"),
+    ("queue.buffering.max.kbytes", "65536"),
     // Longer than a broker's restart.
     ("message.timeout.ms", "30000"),
     ("reconnect.backoff.max.ms", "2000"),

@@ -1,27 +1,26 @@
-//! The metadata of a commit: which messages after the committed offset are finished, and the retry state of
-//! those that are retried in place.
+//! The window of a commit: which messages after the committed offset are finished, and the retry state of those that
+//! are retried in place.
 //!
-//! The text is `host1 <length> <earliest> <hole>,<hole>…`. It covers `length` offsets, starting at the
-//! committed one, and all of them are finished except the holes. A hole is the number of finished offsets
-//! before it, `+n` if n more unfinished offsets follow directly, and `:attempt:due:first failure` if the
-//! message has failed before. Both times are milliseconds after the earliest of all. The held keys follow the
-//! holes, each after a space. Numbers have base 36.
+//! The text is `<length> <earliest> <hole>,<hole>…`. It covers `length` offsets, starting at the committed one, and all
+//! of them are finished except the holes. A hole is the number of finished offsets before it, `+n` if n more unfinished
+//! offsets follow directly, and `:attempt:due:first failure` if the message has failed before. Both times are
+//! milliseconds after the earliest of all. The held keys follow the holes, each after a space. Numbers have base 36.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str;
 
-/// The maximum length of the text in bytes; the broker's default limit (`offset.metadata.max.bytes`) is 4096
-/// bytes.
-pub const MAX_LEN: usize = 3500;
-/// The maximum length in bytes of a hole whose message has failed before, after a gap of less than 36^4
-/// offsets.
-pub const FAILED_HOLE: usize = 24;
+/// The maximum length of the text in bytes.
+pub const MAX_LEN: usize = 3430;
+/// The maximum length in bytes of a hole whose message has failed before, after a gap of less than [`MAX_GAP`] offsets.
+pub const FAILED_HOLE: usize = 26;
 /// The maximum length in bytes of a hole whose message has not failed, under the same condition.
-pub const HOLE: usize = 6;
+pub const HOLE: usize = 8;
 /// The maximum length of a held key in bytes.
-pub const HELD_KEY: usize = 14;
+pub const HELD_KEY: usize = 26;
+/// The maximum distance of two unfinished offsets for which the lengths of holes hold.
+pub const MAX_GAP: i64 = 36_i64.pow(6);
 
-const VERSION: &str = "host1";
+/// The maximum length of the parts before the holes: two numbers, each with a space.
+const PREFIX: usize = 28;
 const RADIX: u32 = 36;
 /// The maximum number of covered offsets. A text that exceeds it was written by another program.
 const MAX_COVERED: i64 = 1 << 40;
@@ -40,18 +39,20 @@ pub struct RetryState {
 /// The state of the messages after a committed offset.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Window {
+    /// The first of the covered offsets, which is the committed one.
+    pub start: i64,
     /// The end of the covered offsets, exclusive.
     pub end: i64,
     /// The covered offsets that are not finished, with the state of those that have failed.
     pub unfinished: BTreeMap<i64, Option<RetryState>>,
     /// Keys with a dead letter whose later messages are held.
-    pub held_keys: BTreeSet<u64>,
+    pub held_keys: BTreeSet<u128>,
 }
 
 impl Window {
     /// Whether the message at this offset is finished.
     pub fn is_finished(&self, offset: i64) -> bool {
-        offset < self.end && !self.unfinished.contains_key(&offset)
+        (self.start..self.end).contains(&offset) && !self.unfinished.contains_key(&offset)
     }
 
     /// The retry state of the message at this offset, if it has failed before.
@@ -59,16 +60,23 @@ impl Window {
         self.unfinished.get(&offset).copied().flatten()
     }
 
-    /// The metadata for a commit of `base`; empty if the offset alone is sufficient. If the text would be too
-    /// long, the highest offsets are left out and would be repeated.
+    /// The number of messages from `offset` to `end` that are not known to be finished.
+    pub fn unfinished_between(&self, offset: i64, end: i64) -> i64 {
+        let covered = (self.start.max(offset), self.end.min(end));
+        let holes =
+            if covered.0 < covered.1 { self.unfinished.range(covered.0..covered.1).count() } else { 0 };
+        (end - offset).max(0) - (covered.1 - covered.0).max(0) + holes as i64
+    }
+
+    /// The text for a commit of `base`; empty if the offset alone is sufficient. If the text would be too long, the
+    /// highest offsets are left out and would be repeated.
     pub fn encode(&self, base: i64) -> String {
         // If the clock was set back, the due time can be earlier than the first failure.
         let times =
             self.unfinished.values().flatten().flat_map(|state| [state.first_failed_ms, state.due_ms]);
         let first_ms = times.min().unwrap_or(0);
-        let held: String =
-            self.held_keys.iter().map(|key| format!(" {}", digits(u128::from(*key)))).collect();
-        let room = MAX_LEN.saturating_sub(VERSION.len() + 30 + held.len());
+        let held: String = self.held_keys.iter().map(|key| format!(" {}", digits(*key))).collect();
+        let room = MAX_LEN.saturating_sub(PREFIX + held.len());
         let (mut holes, mut end, mut next) = (String::new(), self.end, base);
         let mut unfinished = self.unfinished.iter().filter(|(offset, _)| **offset >= base).peekable();
         while let Some((&offset, state)) = unfinished.next() {
@@ -101,15 +109,12 @@ impl Window {
         if held.is_empty() && (end <= base || is_plain) {
             return String::new();
         }
-        format!("{VERSION} {} {} {holes}{held}", number(end - base), number(first_ms))
+        format!("{} {} {holes}{held}", number(end - base), number(first_ms))
     }
 
-    /// Parses the metadata of a commit of `base`. None if another program wrote it.
-    pub fn decode(base: i64, text: &[u8]) -> Option<Self> {
-        let mut words = str::from_utf8(text).ok()?.split(' ');
-        if words.next()? != VERSION {
-            return None;
-        }
+    /// Parses the text of a commit of `base`. None if another program wrote it.
+    pub fn decode(base: i64, text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
         let length = parse(words.next()?).filter(|length| *length <= MAX_COVERED)?;
         let first_ms = parse(words.next()?)?;
         let end = base.checked_add(length)?;
@@ -129,8 +134,8 @@ impl Window {
             }
             unfinished.extend((offset..next).map(|offset| (offset, state)));
         }
-        let held_keys = words.map(|key| u64::from_str_radix(key, RADIX).ok()).collect::<Option<_>>()?;
-        Some(Self { end, unfinished, held_keys })
+        let held_keys = words.map(parse_digits).collect::<Option<_>>()?;
+        Some(Self { start: base, end, unfinished, held_keys })
     }
 }
 
@@ -147,7 +152,8 @@ fn number(value: i64) -> String {
     digits(u128::from(value.max(0).unsigned_abs()))
 }
 
-fn digits(mut value: u128) -> String {
+/// The digits of a number of base 36.
+pub(super) fn digits(mut value: u128) -> String {
     let mut text = Vec::new();
     loop {
         // The remainder is less than the radix.
@@ -159,9 +165,14 @@ fn digits(mut value: u128) -> String {
     }
 }
 
-fn parse(text: &str) -> Option<i64> {
+/// The number with these digits.
+pub(super) fn parse_digits(text: &str) -> Option<u128> {
     // `from_str_radix` also accepts a sign.
-    i64::from_str_radix(text, RADIX).ok().filter(|_| !text.starts_with(['+', '-']))
+    u128::from_str_radix(text, RADIX).ok().filter(|_| !text.starts_with('+'))
+}
+
+fn parse(text: &str) -> Option<i64> {
+    parse_digits(text).and_then(|value| i64::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -182,7 +193,7 @@ mod tests {
 
     fn window(holes: usize) -> impl Strategy<Value = (i64, Window)> {
         let holes = prop::collection::vec((1..50_i64, prop::option::weighted(0.3, retry_state())), 0..holes);
-        let held = prop::collection::btree_set(any::<u64>(), 0..5);
+        let held = prop::collection::btree_set(any::<u128>(), 0..5);
         (0..1_000_000_i64, holes, held, 0..100_i64).prop_map(|(base, holes, held_keys, rest)| {
             let mut offset = base - 1;
             let unfinished: BTreeMap<_, _> = holes
@@ -192,51 +203,60 @@ mod tests {
                     (offset, state)
                 })
                 .collect();
-            (base, Window { end: offset + 1 + rest, unfinished, held_keys })
+            (base, Window { start: base, end: offset + 1 + rest, unfinished, held_keys })
         })
     }
 
     #[test]
     fn metadata_is_empty_if_the_offset_is_sufficient() {
-        let plain = Window { end: 7, unfinished: (5..7).map(|o| (o, None)).collect(), ..Window::default() };
+        let plain =
+            Window { start: 5, end: 7, unfinished: (5..7).map(|o| (o, None)).collect(), ..Window::default() };
         assert_eq!(plain.encode(5), "");
-        assert_eq!(Window { end: 5, ..Window::default() }.encode(5), "");
+        assert_eq!(Window { start: 5, end: 5, ..Window::default() }.encode(5), "");
     }
 
     #[test]
     fn the_text_has_the_documented_form() {
         let state = RetryState { attempt: 3, due_ms: NOW + 1036, first_failed_ms: NOW };
         let unfinished = BTreeMap::from([(10, Some(state)), (12, None), (13, None), (14, None)]);
-        let window = Window { end: 20, unfinished, held_keys: BTreeSet::from([35]) };
-        assert_eq!(window.encode(10), "host1 a mwm0nk74 0:3:ss:0,1+2 z");
+        let window = Window { start: 10, end: 20, unfinished, held_keys: BTreeSet::from([35]) };
+        assert_eq!(window.encode(10), "a mwm0nk74 0:3:ss:0,1+2 z");
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_change_due_times() {
         let state = RetryState { attempt: 2, due_ms: NOW - 5000, first_failed_ms: NOW };
-        let window = Window { end: 20, unfinished: BTreeMap::from([(10, Some(state))]), ..Window::default() };
-        assert_eq!(Window::decode(10, window.encode(10).as_bytes()), Some(window));
+        let unfinished = BTreeMap::from([(10, Some(state))]);
+        let window = Window { start: 10, end: 20, unfinished, ..Window::default() };
+        assert_eq!(Window::decode(10, &window.encode(10)), Some(window));
     }
 
     #[test]
     fn other_texts_are_ignored() {
         for text in [
-            &b""[..],
-            b"host2 1 0 0",
-            b"host1",
-            b"host1 5 0",
-            b"host1 5 0 9",
-            b"host1 5 0 -1",
-            b"host1 5 0 0+9",
-            b"host1 zzzzzzzzzzzz 0 0",
-            b"host1 5 0 0:0:0:0",
-            b"host1 5 0 0:1:0:0:0",
-            b"host1 5 0 0 ?",
-            b"\xff",
+            "",
+            "5 0",
+            "5 0 9",
+            "5 0 -1",
+            "5 0 0+9",
+            "5 0 0 +1",
+            "zzzzzzzzzzzz 0 0",
+            "5 0 0:0:0:0",
+            "5 0 0:1:0:0:0",
+            "5 0 0 ?",
         ] {
-            assert_eq!(Window::decode(10, text), None, "{}", String::from_utf8_lossy(text));
+            assert_eq!(Window::decode(10, text), None, "{text}");
         }
-        assert_eq!(Window::decode(i64::MAX, b"host1 5 0 0"), None);
+        assert_eq!(Window::decode(i64::MAX, "5 0 0"), None);
+    }
+
+    #[test]
+    fn only_covered_offsets_are_finished() {
+        let unfinished = BTreeMap::from([(12, None)]);
+        let window = Window { start: 10, end: 15, unfinished, ..Window::default() };
+        assert_eq!([9, 10, 12, 14, 15].map(|o| window.is_finished(o)), [false, true, false, true, false]);
+        let counts = [(0, 10), (10, 15), (13, 15), (8, 20), (15, 18), (12, 13)];
+        assert_eq!(counts.map(|(from, to)| window.unfinished_between(from, to)), [10, 1, 0, 8, 3, 1]);
     }
 
     proptest! {
@@ -244,7 +264,7 @@ mod tests {
         fn metadata_round_trips((base, window) in window(60)) {
             let text = window.encode(base);
             prop_assert!(text.is_ascii() && text.len() <= MAX_LEN);
-            match Window::decode(base, text.as_bytes()) {
+            match Window::decode(base, &text) {
                 Some(read) => prop_assert_eq!(read, window),
                 None => {
                     prop_assert_eq!(text, "");
@@ -259,7 +279,7 @@ mod tests {
         fn a_long_window_is_truncated_at_its_end((base, window) in window(3000)) {
             let text = window.encode(base);
             prop_assert!(text.len() <= MAX_LEN);
-            let read = Window::decode(base, text.as_bytes()).unwrap_or_default();
+            let read = Window::decode(base, &text).unwrap_or_default();
             prop_assert!(read.end <= window.end.max(0));
             for offset in base..window.end {
                 prop_assert!(!read.is_finished(offset) || window.is_finished(offset));
@@ -270,17 +290,16 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_do_not_panic(base in any::<i64>(), bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            Window::decode(base, &bytes);
-            let text = [b"host1 ".as_slice(), &bytes].concat();
+        fn arbitrary_text_does_not_panic(base in any::<i64>(), text in "[0-9a-z:,+ -]{0,100}") {
             Window::decode(base, &text);
         }
 
         /// The sizes that the admission of messages relies on.
         #[test]
-        fn no_hole_exceeds_its_documented_length(state in retry_state(), gap in 0..1_679_616_i64) {
-            let bare = Window { end: gap + 3, unfinished: BTreeMap::from([(gap + 1, None)]), ..Window::default() };
+        fn no_hole_exceeds_its_documented_length(state in retry_state(), gap in 0..MAX_GAP) {
+            let bare = Window { start: 0, end: gap + 3, unfinished: BTreeMap::from([(gap + 1, None)]), ..Window::default() };
             let with = Window {
+                start: 0,
                 end: gap + 3,
                 unfinished: BTreeMap::from([(0, Some(RetryState { first_failed_ms: NOW, ..state })), (gap + 1, Some(state))]),
                 ..Window::default()

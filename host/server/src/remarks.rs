@@ -1,9 +1,13 @@
-//! The lines of `/readyz` about what waits: for a destination, for a person, or for a plugin to work again. All of it
+//! The lines of `/readyz` about what waits: for a destination, for a person, for Kafka, or for a plugin to work again. All of it
 //! continues by itself or is wanted, so the host is ready.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base::{clock, text};
 use consumer::gate::{self, Pause};
 use effects::ledger::Outage;
+use kafka::health::{Health, Opening, PartitionStatus};
 
 use crate::Status;
 
@@ -13,7 +17,30 @@ pub fn of(status: &Status) -> Vec<String> {
     let gates = status.0.gates.get().into_iter().flatten().filter_map(|gate| idles(gate.status()));
     let destinations = status.destinations();
     let outage = status.0.services.get().and_then(|services| services.effects.store_outage()).map(unrecorded);
-    unread.into_iter().chain(gates).chain(outage).chain(destinations.iter().filter_map(waits)).collect()
+    let partitions = status.0.members.get().into_iter().flatten().flat_map(|member| partitions(member));
+    let waiting = destinations.iter().filter_map(waits);
+    unread.into_iter().chain(gates).chain(outage).chain(partitions).chain(waiting).collect()
+}
+
+/// Says which partitions of a member are not read, and why.
+fn partitions(member: &Health) -> Vec<String> {
+    let opening = member.opening().map(|Opening { since, error }| {
+        let seconds = since.elapsed().as_secs();
+        format!("partitions have not been read for {seconds} s, since their commits are unknown: {error}")
+    });
+    let mut kept: BTreeMap<(String, &str, &str), (u64, Duration)> = BTreeMap::new();
+    for PartitionStatus { topic, condition, lasts, .. } in member.partitions() {
+        if let Some(reason) = condition.reason() {
+            let (count, longest) = kept.entry((topic, condition.word(), reason)).or_default();
+            *count += 1;
+            *longest = lasts.max(*longest);
+        }
+    }
+    let kept = kept.into_iter().map(|((topic, word, reason), (count, longest))| {
+        let (partitions, seconds) = (text::counted(count, "partition"), longest.as_secs());
+        format!("{partitions} of {topic} {word} for {seconds} s: {reason}")
+    });
+    opening.into_iter().chain(kept).collect()
 }
 
 fn unrecorded(Outage { since_ms, error }: Outage) -> String {

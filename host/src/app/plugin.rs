@@ -12,12 +12,13 @@ use consumer::{Gate, Pipeline, Subscriber, worker};
 use desk::pauses::Pauses;
 use desk::{Desk, store_unavailable};
 use kafka::group::GroupMember;
+use kafka::memory::Memory;
 use kafka::partition::{Partition, PartitionContext};
 use kafka::publisher::{Destination, Publisher};
 use kafka::topic_watch::{self, TopicWatch};
 use kafka::{client, retry_backlog};
 use rdkafka::ClientConfig;
-use settings::{Ordering, RunArgs};
+use settings::{OffsetReset, Ordering, RunArgs};
 use tokio::runtime::Handle;
 
 /// The property for the interval at which clients look for new partitions, in milliseconds.
@@ -38,7 +39,12 @@ impl RunningPlugin {
     ///
     /// # Errors
     /// A thread cannot be started, or librdkafka refuses the configuration.
-    pub fn start(pipeline: Arc<Pipeline>, args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Self> {
+    pub fn start(
+        pipeline: Arc<Pipeline>,
+        args: &RunArgs,
+        memory: &Arc<Memory>,
+        stop: &Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
         let (ready, ready_list) = async_channel::unbounded();
         let workers = spawn_workers(&pipeline, &ready_list)?;
         let subscription = &pipeline.subscription;
@@ -51,9 +57,13 @@ impl RunningPlugin {
                 ready: ready.clone(),
                 runtime: Handle::current(),
                 health: Arc::default(),
+                memory: Arc::clone(memory),
+                has_regressed: AtomicBool::default(),
             };
+            // Every message on a retry topic must be read.
+            let reset = if ordering.is_none() { OffsetReset::Earliest } else { args.auto_offset_reset };
             let drain = drain(&pipeline.plugin);
-            GroupMember::join(config, group, topics, Arc::new(context), drain, Arc::clone(stop))
+            GroupMember::join(config, group, topics, Arc::new(context), reset, drain, Arc::clone(stop))
         };
         let source = [subscription.topic.as_str()];
         let mut members = vec![join(&config, &subscription.group, &source, Some(subscription.ordering))?];
@@ -143,7 +153,8 @@ pub(super) fn consumer_config(args: &RunArgs) -> ClientConfig {
     client::config(
         &args.kafka,
         &[
-            ("auto.offset.reset", args.auto_offset_reset.as_str()),
+            // Reading begins where the host says. The client decides only if that offset does not exist any more.
+            ("auto.offset.reset", "earliest"),
             // The host commits the positions of finished messages itself.
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
@@ -164,9 +175,6 @@ pub(super) fn consumer_config(args: &RunArgs) -> ClientConfig {
 
 /// The configuration of consumers of retry topics.
 fn retry_config(mut config: ClientConfig) -> ClientConfig {
-    // Every message on a retry topic must be read. `latest` would skip those from before the first
-    // assignment.
-    config.set("auto.offset.reset", "earliest");
     if config.get("fetch.wait.max.ms").is_none() {
         // A newly assigned partition joins the fetches of the others only after this time.
         config.set("fetch.wait.max.ms", "100");

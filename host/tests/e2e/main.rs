@@ -35,6 +35,7 @@ mod plugin_command;
 mod plugin_inspect;
 mod plugin_invoke;
 mod postfix;
+mod recreated;
 mod replay;
 mod replay_pace;
 mod replay_preview;

@@ -242,3 +242,27 @@ fn ordering_is_refused_while_retry_topics_hold_messages() {
     let output = host.lines().join("\n");
     assert!(code == Some(1) && output.contains("still holds 1 messages"), "{code:?}: {output}");
 }
+
+#[test]
+fn one_message_that_waits_holds_back_no_other_key() {
+    const OTHERS: usize = 12_000;
+    let kafka = Kafka::shared();
+    let ordered = Ordered::new(kafka, "stall", "ordering = \"key\"");
+    let record = |id: &str, action: &str, more: &str| Record::new(body(id, action, more)).with_key(id);
+    let waiting = record("waiting", "retry", r#","after-ms":3600000"#);
+    let others = (0..OTHERS).map(|id| record(&id.to_string(), "done", ""));
+    kafka.produce(&ordered.guest.topic, [waiting].into_iter().chain(others));
+    let process = ordered.start();
+    let last = format!("handled id={} ", OTHERS - 1);
+    process.wait_for(|line| line.contains(&last), BOUND);
+    assert_eq!((handled(&process, "waiting"), ordered.committed(kafka)), (1, Some(0)));
+    eventually(BOUND, || process.count(|line| line.contains("handled id=")) == OTHERS + 1);
+    // What is finished is known to the next owner.
+    std::thread::sleep(Duration::from_secs(1));
+    kill(process);
+    let process = ordered.start();
+    kafka.produce(&ordered.guest.topic, [record("next", "done", "")]);
+    process.wait_for(|line| line.contains("handled id=next "), BOUND);
+    assert_eq!(process.count(|line| line.contains("handled id=")), 1);
+    stop(process);
+}

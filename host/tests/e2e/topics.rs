@@ -13,19 +13,28 @@ fn frequent_refresh() -> &'static [&'static str] {
     if long() { &[] } else { &["-X", "topic.metadata.refresh.interval.ms=1000"] }
 }
 
-fn add_partitions(kafka: &Kafka, topic: &str, to: usize) {
-    let admin: AdminClient<DefaultClientContext> = kafka.config("").create().expect("an admin client");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let wanted = NewPartitions::new(topic, to);
-    let results = runtime.block_on(admin.create_partitions([&wanted], &AdminOptions::new()));
+/// An admin client.
+pub fn admin(kafka: &Kafka) -> AdminClient<DefaultClientContext> {
+    kafka.config("").create().expect("an admin client")
+}
+
+/// Waits for an answer to an admin client.
+pub fn block_on<T>(answer: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(answer)
+}
+
+/// Adds partitions to a topic.
+pub fn add_partitions(kafka: &Kafka, topic: &str, to: usize) {
+    let (admin, wanted) = (admin(kafka), NewPartitions::new(topic, to));
+    let results = block_on(admin.create_partitions([&wanted], &AdminOptions::new()));
     assert!(results.expect("an answer").iter().all(Result::is_ok), "{topic}");
     eventually(BOUND, || kafka.end_offsets(topic).len() == to);
 }
 
-fn delete(kafka: &Kafka, topic: &str) {
-    let admin: AdminClient<DefaultClientContext> = kafka.config("").create().expect("an admin client");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let results = runtime.block_on(admin.delete_topics(&[topic], &AdminOptions::new()));
+/// Deletes a topic.
+pub fn delete(kafka: &Kafka, topic: &str) {
+    let admin = admin(kafka);
+    let results = block_on(admin.delete_topics(&[topic], &AdminOptions::new()));
     assert!(results.expect("an answer").iter().all(Result::is_ok), "{topic}");
 }
 

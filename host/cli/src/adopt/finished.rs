@@ -33,7 +33,7 @@ fn named(of: &[(String, i32)]) -> impl Iterator<Item = (&str, i32)> {
 /// Messages after a committed offset are finished already.
 pub fn check_none_finished(client: &KafkaClient, of: &[(String, i32)]) -> Result<(), UserError> {
     for found in client.committed(named(of))? {
-        let Some(window) = found.window() else { continue };
+        let Some(window) = found.host_metadata().and_then(|metadata| metadata.window) else { continue };
         let Committed { topic, partition: index, offset: base, .. } = found;
         let covered = usize::try_from(window.end.saturating_sub(base)).unwrap_or(0);
         let finished = covered.saturating_sub(window.unfinished.len());

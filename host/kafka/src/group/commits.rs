@@ -1,7 +1,6 @@
 //! The commits of a group member.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,17 +9,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::MemberContext;
-use crate::partition::{Committed, Partition};
+use crate::partition::Partition;
 use crate::raw;
-use crate::window::Window;
 
 /// The time after which the next commit is sent although the previous one has not been answered.
 const COMMIT_BOUND: Duration = Duration::from_secs(60);
 /// The pause before a failed request is retried.
 const COMMIT_RETRY: Duration = Duration::from_millis(200);
-/// The maximum time for fetching committed offsets, and the timeout of one request.
-const FETCH_BOUND: Duration = Duration::from_secs(30);
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl MemberContext {
     /// Commits revoked partitions before `until`. Deliveries that are not committed then are repeated by the
@@ -78,60 +73,24 @@ impl MemberContext {
             }
         }
     }
-
-    /// The committed offsets of partitions that are about to be read. None if they cannot be fetched in time;
-    /// finished messages may then be repeated.
-    pub(super) fn committed_before(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        list: &TopicPartitionList,
-    ) -> Option<TopicPartitionList> {
-        let until = Instant::now() + FETCH_BOUND;
-        loop {
-            let mut requested = TopicPartitionList::with_capacity(list.count());
-            for element in list.elements() {
-                requested.add_partition(element.topic(), element.partition());
-            }
-            let response = consumer.committed_offsets(requested, FETCH_TIMEOUT).and_then(|committed| {
-                committed.elements().iter().try_for_each(|element| element.error())?;
-                Ok(committed)
-            });
-            match response {
-                Ok(committed) => return Some(committed),
-                Err(error) if Instant::now() >= until || self.stop.load(Ordering::Relaxed) => {
-                    tracing::warn!(
-                        group = self.group, %error,
-                        "cannot fetch the metadata of the committed offsets; finished messages may be repeated"
-                    );
-                    return None;
-                }
-                Err(_) => thread::sleep(COMMIT_RETRY),
-            }
-        }
-    }
 }
 
 /// The positions that the broker has not confirmed.
 fn uncommitted<'a>(partitions: impl IntoIterator<Item = &'a Arc<Partition>>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for partition in partitions {
-        let Some((position, window)) = partition.uncommitted() else { continue };
-        let mut element = list.add_partition(partition.topic(), partition.index());
+        let Some((position, metadata)) = partition.uncommitted() else { continue };
+        let (topic, index) = (partition.topic(), partition.index());
+        let mut element = list.add_partition(topic, index);
         // Fails only for invalid offsets.
-        if element.set_offset(Offset::Offset(position)).is_ok() && !window.is_empty() {
-            element.set_metadata(window);
+        if element.set_offset(Offset::Offset(position.offset)).is_ok() {
+            element.set_metadata(metadata);
+        }
+        if let Some(epoch) = position.epoch {
+            raw::set_leader_epoch(&mut list, topic, index, epoch);
         }
     }
     list
-}
-
-/// The commit at which the reading of a partition begins, if there is one.
-pub(super) fn commit_of(committed: &TopicPartitionList, topic: &str, index: i32) -> Option<Committed> {
-    let element = committed.find_partition(topic, index)?;
-    let Offset::Offset(offset) = element.offset() else { return None };
-    let metadata = raw::metadata(committed, topic, index);
-    let window = metadata.and_then(|metadata| Window::decode(offset, &metadata));
-    Some(Committed { offset, window })
 }
 
 pub(super) fn is_too_large(error: &KafkaError) -> bool {

@@ -3,12 +3,14 @@
 use std::mem;
 
 use super::{Partition, Progress};
-use crate::window::MAX_LEN;
+use crate::commit_metadata::MAX_LEN;
+use crate::raw::TopicId;
+use crate::tracker::Position;
 
 impl Partition {
-    /// The offset and metadata to commit. None if the broker has confirmed everything. Only one such commit
+    /// The position to commit with its metadata. None if the broker has confirmed everything. Only one such commit
     /// may be in flight at a time.
-    pub fn uncommitted(&self) -> Option<(i64, String)> {
+    pub fn uncommitted(&self) -> Option<(Position, String)> {
         self.state.lock().uncommitted()
     }
 
@@ -43,8 +45,18 @@ impl Partition {
         }
     }
 
-    /// The partition's progress. None before the first read, unless there is a commit.
-    pub fn progress(&self) -> Option<Progress> {
+    /// The topic whose log is read. None if the cluster has no topic ids.
+    pub fn topic_id(&self) -> Option<TopicId> {
+        self.state.lock().resume.topic
+    }
+
+    /// The offset of a message that was read although an earlier read had passed it.
+    pub fn regressed_to(&self) -> Option<i64> {
+        self.state.lock().regressed_to
+    }
+
+    /// The partition's progress.
+    pub fn progress(&self) -> Progress {
         self.state.lock().progress()
     }
 

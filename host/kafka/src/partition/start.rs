@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use base::clock;
@@ -11,8 +12,9 @@ use super::state::State;
 use crate::delivery::{Delivery, DeliveryGuard};
 use crate::headers::RetryInfo;
 use crate::key_order;
+use crate::metrics;
 use crate::pending::{PendingMessage, due_time};
-use crate::raw::Event;
+use crate::raw::{Event, Message};
 
 /// The maximum number of messages of a retry topic that are read before they are due, so that a late one does
 /// not delay those behind it.
@@ -31,7 +33,7 @@ impl Partition {
     pub fn take(self: &Arc<Self>, max: usize, batch: &mut Vec<Delivery>) {
         self.waker.rearm();
         let mut state = self.state.lock();
-        if state.closed || !state.may_start() {
+        if state.closed || state.regressed_to.is_some() || !state.may_start() {
             return;
         }
         if self.context.is_retry {
@@ -56,11 +58,12 @@ impl Partition {
             self.start_or_delay(state, next, batch);
         }
         let free = max - batch.len();
+        state.note_limit();
         let wanted = free.min(state.capacity());
         let mut events = Vec::with_capacity(wanted);
         let count = self.read(wanted, &mut events);
         for event in events {
-            let Some((number, message)) = state.register(event) else { continue };
+            let Some((number, message)) = self.register(state, event) else { continue };
             let key = key_order::order_key(self.context.ordering, message.key());
             let retry_state = state.restore_retry_state(message.offset());
             let due_ms = retry_state.map_or(0, |retry| due_time(Some(retry.due_ms), clock::now_ms()));
@@ -95,6 +98,7 @@ impl Partition {
     /// Fills the look-ahead of a retry topic. Messages of other groups are skipped.
     fn look_ahead(self: &Arc<Self>, state: &mut State) {
         let mut events = Vec::new();
+        state.note_limit();
         loop {
             let limit = if state.is_out_of_order { FAR_LOOK_AHEAD } else { LOOK_AHEAD };
             let wanted = limit.saturating_sub(state.delayed.len()).min(READ_BATCH).min(state.capacity());
@@ -103,7 +107,7 @@ impl Partition {
             }
             let now = clock::now_ms();
             for event in events.drain(..) {
-                let Some((number, message)) = state.register(event) else { continue };
+                let Some((number, message)) = self.register(state, event) else { continue };
                 let retry_info = Box::new(RetryInfo::read(message.headers()));
                 if retry_info.group.as_deref().is_some_and(|group| group != self.context.group.as_bytes()) {
                     state.skip(number, &message);
@@ -113,6 +117,8 @@ impl Partition {
                 state.is_out_of_order |= due_ms.saturating_add(ORDER_TOLERANCE_MS) < state.last_due_ms;
                 state.last_due_ms = state.last_due_ms.max(due_ms);
                 let retry_info = Some(retry_info);
+                // What waits must not keep all that was fetched with it.
+                let message = if due_ms > now { message.detached() } else { message };
                 state.delayed.push(Reverse(PendingMessage {
                     due_ms,
                     number,
@@ -122,6 +128,44 @@ impl Partition {
                 }));
             }
         }
+    }
+
+    /// Records an event that was read. Returns a message that is not finished yet with its delivery number.
+    fn register(&self, state: &mut State, event: Event) -> Option<(u64, Message)> {
+        if let Event::Message(message) = &event
+            && message.offset() > state.expected()
+        {
+            self.check_expired(state, message.offset());
+        }
+        let registered = state.register(event);
+        if state.regressed_to.is_some() {
+            self.context.has_regressed.store(true, Relaxed);
+        }
+        registered
+    }
+
+    /// Offsets were skipped: by compaction, by transactions, or because messages were removed from the log before they
+    /// were read.
+    fn check_expired(&self, state: &State, offset: i64) {
+        let first = self.queue.known_first().unwrap_or(0).min(offset);
+        let expired = state.unread_before(first);
+        if expired > 0 {
+            self.report_expired(expired);
+        }
+    }
+
+    /// Messages were removed from the log before they were handled.
+    pub fn report_expired(&self, count: i64) {
+        let (group, topic, partition) = (&*self.context.group, &*self.topic, self.index);
+        metrics::expired(group, topic, count.unsigned_abs());
+        tracing::error!(
+            group,
+            topic,
+            partition,
+            count,
+            help = format!("raise retention.ms and retention.bytes of topic {topic} above the longest wait"),
+            "messages were removed from the log before they were handled"
+        );
     }
 
     fn read(&self, max: usize, events: &mut Vec<Event>) -> usize {
@@ -138,6 +182,7 @@ impl Partition {
     ) {
         if message.due_ms > 0 && message.due_ms > clock::now_ms() {
             self.wake_at(state, message.due_ms);
+            let message = PendingMessage { message: message.message.detached(), ..message };
             state.delayed.push(Reverse(message));
         } else {
             batch.push(self.start(state, message));

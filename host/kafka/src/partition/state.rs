@@ -2,20 +2,22 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::throttle::Throttle;
 use settings::Ordering;
 
+use super::condition::Limit;
+use crate::commit_metadata::CommitMetadata;
 use crate::delivery::DeliveryGuard;
 use crate::key_order::KeyOrder;
+use crate::memory::HeldMemory;
 use crate::pending::PendingMessage;
 use crate::raw::{Event, Message};
-use crate::tracker::Tracker;
+use crate::resume::{Cause, Resume};
+use crate::tracker::{Position, Tracker};
 use crate::window::{RetryState, Window};
 
-/// The maximum number of deliveries from the first unfinished one to the last.
-const MAX_WINDOW: usize = 10_000;
 /// The maximum number of messages in progress, calls and publishes together.
 const MAX_IN_PROGRESS: usize = 1_000;
 /// The maximum size of all messages that were read and are not finished, in bytes.
@@ -26,10 +28,13 @@ const PUBLISH_REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// The messages of a partition.
 pub struct State {
     pub tracker: Tracker,
-    /// The committed offset at which reading begins.
-    pub resumed_at: Option<i64>,
+    /// Where reading began, without its window.
+    pub resume: Resume,
     /// The window of the commit at which reading began, until reading has passed its end.
     pub committed_window: Option<Window>,
+    /// The offset of a message that was read although an earlier read had passed it: the log is not the one that was
+    /// read until then.
+    pub regressed_to: Option<i64>,
     /// Messages that are not due yet, the earliest on top.
     pub delayed: BinaryHeap<Reverse<PendingMessage>>,
     /// The latest due time that was read from a retry topic, in milliseconds since the Unix epoch.
@@ -42,24 +47,21 @@ pub struct State {
     pub retry_states: BTreeMap<i64, RetryState>,
     /// The number of deliveries in progress.
     pub in_progress: usize,
-    /// The size of the messages that were read and are not finished, in bytes.
-    pub bytes: usize,
-    /// The number of failing publishes that are being retried.
+    /// The size of the messages that were read and are not finished.
+    pub memory: HeldMemory,
+    /// Why nothing has been read for a while.
+    pub limited: Option<(Limit, Instant)>,
+    /// Whether a rest was logged.
+    pub was_resting: bool,
+    /// The number of failing publishes that are being retried, and since when there is one.
     pub failing_publishes: usize,
+    pub blocked_since: Option<Instant>,
     /// Limits the log messages about failing publishes.
     pub publish_report: Throttle,
     pub closed: bool,
     /// When the latest timer fires, in milliseconds since the Unix epoch.
     pub timer_ms: Option<i64>,
     pub commits: Commits,
-}
-
-/// A commit at which the reading of a partition begins.
-pub struct Committed {
-    /// The committed offset.
-    pub offset: i64,
-    /// The window in its metadata, if a host committed it.
-    pub window: Option<Window>,
 }
 
 /// Which changes the broker has confirmed.
@@ -85,30 +87,35 @@ pub struct Progress {
 }
 
 impl State {
-    /// A partition that resumes at this commit.
-    pub fn new(committed: Option<Committed>, ordering: Ordering) -> Self {
-        let resumed_at = committed.as_ref().map(|committed| committed.offset);
-        let committed_window = committed.and_then(|committed| committed.window);
+    /// A partition that is read from there on.
+    pub fn new(mut resume: Resume, ordering: Ordering, memory: HeldMemory) -> Self {
+        let committed_window = resume.window.take();
         let mut key_order = KeyOrder::new(ordering);
         let held_keys = committed_window.iter().flat_map(|window| &window.held_keys).copied();
         // Keys stay held only as long as the ordering stays on.
         key_order.hold_keys(held_keys.filter(|_| ordering.is_in_place()));
+        // Unless it is committed, a later start would begin elsewhere.
+        let changes = u64::from(resume.cause != Cause::Committed);
         Self {
             tracker: Tracker::default(),
-            resumed_at,
+            resume,
             committed_window,
+            regressed_to: None,
             delayed: BinaryHeap::new(),
             last_due_ms: 0,
             is_out_of_order: false,
             key_order,
             retry_states: BTreeMap::new(),
             in_progress: 0,
-            bytes: 0,
+            memory,
+            limited: None,
+            was_resting: false,
             failing_publishes: 0,
+            blocked_since: None,
             publish_report: Throttle::new(PUBLISH_REPORT_INTERVAL),
             closed: false,
             timer_ms: None,
-            commits: Commits::default(),
+            commits: Commits { changes, ..Commits::default() },
         }
     }
 
@@ -119,10 +126,18 @@ impl State {
 
     /// The number of messages that may still be read.
     pub fn capacity(&self) -> usize {
-        if self.tracker.window() >= MAX_WINDOW || self.bytes >= MAX_UNFINISHED_BYTES {
-            return 0;
+        if self.limit().is_some() { 0 } else { self.key_order.capacity() }
+    }
+
+    /// Why no message may be read.
+    pub fn limit(&self) -> Option<Limit> {
+        if self.tracker.is_full() {
+            return Some(Limit::Unfinished);
         }
-        self.key_order.capacity()
+        if self.memory.bytes() >= MAX_UNFINISHED_BYTES || !self.memory.may_grow() {
+            return Some(Limit::Memory);
+        }
+        (self.key_order.capacity() == 0).then(|| self.key_order.limit())
     }
 
     /// Records an event that was read. Returns a message that is not finished yet with its delivery number.
@@ -130,12 +145,17 @@ impl State {
         let message = match event {
             Event::Message(message) => message,
             Event::End(offset) => {
-                self.commits.changes += u64::from(self.tracker.reach(offset));
+                self.commits.changes +=
+                    u64::from(offset > self.resume.position.offset && self.tracker.reach(offset));
                 return None;
             }
         };
         let offset = message.offset();
-        let number = self.tracker.deliver(offset);
+        if offset < self.expected() {
+            self.regressed_to.get_or_insert(offset);
+            return None;
+        }
+        let number = self.tracker.deliver(offset, message.leader_epoch());
         if self.committed_window.as_ref().is_some_and(|window| offset >= window.end) {
             self.committed_window = None;
         }
@@ -144,8 +164,20 @@ impl State {
             self.commits.changes += 1;
             return None;
         }
-        self.bytes += message.size();
+        self.memory.add(message.size());
         Some((number, message))
+    }
+
+    /// The offset after the last one that was read.
+    pub fn expected(&self) -> i64 {
+        self.tracker.end().map_or(self.resume.position.offset, |end| end.offset)
+    }
+
+    /// The number of unfinished messages before `offset` that were not read.
+    pub fn unread_before(&self, offset: i64) -> i64 {
+        let expected = self.expected();
+        let unread = (offset - expected).max(0);
+        self.committed_window.as_ref().map_or(unread, |window| window.unfinished_between(expected, offset))
     }
 
     /// The retry state of the message at this offset from before the partition was assigned.
@@ -157,7 +189,7 @@ impl State {
 
     /// A delivery has finished.
     pub fn finish(&mut self, guard: &DeliveryGuard) {
-        self.bytes -= guard.size;
+        self.memory.release(guard.size);
         self.tracker.finish(guard.number);
         self.key_order.finish(guard.key);
         self.retry_states.remove(&guard.offset);
@@ -166,39 +198,48 @@ impl State {
 
     /// Finishes a message of another group without processing it.
     pub fn skip(&mut self, number: u64, message: &Message) {
-        self.bytes -= message.size();
+        self.memory.release(message.size());
         self.tracker.finish(number);
         self.commits.changes += 1;
     }
 
-    /// The partition's progress. None before the first read, unless there is a commit: a paused plugin's partitions
-    /// are not read.
-    pub fn progress(&self) -> Option<Progress> {
-        Some(Progress { next: self.tracker.next().or(self.resumed_at)?, in_progress: self.in_progress })
+    /// The partition's progress.
+    pub fn progress(&self) -> Progress {
+        Progress { next: self.position().offset, in_progress: self.in_progress }
     }
 
-    /// The offset and metadata to commit. None if the broker has confirmed everything.
-    pub fn uncommitted(&mut self) -> Option<(i64, String)> {
-        if self.commits.unconfirmed() == 0 {
+    fn position(&self) -> Position {
+        self.tracker.next().unwrap_or(self.resume.position)
+    }
+
+    /// The position to commit with its metadata. None if the broker has confirmed everything.
+    pub fn uncommitted(&mut self) -> Option<(Position, String)> {
+        // In another log, the positions of this one mean other messages.
+        if self.commits.unconfirmed() == 0 || self.regressed_to.is_some() {
             return None;
         }
-        let position = self.tracker.next()?;
-        let window = if self.commits.offsets_only { String::new() } else { self.window().encode(position) };
-        self.commits.sent = Some((position, self.commits.changes));
-        Some((position, window))
+        let position = self.position();
+        let metadata = CommitMetadata {
+            topic: self.resume.topic,
+            initial_partitions: self.resume.initial_partitions,
+            window: (!self.commits.offsets_only).then(|| self.window()),
+        };
+        self.commits.sent = Some((position.offset, self.commits.changes));
+        Some((position, metadata.encode(position.offset)))
     }
 
     /// The window of a commit.
     fn window(&self) -> Window {
         let with_state = |offset: i64| (offset, self.retry_states.get(&offset).copied());
         let mut unfinished: BTreeMap<_, _> = self.tracker.unfinished_offsets().map(with_state).collect();
-        let mut end = self.tracker.end().unwrap_or(0);
+        let mut end = self.expected();
         // The committed window still applies to offsets that have not been read again yet.
         if let Some(committed) = self.committed_window.as_ref().filter(|window| window.end > end) {
             unfinished.extend(committed.unfinished.range(end..).map(|(offset, state)| (*offset, *state)));
             end = committed.end;
         }
-        Window { end, unfinished, held_keys: self.key_order.held_keys().clone() }
+        let start = self.position().offset;
+        Window { start, end, unfinished, held_keys: self.key_order.held_keys().clone() }
     }
 }
 

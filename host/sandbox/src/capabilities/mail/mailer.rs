@@ -319,11 +319,7 @@ impl Mailer {
         // The room is taken until the connection is closed, so that the next one is not one too many.
         tokio::spawn(async move {
             connection.closed().await;
-            if has_learned {
-                room.succeeded_and_stays(TURN);
-            } else {
-                room.succeeded();
-            }
+            if has_learned { room.succeeded_and_stays(TURN) } else { room.succeeded() }
         });
     }
 }

@@ -1,0 +1,261 @@
+//! Where the reading of assigned partitions begins. Nothing is read before Kafka has answered: a partition that begins
+//! without its commit would repeat messages, and overwrite the retries and held keys that the commit describes.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base::throttle::Throttle;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataBroker;
+use rdkafka::topic_partition_list::Offset;
+
+use super::MemberContext;
+use crate::commit_metadata::CommitMetadata;
+use crate::errors;
+use crate::health::Opening;
+use crate::raw;
+use crate::raw::admin::{self, DescribeTopics, LogEnd, Topic};
+use crate::resume::{Cause, Commit, Log, Resume, initial_partitions};
+use crate::tracker::Position;
+
+/// The timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause before failed requests are repeated.
+const RETRY: Duration = Duration::from_millis(200);
+/// The interval at which a lasting failure is logged.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Where the reading of each partition begins.
+pub(super) type Resumes = HashMap<(String, i32), Resume>;
+
+impl MemberContext {
+    /// Where the reading of these partitions begins. Waits until Kafka has answered; None if the host is stopped or the
+    /// partitions are lost meanwhile.
+    pub(super) fn resumes(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        list: &TopicPartitionList,
+    ) -> Option<Resumes> {
+        let since = Instant::now();
+        let mut report = Throttle::new(REPORT_INTERVAL);
+        // The first failures are usual in a rebalance.
+        report.is_due();
+        let found = loop {
+            match self.ask(consumer, list) {
+                Ok(found) => break Some(found),
+                Err(_) if self.stop.load(Ordering::Relaxed) || consumer.assignment_lost() => break None,
+                Err(error) => {
+                    let error = errors::reason(&error);
+                    if report.is_due() {
+                        let (group, partitions) = (&self.group, list.count());
+                        tracing::warn!(
+                            group,
+                            partitions,
+                            error,
+                            "partitions are not read: their commits are unknown"
+                        );
+                    }
+                    self.health.set_opening(Some(Opening { since, error }));
+                    self.health.beat();
+                    thread::sleep(RETRY);
+                }
+            }
+        };
+        self.health.set_opening(None);
+        found
+    }
+
+    fn ask(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<Resumes, KafkaError> {
+        let assigned: Vec<(String, i32)> =
+            list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
+        let named: Vec<(&str, i32)> =
+            assigned.iter().map(|(topic, partition)| (topic.as_str(), *partition)).collect();
+        if named.is_empty() {
+            return Ok(Resumes::new());
+        }
+        let topics = describe(consumer, named.iter().map(|(topic, _)| *topic))?;
+        let commits = commits(consumer, &topics)?;
+        let failed = |code| KafkaError::MetadataFetch(code);
+        let first = admin::list_offsets(consumer, &named, LogEnd::First, TIMEOUT).map_err(failed)?;
+        let end = admin::list_offsets(consumer, &named, LogEnd::Last, TIMEOUT).map_err(failed)?;
+        assigned
+            .into_iter()
+            .map(|key| {
+                let unknown = || failed(RDKafkaErrorCode::UnknownPartition);
+                let topic = topics.get(&key.0).ok_or_else(unknown)?;
+                let (first, end) = first.get(&key).zip(end.get(&key)).ok_or_else(unknown)?;
+                let log = Log { topic: topic.id, first: *first, end: *end };
+                let of_topic = commits.iter().filter(|((name, _), _)| *name == key.0);
+                let of_topic = of_topic.map(|((_, partition), commit)| (*partition, commit));
+                let initial =
+                    initial_partitions(topic.id, of_topic, i32::try_from(topic.partitions).unwrap_or(0));
+                let commit = commits.get(&key).cloned();
+                let resume = Resume::at(commit, &log, key.1, initial, self.reset);
+                Ok((key, resume))
+            })
+            .collect()
+    }
+
+    /// Says where reading begins, if that is not at the commit.
+    pub(super) fn report_resume(&self, topic: &str, partition: i32, resume: &Resume) {
+        let (group, offset) = (&self.group, resume.position.offset);
+        match resume.cause {
+            Cause::Committed | Cause::First | Cause::Expired(_) => {}
+            Cause::Added => {
+                tracing::info!(group, topic, partition, offset, "a new partition is read from its beginning")
+            }
+            Cause::Recreated => tracing::warn!(
+                group,
+                topic,
+                partition,
+                offset,
+                "the topic was created again: its commit belongs to an earlier one, and it is read from its beginning"
+            ),
+            Cause::Truncated => tracing::warn!(
+                group,
+                topic,
+                partition,
+                offset,
+                "the log ends before the commit: it was cut, and messages may be repeated or missing"
+            ),
+        }
+    }
+}
+
+/// The topics, by name.
+pub(super) fn describe<'a>(
+    consumer: &BaseConsumer<MemberContext>,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<HashMap<String, Topic>, KafkaError> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    let broker = a_broker(consumer, names.first().copied().unwrap_or_default())?;
+    let answer = DescribeTopics::send(consumer, broker, &names, TIMEOUT).answer(TIMEOUT);
+    let failed = KafkaError::MetadataFetch;
+    let found = answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)).map_err(failed)?;
+    found.into_iter().map(|(name, topic)| Ok((name, topic.map_err(failed)?))).collect()
+}
+
+fn a_broker(consumer: &BaseConsumer<MemberContext>, topic: &str) -> Result<i32, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    let broker = metadata.brokers().first().map(MetadataBroker::id);
+    broker.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::AllBrokersDown))
+}
+
+/// The commits of all partitions of the topics.
+fn commits(
+    consumer: &BaseConsumer<MemberContext>,
+    topics: &HashMap<String, Topic>,
+) -> Result<HashMap<(String, i32), Commit>, KafkaError> {
+    let mut requested = TopicPartitionList::new();
+    for (name, topic) in topics {
+        for partition in 0..i32::try_from(topic.partitions).unwrap_or(0) {
+            requested.add_partition(name, partition);
+        }
+    }
+    let found = consumer.committed_offsets(requested, TIMEOUT)?;
+    let mut commits = HashMap::new();
+    for element in found.elements() {
+        element.error()?;
+        let Offset::Offset(offset) = element.offset() else { continue };
+        let (topic, partition) = (element.topic(), element.partition());
+        let metadata = raw::metadata(&found, topic, partition);
+        let metadata = metadata.and_then(|metadata| CommitMetadata::decode(offset, &metadata));
+        let position = Position { offset, epoch: raw::leader_epoch(&found, topic, partition) };
+        commits.insert((topic.to_owned(), partition), Commit { position, metadata });
+    }
+    Ok(commits)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::CommitMode;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+    use settings::OffsetReset;
+
+    use super::*;
+    use crate::group::GroupMember;
+    use crate::partition::{Partition, PartitionContext};
+
+    const BOUND: Duration = Duration::from_secs(30);
+    /// Offset 1 is retried for the third time, and offset 2 is finished.
+    const METADATA: &str = "host2 0 1 2 mwm0nk74 0:3:0:0";
+
+    fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+        let end = Instant::now() + BOUND;
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            assert!(Instant::now() < end, "{what}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_read_before_the_commits_are_known() {
+        let cluster = MockCluster::new(1).expect("a cluster");
+        cluster.create_topic("t", 1, 1).expect("a topic");
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "g");
+        config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        let producer: BaseProducer = config.create().expect("a producer");
+        for _ in 0..4 {
+            producer.send(BaseRecord::<(), str>::to("t").payload("x").partition(0)).expect("queued");
+        }
+        producer.flush(BOUND).expect("published");
+        let client: BaseConsumer = config.create().expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        list.add_partition("t", 0).set_offset(Offset::Offset(1)).expect("an offset");
+        list.find_partition("t", 0).expect("the element").set_metadata(METADATA);
+        client.commit(&list, CommitMode::Sync).expect("committed");
+
+        let (ready, list) = async_channel::unbounded();
+        let context = Arc::new(PartitionContext {
+            group: "g".to_owned(),
+            is_retry: false,
+            ordering: settings::Ordering::Key,
+            ready,
+            runtime: tokio::runtime::Handle::current(),
+            health: Arc::default(),
+            memory: Arc::default(),
+            has_regressed: AtomicBool::default(),
+        });
+        let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+        cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[refused; 20]);
+        let stop = Arc::new(AtomicBool::default());
+        let (latest, drain) = (OffsetReset::Latest, Duration::from_secs(1));
+        let member = GroupMember::join(&config, "g", &["t"], context, latest, drain, Arc::clone(&stop))
+            .expect("joined");
+        let opening = eventually("it waits", || member.health().opening());
+        assert!(opening.error.contains("authorization"), "{}", opening.error);
+        assert!(list.is_empty());
+        let partition: Arc<Partition> = eventually("the partition", || list.try_recv().ok()?.upgrade());
+        assert!(member.health().opening().is_none());
+        let mut batch = Vec::new();
+        let attempts = eventually("the messages", || {
+            partition.take(10, &mut batch);
+            (batch.len() == 2).then(|| {
+                batch
+                    .iter()
+                    .map(|delivery| (delivery.message().offset(), delivery.attempt()))
+                    .collect::<Vec<_>>()
+            })
+        });
+        assert_eq!(attempts, [(1, 3), (3, 1)]);
+        drop(batch);
+        stop.store(true, Ordering::Relaxed);
+        member.join_thread();
+    }
+}
