@@ -84,7 +84,7 @@ struct Accepted<'a> {
     id: &'a str,
     topic: &'a str,
     partition: i32,
-    offset: Option<i64>,
+    offset: i64,
 }
 
 fn json(kind: &'static Kind, id: &str, Receipt { partition, offset }: Receipt) -> Response {

@@ -263,6 +263,17 @@ fn a_record_refused_by_kafka_is_answered_as_not_sent() {
 }
 
 #[test]
+fn a_confirmation_without_an_offset_is_answered_as_unknown() {
+    let service = Service::start();
+    assert_eq!(service.post(EMAILS, &[JSON], VALID.as_bytes()).status, 200);
+    // As after a repeated attempt: librdkafka reports success, and no offset.
+    let duplicate = RDKafkaRespErr::RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER;
+    service.broker.request_errors(RDKafkaApiKey::Produce, &[duplicate]);
+    let document = problem(&service.post(EMAILS, &[JSON], VALID.as_bytes()), 503);
+    assert_eq!(document["delivery"], "unknown", "{document}");
+}
+
+#[test]
 fn a_full_queue_is_answered_at_once() {
     let service = Service::start_with(|_| {}, &[("queue.buffering.max.messages", "1")]);
     eventually(Duration::from_secs(20), || service.post(EMAILS, &[JSON], VALID.as_bytes()).status == 200);
