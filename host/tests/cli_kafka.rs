@@ -331,7 +331,7 @@ fn unpublished_records_are_counted() {
     let args = ["produce", "refusing", "--key-separator", ":"];
     let output = run_with(Kafka::shared().bootstrap(), &args, input.as_bytes());
     let expected_texts =
-        ["published 2 messages", "2 of 4 messages were not published", "first in line 2", "too large"];
+        ["published 2 messages", "2 of 4 messages were not published", "line 2", "too large"];
     failed(&output, 1, &expected_texts);
     assert_eq!(Kafka::shared().read_all("refusing").len(), 2);
 
@@ -341,7 +341,7 @@ fn unpublished_records_are_counted() {
 
     let limit = ["produce", "refusing", "-X", "message.max.bytes=1000"];
     let output = run_with(Kafka::shared().bootstrap(), &limit, format!("{big}\nshort\n").as_bytes());
-    failed(&output, 1, &["1 of 2", "longer than 1000 bytes, first in line 1"]);
+    failed(&output, 1, &["1 of 2", "longer than 1000 bytes, line 1"]);
     fails(&["produce", "not.there"], 1, &["no topic not.there", "host topics create not.there"]);
     fails(&["consume", "not.there"], 1, &["no topic not.there", "host topics create not.there"]);
     assert!(!ok(&["topics", "list"]).contains("not.there"), "a request creates no topic");

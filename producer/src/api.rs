@@ -42,9 +42,14 @@ async fn accept(api: &Api, kind: &'static Kind, request: Request) -> Result<Resp
     media::check_body(&head.headers)?;
     let id = id::of_request(&head.headers)?;
     let body = body::read(&head.headers, body, &api.large_bodies).await?;
-    let value = (kind.encode)(&body).map_err(refusal::invalid)?;
+    let value = (kind.encode)(without_mark(&body)).map_err(refusal::invalid)?;
     let receipt = api.publisher.publish(kind.topic, &id, &value).await?;
     Ok(if media::prefers_json(&head.headers) { json(kind, &id, receipt) } else { text(kind) })
+}
+
+/// The body without a byte order mark, which some clients write before UTF-8 text.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
 }
 
 struct Api {
@@ -84,7 +89,7 @@ struct Accepted<'a> {
     id: &'a str,
     topic: &'a str,
     partition: i32,
-    offset: Option<i64>,
+    offset: i64,
 }
 
 fn json(kind: &'static Kind, id: &str, Receipt { partition, offset }: Receipt) -> Response {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use base::error::{UserError, exit_code};
+use base::kafka_args::hide_property;
 use clap::Parser;
 use producer::{EMAIL_TOPIC, SMS_TOPIC, Settings, serve};
 use tokio::net::TcpListener;
@@ -39,7 +40,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| hide_property(error).exit());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -24,8 +24,8 @@ pub fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
             return Err(refused("Content-Type must be application/json"));
         }
         let charset = parameters.clone().find(|(name, _)| name.eq_ignore_ascii_case("charset"));
-        if charset.is_some_and(|(_, charset)| !charset.eq_ignore_ascii_case("utf-8")) {
-            return Err(refused("JSON must be sent as UTF-8, without another charset"));
+        if charset.is_some_and(|(_, charset)| !is_utf_8(charset)) {
+            return Err(refused("JSON must be sent as UTF-8: the charset must be utf-8, or missing"));
         }
     }
     match headers.get(header::CONTENT_ENCODING) {
@@ -89,6 +89,11 @@ fn split(value: &str) -> (&str, impl Iterator<Item = (&str, &str)> + Clone) {
     (essence, parameters)
 }
 
+/// The charset's registered name, and the one that many clients send.
+fn is_utf_8(charset: &str) -> bool {
+    ["utf-8", "utf8"].iter().any(|name| charset.eq_ignore_ascii_case(name))
+}
+
 fn is_json(essence: &str) -> bool {
     let Some((kind, subtype)) = essence.split_once('/') else { return false };
     let suffix = subtype.len().checked_sub("+json".len()).and_then(|at| subtype.get(at..));
@@ -117,6 +122,8 @@ mod tests {
             "application/json",
             "Application/JSON; charset=UTF-8",
             "application/json;charset=\"utf-8\"",
+            "application/json; charset=utf8",
+            "application/json; Charset=\"UTF8\"",
             "application/vnd.mail+json",
         ] {
             assert!(check_body(&headers(header::CONTENT_TYPE, good)).is_ok(), "{good}");
@@ -126,6 +133,9 @@ mod tests {
             "application/x-www-form-urlencoded",
             "json",
             "application/json; charset=euc-kr",
+            "application/json; charset=utf-16",
+            "application/json; charset=utf-8x",
+            "application/json; charset=",
             "text/json",
             "",
         ] {

@@ -22,8 +22,8 @@ use crate::watch::Health;
 pub struct Receipt {
     /// The partition.
     pub partition: i32,
-    /// The offset; `None` if Kafka confirmed a repeated attempt without an offset.
-    pub offset: Option<i64>,
+    /// The offset.
+    pub offset: i64,
 }
 
 /// Whether an unconfirmed message is in its topic.
@@ -202,10 +202,13 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, result: &DeliveryResult<'_>, request: Self::DeliveryOpaque) {
         let outcome = match result {
-            Ok(message) => Ok(Receipt {
-                partition: message.partition(),
-                offset: Some(message.offset()).filter(|offset| *offset >= 0),
-            }),
+            // librdkafka concludes it from a repeated attempt or from a later message. That is wrong if the topic was
+            // created again in between.
+            Ok(message) if message.offset() < 0 => Err(PublishError::unavailable(
+                Delivery::Unknown,
+                "Kafka did not confirm where it stored the message",
+            )),
+            Ok(message) => Ok(Receipt { partition: message.partition(), offset: message.offset() }),
             Err((error, message)) => {
                 Err(PublishError::new(error.rdkafka_error_code(), native::delivery_of(message), error))
             }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use base::error::UserError;
-use base::kafka_args::{property, servers};
+use base::kafka_args::{PropertyList, property, property_list, servers};
+use base::kafka_properties::{Place, Use, check, without_value};
 use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -22,26 +23,19 @@ const MESSAGE_TIMEOUT_MARGIN: Duration = Duration::from_millis(1500);
 /// A response is sent this long before the timeout, so that it arrives in time.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(200);
 
-/// Properties that the delivery guarantee depends on, or that another flag sets, with the reason.
-const RESERVED: [(&str, &str); 7] = [
-    ("acks", "status 200 means that every in-sync replica has the message"),
-    ("request.required.acks", "status 200 means that every in-sync replica has the message"),
-    ("enable.idempotence", "without it, a message could be stored twice"),
-    ("transactional.id", "the producer does not use transactions"),
-    ("delivery.report.only.error", "the producer responds once Kafka has confirmed the message"),
-    ("message.timeout.ms", "it is derived from --timeout"),
-    ("delivery.timeout.ms", "it is derived from --timeout"),
-];
-
 /// The connection to Kafka and the request timeout.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
     /// Bootstrap servers of Kafka, comma-separated
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092", env = "KAFKA_BOOTSTRAP_SERVERS", value_parser = servers)]
     pub bootstrap_servers: String,
-    /// A property of librdkafka, such as security.protocol=ssl; can be repeated
-    #[arg(short = 'X', value_name = "PROPERTY=VALUE", value_parser = property, env = "KAFKA_PROPERTIES", value_delimiter = ';')]
+    /// A property of librdkafka, such as security.protocol=ssl; can be repeated. Takes precedence over
+    /// KAFKA_PROPERTIES="a=b;c=d", which has one property per line if a value contains a semicolon
+    #[arg(short = 'X', value_name = "PROPERTY=VALUE", value_parser = property)]
     pub properties: Vec<(String, String)>,
+    /// Properties from the environment; `-X` takes precedence.
+    #[arg(long = "environment-property", hide = true, value_name = "KAFKA_PROPERTIES", value_parser = property_list, env = "KAFKA_PROPERTIES")]
+    pub environment_properties: Option<PropertyList>,
     /// Maximum time until a request is answered, in seconds (3 to 300)
     #[arg(long = "timeout", value_name = "SECONDS", default_value = "5", env = "PRODUCER_TIMEOUT", value_parser = seconds)]
     pub timeout: Duration,
@@ -56,6 +50,7 @@ impl Settings {
         Self {
             bootstrap_servers: bootstrap_servers.into(),
             properties: Vec::new(),
+            environment_properties: None,
             timeout: Duration::from_secs(5),
             create_topics: true,
         }
@@ -101,12 +96,12 @@ impl Settings {
             .set("socket.nagle.disable", "true")
             .set("socket.connection.setup.timeout.ms", "3000")
             .set("reconnect.backoff.max.ms", "1000");
-        for (key, value) in self.properties.iter().filter(|(key, _)| !key.is_empty()) {
-            if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| reserved == key) {
-                let problem = format!("-X {key}={value}: the producer sets {key} itself, because {reason}");
-                return Err(UserError::usage(problem).help(format!("remove -X {key}")));
-            }
-            config.set(key, value);
+        let environment = self.environment_properties.as_ref().map_or(&[][..], |list| &list.0);
+        for (place, properties) in [(Place::Environment, environment), (Place::Flag, &self.properties)] {
+            check(properties, place, Use::Publish)?;
+            properties.iter().for_each(|(key, value)| {
+                config.set(key, value);
+            });
         }
         Ok(config)
     }
@@ -115,9 +110,9 @@ impl Settings {
 /// librdkafka's reason for refusing a configuration, with the next step.
 pub(crate) fn refused_config(error: &KafkaError) -> UserError {
     match error {
-        // Without the value, which may be a secret.
-        KafkaError::ClientConfig(_, description, key, _) => UserError::usage(format!(
-            "-X {key}: {description}"
+        KafkaError::ClientConfig(_, description, key, value) => UserError::usage(format!(
+            "invalid Kafka property {key}: {}",
+            without_value(description, value)
         ))
         .help("list of properties: https://github.com/confluentinc/librdkafka/blob/v2.12.1/CONFIGURATION.md"),
         other => UserError::usage(format!("the Kafka client cannot be created: {other}"))
@@ -137,13 +132,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reserved_properties_cannot_be_set() {
-        for (reserved, _) in RESERVED {
-            let mut settings = Settings::new("localhost:9092");
-            settings.properties.push((reserved.to_owned(), "1".to_owned()));
-            let failure = settings.client_config().expect_err(reserved);
-            assert!(failure.problem().contains(reserved));
-        }
+    fn properties_are_checked_and_the_flag_overrides_the_environment() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut settings = Settings::new("localhost:9092");
+        settings.environment_properties =
+            Some(PropertyList(vec![pair("linger.ms", "2"), pair("client.id", "environment")]));
+        settings.properties.push(pair("linger.ms", "3"));
+        let config = settings.client_config().expect("a configuration");
+        assert_eq!((config.get("linger.ms"), config.get("client.id")), (Some("3"), Some("environment")));
+        settings.environment_properties = Some(PropertyList(vec![pair("acks", "1")]));
+        let refused = settings.client_config().expect_err("acks=1").to_string();
+        assert!(refused.contains("KAFKA_PROPERTIES acks"), "{refused}");
     }
 
     #[test]

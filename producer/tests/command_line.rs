@@ -29,6 +29,10 @@ fn invalid_arguments_are_reported_with_the_next_step() {
         let text = refused(args);
         assert!(text.contains(named), "{args:?}: {text}");
     }
+    let text = refused(&["-X", "security.protocol=hush"]);
+    assert!(text.contains("security.protocol") && !text.contains("hush"), "{text}");
+    let text = refused(&["-X", "hush"]);
+    assert!(!text.contains("hush"), "{text}");
     for (property, help) in [
         ("no.such.property=1", "help: list of properties"),
         ("linger.ms=often", "help: list of properties"),

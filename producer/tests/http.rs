@@ -150,6 +150,20 @@ fn an_accepted_message_is_published_and_answered_in_plain_text() {
 }
 
 #[test]
+fn a_charset_by_its_other_name_and_a_byte_order_mark_are_accepted() {
+    let service = Service::start();
+    let utf8 = [("content-type", "application/json; charset=utf8")];
+    assert_eq!(service.post(EMAILS, &utf8, VALID.as_bytes()).status, 200);
+    assert_eq!(service.post(EMAILS, &[JSON], format!("\u{feff}{VALID}").as_bytes()).status, 200);
+    let records = service.records(EMAIL_TOPIC, 2);
+    assert_eq!(records[0].value, records[1].value);
+    problem(&service.post(EMAILS, &[JSON], format!("\u{feff}\u{feff}{VALID}").as_bytes()), 400);
+    let other = [("content-type", "application/json; charset=euc-kr")];
+    let document = problem(&service.post(EMAILS, &other, VALID.as_bytes()), 415);
+    assert!(document["detail"].as_str().is_some_and(|detail| detail.contains("utf-8")), "{document}");
+}
+
+#[test]
 fn addresses_and_numbers_are_published_as_they_were_written() {
     let service = Service::start();
     let email = r#"{"from":"\"Shop\" <a@bücher.de>","to":"<b@c>, d@e","subject":"","body":""}"#;
@@ -260,6 +274,17 @@ fn a_record_refused_by_kafka_is_answered_as_not_sent() {
 
     // The client treats the topic as forbidden until it refreshes its metadata.
     eventually(Duration::from_secs(20), || service.post(EMAILS, &[JSON], VALID.as_bytes()).status == 200);
+}
+
+#[test]
+fn a_confirmation_without_an_offset_is_answered_as_unknown() {
+    let service = Service::start();
+    assert_eq!(service.post(EMAILS, &[JSON], VALID.as_bytes()).status, 200);
+    // As after a repeated attempt: librdkafka reports success, and no offset.
+    let duplicate = RDKafkaRespErr::RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER;
+    service.broker.request_errors(RDKafkaApiKey::Produce, &[duplicate]);
+    let document = problem(&service.post(EMAILS, &[JSON], VALID.as_bytes()), 503);
+    assert_eq!(document["delivery"], "unknown", "{document}");
 }
 
 #[test]

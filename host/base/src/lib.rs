@@ -4,5 +4,6 @@ pub mod bytes;
 pub mod clock;
 pub mod error;
 pub mod kafka_args;
+pub mod kafka_properties;
 pub mod text;
 pub mod throttle;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base::clock::millis_u64;
 use base::error::UserError;
+use base::kafka_properties::Place;
 use bytesize::ByteSize;
 use consumer::{Subscriber, worker};
 use kafka::errors::{self, Context};
@@ -109,13 +110,15 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), UserError> {
     text.push_str("\n[kafka]\n");
     let servers = args.kafka.bootstrap_servers.as_str();
     line(&mut text, "bootstrap-servers", &servers.into(), from("bootstrap-servers"));
-    let kafka = &args.kafka;
-    let layers = [(&kafka.properties, "-X"), (&kafka.environment_properties, "environment")];
-    let layers = layers.into_iter().chain([(&kafka.file_properties, "file")]);
     let mut printed = BTreeSet::new();
-    for (properties, from) in layers {
+    for (place, properties) in args.kafka.layers().into_iter().rev() {
+        let from = match place {
+            Place::Flag => "-X",
+            Place::Environment => "environment",
+            Place::File => "file",
+        };
         // The last value of a property takes precedence.
-        for (name, value) in properties.iter().rev().filter(|(name, _)| !name.is_empty()) {
+        for (name, value) in properties.iter().rev() {
             if printed.insert(name) {
                 line(
                     &mut text,

@@ -8,10 +8,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use base::error::UserError;
+use base::kafka_args::hide_property;
+use base::kafka_properties::Use;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use sandbox::capabilities;
-use settings::{File, Found, Properties};
+use settings::{File, Found, KafkaArgs, Properties};
 
 use crate::args::Cli;
 
@@ -51,13 +53,29 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Cli, UserError> {
         }
     };
     let command = values.iter().fold(Cli::command(), |command, (id, values)| with(command, id, values));
-    let matches = command.get_matches_from(args);
+    let matches = command.try_get_matches_from(args).unwrap_or_else(|error| hide_property(error).exit());
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     cli.origins = origins(&matches, &values);
+    check_properties(&matches, &mut cli)?;
     if let Some(run) = cli.run_args_mut() {
         run.found = found.map(Box::new);
     }
     Ok(cli)
+}
+
+/// Checks the properties of librdkafka before any client is made.
+fn check_properties(matches: &ArgMatches, cli: &mut Cli) -> Result<(), UserError> {
+    if let Some(run) = cli.run_args_mut() {
+        return run.kafka.check(Use::Handle);
+    }
+    let mut command = matches;
+    while let Some((_, subcommand)) = command.subcommand() {
+        command = subcommand;
+    }
+    if !command.try_contains_id("bootstrap_servers").unwrap_or_default() {
+        return Ok(());
+    }
+    KafkaArgs::from_arg_matches(command).unwrap_or_else(|error| error.exit()).check(Use::Read)
 }
 
 /// The path in `--config` or its environment variable. The flag is removed, so that it can precede or follow the
@@ -162,6 +180,33 @@ mod tests {
         let kafka = read(FILE, "host -X client.id=flag").run.kafka;
         let config = kafka::client::config(&kafka, &[]);
         assert_eq!(config.get("client.id"), Some("flag"));
+    }
+
+    #[test]
+    fn properties_are_checked_for_what_a_command_does() {
+        let check = |line: &str| {
+            let matches = Cli::command().try_get_matches_from(args(line)).expect(line);
+            let mut cli = Cli::from_arg_matches(&matches).expect(line);
+            check_properties(&matches, &mut cli).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        for refused in [
+            "host --plugin a.wasm -X enable.auto.commit=true",
+            "host config check --plugin a.wasm -X group.protocol=consumer",
+            "host produce t -X acks=1",
+            "host consume t -X enable.auto.commit=false",
+            "host topics list -X bootstrap.servers=a:1",
+        ] {
+            assert!(check(refused).contains("help: remove -X"), "{refused}");
+        }
+        for fine in [
+            "host --plugin a.wasm -X group.instance.id=a",
+            "host consume t -X group.protocol=consumer",
+            "host demo",
+            "host config reference",
+            "host dlt list",
+        ] {
+            assert_eq!(check(fine), "", "{fine}");
+        }
     }
 
     #[test]

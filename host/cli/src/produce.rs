@@ -1,21 +1,20 @@
 //! `host produce`.
 
-use std::collections::BTreeMap;
+mod tally;
+
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::time::Duration;
 
 use base::error::UserError;
 use base::text;
 use kafka::errors;
-use parking_lot::Mutex;
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use settings::KafkaArgs;
 
+use self::tally::Deliveries;
 use crate::kafka_client::{self, KafkaClient};
 use crate::output::note;
 
@@ -100,22 +99,22 @@ fn publish(
         let (key, value) = match read_line(&mut input, &mut line, limit)? {
             Line::End => break,
             Line::TooLong => {
-                producer.context().failed(format!("longer than {limit} bytes, first in line {number}"));
+                producer.context().failed(format!("longer than {limit} bytes"), number);
                 continue;
             }
             Line::Whole => match split(&line, args.key_separator.as_deref()) {
                 Some(parts) => parts,
                 None => {
-                    let separator = args.key_separator.as_deref().unwrap_or_default();
-                    producer.context().no_key(separator, number);
+                    let separator = text::line(args.key_separator.as_deref().unwrap_or_default().as_bytes());
+                    producer.context().failed(format!("no key separator '{separator}'"), number);
                     continue;
                 }
             },
         };
-        let record =
-            BaseRecord { headers: headers.clone(), key, ..BaseRecord::to(&args.topic).payload(value) };
+        let record = BaseRecord::with_opaque_to(&args.topic, position(number)).payload(value);
+        let record = BaseRecord { headers: headers.clone(), key, ..record };
         if let Err(error) = send(producer, record) {
-            producer.context().failed(errors::reason(&error));
+            producer.context().failed(errors::reason(&error), number);
             if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
                 break;
             }
@@ -127,10 +126,15 @@ fn publish(
     Ok(())
 }
 
+/// The number of a line, as librdkafka passes it to the delivery report.
+fn position(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 /// Queues a record. Waits while the queue is full.
 fn send<'a>(
     producer: &BaseProducer<Deliveries>,
-    mut record: BaseRecord<'a, [u8], [u8]>,
+    mut record: BaseRecord<'a, [u8], [u8], usize>,
 ) -> Result<(), KafkaError> {
     loop {
         match producer.send(record) {
@@ -195,83 +199,6 @@ fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE, for example --header source=import".to_owned()),
-    }
-}
-
-/// Counts delivered and failed messages.
-#[derive(Debug, Default)]
-struct Deliveries {
-    tally: Mutex<Tally>,
-}
-
-#[derive(Debug, Default)]
-struct Tally {
-    delivered: u64,
-    /// Number of failed messages, by reason.
-    failed: BTreeMap<String, u64>,
-    /// Number of lines without the separator, the first of them, and the separator.
-    without_key: Option<(u64, u64, String)>,
-}
-
-impl Deliveries {
-    fn failed(&self, reason: String) {
-        let mut tally = self.tally.lock();
-        // Bounds the number of reasons.
-        let reason = if tally.failed.len() < 16 { reason } else { "other reasons".to_owned() };
-        *tally.failed.entry(reason).or_default() += 1;
-    }
-
-    fn no_key(&self, separator: &str, line: u64) {
-        let mut tally = self.tally.lock();
-        tally.without_key.get_or_insert_with(|| (0, line, separator.to_owned())).0 += 1;
-    }
-}
-
-impl Tally {
-    fn outcome(&self) -> Result<(), UserError> {
-        let mut reasons: Vec<_> = self.failed.iter().map(|(reason, n)| format!("{n}: {reason}")).collect();
-        if let Some((n, line, separator)) = &self.without_key {
-            let separator = text::line(separator.as_bytes());
-            reasons.push(format!("{n}: no key separator '{separator}', first in line {line}"));
-        }
-        let failed = self.failed.values().sum::<u64>() + self.without_key.as_ref().map_or(0, |(n, ..)| *n);
-        if failed == 0 {
-            return Ok(());
-        }
-        let all = failed + self.delivered;
-        let failure = UserError::unavailable(format!(
-            "{failed} of {all} messages were not published ({})",
-            reasons.join("; ")
-        ));
-        let too_large = errors::short(RDKafkaErrorCode::MessageSizeTooLarge);
-        Err(if self.failed.contains_key(&too_large) {
-            failure.help("the topic's limit is its setting max.message.bytes: host topics describe TOPIC")
-        } else {
-            failure
-        })
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", "{facility} {message}");
-    }
-
-    fn stats_raw(&self, _: &[u8]) {}
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", "{error}: {reason}");
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
-        match delivered {
-            Ok(_) => self.tally.lock().delivered += 1,
-            Err((error, _)) => self.failed(errors::reason(error)),
-        }
     }
 }
 

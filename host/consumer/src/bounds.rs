@@ -33,7 +33,7 @@ pub fn check_bounds(kafka: &KafkaArgs, plugin: &Plugin) -> Result<(), UserError>
         Some((_, value)) => value
             .parse()
             .map(Duration::from_millis)
-            .map_err(|_| UserError::usage(format!("{name}={value}: not a number of milliseconds")))?,
+            .map_err(|_| UserError::usage(format!("{name}: not a number of milliseconds")))?,
         None => default,
     };
     let drain = drain(plugin);

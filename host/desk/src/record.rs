@@ -3,7 +3,7 @@
 use base::bytes::Bytes;
 use desk_api::{DeadLetter, DeadLetterState, Location};
 use effects::Content;
-use kafka::headers::{self, DeadLetterInfo};
+use kafka::headers::{self, DeadLetterInfo, NO_TIMESTAMP};
 use sha2::{Digest as _, Sha256};
 
 /// How many bytes of key and value a search covers.
@@ -36,11 +36,10 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
         (Some(topic), Some(partition), Some(offset)) => Location { topic: bounded(topic), partition, offset },
         _ => record.location.clone(),
     };
-    let source_timestamp_ms = info.timestamp_ms.filter(|millis| *millis >= 0);
     let message = match headers::own_id(headers()) {
         Some(id) => id.to_owned(),
         None => {
-            let timestamp = source_timestamp_ms.unwrap_or(0);
+            let timestamp = info.timestamp_ms.unwrap_or(NO_TIMESTAMP);
             headers::coordinates(&source.topic, source.partition, source.offset, timestamp)
         }
     };
@@ -61,7 +60,7 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
         ingested_ms: now_ms,
         message: truncated(&message, MAX_MESSAGE_ID_BYTES),
         source,
-        source_timestamp_ms,
+        source_timestamp_ms: info.timestamp_ms.filter(|millis| *millis >= 0),
         failure: failure_id(&code, &plugin, &digest),
         consumer_group,
         plugin,
@@ -82,13 +81,14 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
 }
 
 /// All headers of a dead letter, as bytes.
-pub fn headers(dead_letter: &DeadLetter) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+pub fn headers(dead_letter: &DeadLetter) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> + Clone {
     dead_letter.headers.iter().map(|(name, value)| (&name.0[..], value.as_ref().map(|value| &value.0[..])))
 }
 
 /// The sender's headers: all but those added by retries and dead-lettering.
 pub fn sender_headers(dead_letter: &DeadLetter) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-    headers(dead_letter).filter(|(name, _)| !headers::is_added(name))
+    let added = headers::added(headers(dead_letter));
+    headers(dead_letter).zip(added).filter(|(_, added)| !added).map(|(header, _)| header)
 }
 
 /// The text that a search covers, in lower case.

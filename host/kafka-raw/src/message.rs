@@ -163,6 +163,8 @@ impl Fetched {
         // SAFETY: both pointers are valid for the call.
         let millis = unsafe { sys::rd_kafka_message_timestamp(self.ptr.as_ptr(), &mut kind) };
         match kind {
+            // The protocol's number for no timestamp.
+            _ if millis == -1 => None,
             sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME => {
                 Some((millis, TimestampType::CreateTime))
             }

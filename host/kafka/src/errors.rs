@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base::error::UserError;
+use base::kafka_properties::without_value;
 use base::text;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -14,8 +15,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 /// secret.
 pub fn invalid_config(error: &KafkaError) -> UserError {
     match error {
-        KafkaError::ClientConfig(_, description, key, _) => {
-            UserError::usage(format!("invalid Kafka property {key}: {}", description.trim()))
+        KafkaError::ClientConfig(_, description, key, value) => {
+            UserError::usage(format!("invalid Kafka property {key}: {}", without_value(description, value)))
                 .help("properties are librdkafka's, given as -X PROPERTY=VALUE")
         }
         KafkaError::ClientCreation(cause) => {

@@ -5,11 +5,15 @@
 //! appends its block after the sender's headers and, when the message fails again, replaces only the last
 //! header of each name. Headers that a sender forged therefore stay in place and have no effect.
 
+mod added;
+
 use std::borrow::Cow;
 use std::str;
 
 use crate::raw::{HeaderList, Headers, TimestampType};
 use crate::window::RetryState;
+
+pub use self::added::added;
 
 /// The sender's message id, preserved by every retry.
 pub const ID: &[u8] = b"host-id";
@@ -63,6 +67,9 @@ const BLOCK: [&[u8]; 18] = [
     PLUGIN_DIGEST,
 ];
 
+/// The timestamp of a record without one, in the protocol, in headers and in message ids.
+pub const NO_TIMESTAMP: i64 = -1;
+
 /// The original position of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin<'a> {
@@ -83,7 +90,7 @@ pub fn id<'a>(
     origin: &Origin<'_>,
 ) -> Cow<'a, str> {
     let Origin { topic, partition, offset, timestamp } = origin;
-    let millis = timestamp.map_or(0, |(millis, _)| millis);
+    let millis = timestamp.map_or(NO_TIMESTAMP, |(millis, _)| millis);
     own_id(headers).map_or_else(|| coordinates(topic, *partition, *offset, millis).into(), Cow::Borrowed)
 }
 
@@ -159,7 +166,7 @@ impl RetryInfo {
         };
         let kind =
             if self.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
-        let timestamp = self.timestamp.filter(|millis| *millis >= 0).map(|millis| (millis, kind));
+        let timestamp = self.timestamp.filter(|millis| *millis != NO_TIMESTAMP).map(|millis| (millis, kind));
         Origin { topic, partition, offset, timestamp }
     }
 
@@ -214,7 +221,7 @@ impl FailureHeaders<'_> {
         let (millis, kind) = match self.origin.timestamp {
             Some((millis, TimestampType::CreateTime)) => (millis, "CreateTime"),
             Some((millis, TimestampType::LogAppendTime)) => (millis, "LogAppendTime"),
-            None => (-1, "NoTimestampType"),
+            None => (NO_TIMESTAMP, "NoTimestampType"),
         };
         push(ORIGINAL_TOPIC, self.origin.topic.as_bytes());
         push(ORIGINAL_PARTITION, &self.origin.partition.to_be_bytes());
@@ -320,13 +327,6 @@ impl<'a> DeadLetterInfo<'a> {
     }
 }
 
-/// Whether a header of a dead letter was added by this host or Spring Kafka. A replay leaves it out.
-pub fn is_added(name: &[u8]) -> bool {
-    const FAMILIES: [&[u8]; 5] =
-        [b"kafka_original-", b"kafka_dlt-", b"kafka_exception-", b"retry_topic-", b"host-"];
-    FAMILIES.iter().any(|family| name.starts_with(family))
-}
-
 /// Whether a header of a dead letter marks that its key or the sender's headers were removed.
 pub fn is_cut(name: &[u8]) -> bool {
     name == KEY_CUT || name == HEADERS_CUT
@@ -348,7 +348,7 @@ pub fn own_id<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -
 }
 
 /// The id of a message without one from the sender. It is derived from the origin, which is the same for
-/// every redelivery.
+/// every redelivery. `timestamp_ms` is [`NO_TIMESTAMP`] for a record without a timestamp.
 pub fn coordinates(topic: &str, partition: i32, offset: i64, timestamp_ms: i64) -> String {
     format!("{topic}/{partition}/{offset}/{timestamp_ms}")
 }

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::added::SPRINGS;
 use super::*;
 
 type Owned = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -109,6 +110,69 @@ fn forged_headers_stay_and_have_no_effect() {
     assert_eq!(info.origin(&HERE), origin);
     assert!((0..3).all(|index| !info.owns(index)));
     assert!((3..headers.len()).all(|index| info.owns(index)));
+}
+
+fn sent_and_dead(sent: &[&[u8]], block: bool) -> Vec<bool> {
+    let mut headers: Owned = sent.iter().map(|name| (name.to_vec(), Some(b"x".to_vec()))).collect();
+    if block {
+        let origin = Origin { topic: "t", partition: 0, offset: 5, timestamp: None };
+        headers.extend(written(&failure_headers(origin)));
+    }
+    added(headers.iter().map(|(name, value)| (&name[..], value.as_deref())))
+}
+
+#[test]
+fn only_headers_that_are_written_at_a_failure_count_as_added() {
+    let senders: [&[u8]; 8] = [
+        b"host-name",
+        b"host-env",
+        b"retry_topic-mine",
+        b"kafka_original-x",
+        b"kafka_dlt-",
+        b"kafka_dlt-topic",
+        b"kafka_exception-",
+        b"kafka_topic",
+    ];
+    for block in [false, true] {
+        let added = sent_and_dead(&senders, block);
+        assert_eq!(added[..senders.len()], [false; 8]);
+        assert!(added[senders.len()..].iter().all(|added| *added), "the block");
+    }
+    let springs: Vec<Vec<u8>> = ["kafka_", "kafka_dlt-"]
+        .iter()
+        .flat_map(|family| SPRINGS.iter().map(move |name| [family.as_bytes(), name].concat()))
+        .collect();
+    let springs: Vec<&[u8]> = springs.iter().map(Vec::as_slice).collect();
+    assert!(sent_and_dead(&springs, false).iter().all(|added| *added));
+    assert!(
+        sent_and_dead(&[ID, REPLAYS, REPLAY, VALUE_CUT, KEY_CUT, HEADERS_CUT], false)
+            .iter()
+            .all(|added| *added)
+    );
+}
+
+#[test]
+fn a_senders_header_before_a_whole_block_stays_the_senders() {
+    let forged: [&[u8]; 4] = [ORIGINAL_TOPIC, RETRY_ATTEMPTS, b"kafka_dlt-original-topic", ID];
+    assert_eq!(sent_and_dead(&forged, true)[..4], [false, false, true, true]);
+    // Spring Kafka may repeat its headers.
+    assert_eq!(sent_and_dead(&forged, false), [true; 4]);
+}
+
+#[test]
+fn the_id_is_the_same_for_every_delivery_whatever_the_timestamp() {
+    for timestamp in [None, Some(-5), Some(0), Some(7)] {
+        let timestamp = timestamp.map(|millis| (millis, TimestampType::CreateTime));
+        let origin = Origin { topic: "t", partition: 2, offset: 5, timestamp };
+        let source = id(std::iter::empty(), &origin).into_owned();
+        let millis = timestamp.map_or(-1, |(millis, _)| millis);
+        assert_eq!(source, format!("t/2/5/{millis}"));
+        let headers = written(&failure_headers(origin));
+        let retry_info = read(&headers);
+        assert_eq!(id(std::iter::empty(), &retry_info.origin(&HERE)), source);
+        let dead = DeadLetterInfo::read(headers.iter().map(|(name, value)| (&name[..], value.as_deref())));
+        assert_eq!(coordinates("t", 2, 5, dead.timestamp_ms.expect("a timestamp")), source);
+    }
 }
 
 #[test]

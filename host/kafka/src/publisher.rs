@@ -34,7 +34,7 @@ const SETTINGS: [(&str, &str); 9] = [
     // limit. A single record may have the size of the source's largest.
     ("batch.size", "32768"),
     ("message.max.bytes", "100000000"),
-    ("queue.buffering.max.kbytes", "65536"),
+    ("queue.buffering.max.kbytes", "131072"),
     // Longer than a broker's restart.
     ("message.timeout.ms", "30000"),
     ("reconnect.backoff.max.ms", "2000"),
@@ -87,13 +87,19 @@ pub struct Placed {
     pub offset: i64,
 }
 
-/// Limits every batch to one record.
-const UNBATCHED: [(&str, &str); 2] = [("batch.num.messages", "1"), ("linger.ms", "0")];
+/// Limits every batch to one record, and compresses it well: its source may have been compressed too.
+const UNBATCHED: [(&str, &str); 4] = [
+    ("batch.num.messages", "1"),
+    ("linger.ms", "0"),
+    ("compression.codec", "zstd"),
+    // The default level may need more bytes than the gzip of the sender.
+    ("compression.level", "12"),
+];
 
 /// Publishes records and waits for the acknowledgement (`acks=all`, idempotent).
 pub struct Publisher {
     batched: Client,
-    /// For records that were refused because of the size of their batch; created on first use.
+    /// For records that were refused because of the size of their batch or their own; created on first use.
     unbatched: OnceLock<Client>,
     /// Notified when a topic may have changed.
     topic_check: Notify,
@@ -194,7 +200,7 @@ impl Publisher {
     ) -> Result<Placed, RDKafkaErrorCode> {
         let record = || Record { topic: &to.name, partition, key, value, headers: headers() };
         match self.batched.publish(record()).await {
-            // A batch is refused as a whole: the topic may accept this record without the others.
+            // A batch is refused as a whole: the topic may accept this record without the others, or compressed.
             Err(RDKafkaErrorCode::MessageSizeTooLarge) => self.unbatched()?.publish(record()).await,
             result => result,
         }
@@ -205,6 +211,8 @@ impl Publisher {
             return Ok(client);
         }
         let mut config = self.batched.config.clone();
+        // An alias of the user would compete with its property.
+        config.remove("compression.type");
         for (key, value) in UNBATCHED {
             config.set(key, value);
         }

@@ -292,7 +292,7 @@ mod tests {
         let kafka = KafkaArgs {
             bootstrap_servers: cluster.bootstrap_servers(),
             properties: Vec::new(),
-            environment_properties: Vec::new(),
+            environment_properties: None,
             file_properties: Vec::new(),
         };
         let topics = Topics::new(&kafka, false).expect("a client");

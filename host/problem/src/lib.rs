@@ -6,6 +6,7 @@
 
 pub mod body;
 mod document;
+mod pace;
 pub mod server;
 
 pub use document::Problem;

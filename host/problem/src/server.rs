@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use base::throttle::Throttle;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::body::BoundedBody;
+use crate::pace::{PacedStream, Progress};
 
 /// The minimum of `max_header_bytes` that hyper accepts.
 const MIN_HEADER_BYTES: usize = 8 * 1024;
@@ -32,9 +34,11 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Bounds {
     /// Open connections, at least 1; more wait in the listener's backlog.
     pub max_connections: usize,
-    /// Time from the connection, or from the previous response, to the end of a request's headers. This
-    /// limits both slow headers and idle connections; the connection is closed without a response.
+    /// Time from the connection, or from the beginning of a later request, to the end of its headers; the
+    /// connection is then closed without a response.
     pub header_timeout: Duration,
+    /// Time from a response to the beginning of the next request; the connection is then closed.
+    pub idle_timeout: Duration,
     /// Size of the request line and headers in bytes, at least 8 KiB; more is answered with 431.
     pub max_header_bytes: usize,
     /// Time between two parts of a request body while the handler waits for it; reading then fails.
@@ -48,6 +52,9 @@ impl Default for Bounds {
         Self {
             max_connections: 4096,
             header_timeout: Duration::from_secs(30),
+            // Load balancers keep connections for 60 s. They must be the first to close one, or they send a request
+            // on a connection that is being closed.
+            idle_timeout: Duration::from_secs(75),
             max_header_bytes: 64 * 1024,
             body_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(20),
@@ -89,7 +96,8 @@ impl Connections {
         let free = Arc::new(Semaphore::new(self.bounds.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(self.bounds.header_timeout)
+            // `PacedStream` has both timeouts.
+            .header_read_timeout(None)
             .max_buf_size(self.bounds.max_header_bytes.max(MIN_HEADER_BYTES));
         let mut warning = Throttle::new(WARNING_INTERVAL);
         loop {
@@ -118,10 +126,16 @@ impl Connections {
     ) -> impl Future<Output = ()> + Send + 'static {
         // Small responses must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        let timeout = self.bounds.body_timeout;
+        let Bounds { body_timeout, header_timeout, idle_timeout, .. } = self.bounds;
+        let progress = Progress::default();
+        let stream = PacedStream::new(stream, progress.clone(), idle_timeout, header_timeout);
+        let (begun, answered) = (progress.clone(), progress);
         let service = self.router.clone().map_request(move |request: Request<Incoming>| {
-            request.map(|body| Body::new(BoundedBody::new(body, timeout)))
+            begun.begin();
+            request.map(|body| Body::new(BoundedBody::new(body, body_timeout)))
         });
+        let service =
+            service.map_response(move |response: Response| response.map(|body| answered.ends_with(body)));
         let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let stop = self.stop.clone();
         async move {

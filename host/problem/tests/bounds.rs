@@ -32,6 +32,7 @@ fn bounds() -> Bounds {
     Bounds {
         max_connections: 16,
         header_timeout: LONG,
+        idle_timeout: LONG,
         max_header_bytes: 8 * 1024,
         body_timeout: LONG,
         drain_timeout: LONG,
@@ -191,7 +192,7 @@ async fn a_silent_connection_is_closed() {
 
 #[tokio::test]
 async fn an_idle_connection_is_kept_for_the_timeout_and_then_closed() {
-    let server = Server::start(Bounds { header_timeout: SHORT, ..bounds() }).await;
+    let server = Server::start(Bounds { idle_timeout: SHORT, ..bounds() }).await;
     let mut client = server.connect().await;
     // Together longer than the timeout, each pause shorter.
     for _ in 0..8 {
@@ -202,6 +203,31 @@ async fn an_idle_connection_is_kept_for_the_timeout_and_then_closed() {
     let idle = Instant::now();
     assert_eq!(client.read_all().await, "");
     assert!((SHORT / 2..LONG / 2).contains(&idle.elapsed()), "{:?}", idle.elapsed());
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_timeout_of_unfinished_headers() {
+    let server = Server::start(Bounds { header_timeout: SHORT, ..bounds() }).await;
+    let mut client = server.connect().await;
+    for body in ["", "POST /upload HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nok"] {
+        client.send(body).await;
+        if !body.is_empty() {
+            client.read_to("2 of 2").await;
+        }
+        client.get().await;
+        assert!(client.is_silent(3 * SHORT).await, "closed while it was idle");
+    }
+    client.get().await;
+    let begun = Instant::now();
+    client.send("GET / HTTP/1.1\r\n").await;
+    assert_eq!(client.read_all().await, "");
+    assert!((SHORT / 2..LONG / 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn by_default_an_idle_connection_outlives_those_of_load_balancers() {
+    let Bounds { idle_timeout, header_timeout, .. } = Bounds::default();
+    assert!(idle_timeout > Duration::from_secs(60) && header_timeout <= Duration::from_secs(30));
 }
 
 #[tokio::test]

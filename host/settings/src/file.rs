@@ -60,8 +60,9 @@ pub struct Kafka {
     #[serde(deserialize_with = "servers")]
     #[schemars(example = "localhost:9092")]
     pub bootstrap_servers: Option<String>,
-    /// Any property of librdkafka, by its own name. `-X` and `KAFKA_PROPERTIES` take precedence, property by
-    /// property. Keep secrets in the environment: `KAFKA_PROPERTIES="sasl.password=…"`.
+    /// Any property of librdkafka, by its own name, except those on which a guarantee depends, such as
+    /// `enable.auto.commit`. `-X` and `KAFKA_PROPERTIES` take precedence, property by property. Keep secrets in
+    /// the environment: `KAFKA_PROPERTIES="sasl.password=…"`.
     #[serde(deserialize_with = "properties")]
     #[schemars(with = "BTreeMap<String, String>", example = Properties::example())]
     pub properties: Properties,

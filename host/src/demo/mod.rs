@@ -93,7 +93,7 @@ fn embedded(bootstrap_servers: String) -> KafkaArgs {
     KafkaArgs {
         bootstrap_servers,
         properties: properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
-        environment_properties: Vec::new(),
+        environment_properties: None,
         file_properties: Vec::new(),
     }
 }

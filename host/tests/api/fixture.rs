@@ -210,7 +210,7 @@ pub fn kafka_at(servers: &str) -> KafkaArgs {
     KafkaArgs {
         bootstrap_servers: servers.to_owned(),
         properties: Vec::new(),
-        environment_properties: Vec::new(),
+        environment_properties: None,
         file_properties: Vec::new(),
     }
 }

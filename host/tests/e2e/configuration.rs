@@ -64,7 +64,7 @@ fn entry() -> String {
 }
 
 /// Invalid files: name, content, and texts of the error and of the next step.
-fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static str); 9] {
+fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static str); 10] {
     [
         (
             "unknown",
@@ -106,6 +106,12 @@ fn invalid_files(entry: &str) -> [(&'static str, String, &'static str, &'static 
             format!("{entry}[kafka.properties]\nnosuch.property = 1\n"),
             "nosuch.property",
             "librdkafka",
+        ),
+        (
+            "reserved",
+            format!("{entry}[kafka.properties]\nenable.auto.commit = true\n"),
+            "[kafka.properties] enable.auto.commit",
+            "remove enable.auto.commit from [kafka.properties]",
         ),
     ]
 }
@@ -279,6 +285,23 @@ fn help_shows_no_secrets_and_errors_name_the_layer() {
     let short = config("short", "[store]\nkeep = \"1h\"\n");
     let (code, output) = host(&["config", "check", "--config", text(&short), "--plugin", text(&email)], &[]);
     assert!(code == Some(2) && output.contains("longer than 24 h"), "{output}");
-    let (code, output) = host(&["topics", "list"], &[("KAFKA_PROPERTIES", "nothing")]);
-    assert!(code == Some(2) && output.contains("KAFKA_PROPERTIES"), "{output}");
+}
+
+#[test]
+fn errors_about_kafka_properties_show_no_values() {
+    for (value, shown) in [
+        ("hush", "invalid value '***' for 'KAFKA_PROPERTIES'"),
+        ("sasl.password=hush;hush", "on a line of its own"),
+        ("sasl.password=hush;acks=hush", "KAFKA_PROPERTIES acks"),
+        ("security.protocol=hush", "invalid Kafka property security.protocol"),
+    ] {
+        let (code, output) = host(&["topics", "list"], &[("KAFKA_PROPERTIES", value)]);
+        assert!(code == Some(2) && output.contains(shown) && !output.contains("hush"), "{output}");
+    }
+    let path = config("values", "[kafka.properties]\nacks = \"hush\"\n");
+    for args in [&["-X", "hush"][..], &["-X", "acks=hush"], &["--config", text(&path)]] {
+        let (code, output) = host(&[&["topics", "list"], args].concat(), &[]);
+        let hidden = output.lines().all(|line| !line.contains("hush"));
+        assert!(code == Some(2) && output.contains("error: ") && hidden, "{output}");
+    }
 }

@@ -1,13 +1,35 @@
 //! Records at the size limits of their topics.
 
+use desk_api::{DeadLetterState, ReplayPlan};
+use kafka::raw;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use testkit::{Kafka, Record};
+use rdkafka::{Offset, TopicPartitionList};
+use testkit::{Kafka, Record, Rng, eventually};
 
 use crate::support::{BOUND, Guest, Host, attempts, body, deliveries};
+use crate::test_desk::TestDesk;
 
-/// JSON, padded with blanks to `size`.
+/// JSON, padded to `size` with what no compression makes much smaller.
 fn padded(id: &str, action: &str, size: usize) -> String {
-    let mut text = body(id, action, "");
+    // A field that these actions ignore.
+    let with_path = |path: &str| body(id, action, &format!(r#","path":"{path}""#));
+    with_path(&incompressible(size - with_path("").len()))
+}
+
+/// Text of `size` bytes in which nothing repeats.
+fn incompressible(size: usize) -> String {
+    let mut rng = Rng::new(u64::try_from(size).unwrap_or_default());
+    // The printable characters of ASCII, without the two that JSON escapes.
+    let characters: Vec<char> = (' '..='~').filter(|c| !matches!(c, '"' | '\\')).collect();
+    let end = u64::try_from(characters.len()).expect("a few");
+    (0..size).map(|_| characters[usize::try_from(rng.below(end)).expect("below the end")]).collect()
+}
+
+/// JSON of `size` bytes that compression makes much smaller.
+fn repetitive(id: &str, action: &str, more: &str, size: usize) -> String {
+    let mut text = body(id, action, more);
     text.extend(std::iter::repeat_n(' ', size - text.len()));
     text
 }
@@ -100,7 +122,7 @@ fn a_key_too_large_for_the_dead_letter_topic_does_not_block_its_partition() {
     kafka.create_topic(&guest.dead, 1, &[("max.message.bytes", "3000")]);
     let host = Host::start(kafka, &[&guest.path]);
     let reject = |id: &str| Record::new(body(id, "reject", "")).with_header("trace", "1");
-    let key = vec![b'k'; 4_000];
+    let key = incompressible(4_000);
     kafka.produce(&guest.topic, [reject("large").with_key(key), reject("next").with_key("key")]);
     guest.settle(kafka);
     host.stop();
@@ -117,4 +139,52 @@ fn a_key_too_large_for_the_dead_letter_topic_does_not_block_its_partition() {
     assert_eq!(large.header_text("kafka_original-topic").as_ref(), Some(&guest.topic));
     assert_eq!(next.text(), body("next", "reject", ""));
     assert_eq!(next.header_text("host-key-cut"), None);
+}
+
+/// The values of a topic's only partition and the names of their headers, by a client that decompresses.
+fn read_compressed(kafka: &Kafka, topic: &str) -> Vec<(Option<Vec<u8>>, Vec<String>)> {
+    let consumer: BaseConsumer = kafka.config("reader").create().expect("a consumer");
+    let mut partitions = TopicPartitionList::new();
+    partitions.add_partition_offset(topic, 0, Offset::Beginning).expect("a partition");
+    consumer.assign(&partitions).expect("assigned");
+    let count = kafka.end_offsets(topic)[0];
+    (0..count)
+        .map(|_| {
+            let message = consumer.poll(BOUND).expect("a message").expect("no error");
+            let names = raw::headers(&message).map(|(name, _)| String::from_utf8_lossy(name).into_owned());
+            (message.payload().map(<[u8]>::to_vec), names.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn a_record_that_fits_its_topic_only_compressed_is_retried_dead_lettered_and_replayed_whole() {
+    const SIZE: usize = 3_000_000;
+    let (kafka, guest, desk) = (Kafka::shared(), Guest::fast("gzipped"), TestDesk::new("gzipped"));
+    // The default of brokers, in place of the one that lets tests read segments.
+    for topic in guest.retry_topics.iter().chain([&guest.topic, &guest.dead]) {
+        kafka.create_topic(topic, 1, &[("compression.type", "producer")]);
+    }
+    let host = desk.start(kafka, &guest, &[]);
+    let mut config = kafka.config("");
+    config.set("message.max.bytes", "100000000").set("compression.codec", "gzip");
+    let producer: BaseProducer = config.create().expect("a producer");
+    let rejected = repetitive("rejected", "reject", "", SIZE);
+    for value in [&repetitive("retried", "retry", r#","until":1"#, SIZE), &rejected] {
+        producer.send(BaseRecord::<(), str>::to(&guest.topic).payload(value)).expect("queued");
+        producer.flush(BOUND).expect("flushed");
+    }
+    assert_eq!(kafka.end_offsets(&guest.topic)[0], 2, "the source accepts the records");
+    eventually(BOUND, || host.handled("retried") == 2 && desk.count(DeadLetterState::Open) == 1);
+    let replay = desk.replay(&ReplayPlan::default());
+    // It is rejected again.
+    assert_eq!(desk.wait_done(&replay.id).failed, 1);
+    guest.settle(kafka);
+    let all = deliveries(&host.stop());
+    assert_eq!((attempts(&all, "retried"), attempts(&all, "rejected")), (vec![1, 2], vec![1, 1]));
+    let sent_back = read_compressed(kafka, &guest.topic).pop().expect("the replayed record");
+    for (value, names) in read_compressed(kafka, &guest.dead).into_iter().chain([sent_back]) {
+        assert!(value.as_deref() == Some(rejected.as_bytes()), "not the value that was sent");
+        assert!(!names.iter().any(|name| name == "host-value-cut"), "{names:?}");
+    }
 }

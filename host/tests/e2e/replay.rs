@@ -18,6 +18,12 @@ fn headers(record: &Record) -> Headers<'_> {
     record.headers.iter().map(|(name, value)| (&name[..], value.as_deref())).collect()
 }
 
+/// With headers whose names begin like those of the host, or are one of them.
+fn with_names_like_the_hosts(record: Record) -> Record {
+    let names = ["host-name", "retry_topic-mine", "kafka_original-topic"];
+    names.into_iter().fold(record, |record, name| record.with_header(name, "mine"))
+}
+
 #[test]
 fn a_dead_letter_is_replayed_to_its_topic_byte_for_byte() {
     let (kafka, guest, desk) = (Kafka::shared(), Guest::fast("rep-source"), TestDesk::new("replay-source"));
@@ -29,6 +35,7 @@ fn a_dead_letter_is_replayed_to_its_topic_byte_for_byte() {
         .with_null_header("twice")
         .with_header("twice", "x")
         .on(2);
+    let sent = with_names_like_the_hosts(sent);
     kafka.produce(&guest.topic, [sent.clone()]);
     eventually(BOUND, || kafka.read_all(&guest.dead).len() == 1);
     desk.wait_for(&as_ingested(&guest, &kafka.read_all(&guest.dead)[0]));
@@ -249,4 +256,23 @@ fn with_retries_in_place_there_is_no_retry_topic() {
     assert_eq!((replay.dead_letters, replay.done, replay.failed), (2, 1, 1));
     eventually(BOUND, || host.handled("twice") == 2);
     host.stop();
+}
+
+#[test]
+fn a_message_without_a_timestamp_has_one_id_from_its_source_to_its_replay() {
+    let (kafka, guest, desk) = (Kafka::shared(), Guest::fast("no-time"), TestDesk::new("no-time"));
+    let host = desk.start(kafka, &guest, &[]);
+    kafka.produce(&guest.topic, [Record { timestamp_ms: -1, ..Record::new(body("timeless", "retry", "")) }]);
+    eventually(BOUND, || desk.count(DeadLetterState::Open) == 1);
+    assert_eq!(kafka.read_all(&guest.topic)[0].timestamp_ms, -1);
+    let id = format!("{}/0/0/-1", guest.topic);
+    assert_eq!(as_ingested(&guest, &kafka.read_all(&guest.dead)[0]).message, id);
+    let replay = desk.replay(&ReplayPlan::default());
+    assert_eq!(desk.wait_done(&replay.id).failed, 1);
+    eventually(BOUND, || kafka.read_all(&guest.dead).len() == 2);
+    let lines = host.stop();
+    assert_eq!(attempts(&deliveries(&lines), "timeless"), [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6]);
+    let same = format!("message={id} ");
+    let ids = lines.iter().filter(|line| line.contains("message=")).filter(|line| !line.contains(&same));
+    assert_eq!(ids.collect::<Vec<_>>(), Vec::<&String>::new());
 }

@@ -23,7 +23,7 @@ fn replayer(desk: &TestDesk, kafka: &Kafka) -> Replayer {
     let args = KafkaArgs {
         bootstrap_servers: kafka.bootstrap().to_owned(),
         properties: Vec::new(),
-        environment_properties: Vec::new(),
+        environment_properties: None,
         file_properties: Vec::new(),
     };
     let publisher = Arc::new(Publisher::new(&args).expect("a producer"));

@@ -47,7 +47,7 @@ fn messages_are_handled_over_tls_with_a_password() {
     let kafka = Secured::start();
     let guest = Guest::fast("secured");
     grant_all(&kafka, &guest);
-    let password = format!("sasl.password={PASSWORD}");
+    let password = format!("sasl.password={PASSWORD}\n");
     let secret = [("KAFKA_PROPERTIES", password.as_str())];
     let desk = guest.dead_letter_group();
     for (round, mechanism) in ["SCRAM-SHA-512", "PLAIN"].into_iter().enumerate() {
@@ -134,7 +134,7 @@ fn a_partition_waits_while_writing_its_dead_letter_topic_is_not_allowed() {
         authority(&kafka)
     );
     let config = file("revoked.toml", lines.as_bytes());
-    let password = format!("sasl.password={PASSWORD}");
+    let password = format!("sasl.password={PASSWORD}\n");
     let paths = [&config, &blocked.path, &other.path].map(|path| path.to_str().expect("a path in UTF-8"));
     let args = ["--config", paths[0], "--plugin", paths[1], "--plugin", paths[2]];
     let host = Host::run(&args, &[("KAFKA_PROPERTIES", &password)]);
@@ -182,7 +182,7 @@ fn a_temporarily_revoked_password_loses_and_repeats_nothing() {
     let guest = Guest::fast("expired");
     grant_all(&kafka, &guest);
     let config = config(&kafka, &guest, "SCRAM-SHA-512", &authority(&kafka));
-    let password = format!("sasl.password={PASSWORD}");
+    let password = format!("sasl.password={PASSWORD}\n");
     let args = ["--config", config.to_str().expect("a path in UTF-8")];
     let host = Host::run(&args, &[("KAFKA_PROPERTIES", password.as_str())]);
     // The record waits in the client for its due time and cannot be published then.

@@ -112,6 +112,12 @@ fn invalid_arguments_are_refused() {
     refuses(&["--plugin", email, "-X", "nosuch.property=1"], "nosuch.property", "librdkafka");
     refuses(&["--plugin", email, "-X", "fetch.wait.max.ms=never"], "fetch.wait.max.ms", "librdkafka");
     refuses(&["--plugin", email, "-X", "nothing"], "PROPERTY=VALUE", "--help");
+    for property in
+        ["enable.auto.commit=true", "group.protocol=consumer", "isolation.level=read_uncommitted", "acks=1"]
+    {
+        let name = property.split('=').next().unwrap_or_default();
+        refuses(&["--plugin", email, "-X", property], name, &format!("remove -X {name}"));
+    }
     refuses(
         &["--plugin", email, "-X", "max.poll.interval.ms=20000"],
         "max.poll.interval.ms",

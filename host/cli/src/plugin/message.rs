@@ -186,7 +186,7 @@ mod tests {
     fn the_plugin_has_the_defaults() {
         let input = one("{}");
         assert_eq!((input.topic.as_str(), input.partition, input.offset, input.attempt), ("t", 0, 0, 1));
-        assert_eq!((input.value.as_ref(), input.id().as_str()), (None, "t/0/0/0"));
+        assert_eq!((input.value.as_ref(), input.id().as_str()), (None, "t/0/0/-1"));
         let input = one(r#"{"topic":"x","partition":2,"offset":3,"timestamp":4,"attempt":5}"#);
         assert_eq!((input.attempt, input.id().as_str()), (5, "x/2/3/4"));
         assert_eq!(one(r#"{"id":"mine"}"#).id(), "mine");

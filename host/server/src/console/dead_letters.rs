@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use desk::Desk;
+use desk::{Desk, record};
 use desk_api::{
     AuditEntry, DeadLetter, DeadLetterState, DeadLetterSummary, Filter, PageSelector, is_id_prefix,
 };
@@ -89,11 +89,10 @@ pub async fn show(state: DeskState, ctx: PageContext, Path(id): Path<String>) ->
 
 /// The headers set by the sender, or those added later.
 fn headers(dead_letter: &DeadLetter, added: bool) -> Vec<(String, String)> {
-    let headers = dead_letter.headers.iter().filter(|(name, _)| headers::is_added(&name.0) == added);
-    let texts = headers.map(|(name, value)| {
-        let value = value.as_ref().map(|value| &value.0[..]);
-        (format::block(&name.0), format::line(&header_value(&name.0, value)))
-    });
+    let each = record::headers(dead_letter).zip(headers::added(record::headers(dead_letter)));
+    let texts = each
+        .filter(|(_, is_added)| *is_added == added)
+        .map(|((name, value), _)| (format::block(name), format::line(&header_value(name, value))));
     texts.collect()
 }
 

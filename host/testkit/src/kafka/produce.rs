@@ -78,7 +78,7 @@ impl Publisher {
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
         message.partition = (record.partition >= 0).then_some(record.partition);
-        message.timestamp = (record.timestamp_ms > 0).then_some(record.timestamp_ms);
+        message.timestamp = (record.timestamp_ms != 0).then_some(record.timestamp_ms);
         message.headers = (!record.headers.is_empty()).then(|| raw_headers(&record.headers));
         loop {
             match self.inner.send(message) {

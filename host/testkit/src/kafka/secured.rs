@@ -13,7 +13,7 @@ const STORE_PASSWORD: &str = "changeit";
 /// The one user, for SCRAM-SHA-512 and PLAIN.
 pub const USER: &str = "app";
 /// Its password.
-pub const PASSWORD: &str = "correct horse";
+pub const PASSWORD: &str = "correct; horse";
 
 /// A broker whose second listener requires TLS and SASL and grants [`USER`] only explicit rights. The plain
 /// listener allows every operation.

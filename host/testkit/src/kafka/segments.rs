@@ -27,7 +27,7 @@ pub struct Record {
     pub partition: i32,
     /// Set on reading.
     pub offset: i64,
-    /// In milliseconds since the Unix epoch. When publishing, 0 means now.
+    /// In milliseconds since the Unix epoch. When publishing, 0 means now and -1 none.
     pub timestamp_ms: i64,
     /// Any bytes, or null.
     pub key: Option<Vec<u8>>,
