@@ -108,6 +108,11 @@ impl Message {
         self.size
     }
 
+    /// The part of its memory that is not key or value.
+    pub fn headers_size(&self) -> usize {
+        self.size - self.key().map_or(0, <[u8]>::len) - self.value().map_or(0, <[u8]>::len)
+    }
+
     /// The timestamp in milliseconds since the Unix epoch; None if the record has none.
     pub fn timestamp(&self) -> Option<(i64, TimestampType)> {
         match &self.stored {

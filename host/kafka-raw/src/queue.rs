@@ -95,6 +95,17 @@ impl Queue {
         Some(Arc::new(Self { ptr, slot, generation, client, topic: name, partition, _consumer: consumer }))
     }
 
+    /// The number of events that were fetched and not read.
+    pub fn len(&self) -> usize {
+        // SAFETY: the queue is alive.
+        unsafe { sys::rd_kafka_queue_length(self.ptr.as_ptr()) }
+    }
+
+    /// Whether nothing was fetched that has not been read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The offset of the partition's first record as of the last fetch. None before the first fetch.
     pub fn known_first(&self) -> Option<i64> {
         // SAFETY: the consumer, and with it its client, lives as long as this queue.

@@ -23,7 +23,7 @@ use self::log_watch::LogWatch;
 use crate::broker_probe::BrokerProbe;
 use crate::health::{Health, PartitionStatus};
 use crate::metrics::{self, PartitionGauges, Values};
-use crate::partition::{Partition, PartitionContext, Progress};
+use crate::partition::{Flow, Partition, PartitionContext, Progress};
 use crate::resume::{Cause, Resume};
 use crate::{errors, raw};
 
@@ -120,6 +120,7 @@ fn run(consumer: &Arc<BaseConsumer<MemberContext>>, mut probe: BrokerProbe) {
             logs.ask(consumer, broker);
         }
         logs.serve(consumer);
+        context.control_flow(consumer);
     };
     while !context.stop.load(Ordering::Relaxed) {
         serve();
@@ -249,6 +250,26 @@ impl MemberContext {
         }
         self.commit_before(until, consumer, &revoked);
         tracing::info!(group = self.group, partitions = revoked.len(), "partitions revoked");
+    }
+
+    /// Pauses and resumes the partitions of messages with large headers.
+    fn control_flow(&self, consumer: &BaseConsumer<Self>) {
+        if !self.partition_context.has_large_headers.load(Ordering::Relaxed) {
+            return;
+        }
+        for partition in self.partitions.lock().values() {
+            let mut list = TopicPartitionList::with_capacity(1);
+            list.add_partition(partition.topic(), partition.index());
+            let result = match partition.flow() {
+                None => continue,
+                Some(Flow::Pause) => consumer.pause(&list),
+                Some(Flow::Resume) => consumer.resume(&list),
+            };
+            if let Err(error) = result {
+                tracing::warn!(group = self.group, %error, "cannot pause or resume a partition");
+            }
+            partition.drop_fetched();
+        }
     }
 
     /// Sets the gauges and the states of the assigned partitions.

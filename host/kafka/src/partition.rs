@@ -2,6 +2,7 @@
 
 mod commits;
 mod condition;
+mod flow;
 mod start;
 mod state;
 
@@ -17,6 +18,7 @@ use settings::Ordering;
 use tokio_util::sync::CancellationToken;
 
 pub use self::condition::{Condition, Limit};
+pub use self::flow::Flow;
 pub use self::state::Progress;
 use self::state::State;
 use crate::delivery::{Completion, DeliveryGuard};
@@ -48,6 +50,8 @@ pub struct PartitionContext {
     pub memory: Arc<Memory>,
     /// Set when a partition has read a message that an earlier read had passed.
     pub has_regressed: AtomicBool,
+    /// Set when a message with large headers was read.
+    pub has_large_headers: AtomicBool,
 }
 
 /// One assigned partition. A partition that is assigned again is a new object.

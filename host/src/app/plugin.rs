@@ -59,6 +59,7 @@ impl RunningPlugin {
                 health: Arc::default(),
                 memory: Arc::clone(memory),
                 has_regressed: AtomicBool::default(),
+                has_large_headers: AtomicBool::default(),
             };
             // Every message on a retry topic must be read.
             let reset = if ordering.is_none() { OffsetReset::Earliest } else { args.auto_offset_reset };

@@ -50,3 +50,4 @@ mod store_outage;
 mod support;
 mod test_desk;
 mod topics;
+mod waiting;

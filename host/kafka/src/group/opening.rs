@@ -231,6 +231,7 @@ mod tests {
             health: Arc::default(),
             memory: Arc::default(),
             has_regressed: AtomicBool::default(),
+            has_large_headers: AtomicBool::default(),
         });
         let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
         cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[refused; 20]);

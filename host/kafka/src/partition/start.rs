@@ -132,10 +132,11 @@ impl Partition {
 
     /// Records an event that was read. Returns a message that is not finished yet with its delivery number.
     fn register(&self, state: &mut State, event: Event) -> Option<(u64, Message)> {
-        if let Event::Message(message) = &event
-            && message.offset() > state.expected()
-        {
-            self.check_expired(state, message.offset());
+        if let Event::Message(message) = &event {
+            self.note_headers(state, message);
+            if message.offset() > state.expected() {
+                self.check_expired(state, message.offset());
+            }
         }
         let registered = state.register(event);
         if state.regressed_to.is_some() {

@@ -51,6 +51,10 @@ pub struct State {
     pub memory: HeldMemory,
     /// Why nothing has been read for a while.
     pub limited: Option<(Limit, Instant)>,
+    /// The size of the headers of recent messages, in bytes.
+    pub headers_size: usize,
+    /// Whether nothing is fetched.
+    pub is_paused: bool,
     /// Whether a rest was logged.
     pub was_resting: bool,
     /// The number of failing publishes that are being retried, and since when there is one.
@@ -109,6 +113,8 @@ impl State {
             in_progress: 0,
             memory,
             limited: None,
+            headers_size: 0,
+            is_paused: false,
             was_resting: false,
             failing_publishes: 0,
             blocked_since: None,
