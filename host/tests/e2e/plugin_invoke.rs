@@ -91,7 +91,7 @@ fn an_email_is_shown_and_not_sent() {
     let output = host("invoked-email", &args, "");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     for line in [
-        "email.send/0/0/0  email.send partition 0 offset 0, attempt 1",
+        "email.send/0/0/-1  email.send partition 0 offset 0, attempt 1",
         "  outcome  done: captured, not sent",
         "  captured e-mail from me@example.com to you@example.org",
         "             subject 제목",
