@@ -42,6 +42,9 @@ pub enum LogEnd {
     Last,
 }
 
+/// The timeout of a request whose answer nobody waits for.
+const WAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A request that was sent. The client must outlive it.
 struct Request {
     queue: NonNull<sys::rd_kafka_queue_t>,
@@ -130,10 +133,10 @@ unsafe fn description(
     }
 }
 
-/// The offsets at one end of the logs of these partitions.
+/// The offsets at one end of the logs of these partitions. Those without a leader are left out.
 ///
 /// # Errors
-/// No broker answers within `timeout`, or not for every partition.
+/// No broker answers within `timeout`.
 pub fn list_offsets<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[(&str, i32)],
@@ -143,6 +146,29 @@ pub fn list_offsets<C: ConsumerContext>(
     if partitions.is_empty() {
         return Ok(HashMap::new());
     }
+    let request = send_list_offsets(consumer, partitions, end, timeout);
+    let answer = request.answer(timeout).unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut))?;
+    // SAFETY: the event is of this type, and everything in it lives as long as `answer`.
+    unsafe {
+        let result = sys::rd_kafka_event_ListOffsets_result(answer.0.as_ptr());
+        let mut count = 0;
+        let all = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
+        Ok(elements(all, count).iter().filter_map(|info| listed_offset(*info)).collect())
+    }
+}
+
+/// Has the client look at once for something to fetch from the leader of a partition. After the end of a pause, the
+/// thread of that broker would sleep on for up to a second (`rd_kafka_max_block_ms`), unless it has a request to send.
+pub fn wake_fetch<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) {
+    drop(send_list_offsets(consumer, &[(topic, partition)], LogEnd::Last, WAKE_TIMEOUT));
+}
+
+fn send_list_offsets<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[(&str, i32)],
+    end: LogEnd,
+    timeout: Duration,
+) -> Request {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for (topic, partition) in partitions {
         list.add_partition(topic, *partition);
@@ -163,29 +189,20 @@ pub fn list_offsets<C: ConsumerContext>(
         sys::rd_kafka_ListOffsets(client, list.ptr(), options, request.queue.as_ptr());
         sys::rd_kafka_AdminOptions_destroy(options);
     }
-    let answer = request.answer(timeout).unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut))?;
-    // SAFETY: the event is of this type, and everything in it lives as long as `answer`.
-    unsafe {
-        let result = sys::rd_kafka_event_ListOffsets_result(answer.0.as_ptr());
-        let mut count = 0;
-        let all = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
-        elements(all, count).iter().map(|info| listed_offset(*info)).collect()
-    }
+    request
 }
 
 /// # Safety
 /// `info` is a live element of a result.
-unsafe fn listed_offset(
-    info: *const sys::rd_kafka_ListOffsetsResultInfo_t,
-) -> Result<((String, i32), i64), RDKafkaErrorCode> {
+unsafe fn listed_offset(info: *const sys::rd_kafka_ListOffsetsResultInfo_t) -> Option<((String, i32), i64)> {
     // SAFETY: the caller's promise; partition and name belong to the element.
     unsafe {
         let found = &*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
         if found.err != NO_ERROR {
-            return Err(found.err.into());
+            return None;
         }
         let topic = CStr::from_ptr(found.topic).to_string_lossy().into_owned();
-        Ok(((topic, found.partition), found.offset))
+        Some(((topic, found.partition), found.offset))
     }
 }
 

@@ -96,14 +96,9 @@ impl Queue {
     }
 
     /// The number of events that were fetched and not read.
-    pub fn len(&self) -> usize {
+    pub fn fetched(&self) -> usize {
         // SAFETY: the queue is alive.
         unsafe { sys::rd_kafka_queue_length(self.ptr.as_ptr()) }
-    }
-
-    /// Whether nothing was fetched that has not been read.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The offset of the partition's first record as of the last fetch. None before the first fetch.

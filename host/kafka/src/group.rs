@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base::throttle::Throttle;
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
@@ -20,6 +21,7 @@ use settings::OffsetReset;
 
 use self::commits::is_too_large;
 use self::log_watch::LogWatch;
+use self::opening::REPORT_INTERVAL;
 use crate::broker_probe::BrokerProbe;
 use crate::health::{Health, PartitionStatus};
 use crate::metrics::{self, PartitionGauges, Values};
@@ -74,6 +76,7 @@ impl GroupMember {
             partitions: Mutex::default(),
             gauges: Mutex::new(PartitionGauges::of(group)),
             committing: Mutex::default(),
+            unopened_report: Mutex::new(Throttle::new(REPORT_INTERVAL)),
         };
         let mut config = config.clone();
         config.set("group.id", group);
@@ -102,7 +105,7 @@ impl GroupMember {
 /// Serves rebalances and commits until the stop, then leaves the group.
 fn run(consumer: &Arc<BaseConsumer<MemberContext>>, mut probe: BrokerProbe) {
     let context = consumer.context();
-    let mut logs = LogWatch::default();
+    let mut logs = LogWatch::new();
     let mut next_commit = Instant::now() + COMMIT_INTERVAL;
     let mut next_gauges = Instant::now();
     let mut serve = || {
@@ -154,6 +157,8 @@ struct MemberContext {
     /// The start of the commit in flight. Only one at a time: librdkafka repeats a commit that the broker or
     /// a rebalance refuses, so that an older commit could overwrite a newer one.
     committing: Mutex<Option<Instant>>,
+    /// Limits the log messages about partitions that are not read yet.
+    unopened_report: Mutex<Throttle>,
 }
 
 impl MemberContext {
@@ -172,14 +177,20 @@ impl MemberContext {
     fn assign(&self, list: &TopicPartitionList) {
         self.health.join();
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
-        let mut resumes = self.resumes(&consumer, list);
+        let keys =
+            list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
+        let mut resumes = self.resumes(&consumer, keys);
         for element in list.elements() {
             let (topic, index) = (element.topic(), element.partition());
             let key = (topic.to_owned(), index);
-            let resume = resumes.as_mut().and_then(|resumes| resumes.remove(&key));
-            if let Some(resume) = &resume {
-                let position = resume.position;
-                raw::set_start(list, topic, index, position.offset, position.epoch);
+            let resume = resumes.remove(&key);
+            match &resume {
+                Some(Resume { position, .. }) => {
+                    raw::set_start(list, topic, index, position.offset, position.epoch);
+                }
+                // Nothing is read there. Without an offset, librdkafka would ask for the commit too; while it has no
+                // answer the position cannot be changed, and after some errors it does not ask again.
+                None => raw::set_start(list, topic, index, raw::LOG_END, None),
             }
             match self.open(&consumer, topic, index, resume) {
                 Some(partition) => {
@@ -195,7 +206,7 @@ impl MemberContext {
         tracing::info!(group = self.group, partitions = list.count(), "partitions assigned");
     }
 
-    /// Opens a partition that is read as `resume` says, or that is not read at all.
+    /// Opens a partition that is read as `resume` says or, without it, not yet.
     fn open(
         &self,
         consumer: &Arc<BaseConsumer<Self>>,
@@ -203,16 +214,16 @@ impl MemberContext {
         index: i32,
         resume: Option<Resume>,
     ) -> Option<Arc<Partition>> {
-        let is_closed = resume.is_none() || self.leave_by.get().is_some();
-        let resume = resume.unwrap_or_else(|| Resume::again(None, 0, Cause::Committed));
-        self.report_resume(topic, index, &resume);
-        let cause = resume.cause;
+        let cause = resume.as_ref().map(|resume| resume.cause);
+        if let Some(resume) = &resume {
+            self.report_resume(topic, index, resume);
+        }
         let context = Arc::clone(&self.partition_context);
         let partition = Partition::open(Arc::clone(consumer), topic, index, resume, context)?;
-        if is_closed {
+        if self.leave_by.get().is_some() {
             partition.close();
         }
-        if let Cause::Expired(count) = cause {
+        if let Some(Cause::Expired(count)) = cause {
             partition.report_expired(count);
         }
         Some(partition)
@@ -227,7 +238,10 @@ impl MemberContext {
                 list.elements().into_iter().map(|element| (element.topic().to_owned(), element.partition()));
             keys.filter_map(|key| partitions.remove(&key)).collect()
         };
-        revoked.iter().for_each(|partition| partition.close());
+        for partition in &revoked {
+            partition.close();
+            self.end_pause(consumer, partition);
+        }
         if consumer.assignment_lost() {
             let repeated: usize = revoked.iter().map(|partition| partition.max_repeated()).sum();
             for partition in &revoked {
@@ -257,18 +271,35 @@ impl MemberContext {
         if !self.partition_context.has_large_headers.load(Ordering::Relaxed) {
             return;
         }
-        for partition in self.partitions.lock().values() {
-            let mut list = TopicPartitionList::with_capacity(1);
-            list.add_partition(partition.topic(), partition.index());
-            let result = match partition.flow() {
-                None => continue,
-                Some(Flow::Pause) => consumer.pause(&list),
-                Some(Flow::Resume) => consumer.resume(&list),
-            };
-            if let Err(error) = result {
-                tracing::warn!(group = self.group, %error, "cannot pause or resume a partition");
+        let partitions: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
+        for partition in partitions {
+            if let Some(flow) = partition.flow() {
+                self.change_flow(consumer, &partition, flow);
             }
-            partition.drop_fetched();
+        }
+    }
+
+    /// Resumes a partition that is paused.
+    fn end_pause(&self, consumer: &BaseConsumer<Self>, partition: &Partition) {
+        if partition.end_pause() {
+            self.change_flow(consumer, partition, Flow::Resume);
+        }
+    }
+
+    fn change_flow(&self, consumer: &BaseConsumer<Self>, partition: &Partition, flow: Flow) {
+        let (topic, index) = (partition.topic(), partition.index());
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(topic, index);
+        let result = match flow {
+            Flow::Pause => consumer.pause(&list),
+            Flow::Resume => consumer.resume(&list),
+        };
+        if flow == Flow::Resume {
+            raw::admin::wake_fetch(consumer, topic, index);
+        }
+        tracing::debug!(group = self.group, topic, partition = index, ?flow, "fetching");
+        if let Err(error) = result {
+            tracing::warn!(group = self.group, topic, partition = index, %error, "cannot pause or resume fetching");
         }
     }
 

@@ -21,17 +21,7 @@ pub struct Health {
     failed: AtomicBool,
     /// The milliseconds after the start at which it counts as dead unless it polls.
     alive_until: AtomicU64,
-    opening: Mutex<Option<Opening>>,
     partitions: Mutex<Vec<PartitionStatus>>,
-}
-
-/// A member that waits for the commits of partitions, which are not read before.
-#[derive(Debug, Clone)]
-pub struct Opening {
-    /// Since when.
-    pub since: Instant,
-    /// Why there is no answer.
-    pub error: String,
 }
 
 /// The state of a partition.
@@ -65,11 +55,6 @@ impl Health {
             && millis(Instant::now()) < self.alive_until.load(Ordering::Relaxed)
     }
 
-    /// Why assigned partitions are not read yet; None if all are.
-    pub fn opening(&self) -> Option<Opening> {
-        self.opening.lock().clone()
-    }
-
     /// The state of the assigned partitions, at most a second ago.
     pub fn partitions(&self) -> Vec<PartitionStatus> {
         self.partitions.lock().clone()
@@ -97,10 +82,6 @@ impl Health {
 
     fn alive_at(&self, at: Instant) {
         self.alive_until.store(millis(at + MAX_POLL_GAP), Ordering::Relaxed);
-    }
-
-    pub(super) fn set_opening(&self, opening: Option<Opening>) {
-        *self.opening.lock() = opening;
     }
 
     pub(super) fn set_partitions(&self, partitions: Vec<PartitionStatus>) {

@@ -17,7 +17,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use settings::Ordering;
 use tokio_util::sync::CancellationToken;
 
-pub use self::condition::{Condition, Limit};
+pub use self::condition::{Block, Condition, Limit};
 pub use self::flow::Flow;
 pub use self::state::Progress;
 use self::state::State;
@@ -68,13 +68,13 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Opens a partition that is about to be assigned, and is read as `resume` says. None if librdkafka does not know
-    /// the partition.
+    /// Opens a partition that is read as `resume` says or, without it, not at all. None if librdkafka does not know the
+    /// partition.
     pub fn open<C: ConsumerContext + 'static>(
         consumer: Arc<BaseConsumer<C>>,
         topic: &str,
         index: i32,
-        resume: Resume,
+        resume: Option<Resume>,
         context: Arc<PartitionContext>,
     ) -> Option<Arc<Self>> {
         let waker = Arc::new(Waker::new(context.ready.clone()));
@@ -227,6 +227,7 @@ impl Partition {
         state.closed = true;
         state.delayed.clear();
         state.key_order.clear();
+        state.fetching.clear();
         drop(state);
         self.closing.cancel();
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::{clock, text};
 use consumer::gate::{self, Pause};
 use effects::ledger::Outage;
-use kafka::health::{Health, Opening, PartitionStatus};
+use kafka::health::{Health, PartitionStatus};
 
 use crate::Status;
 
@@ -24,10 +24,6 @@ pub fn of(status: &Status) -> Vec<String> {
 
 /// Says which partitions of a member are not read, and why.
 fn partitions(member: &Health) -> Vec<String> {
-    let opening = member.opening().map(|Opening { since, error }| {
-        let seconds = since.elapsed().as_secs();
-        format!("partitions have not been read for {seconds} s, since their commits are unknown: {error}")
-    });
     let mut kept: BTreeMap<(String, &str, &str), (u64, Duration)> = BTreeMap::new();
     for PartitionStatus { topic, condition, lasts, .. } in member.partitions() {
         if let Some(reason) = condition.reason() {
@@ -36,11 +32,11 @@ fn partitions(member: &Health) -> Vec<String> {
             *longest = lasts.max(*longest);
         }
     }
-    let kept = kept.into_iter().map(|((topic, word, reason), (count, longest))| {
+    let line = |((topic, word, reason), (count, longest)): ((String, _, _), (u64, Duration))| {
         let (partitions, seconds) = (text::counted(count, "partition"), longest.as_secs());
         format!("{partitions} of {topic} {word} for {seconds} s: {reason}")
-    });
-    opening.into_iter().chain(kept).collect()
+    };
+    kept.into_iter().map(line).collect()
 }
 
 fn unrecorded(Outage { since_ms, error }: Outage) -> String {

@@ -2,7 +2,7 @@
 
 use testkit::{Kafka, Record, eventually, get, scale};
 
-use crate::support::{BOUND, Guest, Host, body};
+use crate::support::{BOUND, Guest, Host, body, deliveries, file};
 
 /// The maximum resident memory of a host, whatever waits.
 const MAX_RSS: u64 = 300 << 20;
@@ -40,4 +40,49 @@ fn large_messages_that_wait_take_little_memory_and_the_partition_says_that_it_re
     );
     assert!(used.peak_rss < MAX_RSS, "{} MiB", used.peak_rss >> 20);
     host.stop();
+}
+
+#[test]
+fn pauses_of_fetching_lose_and_repeat_nothing_over_a_rebalance() {
+    let (kafka, guest) = (Kafka::shared(), Guest::fast("flow"));
+    let count = scale(800, 8_000);
+    kafka.create_topic(&guest.topic, 2, &[]);
+    for from in (0..count).step_by(100) {
+        let record = |id: usize| {
+            let value = body(&id.to_string(), "sleep", r#","ms":20"#);
+            Record::new(value).with_key(id.to_string()).with_header("h", vec![b'x'; 200_000])
+        };
+        kafka.produce(&guest.topic, (from..from + 100).map(record));
+    }
+    let text = format!(
+        "[[plugin]]\npath = \"{}\"\ntopic = \"{}\"\nconcurrency = 2\n",
+        guest.path.display(),
+        guest.topic
+    );
+    let config = file("flow.toml", text.as_bytes());
+    let config = config.to_str().expect("a path in UTF-8");
+    let args = ["--config", config, "--bootstrap-servers", kafka.bootstrap()];
+    let start = || Host::run(&args, &[("RUST_LOG", "info,kafka=debug")]);
+    let first = start();
+    first.process.wait_for(|line| line.contains("fetching") && line.contains("Resume"), BOUND);
+    let second = start();
+    second.process.wait_for(|line| line.contains("fetching") && line.contains("Resume"), BOUND);
+    eventually(scale(2, 10) * BOUND, || kafka.lag(&guest.group, &guest.topic) == 0);
+    println!(
+        "{}",
+        first
+            .process
+            .lines()
+            .iter()
+            .chain(second.process.lines().iter())
+            .filter(|line| !line.contains("handled"))
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
+    let all: Vec<_> = [first.stop(), second.stop()].map(|lines| deliveries(&lines)).into();
+    for id in (0..count).map(|id| id.to_string()) {
+        let handled: usize = all.iter().filter_map(|host| host.get(&id)).map(Vec::len).sum();
+        assert_eq!(handled, 1, "{id}");
+    }
 }

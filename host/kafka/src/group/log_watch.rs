@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -13,22 +13,27 @@ use rdkafka::topic_partition_list::Offset;
 use super::MemberContext;
 use super::opening::describe;
 use crate::partition::Partition;
-use crate::raw::TopicId;
 use crate::raw::admin::{DescribeTopics, Descriptions, Topic};
 use crate::resume::{Cause, Resume};
 
 /// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The minimum pause before Kafka is asked again where the reading of partitions begins.
+const OPENING_INTERVAL: Duration = Duration::from_millis(500);
 /// The time for changing a position, which asks no broker.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks for the ids of the topics.
-#[derive(Default)]
 pub(super) struct LogWatch {
     request: Option<DescribeTopics>,
+    next_opening: Instant,
 }
 
 impl LogWatch {
+    pub(super) fn new() -> Self {
+        Self { request: None, next_opening: Instant::now() }
+    }
+
     /// Asks `broker`, unless an answer is awaited.
     pub(super) fn ask(&mut self, consumer: &BaseConsumer<MemberContext>, broker: i32) {
         let topics = consumer.context().topics();
@@ -38,11 +43,17 @@ impl LogWatch {
         }
     }
 
-    /// Reads partitions again whose log is another one.
+    /// Reads partitions again whose log is another one, and those whose commit was unknown.
     pub(super) fn serve(&mut self, consumer: &Arc<BaseConsumer<MemberContext>>) {
         let context = consumer.context();
         if context.partition_context.has_regressed.swap(false, Ordering::Relaxed) {
             context.read_regressed_again(consumer);
+        }
+        if Instant::now() >= self.next_opening {
+            let began = Instant::now();
+            context.open_unopened(consumer);
+            // A partition without a leader costs the time of a request, in which nothing is committed.
+            self.next_opening = Instant::now() + OPENING_INTERVAL.max(5 * began.elapsed());
         }
         let Some(answer) = self.request.as_ref().and_then(|request| request.answer(Duration::ZERO)) else {
             return;
@@ -69,51 +80,61 @@ impl MemberContext {
         };
         let all: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
         for (partition, id) in all.iter().filter_map(|partition| Some((partition, other(partition)?))) {
-            self.read_again(consumer, partition, Some(id), None);
+            self.read_again(consumer, partition, Resume::again(Some(id), 0, Cause::Recreated));
         }
     }
 
     fn read_regressed_again(&self, consumer: &Arc<BaseConsumer<Self>>) {
         let all: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
-        for partition in all.iter().filter(|partition| partition.regressed_to().is_some()) {
-            let topic = partition.topic();
+        for partition in all {
+            let (topic, Some(offset)) = (partition.topic(), partition.regressed_to()) else { continue };
             let found =
                 describe(consumer, [topic].into_iter()).ok().and_then(|mut found| found.remove(topic));
-            match found {
-                Some(Topic { id, .. }) if id == partition.topic_id() => {
-                    self.read_again(consumer, partition, id, partition.regressed_to());
-                }
-                Some(Topic { id, .. }) => self.read_again(consumer, partition, id, None),
+            let Some(Topic { id, .. }) = found else {
                 // Until Kafka answers, nothing of the partition is read.
-                None => self.partition_context.has_regressed.store(true, Ordering::Relaxed),
+                self.partition_context.has_regressed.store(true, Ordering::Relaxed);
+                continue;
+            };
+            if id != partition.topic_id() {
+                self.read_again(consumer, &partition, Resume::again(id, 0, Cause::Recreated));
+            } else if !partition.reads_on() {
+                self.read_again(consumer, &partition, Resume::again(id, offset, Cause::Truncated));
             }
         }
     }
 
-    /// Drops what is known of a partition, and reads it again from its beginning, or from the offset at which its log
-    /// was cut. Calls in progress end, but nothing of the former log is committed any more.
-    fn read_again(
-        &self,
-        consumer: &Arc<BaseConsumer<Self>>,
-        former: &Arc<Partition>,
-        topic_id: Option<TopicId>,
-        cut_at: Option<i64>,
-    ) {
+    fn open_unopened(&self, consumer: &Arc<BaseConsumer<Self>>) {
+        let all: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
+        let unopened: Vec<_> = all.into_iter().filter(|partition| partition.is_unopened()).collect();
+        let keys = unopened.iter().map(|partition| (partition.topic().to_owned(), partition.index()));
+        let mut found = self.resumes(consumer, keys.collect());
+        for partition in unopened {
+            if let Some(resume) = found.remove(&(partition.topic().to_owned(), partition.index())) {
+                self.read_again(consumer, &partition, resume);
+            }
+        }
+    }
+
+    /// Drops what is known of a partition, and reads it as `resume` says. Calls in progress end, but nothing of them is
+    /// committed any more.
+    fn read_again(&self, consumer: &Arc<BaseConsumer<Self>>, former: &Arc<Partition>, resume: Resume) {
         let (topic, index) = (former.topic(), former.index());
         former.close();
-        let cause = if cut_at.is_some() { Cause::Truncated } else { Cause::Recreated };
-        let result = seek(consumer, topic, index, cut_at);
-        if let Err(error) = result {
+        self.end_pause(consumer, former);
+        let offset = match resume.cause {
+            Cause::Recreated => Offset::Beginning,
+            _ => Offset::Offset(resume.position.offset),
+        };
+        if let Err(error) = seek(consumer, topic, index, offset) {
             // The former partition stays closed, and the next round tries again.
             let group = &self.group;
             tracing::warn!(group, topic, partition = index, %error, "cannot read the new log yet");
-            self.partition_context.has_regressed.store(former.regressed_to().is_some(), Ordering::Relaxed);
+            if former.regressed_to().is_some() {
+                self.partition_context.has_regressed.store(true, Ordering::Relaxed);
+            }
             return;
         }
-        let resume = Resume::again(topic_id, cut_at.unwrap_or(0), cause);
-        self.report_resume(topic, index, &resume);
-        let context = Arc::clone(&self.partition_context);
-        if let Some(partition) = Partition::open(Arc::clone(consumer), topic, index, resume, context) {
+        if let Some(partition) = self.open(consumer, topic, index, Some(resume)) {
             self.partitions.lock().insert((topic.to_owned(), index), partition);
         }
     }
@@ -123,10 +144,10 @@ fn seek(
     consumer: &BaseConsumer<MemberContext>,
     topic: &str,
     partition: i32,
-    offset: Option<i64>,
+    offset: Offset,
 ) -> rdkafka::error::KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(1);
-    list.add_partition_offset(topic, partition, offset.map_or(Offset::Beginning, Offset::Offset))?;
+    list.add_partition_offset(topic, partition, offset)?;
     let sought = consumer.seek_partitions(list, SEEK_TIMEOUT)?;
     sought.elements().iter().try_for_each(|element| element.error())
 }

@@ -2,11 +2,8 @@
 //! without its commit would repeat messages, and overwrite the retries and held keys that the commit describes.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use base::throttle::Throttle;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -16,7 +13,6 @@ use rdkafka::topic_partition_list::Offset;
 use super::MemberContext;
 use crate::commit_metadata::CommitMetadata;
 use crate::errors;
-use crate::health::Opening;
 use crate::raw;
 use crate::raw::admin::{self, DescribeTopics, LogEnd, Topic};
 use crate::resume::{Cause, Commit, Log, Resume, initial_partitions};
@@ -24,80 +20,49 @@ use crate::tracker::Position;
 
 /// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before failed requests are repeated.
-const RETRY: Duration = Duration::from_millis(200);
-/// The interval at which a lasting failure is logged.
-const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+/// The interval at which it is logged that partitions are not read.
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Where the reading of each partition begins.
 pub(super) type Resumes = HashMap<(String, i32), Resume>;
 
 impl MemberContext {
-    /// Where the reading of these partitions begins. Waits until Kafka has answered; None if the host is stopped or the
-    /// partitions are lost meanwhile.
-    pub(super) fn resumes(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        list: &TopicPartitionList,
-    ) -> Option<Resumes> {
-        let since = Instant::now();
-        let mut report = Throttle::new(REPORT_INTERVAL);
-        // The first failures are usual in a rebalance.
-        report.is_due();
-        let found = loop {
-            match self.ask(consumer, list) {
-                Ok(found) => break Some(found),
-                Err(_) if self.stop.load(Ordering::Relaxed) || consumer.assignment_lost() => break None,
-                Err(error) => {
-                    let error = errors::reason(&error);
-                    if report.is_due() {
-                        let (group, partitions) = (&self.group, list.count());
-                        tracing::warn!(
-                            group,
-                            partitions,
-                            error,
-                            "partitions are not read: their commits are unknown"
-                        );
-                    }
-                    self.health.set_opening(Some(Opening { since, error }));
-                    self.health.beat();
-                    thread::sleep(RETRY);
-                }
-            }
+    /// Where the reading of these partitions begins. Those for which Kafka does not answer are left out.
+    pub(super) fn resumes(&self, consumer: &BaseConsumer<Self>, keys: Vec<(String, i32)>) -> Resumes {
+        let count = keys.len();
+        let (found, error) = match self.ask(consumer, keys) {
+            Ok(found) => (found, "no answer for some of them".to_owned()),
+            Err(error) => (Resumes::new(), errors::reason(&error)),
         };
-        self.health.set_opening(None);
+        if found.len() < count && self.unopened_report.lock().is_due() {
+            let (group, partitions) = (&self.group, count - found.len());
+            tracing::warn!(group, partitions, error, "partitions are not read: their commits are unknown");
+        }
         found
     }
 
-    fn ask(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<Resumes, KafkaError> {
-        let assigned: Vec<(String, i32)> =
-            list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
-        let named: Vec<(&str, i32)> =
-            assigned.iter().map(|(topic, partition)| (topic.as_str(), *partition)).collect();
-        if named.is_empty() {
+    fn ask(&self, consumer: &BaseConsumer<Self>, keys: Vec<(String, i32)>) -> Result<Resumes, KafkaError> {
+        if keys.is_empty() {
             return Ok(Resumes::new());
         }
-        let topics = describe(consumer, named.iter().map(|(topic, _)| *topic))?;
+        let topics = describe(consumer, keys.iter().map(|(topic, _)| topic.as_str()))?;
         let commits = commits(consumer, &topics)?;
-        let failed = |code| KafkaError::MetadataFetch(code);
-        let first = admin::list_offsets(consumer, &named, LogEnd::First, TIMEOUT).map_err(failed)?;
-        let end = admin::list_offsets(consumer, &named, LogEnd::Last, TIMEOUT).map_err(failed)?;
-        assigned
-            .into_iter()
-            .map(|key| {
-                let unknown = || failed(RDKafkaErrorCode::UnknownPartition);
-                let topic = topics.get(&key.0).ok_or_else(unknown)?;
-                let (first, end) = first.get(&key).zip(end.get(&key)).ok_or_else(unknown)?;
-                let log = Log { topic: topic.id, first: *first, end: *end };
-                let of_topic = commits.iter().filter(|((name, _), _)| *name == key.0);
-                let of_topic = of_topic.map(|((_, partition), commit)| (*partition, commit));
-                let initial =
-                    initial_partitions(topic.id, of_topic, i32::try_from(topic.partitions).unwrap_or(0));
-                let commit = commits.get(&key).cloned();
-                let resume = Resume::at(commit, &log, key.1, initial, self.reset);
-                Ok((key, resume))
-            })
-            .collect()
+        let known = keys.iter().filter(|(topic, _)| topics.contains_key(topic));
+        let known: Vec<(&str, i32)> = known.map(|(topic, partition)| (topic.as_str(), *partition)).collect();
+        let end =
+            |end| admin::list_offsets(consumer, &known, end, TIMEOUT).map_err(KafkaError::MetadataFetch);
+        let (first, end) = (end(LogEnd::First)?, end(LogEnd::Last)?);
+        let resume = |key: (String, i32)| {
+            let (topic, commit) = (topics.get(&key.0)?, commits.get(&key));
+            let log = Log { topic: topic.id, first: *first.get(&key)?, end: *end.get(&key)? };
+            let of_topic = commits.iter().filter(|((name, _), _)| *name == key.0);
+            let of_topic = of_topic.map(|((_, partition), commit)| (*partition, commit));
+            let partitions = i32::try_from(topic.partitions).unwrap_or(0);
+            let initial = initial_partitions(topic.id, of_topic, partitions);
+            let resume = Resume::at(commit.cloned(), &log, key.1, initial, self.reset);
+            Some((key, resume))
+        };
+        Ok(keys.into_iter().filter_map(resume).collect())
     }
 
     /// Says where reading begins, if that is not at the commit.
@@ -126,7 +91,7 @@ impl MemberContext {
     }
 }
 
-/// The topics, by name.
+/// The topics, by name. Those that do not exist are left out.
 pub(super) fn describe<'a>(
     consumer: &BaseConsumer<MemberContext>,
     names: impl Iterator<Item = &'a str>,
@@ -136,9 +101,9 @@ pub(super) fn describe<'a>(
     names.dedup();
     let broker = a_broker(consumer, names.first().copied().unwrap_or_default())?;
     let answer = DescribeTopics::send(consumer, broker, &names, TIMEOUT).answer(TIMEOUT);
-    let failed = KafkaError::MetadataFetch;
-    let found = answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)).map_err(failed)?;
-    found.into_iter().map(|(name, topic)| Ok((name, topic.map_err(failed)?))).collect()
+    let found = answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut));
+    let found = found.map_err(KafkaError::MetadataFetch)?;
+    Ok(found.into_iter().filter_map(|(name, topic)| Some((name, topic.ok()?))).collect())
 }
 
 fn a_broker(consumer: &BaseConsumer<MemberContext>, topic: &str) -> Result<i32, KafkaError> {
@@ -175,7 +140,9 @@ fn commits(
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Instant;
 
     use rdkafka::ClientConfig;
     use rdkafka::consumer::CommitMode;
@@ -186,7 +153,7 @@ mod tests {
 
     use super::*;
     use crate::group::GroupMember;
-    use crate::partition::{Partition, PartitionContext};
+    use crate::partition::{Block, Condition, PartitionContext};
 
     const BOUND: Duration = Duration::from_secs(30);
     /// Offset 1 is retried for the third time, and offset 2 is finished.
@@ -210,6 +177,8 @@ mod tests {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "g");
         config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        // Requests of a consumer wait for its fetch.
+        config.set("fetch.wait.max.ms", "10");
         let producer: BaseProducer = config.create().expect("a producer");
         for _ in 0..4 {
             producer.send(BaseRecord::<(), str>::to("t").payload("x").partition(0)).expect("queued");
@@ -234,26 +203,22 @@ mod tests {
             has_large_headers: AtomicBool::default(),
         });
         let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
-        cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[refused; 20]);
+        cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[refused; 5]);
         let stop = Arc::new(AtomicBool::default());
         let (latest, drain) = (OffsetReset::Latest, Duration::from_secs(1));
         let member = GroupMember::join(&config, "g", &["t"], context, latest, drain, Arc::clone(&stop))
             .expect("joined");
-        let opening = eventually("it waits", || member.health().opening());
-        assert!(opening.error.contains("authorization"), "{}", opening.error);
-        assert!(list.is_empty());
-        let partition: Arc<Partition> = eventually("the partition", || list.try_recv().ok()?.upgrade());
-        assert!(member.health().opening().is_none());
+        let condition = || member.health().partitions().first().map(|status| status.condition);
+        let blocked = Condition::Blocked(Block::Commit);
+        eventually("it waits", || condition().filter(|condition| *condition == blocked));
         let mut batch = Vec::new();
-        let attempts = eventually("the messages", || {
-            partition.take(10, &mut batch);
-            (batch.len() == 2).then(|| {
-                batch
-                    .iter()
-                    .map(|delivery| (delivery.message().offset(), delivery.attempt()))
-                    .collect::<Vec<_>>()
-            })
-        });
+        let mut take = || {
+            if let Some(partition) = list.try_recv().ok().and_then(|partition| partition.upgrade()) {
+                partition.take(10, &mut batch);
+            }
+            batch.iter().map(|delivery| (delivery.message().offset(), delivery.attempt())).collect::<Vec<_>>()
+        };
+        let attempts = eventually("the messages", || Some(take()).filter(|taken| taken.len() == 2));
         assert_eq!(attempts, [(1, 3), (3, 1)]);
         drop(batch);
         stop.store(true, Ordering::Relaxed);

@@ -50,9 +50,29 @@ impl Partition {
         self.state.lock().resume.topic
     }
 
+    /// Whether it is unknown where reading begins.
+    pub fn is_unopened(&self) -> bool {
+        self.state.lock().unopened_since.is_some()
+    }
+
     /// The offset of a message that was read although an earlier read had passed it.
     pub fn regressed_to(&self) -> Option<i64> {
-        self.state.lock().regressed_to
+        self.state.lock().regressed_to.map(|position| position.offset)
+    }
+
+    /// Reads on after a message was read twice, if it was: a record with the same leader epoch, or an earlier one, is the
+    /// same record in the same topic. The client may fetch a message again that was being read during a pause.
+    pub fn reads_on(&self) -> bool {
+        let mut state = self.state.lock();
+        let last = state.tracker.end().and_then(|end| end.epoch);
+        let again = state.regressed_to.and_then(|position| position.epoch);
+        let is_same = matches!((again, last), (Some(again), Some(last)) if again <= last);
+        if is_same {
+            state.regressed_to = None;
+            drop(state);
+            self.waker.wake();
+        }
+        is_same
     }
 
     /// The partition's progress.

@@ -18,10 +18,19 @@ pub enum Condition {
     Reading,
     /// Nothing is read, because of the messages that were read before.
     Resting(Limit),
-    /// Nothing is read or handled, because a failed message cannot be published.
-    Blocked,
+    /// Nothing is read, because Kafka does not answer.
+    Blocked(Block),
     /// It is being handed over: what is in progress ends, and nothing is read.
     Draining,
+}
+
+/// What Kafka does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// Where reading begins.
+    Commit,
+    /// That it has stored a failed message.
+    Publish,
 }
 
 /// A limit for the messages of a partition that were read and are not finished.
@@ -46,7 +55,7 @@ impl Condition {
         match self {
             Self::Reading => "reading",
             Self::Resting(_) => "resting",
-            Self::Blocked => "blocked",
+            Self::Blocked(_) => "blocked",
             Self::Draining => "draining",
         }
     }
@@ -56,7 +65,8 @@ impl Condition {
         match self {
             Self::Reading | Self::Draining => None,
             Self::Resting(limit) => Some(limit.reason()),
-            Self::Blocked => Some("a failed message cannot be published"),
+            Self::Blocked(Block::Commit) => Some("its commit is unknown, and Kafka does not tell"),
+            Self::Blocked(Block::Publish) => Some("a failed message cannot be published"),
         }
     }
 }
@@ -82,36 +92,35 @@ impl State {
         };
     }
 
-    fn condition(&self) -> Condition {
-        if self.closed {
-            return Condition::Draining;
+    /// Its condition, and since when it has it, if nothing is read.
+    fn condition(&self) -> (Condition, Option<Instant>) {
+        if let Some(since) = self.unopened_since {
+            return (Condition::Blocked(Block::Commit), Some(since));
         }
-        if self.failing_publishes > 0 {
-            return Condition::Blocked;
+        if self.closed {
+            return (Condition::Draining, None);
+        }
+        if let Some(since) = self.blocked_since {
+            return (Condition::Blocked(Block::Publish), Some(since));
         }
         match self.limited.filter(|(_, since)| since.elapsed() >= RESTING) {
-            Some((limit, _)) => Condition::Resting(limit),
-            None => Condition::Reading,
+            Some((limit, since)) => (Condition::Resting(limit), Some(since)),
+            None => (Condition::Reading, None),
         }
     }
 }
 
 impl Partition {
-    /// Its condition and for how long it has had it; the time is unknown while it is read.
+    /// Its condition, and for how long nothing has been read.
     pub fn condition(&self) -> (Condition, Duration) {
-        let state = self.state.lock();
-        let since = match state.condition() {
-            Condition::Resting(_) => state.limited.map(|(_, since)| since),
-            Condition::Blocked => state.blocked_since,
-            Condition::Reading | Condition::Draining => None,
-        };
-        (state.condition(), since.map_or(Duration::ZERO, |since| since.elapsed()))
+        let (condition, since) = self.state.lock().condition();
+        (condition, since.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
     /// Logs the beginning of a rest, unless it is usual, and its end.
     pub fn report_condition(&self) {
         let mut state = self.state.lock();
-        let condition = state.condition();
+        let (condition, _) = state.condition();
         let is_resting = matches!(condition, Condition::Resting(limit) if limit != Limit::Predecessor);
         if std::mem::replace(&mut state.was_resting, is_resting) == is_resting {
             return;

@@ -33,7 +33,11 @@ impl Partition {
     pub fn take(self: &Arc<Self>, max: usize, batch: &mut Vec<Delivery>) {
         self.waker.rearm();
         let mut state = self.state.lock();
-        if state.closed || state.regressed_to.is_some() || !state.may_start() {
+        if state.closed
+            || state.unopened_since.is_some()
+            || state.regressed_to.is_some()
+            || !state.may_start()
+        {
             return;
         }
         if self.context.is_retry {
@@ -61,7 +65,7 @@ impl Partition {
         state.note_limit();
         let wanted = free.min(state.capacity());
         let mut events = Vec::with_capacity(wanted);
-        let count = self.read(wanted, &mut events);
+        let count = self.read(state, wanted, &mut events);
         for event in events {
             let Some((number, message)) = self.register(state, event) else { continue };
             let key = key_order::order_key(self.context.ordering, message.key());
@@ -102,7 +106,7 @@ impl Partition {
         loop {
             let limit = if state.is_out_of_order { FAR_LOOK_AHEAD } else { LOOK_AHEAD };
             let wanted = limit.saturating_sub(state.delayed.len()).min(READ_BATCH).min(state.capacity());
-            if wanted == 0 || self.read(wanted, &mut events) == 0 {
+            if wanted == 0 || self.read(state, wanted, &mut events) == 0 {
                 break;
             }
             let now = clock::now_ms();
@@ -167,12 +171,6 @@ impl Partition {
             help = format!("raise retention.ms and retention.bytes of topic {topic} above the longest wait"),
             "messages were removed from the log before they were handled"
         );
-    }
-
-    fn read(&self, max: usize, events: &mut Vec<Event>) -> usize {
-        self.queue.read(max, events, |error| {
-            tracing::warn!(topic = &*self.topic, partition = self.index, %error, "cannot read");
-        })
     }
 
     fn start_or_delay(

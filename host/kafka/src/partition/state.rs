@@ -8,6 +8,7 @@ use base::throttle::Throttle;
 use settings::Ordering;
 
 use super::condition::Limit;
+use super::flow::Fetching;
 use crate::commit_metadata::CommitMetadata;
 use crate::delivery::DeliveryGuard;
 use crate::key_order::KeyOrder;
@@ -30,11 +31,13 @@ pub struct State {
     pub tracker: Tracker,
     /// Where reading began, without its window.
     pub resume: Resume,
+    /// Since when it has been unknown where reading begins; nothing is read until then.
+    pub unopened_since: Option<Instant>,
     /// The window of the commit at which reading began, until reading has passed its end.
     pub committed_window: Option<Window>,
-    /// The offset of a message that was read although an earlier read had passed it: the log is not the one that was
-    /// read until then.
-    pub regressed_to: Option<i64>,
+    /// The offset and leader epoch of a message that was read although an earlier read had passed it: the log may not be
+    /// the one that was read until then.
+    pub regressed_to: Option<Position>,
     /// Messages that are not due yet, the earliest on top.
     pub delayed: BinaryHeap<Reverse<PendingMessage>>,
     /// The latest due time that was read from a retry topic, in milliseconds since the Unix epoch.
@@ -51,10 +54,8 @@ pub struct State {
     pub memory: HeldMemory,
     /// Why nothing has been read for a while.
     pub limited: Option<(Limit, Instant)>,
-    /// The size of the headers of recent messages, in bytes.
-    pub headers_size: usize,
-    /// Whether nothing is fetched.
-    pub is_paused: bool,
+    /// What the client may fetch.
+    pub fetching: Fetching,
     /// Whether a rest was logged.
     pub was_resting: bool,
     /// The number of failing publishes that are being retried, and since when there is one.
@@ -91,8 +92,10 @@ pub struct Progress {
 }
 
 impl State {
-    /// A partition that is read from there on.
-    pub fn new(mut resume: Resume, ordering: Ordering, memory: HeldMemory) -> Self {
+    /// A partition that is read from there on or, without `resume`, not yet.
+    pub fn new(resume: Option<Resume>, ordering: Ordering, memory: HeldMemory) -> Self {
+        let unopened_since = resume.is_none().then(Instant::now);
+        let mut resume = resume.unwrap_or_else(|| Resume::again(None, 0, Cause::Committed));
         let committed_window = resume.window.take();
         let mut key_order = KeyOrder::new(ordering);
         let held_keys = committed_window.iter().flat_map(|window| &window.held_keys).copied();
@@ -103,6 +106,7 @@ impl State {
         Self {
             tracker: Tracker::default(),
             resume,
+            unopened_since,
             committed_window,
             regressed_to: None,
             delayed: BinaryHeap::new(),
@@ -113,8 +117,7 @@ impl State {
             in_progress: 0,
             memory,
             limited: None,
-            headers_size: 0,
-            is_paused: false,
+            fetching: Fetching::default(),
             was_resting: false,
             failing_publishes: 0,
             blocked_since: None,
@@ -158,7 +161,7 @@ impl State {
         };
         let offset = message.offset();
         if offset < self.expected() {
-            self.regressed_to.get_or_insert(offset);
+            self.regressed_to.get_or_insert(Position { offset, epoch: message.leader_epoch() });
             return None;
         }
         let number = self.tracker.deliver(offset, message.leader_epoch());
