@@ -1,5 +1,6 @@
 //! The health of a group member.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub struct Health {
     joined: AtomicBool,
     failed: AtomicBool,
     polled_ms: AtomicI64,
+    lost: OnceLock<String>,
 }
 
 impl Health {
@@ -28,6 +30,11 @@ impl Health {
         !self.failed.load(Ordering::Relaxed) && silent < MAX_POLL_GAP.as_millis() as i64
     }
 
+    /// The reason why the member is out of its group for good.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
+    }
+
     /// The member has received an assignment.
     pub(super) fn join(&self) {
         self.joined.store(true, Ordering::Relaxed);
@@ -36,6 +43,12 @@ impl Health {
     /// The member has failed and needs a restart of the host.
     pub(super) fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// The member is out of its group for good, and the host must end.
+    pub(super) fn lose(&self, reason: String) {
+        self.fail();
+        let _ = self.lost.set(reason);
     }
 
     /// The member has polled.
