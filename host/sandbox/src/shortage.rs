@@ -20,8 +20,12 @@ pub(crate) fn is_shortage(error: &(dyn Error + 'static)) -> bool {
     const ALL: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
     let mut causes = successors(Some(error), |&cause| cause.source());
     causes.any(|cause| {
-        let number = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        ALL.into_iter().any(|one| Some(one.raw_os_error()) == number || cause.downcast_ref() == Some(&one))
+        let of_system = cause.downcast_ref::<io::Error>();
+        // An I/O error that wraps another one does not have it as its source.
+        let wrapped = of_system.and_then(io::Error::get_ref);
+        let number = of_system.and_then(io::Error::raw_os_error);
+        let is_one = |one: Errno| Some(one.raw_os_error()) == number || cause.downcast_ref() == Some(&one);
+        ALL.into_iter().any(is_one) || wrapped.is_some_and(|wrapped| is_shortage(wrapped))
     })
 }
 
