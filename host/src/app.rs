@@ -5,7 +5,7 @@ mod http_server;
 mod intake;
 mod plugin;
 mod replay;
-mod signals;
+mod start;
 mod store;
 mod summary;
 
@@ -17,53 +17,48 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use base::error::UserError;
-use cli::preflight;
+use base::stderr;
 use consumer::Subscriber;
-use consumer::bounds::drain;
-use consumer::reports::Outcomes;
+use consumer::bounds::{self, SEND_BOUND};
 use desk::Desk;
 use desk::alerts::Alerts;
 use desk::pauses::Pauses;
 use desk::replay::ReplayTasks;
 use desk::trial::{InstalledPlugin, Trials};
 use kafka::health::Health;
-use kafka::publisher::Publisher;
-use kafka::topic_watch::{self, TopicWatch};
-use kafka::topics::Topics;
-use kafka::{client, errors};
+use kafka::topic_watch;
 use sandbox::call::Services;
 use server::guard;
 use settings::{KafkaArgs, RunArgs};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::signals::Signals;
+
 pub use self::http_server::Server;
 use self::intake::Intakes;
 use self::plugin::{METADATA_REFRESH, RunningPlugin, consumer_config};
-use self::signals::Signals;
 
-/// The maximum time that Kafka may be unreachable at start.
-const CONNECT_BOUND: Duration = Duration::from_secs(30);
-/// The maximum time for stopping in addition to the drain bound.
-const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
-/// The maximum time for effects in flight whose calls have ended.
-const SEND_BOUND: Duration = Duration::from_secs(10);
+/// The interval at which the members are looked at.
+const LOST_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Runs plugins until SIGTERM or Ctrl-C, then drains.
 ///
 /// # Errors
 /// The arguments are invalid, or Kafka or the store is unreachable.
-pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+pub async fn run(args: RunArgs, mut signals: Signals) -> anyhow::Result<()> {
     let started = Instant::now();
     let listener = bind(args.listen, "--listen").await?;
     let address = listener.local_addr()?;
     let server = Server::start(listener, guard::access(&args, address)?, Router::new());
-    let app = App::start(&args).await?;
-    eprint!("{}", app.summary(&args, address));
+    let args = Arc::new(args);
+    let Some(app) = App::start(&args, &mut signals).await? else { return Ok(()) };
+    stderr::line(app.summary(&args, address));
     let ready = move || {
-        eprintln!("Ready in {:.1} s. Ctrl-C drains and stops.", started.elapsed().as_secs_f64());
+        let seconds = started.elapsed().as_secs_f64();
+        stderr::line(format_args!("Ready in {seconds:.1} s. Ctrl-C drains and stops."));
     };
-    app.run(server, ready).await
+    app.run(server, signals, ready).await
 }
 
 /// The running parts of a host.
@@ -83,75 +78,35 @@ pub struct App {
 }
 
 impl App {
-    /// Loads the plugins, opens the store, connects to Kafka, creates missing topics, and joins the consumer
-    /// groups.
-    ///
-    /// # Errors
-    /// The arguments are invalid, or Kafka or the store is unreachable.
-    pub async fn start(args: &RunArgs) -> anyhow::Result<Self> {
-        let (plugins, services) = preflight::prepare(args).await?;
-        // Before the store, which an invalid configuration must not change.
-        let topics = Topics::new(&args.kafka, args.create_topics)?;
-        let desk = store::open(args, &plugins, &services).await?;
-        let connection = client::connect(&args.kafka, CONNECT_BOUND).await?;
-        intake::refuse_others(&connection, desk.as_ref(), &plugins)?;
-        client::drop_in_background(connection);
-        let publisher = Publisher::new(&args.kafka).map_err(|error| errors::invalid_config(&error))?;
-        let publisher = Arc::new(publisher);
-        let trials = trials(args, desk.as_ref(), &plugins)?;
-        let alerts = alerts::new(args, desk.as_ref(), &services)?;
-        let (outcomes, reports) = desk.as_ref().map(|_| Outcomes::channel()).unzip();
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut topic_watch = TopicWatch::new(topics, Arc::clone(&publisher), watch_interval(&args.kafka));
-        let mut pipelines = Vec::with_capacity(plugins.len());
-        for subscriber in plugins {
-            pipelines
-                .push(plugin::pipeline(subscriber, args, &mut topic_watch, &publisher, &outcomes).await?);
-        }
-        // Before the first message is handed over.
-        let pauses = plugin::pauses(desk.as_ref(), &pipelines).await?;
-        let memory = Arc::default();
-        let running =
-            pipelines.into_iter().map(|pipeline| RunningPlugin::start(pipeline, args, &memory, &stop));
-        let running = running.collect::<anyhow::Result<Vec<_>>>()?;
-        let replay = replay::start(desk.as_ref().zip(reports), args, &publisher, &running)?;
-        let pipelines = running.iter().map(|running| &*running.pipeline);
-        let intakes = match &desk {
-            Some(desk) => Some(Intakes::start(args, desk, pipelines, &stop).await?),
-            None => None,
-        };
-        let pausing = pauses.clone().map(|pauses| tokio::spawn(pauses.run()));
-        let alerting = alerts.clone().map(|alerts| tokio::spawn(alerts.run()));
-        let topic_watch = tokio::spawn(topic_watch.run());
-        Ok(Self {
-            running,
-            services,
-            desk,
-            intakes,
-            replay,
-            trials,
-            alerts,
-            alerting,
-            pauses,
-            pausing,
-            stop,
-            topic_watch,
-        })
-    }
-
     /// Runs until SIGTERM or Ctrl-C, then drains. Calls `ready` when every consumer group has been joined.
     ///
     /// # Errors
-    /// Draining exceeds its bound, or is interrupted by a second signal.
-    pub async fn run(self, server: Server, ready: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    /// A consumer group member has failed for good, or draining exceeds its bound or is interrupted by a second signal.
+    pub async fn run(
+        self,
+        server: Server,
+        mut signals: Signals,
+        ready: impl FnOnce() + Send + 'static,
+    ) -> anyhow::Result<()> {
         server.started(&self);
         let announcement = tokio::spawn(announce(self.health(), ready));
-        let mut signals = Signals::listen()?;
-        signals.recv().await;
+        let lost = tokio::select! {
+            () = signals.recv() => None,
+            reason = lost(self.health()) => Some(reason),
+        };
         announcement.abort();
-        eprintln!("Draining; a second signal stops immediately.");
+        stderr::line("Draining; a second signal stops immediately.");
         self.stop(signals).await?;
-        server.stop().await
+        server.stop().await?;
+        lost.map_or(Ok(()), |reason| {
+            let help = "start the host again; a group.instance.id belongs to one host only";
+            Err(UserError::unavailable(reason).help(help).into())
+        })
+    }
+
+    /// The maximum time from a signal to the end.
+    fn stop_bound(&self) -> Duration {
+        bounds::stop(self.running.iter().map(|running| &running.pipeline.plugin))
     }
 
     fn health(&self) -> Vec<Arc<Health>> {
@@ -161,10 +116,9 @@ impl App {
 
     /// Drains within the bound, or until a second signal.
     async fn stop(self, mut signals: Signals) -> anyhow::Result<()> {
-        let drains = self.running.iter().map(|running| drain(&running.pipeline.plugin));
-        let bound = drains.max().unwrap_or_default() + SHUTDOWN_MARGIN;
+        let bound = self.stop_bound();
         let error = tokio::select! {
-            result = tokio::time::timeout(bound + SEND_BOUND, self.drain()) => match result {
+            result = tokio::time::timeout(bound, self.drain()) => match result {
                 Ok(result) => return result,
                 Err(_) => format!("not drained within {} s; messages in progress will be repeated", bound.as_secs()),
             },
@@ -233,4 +187,14 @@ async fn announce(health: Vec<Arc<Health>>, ready: impl FnOnce()) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     ready();
+}
+
+/// Completes when a member has left its group for good.
+async fn lost(health: Vec<Arc<Health>>) -> String {
+    loop {
+        if let Some(reason) = health.iter().find_map(|member| member.lost()) {
+            return reason.to_owned();
+        }
+        tokio::time::sleep(LOST_INTERVAL).await;
+    }
 }

@@ -17,45 +17,61 @@
 
 mod app;
 mod demo;
+mod signals;
 mod telemetry;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use base::stderr;
 use cli::{Cli, Command, layers};
+use tokio::runtime::{Builder, Runtime};
+
+use self::signals::Signals;
 
 fn main() -> ExitCode {
-    let args = std::env::args_os().collect();
-    telemetry::start();
-    match layers::parse(args).map_err(Into::into).and_then(run) {
+    match start(std::env::args_os().collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            stderr::line(format_args!("error: {error:#}"));
             ExitCode::from(base::error::exit_code(&error))
         }
     }
 }
 
-/// Runs the command.
-fn run(cli: Cli) -> anyhow::Result<()> {
+/// Runs the command of a command line.
+fn start(args: Vec<OsString>) -> anyhow::Result<()> {
+    // For HTTP, effects and timers. Plugins run on the threads of their workers.
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // Before anything that takes time: the kernel drops a signal without a handler for process 1 of a container.
+    let signals = if cli::is_service(&args) { Some(listen(&runtime)?) } else { None };
+    telemetry::start();
+    if let Some(warning) = base::files::raise_limit().filter(|_| signals.is_some()) {
+        tracing::warn!("{warning}");
+    }
+    let result = run(layers::parse(args)?, &runtime, signals);
+    // The remaining tasks have been stopped or abandoned.
+    runtime.shutdown_background();
+    result
+}
+
+fn listen(runtime: &Runtime) -> std::io::Result<Signals> {
+    let _context = runtime.enter();
+    Signals::listen()
+}
+
+fn run(cli: Cli, runtime: &Runtime, signals: Option<Signals>) -> anyhow::Result<()> {
+    let signals = || signals.map_or_else(|| listen(runtime), Ok);
     match cli.command {
-        None => serve(app::run(cli.run)),
-        Some(Command::Demo(args)) => serve(demo::run(args)),
+        None => runtime.block_on(app::run(cli.run, signals()?)),
+        Some(Command::Demo(args)) => runtime.block_on(demo::run(args, signals()?)),
         Some(Command::Topics(args)) => cli::topics::run(args),
         Some(Command::Groups(args)) => cli::groups::run(args),
         Some(Command::Produce(args)) => cli::produce::run(args),
         Some(Command::Consume(args)) => cli::consume::run(args),
-        Some(Command::Plugin(args)) => serve(cli::plugin::run(args)),
-        Some(Command::Dlt(args)) => serve(cli::dlt::run(args)),
-        Some(Command::Alerts(args)) => serve(cli::alerts::run(args)),
-        Some(Command::Config(args)) => serve(cli::config::run(args, cli.origins)),
+        Some(Command::Plugin(args)) => runtime.block_on(cli::plugin::run(args)),
+        Some(Command::Dlt(args)) => runtime.block_on(cli::dlt::run(args)),
+        Some(Command::Alerts(args)) => runtime.block_on(cli::alerts::run(args)),
+        Some(Command::Config(args)) => runtime.block_on(cli::config::run(args, cli.origins)),
     }
-}
-
-/// Runs a future on a runtime for HTTP, effects and timers. Plugins run on the threads of their workers.
-fn serve(service: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(service);
-    // The remaining tasks have been stopped or abandoned.
-    runtime.shutdown_background();
-    result
 }

@@ -1,7 +1,6 @@
 //! Logging to standard error, one line per event.
 
-use std::io::IsTerminal;
-
+use base::stderr::{self, Stderr};
 use tracing_subscriber::EnvFilter;
 
 /// The default of `RUST_LOG`: the lines of plugins, and events for operators.
@@ -12,7 +11,7 @@ pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| Stderr)
+        .with_ansi(stderr::is_coloured())
         .try_init();
 }

@@ -1,12 +1,13 @@
 //! The `producer` binary: parses the command line, runs the service, maps errors to exit codes.
 
-use std::io::{ErrorKind, IsTerminal};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use base::error::{UserError, exit_code};
 use base::kafka_args::hide_property;
+use base::stderr::{self, Stderr};
 use clap::Parser;
 use producer::{EMAIL_TOPIC, SMS_TOPIC, Settings, serve};
 use tokio::net::TcpListener;
@@ -40,40 +41,49 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| hide_property(error).exit());
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    match run(&cli) {
+    match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            stderr::line(format_args!("error: {error:#}"));
             ExitCode::from(exit_code(&error))
         }
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<()> {
-    cli.settings.check()?;
+fn start() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(async {
-        let stop = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let listener = listen(cli.listen).await?;
-        eprintln!(
-            "producer {}\n  http   http://{}\n  kafka  {} ({EMAIL_TOPIC}, {SMS_TOPIC}; answers within {} s)",
-            env!("CARGO_PKG_VERSION"),
-            listener.local_addr()?,
-            cli.settings.bootstrap_servers,
-            cli.settings.timeout.as_secs(),
-        );
-        serve(listener, &cli.settings, stopped(stop)).await
-    });
+    // Before anything else: the kernel drops a signal without a handler for process 1 of a container.
+    let stop = {
+        let _context = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let cli = Cli::try_parse().unwrap_or_else(|error| hide_property(error).exit());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| Stderr)
+        .with_ansi(stderr::is_coloured())
+        .init();
+    if let Some(warning) = base::files::raise_limit() {
+        tracing::warn!("{warning}");
+    }
+    let result = runtime.block_on(run(&cli, stop));
     // Blocking calls that are still running end with the process.
     runtime.shutdown_background();
     result
+}
+
+async fn run(cli: &Cli, stop: (Signal, Signal)) -> anyhow::Result<()> {
+    cli.settings.check()?;
+    let listener = listen(cli.listen).await?;
+    stderr::line(format_args!(
+        "producer {}\n  http   http://{}\n  kafka  {} ({EMAIL_TOPIC}, {SMS_TOPIC}; answers within {} s)",
+        env!("CARGO_PKG_VERSION"),
+        listener.local_addr()?,
+        cli.settings.bootstrap_servers,
+        cli.settings.timeout.as_secs(),
+    ));
+    serve(listener, &cli.settings, stopped(stop)).await
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -40,7 +40,7 @@ pub struct Settings {
     #[arg(long = "timeout", value_name = "SECONDS", default_value = "5", env = "PRODUCER_TIMEOUT", value_parser = seconds)]
     pub timeout: Duration,
     /// Create missing topics with the broker's defaults
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "PRODUCER_CREATE_TOPICS")]
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", env = "PRODUCER_CREATE_TOPICS")]
     pub create_topics: bool,
 }
 

@@ -1,7 +1,9 @@
 //! The binary on a real Kafka: the guarantees of its responses, its start and its shutdown.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -219,4 +221,37 @@ fn a_message_above_the_limit_of_its_topic_is_answered_with_413() {
     assert_eq!(service.send("/api/emails/send", "small"), Answer::Sent);
     service.end();
     assert_eq!(kafka.read_all(EMAIL_TOPIC).len(), 1);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_does_not_end_the_service() {
+    let kafka = Kafka::shared();
+    let closed = || Stdio::from(std::io::pipe().expect("a pipe").1);
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").expect("a full disk"));
+    for (outputs, signal) in [([full(), closed()], "TERM"), ([closed(), full()], "INT")] {
+        let port = testkit::free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let args = ["--bootstrap-servers", kafka.bootstrap(), "--listen", &listen];
+        let binary = Path::new(env!("CARGO_BIN_EXE_producer"));
+        let mut service = Service { process: Process::start_into(binary, &args, &[], outputs), port };
+        eventually(WAIT, || testkit::get(port, "/readyz").is_ok_and(|answer| answer.status == 200));
+        assert_eq!(service.send("/api/sms/send", signal), Answer::Sent);
+        service.process.signal(signal);
+        assert_eq!(service.process.wait(WAIT).code(), Some(0));
+    }
+}
+
+#[test]
+fn a_signal_at_any_moment_of_the_start_ends_the_service() {
+    use std::os::unix::process::ExitStatusExt as _;
+    for delay in [0, 2, 5, 10, 20, 50, 100, 200, 400] {
+        let args = ["--bootstrap-servers", "127.0.0.1:9", "--listen", "127.0.0.1:0"];
+        let mut process = Process::start_with(Path::new(env!("CARGO_BIN_EXE_producer")), &args, &[]);
+        // The moment is what is tested.
+        std::thread::sleep(Duration::from_millis(delay));
+        process.terminate();
+        let status = process.wait(WAIT);
+        // Before its first instruction, the system ends the process.
+        assert!(status.code() == Some(0) || status.signal() == Some(15), "after {delay} ms: {status:?}");
+    }
 }

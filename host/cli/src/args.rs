@@ -1,5 +1,6 @@
 //! The command line's arguments.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -69,6 +70,12 @@ pub enum Command {
     Config(config::Args),
 }
 
+/// Whether a command line runs plugins or the demo, as far as can be told before it is parsed.
+pub fn is_service(args: &[OsString]) -> bool {
+    let named = args.iter().skip(1).filter_map(|arg| arg.to_str()).find(|arg| Command::has_subcommand(arg));
+    named.is_none_or(|name| name == "demo")
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -76,6 +83,13 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn commands_are_told_from_services() {
+        let is_service = |line: &str| is_service(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(is_service("host") && is_service("host --plugin a.wasm") && is_service("host demo"));
+        assert!(!is_service("host topics list") && !is_service("host --config host.toml dlt list"));
+    }
 
     /// clap checks this in debug builds only; release builds silently ignore one of the two.
     #[test]

@@ -12,7 +12,7 @@ use base::clock::millis_u64;
 use base::error::UserError;
 use base::kafka_properties::Place;
 use bytesize::ByteSize;
-use consumer::{Subscriber, worker};
+use consumer::{Subscriber, bounds, worker};
 use kafka::errors::{self, Context};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
@@ -145,6 +145,8 @@ async fn show(args: &RunArgs, origins: &Origins) -> Result<(), UserError> {
         let settings = args.settings_of(index)?;
         text.push_str(&shown(plugin, path, settings, from("plugin")));
     }
+    let stop = bounds::stop(plugins.iter().map(|plugin| &plugin.plugin)).as_secs();
+    let _ = writeln!(text, "\n# The host stops within {stop} s of SIGTERM; the longest call-time decides.");
     print(text.trim_end())
 }
 

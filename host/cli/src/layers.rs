@@ -210,6 +210,21 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_takes_its_value_after_a_space_too() {
+        for (line, desk) in [
+            ("host --desk false", false),
+            ("host --desk=false", false),
+            ("host --desk true", true),
+            ("host --desk", true),
+            ("host --desk --listen 127.0.0.1:1", true),
+            ("host", true),
+        ] {
+            assert_eq!(read(FILE, line).run.desk, desk, "{line}");
+        }
+        assert!(!read(FILE, "host --create-topics false").run.create_topics);
+    }
+
+    #[test]
     fn commands_use_the_file() {
         use crate::args::Command;
         let Some(Command::Topics(_)) = read(FILE, "host topics list").command else {

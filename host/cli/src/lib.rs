@@ -24,4 +24,4 @@ mod output;
 mod record;
 mod release;
 
-pub use self::args::{Cli, Command};
+pub use self::args::{Cli, Command, is_service};

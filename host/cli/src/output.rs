@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use base::error::UserError;
-use base::text;
+use base::{stderr, text};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
@@ -17,9 +17,9 @@ pub enum Format {
     Json,
 }
 
-/// Prints a message to stderr.
+/// Prints a message to stderr, if it can be written.
 pub fn note(text: impl Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    stderr::line(text);
 }
 
 /// Prints data to stdout. A closed pipe is not an error.

@@ -1,4 +1,4 @@
-//! The time limit for draining partitions.
+//! The time limits for draining partitions and for stopping.
 
 use std::time::Duration;
 
@@ -11,6 +11,10 @@ use crate::policy::BLOCKING_BOUND;
 
 /// The time for draining a partition in addition to the longest call and publish.
 const DRAIN_MARGIN: Duration = Duration::from_secs(2);
+/// The time for stopping in addition to the longest drain: leaving groups, replays, the intake.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
+/// The maximum time for effects in flight whose calls have ended.
+pub const SEND_BOUND: Duration = Duration::from_secs(10);
 /// The property that must exceed the drain bound, with librdkafka's default.
 const MAX_POLL_INTERVAL: (&str, Duration) = ("max.poll.interval.ms", Duration::from_secs(300));
 
@@ -18,6 +22,12 @@ const MAX_POLL_INTERVAL: (&str, Duration) = ("max.poll.interval.ms", Duration::f
 /// their own limits.
 pub fn drain(plugin: &Plugin) -> Duration {
     BLOCKING_BOUND + plugin.grants.limits.call_time + PUBLISH_BOUND + DRAIN_MARGIN
+}
+
+/// The maximum time from a signal to the end of a host that runs these plugins, of which [`SEND_BOUND`] is for effects.
+/// The longest `call-time` decides.
+pub fn stop<'a>(plugins: impl Iterator<Item = &'a Plugin>) -> Duration {
+    plugins.map(drain).max().unwrap_or_default() + STOP_MARGIN + SEND_BOUND
 }
 
 /// Makes sure that `max.poll.interval.ms` exceeds the drain bound. A drained partition must be committed

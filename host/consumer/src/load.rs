@@ -49,6 +49,8 @@ pub fn engines<'a>(all: impl Iterator<Item = Option<&'a PluginSettings>>) -> Res
         memory = limits.map_err(UserError::usage)?.unwrap_or_default().memory.max(memory);
     }
     let calls = u32::try_from(calls).unwrap_or(u32::MAX);
-    Engines::new(calls, memory)
-        .map_err(|error| UserError::unavailable(format!("cannot set up WebAssembly: {error:#}")))
+    Engines::new(calls, memory).map_err(|error| {
+        UserError::unavailable(format!("cannot set up WebAssembly: {error:#}"))
+            .help("permit the process more memory (ulimit -v, the container's limit)")
+    })
 }

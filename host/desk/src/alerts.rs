@@ -11,7 +11,7 @@ mod settings;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use base::clock::{self, millis};
@@ -20,7 +20,7 @@ use reqwest::Url;
 use sandbox::capabilities::mail::mailer::Email;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 
 pub use self::channel::Channels;
 use self::channel::Rejection;
@@ -33,6 +33,10 @@ use crate::{Desk, failures, metrics, sortable_id};
 /// Bounds of the check interval.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_INTERVAL: Duration = Duration::from_secs(2);
+/// The share of its time that a check may take, and the longest pause that follows from it: a store with very many
+/// failures is checked less often.
+const SHARE: u32 = 50;
+const MAX_REST: Duration = Duration::from_secs(60);
 /// How long a message is reserved for the process that sends it: longer than any channel's timeout.
 const CLAIM: Duration = Duration::from_secs(60);
 /// How long a message is retried.
@@ -87,14 +91,20 @@ impl Alerts {
 
     /// Checks and sends periodically, until aborted.
     pub async fn run(self) {
-        let mut checks = interval((self.thresholds.wait / 5).clamp(MIN_INTERVAL, MAX_INTERVAL));
-        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let interval = (self.thresholds.wait / 5).clamp(MIN_INTERVAL, MAX_INTERVAL);
         loop {
-            checks.tick().await;
+            let began = Instant::now();
+            let failures = self.due(clock::now_ms()).await;
+            let rest = (began.elapsed() * SHARE).min(MAX_REST);
+            let sent = match failures {
+                Ok(failures) => self.report_and_send(&failures, clock::now_ms()).await,
+                Err(error) => Err(error),
+            };
             // The intake logs that the store is unavailable.
-            if let Err(error) = self.check(clock::now_ms()).await {
+            if let Err(error) = sent {
                 tracing::debug!(%error, "the check for alerts failed");
             }
+            sleep(interval.max(rest)).await;
         }
     }
 
@@ -103,13 +113,14 @@ impl Alerts {
     /// # Errors
     /// The store is unavailable.
     pub async fn check(&self, now_ms: i64) -> sqlx::Result<usize> {
+        let failures = self.due(now_ms).await?;
+        self.report_and_send(&failures, now_ms).await
+    }
+
+    async fn report_and_send(&self, failures: &[Failure], now_ms: i64) -> sqlx::Result<usize> {
         // Usually there is nothing to report; then nothing is written.
-        let failures = self.failures(now_ms).await?;
-        let mut connection = self.desk.pool.acquire().await?;
-        let events = self.events(&mut connection, &failures, now_ms).await?;
-        drop(connection);
-        if !events.is_empty() {
-            self.report(&failures, now_ms).await?;
+        if !failures.is_empty() {
+            self.report(failures, now_ms).await?;
         }
         self.send_due(now_ms).await
     }
@@ -143,16 +154,34 @@ impl Alerts {
         transaction.commit().await
     }
 
-    /// The failures that may have to be reported. Counting their dead letters takes a while, so it is done outside of
-    /// the transaction that reports them.
-    async fn failures(&self, now_ms: i64) -> sqlx::Result<Vec<Failure>> {
+    /// Failures that have to be reported, by the conditions of [`rules::event`], at most [`MAX_EVENTS`]. Counting their
+    /// dead letters takes a while, so it is done outside of the transaction that reports them; and only theirs are
+    /// counted, because a store may have very many failures about which there is nothing to say.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn due(&self, now_ms: i64) -> sqlx::Result<Vec<Failure>> {
+        let Thresholds { wait, repeat, growth, age } = self.thresholds;
         let mut clause = WhereClause::default();
         let recent = clause.bind(now_ms - failures::RECENT_MS);
-        clause.add(
-            "(EXISTS (SELECT 1 FROM letters l WHERE l.failure_group = g.id AND l.state = 'open') \
-             OR g.id IN (SELECT failure_group FROM alerts WHERE state = 'raised'))",
+        let mut open = |what: &str, since: Option<Duration>| {
+            let since = since.map(|age| format!(" AND l.failed <= {}", clause.bind(now_ms - millis(age))));
+            let since = since.unwrap_or_default();
+            format!("(SELECT {what} FROM letters l WHERE l.failure_group = g.id AND l.state = 'open'{since})")
+        };
+        let (any, waited, aged) = (open("1", None), open("1", Some(wait)), open("1", Some(age)));
+        let count = open("COUNT(*)", None);
+        let repeated = clause.bind(now_ms - millis(repeat));
+        clause.add(format!(
+            "((a.state = 'raised' AND (NOT EXISTS {any} OR (a.aged = 0 AND EXISTS {aged}) \
+              OR (a.reported <= {repeated} AND EXISTS {any} AND {count} / {growth} >= a.open_letters))) \
+             OR ((a.state IS NULL OR (a.state <> 'raised' AND a.reported <= {repeated})) AND EXISTS {waited}))"
+        ));
+        let sql = format!(
+            "{} LEFT JOIN alerts a ON a.failure_group = g.id {} LIMIT {MAX_EVENTS}",
+            failures::select(&recent),
+            clause.sql()
         );
-        let sql = format!("{} {}", failures::select(&recent), clause.sql());
         sql::fetch(&self.desk.pool, sql, &clause, failures::failure).await
     }
 
@@ -163,15 +192,17 @@ impl Alerts {
         failures: &[Failure],
         now_ms: i64,
     ) -> sqlx::Result<Vec<(Event, Failure)>> {
-        let rows = sqlx::query("SELECT failure_group, state, reported, open_letters, aged FROM alerts")
-            .fetch_all(&mut *connection)
-            .await?;
+        let mut clause = WhereClause::default();
+        let ids: Vec<String> = failures.iter().map(|failure| clause.bind(&failure.id[..])).collect();
+        clause.add(format!("failure_group IN ({})", ids.join(", ")));
+        let sql = "SELECT failure_group, state, reported, open_letters, aged FROM alerts";
+        let rows = sql::query(format!("{sql} {}", clause.sql()), &clause).fetch_all(&mut *connection).await?;
         let known: HashMap<String, Reported> = rows.iter().map(reported).collect::<sqlx::Result<_>>()?;
         let events = failures.iter().filter_map(|failure| {
             let event = rules::event(failure, known.get(&failure.id), &self.thresholds, now_ms)?;
             Some((event, failure.clone()))
         });
-        Ok(events.take(MAX_EVENTS).collect())
+        Ok(events.collect())
     }
 
     /// Sends the messages that are due. Returns the number accepted.

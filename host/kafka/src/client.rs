@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use base::error::UserError;
+use base::stderr;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -66,7 +67,8 @@ pub async fn connect(kafka: &KafkaArgs, bound: Duration) -> Result<BaseConsumer<
             }
             Err(_) if !is_reported => {
                 is_reported = true;
-                eprintln!("Waiting up to {} s for Kafka at {}", bound.as_secs(), kafka.bootstrap_servers);
+                let servers = &kafka.bootstrap_servers;
+                stderr::line(format_args!("Waiting up to {} s for Kafka at {servers}", bound.as_secs()));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }

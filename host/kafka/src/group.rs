@@ -335,8 +335,8 @@ impl MemberContext {
                 tracing::error!(group = self.group, "a message arrived outside its partition's queue")
             }
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
-                self.health.fail();
-                tracing::error!(group = self.group, %error, "this member failed permanently; restart the host");
+                self.health
+                    .lose(format!("consumer group {}: this member failed for good: {error}", self.group));
             }
             Some(Err(error))
                 if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InconsistentGroupProtocol) =>

@@ -1,7 +1,7 @@
 //! The health of a group member, and the state of its partitions.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ pub struct Health {
     /// The milliseconds after the start at which it counts as dead unless it polls.
     alive_until: AtomicU64,
     partitions: Mutex<Vec<PartitionStatus>>,
+    lost: OnceLock<String>,
 }
 
 /// The state of a partition.
@@ -60,6 +61,11 @@ impl Health {
         self.partitions.lock().clone()
     }
 
+    /// The reason why the member is out of its group for good.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
+    }
+
     /// The member has received an assignment.
     pub(super) fn join(&self) {
         self.joined.store(true, Ordering::Relaxed);
@@ -68,6 +74,12 @@ impl Health {
     /// The member has failed and needs a restart of the host.
     pub(super) fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// The member is out of its group for good, and the host must end.
+    pub(super) fn lose(&self, reason: String) {
+        self.fail();
+        let _ = self.lost.set(reason);
     }
 
     /// The member has polled.

@@ -100,3 +100,33 @@ impl HttpBody for BoundedBody {
         self.body.size_hint()
     }
 }
+
+/// A body that keeps `guard` until its end.
+pub(crate) fn held_by<G: Send + Unpin + 'static>(body: Body, guard: G) -> Body {
+    Body::new(HeldBody { body, _guard: guard })
+}
+
+struct HeldBody<G> {
+    body: Body,
+    _guard: G,
+}
+
+impl<G: Unpin> HttpBody for HeldBody<G> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

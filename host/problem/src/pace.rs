@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -26,50 +24,24 @@ struct Requests {
 }
 
 impl Progress {
-    /// The head of a request has arrived.
-    pub(crate) fn begin(&self) {
+    /// The head of a request has arrived, which is in progress while this exists.
+    pub(crate) fn begin(&self) -> InProgress {
         self.0.lock().count += 1;
-    }
-
-    /// A response whose end is the end of the request.
-    pub(crate) fn ends_with(&self, body: Body) -> Body {
-        Body::new(LastBody { body, progress: self.clone() })
+        InProgress(self.clone())
     }
 }
 
-struct LastBody {
-    body: Body,
-    progress: Progress,
-}
+/// A request in progress.
+pub(crate) struct InProgress(Progress);
 
-impl Drop for LastBody {
+impl Drop for InProgress {
     fn drop(&mut self) {
-        let mut requests = self.progress.0.lock();
+        let mut requests = self.0.0.lock();
         requests.count += 1;
         // hyper waits for the next request from before the response on, without another read.
         if let Some(reader) = requests.reader.take() {
             reader.wake();
         }
-    }
-}
-
-impl HttpBody for LastBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

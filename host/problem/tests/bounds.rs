@@ -231,17 +231,52 @@ fn by_default_an_idle_connection_outlives_those_of_load_balancers() {
 }
 
 #[tokio::test]
-async fn connections_above_the_maximum_wait_for_a_place() {
+async fn requests_above_the_maximum_wait_for_a_place() {
+    const ENDLESS: &str = "GET /endless HTTP/1.1\r\nHost: test\r\n\r\n";
     let server = Server::start(Bounds { max_connections: 2, ..bounds() }).await;
     let (mut first, mut second) = (server.connect().await, server.connect().await);
-    first.get().await;
-    second.get().await;
+    for client in [&mut first, &mut second] {
+        client.send(ENDLESS).await;
+        client.read_to("1\r\n.\r\n").await;
+    }
     let mut third = server.connect().await;
     third.send(GET).await;
     assert!(third.is_silent(SHORT).await, "there is no place for a third");
-    second.get().await;
+    second.read_to("1\r\n.\r\n").await;
     drop(first);
     assert!(third.read_to("\r\n\r\nok").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_makes_room_for_a_new_one() {
+    let server = Server::start(Bounds { max_connections: 3, ..bounds() }).await;
+    let (mut busy, mut half, mut idle) =
+        (server.connect().await, server.connect().await, server.connect().await);
+    busy.send("GET /endless HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    busy.read_to("1\r\n.\r\n").await;
+    half.send("GET / HTTP/1.1\r\nX-Half").await;
+    idle.get().await;
+    // The longest wait ends first; requests in progress are not touched.
+    let mut fourth = server.connect().await;
+    fourth.get().await;
+    assert_eq!(half.read_all().await, "");
+    let mut fifth = server.connect().await;
+    fifth.get().await;
+    assert_eq!(idle.read_all().await, "");
+    fourth.get().await;
+    fifth.get().await;
+    busy.read_to("1\r\n.\r\n").await;
+}
+
+#[tokio::test]
+async fn a_place_is_free_when_the_requests_that_held_all_of_them_end() {
+    let server = Server::start(Bounds { max_connections: 1, ..bounds() }).await;
+    let mut first = server.connect().await;
+    first.send("GET /stream HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    first.read_to("1\r\n.\r\n").await;
+    let mut second = server.connect().await;
+    second.get().await;
+    assert!(first.read_all().await.ends_with("\r\n0\r\n\r\n"), "the request was finished before");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::engine::TICK;
 use crate::grants::Grants;
 use crate::limits::{Exceeded, MAX_HANDLES, MAX_RANDOM, Memory};
 use crate::output::{Output, Place};
+use crate::shortage::is_shortage;
 
 /// The target of a plugin's effects. There is no other switch: a dry run has no services for sending.
 #[derive(Clone)]
@@ -147,6 +148,7 @@ pub struct Call {
     /// The state of capabilities, created on first use: most calls use none.
     states: Extensions,
     wasi: Option<WasiCtx>,
+    is_short: bool,
     table: ResourceTable,
 }
 
@@ -169,6 +171,7 @@ impl Call {
             host_calls: 0,
             states: Extensions::new(),
             wasi: None,
+            is_short: false,
             table: ResourceTable::new(),
         };
         call.table.set_max_capacity(MAX_HANDLES);
@@ -252,6 +255,11 @@ impl Call {
         self.memory.ran_out()
     }
 
+    /// Whether a directory could not be opened because this process is short of files.
+    pub fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     /// Records that the call exceeded a limit. The error ends the call.
     pub fn exceed(&mut self, limit: Exceeded) -> wasmtime::Error {
         self.exceeded.get_or_insert(limit);
@@ -285,7 +293,8 @@ impl WasiView for Call {
                 .allow_ip_name_lookup(false)
                 .max_random_size(MAX_RANDOM);
             if let Err(error) = grants.open(&mut wasi) {
-                let text = format!("a directory of `allow` no longer exists: {error:#}");
+                self.is_short = is_shortage(error.as_ref());
+                let text = format!("a directory of `allow` cannot be opened: {error:#}");
                 output.line(tracing::Level::ERROR, &text);
             }
             wasi.build()

@@ -101,6 +101,13 @@ impl Cause {
         cause.with_output(call)
     }
 
+    /// This process was short of what the call needed.
+    pub(super) fn shortage() -> Self {
+        let detail = "this process is short of open files (ulimit -n)";
+        let cause = Self::own("consumer.plugin.Shortage", "shortage", detail);
+        Self { leads_to: LeadsTo::Wait(INTERRUPTED_WAIT), ..cause }
+    }
+
     /// The number of outcomes is not 1, the number of messages.
     pub(super) fn outcomes(count: usize) -> Self {
         let detail = format!("{count} outcomes for 1 message");
@@ -109,6 +116,9 @@ impl Cause {
 
     /// The error of a call without an outcome.
     pub(super) fn from_error(error: &wasmtime::Error, call: &Call) -> Self {
+        if call.is_short() {
+            return Self::shortage();
+        }
         let memory = call.ran_out_of_memory().then_some(Exceeded::Memory);
         let cause = if let Some(limit) = call.exceeded().or(memory).or_else(|| wasmtime_limit(error)) {
             return Self::exceeded(limit, call).with_backtrace(error);

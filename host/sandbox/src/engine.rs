@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
@@ -16,10 +17,19 @@ const CORE_INSTANCES_PER_CALL: u32 = 8;
 const TABLES_PER_CALL: u32 = 8;
 const MEMORIES_PER_CALL: u32 = 2;
 
+/// The address space of one memory in the pool, with which compiled code needs no bounds checks, and the guard behind it.
+const RESERVATION: u64 = 4 << 30;
+const GUARD: u64 = 32 << 20;
+/// The part of a limited address space that the pool may take: threads, Kafka and the store need some, too.
+const SHARE_OF_POOL: u64 = 2;
+/// The same for memories on demand, if address space is short: they move when they outgrow it.
+const SMALL_RESERVATION: u64 = 1 << 20;
+const SMALL_GUARD: u64 = 64 << 10;
+
 /// Two engines: one with pooled instances, and one with instances on demand for components that do not fit the pool.
 /// A thread advances the epochs of both while they live.
 pub struct Engines {
-    /// Instances come from a pool.
+    /// Instances come from a pool, unless the process may not reserve the address space that it takes.
     pub pooled: Engine,
     /// Every instance has a new memory mapping.
     pub on_demand: Engine,
@@ -29,7 +39,7 @@ impl Engines {
     /// Engines for up to `calls` concurrent calls, each with one memory of at most `memory` bytes.
     ///
     /// # Errors
-    /// The pool's address space cannot be reserved, or the cache directory is not usable.
+    /// The process has too little memory, or the cache directory is not usable.
     pub fn new(calls: u32, memory: usize) -> wasmtime::Result<Self> {
         Self::with_cache(calls, memory, cache()?)
     }
@@ -37,10 +47,18 @@ impl Engines {
     /// [`Engines::new`] with this cache, or none.
     ///
     /// # Errors
-    /// The pool's address space cannot be reserved.
+    /// The process has too little memory.
     pub fn with_cache(calls: u32, memory: usize, cache: Option<Cache>) -> wasmtime::Result<Self> {
-        let pooled = Engine::new(base(cache.clone()).allocation_strategy(pool(calls, memory)))?;
-        let on_demand = Engine::new(base(cache).allocation_strategy(InstanceAllocationStrategy::OnDemand))?;
+        let on_demand = InstanceAllocationStrategy::OnDemand;
+        let (pooled, on_demand) = match pooled(calls, memory, cache.clone()) {
+            Ok(pooled) => (pooled, Engine::new(base(cache).allocation_strategy(on_demand))?),
+            Err(reason) => {
+                tracing::warn!("{reason}: instances get their memory on demand, and calls take longer");
+                let new =
+                    || Engine::new(sparing(&mut base(cache.clone())).allocation_strategy(on_demand.clone()));
+                (new()?, new()?)
+            }
+        };
         let weak = [pooled.weak(), on_demand.weak()];
         thread::Builder::new().name("epochs".to_owned()).spawn(move || tick(&weak))?;
         Ok(Self { pooled, on_demand })
@@ -50,7 +68,36 @@ impl Engines {
 fn base(cache: Option<Cache>) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true).concurrency_support(false).epoch_interruption(true).cache(cache);
+    config.memory_reservation(RESERVATION).memory_guard_size(GUARD);
     config
+}
+
+/// Reserves next to no address space, at the price of bounds checks and of copying memories that grow.
+fn sparing(config: &mut Config) -> &mut Config {
+    config
+        .memory_reservation(0)
+        .memory_reservation_for_growth(SMALL_RESERVATION)
+        .memory_guard_size(SMALL_GUARD)
+        .guard_before_linear_memory(false)
+}
+
+/// An engine with a pool, or the reason why there can be none.
+fn pooled(calls: u32, memory: usize, cache: Option<Cache>) -> Result<Engine, String> {
+    let gib = |bytes: u64| bytes >> 30;
+    let memories = u64::from(calls.saturating_mul(MEMORIES_PER_CALL));
+    let needed = memories.saturating_mul(RESERVATION.max(memory as u64) + GUARD);
+    let limit = getrlimit(Resource::As).current.filter(|limit| needed > limit / SHARE_OF_POOL);
+    if let Some(limit) = limit {
+        let (needed, limit) = (gib(needed), gib(limit));
+        return Err(format!(
+            "the pool of instances takes {needed} GiB of address space, of which the process may have {limit} GiB \
+             (ulimit -v)"
+        ));
+    }
+    let engine = Engine::new(base(cache).allocation_strategy(pool(calls, memory)));
+    engine.map_err(|error| {
+        format!("the pool of instances takes {} GiB of address space: {error:#}", gib(needed))
+    })
 }
 
 /// Measured: clearing touched pages is cheaper than returning them to the kernel, if guests are linked with small
@@ -78,8 +125,9 @@ fn cache() -> wasmtime::Result<Option<Cache>> {
 }
 
 fn cache_directory() -> Option<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    // Relative paths are ignored, as the XDG specification asks for: they would mean another directory at every start.
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     let directory = base.join("consumer-host");
     match private_directory(&directory) {
         Ok(()) => Some(directory),

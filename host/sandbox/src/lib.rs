@@ -15,6 +15,7 @@ pub mod limits;
 pub mod load;
 pub mod outgoing;
 pub mod output;
+mod shortage;
 pub mod tls;
 pub mod wording;
 
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use contract::{Guest, Linked, Message, Outcome, RetryLater};
 use effects::{Calls, Key};
+use rustix::io::Errno;
 use settings::plugin::Isolation;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 
@@ -109,6 +111,9 @@ impl Plugin {
             Ok(Err(error)) => Err(Cause::from_error(&error, store.data())),
             Ok(Ok((guest, calls, outcomes))) => {
                 let outcome = self.checked(outcomes, store.data())?;
+                if store.data().is_short() && matches!(outcome, Outcome::Retry(_) | Outcome::Reject(_)) {
+                    return Err(Cause::shortage());
+                }
                 let is_outage = matches!(outcome, Outcome::Retry(_)) && store.data().context.is_outage();
                 let performed = store.data().context.take_performed();
                 self.pool.give_back(Instance { store, guest, calls }, &self.grants);
@@ -166,15 +171,19 @@ impl Plugin {
         }
     }
 
-    /// A full pool is backpressure, not an error.
+    /// A full pool, and memory that the system does not give, are backpressure, not an error.
     async fn instantiate(&self, store: &mut Store<Call>) -> wasmtime::Result<Guest> {
         loop {
             match self.component.instantiate(store).await {
-                Err(error) if error.is::<PoolConcurrencyLimitError>() => tokio::time::sleep(POOL_WAIT).await,
+                Err(error) if has_no_room(&error) => tokio::time::sleep(POOL_WAIT).await,
                 result => return result,
             }
         }
     }
+}
+
+fn has_no_room(error: &wasmtime::Error) -> bool {
+    error.is::<PoolConcurrencyLimitError>() || error.downcast_ref() == Some(&Errno::NOMEM)
 }
 
 /// The end that a capability signals, if it can.

@@ -122,8 +122,7 @@ pub fn router(status: Status) -> Router {
 }
 
 async fn prometheus() -> ([(HeaderName, &'static str); 1], String) {
-    let text = metrics::start().map(|handle| handle.render()).unwrap_or_default();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render())
 }
 
 /// How long requests in progress may take once the host stops.

@@ -5,12 +5,15 @@ mod tally;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use metrics::{counter, describe_counter};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub use self::tally::Tally;
 
 /// Upper bounds of the lateness buckets, in seconds.
 const LATENESS_BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 60.0];
+/// Counts the log lines that could not be written.
+const LOG_LINES_DROPPED: &str = "host_log_lines_dropped_total";
 /// Interval of the recorder's maintenance.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -30,7 +33,14 @@ fn install() -> Option<PrometheusHandle> {
     destinations::metrics::describe();
     sandbox::capabilities::describe_metrics();
     desk::metrics::describe();
+    describe_counter!(LOG_LINES_DROPPED, "Log lines that could not be written to stderr.");
     Some(handle)
+}
+
+/// All metrics in Prometheus' text format.
+pub fn render() -> String {
+    counter!(LOG_LINES_DROPPED).absolute(base::stderr::dropped());
+    start().map(|handle| handle.render()).unwrap_or_default()
 }
 
 /// Aggregates recorded samples periodically. Without it they accumulate until the next scrape.

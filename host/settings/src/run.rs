@@ -28,10 +28,10 @@ pub struct RunArgs {
     #[arg(long, value_enum, value_name = "OFFSET", default_value_t = OffsetReset::Earliest, env = "KAFKA_AUTO_OFFSET_RESET")]
     pub auto_offset_reset: OffsetReset,
     /// Create missing topics
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_CREATE_TOPICS")]
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", env = "HOST_CREATE_TOPICS")]
     pub create_topics: bool,
     /// Enable the dead-letter desk, which stores and replays dead letters
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "HOST_DESK")]
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", env = "HOST_DESK")]
     pub desk: bool,
     /// Address of the console, the API, health checks and metrics
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", env = "HOST_LISTEN")]

@@ -41,8 +41,9 @@ impl App {
         if self.desk.is_some() {
             lines.push(format!("  console  http://{address}/"));
         }
+        lines.push(format!("  stops    within {} s of SIGTERM", self.stop_bound().as_secs()));
         lines.push(format!("  health   http://{address}/readyz"));
-        lines.join("\n") + "\n"
+        lines.join("\n")
     }
 }
 

@@ -5,10 +5,12 @@ pub mod mailbox;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 use base::error::UserError;
+use base::stderr;
 use cli::demo::Args;
 use settings::KafkaArgs;
 use settings::{OffsetReset, RunArgs};
@@ -17,6 +19,7 @@ use tokio::sync::oneshot;
 use self::broker::Broker;
 use self::mailbox::Mailbox;
 use crate::app::{self, App, Server};
+use crate::signals::Signals;
 
 /// The demo's plugins.
 const PLUGINS: [&str; 2] = ["email.wasm", "sms.wasm"];
@@ -25,7 +28,7 @@ const PLUGINS: [&str; 2] = ["email.wasm", "sms.wasm"];
 ///
 /// # Errors
 /// The plugins are missing, or a port is in use.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: Args, mut signals: Signals) -> anyhow::Result<()> {
     let started = Instant::now();
     let plugins = find_plugins(args.plugins)?;
     let api = app::bind(args.producer_listen, "--producer-listen").await?;
@@ -36,7 +39,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
     // A temporary store: topics and offsets of the embedded broker start over with each run.
     let store = tempfile::tempdir().context("cannot create a temporary directory")?;
-    let run = RunArgs {
+    let run = Arc::new(RunArgs {
         plugins,
         kafka: embedded(broker.bootstrap_servers()),
         auto_offset_reset: OffsetReset::Earliest,
@@ -47,25 +50,27 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         mail_url: Some(format!("smtp://{smtp}")),
         store: Some(format!("sqlite:{}", store.path().join("host.db").display())),
         found: None,
-    };
+    });
     let server = Server::start(
         listener,
         server::guard::access(&run, address)?,
         mailbox::router(mailbox, producer, run.desk),
     );
     // Before the producer, which needs the topics.
-    let app = App::start(&run).await?;
+    let Some(app) = App::start(&run, &mut signals).await? else { return Ok(()) };
     let settings = producer::Settings::new(&run.kafka.bootstrap_servers);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(async move {
         let stopped = async move { _ = stopped.await };
         producer::serve(api, &settings, stopped).await
     });
-    eprint!("{}", app.summary(&run, address));
-    eprintln!("  broker   embedded, in memory; not for production");
-    eprintln!("  producer http://{producer}");
-    eprintln!("  mailbox  http://{address}/demo/mailbox");
-    app.run(server, move || announce(producer, address, run.desk, started)).await?;
+    let summary = app.summary(&run, address);
+    stderr::line(format_args!(
+        "{summary}\n  broker   embedded, in memory; not for production\n  producer http://{producer}\n  \
+         mailbox  http://{address}/demo/mailbox"
+    ));
+    let has_console = run.desk;
+    app.run(server, signals, move || announce(producer, address, has_console, started)).await?;
     // The receiver is dropped if the producer has ended already.
     let _ = stop.send(());
     serving.await??;
@@ -77,13 +82,13 @@ fn announce(producer: SocketAddr, address: SocketAddr, has_console: bool, starte
         "With \"to\":\"nobody@example.com\" it fails and becomes a dead letter. Edit and replay it at http://{address}/\n\n"
     );
     let fails = if has_console { &fails } else { "" };
-    eprintln!(
+    stderr::line(format_args!(
         "Ready in {:.1} s. Send an e-mail, and open http://{address}/demo/mailbox\n\n  \
          curl http://{producer}/api/emails/send -H 'Content-Type: application/json' \\\n    \
          -d '{{\"from\":\"me@example.com\",\"to\":\"you@example.com\",\"subject\":\"Hello\",\"body\":\"It works.\"}}'\n\n\
          {fails}Ctrl-C stops the demo.",
         started.elapsed().as_secs_f64()
-    );
+    ));
 }
 
 /// Connection to the embedded broker, which creates topics on demand, and delays each empty fetch by the client's

@@ -2,6 +2,7 @@
 //! same SQL.
 
 mod patience;
+mod pooler;
 mod turn;
 mod url;
 
@@ -48,7 +49,7 @@ impl Store {
     /// PostgreSQL may be unreachable, and a file locked by another process, for up to 30 s.
     ///
     /// # Errors
-    /// The store cannot be opened or migrated.
+    /// The store cannot be opened or migrated, or its sessions are shared by a pooler.
     pub async fn open(url: StoreUrl) -> Result<Self, UserError> {
         sqlx::any::install_default_drivers();
         if let Kind::Sqlite(path) = &url.0 {
@@ -62,6 +63,10 @@ impl Store {
         let store = Self { url, options, turns };
         let mut patience = Patience::default();
         let mut connection = store.connect_patiently(&mut patience).await?;
+        // Without a second connection the start goes on; what fails later explains itself.
+        if let (Kind::Postgres(_), Ok(mut other)) = (&store.url.0, store.connect().await) {
+            pooler::refuse(&store.url, &mut connection, &mut other).await?;
+        }
         store.migrate(&mut connection, &mut patience).await?;
         Ok(store)
     }

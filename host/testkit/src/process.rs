@@ -111,6 +111,17 @@ impl Process {
     /// All hosts of its tests share one store there by default.
     #[track_caller]
     pub fn start_with(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_into(program, args, env, [Stdio::piped(), Stdio::piped()])
+    }
+
+    /// [`start_with`](Self::start_with) with another standard output and standard error. Lines come from pipes only.
+    #[track_caller]
+    pub fn start_into(
+        program: &Path,
+        args: &[&str],
+        env: &[(&str, &str)],
+        [stdout, stderr]: [Stdio; STREAMS],
+    ) -> Self {
         let dir = working_dir();
         // A path with a directory is relative to the directory of this process.
         let is_path = program.components().count() > 1;
@@ -118,14 +129,16 @@ impl Process {
             if is_path { must(std::path::absolute(program).map_err(Into::into)) } else { program.into() };
         let mut child = must(Guarded::spawn(found.as_os_str(), args, None, |command| {
             command.envs(env.iter().copied()).current_dir(dir);
-            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.stdout(stdout).stderr(stderr);
         }));
         let output = Arc::new(Output::default());
         let (stdout, stderr) = child.outputs();
         let stdout = stdout.map(|stream| read(stream, &output));
         let stderr = stderr.map(|stream| read(stream, &output));
+        let readers: Vec<_> = stdout.into_iter().chain(stderr).collect();
+        output.lock().ended += STREAMS - readers.len();
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { name, child, output, readers: stdout.into_iter().chain(stderr).collect() }
+        Self { name, child, output, readers }
     }
 
     /// Its process id.

@@ -153,8 +153,14 @@ impl Host {
     /// Starts the host with only these arguments and this environment.
     #[track_caller]
     pub fn run(args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::run_program(&testkit::binary("host"), args, env)
+    }
+
+    /// As [`run`](Self::run), by a program that becomes the host.
+    #[track_caller]
+    pub fn run_program(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let args: Vec<&str> = args.iter().copied().chain(["--listen", "127.0.0.1:0"]).collect();
-        let process = Process::start_with(&testkit::binary("host"), &args, env);
+        let process = Process::start_with(program, &args, env);
         process.wait_for(|line| line.starts_with("Ready in"), BOUND);
         let line = process.wait_for(|line| line.starts_with("  health"), BOUND);
         let port = between(&line, "http://127.0.0.1:", "/readyz").and_then(|port| port.parse().ok());

@@ -166,3 +166,36 @@ async fn a_failed_alert_is_sent_later_and_once() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_about_which_there_is_nothing_to_say_are_not_read() {
+    const FAILURES: i64 = 1200;
+    on_both(async |desk| {
+        let sink = Sink::default();
+        let destinations = sink.start().await;
+        let alerts = alerts(&desk, &destinations);
+        let code = |number: i64| format!("code-{number}");
+        let dead_letters: Vec<DeadLetter> =
+            (0..FAILURES).map(|number| dead_letter(number, &code(number), "d1")).collect();
+        desk.ingest(&dead_letters).await.expect("ingested");
+        let now = dead_letters.iter().map(|dead_letter| dead_letter.failed_ms).max().expect("some") + WAIT;
+        let due = async |now_ms| alerts.due(now_ms).await.expect("the failures").len();
+        // A check reports 500 of them at most, and the next one the others.
+        for left in [1200, 700, 200] {
+            assert_eq!(due(now).await, left.min(500));
+            alerts.check(now).await.expect("a check");
+        }
+        assert_eq!((due(now).await, sink.received().len()), (0, 3));
+        assert_eq!(due(now + HOUR).await, 0, "none has grown");
+        let more: Vec<DeadLetter> =
+            (0..9).map(|number| dead_letter(FAILURES + number, &code(7), "d1")).collect();
+        desk.ingest(&more).await.expect("ingested");
+        assert_eq!((due(now + HOUR - 1).await, due(now + HOUR).await), (0, 1), "ten times as many");
+        assert_eq!(due(now + 24 * HOUR).await, 500, "all are old");
+        let by = Actor { name: "kim", reason: "fixed", now_ms: now };
+        let filter = Filter { code: Some(code(3)), ..Filter::default() };
+        desk.discard(&filter, by).await.expect("discarded");
+        assert_eq!(due(now).await, 1, "a recovery");
+    })
+    .await;
+}

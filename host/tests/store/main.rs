@@ -6,6 +6,7 @@ mod desk;
 mod fixture;
 mod ledger;
 mod pauses;
+mod pooler;
 mod replay;
 mod retention;
 mod transfer;

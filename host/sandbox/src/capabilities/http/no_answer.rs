@@ -5,6 +5,7 @@ use std::fmt;
 use std::iter::successors;
 
 use crate::outgoing::{CA, Proxy};
+use crate::shortage::is_shortage;
 use crate::tls;
 
 /// The reason why there is no response.
@@ -16,6 +17,9 @@ pub enum Error {
     /// The name has no addresses.
     #[error("the host's name cannot be resolved")]
     Dns,
+    /// This machine is short of files, memory or ports.
+    #[error("no connection")]
+    Shortage,
     /// There is no TCP connection.
     #[error("no connection")]
     Connect,
@@ -81,6 +85,7 @@ pub(super) fn classify(error: &reqwest::Error, proxy: Option<&Proxy>) -> NoAnswe
         return NoAnswer { error: Error::Tls, detail: tls::explain(cause, host, CA) };
     }
     let kind = match error {
+        error if error.is_connect() && is_shortage(error) => Error::Shortage,
         error if error.is_dns() => Error::Dns,
         error if error.is_connect() || error.is_builder() => Error::Connect,
         error if error.is_timeout() => Error::Timeout,

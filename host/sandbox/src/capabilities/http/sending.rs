@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 use wasmtime_wasi_http::Error;
 
 use super::client::{Answer, Bounds, Request};
@@ -18,6 +19,7 @@ use super::no_answer::{Error as ClientError, NoAnswer};
 use super::request::Failed;
 use crate::call_clock::CallClock;
 use crate::call_end::CallEnd;
+use crate::shortage;
 
 /// The number of recorded requests for each one in progress.
 const AHEAD: usize = 2;
@@ -59,12 +61,20 @@ impl Sending<'_> {
                 Err(Refused::Status(answer)) => return Ok(answer),
                 Err(Refused::Outage) => {}
                 Err(Refused::NoAnswer(no_answer)) => match no_answer.error {
+                    ClientError::Shortage => self.pause(&no_answer).await,
                     ClientError::Dns | ClientError::Connect | ClientError::Tls | ClientError::Proxy
                         if waits => {}
                     error => return Err(Failed::Answered(error_code(error))),
                 },
             }
         }
+    }
+
+    /// Waits for the end of a shortage, which costs the call no time.
+    async fn pause(&self, no_answer: &NoAnswer) {
+        let _waiting = self.session.context.clock().map(CallClock::wait);
+        shortage::report(&format!("{}: {no_answer}", self.server.destination.name()));
+        sleep(shortage::PAUSE).await;
     }
 
     async fn once(&self, key: Option<Key>, request: Request) -> Result<Result<Answer, Refused>, Failed> {
@@ -103,7 +113,9 @@ impl Refused {
             Self::Status(answer) => {
                 answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS
             }
-            Self::NoAnswer(no_answer) => no_answer.error != ClientError::Prohibited,
+            Self::NoAnswer(no_answer) => {
+                !matches!(no_answer.error, ClientError::Prohibited | ClientError::Shortage)
+            }
         }
     }
 }
@@ -127,6 +139,8 @@ fn tell(room: Room, result: &Result<Answer, NoAnswer>) {
         }
         // A setting of the plugin, not the server.
         Err(NoAnswer { error: ClientError::Prohibited, .. }) => room.succeeded(),
+        // Nothing is known about the server.
+        Err(NoAnswer { error: ClientError::Shortage, .. }) => drop(room),
         Err(no_answer) => room.failed(&no_answer.to_string()),
     }
 }
@@ -156,7 +170,7 @@ fn error_code(error: ClientError) -> Error {
     match error {
         ClientError::Prohibited => Error::DestinationIpProhibited,
         ClientError::Dns => Error::DnsError { rcode: None, info_code: None },
-        ClientError::Connect => Error::ConnectionRefused,
+        ClientError::Connect | ClientError::Shortage => Error::ConnectionRefused,
         ClientError::Tls => Error::TlsProtocolError,
         ClientError::Proxy => Error::DestinationUnavailable,
         ClientError::Timeout => Error::HttpResponseTimeout,
@@ -182,6 +196,7 @@ mod tests {
             (ClientError::Connect, false),
             (ClientError::Prohibited, false),
             (ClientError::Proxy, false),
+            (ClientError::Shortage, false),
             (ClientError::Timeout, true),
             (ClientError::Broken, true),
         ] {

@@ -11,7 +11,7 @@ use base::error::UserError;
 use destinations::{Destination, Options, Reservation, Room};
 use serde::{Deserialize, Serialize};
 use settings::MailServer;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::compose::{self, Composed};
 use super::idle::IdleConnections;
@@ -20,6 +20,7 @@ use super::smtp::connection::Endpoint;
 use super::smtp::reply::MAX_TEXT;
 use super::smtp::transaction::{self, Accepted, Mail, Refused};
 use super::smtp::{Connection, Kind, NotConnected, Reply, Timeouts};
+use crate::shortage;
 
 /// The default of `mail.connections`.
 const CONNECTIONS: usize = 10;
@@ -178,7 +179,7 @@ impl Mailer {
     }
 
     fn to(endpoint: Endpoint, name: String, settings: &MailServer) -> Self {
-        let timeouts = timeouts(settings);
+        let timeouts = server::timeouts(settings);
         let options = Options {
             max: settings.connections.map_or(CONNECTIONS, |count| count.get() as usize),
             per_minute: settings.per_minute,
@@ -212,7 +213,7 @@ impl Mailer {
             Some(connection) => connection,
             None => match Connection::open(&self.endpoint, self.timeouts).await {
                 Ok(connection) => connection,
-                Err(error) => return Err(self.not_connected(room, error)),
+                Err(error) => return Err(self.not_connected(room, error).await),
             },
         };
         room.accepted();
@@ -241,7 +242,7 @@ impl Mailer {
                 drop(connection);
                 connection = match Connection::open(&self.endpoint, self.timeouts).await {
                     Ok(connection) => connection,
-                    Err(error) => return Err(self.not_connected(room, error)),
+                    Err(error) => return Err(self.not_connected(room, error).await),
                 };
                 continue;
             }
@@ -252,8 +253,15 @@ impl Mailer {
         }
     }
 
-    fn not_connected(&self, room: Room, error: NotConnected) -> NotSent {
+    async fn not_connected(&self, room: Room, error: NotConnected) -> NotSent {
         let reason = match error {
+            // Nothing is known about the server.
+            NotConnected::Shortage(reason) => {
+                drop(room);
+                shortage::report(&format!("no connection to {self}: {reason}"));
+                sleep(shortage::PAUSE).await;
+                reason
+            }
             NotConnected::Refused(reason) => {
                 room.refused(&reason);
                 reason
@@ -347,18 +355,6 @@ pub(super) async fn send_own<'a>(
     let late =
         || MailError::Unknown(format!("no mail server accepted the e-mail within {} s", OWN_BOUND.as_secs()));
     timeout(OWN_BOUND, sending).await.unwrap_or_else(|_| Err(late()))
-}
-
-fn timeouts(settings: &MailServer) -> Timeouts {
-    let default = Timeouts::default();
-    Timeouts {
-        connect: settings.connect_timeout.unwrap_or(default.connect),
-        greeting: settings.greeting_timeout.unwrap_or(default.greeting),
-        command: settings.command_timeout.unwrap_or(default.command),
-        data: settings.data_timeout.unwrap_or(default.data),
-        block: settings.block_timeout.unwrap_or(default.block),
-        end: settings.end_timeout.unwrap_or(default.end),
-    }
 }
 
 fn of_reply(kind: Kind, text: String) -> MailError {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use base::error::UserError;
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::CertificateDer;
+use settings::MailServer;
 use url::{Host, Url};
 
+use super::smtp::Timeouts;
 use super::smtp::connection::{Endpoint, Login, Security};
 use crate::tls;
 
@@ -108,6 +110,19 @@ impl fmt::Display for Endpoint {
             true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
             false => write!(f, "{scheme}://{}:{}", self.host, self.port),
         }
+    }
+}
+
+/// The time-outs of a server, with the defaults for those that are not set.
+pub(super) fn timeouts(settings: &MailServer) -> Timeouts {
+    let default = Timeouts::default();
+    Timeouts {
+        connect: settings.connect_timeout.unwrap_or(default.connect),
+        greeting: settings.greeting_timeout.unwrap_or(default.greeting),
+        command: settings.command_timeout.unwrap_or(default.command),
+        data: settings.data_timeout.unwrap_or(default.data),
+        block: settings.block_timeout.unwrap_or(default.block),
+        end: settings.end_timeout.unwrap_or(default.end),
     }
 }
 

@@ -315,7 +315,7 @@ async fn an_idle_connection_is_closed_soon() {
     let (mailer, _mails) = serve(ok, ok);
     mailer.send(&email(), "0").await.unwrap();
     assert_eq!(mailer.idle.len(), 1);
-    tokio::time::sleep(Duration::from_millis(5500)).await;
+    sleep(Duration::from_millis(5500)).await;
     assert_eq!(mailer.idle.len(), 0);
     mailer.send(&email(), "0").await.unwrap();
 }

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 pub use super::login::Login;
 use super::stream::Stream;
 use super::{Broken, Kind, Reply, Timeouts};
+use crate::shortage::is_shortage;
 
 /// How to use TLS.
 #[derive(Clone)]
@@ -60,6 +61,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub enum NotConnected {
     /// The server does not accept a connection, or not another one.
     Refused(String),
+    /// This machine is short of files, memory or ports.
+    Shortage(String),
     /// The connection cannot be used: TLS or the login failed.
     Unusable(String),
 }
@@ -78,9 +81,10 @@ impl Connection {
     /// # Errors
     /// There is no connection that can be used.
     pub async fn open(endpoint: &Endpoint, timeouts: Timeouts) -> Result<Self, NotConnected> {
-        use NotConnected::{Refused, Unusable};
+        use NotConnected::{Refused, Shortage, Unusable};
         let connecting = Stream::connect(&endpoint.host, endpoint.port);
         let mut stream = match timeout(timeouts.connect, connecting).await {
+            Ok(Err(error)) if is_shortage(&error) => return Err(Shortage(error.to_string())),
             Ok(stream) => stream.map_err(|error| Refused(error.to_string()))?,
             Err(_) => return Err(Refused(format!("no answer within {} s", timeouts.connect.as_secs_f64()))),
         };
