@@ -33,7 +33,7 @@ use rdkafka_sys::rd_kafka_vtype_t as vtype;
 pub use self::admin::TopicId;
 pub use self::headers::{HeaderList, Headers, headers};
 pub use self::message::{Message, TimestampType};
-pub use self::queue::{Event, Queue};
+pub use self::queue::{Event, OnReady, Queue};
 
 /// `RD_KAFKA_PARTITION_UA`: the partitioner decides.
 const PARTITION_UA: i32 = -1;

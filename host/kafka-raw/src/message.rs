@@ -61,6 +61,19 @@ impl Message {
         Self { size: OVERHEAD + parts + headers, stored: Stored::Fetched(fetched) }
     }
 
+    /// A message that no client has fetched, for simulations.
+    pub fn simulated(offset: i64, leader_epoch: i32, key: &[u8], value: &[u8]) -> Self {
+        let record = Record {
+            offset,
+            leader_epoch: Some(leader_epoch),
+            timestamp: None,
+            key: Some(key.into()),
+            value: Some(value.into()),
+            headers: HeaderList::with_capacity(0),
+        };
+        Self { size: OVERHEAD + key.len() + value.len(), stored: Stored::Detached(Box::new(record)) }
+    }
+
     /// A copy that does not keep in memory what was fetched with it, for a message that has to wait.
     #[must_use]
     pub fn detached(self) -> Self {

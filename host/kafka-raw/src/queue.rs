@@ -15,7 +15,7 @@ use crate::message::{Fetched, Message};
 
 /// Called when a queue becomes nonempty, on one of librdkafka's threads and under the queue's lock: it must
 /// be fast and must not call librdkafka.
-type OnReady = Box<dyn Fn() + Send + Sync>;
+pub type OnReady = Box<dyn Fn() + Send + Sync>;
 
 /// The messages of one assigned partition.
 pub struct Queue {

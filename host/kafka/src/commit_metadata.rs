@@ -1,7 +1,7 @@
 //! The metadata of a commit: the log that its offset belongs to, and the [`Window`] after it.
 //!
-//! The text is `host2 <topic id> <initial partitions>`, followed by the window's text after a space if the offset alone
-//! is not sufficient. Numbers have base 36; 0 if unknown. `host1 <window>` is the form of earlier versions, whose held
+//! The text is `host2 <topic id> <initial partitions> <epoch>`, followed by the window's text after a space if the offset
+//! alone is not sufficient. The epoch is the window's, plus 1. Numbers have base 36; 0 if unknown. `host1 <window>` is the form of earlier versions, whose held
 //! keys are not comparable with those of today.
 
 use std::collections::BTreeSet;
@@ -35,8 +35,10 @@ impl CommitMetadata {
         let topic = digits(self.topic.map_or(0, |topic| topic.0));
         let partitions = digits(self.initial_partitions.max(0).unsigned_abs().into());
         let window = self.window.as_ref().map(|window| window.encode(base)).unwrap_or_default();
+        let epoch = self.window.as_ref().and_then(|window| u128::try_from(window.epoch?).ok());
+        let epoch = digits(epoch.map_or(0, |epoch| epoch + 1));
         let space = if window.is_empty() { "" } else { " " };
-        format!("{VERSION}{topic} {partitions}{space}{window}")
+        format!("{VERSION}{topic} {partitions} {epoch}{space}{window}")
     }
 
     /// Parses the metadata of a commit of `base`. None if another program wrote it.
@@ -46,11 +48,13 @@ impl CommitMetadata {
             let window = Window { held_keys: BTreeSet::new(), ..Window::decode(base, window)? };
             return Some(Self { window: Some(window), ..Self::default() });
         }
-        let mut words = text.strip_prefix(VERSION)?.splitn(3, ' ');
+        let mut words = text.strip_prefix(VERSION)?.splitn(4, ' ');
         let topic = Some(TopicId(parse_digits(words.next()?)?)).filter(|topic| topic.0 != 0);
         let initial_partitions = i32::try_from(parse_digits(words.next()?)?).ok()?;
+        let epoch =
+            i32::try_from(parse_digits(words.next()?)?).ok()?.checked_sub(1).filter(|epoch| *epoch >= 0);
         let window = match words.next() {
-            Some(window) => Some(Window::decode(base, window)?),
+            Some(window) => Some(Window { epoch, ..Window::decode(base, window)? }),
             None => None,
         };
         Some(Self { topic, initial_partitions, window })
@@ -66,31 +70,40 @@ mod tests {
     use super::*;
 
     fn window() -> Window {
-        Window { start: 5, end: 9, unfinished: BTreeMap::from([(6, None)]), held_keys: BTreeSet::from([35]) }
+        let (unfinished, held_keys) = (BTreeMap::from([(6, None)]), BTreeSet::from([35]));
+        Window { start: 5, end: 9, unfinished, held_keys, epoch: Some(9) }
     }
 
     #[test]
     fn the_text_has_the_documented_form() {
         let topic = Some(TopicId(36));
         let mut metadata = CommitMetadata { topic, initial_partitions: 3, window: Some(window()) };
-        assert_eq!(metadata.encode(5), "host2 10 3 4 0 1 z");
+        assert_eq!(metadata.encode(5), "host2 10 3 a 4 0 1 z");
         metadata.window = None;
-        assert_eq!(metadata.encode(5), "host2 10 3");
-        assert_eq!(CommitMetadata::default().encode(5), "host2 0 0");
+        assert_eq!(metadata.encode(5), "host2 10 3 0");
+        assert_eq!(CommitMetadata::default().encode(5), "host2 0 0 0");
     }
 
     #[test]
     fn the_earlier_form_is_read_without_its_held_keys() {
         let read = CommitMetadata::decode(5, b"host1 4 0 1 z").expect("metadata");
         assert_eq!((read.topic, read.initial_partitions), (None, 0));
-        assert_eq!(read.window, Some(Window { held_keys: BTreeSet::new(), ..window() }));
+        assert_eq!(read.window, Some(Window { held_keys: BTreeSet::new(), epoch: None, ..window() }));
     }
 
     #[test]
     fn other_texts_are_ignored() {
-        for text in
-            [&b""[..], b"host3 1 0", b"host2", b"host2 1", b"host2 1 ?", b"host2 1 1 4", b"host1 4", b"\xff"]
-        {
+        for text in [
+            &b""[..],
+            b"host3 1 0",
+            b"host2",
+            b"host2 1",
+            b"host2 1 ? 0",
+            b"host2 1 1",
+            b"host2 1 1 0 4",
+            b"host1 4",
+            b"\xff",
+        ] {
             assert_eq!(CommitMetadata::decode(10, text), None, "{}", String::from_utf8_lossy(text));
         }
     }

@@ -26,6 +26,7 @@ use crate::broker_probe::BrokerProbe;
 use crate::health::{Health, PartitionStatus};
 use crate::metrics::{self, PartitionGauges, Values};
 use crate::partition::{Flow, Partition, PartitionContext, Progress};
+use crate::raw::Queue;
 use crate::resume::{Cause, Resume};
 use crate::{errors, raw};
 
@@ -219,7 +220,8 @@ impl MemberContext {
             self.report_resume(topic, index, resume);
         }
         let context = Arc::clone(&self.partition_context);
-        let partition = Partition::open(Arc::clone(consumer), topic, index, resume, context)?;
+        let queue = |on_ready| Queue::of_partition(Arc::clone(consumer), topic, index, on_ready);
+        let partition = Partition::open(topic, index, resume, context, queue)?;
         if self.leave_by.get().is_some() {
             partition.close();
         }

@@ -3,6 +3,7 @@
 mod commits;
 mod condition;
 mod flow;
+mod source;
 mod start;
 mod state;
 
@@ -13,12 +14,12 @@ use std::time::Instant;
 
 use base::clock;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use settings::Ordering;
 use tokio_util::sync::CancellationToken;
 
 pub use self::condition::{Block, Condition, Limit};
 pub use self::flow::Flow;
+pub use self::source::Source;
 pub use self::state::Progress;
 use self::state::State;
 use crate::delivery::{Completion, DeliveryGuard};
@@ -26,7 +27,7 @@ use crate::headers::RetryInfo;
 use crate::health::Health;
 use crate::memory::{HeldMemory, Memory};
 use crate::pending::PendingMessage;
-use crate::raw::{Message, Queue};
+use crate::raw::{Message, OnReady};
 use crate::resume::Resume;
 use crate::waker::Waker;
 use crate::window::RetryState;
@@ -59,7 +60,7 @@ pub struct Partition {
     topic: Arc<str>,
     index: i32,
     context: Arc<PartitionContext>,
-    queue: Arc<Queue>,
+    source: Box<dyn Source>,
     waker: Arc<Waker>,
     state: Mutex<State>,
     idle: Condvar,
@@ -68,23 +69,23 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Opens a partition that is read as `resume` says or, without it, not at all. None if librdkafka does not know the
-    /// partition.
-    pub fn open<C: ConsumerContext + 'static>(
-        consumer: Arc<BaseConsumer<C>>,
+    /// Opens a partition that is read as `resume` says or, without it, not at all. `source` opens what is fetched of it,
+    /// and calls its argument when something becomes available. None if there is no source.
+    pub fn open<S: Source + 'static>(
         topic: &str,
         index: i32,
         resume: Option<Resume>,
         context: Arc<PartitionContext>,
+        source: impl FnOnce(OnReady) -> Option<S>,
     ) -> Option<Arc<Self>> {
         let waker = Arc::new(Waker::new(context.ready.clone()));
         let on_ready = Arc::clone(&waker);
-        let queue = Queue::of_partition(consumer, topic, index, Box::new(move || on_ready.wake()))?;
+        let source = source(Box::new(move || on_ready.wake()))?;
         let memory = HeldMemory::new(Arc::clone(&context.memory), Arc::clone(&waker));
         let partition = Arc::new(Self {
             topic: topic.into(),
             index,
-            queue,
+            source: Box::new(source),
             waker,
             state: Mutex::new(State::new(resume, context.ordering, memory)),
             context,

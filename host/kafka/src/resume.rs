@@ -82,9 +82,9 @@ impl Resume {
         let end = metadata.window.as_ref().map_or(position.offset, |window| window.end.max(position.offset));
         if end > log.end {
             resume.cause = Cause::Truncated;
-        } else {
-            resume.window = metadata.window;
         }
+        // With an epoch, records that took the place of others are recognized when they are read.
+        resume.window = metadata.window.filter(|window| end <= log.end || window.epoch.is_some());
         if position.offset < log.first {
             let expired = match &resume.window {
                 Some(window) => window.unfinished_between(position.offset, log.first),

@@ -47,12 +47,28 @@ pub struct Window {
     pub unfinished: BTreeMap<i64, Option<RetryState>>,
     /// Keys with a dead letter whose later messages are held.
     pub held_keys: BTreeSet<u128>,
+    /// The leader epoch of the last record before `end`, if it is known. Not part of the text.
+    pub epoch: Option<i32>,
 }
 
 impl Window {
     /// Whether the message at this offset is finished.
     pub fn is_finished(&self, offset: i64) -> bool {
         (self.start..self.end).contains(&offset) && !self.unfinished.contains_key(&offset)
+    }
+
+    /// Whether a record with this leader epoch was appended after the window was committed: the log was cut, and the
+    /// record is not the one that was finished.
+    pub fn is_older_than(&self, epoch: Option<i32>) -> bool {
+        matches!((self.epoch, epoch), (Some(ours), Some(epoch)) if epoch > ours)
+    }
+
+    /// The part before `offset`.
+    #[must_use]
+    pub fn before(mut self, offset: i64) -> Self {
+        self.unfinished.split_off(&offset);
+        (self.start, self.end) = (self.start.min(offset), self.end.min(offset));
+        self
     }
 
     /// The retry state of the message at this offset, if it has failed before.
@@ -135,7 +151,7 @@ impl Window {
             unfinished.extend((offset..next).map(|offset| (offset, state)));
         }
         let held_keys = words.map(parse_digits).collect::<Option<_>>()?;
-        Some(Self { start: base, end, unfinished, held_keys })
+        Some(Self { start: base, end, unfinished, held_keys, epoch: None })
     }
 }
 
@@ -203,7 +219,7 @@ mod tests {
                     (offset, state)
                 })
                 .collect();
-            (base, Window { start: base, end: offset + 1 + rest, unfinished, held_keys })
+            (base, Window { start: base, end: offset + 1 + rest, unfinished, held_keys, epoch: None })
         })
     }
 
@@ -219,7 +235,8 @@ mod tests {
     fn the_text_has_the_documented_form() {
         let state = RetryState { attempt: 3, due_ms: NOW + 1036, first_failed_ms: NOW };
         let unfinished = BTreeMap::from([(10, Some(state)), (12, None), (13, None), (14, None)]);
-        let window = Window { start: 10, end: 20, unfinished, held_keys: BTreeSet::from([35]) };
+        let held_keys = BTreeSet::from([35]);
+        let window = Window { start: 10, end: 20, unfinished, held_keys, epoch: None };
         assert_eq!(window.encode(10), "a mwm0nk74 0:3:ss:0,1+2 z");
     }
 

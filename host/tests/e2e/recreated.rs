@@ -91,7 +91,7 @@ fn a_topic_created_again_while_the_host_is_stopped_is_read_from_its_beginning() 
 #[test]
 fn a_commit_beyond_the_end_of_the_log_hides_no_message() {
     let kafka = Kafka::shared();
-    for (name, metadata) in [("beyond-1", "host1 5k 0 0"), ("beyond-2", "host2 0 1 5k 0 0")] {
+    for (name, metadata) in [("beyond-1", "host1 5k 0 0"), ("beyond-2", "host2 0 1 0 5k 0 0")] {
         let guest = Guest::fast(name);
         kafka.create_topic(&guest.topic, 1, &[]);
         kafka.produce(&guest.topic, done(0..10, name));

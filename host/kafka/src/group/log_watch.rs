@@ -13,8 +13,10 @@ use rdkafka::topic_partition_list::Offset;
 use super::MemberContext;
 use super::opening::describe;
 use crate::partition::Partition;
+use crate::raw;
 use crate::raw::admin::{DescribeTopics, Descriptions, Topic};
 use crate::resume::{Cause, Resume};
+use crate::tracker::Position;
 
 /// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,7 +89,10 @@ impl MemberContext {
     fn read_regressed_again(&self, consumer: &Arc<BaseConsumer<Self>>) {
         let all: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
         for partition in all {
-            let (topic, Some(offset)) = (partition.topic(), partition.regressed_to()) else { continue };
+            if !partition.has_regressed() {
+                continue;
+            }
+            let topic = partition.topic();
             let found =
                 describe(consumer, [topic].into_iter()).ok().and_then(|mut found| found.remove(topic));
             let Some(Topic { id, .. }) = found else {
@@ -97,8 +102,8 @@ impl MemberContext {
             };
             if id != partition.topic_id() {
                 self.read_again(consumer, &partition, Resume::again(id, 0, Cause::Recreated));
-            } else if !partition.reads_on() {
-                self.read_again(consumer, &partition, Resume::again(id, offset, Cause::Truncated));
+            } else if let Some(resume) = partition.resume_after_regression() {
+                self.read_again(consumer, &partition, resume);
             }
         }
     }
@@ -121,15 +126,16 @@ impl MemberContext {
         let (topic, index) = (former.topic(), former.index());
         former.close();
         self.end_pause(consumer, former);
+        let Position { offset, epoch } = resume.position;
         let offset = match resume.cause {
             Cause::Recreated => Offset::Beginning,
-            _ => Offset::Offset(resume.position.offset),
+            _ => Offset::Offset(offset),
         };
-        if let Err(error) = seek(consumer, topic, index, offset) {
+        if let Err(error) = seek(consumer, topic, index, offset, epoch) {
             // The former partition stays closed, and the next round tries again.
             let group = &self.group;
             tracing::warn!(group, topic, partition = index, %error, "cannot read the new log yet");
-            if former.regressed_to().is_some() {
+            if former.has_regressed() {
                 self.partition_context.has_regressed.store(true, Ordering::Relaxed);
             }
             return;
@@ -145,9 +151,13 @@ fn seek(
     topic: &str,
     partition: i32,
     offset: Offset,
+    epoch: Option<i32>,
 ) -> rdkafka::error::KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition_offset(topic, partition, offset)?;
+    if let Some(epoch) = epoch {
+        raw::set_leader_epoch(&mut list, topic, partition, epoch);
+    }
     let sought = consumer.seek_partitions(list, SEEK_TIMEOUT)?;
     sought.elements().iter().try_for_each(|element| element.error())
 }

@@ -157,7 +157,7 @@ mod tests {
 
     const BOUND: Duration = Duration::from_secs(30);
     /// Offset 1 is retried for the third time, and offset 2 is finished.
-    const METADATA: &str = "host2 0 1 2 mwm0nk74 0:3:0:0";
+    const METADATA: &str = "host2 0 1 0 2 mwm0nk74 0:3:0:0";
 
     fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
         let end = Instant::now() + BOUND;

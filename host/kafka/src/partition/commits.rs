@@ -2,9 +2,11 @@
 
 use std::mem;
 
+use super::state::Regression;
 use super::{Partition, Progress};
 use crate::commit_metadata::MAX_LEN;
 use crate::raw::TopicId;
+use crate::resume::Resume;
 use crate::tracker::Position;
 
 impl Partition {
@@ -55,24 +57,22 @@ impl Partition {
         self.state.lock().unopened_since.is_some()
     }
 
-    /// The offset of a message that was read although an earlier read had passed it.
-    pub fn regressed_to(&self) -> Option<i64> {
-        self.state.lock().regressed_to.map(|position| position.offset)
+    /// Whether a message was read although an earlier read had passed it.
+    pub fn has_regressed(&self) -> bool {
+        self.state.lock().regressed.is_some()
     }
 
-    /// Reads on after a message was read twice, if it was: a record with the same leader epoch, or an earlier one, is the
-    /// same record in the same topic. The client may fetch a message again that was being read during a pause.
-    pub fn reads_on(&self) -> bool {
+    /// Where reading begins again if the log was cut. Reading goes on if a record was only fetched again. For a topic of
+    /// which it is known that it is the same.
+    pub fn resume_after_regression(&self) -> Option<Resume> {
         let mut state = self.state.lock();
-        let last = state.tracker.end().and_then(|end| end.epoch);
-        let again = state.regressed_to.and_then(|position| position.epoch);
-        let is_same = matches!((again, last), (Some(again), Some(last)) if again <= last);
-        if is_same {
-            state.regressed_to = None;
-            drop(state);
-            self.waker.wake();
+        match state.regressed? {
+            Regression::Cut(cut) => Some(state.resume_at_cut(cut)),
+            Regression::Repeated => {
+                state.regressed = None;
+                None
+            }
         }
-        is_same
     }
 
     /// The partition's progress.

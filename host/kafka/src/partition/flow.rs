@@ -65,7 +65,7 @@ impl Partition {
         let flow = if fetching.is_paused {
             (fetching.size(fetching.ahead.len()) < MIN_FETCHED).then_some(Flow::Resume)
         } else {
-            let fetched = fetching.size(self.queue.fetched() + fetching.ahead.len());
+            let fetched = fetching.size(self.source.fetched() + fetching.ahead.len());
             (fetched > MAX_FETCHED && !state.closed).then_some(Flow::Pause)
         };
         if flow == Some(Flow::Pause) {
@@ -93,7 +93,7 @@ impl Partition {
     }
 
     fn read_queue(&self, max: usize, events: &mut Vec<Event>) -> usize {
-        self.queue.read(max, events, |error| {
+        self.source.read(max, events, &mut |error| {
             tracing::warn!(topic = &*self.topic, partition = self.index, %error, "cannot read");
         })
     }

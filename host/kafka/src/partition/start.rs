@@ -8,7 +8,7 @@ use std::time::Duration;
 use base::clock;
 
 use super::Partition;
-use super::state::State;
+use super::state::{Regression, State};
 use crate::delivery::{Delivery, DeliveryGuard};
 use crate::headers::RetryInfo;
 use crate::key_order;
@@ -35,7 +35,7 @@ impl Partition {
         let mut state = self.state.lock();
         if state.closed
             || state.unopened_since.is_some()
-            || state.regressed_to.is_some()
+            || matches!(state.regressed, Some(Regression::Cut(_)))
             || !state.may_start()
         {
             return;
@@ -143,7 +143,7 @@ impl Partition {
             }
         }
         let registered = state.register(event);
-        if state.regressed_to.is_some() {
+        if state.regressed.is_some() {
             self.context.has_regressed.store(true, Relaxed);
         }
         registered
@@ -152,7 +152,7 @@ impl Partition {
     /// Offsets were skipped: by compaction, by transactions, or because messages were removed from the log before they
     /// were read.
     fn check_expired(&self, state: &State, offset: i64) {
-        let first = self.queue.known_first().unwrap_or(0).min(offset);
+        let first = self.source.known_first().unwrap_or(0).min(offset);
         let expired = state.unread_before(first);
         if expired > 0 {
             self.report_expired(expired);

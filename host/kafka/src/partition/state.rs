@@ -35,9 +35,8 @@ pub struct State {
     pub unopened_since: Option<Instant>,
     /// The window of the commit at which reading began, until reading has passed its end.
     pub committed_window: Option<Window>,
-    /// The offset and leader epoch of a message that was read although an earlier read had passed it: the log may not be
-    /// the one that was read until then.
-    pub regressed_to: Option<Position>,
+    /// A message was read although an earlier read had passed it.
+    pub regressed: Option<Regression>,
     /// Messages that are not due yet, the earliest on top.
     pub delayed: BinaryHeap<Reverse<PendingMessage>>,
     /// The latest due time that was read from a retry topic, in milliseconds since the Unix epoch.
@@ -82,6 +81,15 @@ pub struct Commits {
     pub offsets_only: bool,
 }
 
+/// The meaning of a message that was read although an earlier read had passed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Regression {
+    /// The client has fetched a record again, unless the topic was created again.
+    Repeated,
+    /// The log was cut at the message, or the topic was created again.
+    Cut(Position),
+}
+
 /// The progress of a partition.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
@@ -108,7 +116,7 @@ impl State {
             resume,
             unopened_since,
             committed_window,
-            regressed_to: None,
+            regressed: None,
             delayed: BinaryHeap::new(),
             last_due_ms: 0,
             is_out_of_order: false,
@@ -159,12 +167,17 @@ impl State {
                 return None;
             }
         };
-        let offset = message.offset();
+        let (offset, epoch) = (message.offset(), message.leader_epoch());
         if offset < self.expected() {
-            self.regressed_to.get_or_insert(Position { offset, epoch: message.leader_epoch() });
+            self.regress(Position { offset, epoch });
             return None;
         }
-        let number = self.tracker.deliver(offset, message.leader_epoch());
+        // What follows is read again, from the offset at which the log was cut.
+        if matches!(self.regressed, Some(Regression::Cut(_))) {
+            return None;
+        }
+        let number = self.tracker.deliver(offset, epoch);
+        self.committed_window.take_if(|window| window.is_older_than(epoch));
         if self.committed_window.as_ref().is_some_and(|window| offset >= window.end) {
             self.committed_window = None;
         }
@@ -175,6 +188,37 @@ impl State {
         }
         self.memory.add(message.size());
         Some((number, message))
+    }
+
+    fn regress(&mut self, to: Position) {
+        let last = self.tracker.end().and_then(|end| end.epoch);
+        // Without topic ids, the epoch may be that of another topic.
+        let is_same = self.resume.topic.is_some()
+            && matches!((to.epoch, last), (Some(again), Some(last)) if again <= last);
+        match &mut self.regressed {
+            regressed if !is_same => {
+                let cut = match *regressed {
+                    Some(Regression::Cut(cut)) if cut.offset <= to.offset => cut,
+                    _ => to,
+                };
+                *regressed = Some(Regression::Cut(cut));
+            }
+            regressed => {
+                regressed.get_or_insert(Regression::Repeated);
+            }
+        }
+    }
+
+    /// Where reading goes on after the log was cut: at the first unfinished message that is left.
+    pub fn resume_at_cut(&self, cut: Position) -> Resume {
+        let next = self.position();
+        Resume {
+            topic: self.resume.topic,
+            initial_partitions: self.resume.initial_partitions,
+            position: if next.offset < cut.offset { next } else { cut },
+            window: Some(self.window().before(cut.offset)),
+            cause: Cause::Truncated,
+        }
     }
 
     /// The offset after the last one that was read.
@@ -224,7 +268,7 @@ impl State {
     /// The position to commit with its metadata. None if the broker has confirmed everything.
     pub fn uncommitted(&mut self) -> Option<(Position, String)> {
         // In another log, the positions of this one mean other messages.
-        if self.commits.unconfirmed() == 0 || self.regressed_to.is_some() {
+        if self.commits.unconfirmed() == 0 || self.regressed.is_some() {
             return None;
         }
         let position = self.position();
@@ -241,14 +285,14 @@ impl State {
     fn window(&self) -> Window {
         let with_state = |offset: i64| (offset, self.retry_states.get(&offset).copied());
         let mut unfinished: BTreeMap<_, _> = self.tracker.unfinished_offsets().map(with_state).collect();
-        let mut end = self.expected();
+        let (mut end, mut epoch) = (self.expected(), self.tracker.end().and_then(|end| end.epoch));
         // The committed window still applies to offsets that have not been read again yet.
         if let Some(committed) = self.committed_window.as_ref().filter(|window| window.end > end) {
             unfinished.extend(committed.unfinished.range(end..).map(|(offset, state)| (*offset, *state)));
-            end = committed.end;
+            (end, epoch) = (committed.end, committed.epoch);
         }
         let start = self.position().offset;
-        Window { start, end, unfinished, held_keys: self.key_order.held_keys().clone() }
+        Window { start, end, unfinished, held_keys: self.key_order.held_keys().clone(), epoch }
     }
 }
 
