@@ -21,6 +21,7 @@ mod usage;
 mod wait;
 
 pub use http::{Response, get, post, request};
+pub use kafka::cluster::KafkaCluster;
 pub use kafka::secured::{PASSWORD, Secured, USER};
 pub use kafka::{Kafka, Record};
 pub use mannered_smtp::{ManneredSmtp, Manners};

@@ -4,6 +4,7 @@
 //! Every test has an Apache Kafka of its own. Random choices come from a printed seed, which `TEST_SEED=…`
 //! repeats. `LONG=1` runs the full sizes.
 
+mod cluster;
 mod desk;
 mod drain;
 mod effects;
@@ -15,5 +16,6 @@ mod mail_faults;
 mod order;
 mod outage;
 mod rebalance;
+mod recreated;
 mod replay;
 mod workload;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::Offset;
 
 use super::MemberContext;
@@ -48,6 +49,7 @@ impl LogWatch {
     /// Reads partitions again whose log is another one, and those whose commit was unknown.
     pub(super) fn serve(&mut self, consumer: &Arc<BaseConsumer<MemberContext>>) {
         let context = consumer.context();
+        context.check_positions(consumer);
         if context.partition_context.has_regressed.swap(false, Ordering::Relaxed) {
             context.read_regressed_again(consumer);
         }
@@ -108,6 +110,27 @@ impl MemberContext {
         }
     }
 
+    /// Has the client check where the reading of newly assigned partitions begins. Partitions that it does not read yet
+    /// are checked later.
+    fn check_positions(&self, consumer: &BaseConsumer<Self>) {
+        let all: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
+        let unchecked: Vec<_> =
+            all.iter().filter_map(|partition| Some((partition, partition.unchecked()?))).collect();
+        if unchecked.is_empty() {
+            return;
+        }
+        let mut positions = Vec::with_capacity(unchecked.len());
+        for (partition, at) in &unchecked {
+            positions.push((partition.topic(), partition.index(), Offset::Offset(at.offset), at.epoch));
+        }
+        let Ok(results) = seek(consumer, &positions) else { return };
+        for ((partition, _), result) in unchecked.iter().zip(results) {
+            if result.is_ok() {
+                partition.set_checked();
+            }
+        }
+    }
+
     fn open_unopened(&self, consumer: &Arc<BaseConsumer<Self>>) {
         let all: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
         let unopened: Vec<_> = all.into_iter().filter(|partition| partition.is_unopened()).collect();
@@ -131,7 +154,9 @@ impl MemberContext {
             Cause::Recreated => Offset::Beginning,
             _ => Offset::Offset(offset),
         };
-        if let Err(error) = seek(consumer, topic, index, offset, epoch) {
+        let sought =
+            seek(consumer, &[(topic, index, offset, epoch)]).and_then(|sought| sought.into_iter().collect());
+        if let Err::<(), _>(error) = sought {
             // The former partition stays closed, and the next round tries again.
             let group = &self.group;
             tracing::warn!(group, topic, partition = index, %error, "cannot read the new log yet");
@@ -141,23 +166,29 @@ impl MemberContext {
             return;
         }
         if let Some(partition) = self.open(consumer, topic, index, Some(resume)) {
+            partition.set_checked();
             self.partitions.lock().insert((topic.to_owned(), index), partition);
         }
     }
 }
 
+/// Has the client read from these positions on. It checks those with a leader epoch, and goes to the offset at which the
+/// log was cut if that is before the position; at an assignment it does not (`rd_kafka_toppar_fetch_start`). Returns a
+/// result for each position.
 fn seek(
     consumer: &BaseConsumer<MemberContext>,
-    topic: &str,
-    partition: i32,
-    offset: Offset,
-    epoch: Option<i32>,
-) -> rdkafka::error::KafkaResult<()> {
-    let mut list = TopicPartitionList::with_capacity(1);
-    list.add_partition_offset(topic, partition, offset)?;
-    if let Some(epoch) = epoch {
-        raw::set_leader_epoch(&mut list, topic, partition, epoch);
+    positions: &[(&str, i32, Offset, Option<i32>)],
+) -> KafkaResult<Vec<KafkaResult<()>>> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for (topic, partition, offset, epoch) in positions {
+        list.add_partition_offset(topic, *partition, *offset)?;
+        if let Some(epoch) = epoch {
+            raw::set_leader_epoch(&mut list, topic, *partition, *epoch);
+        }
     }
     let sought = consumer.seek_partitions(list, SEEK_TIMEOUT)?;
-    sought.elements().iter().try_for_each(|element| element.error())
+    let result = |(topic, partition): (&str, i32)| {
+        sought.find_partition(topic, partition).map_or(Ok(()), |found| found.error())
+    };
+    Ok(positions.iter().map(|(topic, partition, ..)| result((topic, *partition))).collect())
 }

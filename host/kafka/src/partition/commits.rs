@@ -57,6 +57,17 @@ impl Partition {
         self.state.lock().unopened_since.is_some()
     }
 
+    /// The position that the client has to check before anything is read: whether the log was cut before it.
+    pub fn unchecked(&self) -> Option<Position> {
+        self.state.lock().unchecked.map(|(position, _)| position)
+    }
+
+    /// The client checks the position, and reads where the log was cut if it was.
+    pub fn set_checked(&self) {
+        self.state.lock().unchecked = None;
+        self.waker.wake();
+    }
+
     /// Whether a message was read although an earlier read had passed it.
     pub fn has_regressed(&self) -> bool {
         self.state.lock().regressed.is_some()

@@ -65,7 +65,7 @@ impl Condition {
         match self {
             Self::Reading | Self::Draining => None,
             Self::Resting(limit) => Some(limit.reason()),
-            Self::Blocked(Block::Commit) => Some("its commit is unknown, and Kafka does not tell"),
+            Self::Blocked(Block::Commit) => Some("Kafka does not answer where its reading begins"),
             Self::Blocked(Block::Publish) => Some("a failed message cannot be published"),
         }
     }
@@ -99,6 +99,9 @@ impl State {
         }
         if self.closed {
             return (Condition::Draining, None);
+        }
+        if let Some((_, since)) = self.unchecked.filter(|(_, since)| since.elapsed() >= RESTING) {
+            return (Condition::Blocked(Block::Commit), Some(since));
         }
         if let Some(since) = self.blocked_since {
             return (Condition::Blocked(Block::Publish), Some(since));

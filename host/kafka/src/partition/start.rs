@@ -35,6 +35,7 @@ impl Partition {
         let mut state = self.state.lock();
         if state.closed
             || state.unopened_since.is_some()
+            || state.unchecked.is_some()
             || matches!(state.regressed, Some(Regression::Cut(_)))
             || !state.may_start()
         {

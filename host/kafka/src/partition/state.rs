@@ -33,6 +33,8 @@ pub struct State {
     pub resume: Resume,
     /// Since when it has been unknown where reading begins; nothing is read until then.
     pub unopened_since: Option<Instant>,
+    /// The position at which reading begins, while it is unknown whether the log was cut before it, and since when.
+    pub unchecked: Option<(Position, Instant)>,
     /// The window of the commit at which reading began, until reading has passed its end.
     pub committed_window: Option<Window>,
     /// A message was read although an earlier read had passed it.
@@ -111,10 +113,14 @@ impl State {
         key_order.hold_keys(held_keys.filter(|_| ordering.is_in_place()));
         // Unless it is committed, a later start would begin elsewhere.
         let changes = u64::from(resume.cause != Cause::Committed);
+        // At the first offset there is nothing before it.
+        let unchecked = Some(resume.position).filter(|at| at.offset > 0 && at.epoch.is_some());
+        let unchecked = unchecked.map(|at| (at, Instant::now()));
         Self {
             tracker: Tracker::default(),
             resume,
             unopened_since,
+            unchecked,
             committed_window,
             regressed: None,
             delayed: BinaryHeap::new(),

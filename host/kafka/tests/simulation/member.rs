@@ -199,5 +199,8 @@ fn open(cluster: &Cluster, context: &Arc<PartitionContext>, resume: Resume) -> (
         queue = Some(Queue(Arc::new(Fetched { events, on_ready, first })));
         queue.clone()
     });
-    (partition.expect("it is open"), queue.expect("it is open"))
+    let (partition, queue) = (partition.expect("it is open"), queue.expect("it is open"));
+    // `Cluster::valid` has checked where it begins.
+    partition.set_checked();
+    (partition, queue)
 }

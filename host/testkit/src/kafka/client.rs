@@ -43,7 +43,7 @@ impl Kafka {
     }
 
     fn try_create_topic(&self, name: &str, partitions: usize, settings: &[(&str, &str)]) -> Result<()> {
-        let mut topic = NewTopic::new(name, i32::try_from(partitions)?, TopicReplication::Fixed(1));
+        let mut topic = NewTopic::new(name, i32::try_from(partitions)?, TopicReplication::Fixed(-1));
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
@@ -75,6 +75,22 @@ impl Kafka {
         let list = must(self.client("").and_then(|client| Ok(client.fetch_group_list(Some(group), BOUND)?)));
         let members = list.groups().iter().flat_map(|group| group.members());
         members.map(|member| member.id().to_owned()).collect()
+    }
+
+    /// The number of brokers that are up.
+    pub(super) fn broker_count(&self) -> Result<usize> {
+        Ok(self.client("")?.fetch_metadata(None, BOUND)?.brokers().len())
+    }
+
+    /// The leader of a partition, or -1, and the number of its replicas that are in sync.
+    #[track_caller]
+    pub fn leader(&self, topic: &str, partition: usize) -> (i32, usize) {
+        must(self.answered(|| {
+            let metadata = self.client("")?.fetch_metadata(Some(topic), BOUND)?;
+            let found = metadata.topics().first().and_then(|topic| topic.partitions().get(partition));
+            let found = found.ok_or_else(|| anyhow!("{topic}-{partition} is unknown"))?;
+            Ok((found.leader(), found.isr().len()))
+        }))
     }
 
     /// The end offset of each partition, which is the offset of its next record.

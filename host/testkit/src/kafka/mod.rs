@@ -1,6 +1,7 @@
 //! A real Apache Kafka 4.1.1: one node (KRaft), from the jars of Maven.
 
 mod client;
+pub(crate) mod cluster;
 pub mod jars;
 mod produce;
 pub(crate) mod secured;
