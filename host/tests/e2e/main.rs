@@ -8,6 +8,7 @@ mod breaker;
 mod bulk;
 mod calls;
 mod configuration;
+mod derived_topics;
 mod desk;
 mod dlt;
 mod dlt_try;
