@@ -8,6 +8,7 @@ mod breaker;
 mod bulk;
 mod calls;
 mod configuration;
+mod consume;
 mod derived_topics;
 mod desk;
 mod dlt;
