@@ -382,6 +382,7 @@ fn invalid_arguments_exit_with_2() {
         &["topics", "list", "--bootstrap-servers", ""],
         &["topics", "list", "-X", "no-equals-sign"],
         &["consume", "a", "--max-messages", "0"],
+        &["consume", "a", "--steal"],
         &["produce", "a", "--key-separator", ""],
         &["produce", "a", "--header", "novalue"],
         &["topics", "create"],

@@ -16,7 +16,7 @@ use base::text;
 use consumer::subscription::Subscription;
 use rdkafka::admin::ConfigSource;
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::groups::{GroupInfo, GroupList};
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -26,13 +26,12 @@ use settings::RunArgs;
 use self::plan::{Direction, Move, Partition, Retries, Topic};
 use crate::groups;
 use crate::kafka_client::{self, KafkaClient};
+use crate::live_group::{self, Members, UNKNOWN_MEMBERS, outside};
 use crate::output::{Format, note};
 use crate::preflight;
 
 /// A topic setting that this host sets on topics that it creates, and Spring does not.
 const HOST_SETTING: &str = "max.message.bytes";
-/// Members of groups with the newer protocol cannot be listed.
-const UNKNOWN_MEMBERS: &str = "may have members: they cannot be listed";
 
 /// Values by partition.
 type Offsets<T = i64> = BTreeMap<(String, i32), T>;
@@ -181,7 +180,7 @@ impl Moved<'_> {
     }
 
     fn committed(&self, group: &str, of: &[(String, i32)]) -> Result<Offsets, UserError> {
-        let client = client_of(self.kafka, group)?;
+        let client = outside(self.kafka, group)?;
         groups::committed(&client, of.iter().map(|(topic, partition)| (topic.as_str(), *partition)))
     }
 
@@ -219,7 +218,7 @@ impl Moved<'_> {
         let (retry_group, group) = (self.subscription.retry_group(), self.subscription.group.clone());
         for (group, topics) in [(group, &source[..]), (retry_group, &found[..])] {
             let partitions: Vec<(String, i32)> = self.partitions(topics.iter().copied()).collect();
-            finished::check_none_finished(&client_of(self.kafka, &group)?, &partitions)?;
+            finished::check_none_finished(&outside(self.kafka, &group)?, &partitions)?;
         }
         Ok(())
     }
@@ -261,17 +260,15 @@ impl Moved<'_> {
         let (found, others) = self.retry_topics();
         let topics = found.into_iter().chain(others).chain([self.subscription.topic.as_str()]);
         let partitions: Vec<(String, i32)> = self.partitions(topics).collect();
-        let client = client_of(self.kafka, group)?;
-        let committed = finished::committed(&client, &partitions)?;
-        if committed.count() == 0 {
-            note(format_args!("note: group {group} {UNKNOWN_MEMBERS}; make sure that it is stopped"));
-            return Ok(());
+        let client = outside(self.kafka, group)?;
+        match live_group::probe(&client, &partitions)? {
+            Members::Unlisted(refused) => return Err(commit_rejected(&client, group, &refused)),
+            Members::Unknown => {
+                note(format_args!("note: group {group} {UNKNOWN_MEMBERS}; make sure that it is stopped"));
+            }
+            Members::None | Members::Listed(_) => {}
         }
-        let refused = match client.consumer.commit(&committed, CommitMode::Sync) {
-            Err(error) => error,
-            Ok(()) => return Ok(()),
-        };
-        Err(commit_rejected(&client, group, &refused))
+        Ok(())
     }
 }
 
@@ -285,39 +282,19 @@ fn is_retry_suffix(suffix: &str, prefix: &str) -> bool {
             .is_some_and(|rest| rest.split('-').count() <= 2 && rest.split('-').all(number))
 }
 
-/// A client that commits for a group without joining it.
-fn client_of(kafka: &KafkaArgs, group: &str) -> Result<KafkaClient, UserError> {
-    KafkaClient::open(
-        kafka,
-        &[("group.id", group), ("enable.auto.commit", "false"), ("isolation.level", "read_uncommitted")],
-    )
-}
-
 fn active(group: &GroupInfo) -> UserError {
-    let members = group.members().iter().take(3).map(|member| {
-        let host = member.client_host().trim_start_matches('/');
-        format!("\n  {} on {}", text::line(member.client_id().as_bytes()), text::line(host.as_bytes()))
-    });
-    let (name, count) = (text::line(group.name().as_bytes()), group.members().len());
-    UserError::unavailable(format!("group {name} is active, members: {count}{}", members.collect::<String>()))
+    let name = text::line(group.name().as_bytes());
+    UserError::unavailable(format!("group {name} is active, {}", live_group::listed(group)))
         .help("stop both sides first; a killed member remains until its session times out (45 s by default)")
         .help(format!("list the members: host groups describe {name}"))
 }
 
 fn commit_rejected(client: &KafkaClient, group: &str, error: &KafkaError) -> UserError {
-    use RDKafkaErrorCode as Code;
-    match error.rdkafka_error_code() {
-        Some(
-            Code::UnknownMemberId
-            | Code::IllegalGeneration
-            | Code::RebalanceInProgress
-            | Code::FencedInstanceId,
-        ) => UserError::unavailable(format!(
-            "group {group} is active: the broker rejects commits from outside"
-        ))
-        .help("stop both sides first; a killed member remains until its session times out (45 s by default)"),
-        _ => client.failure(&format!("commit for group {group}"), error),
+    if !live_group::is_rejection(error) {
+        return client.failure(&format!("commit for group {group}"), error);
     }
+    UserError::unavailable(format!("group {group} is active: the broker rejects commits from outside"))
+        .help("stop both sides first; a killed member remains until its session times out (45 s by default)")
 }
 
 fn list(client: &KafkaClient, offsets: &Offsets) -> Result<TopicPartitionList, UserError> {
@@ -352,7 +329,7 @@ fn commit(
         }
     }
     for (group, wanted) in &by_group {
-        let client = client_of(kafka, group)?;
+        let client = outside(kafka, group)?;
         (client.consumer.commit(&list(&client, wanted)?, CommitMode::Sync)).map_err(|error| {
             commit_rejected(&client, group, &error).help("run the command again; completed commits are kept")
         })?;

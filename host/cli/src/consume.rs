@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 use base::error::UserError;
+use base::text;
 use clap::value_parser;
 use kafka::errors;
 use rdkafka::consumer::{CommitMode, Consumer};
@@ -15,6 +16,7 @@ use settings::KafkaArgs;
 
 use crate::interrupt::Interrupt;
 use crate::kafka_client::KafkaClient;
+use crate::live_group::{self, Members};
 use crate::output::{self, note};
 use crate::record;
 
@@ -30,6 +32,9 @@ pub struct Args {
     /// Join this consumer group and commit the offsets of printed messages
     #[arg(long, value_name = "GROUP", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     group: Option<String>,
+    /// Join the group although it has members, and take a share of their messages
+    #[arg(long, requires = "group")]
+    steal: bool,
     /// Stop after this many messages
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     max_messages: Option<u64>,
@@ -75,15 +80,18 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 fn start(client: &KafkaClient, args: &Args) -> Result<(), UserError> {
     let metadata = client.topic(&args.topic)?;
+    let topics = metadata.topics().iter().filter(|topic| topic.name() == args.topic);
+    let partitions: Vec<_> =
+        topics.flat_map(|topic| topic.partitions()).map(|p| (args.topic.clone(), p.id())).collect();
     let failed = |error: KafkaError| client.failure("read the topic", &error);
     if let Some(group) = &args.group {
+        if !args.steal {
+            refuse_members(args, group, &partitions)?;
+        }
         client.consumer.subscribe(&[args.topic.as_str()]).map_err(failed)?;
         note(format!("consuming {} in group {group}; Ctrl-C ends", args.topic));
         return Ok(());
     }
-    let topics = metadata.topics().iter().filter(|topic| topic.name() == args.topic);
-    let partitions: Vec<_> =
-        topics.flat_map(|topic| topic.partitions()).map(|p| (args.topic.clone(), p.id())).collect();
     // Read before the note, so that messages published after it are printed.
     let from = if args.from_beginning { Offset::Beginning } else { Offset::End };
     let positions = client.offsets(from, &partitions)?;
@@ -94,6 +102,29 @@ fn start(client: &KafkaClient, args: &Args) -> Result<(), UserError> {
     let from = if args.from_beginning { "beginning" } else { "end" };
     note(format!("consuming {} from its {from}, {} partitions; Ctrl-C ends", args.topic, partitions.len()));
     Ok(())
+}
+
+/// Refuses to join a group with members, which would not get the messages that this command takes. A member that
+/// joins between this check and the command's own join is not noticed.
+fn refuse_members(args: &Args, group: &str, partitions: &[(String, i32)]) -> Result<(), UserError> {
+    let client = live_group::outside(&args.kafka, group)?;
+    let name = text::line(group.as_bytes());
+    let members = match live_group::members(&client, group, partitions)? {
+        Members::None => return Ok(()),
+        Members::Unknown => {
+            note(format!("note: group {name} {}", live_group::UNKNOWN_MEMBERS));
+            return Ok(());
+        }
+        Members::Listed(members) => format!(", {members}"),
+        Members::Unlisted(error) if live_group::is_rejection(&error) => String::new(),
+        Members::Unlisted(error) => return Err(client.failure("find the members of the group", &error)),
+    };
+    let what = format!("group {name} is active, and its members would miss what this command reads{members}");
+    Err(UserError::usage(what)
+        .help("read without a group, which takes no messages from others: omit --group")
+        .help("or use a group of your own: --group NAME")
+        .help("or stop its members first; a killed one remains until its session times out (45 s by default)")
+        .help("or, if you mean to take a share of its messages: --steal"))
 }
 
 /// Prints messages until the limit, a signal, or a closed stdout.
@@ -139,11 +170,14 @@ fn is_transient(
     match error.rdkafka_error_code() {
         Some(Code::InconsistentGroupProtocol) => {
             let group = args.group.as_deref().unwrap_or_default();
-            Err(UserError::unavailable(format!("the members of group {group} use another assignor"))
-                .help(
-                    "use the same: -X partition.assignment.strategy=cooperative-sticky (or range, roundrobin)",
-                )
-                .help("or read without a group: omit --group"))
+            let error = UserError::unavailable(format!("the members of group {group} use another assignor"))
+                .help("read without a group: omit --group");
+            // Otherwise they have joined after the check.
+            Err(if args.steal {
+                error.help("or use theirs: -X partition.assignment.strategy=cooperative-sticky (or range, roundrobin)")
+            } else {
+                error
+            })
         }
         Some(
             Code::UnknownTopic

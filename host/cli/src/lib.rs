@@ -20,6 +20,7 @@ mod adopt;
 mod confirm;
 mod interrupt;
 mod kafka_client;
+mod live_group;
 mod output;
 mod record;
 mod release;

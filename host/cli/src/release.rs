@@ -5,11 +5,11 @@ use base::text;
 use kafka::committed::Committed;
 use kafka::key_order::{OrderKey, order_key};
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use settings::{KafkaArgs, Ordering};
 
 use crate::kafka_client::KafkaClient;
+use crate::live_group;
 use crate::output::note;
 
 /// Arguments of `host groups release`.
@@ -83,14 +83,12 @@ fn committed(client: &KafkaClient, topic: &str) -> Result<Vec<Committed>, UserEr
 
 /// Kafka accepts a commit from outside only while the group has no members.
 fn commit(client: &KafkaClient, group: &str, changed: &TopicPartitionList) -> Result<(), UserError> {
-    client.consumer.commit(changed, CommitMode::Sync).map_err(|error| match error.rdkafka_error_code() {
-        Some(
-            RDKafkaErrorCode::UnknownMemberId
-            | RDKafkaErrorCode::IllegalGeneration
-            | RDKafkaErrorCode::RebalanceInProgress
-            | RDKafkaErrorCode::StaleMemberEpoch,
-        ) => UserError::unavailable(format!("{group} has members, which would overwrite the change"))
-            .help("stop its hosts, release the key, and restart them"),
-        _ => client.failure("release keys", &error),
+    client.consumer.commit(changed, CommitMode::Sync).map_err(|error| {
+        if live_group::is_rejection(&error) {
+            let what = format!("{group} has members, which would overwrite the change");
+            UserError::unavailable(what).help("stop its hosts, release the key, and restart them")
+        } else {
+            client.failure("release keys", &error)
+        }
     })
 }

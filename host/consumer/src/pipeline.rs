@@ -69,7 +69,7 @@ impl Pipeline {
     /// The plugin's topics.
     pub fn topic_chain(&self) -> TopicChain {
         TopicChain {
-            source: self.subscription.topic.clone(),
+            plan: self.subscription.topic_plan(),
             retry: self.retry.clone(),
             dead_letter: self.dead_letter.clone(),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base::clock::millis_u64;
 use contract::{RetryPolicy, Subscription as Described};
+use kafka::topic_plan::TopicPlan;
 use settings::Ordering;
 use settings::{OnDead, PluginSettings, RetrySettings};
 
@@ -102,6 +103,17 @@ impl Subscription {
         match self.policy.tiers_ms() {
             [_] => vec![base],
             tiers => tiers.iter().map(|delay| format!("{base}-{delay}")).collect(),
+        }
+    }
+
+    /// All its topics.
+    pub fn topic_plan(&self) -> TopicPlan {
+        TopicPlan {
+            group: self.group.clone(),
+            source: self.topic.clone(),
+            retry: self.retry_topics(),
+            dead_letter: self.dead_letter_topic.clone(),
+            max_wait: Duration::from_millis(self.policy.retry().max_age_ms),
         }
     }
 

@@ -129,6 +129,11 @@ pub fn publish_help(code: Option<RDKafkaErrorCode>, topic: &str) -> String {
         Some(Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend) => {
             format!("restore the missing brokers, or lower min.insync.replicas of topic {topic}")
         }
+        Some(Code::InvalidRecord) => {
+            format!(
+                "set cleanup.policy=delete on topic {topic}: a compacted topic refuses records without a key"
+            )
+        }
         Some(Code::PolicyViolation) => "check the broker's policies".to_owned(),
         _ => format!(
             "check that the brokers are running and accept this client, and that topic {topic} has a leader: host topics describe {topic}"

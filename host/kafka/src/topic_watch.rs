@@ -9,6 +9,9 @@ use base::error::UserError;
 use base::throttle::Throttle;
 
 use crate::publisher::{Destination, Publisher};
+use crate::topic_check;
+use crate::topic_plan::TopicPlan;
+use crate::topic_settings::Known;
 use crate::topics::{Derived, Topics};
 
 /// The default interval of the checks, and of the metadata refresh of consumers.
@@ -22,8 +25,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(300);
 
 /// A source topic with the topics derived from it.
 pub struct TopicChain {
-    /// The source topic.
-    pub source: String,
+    /// Their names.
+    pub plan: TopicPlan,
     /// Its retry topics, which consumers read.
     pub retry: Vec<Destination>,
     /// Its dead-letter topic.
@@ -36,6 +39,8 @@ pub struct TopicWatch {
     publisher: Arc<Publisher>,
     interval: Duration,
     chains: Vec<(TopicChain, Reports)>,
+    /// The settings of the topics, as they were read last.
+    settings: Known,
     deleted: DeletedTopics,
 }
 
@@ -43,12 +48,28 @@ impl TopicWatch {
     /// A watch that checks its chains every `interval`, and after a failed publish.
     pub fn new(topics: Topics, publisher: Arc<Publisher>, interval: Duration) -> Self {
         let deleted = DeletedTopics { since: HashMap::new(), wait: interval * INTERVALS_UNTIL_NOTICED };
-        Self { topics, publisher, interval, chains: Vec::new(), deleted }
+        Self { topics, publisher, interval, chains: Vec::new(), settings: Known::new(), deleted }
     }
 
-    /// The topics it uses.
-    pub fn topics(&self) -> &Topics {
-        &self.topics
+    /// Checks the topics of all plugins, before any is created.
+    ///
+    /// # Errors
+    /// A topic cannot be used, or Kafka is unreachable.
+    pub async fn check_all(&mut self, plans: &[TopicPlan]) -> Result<(), UserError> {
+        let cluster = self.topics.survey(plans).await?;
+        if let Some(refusal) = topic_check::refusal(&topic_check::check(&cluster, plans)) {
+            return Err(refusal);
+        }
+        self.settings = cluster.settings;
+        Ok(())
+    }
+
+    /// Makes sure that the topics of a plugin exist; see [`Topics::ensure`].
+    ///
+    /// # Errors
+    /// A topic is missing and may not or cannot be created, or Kafka is unreachable.
+    pub async fn ensure(&mut self, plan: &TopicPlan) -> Result<Derived, UserError> {
+        self.topics.ensure(plan, &mut self.settings).await
     }
 
     /// Adds a chain, and logs the problems that `found` has.
@@ -65,30 +86,46 @@ impl TopicWatch {
                 () = tokio::time::sleep(self.interval) => {}
                 () = self.publisher.topic_check_requested() => {}
             }
-            for (chain, reports) in &mut self.chains {
-                // librdkafka logs an unreachable broker itself.
-                if self.topics.is_reachable(&chain.source) {
-                    let (errors, warnings) =
-                        check(&self.topics, &self.publisher, chain, &mut self.deleted).await;
-                    reports.log(errors, warnings);
+            self.check_chains().await;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn check_chains(&mut self) {
+        let names: Vec<String> =
+            self.chains.iter().flat_map(|(chain, _)| chain.plan.all()).cloned().collect();
+        let mut are_settings_read = false;
+        for (chain, reports) in &mut self.chains {
+            // librdkafka logs an unreachable broker itself.
+            if !self.topics.is_reachable(&chain.plan.source) {
+                continue;
+            }
+            if !are_settings_read {
+                are_settings_read = true;
+                // Without an answer the last one counts, so that lasting problems are not logged anew.
+                if let Some(settings) = self.topics.settings(&names).await {
+                    self.settings = settings;
                 }
             }
-            tokio::time::sleep(PAUSE).await;
+            let (errors, warnings) =
+                check(&self.topics, &self.publisher, chain, &self.settings, &mut self.deleted).await;
+            reports.log(errors, warnings);
         }
     }
 }
 
-/// Restores and grows the topics of a chain. Returns the remaining errors and warnings.
+/// Restores, grows and checks the topics of a chain. Returns the remaining errors and warnings.
 async fn check(
     topics: &Topics,
     publisher: &Publisher,
     chain: &TopicChain,
+    settings: &Known,
     deleted: &mut DeletedTopics,
 ) -> (Vec<UserError>, Vec<UserError>) {
     let retry = chain.retry.iter().filter(|to| !topics.creates() || deleted.may_create(topics, &to.name()));
     let derived: Vec<&Destination> = retry.chain([&chain.dead_letter]).collect();
     let names: Vec<String> = derived.iter().map(|to| to.name().into_owned()).collect();
-    let found = match topics.follow(&chain.source, &names).await {
+    let found = match topics.follow(&chain.plan, &names, settings).await {
         Ok(found) => found,
         Err(error) => return (vec![error], Vec::new()),
     };

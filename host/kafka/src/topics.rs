@@ -1,24 +1,22 @@
 //! The topics of a plugin: looked up, created with the source topic's properties, and grown with it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::slice;
 use std::time::Duration;
 
 use base::error::UserError;
 use base::text;
-use rdkafka::admin::{
-    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
-};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use settings::KafkaArgs;
 
 use crate::errors::{self, Context};
 use crate::raw;
+use crate::topic_check::{self, Cluster, Severity, Shape};
+use crate::topic_plan::TopicPlan;
+use crate::topic_settings::{self, Known};
 
-/// The additional size of records in retry and dead-letter topics, for the host's headers.
-const HEADER_ROOM: u64 = 64 << 10;
-/// The broker's default for `max.message.bytes`.
-const DEFAULT_MAX_MESSAGE_BYTES: u64 = 1_048_588;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The interval of the lookup of a topic that was created or grown, until it appears.
 const APPEAR_POLL: Duration = Duration::from_millis(50);
@@ -42,39 +40,102 @@ impl Topics {
         Ok(Self { admin, address: kafka.bootstrap_servers.clone(), create })
     }
 
-    /// Makes sure that `source` and the topics derived from it exist.
+    /// What the cluster tells about the topics of these plans; their settings take one request.
     ///
     /// # Errors
-    /// A topic is missing and may not or cannot be created, or Kafka is unreachable.
-    pub async fn ensure(&self, source: &str, derived: &[String]) -> Result<Derived, UserError> {
-        if self.partitions(source)?.is_none() {
-            self.create(vec![NewTopic::new(source, -1, TopicReplication::Fixed(-1))]).await?;
+    /// The client may not see a topic, or Kafka is unreachable.
+    pub async fn survey(&self, plans: &[TopicPlan]) -> Result<Cluster, UserError> {
+        let metadata = self.metadata(None)?;
+        let all = metadata.topics().iter().map(|topic| (topic.name().to_owned(), shape(topic)));
+        let mut topics: BTreeMap<String, Shape> = all.collect();
+        let mut existing = Vec::new();
+        for name in plans.iter().flat_map(TopicPlan::all) {
+            if !topics.contains_key(name) {
+                // Topics that this client may not see are not in the list.
+                let Some(found) = self.look_up(name)? else { continue };
+                topics.insert(name.clone(), found);
+            }
+            existing.push(name.clone());
         }
-        self.follow(source, derived).await
+        let described = topic_settings::describe(&self.admin, &existing).await;
+        if described.as_ref().is_some_and(|described| described.is_incomplete) {
+            tracing::info!(
+                "settings of topics are not checked, such as their retention; for that, grant this client \
+                 DESCRIBE_CONFIGS on its topics"
+            );
+        }
+        let settings = described.map(|described| described.settings).unwrap_or_default();
+        Ok(Cluster { bootstrap_servers: self.address.clone(), topics, settings })
     }
 
-    /// Creates missing topics derived from `source`, and grows those with fewer partitions than `source`.
-    /// Never changes the source itself, and changes no topic without the permission to create topics.
+    /// The settings of these topics, as far as the client may read them. None if no broker answers.
+    pub async fn settings(&self, topics: &[String]) -> Option<Known> {
+        topic_settings::describe(&self.admin, topics).await.map(|described| described.settings)
+    }
+
+    /// Makes sure that the source and the topics derived from it exist.
     ///
     /// # Errors
     /// A topic is missing and may not or cannot be created, or Kafka is unreachable.
-    pub async fn follow(&self, source: &str, derived: &[String]) -> Result<Derived, UserError> {
-        self.create_missing(source, derived).await?;
-        let wanted = self.existing(source)?;
+    pub async fn ensure(&self, plan: &TopicPlan, settings: &mut Known) -> Result<Derived, UserError> {
+        if self.look_up(&plan.source)?.is_none() {
+            self.create(vec![NewTopic::new(&plan.source, -1, TopicReplication::Fixed(-1))]).await?;
+            settings.extend(self.settings(slice::from_ref(&plan.source)).await.unwrap_or_default());
+        }
+        self.follow(plan, &plan.derived(), settings).await
+    }
+
+    /// Creates those of the topics derived from the source that are `names` and missing, grows those with fewer
+    /// partitions than the source, and checks all of them. Never changes the source itself, and changes no topic
+    /// without the permission to create topics.
+    ///
+    /// # Errors
+    /// A topic is missing and may not or cannot be created, or Kafka is unreachable.
+    pub async fn follow(
+        &self,
+        plan: &TopicPlan,
+        names: &[String],
+        settings: &Known,
+    ) -> Result<Derived, UserError> {
+        self.create_missing(plan, names, settings).await?;
+        let source = self.existing(&plan.source)?;
+        let mut shapes = BTreeMap::from([(plan.source.clone(), source)]);
         let mut found = Derived::default();
-        for name in derived {
-            let mut count = self.existing(name)?;
+        for name in names {
+            let mut shape = self.existing(name)?;
+            let (count, wanted) = (shape.partitions, source.partitions);
             if count < wanted && self.create {
                 match self.grow(name, count, wanted).await {
-                    Ok(grown) => count = grown,
+                    Ok(grown) => shape.partitions = grown,
                     Err(error) => found.errors.push(error),
                 }
             } else if count < wanted {
-                found.warnings.push(too_few_partitions(name, count, source, wanted));
+                found.warnings.push(too_few_partitions(name, count, &plan.source, wanted));
             }
-            found.partitions.push(count);
+            found.partitions.push(shape.partitions);
+            shapes.insert(name.clone(), shape);
         }
+        self.check(plan, shapes, settings, &mut found);
         Ok(found)
+    }
+
+    /// Checks the topics of a plan that exist.
+    fn check(
+        &self,
+        plan: &TopicPlan,
+        topics: BTreeMap<String, Shape>,
+        settings: &Known,
+        found: &mut Derived,
+    ) {
+        let known = topics.keys().filter_map(|name| Some((name.clone(), settings.get(name)?.clone())));
+        let settings = known.collect();
+        let cluster = Cluster { bootstrap_servers: self.address.clone(), topics, settings };
+        for finding in topic_check::check(&cluster, slice::from_ref(plan)) {
+            match finding.severity {
+                Severity::Error => found.errors.push(finding.into()),
+                Severity::Warning => found.warnings.push(finding.into()),
+            }
+        }
     }
 
     /// Whether missing topics are created.
@@ -84,32 +145,42 @@ impl Topics {
 
     /// Whether Kafka reports that the topic does not exist.
     pub fn is_missing(&self, name: &str) -> bool {
-        matches!(self.partitions(name), Ok(None))
+        matches!(self.look_up(name), Ok(None))
     }
 
     /// Whether Kafka responds to a lookup of the topic.
     pub fn is_reachable(&self, topic: &str) -> bool {
-        self.partitions(topic).is_ok()
+        self.look_up(topic).is_ok()
     }
 
-    async fn create_missing(&self, source: &str, derived: &[String]) -> Result<(), UserError> {
+    async fn create_missing(
+        &self,
+        plan: &TopicPlan,
+        names: &[String],
+        settings: &Known,
+    ) -> Result<(), UserError> {
         let mut missing = Vec::new();
-        for name in derived {
-            if self.partitions(name)?.is_none() {
+        for name in names {
+            if self.look_up(name)?.is_none() {
                 missing.push(name);
             }
         }
-        if !missing.is_empty() {
-            let shape = self.shape(source).await?;
-            let limit = (shape.max_message_bytes + HEADER_ROOM).to_string();
-            let topics = missing.iter().map(|name| {
-                NewTopic::new(name, shape.partitions, TopicReplication::Fixed(shape.replication))
-                    .set("cleanup.policy", "delete")
-                    .set("max.message.bytes", &limit)
-            });
-            self.create(topics.collect()).await?;
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let source = self.existing(&plan.source)?;
+        let partitions = i32::try_from(source.partitions).unwrap_or(1);
+        let replication = i32::try_from(source.replication.max(1)).unwrap_or(1);
+        let known = settings.get(&plan.source);
+        let configs: Vec<_> =
+            missing.iter().map(|name| plan.settings_of(name, known, source.replication)).collect();
+        let topics = missing.iter().zip(&configs).map(|(name, configs)| NewTopic {
+            name,
+            num_partitions: partitions,
+            replication: TopicReplication::Fixed(replication),
+            config: configs.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+        });
+        self.create(topics.collect()).await
     }
 
     /// Grows a topic to `to` partitions. Returns the resulting number, since another host may grow it at the
@@ -120,7 +191,7 @@ impl Topics {
         let results = self.admin.create_partitions([&wanted], &options).await;
         for result in results.map_err(|error| self.unreachable(&error))? {
             if let Err((_, code)) = result
-                && self.existing(name)? < to
+                && self.existing(name)?.partitions < to
             {
                 let what = format!(
                     "cannot grow topic {name} to {to} partitions, the number of its source: {}",
@@ -133,7 +204,7 @@ impl Topics {
         }
         let until = tokio::time::Instant::now() + TIMEOUT;
         loop {
-            let count = self.existing(name)?;
+            let count = self.existing(name)?.partitions;
             if count >= to || tokio::time::Instant::now() >= until {
                 tracing::info!(topic = name, from, to = count, "partitions added to match the source topic");
                 return Ok(count);
@@ -142,9 +213,9 @@ impl Topics {
         }
     }
 
-    /// The number of partitions of a topic that must exist.
-    fn existing(&self, name: &str) -> Result<usize, UserError> {
-        self.partitions(name)?.ok_or_else(|| self.missing(name))
+    /// A topic that must exist.
+    fn existing(&self, name: &str) -> Result<Shape, UserError> {
+        self.look_up(name)?.ok_or_else(|| self.missing(name))
     }
 
     fn missing(&self, name: &str) -> UserError {
@@ -164,10 +235,7 @@ impl Topics {
             match result {
                 Ok(name) => tracing::info!(topic = name, "topic created"),
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((name, code)) => {
-                    return Err(UserError::unavailable(format!("cannot create topic {name}: {code}"))
-                        .help("create it manually, or grant this client CREATE on it"));
-                }
+                Err((name, code)) => return Err(not_created(&name, code)),
             }
         }
         self.appear(&names).await
@@ -177,7 +245,7 @@ impl Topics {
     async fn appear(&self, names: &[String]) -> Result<(), UserError> {
         let until = tokio::time::Instant::now() + TIMEOUT;
         for name in names {
-            while self.partitions(name)?.is_none() {
+            while self.look_up(name)?.is_none() {
                 if tokio::time::Instant::now() >= until {
                     return Err(UserError::unavailable(format!(
                         "topic {name} was created but does not appear"
@@ -189,18 +257,9 @@ impl Topics {
         Ok(())
     }
 
-    /// The number of partitions of a topic; None if it does not exist.
-    fn partitions(&self, name: &str) -> Result<Option<usize>, UserError> {
-        self.look_up(name, |topic| topic.partitions().len())
-    }
-
-    fn look_up<T>(&self, name: &str, read: impl FnOnce(&MetadataTopic) -> T) -> Result<Option<T>, UserError> {
-        let client = self.admin.inner();
-        let metadata = tokio::task::block_in_place(|| client.fetch_metadata(Some(name), TIMEOUT));
-        let metadata = metadata.map_err(|error| {
-            raw::bootstrap_again(client, &self.address);
-            self.unreachable(&error)
-        })?;
+    /// A topic's partitions; None if it does not exist.
+    fn look_up(&self, name: &str) -> Result<Option<Shape>, UserError> {
+        let metadata = self.metadata(Some(name))?;
         let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
             return Ok(None);
         };
@@ -210,38 +269,18 @@ impl Topics {
                     .help(format!("grant it DESCRIBE on topic {name}, or check that the topic exists")))
             }
             Some(_) => Ok(None),
-            None => Ok(Some(topic).filter(|topic| !topic.partitions().is_empty()).map(read)),
+            None => Ok(Some(topic).filter(|topic| !topic.partitions().is_empty()).map(shape)),
         }
     }
 
-    /// The properties that derived topics take from the source.
-    async fn shape(&self, source: &str) -> Result<Shape, UserError> {
-        let shape = self.look_up(source, |topic| {
-            let replicas = topic.partitions().first().map_or(1, |partition| partition.replicas().len());
-            (topic.partitions().len(), replicas)
-        })?;
-        let (partitions, replicas) = shape.ok_or_else(|| self.missing(source))?;
-        Ok(Shape {
-            partitions: i32::try_from(partitions).unwrap_or(1),
-            replication: i32::try_from(replicas.max(1)).unwrap_or(1),
-            max_message_bytes: self.max_message_bytes(source).await,
+    /// Metadata of a topic, or of all topics that the client may see.
+    fn metadata(&self, topic: Option<&str>) -> Result<Metadata, UserError> {
+        let client = self.admin.inner();
+        let metadata = tokio::task::block_in_place(|| client.fetch_metadata(topic, TIMEOUT));
+        metadata.map_err(|error| {
+            raw::bootstrap_again(client, &self.address);
+            self.unreachable(&error)
         })
-    }
-
-    /// The source's limit for records in bytes. The broker's default if the limit cannot be read: the
-    /// embedded broker has none, and the client may lack the permission.
-    async fn max_message_bytes(&self, source: &str) -> u64 {
-        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-        let described = self.admin.describe_configs(&[ResourceSpecifier::Topic(source)], &options).await;
-        let entries: HashMap<String, Option<String>> = described
-            .into_iter()
-            .flatten()
-            .flatten()
-            .flat_map(|resource| resource.entries)
-            .map(|entry| (entry.name, entry.value))
-            .collect();
-        let limit = entries.get("max.message.bytes").and_then(Option::as_deref);
-        limit.and_then(|limit| limit.parse().ok()).unwrap_or(DEFAULT_MAX_MESSAGE_BYTES)
     }
 
     fn unreachable(&self, error: &KafkaError) -> UserError {
@@ -254,9 +293,10 @@ impl Topics {
 pub struct Derived {
     /// The number of partitions of each topic, in the requested order.
     pub partitions: Vec<usize>,
-    /// The topics that could not be grown.
+    /// The topics that could not be grown, or cannot be used.
     pub errors: Vec<UserError>,
-    /// The topics with fewer partitions than their source, which the host may not grow.
+    /// The topics with fewer partitions than their source, which the host may not grow, and those that may lose
+    /// messages.
     pub warnings: Vec<UserError>,
 }
 
@@ -271,10 +311,22 @@ fn placed_by_key(partitions: usize) -> String {
     format!("until then, messages from partition {partitions} and above are placed by their key")
 }
 
-struct Shape {
-    partitions: i32,
-    replication: i32,
-    max_message_bytes: u64,
+fn not_created(name: &str, code: RDKafkaErrorCode) -> UserError {
+    let error = UserError::unavailable(format!("cannot create topic {name}: {}", errors::short(code)));
+    match code {
+        RDKafkaErrorCode::InvalidTopic => {
+            error.help("check that no topic has this name but for '.' in the place of '_', or '_' of '.'")
+        }
+        RDKafkaErrorCode::InvalidConfig | RDKafkaErrorCode::PolicyViolation => {
+            error.help("check the broker's policies, or create the topic manually")
+        }
+        _ => error.help("create it manually, or grant this client CREATE on it"),
+    }
+}
+
+fn shape(topic: &MetadataTopic) -> Shape {
+    let replication = topic.partitions().first().map_or(1, |partition| partition.replicas().len());
+    Shape { partitions: topic.partitions().len(), replication }
 }
 
 #[cfg(test)]
@@ -282,6 +334,13 @@ mod tests {
     use rdkafka::mocking::MockCluster;
 
     use super::*;
+
+    #[test]
+    fn a_name_that_kafka_refuses_is_explained() {
+        let error = not_created("mail_send.dlt", RDKafkaErrorCode::InvalidTopic).to_string();
+        assert!(error.starts_with("cannot create topic mail_send.dlt: Invalid topic"), "{error}");
+        assert!(error.contains("but for '.' in the place of '_'"), "{error}");
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_topic_that_may_not_grow_with_its_source_is_a_warning() {
@@ -296,8 +355,14 @@ mod tests {
             file_properties: Vec::new(),
         };
         let topics = Topics::new(&kafka, false).expect("a client");
-        let derived = ["source-retry".to_owned(), "source.dlt".to_owned()];
-        let found = topics.follow("source", &derived).await.expect("the topics");
+        let plan = TopicPlan {
+            group: "group".into(),
+            source: "source".into(),
+            retry: vec!["source-retry".into()],
+            dead_letter: "source.dlt".into(),
+            max_wait: Duration::ZERO,
+        };
+        let found = topics.follow(&plan, &plan.derived(), &Known::new()).await.expect("the topics");
         assert_eq!(found.partitions, [4, 1]);
         assert!(found.errors.is_empty(), "{:?}", found.errors);
         let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();

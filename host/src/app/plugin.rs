@@ -8,7 +8,7 @@ use base::error::UserError;
 use consumer::bounds::drain;
 use consumer::metrics::MessageCounters;
 use consumer::reports::Outcomes;
-use consumer::{Gate, Pipeline, Subscriber, worker};
+use consumer::{Gate, Pipeline, Subscriber, Subscription, worker};
 use desk::pauses::Pauses;
 use desk::{Desk, store_unavailable};
 use kafka::group::GroupMember;
@@ -101,28 +101,41 @@ fn spawn_workers(
         .collect()
 }
 
+/// Checks the topics of all plugins before any is created.
+///
+/// # Errors
+/// A topic cannot be used or has a backlog that would not be read, or Kafka is unreachable.
+pub(super) async fn check_topics(
+    subscribers: &[Subscriber],
+    args: &RunArgs,
+    topic_watch: &mut TopicWatch,
+) -> Result<(), UserError> {
+    let subscriptions = || subscribers.iter().map(|subscriber| &subscriber.subscription);
+    for subscription in subscriptions().filter(|subscription| subscription.ordering.is_in_place()) {
+        let (group, unread) = (subscription.retry_group(), subscription.unordered_retry_topics());
+        tokio::task::block_in_place(|| retry_backlog::ensure_empty(&args.kafka, &group, &unread))?;
+    }
+    let plans: Vec<_> = subscriptions().map(Subscription::topic_plan).collect();
+    topic_watch.check_all(&plans).await
+}
+
 /// Creates a plugin's missing topics, adds them to the watch, and builds its pipeline.
 ///
 /// # Errors
-/// A topic is missing or has a backlog that would not be read, or Kafka is unreachable.
+/// A topic is missing, or Kafka is unreachable.
 pub(super) async fn pipeline(
     subscriber: Subscriber,
-    args: &RunArgs,
     topic_watch: &mut TopicWatch,
     publisher: &Arc<Publisher>,
     outcomes: &Option<Outcomes>,
 ) -> Result<Arc<Pipeline>, UserError> {
     let Subscriber { plugin, subscription } = subscriber;
-    let is_in_place = subscription.ordering.is_in_place();
-    if is_in_place {
-        let (group, unread) = (subscription.retry_group(), subscription.unordered_retry_topics());
-        tokio::task::block_in_place(|| retry_backlog::ensure_empty(&args.kafka, &group, &unread))?;
-    }
-    let mut names = subscription.retry_topics();
+    let plan = subscription.topic_plan();
     let source = [subscription.topic.clone()];
-    let counters = MessageCounters::of(&plugin.name, if is_in_place { &source } else { &names });
-    names.push(subscription.dead_letter_topic.clone());
-    let found = topic_watch.topics().ensure(&subscription.topic, &names).await?;
+    let is_in_place = subscription.ordering.is_in_place();
+    let counters = MessageCounters::of(&plugin.name, if is_in_place { &source } else { &plan.retry });
+    let found = topic_watch.ensure(&plan).await?;
+    let names = plan.derived();
     let destinations =
         names.iter().zip(&found.partitions).map(|(name, count)| Destination::new(name, *count));
     let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();

@@ -77,10 +77,10 @@ impl Prepared {
         let alerts = alerts::new(args, desk.as_ref(), &services)?;
         let (outcomes, reports) = desk.as_ref().map(|_| Outcomes::channel()).unzip();
         let mut topic_watch = TopicWatch::new(topics, Arc::clone(&publisher), watch_interval(&args.kafka));
+        plugin::check_topics(&plugins, args, &mut topic_watch).await?;
         let mut pipelines = Vec::with_capacity(plugins.len());
         for subscriber in plugins {
-            pipelines
-                .push(plugin::pipeline(subscriber, args, &mut topic_watch, &publisher, &outcomes).await?);
+            pipelines.push(plugin::pipeline(subscriber, &mut topic_watch, &publisher, &outcomes).await?);
         }
         // Before the first message is handed over.
         let pauses = plugin::pauses(desk.as_ref(), &pipelines).await?;

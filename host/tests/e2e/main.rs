@@ -8,6 +8,8 @@ mod breaker;
 mod bulk;
 mod calls;
 mod configuration;
+mod consume;
+mod derived_topics;
 mod desk;
 mod dlt;
 mod dlt_try;

@@ -63,6 +63,7 @@ fn messages_are_handled_over_tls_with_a_password() {
         assert_eq!(kafka.kafka().read_all(&guest.dead).len(), round + 1);
     }
     check_missing_rights_of_the_desk(&kafka, &guest, secret[0]);
+    check_missing_right_to_settings(&kafka, &guest, secret[0]);
     let config = config(&kafka, &guest, "PLAIN", &authority(&kafka));
     let (code, shown) = run(&config, &["config", "show"], &secret);
     assert_eq!(code, Some(0), "{shown}");
@@ -83,6 +84,22 @@ fn check_missing_rights_of_the_desk(kafka: &Secured, guest: &Guest, secret: (&st
     kafka.kafka().produce(&guest.topic, [Record::new(body("meanwhile", "done", ""))]);
     eventually(BOUND, || host.handled("meanwhile") == 1);
     host.stop();
+}
+
+/// The topics are used, and one line says that their settings are not checked.
+fn check_missing_right_to_settings(kafka: &Secured, guest: &Guest, secret: (&str, &str)) {
+    let topics = ["--topic", &guest.topic, "--resource-pattern-type", "prefixed"];
+    let config = config(kafka, guest, "PLAIN", &authority(kafka));
+    let start =
+        || Host::run(&["--config", config.to_str().expect("a path in UTF-8"), "--desk=false"], &[secret]);
+    let told = |lines: Vec<String>| {
+        let is_told =
+            |line: &&String| line.contains(" INFO ") && line.contains("DESCRIBE_CONFIGS on its topics");
+        lines.iter().filter(is_told).count()
+    };
+    assert_eq!(told(start().stop()), 0);
+    kafka.revoke(&["DescribeConfigs"], &topics);
+    assert_eq!(told(start().stop()), 1);
 }
 
 /// Errors name the cause and never the password.

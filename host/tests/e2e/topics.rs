@@ -9,7 +9,7 @@ use testkit::{Kafka, Record, eventually, long};
 use crate::support::{BOUND, Guest, Host, attempts, body, deliveries, id_of};
 
 /// A short refresh interval. `LONG=1` uses the default of half a minute.
-fn frequent_refresh() -> &'static [&'static str] {
+pub fn frequent_refresh() -> &'static [&'static str] {
     if long() { &[] } else { &["-X", "topic.metadata.refresh.interval.ms=1000"] }
 }
 

@@ -3,25 +3,8 @@
 
 use base::error::UserError;
 use kafka::committed::Committed;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka_client::KafkaClient;
-
-/// The committed offsets and metadata of the client's group, ready to be committed again.
-///
-/// # Errors
-/// They cannot be read.
-pub fn committed(client: &KafkaClient, of: &[(String, i32)]) -> Result<TopicPartitionList, UserError> {
-    let mut again = TopicPartitionList::new();
-    for found in client.committed(named(of))? {
-        let mut element = again.add_partition(&found.topic, found.partition);
-        element.set_offset(Offset::Offset(found.offset)).map_err(|error| client.failure("commit", &error))?;
-        if let Some(text) = String::from_utf8(found.metadata).ok().filter(|text| !text.is_empty()) {
-            element.set_metadata(text);
-        }
-    }
-    Ok(again)
-}
 
 fn named(of: &[(String, i32)]) -> impl Iterator<Item = (&str, i32)> {
     of.iter().map(|(topic, partition)| (topic.as_str(), *partition))

@@ -1,0 +1,107 @@
+//! Consumer groups with members, which a command from outside must not disturb.
+
+use base::error::UserError;
+use base::text;
+use kafka::committed::Committed;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::groups::GroupInfo;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use settings::KafkaArgs;
+
+use crate::groups;
+use crate::kafka_client::KafkaClient;
+
+/// Members of groups with the newer protocol cannot be listed.
+pub const UNKNOWN_MEMBERS: &str = "may have members: they cannot be listed";
+/// The number of members that an error names.
+const MAX_SHOWN: usize = 3;
+
+/// Whether a group has members.
+pub enum Members {
+    /// It has none.
+    None,
+    /// It has these, as text.
+    Listed(String),
+    /// It has members, since the broker rejects a commit from outside.
+    Unlisted(KafkaError),
+    /// They cannot be listed, and the group has committed no offset that could be committed once more.
+    Unknown,
+}
+
+/// A client that reads and commits offsets of a group without joining it.
+pub fn outside(kafka: &KafkaArgs, group: &str) -> Result<KafkaClient, UserError> {
+    KafkaClient::open(
+        kafka,
+        &[("group.id", group), ("enable.auto.commit", "false"), ("isolation.level", "read_uncommitted")],
+    )
+}
+
+/// The members of the group of a client from [`outside`]. `partitions` are those that the group may have committed.
+///
+/// # Errors
+/// Kafka does not answer.
+pub fn members(
+    client: &KafkaClient,
+    group: &str,
+    partitions: &[(String, i32)],
+) -> Result<Members, UserError> {
+    let found = groups::fetch(client, Some(group))?;
+    let Some(found) = found.groups().iter().find(|found| found.name() == group) else {
+        return Ok(Members::None);
+    };
+    if !found.members().is_empty() {
+        return Ok(Members::Listed(listed(found)));
+    }
+    if groups::is_classic(found) { Ok(Members::None) } else { probe(client, partitions) }
+}
+
+/// How many members a group has and, for the first of them, on a line each, who they are.
+pub fn listed(group: &GroupInfo) -> String {
+    let lines = group.members().iter().take(MAX_SHOWN).map(|member| {
+        let host = member.client_host().trim_start_matches('/');
+        format!("\n  {} on {}", text::line(member.client_id().as_bytes()), text::line(host.as_bytes()))
+    });
+    format!("members: {}{}", group.members().len(), lines.collect::<String>())
+}
+
+/// Commits the committed offsets once more: the broker rejects the commit if the group has members.
+pub fn probe(client: &KafkaClient, partitions: &[(String, i32)]) -> Result<Members, UserError> {
+    let named = partitions.iter().map(|(topic, partition)| (topic.as_str(), *partition));
+    let committed = again(client, client.committed(named)?)?;
+    if committed.count() == 0 {
+        return Ok(Members::Unknown);
+    }
+    Ok(client
+        .consumer
+        .commit(&committed, CommitMode::Sync)
+        .map_or_else(Members::Unlisted, |()| Members::None))
+}
+
+/// Offsets and metadata as they were committed.
+fn again(client: &KafkaClient, committed: Vec<Committed>) -> Result<TopicPartitionList, UserError> {
+    let mut again = TopicPartitionList::new();
+    for found in committed {
+        let mut element = again.add_partition(&found.topic, found.partition);
+        element.set_offset(Offset::Offset(found.offset)).map_err(|error| client.failure("commit", &error))?;
+        if let Some(text) = String::from_utf8(found.metadata).ok().filter(|text| !text.is_empty()) {
+            element.set_metadata(text);
+        }
+    }
+    Ok(again)
+}
+
+/// Whether the broker rejects a commit because the group has members.
+pub fn is_rejection(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::UnknownMemberId
+                | Code::IllegalGeneration
+                | Code::RebalanceInProgress
+                | Code::FencedInstanceId
+                | Code::StaleMemberEpoch
+        )
+    )
+}

@@ -1,0 +1,166 @@
+use super::*;
+
+fn plan(source: &str) -> TopicPlan {
+    TopicPlan {
+        group: format!("{source}-group"),
+        source: source.into(),
+        retry: vec![format!("{source}-retry-10"), format!("{source}-retry-20")],
+        dead_letter: format!("{source}.dlt"),
+        max_wait: Duration::from_secs(24 * 3600),
+    }
+}
+
+/// A cluster with these topics, of 3 replicas each.
+fn cluster<'a>(names: impl IntoIterator<Item = &'a str>) -> Cluster {
+    let shape = Shape { partitions: 1, replication: 3 };
+    let topics = names.into_iter().map(|name| (name.to_owned(), shape)).collect();
+    Cluster { bootstrap_servers: "kafka:9092".into(), topics, settings: Known::new() }
+}
+
+/// The settings of a topic in the defaults of a broker.
+fn defaults() -> TopicSettings {
+    TopicSettings {
+        cleanup_policy: Some("delete".into()),
+        retention_ms: Some(604_800_000),
+        retention_bytes: Some(-1),
+        min_insync_replicas: Some(1),
+        max_message_bytes: Some(1_048_588),
+    }
+}
+
+/// What is found in a cluster in which the topics of `s` exist in the defaults, except for the settings of one.
+fn found(name: &str, change: impl FnOnce(&mut TopicSettings)) -> Vec<Finding> {
+    let plan = plan("s");
+    let mut cluster = cluster(plan.all().map(String::as_str));
+    cluster.settings = plan.all().map(|name| (name.clone(), defaults())).collect();
+    change(cluster.settings.get_mut(name).expect("a topic"));
+    check(&cluster, &[plan])
+}
+
+#[track_caller]
+fn only(findings: Vec<Finding>, severity: Severity) -> Finding {
+    let [finding] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!(finding.severity, severity, "{finding:?}");
+    finding.clone()
+}
+
+#[test]
+fn topics_in_the_defaults_of_a_broker_and_unknown_ones_have_no_findings() {
+    assert_eq!(found("s", |_| {}), []);
+    assert_eq!(check(&cluster([]), &[plan("s"), plan("t")]), []);
+    assert_eq!(found("s.dlt", |settings| *settings = TopicSettings::default()), []);
+}
+
+#[test]
+fn a_retention_shorter_than_the_longest_wait_is_a_warning() {
+    const DAY_MS: i64 = 86_400_000;
+    let short = only(found("s-retry-20", |s| s.retention_ms = Some(20_000)), Severity::Warning);
+    assert_eq!(
+        short.problem,
+        "topic s-retry-20 keeps records for 20s (retention.ms=20000), and 4days are needed"
+    );
+    assert!(short.why.contains("retries wait for up to 1day (max-age)"), "{}", short.why);
+    assert_eq!(
+        short.cure,
+        "kafka-configs --bootstrap-server kafka:9092 --alter --entity-type topics --entity-name s-retry-20 \
+         --add-config retention.ms=691200000"
+    );
+    // Retries wait longer than dead letters.
+    for (name, days) in [("s-retry-10", 4), ("s.dlt", 3)] {
+        only(found(name, |s| s.retention_ms = Some(days * DAY_MS - 1)), Severity::Warning);
+        assert_eq!(found(name, |s| s.retention_ms = Some(days * DAY_MS)), [], "{name}");
+        assert_eq!(found(name, |s| s.retention_ms = Some(-1)), [], "{name}");
+    }
+    assert_eq!(found("s", |s| s.retention_ms = Some(1)), [], "the source is the operator's");
+}
+
+#[test]
+fn a_limit_on_the_size_is_a_warning() {
+    let limited = only(found("s.dlt", |s| s.retention_bytes = Some(1000)), Severity::Warning);
+    assert!(limited.problem.contains("retention.bytes=1000"), "{}", limited.problem);
+    assert!(
+        limited.cure.ends_with("--entity-name s.dlt --add-config retention.bytes=-1"),
+        "{}",
+        limited.cure
+    );
+    assert_eq!(found("s", |s| s.retention_bytes = Some(1000)), []);
+}
+
+#[test]
+fn fewer_replicas_in_sync_than_of_the_source_are_a_warning() {
+    let plan = plan("s");
+    let mut cluster = cluster(plan.all().map(String::as_str));
+    cluster.settings = plan.all().map(|name| (name.clone(), defaults())).collect();
+    let in_sync = |count| TopicSettings { min_insync_replicas: Some(count), ..defaults() };
+    for name in ["s", "s-retry-10", "s-retry-20"] {
+        cluster.settings.insert(name.into(), in_sync(2));
+    }
+    let plans = [plan];
+    let lower = only(check(&cluster, &plans), Severity::Warning);
+    assert_eq!(lower.problem, "topic s.dlt has min.insync.replicas=1, its source s has 2");
+    assert!(lower.cure.starts_with("kafka-configs") && lower.cure.ends_with("min.insync.replicas=2"));
+    cluster.topics.insert("s.dlt".into(), Shape { partitions: 1, replication: 1 });
+    let lower = only(check(&cluster, &plans), Severity::Warning);
+    assert!(lower.cure.starts_with("give the topic 2 replicas"), "{}", lower.cure);
+    // More than there are replicas of the source cannot be in sync.
+    cluster.topics.insert("s".into(), Shape { partitions: 1, replication: 1 });
+    assert_eq!(check(&cluster, &plans), []);
+}
+
+#[test]
+fn a_compacted_derived_topic_is_an_error() {
+    for policy in ["compact", "compact,delete", "delete, compact"] {
+        let compacted =
+            only(found("s-retry-10", |s| s.cleanup_policy = Some(policy.into())), Severity::Error);
+        assert_eq!(compacted.problem, format!("topic s-retry-10 is compacted (cleanup.policy={policy})"));
+        assert!(compacted.cure.ends_with("--add-config cleanup.policy=delete"), "{}", compacted.cure);
+    }
+    assert_eq!(found("s", |s| s.cleanup_policy = Some("compact".into())), []);
+}
+
+#[test]
+fn names_that_differ_only_in_dots_and_underscores_collide() {
+    let colliding =
+        only(check(&cluster(["mail.send", "mail_send.dlt"]), &[plan("mail.send")]), Severity::Error);
+    assert_eq!(
+        colliding.problem,
+        "topic mail.send.dlt cannot be created, because topic mail_send.dlt exists"
+    );
+    assert!(colliding.why.contains("'.' and '_'") && colliding.cure.contains("[[plugin]]"));
+    // Both exist, in a cluster of another kind.
+    let both = plan("mail.send");
+    let names = both.all().map(String::as_str).chain(["mail_send.dlt"]);
+    assert_eq!(check(&cluster(names), std::slice::from_ref(&both)), []);
+    // Two plugins, none of whose topics exist: the sources and the three derived topics of each.
+    let findings = check(&cluster([]), &[plan("mail.send"), plan("mail_send")]);
+    assert_eq!(findings.len(), 4, "{findings:?}");
+    assert!(findings[0].problem.ends_with("topic mail.send is to be created too"), "{findings:?}");
+}
+
+#[test]
+fn a_retry_topic_that_another_plugin_reads_as_something_else_is_an_error() {
+    let (retrying, mut other) = (plan("s"), plan("t"));
+    other.dead_letter = "s-retry-20".into();
+    let stored = only(check(&cluster([]), &[retrying.clone(), other]), Severity::Error);
+    assert!(stored.problem.contains("s-retry-20 is a retry topic of group s-group"), "{}", stored.problem);
+    let handled = only(check(&cluster([]), &[retrying.clone(), plan("s-retry-10")]), Severity::Error);
+    assert!(handled.why.contains("would handle the retries of s-group"), "{}", handled.why);
+    // Plugins may share all topics, or handle the dead letters of another.
+    let twin = TopicPlan { group: "twin".into(), ..retrying.clone() };
+    assert_eq!(check(&cluster([]), &[retrying.clone(), twin]), []);
+    assert_eq!(check(&cluster([]), &[retrying, plan("s.dlt")]), []);
+}
+
+#[test]
+fn all_errors_are_in_the_refusal_and_warnings_are_not() {
+    let warnings = found("s.dlt", |s| s.retention_ms = Some(1));
+    assert!(refusal(&warnings).is_none());
+    let compacted = |name| only(found(name, |s| s.cleanup_policy = Some("compact".into())), Severity::Error);
+    let one = refusal(&[compacted("s.dlt")]).expect("a refusal");
+    assert!(one.problem().starts_with("topic s.dlt is compacted (cleanup.policy=compact): Kafka refuses"));
+    assert_eq!((one.code(), one.fixes().len()), (2, 1));
+    let two =
+        refusal(&[warnings, vec![compacted("s.dlt"), compacted("s-retry-10")]].concat()).expect("a refusal");
+    assert!(two.problem().starts_with("topics cannot be used:\n  topic s.dlt is compacted"), "{two}");
+    assert_eq!((two.problem().lines().count(), two.fixes().len()), (3, 2));
+}
