@@ -1,5 +1,7 @@
 //! The bounds of the server, from the other end of a real connection.
 
+mod client;
+
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -19,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::client::Client;
 
 /// The bounds that most tests wait for.
 const SHORT: Duration = Duration::from_millis(400);
@@ -114,47 +118,6 @@ async fn upload(mut body: Body) -> Response {
 async fn refuse(mut body: Body) -> Problem {
     body::drain(&mut body, 4, SHORT).await;
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too large")
-}
-
-struct Client(TcpStream);
-
-impl Client {
-    async fn send(&mut self, text: &str) {
-        self.0.write_all(text.as_bytes()).await.expect("sent");
-    }
-
-    /// What arrives up to and including `end`.
-    async fn read_to(&mut self, end: &str) -> String {
-        let mut text = Vec::new();
-        let read = async {
-            while !text.ends_with(end.as_bytes()) {
-                text.push(self.0.read_u8().await.expect("more"));
-            }
-        };
-        timeout(LONG, read).await.expect("an answer in time");
-        String::from_utf8(text).expect("UTF-8")
-    }
-
-    async fn get(&mut self) {
-        self.send(GET).await;
-        assert!(self.read_to("\r\n\r\nok").await.starts_with("HTTP/1.1 200"));
-    }
-
-    /// What arrives until the server closes the connection.
-    async fn read_all(&mut self) -> String {
-        let mut text = Vec::new();
-        match timeout(LONG, self.0.read_to_end(&mut text)).await.expect("the end in time") {
-            Ok(_) => {}
-            // Closed while something sent was still unread.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            Err(error) => panic!("{error}"),
-        }
-        String::from_utf8(text).expect("UTF-8")
-    }
-
-    async fn is_silent(&mut self, time: Duration) -> bool {
-        timeout(time, self.0.read_u8()).await.is_err()
-    }
 }
 
 #[tokio::test]
