@@ -89,6 +89,8 @@ pub struct Progress {
     pub next: i64,
     /// The number of deliveries in progress.
     pub in_progress: usize,
+    /// The number of keys whose messages are held after a dead letter.
+    pub held_keys: usize,
 }
 
 impl State {
@@ -214,7 +216,8 @@ impl State {
 
     /// The partition's progress.
     pub fn progress(&self) -> Progress {
-        Progress { next: self.position().offset, in_progress: self.in_progress }
+        let held_keys = self.key_order.held_keys().len();
+        Progress { next: self.position().offset, in_progress: self.in_progress, held_keys }
     }
 
     fn position(&self) -> Position {
