@@ -110,7 +110,7 @@ fn a_group_is_described_with_the_state_of_the_partitions_of_its_host() {
     let (kafka, guest) = (Kafka::shared(), Guest::fast("state"));
     kafka.create_topic(&guest.topic, 2, &[]);
     let text = format!(
-        "[[plugin]]\npath = \"{}\"\ntopic = \"{}\"\nordering = \"partition\"\non-dead = \"hold\"\n",
+        "[[plugin]]\npath = \"{}\"\ntopic = \"{}\"\nordering = \"key\"\non-dead = \"hold\"\n",
         guest.path.display(),
         guest.topic
     );
@@ -119,20 +119,25 @@ fn a_group_is_described_with_the_state_of_the_partitions_of_its_host() {
     let config = config.to_str().expect("a path in UTF-8");
     let host =
         Host::run(&["--config", config, "--bootstrap-servers", kafka.bootstrap(), "--store", &store], &[]);
-    // Partition 0 waits for a retry in place; partition 1 is held after a dead letter.
-    let records = [body("0", "retry", r#","after-ms":3600000"#), body("1", "reject", "")];
-    kafka.produce(&guest.topic, (0..).zip(records).map(|(partition, body)| Record::new(body).on(partition)));
+    // More keys wait for retries in partition 0 than a commit has room for; in partition 1, one is held.
+    let waiting = (0..400).map(|id: i32| {
+        let message = body(&id.to_string(), "retry", r#","after-ms":3600000"#);
+        Record::new(message).with_key(id.to_string()).on(0)
+    });
+    let rejected = Record::new(body("rejected", "reject", "")).with_key("rejected").on(1);
+    kafka.produce(&guest.topic, waiting.chain([rejected]));
     let described = || {
         let (json, _) = describe(kafka, &guest.group, host.port, &["-o", "json"]);
         serde_json::from_str::<Value>(&json).expect("JSON")["partitions"].clone()
     };
     eventually(BOUND, || {
         let partitions = described();
-        partitions[0]["state"] == "resting" && partitions[1]["held_keys"] == 1
+        partitions[0]["state"] == "resting" && partitions[0]["lag"] == 400 && partitions[1]["held_keys"] == 1
     });
     let partitions = described();
-    assert_eq!(partitions[0]["reason"], "the message before is in progress or waits for its retry");
-    assert!(partitions[0]["since_ms"].is_i64() && partitions[0]["lag"] == 1, "{partitions}");
+    let reason = "a commit has no room for more waiting messages and held keys of an order by key";
+    assert_eq!(partitions[0]["reason"], reason);
+    assert!(partitions[0]["since_ms"].is_i64(), "{partitions}");
     assert_eq!((&partitions[1]["state"], &partitions[1]["reason"]), (&"reading".into(), &Value::Null));
     let (table, note) = describe(kafka, &guest.group, host.port, &[]);
     assert!(table.contains("HELD KEYS") && table.contains("resting") && note.is_empty(), "{table}{note}");
