@@ -1,5 +1,7 @@
 //! `host groups`.
 
+mod states;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +19,10 @@ use serde::Serialize;
 use settings::KafkaArgs;
 use settings::RunArgs;
 
+use self::states::{State, States};
 use crate::adopt;
+use crate::dlt::client::ApiArgs;
+use crate::dlt::format::{age, fitted};
 use crate::kafka_client::{KafkaClient, TIMEOUT};
 use crate::output::{self, Format, escaped, note};
 use crate::release;
@@ -33,7 +38,7 @@ pub struct Args {
 enum Command {
     /// List consumer groups
     List(List),
-    /// Show a group's members, offsets and lag
+    /// Show a group's members, offsets and lag, and the state of the partitions of a running host
     Describe(Describe),
     /// Release keys that are held after a dead letter
     Release(release::Args),
@@ -65,6 +70,8 @@ struct Describe {
     /// Consumer group
     #[arg(value_name = "GROUP")]
     group: String,
+    #[command(flatten)]
+    api: ApiArgs,
     /// Output format
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
     output: Format,
@@ -73,10 +80,10 @@ struct Describe {
 }
 
 /// Runs `host groups`.
-pub fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::List(args) => list(&args)?,
-        Command::Describe(args) => describe(&args)?,
+        Command::Describe(args) => describe(&args).await?,
         Command::Adopt(args) => adopt::run(&args)?,
         Command::Release(args) => release::run(&args)?,
     }
@@ -166,9 +173,12 @@ struct Partition {
     member: Option<String>,
     client_id: Option<String>,
     host: Option<String>,
+    /// Of the host that was asked; null if another has the partition.
+    #[serde(flatten)]
+    state: Option<State>,
 }
 
-fn describe(args: &Describe) -> Result<(), UserError> {
+async fn describe(args: &Describe) -> Result<(), UserError> {
     if args.group.is_empty() {
         return Err(UserError::usage("the group's name is empty").help("host groups list"));
     }
@@ -186,9 +196,10 @@ fn describe(args: &Describe) -> Result<(), UserError> {
             .help("list groups: host groups list"));
     };
     let members: Vec<_> = group.members().iter().map(|m| member(group, m)).collect();
+    let states = states(&args.api, &members).await;
     let described = Described {
         listed: summary(group),
-        partitions: partitions(&client, &metadata, &members)?,
+        partitions: partitions(&client, &metadata, &members, &states)?,
         members: is_classic(group).then_some(members),
     };
     if described.members.is_none() {
@@ -198,6 +209,17 @@ fn describe(args: &Describe) -> Result<(), UserError> {
         Format::Json => output::print_json(&described),
         Format::Table => output::print(blocks(&described)),
     }
+}
+
+/// The states of the members' partitions, as far as a running host has them.
+async fn states(api: &ApiArgs, members: &[Member]) -> States {
+    if members.is_empty() {
+        return States::default();
+    }
+    States::fetch(api).await.unwrap_or_else(|error| {
+        note(format!("note: without the state of the partitions, which only their host knows: {error}"));
+        States::default()
+    })
 }
 
 /// Reads the groups of all brokers. Retries while a coordinator is starting.
@@ -244,6 +266,7 @@ fn partitions(
     client: &KafkaClient,
     metadata: &Metadata,
     members: &[Member],
+    states: &States,
 ) -> Result<Vec<Partition>, UserError> {
     let all = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(move |p| (topic, p)));
     // Kafka returns offsets of named partitions only.
@@ -266,6 +289,7 @@ fn partitions(
             let (committed, member) = (committed.get(&key).copied(), owners.get(&key));
             let (topic, partition) = key;
             let end_offset = end(&topic, partition);
+            let state = member.and_then(|member| states.of(&topic, partition, &member.id));
             Partition {
                 lag: committed.zip(end_offset).map(|(committed, end)| end.saturating_sub(committed)),
                 topic,
@@ -275,6 +299,7 @@ fn partitions(
                 member: member.map(|member| member.id.clone()),
                 client_id: member.map(|member| member.client_id.clone()),
                 host: member.map(|member| member.host.clone()),
+                state,
             }
         })
         .collect())
@@ -305,15 +330,10 @@ fn blocks(group: &Described) -> String {
         output::cell(members),
     );
     if !group.partitions.is_empty() {
-        let rows = group.partitions.iter().map(|p| {
-            let (topic, committed, end) =
-                (p.topic.clone(), output::cell(p.committed), output::cell(p.end_offset));
-            let (client, host) = (output::cell(p.client_id.as_ref()), output::cell(p.host.as_ref()));
-            let lag = output::cell(p.lag);
-            [topic, p.partition.to_string(), committed, end, lag, escaped(&client), escaped(&host)]
-        });
-        let headings = ["TOPIC", ">PARTITION", ">COMMITTED", ">END", ">LAG", "CLIENT", "HOST"];
-        text += &format!("\n{}", output::table(headings, rows));
+        text += &format!("\n{}", offsets(&group.partitions));
+    }
+    if group.partitions.iter().any(|partition| partition.state.is_some()) {
+        text += &format!("\n\n{}", conditions(&group.partitions));
     }
     if let Some(members) = group.members.as_ref().filter(|members| !members.is_empty()) {
         let rows = members.iter().map(|m| {
@@ -323,4 +343,28 @@ fn blocks(group: &Described) -> String {
         text += &format!("\n\n{}", output::table(["MEMBER", "CLIENT", "HOST", ">PARTITIONS"], rows));
     }
     text
+}
+
+fn offsets(partitions: &[Partition]) -> String {
+    let rows = partitions.iter().map(|p| {
+        let (topic, committed, end) =
+            (p.topic.clone(), output::cell(p.committed), output::cell(p.end_offset));
+        let (client, host) = (output::cell(p.client_id.as_ref()), output::cell(p.host.as_ref()));
+        let lag = output::cell(p.lag);
+        [topic, p.partition.to_string(), committed, end, lag, escaped(&client), escaped(&host)]
+    });
+    output::table(["TOPIC", ">PARTITION", ">COMMITTED", ">END", ">LAG", "CLIENT", "HOST"], rows)
+}
+
+/// The partitions of the host that was asked.
+fn conditions(partitions: &[Partition]) -> String {
+    let rows = partitions.iter().filter_map(|p| {
+        let state = p.state.as_ref()?;
+        let (lasts, reason) = (output::cell(state.since_ms.map(age)), output::cell(state.reason.as_deref()));
+        let (calls, held) = (state.in_progress.to_string(), state.held_keys.to_string());
+        let (topic, number) = (p.topic.clone(), p.partition.to_string());
+        Some([topic, number, state.state.to_owned(), lasts, calls, held, escaped(&reason)])
+    });
+    let headings = ["TOPIC", ">PARTITION", "STATE", ">FOR", ">CALLS", ">HELD KEYS", "REASON"];
+    fitted(headings, rows.collect())
 }

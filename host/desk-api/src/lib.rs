@@ -12,6 +12,7 @@ mod filter;
 mod id;
 mod overview;
 mod page;
+mod partition;
 mod plugin;
 mod replay;
 mod trial;
@@ -28,6 +29,7 @@ pub use self::filter::{FILTER_PARAMETERS, Filter, MAX_FILTER_IDS};
 pub use self::id::{is_id, is_id_prefix};
 pub use self::overview::{Overview, PluginOverview};
 pub use self::page::{Cursor, Page, PageSelector};
+pub use self::partition::{PartitionOverview, PartitionState};
 pub use self::plugin::{ChangedIntake, Intake, IntakeChange, IntakeState};
 pub use self::replay::{
     Replay, ReplayChange, ReplayEffects, ReplayPlan, ReplayPreview, ReplayRequest, ReplayState, ReplayTarget,

@@ -23,7 +23,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use tokio::time::sleep;
 
 pub use self::channel::Channels;
-use self::channel::Rejection;
+use self::channel::{MAX_RETRY_AFTER, Rejection};
 use self::message::Text;
 pub use self::rules::Thresholds;
 use self::rules::{Event, Reported};
@@ -44,6 +44,8 @@ const RETRY_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Bounds of the pause between attempts; it doubles.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// The longest time before a message is due. One that is due later waits by a clock that stood wrong.
+const MAX_DUE: Duration = MAX_RETRY_AFTER;
 /// Failures reported per check, and thus per message.
 const MAX_EVENTS: usize = 500;
 /// Messages sent per check.
@@ -208,10 +210,15 @@ impl Alerts {
     /// Sends the messages that are due. Returns the number accepted.
     async fn send_due(&self, now_ms: i64) -> sqlx::Result<usize> {
         let sql = format!(
-            "SELECT id, channel, subject, body, created, attempts FROM alert_messages WHERE due <= $1 \
+            "SELECT id, channel, subject, body, created, attempts FROM alert_messages \
+             WHERE due <= $1 OR due > $2 \
              ORDER BY created, id LIMIT {MAX_MESSAGES}"
         );
-        let rows = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).fetch_all(&self.desk.pool).await?;
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(now_ms)
+            .bind(latest(now_ms))
+            .fetch_all(&self.desk.pool)
+            .await?;
         let mut accepted = 0;
         for row in rows {
             let message = queued(&row)?;
@@ -234,9 +241,10 @@ impl Alerts {
 
     async fn claim(&self, id: &str, now_ms: i64) -> sqlx::Result<bool> {
         let sql = sqlx::query(
-            "UPDATE alert_messages SET due = $1, attempts = attempts + 1 WHERE id = $2 AND due <= $3",
+            "UPDATE alert_messages SET due = $1, attempts = attempts + 1 \
+             WHERE id = $2 AND (due <= $3 OR due > $4)",
         );
-        let sql = sql.bind(now_ms + millis(CLAIM)).bind(id).bind(now_ms);
+        let sql = sql.bind(now_ms + millis(CLAIM)).bind(id).bind(now_ms).bind(latest(now_ms));
         Ok(self.desk.write(sql).await?.rows_affected() == 1)
     }
 
@@ -260,6 +268,11 @@ impl Alerts {
 }
 
 /// The pause after this many earlier attempts.
+/// The latest time at which a message can be due.
+fn latest(now_ms: i64) -> i64 {
+    now_ms.saturating_add(millis(MAX_DUE))
+}
+
 fn pause(attempts: i64) -> Duration {
     let pauses = ExponentialBuilder::new().with_min_delay(MIN_PAUSE).with_max_delay(MAX_PAUSE);
     let mut pauses = pauses.without_max_times().build();

@@ -366,7 +366,7 @@ impl Member {
         }
         self.consumer.unsubscribe();
         until = Instant::now() + LEAVE_TIMEOUT;
-        while Instant::now() < until && raw::is_member(&self.consumer) {
+        while Instant::now() < until && raw::member_id(&self.consumer).is_some() {
             drop(self.consumer.poll(LEAVE_POLL));
         }
     }

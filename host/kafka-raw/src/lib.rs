@@ -137,15 +137,16 @@ pub fn set_initial_rebalance_delay<C: ClientContext>(client: &Client<C>, delay: 
     }
 }
 
-/// Whether a consumer is still a member of its group, which it is until its LeaveGroup request has been sent.
-pub fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+/// The id by which Kafka knows a consumer in its group. None if it is no member: it has not joined yet, or its
+/// LeaveGroup request has been sent.
+pub fn member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<String> {
     let client = consumer.client().native_ptr();
     // SAFETY: the client lives for the call; the text is a C string, or null, and ours to free.
     unsafe {
         let id = sys::rd_kafka_memberid(client);
-        let is_member = !id.is_null() && *id != 0;
+        let text = (!id.is_null()).then(|| CStr::from_ptr(id).to_string_lossy().into_owned());
         sys::rd_kafka_mem_free(client, id.cast());
-        is_member
+        text.filter(|text| !text.is_empty())
     }
 }
 

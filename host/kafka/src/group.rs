@@ -138,7 +138,7 @@ fn run(consumer: &Arc<BaseConsumer<MemberContext>>, mut probe: BrokerProbe) {
     // librdkafka leaves the group when the partitions have stopped, which is after `revoke`. A client that is
     // dropped before that does not leave (`rd_kafka_cgrp_incr_unassign_done`, terminating), and the other
     // members wait until its session times out.
-    while Instant::now() < until + LEAVE_BOUND && raw::is_member(consumer) {
+    while Instant::now() < until + LEAVE_BOUND && raw::member_id(consumer).is_some() {
         context.report(consumer.poll(LEAVE_POLL_TIMEOUT));
     }
 }
@@ -176,8 +176,8 @@ impl MemberContext {
     }
 
     fn assign(&self, list: &TopicPartitionList) {
-        self.health.join();
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
+        self.health.join(raw::member_id(&consumer));
         let keys =
             list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
         let mut resumes = self.resumes(&consumer, keys);
@@ -311,12 +311,12 @@ impl MemberContext {
         let status = |partition: &Arc<Partition>| {
             partition.report_condition();
             let (topic, index) = (partition.topic(), partition.index());
-            let Progress { next, in_progress } = partition.progress();
+            let Progress { next, in_progress: in_flight, held_keys } = partition.progress();
             let end = raw::known_end(consumer, topic, index).unwrap_or(next);
             let (condition, lasts) = partition.condition();
             let (group, lag) = (partition.group().to_owned(), end.saturating_sub(next).max(0));
             let (topic, partition) = (topic.to_owned(), index);
-            PartitionStatus { group, topic, partition, condition, lasts, lag, in_flight: in_progress }
+            PartitionStatus { group, topic, partition, condition, lasts, lag, in_flight, held_keys }
         };
         let all: Vec<PartitionStatus> = partitions.iter().map(status).collect();
         self.gauges.lock().set(all.iter().map(|status| Values {

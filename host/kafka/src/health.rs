@@ -18,6 +18,7 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 #[derive(Debug, Default)]
 pub struct Health {
     joined: AtomicBool,
+    member_id: Mutex<Option<String>>,
     failed: AtomicBool,
     /// The milliseconds after the start at which it counts as dead unless it polls.
     alive_until: AtomicU64,
@@ -42,6 +43,8 @@ pub struct PartitionStatus {
     pub lag: i64,
     /// Deliveries in progress.
     pub in_flight: usize,
+    /// Keys whose messages are held after a dead letter.
+    pub held_keys: usize,
 }
 
 impl Health {
@@ -66,8 +69,14 @@ impl Health {
         self.lost.get().map(String::as_str)
     }
 
-    /// The member has received an assignment.
-    pub(super) fn join(&self) {
+    /// The id by which Kafka knows the member in its group; None before its first assignment.
+    pub fn member_id(&self) -> Option<String> {
+        self.member_id.lock().clone()
+    }
+
+    /// The member has received an assignment, under this id.
+    pub(super) fn join(&self, member_id: Option<String>) {
+        *self.member_id.lock() = member_id;
         self.joined.store(true, Ordering::Relaxed);
     }
 
@@ -96,7 +105,8 @@ impl Health {
         self.alive_until.store(millis(at + MAX_POLL_GAP), Ordering::Relaxed);
     }
 
-    pub(super) fn set_partitions(&self, partitions: Vec<PartitionStatus>) {
+    /// Sets the state of the assigned partitions.
+    pub fn set_partitions(&self, partitions: Vec<PartitionStatus>) {
         *self.partitions.lock() = partitions;
     }
 }

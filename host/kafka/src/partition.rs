@@ -12,7 +12,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use base::clock;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use settings::Ordering;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ use crate::delivery::{Completion, DeliveryGuard};
 use crate::headers::RetryInfo;
 use crate::health::Health;
 use crate::memory::{HeldMemory, Memory};
-use crate::pending::PendingMessage;
+use crate::pending::{Now, PendingMessage};
 use crate::raw::{Message, OnReady};
 use crate::resume::Resume;
 use crate::waker::Waker;
@@ -125,8 +124,10 @@ impl Partition {
         state.retry_states.insert(guard.offset, retry_state);
         // After a revocation the next owner retries the message.
         if !state.closed {
+            let RetryState { due_ms, first_failed_ms, .. } = retry_state;
             state.delayed.push(Reverse(PendingMessage {
-                due_ms: retry_state.due_ms,
+                due: Now::read().due(Some(due_ms), Some(first_failed_ms)),
+                due_ms: Some(due_ms),
                 number: guard.number,
                 message: message.detached(),
                 retry_info: Some(RetryInfo::in_place(retry_state)),
@@ -145,8 +146,8 @@ impl Partition {
         let mut state = self.state.lock();
         // After a revocation the next owner delivers the message.
         if !state.closed {
-            let (due_ms, number, key) = (clock::now_ms(), guard.number, guard.key);
-            state.delayed.push(Reverse(PendingMessage { due_ms, number, message, retry_info, key }));
+            let (due, due_ms, number, key) = (Instant::now(), None, guard.number, guard.key);
+            state.delayed.push(Reverse(PendingMessage { due, due_ms, number, message, retry_info, key }));
         }
     }
 

@@ -8,6 +8,7 @@ mod export;
 mod failures;
 mod import;
 mod overview;
+mod partitions;
 mod plugins;
 mod query;
 mod replays;
@@ -23,6 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use self::overview::overview;
+pub(crate) use self::partitions::partitions;
 pub(crate) use self::plugins::{intake, refused as pause_refused};
 pub(crate) use self::query::Query;
 pub(crate) use self::trials::refused as trial_refused;
@@ -67,6 +69,7 @@ fn routes() -> OpenApiRouter<Status> {
         .routes(routes!(alerts::test))
         .routes(routes!(audit_log::list))
         .routes(routes!(overview::show))
+        .routes(routes!(partitions::list))
         .routes(routes!(plugins::pause))
         .routes(routes!(plugins::resume))
 }

@@ -14,6 +14,7 @@ mod live;
 mod login;
 mod overview;
 mod page;
+mod partitions;
 mod pause;
 mod replays;
 mod session;

@@ -4,6 +4,7 @@ pub mod api;
 pub mod console;
 pub mod guard;
 pub mod metrics;
+mod partitions;
 mod remarks;
 
 use std::future::Future;
@@ -82,6 +83,8 @@ pub struct DeskState {
     pub desk: Desk,
     /// The host's plugins.
     pub plugins: Arc<[PluginInfo]>,
+    /// The consumer group members of the plugins.
+    pub members: Arc<[Arc<Health>]>,
     /// The destinations of effects.
     pub destinations: Destinations,
     /// Previews replays and wakes their worker.

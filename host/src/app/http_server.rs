@@ -61,6 +61,7 @@ impl App {
         Some(DeskState {
             desk,
             plugins,
+            members: self.health().into(),
             destinations: self.services.destinations.clone(),
             replayer: replay.replayer().clone(),
             alerts: self.alerts.clone(),

@@ -19,6 +19,7 @@ mod spring;
 mod tls_front;
 mod usage;
 mod wait;
+mod wall_clock;
 
 pub use http::{Response, get, post, request};
 pub use kafka::cluster::KafkaCluster;
@@ -35,6 +36,7 @@ pub use spring::{Boot, spring, spring_mail};
 pub use tls_front::TlsFront;
 pub use usage::Usage;
 pub use wait::{eventually, free_port, long, scale};
+pub use wall_clock::WallClock;
 
 /// The value. An error panics with its whole chain of causes.
 #[track_caller]

@@ -20,6 +20,7 @@ use desk::trial::Trials;
 use desk_api::{DeadLetter, Location};
 use destinations::{Destinations, Options};
 use http_body_util::BodyExt as _;
+use kafka::health::Health;
 use kafka::publisher::{Destination, Publisher};
 use serde_json::Value;
 use server::guard::AccessPolicy;
@@ -80,6 +81,8 @@ pub struct Api {
     pub router: Router,
     /// The gate of the plugin.
     pub gate: Arc<Gate>,
+    /// The health of the plugin's consumer group member.
+    pub member: Arc<Health>,
     directory: PathBuf,
 }
 
@@ -122,12 +125,14 @@ impl Api {
         let route = route(&served(), &gate);
         let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route], WEEK);
         let pauses = Pauses::new(desk.clone(), vec![Arc::clone(&gate)]);
-        status.set_members(Vec::new());
+        let member = Arc::new(Health::default());
+        status.set_members(vec![Arc::clone(&member)]);
         status.set_gates(vec![Arc::clone(&gate)]);
         let trials = trials(desk.clone());
         status.set_desk(DeskState {
             desk: desk.clone(),
             plugins: [served()].into(),
+            members: [Arc::clone(&member)].into(),
             destinations: destinations().await,
             replayer,
             trials,
@@ -137,7 +142,7 @@ impl Api {
         let access = AccessPolicy::new(token);
         let router = api::router(status.clone(), access.clone());
         let router = router.merge(console::router(status.clone(), access)).merge(server::router(status));
-        Self { desk, store, router, gate, directory }
+        Self { desk, store, router, gate, member, directory }
     }
 
     /// Sends a request as a client on this machine.

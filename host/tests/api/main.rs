@@ -9,6 +9,7 @@ mod dead_letters;
 mod fixture;
 mod input;
 mod pages;
+mod partitions;
 mod plugins;
 mod replays;
 mod routes;

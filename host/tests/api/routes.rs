@@ -10,7 +10,7 @@ use server::{Status, api};
 use crate::console_client::Browser;
 use crate::fixture::{Api, ask, dead_letters};
 
-const ROUTES: [&str; 29] = [
+const ROUTES: [&str; 30] = [
     "get /audit-log",
     "get /dead-letters",
     "get /dead-letters/count",
@@ -20,6 +20,7 @@ const ROUTES: [&str; 29] = [
     "get /failures",
     "get /failures/{id}",
     "get /overview",
+    "get /partitions",
     "get /replays",
     "get /replays/{id}",
     "get /trials",

@@ -1,10 +1,14 @@
 //! Two consumer groups on one topic: each has its own retries and dead letters.
 
 use std::collections::HashMap;
+use std::process::Command;
 
-use testkit::{Kafka, Record};
+use serde_json::Value;
+use testkit::{Kafka, Record, binary, eventually, free_port};
 
-use crate::support::{BOUND, FAST_TIERS, Guest, Host, attempts, body, deliveries, file, id_of};
+use crate::support::{
+    BOUND, FAST_TIERS, Guest, Host, attempts, body, deliveries, file, fresh, id_of, sqlite,
+};
 
 const MESSAGES: usize = 40;
 const GROUP: &str = "kafka_dlt-original-consumer-group";
@@ -41,7 +45,7 @@ fn check_records(kafka: &Kafka, guest: &Guest, groups: [&str; 2]) {
         kafka.lag(group, &guest.topic) == 0
             && guest.retry_topics.iter().all(|topic| kafka.lag(&retries, topic) == 0)
     };
-    testkit::eventually(BOUND, || groups.iter().all(|group| settled(group)));
+    eventually(BOUND, || groups.iter().all(|group| settled(group)));
     // Each group retries a message once per tier, then dead-letters it: twelve records per message.
     for topic in guest.retry_topics.iter().chain([&guest.dead]) {
         let mut found: HashMap<(String, String), usize> = HashMap::new();
@@ -88,4 +92,58 @@ fn two_groups_in_one_host_separate_their_failures() {
         attempts.sort_unstable();
         assert_eq!(attempts, [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6], "{id}");
     }
+}
+
+/// Runs `host groups describe` and asks the host at this port. Returns standard output and standard error.
+fn describe(kafka: &Kafka, group: &str, port: u16, more: &[&str]) -> (String, String) {
+    let api = format!("http://127.0.0.1:{port}");
+    let mut command = Command::new(binary("host"));
+    command.args(["groups", "describe", group, "--bootstrap-servers", kafka.bootstrap(), "--api", &api]);
+    let output = command.args(more).env_remove("HOST_TOKEN").output().expect("a command");
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(output.status.success(), "{err}");
+    (out, err)
+}
+
+#[test]
+fn a_group_is_described_with_the_state_of_the_partitions_of_its_host() {
+    let (kafka, guest) = (Kafka::shared(), Guest::fast("state"));
+    kafka.create_topic(&guest.topic, 2, &[]);
+    let text = format!(
+        "[[plugin]]\npath = \"{}\"\ntopic = \"{}\"\nordering = \"key\"\non-dead = \"hold\"\n",
+        guest.path.display(),
+        guest.topic
+    );
+    let config = file("state.toml", text.as_bytes());
+    let store = sqlite(&fresh("state"));
+    let config = config.to_str().expect("a path in UTF-8");
+    let host =
+        Host::run(&["--config", config, "--bootstrap-servers", kafka.bootstrap(), "--store", &store], &[]);
+    // More keys wait for retries in partition 0 than a commit has room for; in partition 1, one is held.
+    let waiting = (0..400).map(|id: i32| {
+        let message = body(&id.to_string(), "retry", r#","after-ms":3600000"#);
+        Record::new(message).with_key(id.to_string()).on(0)
+    });
+    let rejected = Record::new(body("rejected", "reject", "")).with_key("rejected").on(1);
+    kafka.produce(&guest.topic, waiting.chain([rejected]));
+    let described = || {
+        let (json, _) = describe(kafka, &guest.group, host.port, &["-o", "json"]);
+        serde_json::from_str::<Value>(&json).expect("JSON")["partitions"].clone()
+    };
+    eventually(BOUND, || {
+        let partitions = described();
+        partitions[0]["state"] == "resting" && partitions[0]["lag"] == 400 && partitions[1]["held_keys"] == 1
+    });
+    let partitions = described();
+    let reason = "a commit has no room for more waiting messages and held keys of an order by key";
+    assert_eq!(partitions[0]["reason"], reason);
+    assert!(partitions[0]["since_ms"].is_i64(), "{partitions}");
+    assert_eq!((&partitions[1]["state"], &partitions[1]["reason"]), (&"reading".into(), &Value::Null));
+    let (table, note) = describe(kafka, &guest.group, host.port, &[]);
+    assert!(table.contains("HELD KEYS") && table.contains("resting") && note.is_empty(), "{table}{note}");
+    // Without its host, Kafka's side is shown.
+    let (table, note) = describe(kafka, &guest.group, free_port(), &[]);
+    assert!(table.contains("COMMITTED") && !table.contains("HELD KEYS"), "{table}");
+    assert!(note.contains("without the state of the partitions") && note.contains("--api URL"), "{note}");
+    host.stop();
 }

@@ -7,6 +7,7 @@ mod alerts;
 mod breaker;
 mod bulk;
 mod calls;
+mod clock;
 mod configuration;
 mod consume;
 mod derived_topics;

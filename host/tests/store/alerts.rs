@@ -168,6 +168,25 @@ async fn a_failed_alert_is_sent_later_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_alert_does_not_wait_for_a_clock_that_was_set_back() {
+    on_both(async |desk| {
+        let sink = Sink::default();
+        let destinations = sink.start().await;
+        let alerts = alerts(&desk, &destinations);
+        let dead_letters = [dead_letter(1, "bad-address", "d1")];
+        desk.ingest(&dead_letters).await.expect("ingested");
+        sink.answer.store(503, Ordering::Relaxed);
+        let now = base::clock::now_ms().max(due(&dead_letters));
+        assert_eq!(alerts.check(now).await.expect("a check"), 0);
+        sink.answer.store(0, Ordering::Relaxed);
+        assert_eq!(alerts.check(now - HOUR / 2).await.expect("a check"), 0, "a server may ask for an hour");
+        assert_eq!(alerts.check(now - 9 * HOUR).await.expect("a check"), 1);
+        assert_eq!(sink.received().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_about_which_there_is_nothing_to_say_are_not_read() {
     const FAILURES: i64 = 1200;
     on_both(async |desk| {

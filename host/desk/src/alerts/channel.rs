@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum length of a message, in characters; Slack truncates longer ones.
 const MAX_CHARS: usize = 3500;
 /// Maximum `Retry-After`.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 const WEBHOOK: &str = "webhook";
 const MAIL: &str = "mail";
 

@@ -3,9 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
-use base::clock;
+use std::time::{Duration, Instant};
 
 use super::Partition;
 use super::state::{Regression, State};
@@ -13,7 +11,7 @@ use crate::delivery::{Delivery, DeliveryGuard};
 use crate::headers::RetryInfo;
 use crate::key_order;
 use crate::metrics;
-use crate::pending::{PendingMessage, due_time};
+use crate::pending::{Now, PendingMessage};
 use crate::raw::{Event, Message};
 
 /// The maximum number of messages of a retry topic that are read before they are due, so that a late one does
@@ -24,7 +22,9 @@ const LOOK_AHEAD: usize = 256;
 const FAR_LOOK_AHEAD: usize = 8192;
 /// Messages that fail concurrently are published in any order, so that due times within this span count as
 /// ordered.
-const ORDER_TOLERANCE_MS: i64 = 1000;
+const ORDER_TOLERANCE: Duration = Duration::from_secs(1);
+/// The longest sleep while a message waits. The wall clock may be set meanwhile.
+const MAX_SLEEP: Duration = Duration::from_secs(5);
 /// The number of messages that are read at once before their size is checked again.
 const READ_BATCH: usize = 32;
 
@@ -67,13 +67,15 @@ impl Partition {
         let wanted = free.min(state.capacity());
         let mut events = Vec::with_capacity(wanted);
         let count = self.read(state, wanted, &mut events);
+        let now = Now::read();
         for event in events {
             let Some((number, message)) = self.register(state, event) else { continue };
             let key = key_order::order_key(self.context.ordering, message.key());
             let retry_state = state.restore_retry_state(message.offset());
-            let due_ms = retry_state.map_or(0, |retry| due_time(Some(retry.due_ms), clock::now_ms()));
+            let due_ms = retry_state.map(|retry| retry.due_ms);
+            let due = now.due(due_ms, retry_state.map(|retry| retry.first_failed_ms));
             let retry_info = retry_state.map(RetryInfo::in_place);
-            let message = PendingMessage { due_ms, number, message, retry_info, key };
+            let message = PendingMessage { due, due_ms, number, message, retry_info, key };
             if let Some(admitted) = state.key_order.admit(key, message) {
                 self.start_or_delay(state, admitted, batch);
             }
@@ -86,12 +88,13 @@ impl Partition {
         if state.delayed.is_empty() {
             return;
         }
-        let now = clock::now_ms();
+        let now = Now::read();
+        state.follow_clock(now);
         while batch.len() < max && state.may_start() {
             let Some(Reverse(next)) = state.delayed.peek() else { break };
-            if next.due_ms > now {
-                let due_ms = next.due_ms;
-                self.wake_at(state, due_ms);
+            if next.due > now.instant {
+                let due = next.due;
+                self.wake_at(state, due);
                 break;
             }
             if let Some(Reverse(next)) = state.delayed.pop() {
@@ -110,7 +113,7 @@ impl Partition {
             if wanted == 0 || self.read(state, wanted, &mut events) == 0 {
                 break;
             }
-            let now = clock::now_ms();
+            let now = Now::read();
             for event in events.drain(..) {
                 let Some((number, message)) = self.register(state, event) else { continue };
                 let retry_info = Box::new(RetryInfo::read(message.headers()));
@@ -118,13 +121,15 @@ impl Partition {
                     state.skip(number, &message);
                     continue;
                 }
-                let due_ms = due_time(retry_info.due_ms, now);
-                state.is_out_of_order |= due_ms.saturating_add(ORDER_TOLERANCE_MS) < state.last_due_ms;
-                state.last_due_ms = state.last_due_ms.max(due_ms);
+                let due_ms = retry_info.due_ms;
+                let due = now.due(due_ms, retry_info.first_failed_ms);
+                state.is_out_of_order |= state.last_due.is_some_and(|last| due + ORDER_TOLERANCE < last);
+                state.last_due = state.last_due.max(Some(due));
                 let retry_info = Some(retry_info);
                 // What waits must not keep all that was fetched with it.
-                let message = if due_ms > now { message.detached() } else { message };
+                let message = if due > now.instant { message.detached() } else { message };
                 state.delayed.push(Reverse(PendingMessage {
+                    due,
                     due_ms,
                     number,
                     message,
@@ -180,8 +185,8 @@ impl Partition {
         message: PendingMessage,
         batch: &mut Vec<Delivery>,
     ) {
-        if message.due_ms > 0 && message.due_ms > clock::now_ms() {
-            self.wake_at(state, message.due_ms);
+        if message.due_ms.is_some() && message.due > Instant::now() {
+            self.wake_at(state, message.due);
             let message = PendingMessage { message: message.message.detached(), ..message };
             state.delayed.push(Reverse(message));
         } else {
@@ -197,18 +202,19 @@ impl Partition {
         Delivery::new(message, retry_info, follows_dead_letter, guard)
     }
 
-    /// Wakes the partition at the due time, unless a timer fires earlier.
-    fn wake_at(&self, state: &mut State, due_ms: i64) {
-        if state.timer_ms.is_some_and(|timer| timer <= due_ms) {
+    /// Wakes the partition when a message is due, or earlier to look at the clocks, unless a timer does it before.
+    fn wake_at(&self, state: &mut State, due: Instant) {
+        let at = due.min(Instant::now() + MAX_SLEEP);
+        if state.timer.is_some_and(|timer| timer <= at) {
             return;
         }
-        state.timer_ms = Some(due_ms);
-        let wait = Duration::from_millis(due_ms.saturating_sub(clock::now_ms()).max(0).unsigned_abs());
+        state.timer = Some(at);
         let waker = Arc::clone(&self.waker);
         self.context.runtime.spawn(async move {
-            tokio::time::sleep(wait).await;
-            if let Some(partition) = waker.partition() {
-                partition.state.lock().timer_ms = None;
+            tokio::time::sleep_until(at.into()).await;
+            let Some(partition) = waker.partition() else { return };
+            // A timer that was replaced by an earlier one does nothing.
+            if partition.state.lock().timer.take_if(|timer| *timer == at).is_some() {
                 waker.wake();
             }
         });

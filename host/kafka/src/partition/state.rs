@@ -13,7 +13,7 @@ use crate::commit_metadata::CommitMetadata;
 use crate::delivery::DeliveryGuard;
 use crate::key_order::KeyOrder;
 use crate::memory::HeldMemory;
-use crate::pending::PendingMessage;
+use crate::pending::{Now, PendingMessage};
 use crate::raw::{Event, Message};
 use crate::resume::{Cause, Resume};
 use crate::tracker::{Position, Tracker};
@@ -41,8 +41,8 @@ pub struct State {
     pub regressed: Option<Regression>,
     /// Messages that are not due yet, the earliest on top.
     pub delayed: BinaryHeap<Reverse<PendingMessage>>,
-    /// The latest due time that was read from a retry topic, in milliseconds since the Unix epoch.
-    pub last_due_ms: i64,
+    /// The latest due time that was read from a retry topic.
+    pub last_due: Option<Instant>,
     /// Whether a message was read after one with a later due time.
     pub is_out_of_order: bool,
     /// The order of the messages that are due.
@@ -65,8 +65,10 @@ pub struct State {
     /// Limits the log messages about failing publishes.
     pub publish_report: Throttle,
     pub closed: bool,
-    /// When the latest timer fires, in milliseconds since the Unix epoch.
-    pub timer_ms: Option<i64>,
+    /// When the latest timer fires.
+    pub timer: Option<Instant>,
+    /// The clocks when the delayed messages were last looked at.
+    pub clocks: Now,
     pub commits: Commits,
 }
 
@@ -99,6 +101,8 @@ pub struct Progress {
     pub next: i64,
     /// The number of deliveries in progress.
     pub in_progress: usize,
+    /// The number of keys whose messages are held after a dead letter.
+    pub held_keys: usize,
 }
 
 impl State {
@@ -124,7 +128,7 @@ impl State {
             committed_window,
             regressed: None,
             delayed: BinaryHeap::new(),
-            last_due_ms: 0,
+            last_due: None,
             is_out_of_order: false,
             key_order,
             retry_states: BTreeMap::new(),
@@ -137,7 +141,8 @@ impl State {
             blocked_since: None,
             publish_report: Throttle::new(PUBLISH_REPORT_INTERVAL),
             closed: false,
-            timer_ms: None,
+            timer: None,
+            clocks: Now::read(),
             commits: Commits { changes, ..Commits::default() },
         }
     }
@@ -150,6 +155,23 @@ impl State {
     /// The number of messages that may still be read.
     pub fn capacity(&self) -> usize {
         if self.limit().is_some() { 0 } else { self.key_order.capacity() }
+    }
+
+    /// Messages wait by the monotonic clock. If the wall clock was set forward, they wait for what is left by it; if it
+    /// was set back, nothing changes for them.
+    pub fn follow_clock(&mut self, now: Now) {
+        let before = std::mem::replace(&mut self.clocks, now);
+        if !now.is_set_forward_since(before) {
+            return;
+        }
+        self.delayed = std::mem::take(&mut self.delayed)
+            .into_iter()
+            .map(|Reverse(mut message)| {
+                let first_failed_ms = message.retry_info.as_ref().and_then(|info| info.first_failed_ms);
+                message.due = message.due.min(now.due(message.due_ms, first_failed_ms));
+                Reverse(message)
+            })
+            .collect();
     }
 
     /// Why no message may be read.
@@ -264,7 +286,8 @@ impl State {
 
     /// The partition's progress.
     pub fn progress(&self) -> Progress {
-        Progress { next: self.position().offset, in_progress: self.in_progress }
+        let held_keys = self.key_order.held_keys().len();
+        Progress { next: self.position().offset, in_progress: self.in_progress, held_keys }
     }
 
     fn position(&self) -> Position {

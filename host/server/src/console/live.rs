@@ -99,6 +99,7 @@ async fn revision(state: &DeskState, overview: &Overview) -> sqlx::Result<u64> {
     let mut hash = DefaultHasher::new();
     for text in [
         serde_json::to_string(overview),
+        serde_json::to_string(&api::partitions(state)),
         serde_json::to_string(&failures),
         serde_json::to_string(&replays),
         serde_json::to_string(&audit_log),

@@ -10,6 +10,7 @@ use super::Console;
 use super::form::query_string;
 use super::format;
 use super::page::{self, ErrorPage, PageContext};
+use super::partitions::{self, Notice, Partitions};
 use crate::{DeskState, api};
 
 /// Failures listed on the page.
@@ -27,6 +28,7 @@ struct OverviewPage {
     /// Whether the pauses in the store cannot be read.
     is_unread: bool,
     plugins: Vec<PluginRow>,
+    partitions: Vec<Partitions>,
     destinations: Vec<DestinationOverview>,
 }
 
@@ -37,6 +39,8 @@ struct PluginRow {
     open: String,
     /// The plugin's name, as a query string.
     query: String,
+    /// The partitions that are not read.
+    notices: Vec<Notice>,
 }
 
 /// The overview.
@@ -48,6 +52,7 @@ pub async fn show(
     let snapshot = console.0.live.snapshot(&state).await.map_err(|error| ctx.store_unavailable(error))?;
     let failures = state.desk.failures(true, ctx.now_ms, &PageSelector::First, MAX_FAILURES).await;
     let failures = failures.map_err(|error| ctx.store_unavailable(error))?;
+    let mut partitions = partitions::of(&state, ctx.texts);
     let plugins = snapshot.overview.plugins.into_iter().zip(snapshot.throughput);
     let plugins = plugins.map(|(mut plugin, rate)| {
         // A pause or resumption is seen at once.
@@ -60,15 +65,19 @@ pub async fn show(
         let throughput = rate.map_or("–".to_owned(), format::rate);
         let query =
             form_urlencoded::Serializer::new(String::new()).append_pair("plugin", &plugin.name).finish();
-        PluginRow { plugin, throughput, open: query_string(&open), query }
+        let own = partitions.iter_mut().find(|own| own.plugin == plugin.name);
+        let notices = own.map(|own| std::mem::take(&mut own.notices)).unwrap_or_default();
+        PluginRow { plugin, throughput, open: query_string(&open), query, notices }
     });
+    let plugins = plugins.collect();
     Ok(page::render(&OverviewPage {
         open: snapshot.overview.open_dead_letters,
         oldest_ms: failures.items.iter().filter_map(|failure| failure.oldest_open_ms).min(),
         has_more: failures.next.is_some(),
         failures: failures.items,
         is_unread: state.pauses.unread_since_ms().is_some(),
-        plugins: plugins.collect(),
+        plugins,
+        partitions,
         destinations: snapshot.overview.destinations,
         ctx,
     }))

@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::clock;
 use desk::audit::Actor;
-use desk_api::{Cursor, DeadLetterState, IntakeState, MAX_REASON_CHARS, Page};
+use desk_api::{Cursor, DeadLetterState, IntakeState, MAX_REASON_CHARS, Page, PartitionState};
 use problem::Problem;
 
 use super::Console;
@@ -114,6 +114,16 @@ impl PageContext {
             IntakeState::Running => self.texts.handling,
             IntakeState::Paused => self.texts.paused,
             IntakeState::Resting => self.texts.resting,
+        }
+    }
+
+    /// The name of a partition's state.
+    pub fn partition_state(&self, state: &PartitionState) -> &'static str {
+        match state {
+            PartitionState::Reading => self.texts.reading,
+            PartitionState::Resting => self.texts.resting,
+            PartitionState::Blocked => self.texts.blocked,
+            PartitionState::Draining => self.texts.draining,
         }
     }
 

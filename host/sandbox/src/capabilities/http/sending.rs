@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use destinations::Room;
 use effects::{Effects, Key, Performed};
 use futures_util::FutureExt as _;
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -145,12 +145,17 @@ fn tell(room: Room, result: &Result<Answer, NoAnswer>) {
     }
 }
 
-/// The time of `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
+/// The time of `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3). A date is read by the server's clock, if
+/// the answer tells its time.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
+        Err(_) => {
+            let now = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+            let until = httpdate::parse_http_date(text).ok()?;
+            until.duration_since(now.unwrap_or_else(SystemTime::now)).ok()
+        }
     }
 }
 
@@ -215,6 +220,10 @@ mod tests {
         assert_eq!(after(" 120 "), Some(Duration::from_secs(120)));
         let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
         assert!(after(&date).is_some_and(|time| (98..=100).contains(&time.as_secs())));
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "Sun, 06 Nov 1994 08:49:57 GMT".parse().expect("a value"));
+        headers.insert(DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().expect("a value"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(20)), "the clocks differ");
         for text in ["soon", "-1", "Thu, 01 Jan 1970 00:00:00 GMT"] {
             assert_eq!(after(text), None, "{text}");
         }

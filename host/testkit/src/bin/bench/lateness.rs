@@ -1,12 +1,11 @@
 //! `bench lateness`: the delay of retries after their due time, by the clock of the host.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use testkit::{Process, Rng};
+use testkit::{Process, Rng, WallClock};
 
 use crate::retries::{Setup, conditions, now_ms, stop, waiting};
 
@@ -19,21 +18,6 @@ const WRITTEN_PER_SECOND: u64 = 15_000;
 /// The bound on the delay of the last message.
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
-const FAKETIME: [&str; 2] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-];
-/// librdkafka waits with a call that libfaketime does not replace: with a clock that is behind, each wait
-/// ends at once and its threads spin. This library forwards it to a call that libfaketime replaces.
-const WAITS: &str = "\
-#include <errno.h>
-#include <pthread.h>
-#include <threads.h>
-int cnd_timedwait(cnd_t *cond, mtx_t *mutex, const struct timespec *until) {
-    int result = pthread_cond_timedwait((pthread_cond_t *)cond, (pthread_mutex_t *)mutex, until);
-    return result == 0 ? thrd_success : result == ETIMEDOUT ? thrd_timedout : thrd_error;
-}
-";
 const MEASURED: &str = "\
 Lateness: from the due time in the record's header to the guest's first line in the host's log, both
 by the host's clock, in milliseconds. All messages are in the retry topic of their delay before the
@@ -79,12 +63,11 @@ struct Due {
 pub fn run(args: &Args) -> Result<()> {
     let mut rng = Rng::seeded();
     let setup = Setup::new(args.host.as_deref(), DELAYS_MS[0], 10, DELAYS_MS.len() as u32)?;
-    let faketime = faketime(setup.kafka.dir())?;
     println!("| clock | delay | waiting | messages | p50 ms | p99 ms | max ms | early |");
     println!("|---|---|---|---|---|---|---|---|");
     let mut early = 0;
     for case in cases(args) {
-        let (due, late) = measure(&setup, &case, &faketime, &mut rng).with_context(|| {
+        let (due, late) = measure(&setup, &case, &mut rng).with_context(|| {
             format!("{} waiting for {} ms, clock {} s off", case.waiting, case.delay_ms, case.clock_s)
         })?;
         early += print(&case, &due, &late);
@@ -111,10 +94,10 @@ fn cases(args: &Args) -> Vec<Case> {
 }
 
 /// The due times, and the delay of each message in milliseconds.
-fn measure(setup: &Setup, case: &Case, faketime: &str, rng: &mut Rng) -> Result<(Vec<Due>, Vec<f64>)> {
-    let shift = format!("{:+}s", case.clock_s);
-    let fake = [("LD_PRELOAD", faketime), ("FAKETIME", shift.as_str()), ("DONT_FAKE_MONOTONIC", "1")];
-    let host = setup.start(if case.clock_s == 0 { &[] } else { &fake })?;
+fn measure(setup: &Setup, case: &Case, rng: &mut Rng) -> Result<(Vec<Due>, Vec<f64>)> {
+    let clock = (case.clock_s != 0).then(|| WallClock::new(&format!("{:+}s", case.clock_s)));
+    let env = clock.as_ref().map(WallClock::env);
+    let host = setup.start(env.as_ref().map_or(&[], |env| env.as_slice()))?;
     let writing = WRITING + Duration::from_secs(case.waiting / WRITTEN_PER_SECOND);
     let begin_ms = now_ms() + i64::try_from(writing.as_millis())?;
     let due = schedule(case, begin_ms + case.clock_s * 1000, rng);
@@ -214,19 +197,4 @@ fn line(case: &Case, kind: &str, mut late: Vec<f64>) -> usize {
         at(1.0)
     );
     early
-}
-
-/// The value of `LD_PRELOAD` that gives a process another clock.
-fn faketime(dir: &Path) -> Result<String> {
-    let found = FAKETIME.into_iter().find(|path| Path::new(path).is_file());
-    let faketime = found.context(
-        "libfaketime, which changes the clock of the host, is missing: apt-get install -y faketime",
-    )?;
-    let (source, library) = (dir.join("waits.c"), dir.join("waits.so"));
-    std::fs::write(&source, WAITS).with_context(|| format!("writing {}", source.display()))?;
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
-    let status = cc.status().context("starting cc: apt-get install -y gcc")?;
-    ensure!(status.success(), "cc: {status}");
-    Ok(format!("{}:{faketime}", library.display()))
 }

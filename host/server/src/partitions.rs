@@ -1,0 +1,93 @@
+//! The partitions that this process reads, for the API and the console.
+
+use base::clock;
+use desk_api::{PartitionOverview, PartitionState};
+use kafka::health::PartitionStatus;
+use kafka::partition::Condition;
+
+use crate::{DeskState, PluginInfo};
+
+/// A partition of a plugin.
+pub struct Assigned<'a> {
+    /// The plugin.
+    pub plugin: &'a PluginInfo,
+    /// The member's id in its group.
+    pub member: Option<String>,
+    /// The partition's state.
+    pub status: PartitionStatus,
+}
+
+/// All partitions: by plugin in the order of the configuration, first those that are not read, then by topic and number.
+pub fn assigned(state: &DeskState) -> Vec<Assigned<'_>> {
+    let mut all = Vec::new();
+    for member in state.members.iter() {
+        let id = member.member_id();
+        for status in member.partitions() {
+            let owner = state.plugins.iter().position(|plugin| plugin.reads(&status));
+            if let Some((index, plugin)) = owner.and_then(|index| Some((index, state.plugins.get(index)?))) {
+                all.push((index, Assigned { plugin, member: id.clone(), status }));
+            }
+        }
+    }
+    all.sort_by(|(a, one), (b, other)| {
+        let key = |status: &PartitionStatus| rank(status.condition);
+        (a, key(&one.status)).cmp(&(b, key(&other.status))).then_with(|| {
+            (&one.status.topic, one.status.partition).cmp(&(&other.status.topic, other.status.partition))
+        })
+    });
+    all.into_iter().map(|(_, assigned)| assigned).collect()
+}
+
+/// What an operator looks for comes first.
+fn rank(condition: Condition) -> u8 {
+    match condition {
+        Condition::Blocked(_) => 0,
+        Condition::Resting(_) => 1,
+        Condition::Draining => 2,
+        Condition::Reading => 3,
+    }
+}
+
+impl PluginInfo {
+    fn reads(&self, status: &PartitionStatus) -> bool {
+        self.group == status.group
+            && (self.topic == status.topic || self.retry_topics.contains(&status.topic))
+    }
+}
+
+impl Assigned<'_> {
+    /// The partition in the API.
+    pub fn overview(self) -> PartitionOverview {
+        let since_ms = self.since_ms();
+        let PartitionStatus { topic, partition, condition, lag, in_flight, held_keys, .. } = self.status;
+        PartitionOverview {
+            plugin: self.plugin.name.to_string(),
+            topic,
+            partition,
+            state: state(condition),
+            reason: condition.reason().map(str::to_owned),
+            since_ms,
+            lag: lag.max(0).unsigned_abs(),
+            in_progress: in_flight as u64,
+            held_keys: held_keys as u64,
+            member: self.member,
+        }
+    }
+
+    /// Since when nothing has been read, in milliseconds since the Unix epoch, to the second.
+    pub fn since_ms(&self) -> Option<i64> {
+        self.status.condition.reason()?;
+        let since_ms = clock::now_ms().saturating_sub(clock::millis(self.status.lasts));
+        Some(since_ms.div_euclid(1000).saturating_mul(1000))
+    }
+}
+
+/// The state in the API.
+pub fn state(condition: Condition) -> PartitionState {
+    match condition {
+        Condition::Reading => PartitionState::Reading,
+        Condition::Resting(_) => PartitionState::Resting,
+        Condition::Blocked(_) => PartitionState::Blocked,
+        Condition::Draining => PartitionState::Draining,
+    }
+}
