@@ -9,6 +9,8 @@ use crate::invariants::FAST;
 use crate::workload::{Task, Workload};
 
 const PLUGINS: &[&str] = &["faulty_fast"];
+/// A killed host leaves its group soon.
+const QUICK: &[&str] = &["-X", "session.timeout.ms=6000"];
 /// The log line of a partition whose log was cut.
 const CUT: &str = "it was cut";
 
@@ -40,7 +42,7 @@ fn a_broker_of_three_killed_under_load_loses_no_message() {
 #[test]
 fn a_leader_that_lacks_records_hides_none_of_its_own() {
     let mut cut = Cut::start();
-    let host = Host::start(cut.cluster.first(), PLUGINS, &[]);
+    let host = Host::start(cut.cluster.first(), PLUGINS, QUICK);
     cut.publish();
     cut.wait_handled(&host, 0);
     cut.lose_the_last(&host);
@@ -54,7 +56,7 @@ fn a_leader_that_lacks_records_hides_none_of_its_own() {
 #[test]
 fn a_leader_that_lacks_records_while_no_host_runs_hides_none_of_its_own() {
     let mut cut = Cut::start();
-    let host = Host::start(cut.cluster.first(), PLUGINS, &[]);
+    let host = Host::start(cut.cluster.first(), PLUGINS, QUICK);
     cut.publish();
     cut.wait_handled(&host, 0);
     cut.lose_the_last(&host);
@@ -63,7 +65,7 @@ fn a_leader_that_lacks_records_while_no_host_runs_hides_none_of_its_own() {
     // The log is longer than before, so that the commit lies within it.
     cut.publish();
     cut.publish();
-    let again = Host::start(cut.cluster.first(), PLUGINS, &[]);
+    let again = Host::start(cut.cluster.first(), PLUGINS, QUICK);
     cut.wait_handled(&again, from);
     lines.extend(again.stop());
     cut.report(&Deliveries::of(&lines));
