@@ -66,7 +66,7 @@ fn run(cli: Cli, runtime: &Runtime, signals: Option<Signals>) -> anyhow::Result<
         None => runtime.block_on(app::run(cli.run, signals()?)),
         Some(Command::Demo(args)) => runtime.block_on(demo::run(args, signals()?)),
         Some(Command::Topics(args)) => cli::topics::run(args),
-        Some(Command::Groups(args)) => runtime.block_on(cli::groups::run(args)),
+        Some(Command::Groups(args)) => cli::groups::run(args, runtime),
         Some(Command::Produce(args)) => cli::produce::run(args),
         Some(Command::Consume(args)) => cli::consume::run(args),
         Some(Command::Plugin(args)) => runtime.block_on(cli::plugin::run(args)),

@@ -18,6 +18,7 @@ use rdkafka::topic_partition_list::Offset;
 use serde::Serialize;
 use settings::KafkaArgs;
 use settings::RunArgs;
+use tokio::runtime::Runtime;
 
 use self::states::{State, States};
 use crate::adopt;
@@ -79,11 +80,11 @@ struct Describe {
     kafka: KafkaArgs,
 }
 
-/// Runs `host groups`.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+/// Runs `host groups`, whose clients of Kafka block the thread. Only a host's API is asked on the runtime.
+pub fn run(args: Args, runtime: &Runtime) -> anyhow::Result<()> {
     match args.command {
         Command::List(args) => list(&args)?,
-        Command::Describe(args) => describe(&args).await?,
+        Command::Describe(args) => describe(&args, runtime)?,
         Command::Adopt(args) => adopt::run(&args)?,
         Command::Release(args) => release::run(&args)?,
     }
@@ -178,7 +179,7 @@ struct Partition {
     state: Option<State>,
 }
 
-async fn describe(args: &Describe) -> Result<(), UserError> {
+fn describe(args: &Describe, runtime: &Runtime) -> Result<(), UserError> {
     if args.group.is_empty() {
         return Err(UserError::usage("the group's name is empty").help("host groups list"));
     }
@@ -196,7 +197,7 @@ async fn describe(args: &Describe) -> Result<(), UserError> {
             .help("list groups: host groups list"));
     };
     let members: Vec<_> = group.members().iter().map(|m| member(group, m)).collect();
-    let states = states(&args.api, &members).await;
+    let states = runtime.block_on(states(&args.api, &members));
     let described = Described {
         listed: summary(group),
         partitions: partitions(&client, &metadata, &members, &states)?,

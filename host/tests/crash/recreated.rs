@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use testkit::{Kafka, Rng, eventually, scale};
 
 use crate::fixture::{BOUND, Deliveries, Host};
@@ -78,13 +81,13 @@ fn records_removed_under_load_are_counted() {
 }
 
 fn remove_before(kafka: &Kafka, offset: usize) {
-    let file = kafka.dir().join("offsets.json");
-    let topic = FAST.source();
-    let text =
-        format!(r#"{{"version":1,"partitions":[{{"topic":"{topic}","partition":0,"offset":{offset}}}]}}"#);
-    std::fs::write(&file, text).expect("a file");
-    let file = file.to_str().expect("a path in UTF-8");
-    kafka.cli("delete-records", &["--bootstrap-server", kafka.bootstrap(), "--offset-json-file", file]);
+    let admin: AdminClient<DefaultClientContext> = kafka.config("").create().expect("an admin client");
+    let mut list = TopicPartitionList::new();
+    let offset = Offset::Offset(i64::try_from(offset).expect("an offset"));
+    list.add_partition_offset(FAST.source(), 0, offset).expect("an offset");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let removed = runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).expect("an answer");
+    assert!(removed.elements().iter().all(|element| element.error().is_ok()), "{removed:?}");
 }
 
 fn number_after(line: &str, name: &str) -> Option<usize> {
