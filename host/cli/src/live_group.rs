@@ -2,11 +2,11 @@
 
 use base::error::UserError;
 use base::text;
-use kafka::committed::Committed;
+use kafka::committed::{Committed, add_commit};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::groups::GroupInfo;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use settings::KafkaArgs;
 
 use crate::groups;
@@ -78,15 +78,13 @@ pub fn probe(client: &KafkaClient, partitions: &[(String, i32)]) -> Result<Membe
         .map_or_else(Members::Unlisted, |()| Members::None))
 }
 
-/// Offsets and metadata as they were committed.
+/// Offsets, leader epochs and metadata as they were committed.
 fn again(client: &KafkaClient, committed: Vec<Committed>) -> Result<TopicPartitionList, UserError> {
     let mut again = TopicPartitionList::new();
     for found in committed {
-        let mut element = again.add_partition(&found.topic, found.partition);
-        element.set_offset(Offset::Offset(found.offset)).map_err(|error| client.failure("commit", &error))?;
-        if let Some(text) = String::from_utf8(found.metadata).ok().filter(|text| !text.is_empty()) {
-            element.set_metadata(text);
-        }
+        let (key, position) = ((found.topic.as_str(), found.partition), found.position());
+        let text = str::from_utf8(&found.metadata).unwrap_or_default();
+        add_commit(&mut again, key, position, text).map_err(|error| client.failure("commit", &error))?;
     }
     Ok(again)
 }

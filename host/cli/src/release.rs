@@ -2,10 +2,10 @@
 
 use base::error::UserError;
 use base::text;
-use kafka::committed::Committed;
+use kafka::committed::{Committed, add_commit};
 use kafka::key_order::{OrderKey, order_key};
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use settings::{KafkaArgs, Ordering};
 
 use crate::kafka_client::KafkaClient;
@@ -51,11 +51,9 @@ pub fn run(args: &Args) -> Result<(), UserError> {
         window.held_keys.retain(|key| !args.selects(*key));
         if window.held_keys.len() < before {
             released += before - window.held_keys.len();
-            let mut element = changed.add_partition(&args.topic, found.partition);
-            element
-                .set_offset(Offset::Offset(found.offset))
+            let (key, text) = ((args.topic.as_str(), found.partition), metadata.encode(found.offset));
+            add_commit(&mut changed, key, found.position(), &text)
                 .map_err(|error| client.failure("release keys", &error))?;
-            element.set_metadata(metadata.encode(found.offset));
         }
     }
     let (group, topic) = (text::line(args.group.as_bytes()), &args.topic);

@@ -8,6 +8,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::commit_metadata::CommitMetadata;
 use crate::raw;
+use crate::tracker::Position;
 
 /// The committed offset of a partition.
 pub struct Committed {
@@ -17,11 +18,18 @@ pub struct Committed {
     pub partition: i32,
     /// The offset of the next message.
     pub offset: i64,
+    /// Its leader epoch, if one was committed (KIP-320).
+    pub epoch: Option<i32>,
     /// The metadata of the commit; untrusted.
     pub metadata: Vec<u8>,
 }
 
 impl Committed {
+    /// The offset with its leader epoch.
+    pub fn position(&self) -> Position {
+        Position { offset: self.offset, epoch: self.epoch }
+    }
+
     /// The host's metadata, with the state of the messages after the offset. None if another program wrote it.
     pub fn host_metadata(&self) -> Option<CommitMetadata> {
         CommitMetadata::decode(self.offset, &self.metadata)
@@ -52,7 +60,27 @@ pub fn committed<'a, C: ConsumerContext>(
         let Offset::Offset(offset) = element.offset() else { continue };
         let (topic, partition) = (element.topic().to_owned(), element.partition());
         let metadata = raw::metadata(&found, &topic, partition).unwrap_or_default();
-        all.push(Committed { topic, partition, offset, metadata });
+        let epoch = raw::leader_epoch(&found, &topic, partition);
+        all.push(Committed { topic, partition, offset, epoch, metadata });
     }
     Ok(all)
+}
+
+/// Adds an offset to what will be committed.
+///
+/// # Errors
+/// The offset is invalid.
+pub fn add_commit(
+    list: &mut TopicPartitionList,
+    (topic, partition): (&str, i32),
+    Position { offset, epoch }: Position,
+    metadata: &str,
+) -> KafkaResult<()> {
+    let mut element = list.add_partition(topic, partition);
+    element.set_offset(Offset::Offset(offset))?;
+    element.set_metadata(metadata);
+    if let Some(epoch) = epoch {
+        raw::set_leader_epoch(list, topic, partition, epoch);
+    }
+    Ok(())
 }

@@ -171,6 +171,12 @@ impl MemberContext {
         until
     }
 
+    /// The assigned partitions of which this is true.
+    fn those(&self, is_one: impl Fn(&Partition) -> bool) -> Vec<Arc<Partition>> {
+        let partitions = self.partitions.lock();
+        partitions.values().filter(|partition| is_one(partition)).cloned().collect()
+    }
+
     fn is_idle(&self) -> bool {
         self.partitions.lock().values().all(|partition| partition.is_idle())
     }
@@ -273,8 +279,7 @@ impl MemberContext {
         if !self.partition_context.has_large_headers.load(Ordering::Relaxed) {
             return;
         }
-        let partitions: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
-        for partition in partitions {
+        for partition in self.those(|_| true) {
             if let Some(flow) = partition.flow() {
                 self.change_flow(consumer, &partition, flow);
             }
@@ -307,7 +312,6 @@ impl MemberContext {
 
     /// Sets the gauges and the states of the assigned partitions.
     fn set_gauges(&self, consumer: &BaseConsumer<Self>) {
-        let partitions: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
         let status = |partition: &Arc<Partition>| {
             partition.report_condition();
             let (topic, index) = (partition.topic(), partition.index());
@@ -318,7 +322,7 @@ impl MemberContext {
             let (topic, partition) = (topic.to_owned(), index);
             PartitionStatus { group, topic, partition, condition, lasts, lag, in_flight, held_keys }
         };
-        let all: Vec<PartitionStatus> = partitions.iter().map(status).collect();
+        let all: Vec<PartitionStatus> = self.those(|_| true).iter().map(status).collect();
         self.gauges.lock().set(all.iter().map(|status| Values {
             topic: &status.topic,
             partition: status.partition,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kafka::committed::committed;
+use rdkafka::consumer::BaseConsumer;
 use testkit::{Kafka, Process, Record, eventually};
 
 use crate::support::{BOUND, Delivery, Guest, attempts, body, deliveries, file, id_of};
@@ -148,6 +150,11 @@ fn a_restart_continues_the_attempts_of_a_failed_message() {
     assert_eq!(kafka.read_all(&ordered.guest.dead).len(), 1);
 }
 
+fn committed_epoch(kafka: &Kafka, group: &str, topic: &str) -> Option<i32> {
+    let client: BaseConsumer = kafka.config(group).create().expect("a client");
+    committed(&client, [(topic, 0)], BOUND).expect("an answer")[0].epoch
+}
+
 #[test]
 fn messages_behind_a_dead_letter_are_held_until_their_key_is_released() {
     let kafka = Kafka::shared();
@@ -187,8 +194,10 @@ fn messages_behind_a_dead_letter_are_held_until_their_key_is_released() {
     assert_eq!(codes(), expected.map(|(id, code)| (id.to_owned(), code.to_owned())));
     let (code, output) = release("b");
     assert!(code == Some(1) && output.contains("holds no such key"), "{output}");
+    let before = committed_epoch(kafka, group, topic);
     let (code, output) = release("a");
     assert!(code == Some(0) && output.contains("released 1 key of"), "{output}");
+    assert!(before.is_some() && committed_epoch(kafka, group, topic) == before, "{before:?}");
     let host = ordered.start();
     kafka.produce(topic, [of_key("a-4", "done", "")]);
     ordered.settle(kafka);

@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::MemberContext;
+use crate::committed::add_commit;
 use crate::partition::Partition;
 use crate::raw;
 
@@ -80,14 +81,9 @@ fn uncommitted<'a>(partitions: impl IntoIterator<Item = &'a Arc<Partition>>) -> 
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         let Some((position, metadata)) = partition.uncommitted() else { continue };
-        let (topic, index) = (partition.topic(), partition.index());
-        let mut element = list.add_partition(topic, index);
-        // Fails only for invalid offsets.
-        if element.set_offset(Offset::Offset(position.offset)).is_ok() {
-            element.set_metadata(metadata);
-        }
-        if let Some(epoch) = position.epoch {
-            raw::set_leader_epoch(&mut list, topic, index, epoch);
+        let key = (partition.topic(), partition.index());
+        if let Err(error) = add_commit(&mut list, key, position, &metadata) {
+            tracing::error!(topic = key.0, partition = key.1, %error, "an offset cannot be committed");
         }
     }
     list

@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::Offset;
 
 use super::MemberContext;
 use super::opening::describe;
-use crate::partition::Partition;
+use crate::partition::{Condition, Partition};
 use crate::raw;
 use crate::raw::admin::{DescribeTopics, Descriptions, Topic};
 use crate::resume::{Cause, Resume};
@@ -79,21 +79,14 @@ impl MemberContext {
 
     fn read_recreated_again(&self, consumer: &Arc<BaseConsumer<Self>>, found: &Descriptions) {
         let id = |partition: &Partition| found.get(partition.topic())?.ok()?.id;
-        let other = |partition: &Partition| {
-            id(partition).filter(|id| partition.topic_id().is_some_and(|read| read != *id))
-        };
-        let all: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
-        for (partition, id) in all.iter().filter_map(|partition| Some((partition, other(partition)?))) {
-            self.read_again(consumer, partition, Resume::again(Some(id), 0, Cause::Recreated));
+        let is_other = |partition: &Partition| matches!((id(partition), partition.topic_id()), (Some(id), Some(read)) if id != read);
+        for partition in self.those(is_other) {
+            self.read_again(consumer, &partition, Resume::again(id(&partition), 0, Cause::Recreated));
         }
     }
 
     fn read_regressed_again(&self, consumer: &Arc<BaseConsumer<Self>>) {
-        let all: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
-        for partition in all {
-            if !partition.has_regressed() {
-                continue;
-            }
+        for partition in self.those(Partition::has_regressed) {
             let topic = partition.topic();
             let found =
                 describe(consumer, [topic].into_iter()).ok().and_then(|mut found| found.remove(topic));
@@ -113,27 +106,24 @@ impl MemberContext {
     /// Has the client check where the reading of newly assigned partitions begins. Partitions that it does not read yet
     /// are checked later.
     fn check_positions(&self, consumer: &BaseConsumer<Self>) {
-        let all: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
-        let unchecked: Vec<_> =
-            all.iter().filter_map(|partition| Some((partition, partition.unchecked()?))).collect();
-        if unchecked.is_empty() {
-            return;
-        }
-        let mut positions = Vec::with_capacity(unchecked.len());
-        for (partition, at) in &unchecked {
-            positions.push((partition.topic(), partition.index(), Offset::Offset(at.offset), at.epoch));
-        }
-        let Ok(results) = seek(consumer, &positions) else { return };
-        for ((partition, _), result) in unchecked.iter().zip(results) {
-            if result.is_ok() {
-                partition.set_checked();
+        for partition in self.those(|partition| partition.unchecked().is_some()) {
+            let Some(Position { offset, epoch }) = partition.unchecked() else { continue };
+            let (topic, index) = (partition.topic(), partition.index());
+            let is_lasting = matches!(partition.condition().0, Condition::Blocked(_));
+            match seek(consumer, topic, index, Offset::Offset(offset), epoch) {
+                Ok(()) => partition.set_checked(),
+                Err(error) if is_lasting && self.unopened_report.lock().is_due() => {
+                    let group = &self.group;
+                    tracing::warn!(group, topic, partition = index, %error, "not read: its position cannot be checked");
+                }
+                // Right after an assignment, the client has not begun yet.
+                Err(_) => {}
             }
         }
     }
 
     fn open_unopened(&self, consumer: &Arc<BaseConsumer<Self>>) {
-        let all: Vec<Arc<Partition>> = self.partitions.lock().values().cloned().collect();
-        let unopened: Vec<_> = all.into_iter().filter(|partition| partition.is_unopened()).collect();
+        let unopened = self.those(Partition::is_unopened);
         let keys = unopened.iter().map(|partition| (partition.topic().to_owned(), partition.index()));
         let mut found = self.resumes(consumer, keys.collect());
         for partition in unopened {
@@ -154,12 +144,10 @@ impl MemberContext {
             Cause::Recreated => Offset::Beginning,
             _ => Offset::Offset(offset),
         };
-        let sought =
-            seek(consumer, &[(topic, index, offset, epoch)]).and_then(|sought| sought.into_iter().collect());
-        if let Err::<(), _>(error) = sought {
+        if let Err(error) = seek(consumer, topic, index, offset, epoch) {
             // The former partition stays closed, and the next round tries again.
             let group = &self.group;
-            tracing::warn!(group, topic, partition = index, %error, "cannot read the new log yet");
+            tracing::warn!(group, topic, partition = index, %error, "cannot read from another position yet");
             if former.has_regressed() {
                 self.partition_context.has_regressed.store(true, Ordering::Relaxed);
             }
@@ -172,23 +160,20 @@ impl MemberContext {
     }
 }
 
-/// Has the client read from these positions on. It checks those with a leader epoch, and goes to the offset at which the
-/// log was cut if that is before the position; at an assignment it does not (`rd_kafka_toppar_fetch_start`). Returns a
-/// result for each position.
+/// Has the client read from this position on. With a leader epoch it checks the position, and goes to the offset at which
+/// the log was cut if that is before it; at an assignment it does not (`rd_kafka_toppar_fetch_start`).
 fn seek(
     consumer: &BaseConsumer<MemberContext>,
-    positions: &[(&str, i32, Offset, Option<i32>)],
-) -> KafkaResult<Vec<KafkaResult<()>>> {
-    let mut list = TopicPartitionList::with_capacity(positions.len());
-    for (topic, partition, offset, epoch) in positions {
-        list.add_partition_offset(topic, *partition, *offset)?;
-        if let Some(epoch) = epoch {
-            raw::set_leader_epoch(&mut list, topic, *partition, *epoch);
-        }
+    topic: &str,
+    partition: i32,
+    offset: Offset,
+    epoch: Option<i32>,
+) -> KafkaResult<()> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(topic, partition, offset)?;
+    if let Some(epoch) = epoch {
+        raw::set_leader_epoch(&mut list, topic, partition, epoch);
     }
     let sought = consumer.seek_partitions(list, SEEK_TIMEOUT)?;
-    let result = |(topic, partition): (&str, i32)| {
-        sought.find_partition(topic, partition).map_or(Ok(()), |found| found.error())
-    };
-    Ok(positions.iter().map(|(topic, partition, ..)| result((topic, *partition))).collect())
+    sought.elements().iter().try_for_each(|element| element.error())
 }

@@ -4,19 +4,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataBroker;
-use rdkafka::topic_partition_list::Offset;
 
 use super::MemberContext;
-use crate::commit_metadata::CommitMetadata;
+use crate::committed::{Committed, committed};
 use crate::errors;
-use crate::raw;
 use crate::raw::admin::{self, DescribeTopics, LogEnd, Topic};
 use crate::resume::{Cause, Commit, Log, Resume, initial_partitions};
-use crate::tracker::Position;
 
 /// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -117,24 +113,16 @@ fn commits(
     consumer: &BaseConsumer<MemberContext>,
     topics: &HashMap<String, Topic>,
 ) -> Result<HashMap<(String, i32), Commit>, KafkaError> {
-    let mut requested = TopicPartitionList::new();
-    for (name, topic) in topics {
-        for partition in 0..i32::try_from(topic.partitions).unwrap_or(0) {
-            requested.add_partition(name, partition);
-        }
-    }
-    let found = consumer.committed_offsets(requested, TIMEOUT)?;
-    let mut commits = HashMap::new();
-    for element in found.elements() {
-        element.error()?;
-        let Offset::Offset(offset) = element.offset() else { continue };
-        let (topic, partition) = (element.topic(), element.partition());
-        let metadata = raw::metadata(&found, topic, partition);
-        let metadata = metadata.and_then(|metadata| CommitMetadata::decode(offset, &metadata));
-        let position = Position { offset, epoch: raw::leader_epoch(&found, topic, partition) };
-        commits.insert((topic.to_owned(), partition), Commit { position, metadata });
-    }
-    Ok(commits)
+    let partitions = topics.iter().flat_map(|(name, topic)| {
+        let count = i32::try_from(topic.partitions).unwrap_or(0);
+        (0..count).map(|partition| (name.as_str(), partition))
+    });
+    let found = committed(consumer, partitions, TIMEOUT)?;
+    let commit = |found: Committed| {
+        let (position, metadata) = (found.position(), found.host_metadata());
+        ((found.topic, found.partition), Commit { position, metadata })
+    };
+    Ok(found.into_iter().map(commit).collect())
 }
 
 #[cfg(test)]
@@ -145,9 +133,11 @@ mod tests {
     use std::time::Instant;
 
     use rdkafka::ClientConfig;
+    use rdkafka::TopicPartitionList;
     use rdkafka::consumer::CommitMode;
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    use rdkafka::topic_partition_list::Offset;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
     use settings::OffsetReset;
 
