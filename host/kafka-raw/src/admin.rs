@@ -25,12 +25,14 @@ impl fmt::Display for TopicId {
 }
 
 /// A topic as its cluster describes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     /// None if the brokers are older than Kafka 2.8.
     pub id: Option<TopicId>,
     /// The number of partitions.
     pub partitions: usize,
+    /// Those that have a leader.
+    pub led: Vec<i32>,
 }
 
 /// An end of a partition's log.
@@ -121,7 +123,10 @@ unsafe fn description(
             return (name, Err(code.into()));
         }
         let mut partitions = 0;
-        sys::rd_kafka_TopicDescription_partitions(topic, &mut partitions);
+        let all = sys::rd_kafka_TopicDescription_partitions(topic, &mut partitions);
+        let led = elements(all, partitions).iter().copied();
+        let led = led.filter(|found| !sys::rd_kafka_TopicPartitionInfo_leader(*found).is_null());
+        let led = led.map(|found| sys::rd_kafka_TopicPartitionInfo_partition(found)).collect();
         let id = sys::rd_kafka_TopicDescription_topic_id(topic);
         let id = (!id.is_null()).then(|| {
             let high = sys::rd_kafka_Uuid_most_significant_bits(id).cast_unsigned();
@@ -129,14 +134,14 @@ unsafe fn description(
             TopicId((u128::from(high) << 64) | u128::from(low))
         });
         // Brokers without topic ids leave it zero.
-        (name, Ok(Topic { id: id.filter(|id| id.0 != 0), partitions }))
+        (name, Ok(Topic { id: id.filter(|id| id.0 != 0), partitions, led }))
     }
 }
 
 /// The offsets at one end of the logs of these partitions. Those without a leader are left out.
 ///
 /// # Errors
-/// No broker answers within `timeout`.
+/// No broker answers within `timeout`, which passes if a partition has no leader.
 pub fn list_offsets<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[(&str, i32)],
@@ -292,7 +297,8 @@ mod tests {
         let broker = consumer.fetch_metadata(None, BOUND).expect("metadata").brokers()[0].id();
         let request = DescribeTopics::send(&consumer, broker, &["one", "other", "none"], BOUND);
         let found = request.answer(BOUND).expect("in time").expect("an answer");
-        let (one, other) = (found["one"].expect("a topic"), found["other"].expect("a topic"));
+        let described = |name: &str| found[name].as_ref().expect("a topic");
+        let (one, other) = (described("one"), described("other"));
         assert_eq!((one.partitions, other.partitions), (3, 1));
         assert!(one.id.is_some() && one.id != other.id, "{one:?} {other:?}");
         assert!(found["none"].is_err(), "{found:?}");

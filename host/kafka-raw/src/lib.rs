@@ -195,9 +195,6 @@ pub fn set_leader_epoch(offsets: &mut TopicPartitionList, topic: &str, partition
     }
 }
 
-/// The offset that stands for the end of a log.
-pub const LOG_END: i64 = sys::RD_KAFKA_OFFSET_END as i64;
-
 /// Sets where the reading of a partition begins, in the list of a rebalance that is being carried out.
 pub fn set_start(
     assigned: &TopicPartitionList,

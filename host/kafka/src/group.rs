@@ -196,8 +196,10 @@ impl MemberContext {
                     raw::set_start(list, topic, index, position.offset, position.epoch);
                 }
                 // Nothing is read there. Without an offset, librdkafka would ask for the commit too; while it has no
-                // answer the position cannot be changed, and after some errors it does not ask again.
-                None => raw::set_start(list, topic, index, raw::LOG_END, None),
+                // answer the position cannot be changed, and after some errors it does not ask again. The end of the log
+                // it would look up and, if a seek overtakes the answer, look up again and go there: it would skip what
+                // is before (`rd_kafka_toppar_handle_Offset`, outdated).
+                None => raw::set_start(list, topic, index, 0, None),
             }
             match self.open(&consumer, topic, index, resume) {
                 Some(partition) => {

@@ -56,7 +56,7 @@ impl LogWatch {
         if Instant::now() >= self.next_opening {
             let began = Instant::now();
             context.open_unopened(consumer);
-            // A partition without a leader costs the time of a request, in which nothing is committed.
+            // A request may take its whole time, in which nothing is committed.
             self.next_opening = Instant::now() + OPENING_INTERVAL.max(5 * began.elapsed());
         }
         let Some(answer) = self.request.as_ref().and_then(|request| request.answer(Duration::ZERO)) else {
@@ -78,7 +78,7 @@ impl MemberContext {
     }
 
     fn read_recreated_again(&self, consumer: &Arc<BaseConsumer<Self>>, found: &Descriptions) {
-        let id = |partition: &Partition| found.get(partition.topic())?.ok()?.id;
+        let id = |partition: &Partition| found.get(partition.topic())?.as_ref().ok()?.id;
         let is_other = |partition: &Partition| matches!((id(partition), partition.topic_id()), (Some(id), Some(read)) if id != read);
         for partition in self.those(is_other) {
             self.read_again(consumer, &partition, Resume::again(id(&partition), 0, Cause::Recreated));

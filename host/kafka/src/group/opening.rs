@@ -43,7 +43,11 @@ impl MemberContext {
         }
         let topics = describe(consumer, keys.iter().map(|(topic, _)| topic.as_str()))?;
         let commits = commits(consumer, &topics)?;
-        let known = keys.iter().filter(|(topic, _)| topics.contains_key(topic));
+        // Without a leader, a partition would keep the request, and the commits of the others, for its timeout.
+        let is_led = |(name, partition): &&(String, i32)| {
+            topics.get(name).is_some_and(|topic| topic.led.contains(partition))
+        };
+        let known = keys.iter().filter(is_led);
         let known: Vec<(&str, i32)> = known.map(|(topic, partition)| (topic.as_str(), *partition)).collect();
         let end =
             |end| admin::list_offsets(consumer, &known, end, TIMEOUT).map_err(KafkaError::MetadataFetch);
@@ -127,23 +131,25 @@ fn commits(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Weak};
     use std::thread;
     use std::time::Instant;
 
-    use rdkafka::ClientConfig;
-    use rdkafka::TopicPartitionList;
+    use async_channel::Receiver;
+    use rdkafka::client::ClientContext;
     use rdkafka::consumer::CommitMode;
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
     use rdkafka::topic_partition_list::Offset;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+    use rdkafka::{ClientConfig, TopicPartitionList};
     use settings::OffsetReset;
 
     use super::*;
+    use crate::delivery::Delivery;
     use crate::group::GroupMember;
-    use crate::partition::{Block, Condition, PartitionContext};
+    use crate::partition::{Block, Condition, Partition, PartitionContext};
 
     const BOUND: Duration = Duration::from_secs(30);
     /// Offset 1 is retried for the third time, and offset 2 is finished.
@@ -160,26 +166,30 @@ mod tests {
         }
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn nothing_is_read_before_the_commits_are_known() {
-        let cluster = MockCluster::new(1).expect("a cluster");
-        cluster.create_topic("t", 1, 1).expect("a topic");
+    fn config(cluster: &MockCluster<'_, impl ClientContext>) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "g");
         config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        config.set("auto.offset.reset", "earliest");
         // Requests of a consumer wait for its fetch.
         config.set("fetch.wait.max.ms", "10");
+        config
+    }
+
+    fn publish(config: &ClientConfig, partitions: impl Iterator<Item = i32>) {
         let producer: BaseProducer = config.create().expect("a producer");
-        for _ in 0..4 {
-            producer.send(BaseRecord::<(), str>::to("t").payload("x").partition(0)).expect("queued");
+        for partition in partitions {
+            let record = BaseRecord::<(), str>::to("t").payload("x").partition(partition);
+            producer.send(record).expect("queued");
         }
         producer.flush(BOUND).expect("published");
-        let client: BaseConsumer = config.create().expect("a consumer");
-        let mut list = TopicPartitionList::new();
-        list.add_partition("t", 0).set_offset(Offset::Offset(1)).expect("an offset");
-        list.find_partition("t", 0).expect("the element").set_metadata(METADATA);
-        client.commit(&list, CommitMode::Sync).expect("committed");
+    }
 
+    /// A member, what to set for its end, and the partitions that may have messages.
+    fn join(
+        config: &ClientConfig,
+        reset: OffsetReset,
+    ) -> (GroupMember, Arc<AtomicBool>, Receiver<Weak<Partition>>) {
         let (ready, list) = async_channel::unbounded();
         let context = Arc::new(PartitionContext {
             group: "g".to_owned(),
@@ -192,20 +202,74 @@ mod tests {
             has_regressed: AtomicBool::default(),
             has_large_headers: AtomicBool::default(),
         });
+        let stop = Arc::new(AtomicBool::default());
+        let member =
+            GroupMember::join(config, "g", &["t"], context, reset, Duration::from_secs(1), Arc::clone(&stop));
+        (member.expect("joined"), stop, list)
+    }
+
+    fn take(list: &Receiver<Weak<Partition>>, taken: &mut Vec<Delivery>) {
+        while let Some(partition) = list.try_recv().ok().and_then(|partition| partition.upgrade()) {
+            let mut batch = Vec::new();
+            partition.take(10, &mut batch);
+            taken.append(&mut batch);
+        }
+    }
+
+    fn is_blocked(member: &GroupMember) -> bool {
+        let partitions = member.health().partitions();
+        partitions.iter().any(|status| status.condition == Condition::Blocked(Block::Commit))
+    }
+
+    /// librdkafka repeats the lookup of a logical offset that a seek has overtaken, and goes there.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_partition_that_has_no_leader_yet_is_read_from_its_first_message() {
+        const PARTITIONS: i32 = 16;
+        let cluster = MockCluster::new(1).expect("a cluster");
+        cluster.create_topic("t", PARTITIONS, 1).expect("a topic");
+        let config = config(&cluster);
+        publish(&config, 0..PARTITIONS);
+        let lead = |partition, leader| cluster.partition_leader("t", partition, leader).expect("a leader");
+        (0..PARTITIONS).for_each(|partition| lead(partition, None));
+        let (member, stop, list) = join(&config, OffsetReset::Earliest);
+        eventually("it waits", || is_blocked(&member).then_some(()));
+        // Lookups are under way for some time.
+        cluster.broker_round_trip_time(1, Duration::from_millis(100)).expect("a slow broker");
+        let mut batch = Vec::new();
+        for partition in 0..PARTITIONS {
+            lead(partition, Some(1));
+            // At any time between two attempts of the client.
+            thread::sleep(Duration::from_millis(70));
+            take(&list, &mut batch);
+        }
+        eventually("every message", || {
+            take(&list, &mut batch);
+            (batch.len() == PARTITIONS as usize).then_some(())
+        });
+        drop(batch);
+        stop.store(true, Ordering::Relaxed);
+        member.join_thread();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_read_before_the_commits_are_known() {
+        let cluster = MockCluster::new(1).expect("a cluster");
+        cluster.create_topic("t", 1, 1).expect("a topic");
+        let config = config(&cluster);
+        publish(&config, [0; 4].into_iter());
+        let client: BaseConsumer = config.create().expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        list.add_partition("t", 0).set_offset(Offset::Offset(1)).expect("an offset");
+        list.find_partition("t", 0).expect("the element").set_metadata(METADATA);
+        client.commit(&list, CommitMode::Sync).expect("committed");
+
         let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
         cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[refused; 5]);
-        let stop = Arc::new(AtomicBool::default());
-        let (latest, drain) = (OffsetReset::Latest, Duration::from_secs(1));
-        let member = GroupMember::join(&config, "g", &["t"], context, latest, drain, Arc::clone(&stop))
-            .expect("joined");
-        let condition = || member.health().partitions().first().map(|status| status.condition);
-        let blocked = Condition::Blocked(Block::Commit);
-        eventually("it waits", || condition().filter(|condition| *condition == blocked));
+        let (member, stop, list) = join(&config, OffsetReset::Latest);
+        eventually("it waits", || is_blocked(&member).then_some(()));
         let mut batch = Vec::new();
         let mut take = || {
-            if let Some(partition) = list.try_recv().ok().and_then(|partition| partition.upgrade()) {
-                partition.take(10, &mut batch);
-            }
+            take(&list, &mut batch);
             batch.iter().map(|delivery| (delivery.message().offset(), delivery.attempt())).collect::<Vec<_>>()
         };
         let attempts = eventually("the messages", || Some(take()).filter(|taken| taken.len() == 2));
