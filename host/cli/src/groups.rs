@@ -1,5 +1,6 @@
 //! `host groups`.
 
+mod held;
 mod states;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -20,6 +21,7 @@ use settings::KafkaArgs;
 use settings::RunArgs;
 use tokio::runtime::Runtime;
 
+use self::held::HeldKey;
 use self::states::{State, States};
 use crate::adopt;
 use crate::dlt::client::ApiArgs;
@@ -80,13 +82,14 @@ struct Describe {
     kafka: KafkaArgs,
 }
 
-/// Runs `host groups`, whose clients of Kafka block the thread. Only a host's API is asked on the runtime.
+/// Runs `host groups`, whose clients of Kafka block the thread. A host's API is asked, and keys are released, on the
+/// runtime.
 pub fn run(args: Args, runtime: &Runtime) -> anyhow::Result<()> {
     match args.command {
         Command::List(args) => list(&args)?,
         Command::Describe(args) => describe(&args, runtime)?,
         Command::Adopt(args) => adopt::run(&args)?,
-        Command::Release(args) => release::run(&args)?,
+        Command::Release(args) => release::run(&args, runtime)?,
     }
     Ok(())
 }
@@ -144,6 +147,7 @@ struct Described {
     listed: Summary,
     members: Option<Vec<Member>>,
     partitions: Vec<Partition>,
+    held_keys: Vec<HeldKey>,
 }
 
 #[derive(Serialize)]
@@ -198,9 +202,11 @@ fn describe(args: &Describe, runtime: &Runtime) -> Result<(), UserError> {
     };
     let members: Vec<_> = group.members().iter().map(|m| member(group, m)).collect();
     let states = runtime.block_on(states(&args.api, &members));
+    let partitions = partitions(&client, &metadata, &members, &states)?;
     let described = Described {
         listed: summary(group),
-        partitions: partitions(&client, &metadata, &members, &states)?,
+        held_keys: held::of(&client, &args.kafka, &args.group, &partitions)?,
+        partitions,
         members: is_classic(group).then_some(members),
     };
     if described.members.is_none() {
@@ -335,6 +341,9 @@ fn blocks(group: &Described) -> String {
     }
     if group.partitions.iter().any(|partition| partition.state.is_some()) {
         text += &format!("\n\n{}", conditions(&group.partitions));
+    }
+    if !group.held_keys.is_empty() {
+        text += &format!("\n\n{}", held::table(&group.held_keys));
     }
     if let Some(members) = group.members.as_ref().filter(|members| !members.is_empty()) {
         let rows = members.iter().map(|m| {

@@ -18,6 +18,7 @@ pub mod topics;
 
 mod adopt;
 mod confirm;
+mod held_keys;
 mod interrupt;
 mod kafka_client;
 mod live_group;

@@ -1,15 +1,15 @@
-//! `host groups release`: releases keys that are held after a dead letter.
+//! `host groups release`: releases keys that are held after a dead letter. Running hosts notice it at once.
 
 use base::error::UserError;
 use base::text;
-use kafka::committed::{Committed, add_commit};
+use kafka::errors::{invalid_config, publish_help, short};
 use kafka::key_order::{OrderKey, order_key};
-use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::topic_partition_list::TopicPartitionList;
+use kafka::publisher::Publisher;
 use settings::{KafkaArgs, Ordering};
+use tokio::runtime::Runtime;
 
+use crate::held_keys;
 use crate::kafka_client::KafkaClient;
-use crate::live_group;
 use crate::output::note;
 
 /// Arguments of `host groups release`.
@@ -31,37 +31,32 @@ pub struct Args {
     kafka: KafkaArgs,
 }
 
-/// Removes keys from the metadata of the committed offsets. The offsets do not change.
+/// Releases the keys in their topic, which hosts may be reading.
 ///
 /// # Errors
-/// The group has members, or holds no such key.
-pub fn run(args: &Args) -> Result<(), UserError> {
+/// The group holds no such key, or Kafka is unreachable.
+pub fn run(args: &Args, runtime: &Runtime) -> Result<(), UserError> {
     if args.group.is_empty() {
         return Err(UserError::usage("the group's name is empty").help("host groups list"));
     }
-    let own = [("group.id", args.group.as_str()), ("enable.auto.commit", "false")];
-    let client = KafkaClient::open(&args.kafka, &own)?;
-    let committed = committed(&client, &args.topic)?;
-    let mut changed = TopicPartitionList::new();
-    let mut released = 0;
-    for found in committed {
-        let Some(mut metadata) = found.host_metadata() else { continue };
-        let Some(window) = &mut metadata.window else { continue };
-        let before = window.held_keys.len();
-        window.held_keys.retain(|key| !args.selects(*key));
-        if window.held_keys.len() < before {
-            released += before - window.held_keys.len();
-            let (key, text) = ((args.topic.as_str(), found.partition), metadata.encode(found.offset));
-            add_commit(&mut changed, key, found.position(), &text)
-                .map_err(|error| client.failure("release keys", &error))?;
-        }
-    }
+    let client = KafkaClient::open(&args.kafka, &[])?;
+    client.topic(&args.topic)?;
+    let held = held_keys::read(&client, &args.kafka, &args.group, &args.topic)?;
     let (group, topic) = (text::line(args.group.as_bytes()), &args.topic);
-    if released == 0 {
+    let keys: Vec<OrderKey> = held.iter().flat_map(|held| held.list()).map(|(key, _)| key).collect();
+    let keys: Vec<OrderKey> = keys.into_iter().filter(|key| args.selects(*key)).collect();
+    let Some(held) = held.filter(|_| !keys.is_empty()) else {
         return Err(UserError::unavailable(format!("{group} holds no such key of {topic}"))
+            .help(format!("list held keys: host groups describe {group}"))
             .help("keys are held after a dead letter if the plugin has on-dead = \"hold\""));
-    }
-    commit(&client, &group, &changed)?;
+    };
+    let publisher = Publisher::new(&args.kafka).map_err(|error| invalid_config(&error))?;
+    let released = runtime.block_on(held.release(&publisher, &keys)).map_err(|code| {
+        let left = text::counted(keys.iter().filter(|key| held.contains(**key)).count(), "key");
+        let help = publish_help(Some(code), &held.topic().name());
+        let what = format!("cannot release {left} of {topic}: {}", short(code));
+        UserError::unavailable(what).help(help)
+    })?;
     note(format_args!("released {} of {topic}", text::counted(released, "key")));
     Ok(())
 }
@@ -71,22 +66,4 @@ impl Args {
         self.all
             || self.keys.iter().any(|named| order_key(Ordering::Key, Some(named.as_bytes())) == Some(key))
     }
-}
-
-fn committed(client: &KafkaClient, topic: &str) -> Result<Vec<Committed>, UserError> {
-    let metadata = client.topic(topic)?;
-    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-    client.committed(partitions.map(|partition| (topic, partition.id())))
-}
-
-/// Kafka accepts a commit from outside only while the group has no members.
-fn commit(client: &KafkaClient, group: &str, changed: &TopicPartitionList) -> Result<(), UserError> {
-    client.consumer.commit(changed, CommitMode::Sync).map_err(|error| {
-        if live_group::is_rejection(&error) {
-            let what = format!("{group} has members, which would overwrite the change");
-            UserError::unavailable(what).help("stop its hosts, release the key, and restart them")
-        } else {
-            client.failure("release keys", &error)
-        }
-    })
 }

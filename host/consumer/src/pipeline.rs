@@ -10,13 +10,14 @@ use base::text;
 use contract::Outcome;
 use kafka::delivery::Delivery;
 use kafka::headers::REPLAY;
+use kafka::held_keys::HeldKeys;
 use kafka::publisher::{Destination, Publisher};
 use kafka::topic_watch::TopicChain;
 use kafka::window::RetryState;
 use sandbox::Plugin;
 use sandbox::cause::{Cause, LeadsTo};
 use sandbox::output::{At, Place};
-use settings::{Action, OnDead};
+use settings::Action;
 
 use self::publish::{NextDelivery, Omitted};
 use crate::gate::{Gate, Probe};
@@ -41,6 +42,8 @@ pub struct Pipeline {
     pub retry: Vec<Destination>,
     /// The dead-letter topic.
     pub dead_letter: Destination,
+    /// The keys whose messages are held, if the plugin holds any.
+    pub held_keys: Option<Arc<HeldKeys>>,
     /// Reports the outcomes of replayed messages to the desk.
     pub outcomes: Option<Outcomes>,
     /// Whether the plugin is handed messages.
@@ -51,8 +54,6 @@ pub struct Pipeline {
 enum Settled {
     /// The outcome is durable.
     Durable,
-    /// The message is durable as a dead letter.
-    DeadLetter,
     /// The message is retried in place.
     InPlace(RetryState),
     /// Nothing was done: the partition is being closed, or the plugin is paused or rests.
@@ -72,6 +73,7 @@ impl Pipeline {
             plan: self.subscription.topic_plan(),
             retry: self.retry.clone(),
             dead_letter: self.dead_letter.clone(),
+            held_keys: self.held_keys.as_ref().map(|held| held.topic().clone()),
         }
     }
 
@@ -105,10 +107,6 @@ impl Pipeline {
             biased;
             settled = settled => match settled {
                 Settled::Durable => delivery.finish(),
-                Settled::DeadLetter if self.subscription.on_dead == OnDead::Hold => {
-                    delivery.finish_holding_key();
-                }
-                Settled::DeadLetter => delivery.finish(),
                 Settled::InPlace(retry_state) => delivery.postpone(retry_state),
                 Settled::Nothing => delivery.give_back(),
             },

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base::clock::millis_u64;
 use contract::{RetryPolicy, Subscription as Described};
+use kafka::held_keys;
 use kafka::topic_plan::TopicPlan;
 use settings::Ordering;
 use settings::{OnDead, PluginSettings, RetrySettings};
@@ -113,6 +114,7 @@ impl Subscription {
             source: self.topic.clone(),
             retry: self.retry_topics(),
             dead_letter: self.dead_letter_topic.clone(),
+            held_keys: (self.on_dead == OnDead::Hold).then(|| held_keys::topic_of(&self.topic)),
             max_wait: Duration::from_millis(self.policy.retry().max_age_ms),
         }
     }
@@ -163,7 +165,9 @@ fn check(subscription: &Subscription) -> Result<(), String> {
         );
     }
     let retry_topics = subscription.retry_topics();
+    let held_topic = subscription.topic_plan().held_keys;
     let named = [("topic", topic), ("dead-letter topic", dead_letter_topic)];
+    let named = named.into_iter().chain(held_topic.iter().map(|name| ("topic of held keys", name)));
     for (what, name) in named.into_iter().chain(retry_topics.iter().map(|name| ("retry topic", name))) {
         if !is_topic(name) {
             return Err(format!(

@@ -13,7 +13,7 @@ pub struct AuditEntry {
     /// The user's name, as given by the client.
     pub actor: String,
     /// `replay`, `discard`, `restore`, `edit`, `note`, `close`, `reopen`, `pause`, `resume`, `cancel`, `import`,
-    /// `export`, `try`, `pause-plugin` or `resume-plugin`.
+    /// `export`, `try`, `pause-plugin`, `resume-plugin` or `release-keys`.
     pub action: String,
     /// The reason given.
     pub reason: String,
@@ -23,7 +23,7 @@ pub struct AuditEntry {
     pub failure: Option<String>,
     /// Id of the replay that the action started or changed.
     pub replay: Option<String>,
-    /// Name of the plugin that the action paused or resumed.
+    /// Name of the plugin that the action paused or resumed, or whose held keys it released.
     #[serde(default)]
     pub plugin: Option<String>,
     /// The filter that selected the dead letters, as JSON.

@@ -9,6 +9,7 @@ mod dead_letter;
 mod destination;
 mod failure;
 mod filter;
+mod held_key;
 mod id;
 mod overview;
 mod page;
@@ -26,6 +27,7 @@ pub use self::dead_letter::{
 pub use self::destination::DestinationOverview;
 pub use self::failure::{Failure, FailureState, FailureUpdate};
 pub use self::filter::{FILTER_PARAMETERS, Filter, MAX_FILTER_IDS};
+pub use self::held_key::{HeldKey, Release, Released};
 pub use self::id::{is_id, is_id_prefix};
 pub use self::overview::{Overview, PluginOverview};
 pub use self::page::{Cursor, Page, PageSelector};

@@ -57,6 +57,17 @@ impl Desk {
             id: entry.id.clone(),
         }))
     }
+
+    /// Writes an entry: keys that a plugin holds are about to be released.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn log_release(&self, plugin: &str, actor: Actor<'_>) -> sqlx::Result<()> {
+        let mut transaction = self.begin().await?;
+        let subject = Subject { plugin: Some(plugin), ..Subject::default() };
+        write(&mut transaction, "release-keys", actor, subject).await?;
+        transaction.commit().await
+    }
 }
 
 /// Writes an entry; returns its id.

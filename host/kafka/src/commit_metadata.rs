@@ -1,10 +1,9 @@
 //! The metadata of a commit: the log that its offset belongs to, and the [`Window`] after it.
 //!
 //! The text is `host2 <topic id> <initial partitions> <epoch>`, followed by the window's text after a space if the offset
-//! alone is not sufficient. The epoch is the window's, plus 1. Numbers have base 36; 0 if unknown. `host1 <window>` is the form of earlier versions, whose held
-//! keys are not comparable with those of today.
+//! alone is not sufficient. The epoch is the window's, plus 1. Numbers
+//! have base 36; 0 if unknown. `host1 <window>` is the form of earlier versions.
 
-use std::collections::BTreeSet;
 use std::str;
 
 use kafka_raw::TopicId;
@@ -45,8 +44,7 @@ impl CommitMetadata {
     pub fn decode(base: i64, bytes: &[u8]) -> Option<Self> {
         let text = str::from_utf8(bytes).ok()?;
         if let Some(window) = text.strip_prefix(EARLIER_VERSION) {
-            let window = Window { held_keys: BTreeSet::new(), ..Window::decode(base, window)? };
-            return Some(Self { window: Some(window), ..Self::default() });
+            return Some(Self { window: Some(Window::decode(base, window)?), ..Self::default() });
         }
         let mut words = text.strip_prefix(VERSION)?.splitn(4, ' ');
         let topic = Some(TopicId(parse_digits(words.next()?)?)).filter(|topic| topic.0 != 0);
@@ -70,25 +68,24 @@ mod tests {
     use super::*;
 
     fn window() -> Window {
-        let (unfinished, held_keys) = (BTreeMap::from([(6, None)]), BTreeSet::from([35]));
-        Window { start: 5, end: 9, unfinished, held_keys, epoch: Some(9) }
+        Window { start: 5, end: 9, unfinished: BTreeMap::from([(6, None)]), epoch: Some(9) }
     }
 
     #[test]
     fn the_text_has_the_documented_form() {
         let topic = Some(TopicId(36));
         let mut metadata = CommitMetadata { topic, initial_partitions: 3, window: Some(window()) };
-        assert_eq!(metadata.encode(5), "host2 10 3 a 4 0 1 z");
+        assert_eq!(metadata.encode(5), "host2 10 3 a 4 0 1");
         metadata.window = None;
         assert_eq!(metadata.encode(5), "host2 10 3 0");
         assert_eq!(CommitMetadata::default().encode(5), "host2 0 0 0");
     }
 
     #[test]
-    fn the_earlier_form_is_read_without_its_held_keys() {
+    fn the_earlier_form_is_read() {
         let read = CommitMetadata::decode(5, b"host1 4 0 1 z").expect("metadata");
         assert_eq!((read.topic, read.initial_partitions), (None, 0));
-        assert_eq!(read.window, Some(Window { held_keys: BTreeSet::new(), epoch: None, ..window() }));
+        assert_eq!(read.window, Some(Window { epoch: None, ..window() }));
     }
 
     #[test]

@@ -9,9 +9,8 @@ use crate::partition::Partition;
 use crate::raw::Message;
 use crate::window::RetryState;
 
-/// A message that is being processed. Only [`finish`](Self::finish) and
-/// [`finish_holding_key`](Self::finish_holding_key) let the partition's commit position pass it; a delivery
-/// that is dropped in any other way stays unfinished.
+/// A message that is being processed. Only [`finish`](Self::finish) lets the partition's commit position pass it; a
+/// delivery that is dropped in any other way stays unfinished.
 pub struct Delivery {
     message: Message,
     retry_info: Option<Box<RetryInfo>>,
@@ -41,8 +40,6 @@ pub(super) enum Completion {
     Abandoned,
     /// The outcome is durable.
     Finished,
-    /// The outcome is durable, and later messages of its key are held.
-    FinishedHoldingKey,
     /// It is retried in place.
     Postponed,
     /// Nothing was done: its partition delivers it again or, once closed, the next owner.
@@ -80,11 +77,6 @@ impl Delivery {
     /// The outcome is durable.
     pub fn finish(mut self) {
         self.guard.completion = Completion::Finished;
-    }
-
-    /// The outcome is durable: a dead letter, which holds the later messages of its key.
-    pub fn finish_holding_key(mut self) {
-        self.guard.completion = Completion::FinishedHoldingKey;
     }
 
     /// Nothing was done with the message. Its partition delivers it again, with the same attempt, after those that are

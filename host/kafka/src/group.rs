@@ -314,10 +314,15 @@ impl MemberContext {
 
     /// Sets the gauges and the states of the assigned partitions.
     fn set_gauges(&self, consumer: &BaseConsumer<Self>) {
+        let held_keys = self.partition_context.held_keys.as_ref().map(|held| {
+            metrics::held_keys(&self.group, held.len());
+            held.counts()
+        });
         let status = |partition: &Arc<Partition>| {
             partition.report_condition();
             let (topic, index) = (partition.topic(), partition.index());
-            let Progress { next, in_progress: in_flight, held_keys } = partition.progress();
+            let Progress { next, in_progress: in_flight } = partition.progress();
+            let held_keys = held_keys.as_ref().and_then(|counts| counts.get(&index)).copied().unwrap_or(0);
             let end = raw::known_end(consumer, topic, index).unwrap_or(next);
             let (condition, lasts) = partition.condition();
             let (group, lag) = (partition.group().to_owned(), end.saturating_sub(next).max(0));

@@ -1,14 +1,14 @@
 //! Ordering by key: which messages of a partition may be processed concurrently.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use settings::Ordering;
 use sha2::{Digest, Sha256};
 
 use crate::partition::Limit;
-use crate::window::{FAILED_HOLE, HELD_KEY, HOLE, MAX_LEN};
+use crate::window::{FAILED_HOLE, HOLE, MAX_LEN};
 
-/// The bytes of commit metadata that are available for holes and held keys.
+/// The bytes of commit metadata that are available for holes.
 const METADATA_BYTES: usize = MAX_LEN - 28;
 
 /// A record key as a number. Nobody can find a second record key for one that others use.
@@ -23,7 +23,7 @@ pub fn order_key(ordering: Ordering, key: Option<&[u8]>) -> Option<OrderKey> {
     }
 }
 
-/// Must not change between versions: commits contain it.
+/// Must not change between versions: records of held keys contain it.
 fn hash(key: &[u8]) -> OrderKey {
     let digest: [u8; 32] = Sha256::digest(key).into();
     digest.first_chunk().map_or(0, |first| OrderKey::from_be_bytes(*first))
@@ -41,21 +41,12 @@ pub struct KeyOrder<T> {
     queued: usize,
     /// Messages whose predecessor has finished.
     ready: VecDeque<T>,
-    /// Keys with a dead letter whose later messages are held.
-    held_keys: BTreeSet<OrderKey>,
 }
 
 impl<T> KeyOrder<T> {
     /// An empty order.
     pub fn new(ordering: Ordering) -> Self {
-        Self {
-            ordering,
-            queues: HashMap::new(),
-            unkeyed: 0,
-            queued: 0,
-            ready: VecDeque::new(),
-            held_keys: BTreeSet::new(),
-        }
+        Self { ordering, queues: HashMap::new(), unkeyed: 0, queued: 0, ready: VecDeque::new() }
     }
 
     /// Returns the message if it may start now; otherwise queues it behind its key.
@@ -113,7 +104,7 @@ impl<T> KeyOrder<T> {
             Ordering::Partition => usize::from(self.queues.is_empty()),
             Ordering::Key => {
                 let failing = (self.queues.len() + self.unkeyed) * FAILED_HOLE;
-                let taken = failing + self.queued * HOLE + self.held_keys.len() * HELD_KEY;
+                let taken = failing + self.queued * HOLE;
                 METADATA_BYTES.saturating_sub(taken) / FAILED_HOLE
             }
         }
@@ -122,16 +113,6 @@ impl<T> KeyOrder<T> {
     /// Why it is at its limit, when its capacity is 0.
     pub fn limit(&self) -> Limit {
         if self.ordering == Ordering::Partition { Limit::Predecessor } else { Limit::Keys }
-    }
-
-    /// Marks keys as held.
-    pub fn hold_keys(&mut self, keys: impl IntoIterator<Item = OrderKey>) {
-        self.held_keys.extend(keys);
-    }
-
-    /// Keys with a dead letter whose later messages are held.
-    pub fn held_keys(&self) -> &BTreeSet<OrderKey> {
-        &self.held_keys
     }
 
     /// Discards the messages that have not started.

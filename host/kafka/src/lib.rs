@@ -11,6 +11,7 @@ pub mod group;
 pub mod header_value;
 pub mod headers;
 pub mod health;
+pub mod held_keys;
 pub mod key_order;
 pub mod memory;
 pub mod metrics;

@@ -11,6 +11,7 @@ const REDELIVERIES: &str = "host_redeliveries_total";
 pub const LAG: &str = "host_lag";
 const IN_FLIGHT: &str = "host_in_flight";
 const EXPIRED: &str = "host_expired_messages_total";
+const HELD_KEYS: &str = "host_held_keys";
 const CONDITION: &str = "host_partition_state";
 
 /// Registers the descriptions.
@@ -29,6 +30,10 @@ pub fn describe() {
         "Messages that Kafka removed before they were handled, because of the topic's retention or on request."
     );
     describe_gauge!(
+        HELD_KEYS,
+        "Keys of a consumer group whose messages become dead letters until the key is released (on-dead = \"hold\")."
+    );
+    describe_gauge!(
         CONDITION,
         "1 for the state of a partition: reading, resting (waiting messages reach a limit), blocked (a failed message cannot be published) or draining."
     );
@@ -42,6 +47,11 @@ pub fn expired(group: &str, topic: &str, count: u64) {
 /// Counts deliveries that were abandoned; `cause` is `lost` or `cut-off`.
 pub fn abandoned(group: &str, cause: &'static str, count: usize) {
     counter!(REDELIVERIES, "group" => group.to_owned(), "cause" => cause).increment(count as u64);
+}
+
+/// Sets the number of keys that a group holds after dead letters.
+pub fn held_keys(group: &str, count: usize) {
+    gauge!(HELD_KEYS, "group" => group.to_owned()).set(count as f64);
 }
 
 /// The gauges of all partitions that a member has or had.

@@ -24,6 +24,7 @@ use self::state::State;
 use crate::delivery::{Completion, DeliveryGuard};
 use crate::headers::RetryInfo;
 use crate::health::Health;
+use crate::held_keys::HeldKeys;
 use crate::memory::{HeldMemory, Memory};
 use crate::pending::{Now, PendingMessage};
 use crate::raw::{Message, OnReady};
@@ -40,6 +41,8 @@ pub struct PartitionContext {
     pub is_retry: bool,
     /// The order of the messages.
     pub ordering: Ordering,
+    /// The keys whose messages are held, if the plugin holds any.
+    pub held_keys: Option<Arc<HeldKeys>>,
     /// The list of partitions that may have messages to read.
     pub ready: async_channel::Sender<Weak<Partition>>,
     /// The runtime of the timers.
@@ -164,10 +167,6 @@ impl Partition {
         state.in_progress -= 1;
         match guard.completion {
             Completion::Finished => state.finish(guard),
-            Completion::FinishedHoldingKey => {
-                state.key_order.hold_keys(guard.key);
-                state.finish(guard);
-            }
             Completion::Postponed => state.commits.changes += 1,
             Completion::Returned => {}
             Completion::Abandoned => self.check_abandoned(),

@@ -66,7 +66,10 @@ pub fn check(cluster: &Cluster, plans: &[TopicPlan]) -> Vec<Finding> {
         for name in plan.derived() {
             if let Some(settings) = cluster.settings.get(&name) {
                 let topic = Existing { cluster, plan, name: &name, settings };
-                let found = [topic.compaction(), topic.retention(), topic.size(), topic.replicas()];
+                let found = match plan.is_held_keys(&name) {
+                    true => [topic.no_compaction(), None, None, topic.replicas()],
+                    false => [topic.compaction(), topic.retention(), topic.size(), topic.replicas()],
+                };
                 findings.extend(found.into_iter().flatten());
             }
         }
@@ -171,6 +174,16 @@ impl Existing<'_> {
             why: "Kafka refuses failed messages without a key, and removes all but the last one of a key"
                 .to_owned(),
             cure: self.set("cleanup.policy", "delete"),
+        })
+    }
+
+    fn no_compaction(&self) -> Option<Finding> {
+        let policy = self.settings.cleanup_policy.as_ref()?;
+        (policy.trim() != "compact").then(|| Finding {
+            severity: Severity::Error,
+            problem: format!("topic {} is not compacted alone (cleanup.policy={policy})", self.name),
+            why: "Kafka would remove held keys after a time, and their messages would be handled".to_owned(),
+            cure: self.set("cleanup.policy", "compact"),
         })
     }
 

@@ -6,6 +6,7 @@ fn plan(source: &str) -> TopicPlan {
         source: source.into(),
         retry: vec![format!("{source}-retry-10"), format!("{source}-retry-20")],
         dead_letter: format!("{source}.dlt"),
+        held_keys: None,
         max_wait: Duration::from_secs(24 * 3600),
     }
 }

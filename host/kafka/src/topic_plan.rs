@@ -28,19 +28,21 @@ pub struct TopicPlan {
     pub retry: Vec<String>,
     /// The dead-letter topic.
     pub dead_letter: String,
+    /// The topic of the held keys, if the plugin holds any.
+    pub held_keys: Option<String>,
     /// The longest time that a record waits in a retry topic until it is due.
     pub max_wait: Duration,
 }
 
 impl TopicPlan {
-    /// The topics derived from the source: the retry topics, then the dead-letter topic.
+    /// The topics derived from the source: the retry topics, the dead-letter topic, the topic of held keys.
     pub fn derived(&self) -> Vec<String> {
-        self.retry.iter().chain([&self.dead_letter]).cloned().collect()
+        self.retry.iter().chain([&self.dead_letter]).chain(&self.held_keys).cloned().collect()
     }
 
     /// The source, then the derived topics.
     pub fn all(&self) -> impl Iterator<Item = &String> {
-        [&self.source].into_iter().chain(&self.retry).chain([&self.dead_letter])
+        [&self.source].into_iter().chain(&self.retry).chain([&self.dead_letter]).chain(&self.held_keys)
     }
 
     /// The settings with which a derived topic is created. `source` is None if the source's cannot be read.
@@ -51,12 +53,16 @@ impl TopicPlan {
         replication: usize,
     ) -> Vec<(&'static str, String)> {
         let limit = source.and_then(|source| source.max_message_bytes).unwrap_or(DEFAULT_MAX_MESSAGE_BYTES);
-        let mut settings = vec![
-            ("cleanup.policy", "delete".to_owned()),
-            ("max.message.bytes", limit.saturating_add(HEADER_ROOM).to_string()),
-            ("retention.ms", self.retention_ms(derived, source).to_string()),
-            ("retention.bytes", "-1".to_owned()),
-        ];
+        let mut settings = if self.is_held_keys(derived) {
+            vec![("cleanup.policy", "compact".to_owned())]
+        } else {
+            vec![
+                ("cleanup.policy", "delete".to_owned()),
+                ("max.message.bytes", limit.saturating_add(HEADER_ROOM).to_string()),
+                ("retention.ms", self.retention_ms(derived, source).to_string()),
+                ("retention.bytes", "-1".to_owned()),
+            ]
+        };
         if let Some(wanted) = source.and_then(|source| min_insync_replicas(source, replication)) {
             settings.push(("min.insync.replicas", wanted.to_string()));
         }
@@ -83,6 +89,16 @@ impl TopicPlan {
         self.retry.iter().any(|retry| retry == name)
     }
 
+    /// Whether it is the topic of the held keys.
+    pub fn is_held_keys(&self, name: &str) -> bool {
+        self.held_keys.as_deref() == Some(name)
+    }
+
+    /// The partitions that a derived topic needs: those of its source, or one for held keys.
+    pub fn partitions_of(&self, derived: &str, source: usize) -> usize {
+        if self.is_held_keys(derived) { 1 } else { source }
+    }
+
     fn wait(&self, derived: &str) -> Duration {
         if self.is_retry(derived) { self.max_wait } else { Duration::ZERO }
     }
@@ -106,6 +122,7 @@ mod tests {
             source: "s".into(),
             retry: vec!["s-retry".into()],
             dead_letter: "s.dlt".into(),
+            held_keys: Some("s-held".into()),
             max_wait: Duration::from_secs(24 * 3600),
         }
     }
@@ -151,6 +168,9 @@ mod tests {
             "min.insync.replicas=2",
         ];
         assert_eq!(settings, expected);
+        let held = plan().settings_of("s-held", Some(&source), 3);
+        let expected = [("cleanup.policy", "compact".to_owned()), ("min.insync.replicas", "2".to_owned())];
+        assert_eq!(held, expected);
         let unknown = plan().settings_of("s.dlt", None, 3);
         assert!(unknown.iter().all(|(name, _)| *name != "min.insync.replicas"), "{unknown:?}");
     }

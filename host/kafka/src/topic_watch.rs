@@ -31,6 +31,8 @@ pub struct TopicChain {
     pub retry: Vec<Destination>,
     /// Its dead-letter topic.
     pub dead_letter: Destination,
+    /// The topic of the held keys, if the plugin holds any.
+    pub held_keys: Option<Destination>,
 }
 
 /// Checks topic chains periodically.
@@ -123,7 +125,7 @@ async fn check(
     deleted: &mut DeletedTopics,
 ) -> (Vec<UserError>, Vec<UserError>) {
     let retry = chain.retry.iter().filter(|to| !topics.creates() || deleted.may_create(topics, &to.name()));
-    let derived: Vec<&Destination> = retry.chain([&chain.dead_letter]).collect();
+    let derived: Vec<&Destination> = retry.chain([&chain.dead_letter]).chain(&chain.held_keys).collect();
     let names: Vec<String> = derived.iter().map(|to| to.name().into_owned()).collect();
     let found = match topics.follow(&chain.plan, &names, settings).await {
         Ok(found) => found,

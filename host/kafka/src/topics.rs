@@ -103,7 +103,7 @@ impl Topics {
         let mut found = Derived::default();
         for name in names {
             let mut shape = self.existing(name)?;
-            let (count, wanted) = (shape.partitions, source.partitions);
+            let (count, wanted) = (shape.partitions, plan.partitions_of(name, source.partitions));
             if count < wanted && self.create {
                 match self.grow(name, count, wanted).await {
                     Ok(grown) => shape.partitions = grown,
@@ -169,14 +169,13 @@ impl Topics {
             return Ok(());
         }
         let source = self.existing(&plan.source)?;
-        let partitions = i32::try_from(source.partitions).unwrap_or(1);
         let replication = i32::try_from(source.replication.max(1)).unwrap_or(1);
         let known = settings.get(&plan.source);
         let configs: Vec<_> =
             missing.iter().map(|name| plan.settings_of(name, known, source.replication)).collect();
         let topics = missing.iter().zip(&configs).map(|(name, configs)| NewTopic {
             name,
-            num_partitions: partitions,
+            num_partitions: i32::try_from(plan.partitions_of(name, source.partitions)).unwrap_or(1),
             replication: TopicReplication::Fixed(replication),
             config: configs.iter().map(|(name, value)| (*name, value.as_str())).collect(),
         });
@@ -360,6 +359,7 @@ mod tests {
             source: "source".into(),
             retry: vec!["source-retry".into()],
             dead_letter: "source.dlt".into(),
+            held_keys: None,
             max_wait: Duration::ZERO,
         };
         let found = topics.follow(&plan, &plan.derived(), &Known::new()).await.expect("the topics");

@@ -4,9 +4,10 @@
 //! The text is `<length> <earliest> <hole>,<hole>…`. It covers `length` offsets, starting at the committed one, and all
 //! of them are finished except the holes. A hole is the number of finished offsets before it, `+n` if n more unfinished
 //! offsets follow directly, and `:attempt:due:first failure` if the message has failed before. Both times are
-//! milliseconds after the earliest of all. The held keys follow the holes, each after a space. Numbers have base 36.
+//! milliseconds after the earliest of all. Numbers have base 36. Earlier versions wrote
+//! held keys after the holes, each after a space.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The maximum length of the text in bytes.
 pub const MAX_LEN: usize = 3430;
@@ -14,8 +15,6 @@ pub const MAX_LEN: usize = 3430;
 pub const FAILED_HOLE: usize = 26;
 /// The maximum length in bytes of a hole whose message has not failed, under the same condition.
 pub const HOLE: usize = 8;
-/// The maximum length of a held key in bytes.
-pub const HELD_KEY: usize = 26;
 /// The maximum distance of two unfinished offsets for which the lengths of holes hold.
 pub const MAX_GAP: i64 = 36_i64.pow(6);
 
@@ -45,8 +44,6 @@ pub struct Window {
     pub end: i64,
     /// The covered offsets that are not finished, with the state of those that have failed.
     pub unfinished: BTreeMap<i64, Option<RetryState>>,
-    /// Keys with a dead letter whose later messages are held.
-    pub held_keys: BTreeSet<u128>,
     /// The leader epoch of the last record before `end`, if it is known. Not part of the text.
     pub epoch: Option<i32>,
 }
@@ -91,8 +88,7 @@ impl Window {
         let times =
             self.unfinished.values().flatten().flat_map(|state| [state.first_failed_ms, state.due_ms]);
         let first_ms = times.min().unwrap_or(0);
-        let held: String = self.held_keys.iter().map(|key| format!(" {}", digits(*key))).collect();
-        let room = MAX_LEN.saturating_sub(PREFIX + held.len());
+        let room = MAX_LEN.saturating_sub(PREFIX);
         let (mut holes, mut end, mut next) = (String::new(), self.end, base);
         let mut unfinished = self.unfinished.iter().filter(|(offset, _)| **offset >= base).peekable();
         while let Some((&offset, state)) = unfinished.next() {
@@ -122,10 +118,10 @@ impl Window {
         // If all covered offsets are unfinished and have not failed, the offset alone is sufficient.
         let is_plain = self.unfinished.values().all(Option::is_none)
             && end - base == i64::try_from(self.unfinished.len()).unwrap_or(i64::MAX);
-        if held.is_empty() && (end <= base || is_plain) {
+        if end <= base || is_plain {
             return String::new();
         }
-        format!("{} {} {holes}{held}", number(end - base), number(first_ms))
+        format!("{} {} {holes}", number(end - base), number(first_ms))
     }
 
     /// Parses the text of a commit of `base`. None if another program wrote it.
@@ -150,8 +146,12 @@ impl Window {
             }
             unfinished.extend((offset..next).map(|offset| (offset, state)));
         }
-        let held_keys = words.map(parse_digits).collect::<Option<_>>()?;
-        Some(Self { start: base, end, unfinished, held_keys, epoch: None })
+        words.all(|key| parse_digits(key).is_some()).then_some(Self {
+            start: base,
+            end,
+            unfinished,
+            epoch: None,
+        })
     }
 }
 
@@ -209,8 +209,7 @@ mod tests {
 
     fn window(holes: usize) -> impl Strategy<Value = (i64, Window)> {
         let holes = prop::collection::vec((1..50_i64, prop::option::weighted(0.3, retry_state())), 0..holes);
-        let held = prop::collection::btree_set(any::<u128>(), 0..5);
-        (0..1_000_000_i64, holes, held, 0..100_i64).prop_map(|(base, holes, held_keys, rest)| {
+        (0..1_000_000_i64, holes, 0..100_i64).prop_map(|(base, holes, rest)| {
             let mut offset = base - 1;
             let unfinished: BTreeMap<_, _> = holes
                 .into_iter()
@@ -219,7 +218,7 @@ mod tests {
                     (offset, state)
                 })
                 .collect();
-            (base, Window { start: base, end: offset + 1 + rest, unfinished, held_keys, epoch: None })
+            (base, Window { start: base, end: offset + 1 + rest, unfinished, epoch: None })
         })
     }
 
@@ -235,9 +234,9 @@ mod tests {
     fn the_text_has_the_documented_form() {
         let state = RetryState { attempt: 3, due_ms: NOW + 1036, first_failed_ms: NOW };
         let unfinished = BTreeMap::from([(10, Some(state)), (12, None), (13, None), (14, None)]);
-        let held_keys = BTreeSet::from([35]);
-        let window = Window { start: 10, end: 20, unfinished, held_keys, epoch: None };
-        assert_eq!(window.encode(10), "a mwm0nk74 0:3:ss:0,1+2 z");
+        let window = Window { start: 10, end: 20, unfinished, epoch: None };
+        assert_eq!(window.encode(10), "a mwm0nk74 0:3:ss:0,1+2");
+        assert_eq!(Window::decode(10, "a mwm0nk74 0:3:ss:0,1+2 z"), Some(window), "with a held key");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod dead_letters;
 mod document;
 mod export;
 mod failures;
+mod held_keys;
 mod import;
 mod overview;
 mod partitions;
@@ -23,6 +24,7 @@ use problem::Problem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use self::held_keys::refused as release_refused;
 pub(crate) use self::overview::overview;
 pub(crate) use self::partitions::partitions;
 pub(crate) use self::plugins::{intake, refused as pause_refused};
@@ -70,6 +72,8 @@ fn routes() -> OpenApiRouter<Status> {
         .routes(routes!(audit_log::list))
         .routes(routes!(overview::show))
         .routes(routes!(partitions::list))
+        .routes(routes!(held_keys::list))
+        .routes(routes!(held_keys::release))
         .routes(routes!(plugins::pause))
         .routes(routes!(plugins::resume))
 }

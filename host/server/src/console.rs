@@ -16,6 +16,7 @@ mod overview;
 mod page;
 mod partitions;
 mod pause;
+mod release;
 mod replays;
 mod session;
 mod start_replay;
@@ -79,6 +80,7 @@ pub fn router(status: Status, policy: AccessPolicy) -> Router {
         .route("/trials/{id}", get(trials::show).post(trials::cancel))
         .route("/pause", get(pause::pause_form).post(pause::pause))
         .route("/resume", get(pause::resume_form).post(pause::resume))
+        .route("/release", get(release::form).post(release::release))
         .route("/audit-log", get(audit_log::list))
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", post(login::log_out))

@@ -3,9 +3,12 @@
 pub mod api;
 pub mod console;
 pub mod guard;
+mod held_keys;
 pub mod metrics;
 mod partitions;
 mod remarks;
+
+pub use self::held_keys::PluginKeys;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -95,6 +98,8 @@ pub struct DeskState {
     pub trials: Trials,
     /// Pauses of plugins.
     pub pauses: Pauses,
+    /// The held keys of the plugins that hold any.
+    pub held_keys: Arc<[PluginKeys]>,
 }
 
 /// A plugin of this host.

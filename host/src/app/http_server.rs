@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
+use consumer::Pipeline;
 use server::guard::AccessPolicy;
-use server::{DeskState, PluginInfo, api, console};
+use server::{DeskState, PluginInfo, PluginKeys, api, console};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -67,11 +68,19 @@ impl App {
             alerts: self.alerts.clone(),
             trials,
             pauses,
+            held_keys: self.running.iter().filter_map(RunningPlugin::held_keys).collect(),
         })
     }
 }
 
 impl RunningPlugin {
+    /// The keys that the plugin holds, if it holds any.
+    fn held_keys(&self) -> Option<PluginKeys> {
+        let Pipeline { plugin, subscription, publisher, held_keys, .. } = &*self.pipeline;
+        let (plugin, topic) = (Arc::clone(&plugin.name), subscription.topic.clone());
+        held_keys.clone().map(|keys| PluginKeys { plugin, topic, keys, publisher: Arc::clone(publisher) })
+    }
+
     fn info(&self) -> PluginInfo {
         let (plugin, subscription) = (&self.pipeline.plugin, &self.pipeline.subscription);
         PluginInfo {

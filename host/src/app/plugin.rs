@@ -12,6 +12,7 @@ use consumer::{Gate, Pipeline, Subscriber, Subscription, worker};
 use desk::pauses::Pauses;
 use desk::{Desk, store_unavailable};
 use kafka::group::GroupMember;
+use kafka::held_keys::{HeldKeys, Reader};
 use kafka::memory::Memory;
 use kafka::partition::{Partition, PartitionContext};
 use kafka::publisher::{Destination, Publisher};
@@ -30,6 +31,7 @@ pub(super) struct RunningPlugin {
     pub pipeline: Arc<Pipeline>,
     /// The members of the group of its source topic and, if any, of its retry topics.
     pub members: Vec<GroupMember>,
+    held_keys: Option<Reader>,
     ready: async_channel::Sender<Weak<Partition>>,
     workers: Vec<thread::JoinHandle<()>>,
 }
@@ -49,11 +51,15 @@ impl RunningPlugin {
         let workers = spawn_workers(&pipeline, &ready_list)?;
         let subscription = &pipeline.subscription;
         let config = consumer_config(args);
+        let held_keys =
+            pipeline.held_keys.as_ref().map(|held| Reader::start(held, &config, stop)).transpose()?;
         let join = |config: &ClientConfig, group: &str, topics: &[&str], ordering: Option<Ordering>| {
             let context = PartitionContext {
                 group: subscription.group.clone(),
                 is_retry: ordering.is_none(),
                 ordering: ordering.unwrap_or(Ordering::Unordered),
+                // With an order there are no retry topics.
+                held_keys: pipeline.held_keys.clone(),
                 ready: ready.clone(),
                 runtime: Handle::current(),
                 health: Arc::default(),
@@ -73,12 +79,13 @@ impl RunningPlugin {
             let topics: Vec<&str> = retry_topics.iter().map(String::as_str).collect();
             members.push(join(&retry_config(config), &subscription.retry_group(), &topics, None)?);
         }
-        Ok(Self { pipeline, members, ready, workers })
+        Ok(Self { pipeline, members, held_keys, ready, workers })
     }
 
     /// Waits until the members have left their groups, and ends the workers. `stop` must be set.
     pub fn stop(self) {
         self.members.into_iter().for_each(GroupMember::join_thread);
+        self.held_keys.into_iter().for_each(Reader::join);
         self.ready.close();
         for worker in self.workers {
             if worker.join().is_err() {
@@ -139,10 +146,13 @@ pub(super) async fn pipeline(
     let destinations =
         names.iter().zip(&found.partitions).map(|(name, count)| Destination::new(name, *count));
     let mut retry: Vec<Destination> = destinations.collect::<Option<_>>().unwrap_or_default();
+    let held_keys = plan.held_keys.as_ref().and_then(|_| retry.pop());
+    let held_keys = held_keys.map(|topic| HeldKeys::new(&subscription.group, topic));
     let dead_letter = retry.pop().ok_or_else(|| UserError::usage("a topic name contains a NUL"))?;
     let (publisher, outcomes) = (Arc::clone(publisher), outcomes.clone());
     let gate = Gate::new(&plugin.name, subscription.breaker);
-    let pipeline = Pipeline { plugin, subscription, counters, publisher, retry, dead_letter, outcomes, gate };
+    let pipeline =
+        Pipeline { plugin, subscription, counters, publisher, retry, dead_letter, held_keys, outcomes, gate };
     topic_watch.add(pipeline.topic_chain(), found);
     Ok(Arc::new(pipeline))
 }

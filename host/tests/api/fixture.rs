@@ -138,6 +138,7 @@ impl Api {
             trials,
             alerts: None,
             pauses,
+            held_keys: [].into(),
         });
         let access = AccessPolicy::new(token);
         let router = api::router(status.clone(), access.clone());

@@ -10,7 +10,7 @@ use server::{Status, api};
 use crate::console_client::Browser;
 use crate::fixture::{Api, ask, dead_letters};
 
-const ROUTES: [&str; 30] = [
+const ROUTES: [&str; 32] = [
     "get /audit-log",
     "get /dead-letters",
     "get /dead-letters/count",
@@ -19,6 +19,7 @@ const ROUTES: [&str; 30] = [
     "get /dead-letters/{id}/audit-log",
     "get /failures",
     "get /failures/{id}",
+    "get /held-keys",
     "get /overview",
     "get /partitions",
     "get /replays",
@@ -33,6 +34,7 @@ const ROUTES: [&str; 30] = [
     "post /dead-letters/restore",
     "post /dead-letters/{id}/edit",
     "post /plugins/{name}/pause",
+    "post /plugins/{name}/release",
     "post /plugins/{name}/resume",
     "post /replays",
     "post /replays/preview",

@@ -43,7 +43,7 @@ fn a_partition_waits_if_more_keys_fail_than_a_commit_holds() {
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), PARTITIONS, &[]);
     kafka.produce(FAST.source(), keyed(&work, work.ids(), keys, "key"));
-    let config = configure(&kafka, "key");
+    let config = configure(&kafka, "key", "");
     let mut deliveries = Ordered::default();
     let first = join(&kafka, &config);
     first.wait_handled(keys / 4, BOUND);
@@ -71,26 +71,91 @@ fn churn(ordering: &str, keys: usize, dies: impl Fn(&mut Rng, usize) -> bool) ->
         work = Workload::new(work.ids().map(|_| task(&mut rng)));
     }
     let kafka = Kafka::start();
-    kafka.create_topic(FAST.source(), PARTITIONS, &[]);
-    let config = configure(&kafka, ordering);
-    let mut deliveries = Ordered::default();
-    let mut hosts = vec![join(&kafka, &config), join(&kafka, &config)];
-    for number in 0..rounds {
-        let before: usize = hosts.iter().map(Host::handled).sum();
-        let ids = number * round..(number + 1) * round;
-        kafka.produce(FAST.source(), keyed(&work, ids, keys, ordering));
-        // During the messages that were published last.
-        let enough = before + 1 + rng.below(round as u64 / 2) as usize;
-        eventually(2 * BOUND, || hosts.iter().map(Host::handled).sum::<usize>() >= enough);
-        let leaver = hosts.remove(rng.below(2) as usize);
-        let lines = if dies(&mut rng, number) { leaver.kill() } else { leaver.stop() };
-        deliveries.add(&lines);
-        hosts.push(join(&kafka, &config));
-    }
-    settle(&kafka, scale(3, 6) * BOUND);
-    hosts.into_iter().for_each(|host| deliveries.add(&host.stop()));
+    let config = configure(&kafka, ordering, "");
+    let churn = Churn { kafka: &kafka, config: &config, work: &work, keys, ordering };
+    let deliveries = churn.run(&mut rng, (rounds, round), dies);
     deliveries.check(&kafka, &work, keys, ordering);
     deliveries
+}
+
+/// Hosts that come and go.
+struct Churn<'a> {
+    kafka: &'a Kafka,
+    config: &'a str,
+    work: &'a Workload,
+    keys: usize,
+    ordering: &'a str,
+}
+
+impl Churn<'_> {
+    fn run(
+        &self,
+        rng: &mut Rng,
+        (rounds, round): (usize, usize),
+        dies: impl Fn(&mut Rng, usize) -> bool,
+    ) -> Ordered {
+        let Self { kafka, config, work, keys, ordering } = self;
+        kafka.create_topic(FAST.source(), PARTITIONS, &[]);
+        let mut deliveries = Ordered::default();
+        let mut hosts = vec![join(kafka, config), join(kafka, config)];
+        for number in 0..rounds {
+            let ids = number * round..(number + 1) * round;
+            kafka.produce(FAST.source(), keyed(work, ids, *keys, ordering));
+            // During the messages that were published last.
+            let enough = rng.below(round as u64 / 2) as i64;
+            let before = FAST.lag(kafka, 1);
+            eventually(2 * BOUND, || FAST.lag(kafka, 1) <= (before - 1 - enough).max(0));
+            let leaver = hosts.remove(rng.below(2) as usize);
+            let lines = if dies(rng, number) { leaver.kill() } else { leaver.stop() };
+            deliveries.add(&lines);
+            hosts.push(join(kafka, config));
+        }
+        settle(kafka, scale(3, 6) * BOUND);
+        hosts.into_iter().for_each(|host| deliveries.add(&host.stop()));
+        deliveries
+    }
+}
+
+/// A held key is held by every host, over rebalances and kills.
+#[test]
+fn nothing_behind_a_dead_letter_of_a_held_key_is_handled() {
+    const KEYS: usize = 100;
+    let mut rng = Rng::seeded();
+    let (rounds, round) = scale((4, 1_500), (10, 5_000));
+    let work = Workload::new((0..rounds * round).map(|_| match rng.below(40) {
+        0 => Task::Rejected,
+        1 => Task::Hopeless,
+        2..6 => Task::Flaky(1 + rng.below(2) as u32),
+        6..9 => Task::Slow(1 + rng.below(20)),
+        _ => Task::Done,
+    }));
+    let kafka = Kafka::start();
+    let config = configure(&kafka, "key", "on-dead = \"hold\"\n");
+    let churn = Churn { kafka: &kafka, config: &config, work: &work, keys: KEYS, ordering: "key" };
+    let deliveries = churn.run(&mut rng, (rounds, round), |_, number| number % 2 == 1);
+    let called: BTreeSet<usize> = deliveries.all.iter().map(|(_, id, _)| *id).collect();
+    let dead: BTreeSet<usize> = kafka.read_all(&FAST.dead()).iter().map(id_of).collect();
+    let mut held = BTreeSet::new();
+    for id in work.ids() {
+        let is_held = held.contains(&place(id, KEYS));
+        let is_dead = is_held || work.end(id, work.last_attempt(id)) == End::Dead;
+        assert_eq!(
+            (called.contains(&id), dead.contains(&id)),
+            (!is_held, is_dead),
+            "message {id}: {is_held}"
+        );
+        if is_dead {
+            held.insert(place(id, KEYS));
+        }
+    }
+    let all = work.len();
+    println!(
+        "{all} messages, {} of {KEYS} keys held, {} called, {} dead",
+        held.len(),
+        called.len(),
+        dead.len()
+    );
+    assert!(called.len() > all / 20 && dead.len() > all / 20, "nothing was shown");
 }
 
 /// A third of the messages fails, mostly briefly, because the partition waits meanwhile.
@@ -104,12 +169,12 @@ fn task(rng: &mut Rng) -> Task {
     }
 }
 
-/// A configuration with this ordering.
-fn configure(kafka: &Kafka, ordering: &str) -> String {
+/// A configuration with this ordering and more lines.
+fn configure(kafka: &Kafka, ordering: &str, more: &str) -> String {
     let path = kafka.dir().join("host.toml");
     let (component, topic) = (plugin("faulty_fast"), FAST.source());
     let text = format!(
-        "[[plugin]]\npath = \"{}\"\ntopic = \"{topic}\"\nordering = \"{ordering}\"\n",
+        "[[plugin]]\npath = \"{}\"\ntopic = \"{topic}\"\nordering = \"{ordering}\"\n{more}",
         component.display()
     );
     std::fs::write(&path, text).expect("a configuration file");

@@ -135,7 +135,7 @@ fn a_group_is_described_with_the_state_of_the_partitions_of_its_host() {
         partitions[0]["state"] == "resting" && partitions[0]["lag"] == 400 && partitions[1]["held_keys"] == 1
     });
     let partitions = described();
-    let reason = "a commit has no room for more waiting messages and held keys of an order by key";
+    let reason = "a commit has no room for more waiting messages of an order by key";
     assert_eq!(partitions[0]["reason"], reason);
     assert!(partitions[0]["since_ms"].is_i64(), "{partitions}");
     assert_eq!((&partitions[1]["state"], &partitions[1]["reason"]), (&"reading".into(), &Value::Null));
@@ -144,6 +144,7 @@ fn a_group_is_described_with_the_state_of_the_partitions_of_its_host() {
     // Without its host, Kafka's side is shown.
     let (table, note) = describe(kafka, &guest.group, free_port(), &[]);
     assert!(table.contains("COMMITTED") && !table.contains("HELD KEYS"), "{table}");
+    assert!(table.contains("HELD KEY ") && table.contains("rejected"), "{table}");
     assert!(note.contains("without the state of the partitions") && note.contains("--api URL"), "{note}");
     host.stop();
 }

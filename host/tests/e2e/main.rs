@@ -16,6 +16,7 @@ mod dlt;
 mod dlt_try;
 mod embedded;
 mod groups;
+mod held_keys;
 mod hostile_components;
 mod hostile_http;
 mod hostile_records;

@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kafka::committed::committed;
-use rdkafka::consumer::BaseConsumer;
-use testkit::{Kafka, Process, Record, eventually};
+use testkit::{Kafka, Process, Record, eventually, get};
 
-use crate::support::{BOUND, Delivery, Guest, attempts, body, deliveries, file, id_of};
+use crate::support::{BOUND, Delivery, Guest, attempts, between, body, deliveries, file, id_of};
 
 /// A host with one guest and additional lines in its `[[plugin]]`.
 struct Ordered {
@@ -150,63 +148,110 @@ fn a_restart_continues_the_attempts_of_a_failed_message() {
     assert_eq!(kafka.read_all(&ordered.guest.dead).len(), 1);
 }
 
-fn committed_epoch(kafka: &Kafka, group: &str, topic: &str) -> Option<i32> {
-    let client: BaseConsumer = kafka.config(group).create().expect("a client");
-    committed(&client, [(topic, 0)], BOUND).expect("an answer")[0].epoch
+impl Ordered {
+    /// Runs `host groups` with the group and these arguments.
+    fn groups(&self, command: &str, args: &[&str]) -> (Option<i32>, String) {
+        let mut all = vec!["groups", command, &self.guest.group];
+        all.extend(args);
+        all.extend(["--bootstrap-servers", Kafka::shared().bootstrap()]);
+        let mut process = Process::start("host", &all);
+        let code = process.wait(BOUND).code();
+        (code, process.lines().join("\n"))
+    }
+
+    fn release(&self, key: &str) -> (Option<i32>, String) {
+        self.groups("release", &["--topic", &self.guest.topic, "--key", key])
+    }
+
+    /// Ids and failure codes of the dead letters.
+    fn dead_letters(&self, kafka: &Kafka) -> Vec<(String, String)> {
+        let code = |record: &Record| record.header_text("host-failure-code").expect("a code");
+        kafka.read_all(&self.guest.dead).iter().map(|record| (id_of(record), code(record))).collect()
+    }
+}
+
+fn held(id: &str) -> (String, String) {
+    (id.to_owned(), "follows-dead-letter".to_owned())
 }
 
 #[test]
-fn messages_behind_a_dead_letter_are_held_until_their_key_is_released() {
+fn messages_behind_a_dead_letter_are_held_until_their_key_is_released_while_the_host_runs() {
     let kafka = Kafka::shared();
     let ordered = Ordered::new(kafka, "holds", "ordering = \"key\"\non-dead = \"hold\"");
-    let Guest { topic, group, dead, .. } = &ordered.guest;
+    let Guest { topic, .. } = &ordered.guest;
     let host = ordered.start();
     kafka.produce(topic, [of_key("a-1", "reject", ""), of_key("a-2", "done", ""), of_key("b-1", "done", "")]);
     ordered.settle(kafka);
-    let release = |key: &str| {
-        let args = [
-            "groups",
-            "release",
-            group,
-            "--topic",
-            topic,
-            "--key",
-            key,
-            "--bootstrap-servers",
-            kafka.bootstrap(),
-        ];
-        let mut process = Process::start("host", &args);
-        let code = process.wait(BOUND).code();
-        (code, process.lines().join("\n"))
-    };
-    let (code, output) = release("a");
-    assert!(code == Some(1) && output.contains("has members"), "{output}");
-    let mut lines = stop(host);
+    // Held over a kill, too.
+    let mut lines = kill(host);
     let host = ordered.start();
     kafka.produce(topic, [of_key("a-3", "done", "")]);
     ordered.settle(kafka);
-    lines.extend(stop(host));
-    let codes = || -> Vec<(String, String)> {
-        let code = |record: &Record| record.header_text("host-failure-code").expect("a code");
-        kafka.read_all(dead).iter().map(|record| (id_of(record), code(record))).collect()
-    };
-    let expected = [("a-1", "asked-reject"), ("a-2", "follows-dead-letter"), ("a-3", "follows-dead-letter")];
-    assert_eq!(codes(), expected.map(|(id, code)| (id.to_owned(), code.to_owned())));
-    let (code, output) = release("b");
+    let rejected = ("a-1".to_owned(), "asked-reject".to_owned());
+    assert_eq!(ordered.dead_letters(kafka), [rejected, held("a-2"), held("a-3")]);
+    let (code, output) = ordered.release("b");
     assert!(code == Some(1) && output.contains("holds no such key"), "{output}");
-    let before = committed_epoch(kafka, group, topic);
-    let (code, output) = release("a");
+    let (_, output) = ordered.groups("describe", &[]);
+    assert!(output.contains("HELD KEY") && output.contains("asked-reject"), "{output}");
+    let (code, output) = ordered.release("a");
     assert!(code == Some(0) && output.contains("released 1 key of"), "{output}");
-    assert!(before.is_some() && committed_epoch(kafka, group, topic) == before, "{before:?}");
-    let host = ordered.start();
+    let (_, output) = ordered.groups("describe", &[]);
+    assert!(!output.contains("asked-reject"), "{output}");
+    // The running host reads it in milliseconds, and its gauges follow after a second.
+    let line = host.wait_for(|line| line.starts_with("  health"), BOUND);
+    let port =
+        between(&line, "http://127.0.0.1:", "/readyz").and_then(|port| port.parse().ok()).expect("a port");
+    let gauge = format!("host_held_keys{{group=\"{}\"}} 0", ordered.guest.group);
+    eventually(BOUND, || get(port, "/metrics").is_ok_and(|metrics| metrics.text().contains(&gauge)));
     kafka.produce(topic, [of_key("a-4", "done", "")]);
     ordered.settle(kafka);
     lines.extend(stop(host));
-    assert_eq!(codes().len(), 3);
+    assert_eq!(ordered.dead_letters(kafka).len(), 3);
     let all = deliveries(&lines);
     for (id, times) in [("a-1", 1), ("a-2", 0), ("a-3", 0), ("a-4", 1), ("b-1", 1)] {
         assert_eq!(attempts(&all, id).len(), times, "{id}");
     }
+}
+
+/// A commit had room for about 130 keys; then its partition stopped.
+#[test]
+fn a_partition_goes_on_behind_any_number_of_held_keys() {
+    const KEYS: usize = 1_000;
+    let kafka = Kafka::shared();
+    let ordered = Ordered::new(kafka, "many-held", "ordering = \"key\"\non-dead = \"hold\"");
+    let topic = &ordered.guest.topic;
+    let host = ordered.start();
+    let of = |round: usize, mode: &'static str| {
+        (0..KEYS)
+            .map(move |key| Record::new(body(&format!("{round}-{key}"), mode, "")).with_key(key.to_string()))
+    };
+    kafka.produce(topic, of(1, "reject"));
+    ordered.settle(kafka);
+    let mut lines = stop(host);
+    // Read from the topic by the next host.
+    let host = ordered.start();
+    kafka.produce(topic, of(2, "done"));
+    kafka.produce(topic, [of_key("other", "done", "")]);
+    ordered.settle(kafka);
+    lines.extend(stop(host));
+    let dead = ordered.dead_letters(kafka);
+    let follows = dead.iter().filter(|(_, code)| code == "follows-dead-letter").count();
+    assert_eq!((dead.len(), follows), (2 * KEYS, KEYS));
+    assert_eq!(attempts(&deliveries(&lines), "other").len(), 1);
+    let (code, output) = ordered.groups("release", &["--topic", topic, "--all"]);
+    assert!(code == Some(0) && output.contains("released 1000 keys of"), "{output}");
+}
+
+/// Held keys are the only copy of what an order has to wait for.
+#[test]
+fn a_topic_of_held_keys_from_which_kafka_removes_records_is_refused() {
+    let kafka = Kafka::shared();
+    let ordered = Ordered::new(kafka, "kept-held", "ordering = \"key\"\non-dead = \"hold\"");
+    kafka.create_topic(&format!("{}-held", ordered.guest.topic), 1, &[("cleanup.policy", "compact,delete")]);
+    let config = ordered.config.to_str().expect("a path in UTF-8");
+    let mut process = Process::start("host", &["--config", config]);
+    let (code, output) = (process.wait(BOUND).code(), process.lines().join("\n"));
+    assert!(code == Some(2) && output.contains("is not compacted alone"), "{code:?} {output}");
 }
 
 /// Without ordering, too, completed offsets behind an incomplete message survive a crash.

@@ -4,7 +4,8 @@ use std::pin::pin;
 
 use base::clock;
 use kafka::delivery::Delivery;
-use kafka::headers::{BLOCK_LEN, FailureHeaders};
+use kafka::headers::{BLOCK_LEN, FailureHeaders, Origin};
+use kafka::held_keys::Held;
 use kafka::publisher::{Destination, PUBLISH_BOUND};
 use kafka::raw::HeaderList;
 use rdkafka::error::RDKafkaErrorCode;
@@ -46,12 +47,26 @@ impl Pipeline {
                 break;
             }
         }
+        self.hold_key(delivery, cause).await;
         self.counters.dead();
-        Settled::DeadLetter
+        Settled::Durable
     }
 
-    /// Publishes a record, repeatedly until the broker acknowledges it. Meanwhile no delivery of the
-    /// partition starts. Returns false if the topic refuses a record of this size and something can still be
+    /// Holds the later messages of a dead letter's key, if the plugin does. Not those of a key that was held when the
+    /// message started: it may have been released since.
+    async fn hold_key(&self, delivery: &Delivery, cause: &Cause) {
+        let Some(held_keys) = self.held_keys.as_ref().filter(|_| !delivery.follows_dead_letter()) else {
+            return;
+        };
+        let Some(key) = delivery.message().key() else { return };
+        let Origin { partition, offset, .. } = delivery.origin();
+        let (code, since_ms) = (cause.code.to_string(), clock::now_ms());
+        let held = Held { key: key.to_vec(), partition, offset, code, since_ms };
+        let hold = || held_keys.hold(&self.publisher, key, &held);
+        self.until_published(delivery, held_keys.topic(), false, hold).await;
+    }
+
+    /// Publishes a failed message. Returns false if the topic refuses a record of this size and something can still be
     /// omitted.
     pub(super) async fn publish(
         &self,
@@ -65,9 +80,22 @@ impl Pipeline {
         let value = message.value().filter(|_| omitted == Omitted::Nothing);
         let key = message.key().filter(|_| omitted != Omitted::Everything);
         let partition = delivery.origin().partition;
+        let publish = || self.publisher.publish(next.to, partition, key, value, &headers);
+        self.until_published(delivery, next.to, omitted != Omitted::Everything, publish).await
+    }
+
+    /// Publishes a record, repeatedly until the broker acknowledges it. Meanwhile no delivery of the partition starts.
+    /// Returns false if the topic refuses a record of this size and it `can_shrink`.
+    async fn until_published<T, F: Future<Output = Result<T, RDKafkaErrorCode>>>(
+        &self,
+        delivery: &Delivery,
+        to: &Destination,
+        can_shrink: bool,
+        publish: impl Fn() -> F,
+    ) -> bool {
         let mut blocked = None;
         loop {
-            let mut publishing = pin!(self.publisher.publish(next.to, partition, key, value, &headers));
+            let mut publishing = pin!(publish());
             let published = loop {
                 // The publish is not abandoned after the timeout: repeating it could publish the record
                 // twice.
@@ -75,16 +103,16 @@ impl Pipeline {
                     Ok(published) => break published,
                     Err(_) => blocked
                         .get_or_insert_with(|| BlockedPublish::new(delivery, &self.publisher))
-                        .report(next.to, None),
+                        .report(to, None),
                 }
             };
             match published {
                 Ok(_) => return true,
-                Err(RDKafkaErrorCode::MessageSizeTooLarge) if omitted != Omitted::Everything => return false,
+                Err(RDKafkaErrorCode::MessageSizeTooLarge) if can_shrink => return false,
                 Err(code) => {
                     let blocked =
                         blocked.get_or_insert_with(|| BlockedPublish::new(delivery, &self.publisher));
-                    blocked.wait(next.to, code).await;
+                    blocked.wait(to, code).await;
                 }
             }
         }

@@ -39,8 +39,9 @@ impl LogWatch {
 
     /// Asks `broker`, unless an answer is awaited.
     pub(super) fn ask(&mut self, consumer: &BaseConsumer<MemberContext>, broker: i32) {
-        let topics = consumer.context().topics();
+        let mut topics = consumer.context().topics();
         if self.request.is_none() && !topics.is_empty() {
+            topics.extend(consumer.context().held_topic());
             let names: Vec<&str> = topics.iter().map(String::as_str).collect();
             self.request = Some(DescribeTopics::send(consumer, broker, &names, TIMEOUT));
         }
@@ -65,6 +66,7 @@ impl LogWatch {
         self.request = None;
         if let Ok(found) = answer {
             context.read_recreated_again(consumer, &found);
+            context.read_held_keys_again(&found);
         }
     }
 }
@@ -82,6 +84,14 @@ impl MemberContext {
         let is_other = |partition: &Partition| matches!((id(partition), partition.topic_id()), (Some(id), Some(read)) if id != read);
         for partition in self.those(is_other) {
             self.read_again(consumer, &partition, Resume::again(id(&partition), 0, Cause::Recreated));
+        }
+    }
+
+    /// Has the held keys read again if their topic was created again.
+    fn read_held_keys_again(&self, found: &Descriptions) {
+        let Some(held) = &self.partition_context.held_keys else { return };
+        if let Some(Ok(topic)) = found.get(&*held.topic().name()) {
+            held.is_read_to(topic.id, 0);
         }
     }
 

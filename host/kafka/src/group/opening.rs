@@ -2,7 +2,8 @@
 //! without its commit would repeat messages, and overwrite the retries and held keys that the commit describes.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -11,11 +12,15 @@ use rdkafka::metadata::MetadataBroker;
 use super::MemberContext;
 use crate::committed::{Committed, committed};
 use crate::errors;
+use crate::held_keys::PARTITION;
 use crate::raw::admin::{self, DescribeTopics, LogEnd, Topic};
 use crate::resume::{Cause, Commit, Log, Resume, initial_partitions};
 
 /// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// For how long an assignment waits for the held keys; after that, its partitions are opened later.
+const HELD_KEYS_BOUND: Duration = Duration::from_secs(2);
+const HELD_KEYS_POLL: Duration = Duration::from_millis(5);
 /// The interval at which it is logged that partitions are not read.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -32,7 +37,12 @@ impl MemberContext {
         };
         if found.len() < count && self.unopened_report.lock().is_due() {
             let (group, partitions) = (&self.group, count - found.len());
-            tracing::warn!(group, partitions, error, "partitions are not read: their commits are unknown");
+            tracing::warn!(
+                group,
+                partitions,
+                error,
+                "partitions are not read: it is unknown where their reading begins"
+            );
         }
         found
     }
@@ -41,7 +51,10 @@ impl MemberContext {
         if keys.is_empty() {
             return Ok(Resumes::new());
         }
-        let topics = describe(consumer, keys.iter().map(|(topic, _)| topic.as_str()))?;
+        let held = self.held_topic();
+        let names = keys.iter().map(|(topic, _)| topic).chain(&held).map(String::as_str);
+        let mut topics = describe(consumer, names)?;
+        self.read_held_keys(consumer, held.and_then(|name| topics.remove_entry(&name)))?;
         let commits = commits(consumer, &topics)?;
         // Without a leader, a partition would keep the request, and the commits of the others, for its timeout.
         let is_led = |(name, partition): &&(String, i32)| {
@@ -63,6 +76,33 @@ impl MemberContext {
             Some((key, resume))
         };
         Ok(keys.into_iter().filter_map(resume).collect())
+    }
+
+    /// The topic of the keys that are held, if the plugin holds any.
+    pub(super) fn held_topic(&self) -> Option<String> {
+        self.partition_context.held_keys.as_ref().map(|held| held.topic().name().into_owned())
+    }
+
+    /// Waits until the held keys have been read, also those that the former owners of the partitions have written.
+    fn read_held_keys(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        topic: Option<(String, Topic)>,
+    ) -> Result<(), KafkaError> {
+        let Some(held) = &self.partition_context.held_keys else { return Ok(()) };
+        let missing = || KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
+        let (name, topic) = topic.filter(|(_, topic)| topic.led.contains(&PARTITION)).ok_or_else(missing)?;
+        let ends = admin::list_offsets(consumer, &[(&name, PARTITION)], LogEnd::Last, TIMEOUT);
+        let ends = ends.map_err(KafkaError::MetadataFetch)?;
+        let end = ends.values().next().copied().ok_or_else(missing)?;
+        let until = Instant::now() + HELD_KEYS_BOUND;
+        while !held.is_read_to(topic.id, end) {
+            if Instant::now() >= until {
+                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut));
+            }
+            thread::sleep(HELD_KEYS_POLL);
+        }
+        Ok(())
     }
 
     /// Says where reading begins, if that is not at the commit.
@@ -133,8 +173,6 @@ fn commits(
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Weak};
-    use std::thread;
-    use std::time::Instant;
 
     use async_channel::Receiver;
     use rdkafka::client::ClientContext;
@@ -195,6 +233,7 @@ mod tests {
             group: "g".to_owned(),
             is_retry: false,
             ordering: settings::Ordering::Key,
+            held_keys: None,
             ready,
             runtime: tokio::runtime::Handle::current(),
             health: Arc::default(),

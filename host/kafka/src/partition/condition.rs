@@ -40,7 +40,7 @@ pub enum Limit {
     Unfinished,
     /// The messages have too many bytes.
     Memory,
-    /// The order by key: a commit has no room for the retries and held keys of more messages.
+    /// The order by key: a commit has no room for the retries of more messages.
     Keys,
     /// The order by partition: the message before is in progress or waits for its retry.
     Predecessor,
@@ -76,7 +76,7 @@ impl Limit {
         match self {
             Self::Unfinished => "too many messages wait in front of others that are finished",
             Self::Memory => "the messages that wait take all the memory they may have",
-            Self::Keys => "a commit has no room for more waiting messages and held keys of an order by key",
+            Self::Keys => "a commit has no room for more waiting messages of an order by key",
             Self::Predecessor => "the message before is in progress or waits for its retry",
         }
     }

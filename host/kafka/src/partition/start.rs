@@ -197,7 +197,8 @@ impl Partition {
     fn start(self: &Arc<Self>, state: &mut State, pending: PendingMessage) -> Delivery {
         let PendingMessage { number, message, retry_info, key, .. } = pending;
         state.in_progress += 1;
-        let follows_dead_letter = key.is_some_and(|key| state.key_order.held_keys().contains(&key));
+        let held_keys = self.context.held_keys.as_ref();
+        let follows_dead_letter = held_keys.zip(key).is_some_and(|(held, key)| held.contains(key));
         let guard = DeliveryGuard::new(Arc::clone(self), number, message.offset(), message.size(), key);
         Delivery::new(message, retry_info, follows_dead_letter, guard)
     }

@@ -101,8 +101,6 @@ pub struct Progress {
     pub next: i64,
     /// The number of deliveries in progress.
     pub in_progress: usize,
-    /// The number of keys whose messages are held after a dead letter.
-    pub held_keys: usize,
 }
 
 impl State {
@@ -111,10 +109,6 @@ impl State {
         let unopened_since = resume.is_none().then(Instant::now);
         let mut resume = resume.unwrap_or_else(|| Resume::again(None, 0, Cause::Committed));
         let committed_window = resume.window.take();
-        let mut key_order = KeyOrder::new(ordering);
-        let held_keys = committed_window.iter().flat_map(|window| &window.held_keys).copied();
-        // Keys stay held only as long as the ordering stays on.
-        key_order.hold_keys(held_keys.filter(|_| ordering.is_in_place()));
         // Unless it is committed, a later start would begin elsewhere.
         let changes = u64::from(resume.cause != Cause::Committed);
         // At the first offset there is nothing before it.
@@ -130,7 +124,7 @@ impl State {
             delayed: BinaryHeap::new(),
             last_due: None,
             is_out_of_order: false,
-            key_order,
+            key_order: KeyOrder::new(ordering),
             retry_states: BTreeMap::new(),
             in_progress: 0,
             memory,
@@ -286,8 +280,7 @@ impl State {
 
     /// The partition's progress.
     pub fn progress(&self) -> Progress {
-        let held_keys = self.key_order.held_keys().len();
-        Progress { next: self.position().offset, in_progress: self.in_progress, held_keys }
+        Progress { next: self.position().offset, in_progress: self.in_progress }
     }
 
     fn position(&self) -> Position {
@@ -321,7 +314,7 @@ impl State {
             (end, epoch) = (committed.end, committed.epoch);
         }
         let start = self.position().offset;
-        Window { start, end, unfinished, held_keys: self.key_order.held_keys().clone(), epoch }
+        Window { start, end, unfinished, epoch }
     }
 }
 

@@ -33,6 +33,7 @@ fn episode(plan: Plan, seed: u64) -> (u64, Option<String>) {
         health: Arc::default(),
         memory: Arc::default(),
         has_regressed: AtomicBool::default(),
+        held_keys: None,
         has_large_headers: AtomicBool::default(),
     });
     let mut world = World::new(plan, Rng::new(seed), context, list);

@@ -204,10 +204,6 @@ impl World {
                 let now = base::clock::now_ms();
                 delivery.postpone(RetryState { attempt, due_ms: now, first_failed_ms: now });
             }
-            4 if in_place => {
-                self.handled[id] += 1;
-                delivery.finish_holding_key();
-            }
             _ => {
                 self.handled[id] += 1;
                 delivery.finish();

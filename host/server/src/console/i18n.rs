@@ -150,6 +150,14 @@ texts! {
     unlisted_partitions: "Partitions not listed:", "표시하지 않은 파티션 수:";
     in_progress: "In progress", "처리 중";
     held_keys: "Held keys", "보류된 키";
+    held_keys_detail: "Messages that follow a dead letter of their key become dead letters too, until the key is released.", "같은 키의 데드 레터 뒤에 오는 메시지는 키 보류를 해제할 때까지 함께 데드 레터가 됩니다.";
+    unlisted_keys: "Keys not listed:", "표시하지 않은 키 수:";
+    release: "Release", "보류 해제";
+    release_all: "Release all", "모두 해제";
+    release_keys: "Release held keys", "키 보류 해제";
+    release_keys_detail: "Later messages are handled again, in every host of the consumer group. The dead letters stay; replay them before, or what they would have done is missing.", "컨슈머 그룹의 모든 호스트가 이후 메시지를 다시 처리합니다. 데드 레터는 그대로 남으므로, 필요하면 먼저 재처리하세요.";
+    held_since: "Held", "보류 시각";
+    first_dead_letter: "Dead letter", "데드 레터";
     reading: "Reading", "읽는 중";
     blocked: "Blocked", "막힘";
     draining: "Draining", "인계 중";
@@ -157,7 +165,7 @@ texts! {
     publish_fails: "A failed message cannot be published.", "실패한 메시지를 발행하지 못하고 있습니다.";
     too_many_unfinished: "Too many messages wait in front of others that are finished.", "먼저 읽은 메시지가 너무 많이 대기하고 있습니다.";
     too_much_memory: "The messages that wait take all the memory they may have.", "대기 중인 메시지가 허용된 메모리를 모두 쓰고 있습니다.";
-    too_many_keys: "A commit has no room for more waiting messages and held keys of an order by key.", "대기 중인 메시지와 보류된 키를 더 기록할 공간이 커밋에 없습니다.";
+    too_many_keys: "A commit has no room for more waiting messages of an order by key.", "대기 중인 메시지를 더 기록할 공간이 커밋에 없습니다.";
     predecessor_unfinished: "The message before is in progress or waits for its retry.", "앞선 메시지가 처리 중이거나 재시도를 기다리고 있습니다.";
     digest: "Plugin digest", "플러그인 다이제스트";
     per_hour: "Dead letters per hour, last 24 hours", "최근 24시간 시간당 데드 레터 수";
@@ -299,28 +307,6 @@ impl Texts {
             }
         }
         best.1
-    }
-
-    /// The name of an action in the audit log.
-    pub fn audit_action<'a>(&self, action: &'a str) -> &'a str {
-        match action {
-            "replay" => self.action_replay,
-            "discard" => self.action_discard,
-            "restore" => self.action_restore,
-            "edit" => self.action_edit,
-            "note" => self.action_note,
-            "close" => self.action_close,
-            "reopen" => self.action_reopen,
-            "pause" => self.action_pause,
-            "resume" => self.action_resume,
-            "cancel" => self.action_cancel,
-            "import" => self.action_import,
-            "export" => self.action_export,
-            "try" => self.action_try,
-            "pause-plugin" => self.action_pause_plugin,
-            "resume-plugin" => self.action_resume_plugin,
-            other => other,
-        }
     }
 
     /// A number of dead letters.

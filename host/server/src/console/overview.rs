@@ -3,7 +3,9 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use desk_api::{DeadLetterState, DestinationOverview, Failure, Filter, PageSelector, PluginOverview};
+use desk_api::{
+    DeadLetterState, DestinationOverview, Failure, Filter, HeldKey, PageSelector, PluginOverview,
+};
 use url::form_urlencoded;
 
 use super::Console;
@@ -11,6 +13,8 @@ use super::form::query_string;
 use super::format;
 use super::page::{self, ErrorPage, PageContext};
 use super::partitions::{self, Notice, Partitions};
+use super::release::MAX_ROWS;
+use crate::held_keys::PluginKeys;
 use crate::{DeskState, api};
 
 /// Failures listed on the page.
@@ -29,7 +33,18 @@ struct OverviewPage {
     is_unread: bool,
     plugins: Vec<PluginRow>,
     partitions: Vec<Partitions>,
+    held_keys: Vec<HeldKeysCard>,
     destinations: Vec<DestinationOverview>,
+}
+
+/// The held keys of a plugin.
+struct HeldKeysCard {
+    name: String,
+    /// The plugin's name, as a query string.
+    query: String,
+    rows: Vec<HeldKey>,
+    total: u64,
+    unlisted: u64,
 }
 
 struct PluginRow {
@@ -63,8 +78,7 @@ pub async fn show(
             ..Filter::default()
         };
         let throughput = rate.map_or("–".to_owned(), format::rate);
-        let query =
-            form_urlencoded::Serializer::new(String::new()).append_pair("plugin", &plugin.name).finish();
+        let query = plugin_query(&plugin.name);
         let own = partitions.iter_mut().find(|own| own.plugin == plugin.name);
         let notices = own.map(|own| std::mem::take(&mut own.notices)).unwrap_or_default();
         PluginRow { plugin, throughput, open: query_string(&open), query, notices }
@@ -78,7 +92,19 @@ pub async fn show(
         is_unread: state.pauses.unread_since_ms().is_some(),
         plugins,
         partitions,
+        held_keys: state.held_keys.iter().map(held_keys_card).filter(|card| card.total > 0).collect(),
         destinations: snapshot.overview.destinations,
         ctx,
     }))
+}
+
+fn plugin_query(name: &str) -> String {
+    form_urlencoded::Serializer::new(String::new()).append_pair("plugin", name).finish()
+}
+
+fn held_keys_card(of: &PluginKeys) -> HeldKeysCard {
+    let total = of.keys.len() as u64;
+    let rows = of.list(MAX_ROWS);
+    let (name, unlisted) = (of.plugin.to_string(), total.saturating_sub(rows.len() as u64));
+    HeldKeysCard { query: plugin_query(&name), name, rows, total, unlisted }
 }
