@@ -1,10 +1,12 @@
 //! The store is away under load, and messages have no retries: they wait, and each e-mail is sent once.
 
 use std::cell::RefCell;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use store::{Store, StoreUrl};
-use testkit::{Kafka, ManneredSmtp, Manners, Postgres, eventually, get, plugin, scale};
+use testkit::{Kafka, ManneredSmtp, Manners, Postgres, binary, eventually, get, plugin, scale};
 use tokio::runtime::Runtime;
 
 use crate::mail_servers::{dead, produce};
@@ -26,11 +28,16 @@ fn start(kafka: &Kafka, server: &ManneredSmtp, topic: &str, store: &str, policy:
     );
     let path = file(&format!("{topic}.toml"), text.as_bytes());
     let path = path.to_str().expect("a path in UTF-8");
-    Host::run(&["--config", path, "--bootstrap-servers", kafka.bootstrap(), "--store", store], &[])
+    // A file that may not grow is an error for the host, as on a full disk, and no signal.
+    let ignoring = "trap '' XFSZ; exec \"$0\" \"$@\"";
+    let host = binary("host");
+    let program = ["-c", ignoring, host.to_str().expect("a path in UTF-8")];
+    let args = ["--config", path, "--bootstrap-servers", kafka.bootstrap(), "--store", store];
+    Host::run_program(Path::new("sh"), &[&program[..], &args].concat(), &[])
 }
 
 /// Ends the store under load for a while, and expects each e-mail once.
-fn outage(topic: &str, store: &str, policy: &str, end: impl FnOnce(), restore: impl FnOnce()) {
+fn outage(topic: &str, store: &str, policy: &str, end: impl FnOnce(&Host), restore: impl FnOnce(&Host)) {
     let (kafka, count) = (Kafka::shared(), scale(400, 20_000));
     // Slow enough that there is work for the whole outage.
     let slowness = Duration::from_millis(30);
@@ -38,7 +45,7 @@ fn outage(topic: &str, store: &str, policy: &str, end: impl FnOnce(), restore: i
     produce(kafka, topic, count);
     let host = start(kafka, &server, topic, store, policy);
     eventually(BOUND, || server.accepted() > count / 10);
-    end();
+    end(&host);
     host.process.wait_for(|line| line.contains("nothing is sent without it"), BOUND);
     std::thread::sleep(away());
     let ready = get(host.port, "/readyz").expect("an answer");
@@ -47,7 +54,7 @@ fn outage(topic: &str, store: &str, policy: &str, end: impl FnOnce(), restore: i
     let metrics = get(host.port, "/metrics").expect("an answer").text();
     assert!(metrics.contains("\nhost_store_available 0\n"), "{metrics}");
     let before = server.accepted();
-    restore();
+    restore(&host);
     host.process.wait_for(|line| line.contains("is available again"), BOUND);
     eventually(BOUND, || server.accepted() > before);
     eventually(BOUND * 10, || kafka.lag(&format!("{topic}-group"), topic) == 0);
@@ -63,7 +70,7 @@ fn messages_without_retries_wait_for_postgresql() {
     for (topic, policy) in ["store-pg", "store-pg-order"].into_iter().zip(POLICIES) {
         let server = RefCell::new(Postgres::start());
         let url = server.borrow().url();
-        outage(topic, &url, policy, || server.borrow_mut().stop(), || server.borrow_mut().start_again());
+        outage(topic, &url, policy, |_| server.borrow_mut().stop(), |_| server.borrow_mut().start_again());
     }
 }
 
@@ -76,15 +83,28 @@ fn messages_without_retries_wait_for_sqlite() {
         let parsed = StoreUrl::parse(&url).expect("a URL");
         let store = runtime.block_on(Store::open(parsed)).expect("a store");
         let lock = RefCell::new(None);
-        let end = || {
+        let end = |_: &Host| {
             let mut other = runtime.block_on(store.connect()).expect("a connection");
             runtime.block_on(sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other)).expect("a lock");
             lock.replace(Some(other));
         };
-        let restore = || {
+        let restore = |_: &Host| {
             let mut other = lock.take().expect("the lock");
             runtime.block_on(sqlx::raw_sql("ROLLBACK").execute(&mut other)).expect("no lock");
         };
         outage(topic, &url, policy, end, restore);
+    }
+}
+
+/// No file of the host may grow, as on a full disk.
+#[test]
+fn messages_without_retries_wait_for_room_on_the_disk() {
+    let limit = |host: &Host, bytes: &str| {
+        let (pid, limit) = (host.process.pid().to_string(), format!("--fsize={bytes}:"));
+        assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().expect("prlimit").success());
+    };
+    for (topic, policy) in ["store-full", "store-full-order"].into_iter().zip(POLICIES) {
+        let url = sqlite(&fresh(topic));
+        outage(topic, &url, policy, |host| limit(host, "1"), |host| limit(host, "unlimited"));
     }
 }
