@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::error::UserError;
+use kafka_raw::PolledProducer;
 use parking_lot::RwLock;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext};
 use tokio::sync::{Notify, oneshot};
 
 use crate::native;
@@ -94,7 +95,7 @@ struct Inner {
     trouble: Arc<Notify>,
 }
 
-pub(crate) type Client = ThreadedProducer<Reports>;
+pub(crate) type Client = Arc<PolledProducer<Reports>>;
 
 impl Publisher {
     /// Creates the Kafka client without waiting for a broker.
@@ -148,7 +149,7 @@ impl Publisher {
 
     /// The current client.
     pub(crate) fn client(&self) -> Client {
-        self.0.client.read().clone()
+        Arc::clone(&self.0.client.read())
     }
 
     /// The client's configuration.
@@ -187,7 +188,7 @@ impl Publisher {
 }
 
 fn connect(config: &ClientConfig, trouble: &Arc<Notify>) -> Result<Client, KafkaError> {
-    config.create_with_context(Reports { trouble: Arc::clone(trouble) })
+    Ok(Arc::new(config.create_with_context(Reports { trouble: Arc::clone(trouble) })?))
 }
 
 /// Passes librdkafka's delivery reports to the waiting requests.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base::clock;
 use base::error::UserError;
 use base::text;
 use base::throttle::Throttle;
@@ -255,7 +256,8 @@ impl Member {
             if left.is_zero() {
                 break;
             }
-            self.poll(left, batch);
+            // The client spins for the rest of a timeout that is no whole number of milliseconds.
+            self.poll(Duration::from_millis(clock::millis_u64(left) + 1), batch);
         }
     }
 

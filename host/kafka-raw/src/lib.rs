@@ -14,6 +14,7 @@
 pub mod admin;
 mod headers;
 mod message;
+mod producer;
 mod queue;
 
 use std::ffi::{CStr, CString, c_void};
@@ -25,7 +26,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::{IntoOpaque, TopicPartitionList};
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
@@ -33,6 +34,7 @@ use rdkafka_sys::rd_kafka_vtype_t as vtype;
 pub use self::admin::TopicId;
 pub use self::headers::{HeaderList, Headers, headers};
 pub use self::message::{Message, TimestampType};
+pub use self::producer::PolledProducer;
 pub use self::queue::{Event, OnReady, Queue};
 
 /// `RD_KAFKA_PARTITION_UA`: the partitioner decides.
@@ -58,7 +60,7 @@ pub struct Record<'a> {
 /// librdkafka refuses the record at once: a full queue, a record that is too large, an unknown partition. In
 /// that case `opaque` is dropped and the context is not called.
 pub fn produce<C>(
-    producer: &ThreadedProducer<C>,
+    producer: &BaseProducer<C>,
     record: Record<'_>,
     opaque: C::DeliveryOpaque,
 ) -> Result<(), RDKafkaErrorCode>

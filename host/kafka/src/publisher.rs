@@ -13,13 +13,13 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{DeliveryResult, Producer, ProducerContext};
 use settings::KafkaArgs;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use crate::errors;
-use crate::raw::{self, HeaderList, Record};
+use crate::raw::{self, HeaderList, PolledProducer, Record};
 
 /// The time after which a publish counts as failing.
 pub const PUBLISH_BOUND: Duration = Duration::from_secs(5);
@@ -108,7 +108,7 @@ pub struct Publisher {
 /// A producer that is replaced when it fails permanently.
 struct Client {
     config: ClientConfig,
-    producer: RwLock<Arc<ThreadedProducer<DeliveryReports>>>,
+    producer: RwLock<Arc<PolledProducer<DeliveryReports>>>,
     /// Limits how often the bootstrap brokers are added again.
     bootstrap: Mutex<Throttle>,
     last_error: LastError,
@@ -244,7 +244,7 @@ impl Client {
 
     async fn publish_by(
         &self,
-        producer: &ThreadedProducer<DeliveryReports>,
+        producer: &PolledProducer<DeliveryReports>,
         record: Record<'_>,
     ) -> Result<Placed, RDKafkaErrorCode> {
         let (report, reported) = oneshot::channel();
@@ -259,7 +259,7 @@ impl Client {
     }
 
     /// A record was not acknowledged in time; see [`raw::bootstrap_again`].
-    fn restore_brokers(&self, producer: &ThreadedProducer<DeliveryReports>) {
+    fn restore_brokers(&self, producer: &PolledProducer<DeliveryReports>) {
         if self.bootstrap.lock().is_due() {
             let servers = self.config.get("bootstrap.servers").unwrap_or_default();
             raw::bootstrap_again(producer.client(), servers);
@@ -269,7 +269,7 @@ impl Client {
     /// Replaces a producer. A fatal error of an idempotent producer is permanent, and one that timed out may
     /// have lost the connection to a partition's leader. The old producer is dropped when its last record has
     /// been reported.
-    fn replace(&self, broken: &Arc<ThreadedProducer<DeliveryReports>>) {
+    fn replace(&self, broken: &Arc<PolledProducer<DeliveryReports>>) {
         let mut current = self.producer.write();
         if !Arc::ptr_eq(&current, broken) {
             return;
