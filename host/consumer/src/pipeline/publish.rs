@@ -5,7 +5,7 @@ use std::pin::pin;
 use base::clock;
 use kafka::delivery::Delivery;
 use kafka::headers::{BLOCK_LEN, FailureHeaders};
-use kafka::publisher::{Destination, PUBLISH_BOUND};
+use kafka::publisher::{Derived, Destination, PUBLISH_BOUND};
 use kafka::raw::HeaderList;
 use rdkafka::error::RDKafkaErrorCode;
 use sandbox::cause::Cause;
@@ -62,12 +62,15 @@ impl Pipeline {
     ) -> bool {
         let headers = || self.headers(delivery, cause, next, omitted);
         let message = delivery.message();
-        let value = message.value().filter(|_| omitted == Omitted::Nothing);
-        let key = message.key().filter(|_| omitted != Omitted::Everything);
-        let partition = delivery.origin().partition;
+        let record = Derived {
+            partition: delivery.origin().partition,
+            timestamp_ms: message.timestamp().map(|(millis, _)| millis),
+            key: message.key().filter(|_| omitted != Omitted::Everything),
+            value: message.value().filter(|_| omitted == Omitted::Nothing),
+        };
         let mut blocked = None;
         loop {
-            let mut publishing = pin!(self.publisher.publish(next.to, partition, key, value, &headers));
+            let mut publishing = pin!(self.publisher.publish(next.to, record, &headers));
             let published = loop {
                 // The publish is not abandoned after the timeout: repeating it could publish the record
                 // twice.
