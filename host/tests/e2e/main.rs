@@ -15,6 +15,7 @@ mod desk;
 mod dlt;
 mod dlt_try;
 mod embedded;
+mod group_protocol;
 mod groups;
 mod hostile_components;
 mod hostile_http;
