@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::clock;
 use base::error::UserError;
+use base::throttle::Throttle;
 use kafka_raw::PolledProducer;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -17,6 +19,9 @@ use tokio::sync::{Notify, oneshot};
 use crate::native;
 use crate::settings::{Settings, refused_config};
 use crate::watch::Health;
+
+/// The interval at which refused messages are logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The position of a message in its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,15 @@ impl PublishError {
             (Some(RDKafkaErrorCode::QueueFull), _) => {
                 Self::unavailable(delivery, "too many messages are waiting for Kafka")
             }
+            (Some(RDKafkaErrorCode::InvalidTimestamp), _) => Self::unavailable(
+                delivery,
+                "Kafka refused the time of the message: the clock of the producer's machine may be wrong",
+            ),
+            // librdkafka's code for several refused messages of a batch, whatever the reason.
+            (Some(RDKafkaErrorCode::InvalidRecord), _) => Self::unavailable(
+                delivery,
+                "Kafka refused the message: the clock of the producer's machine may be wrong, or the topic is compacted",
+            ),
             (Some(code), _) => {
                 Self::unavailable(delivery, format!("Kafka did not accept the message: {code}"))
             }
@@ -188,12 +202,34 @@ impl Publisher {
 }
 
 fn connect(config: &ClientConfig, trouble: &Arc<Notify>) -> Result<Client, KafkaError> {
-    Ok(Arc::new(config.create_with_context(Reports { trouble: Arc::clone(trouble) })?))
+    let refusals = Mutex::new(Throttle::new(LOG_INTERVAL));
+    Ok(Arc::new(config.create_with_context(Reports { trouble: Arc::clone(trouble), refusals })?))
 }
 
 /// Passes librdkafka's delivery reports to the waiting requests.
 pub(crate) struct Reports {
     trouble: Arc<Notify>,
+    /// Limits how often refused messages are logged.
+    refusals: Mutex<Throttle>,
+}
+
+impl Reports {
+    /// Logs that Kafka refused a message for its time, or for a reason that may be its time.
+    fn report_refusal(&self, code: Option<RDKafkaErrorCode>, topic: &str) {
+        let Some(code @ (RDKafkaErrorCode::InvalidTimestamp | RDKafkaErrorCode::InvalidRecord)) = code else {
+            return;
+        };
+        if self.refusals.lock().is_due() {
+            let other =
+                if code == RDKafkaErrorCode::InvalidRecord { ", or the topic is compacted" } else { "" };
+            tracing::error!(
+                topic,
+                help = clock::KAFKA_HELP,
+                "{}{other}; messages get 503",
+                clock::KAFKA_REFUSES
+            );
+        }
+    }
 }
 
 type Outcome = Result<Receipt, PublishError>;
@@ -211,7 +247,9 @@ impl ProducerContext for Reports {
             )),
             Ok(message) => Ok(Receipt { partition: message.partition(), offset: message.offset() }),
             Err((error, message)) => {
-                Err(PublishError::new(error.rdkafka_error_code(), native::delivery_of(message), error))
+                let code = error.rdkafka_error_code();
+                self.report_refusal(code, message.topic());
+                Err(PublishError::new(code, native::delivery_of(message), error))
             }
         };
         // The receiver is dropped if the HTTP client has disconnected.

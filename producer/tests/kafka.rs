@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use producer::{EMAIL_TOPIC, SMS_TOPIC};
 use serde_json::Value;
-use testkit::{Kafka, Process, Rng, eventually, scale};
+use testkit::{Kafka, Process, Rng, WallClock, eventually, scale};
 
 const WAIT: Duration = Duration::from_secs(60);
 /// The bound on a response, plus a margin for a busy client.
@@ -25,8 +25,12 @@ struct Service {
 
 impl Service {
     fn start(bootstrap: &str) -> Self {
+        Self::start_with(bootstrap, &[])
+    }
+
+    fn start_with(bootstrap: &str, env: &[(&str, &str)]) -> Self {
         let args = ["--bootstrap-servers", bootstrap, "--listen", "127.0.0.1:0"];
-        let process = Process::start_with(Path::new(env!("CARGO_BIN_EXE_producer")), &args, &[]);
+        let process = Process::start_with(Path::new(env!("CARGO_BIN_EXE_producer")), &args, env);
         let line = process.wait_for(|line| line.contains("http://127.0.0.1:"), WAIT);
         let port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
         Self { process, port }
@@ -254,4 +258,28 @@ fn a_signal_at_any_moment_of_the_start_ends_the_service() {
         // Before its first instruction, the system ends the process.
         assert!(status.code() == Some(0) || status.signal() == Some(15), "after {delay} ms: {status:?}");
     }
+}
+
+/// Kafka refuses messages whose time is more than an hour ahead of its own.
+#[test]
+fn an_answer_names_the_clock_if_kafka_refuses_its_time() {
+    let (kafka, clock) = (Kafka::start(), WallClock::new("+9h"));
+    let service = Service::start_with(kafka.bootstrap(), &clock.env());
+    let headers = [("content-type", "application/json")];
+    let send = || testkit::request(service.port, "POST", "/api/emails/send", &headers, VALID.as_bytes());
+    // Also several in a batch, of which librdkafka reports another code.
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..16).map(|_| scope.spawn(send)).collect();
+        for answer in senders {
+            let answer = answer.join().expect("no panic").expect("an answer");
+            let problem: Value = serde_json::from_slice(&answer.body).expect("a problem document");
+            let detail = problem["detail"].as_str().expect("a detail");
+            assert_eq!((answer.status, problem["delivery"].as_str()), (503, Some("not-sent")), "{problem}");
+            assert!(detail.contains("the clock of the producer's machine may be wrong"), "{problem}");
+        }
+    });
+    assert_eq!(service.process.count(|line| line.contains("refuses the time of this machine's clock")), 1);
+    clock.set("+0");
+    assert_eq!(send().expect("an answer").status, 200);
+    service.end();
 }

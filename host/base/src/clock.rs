@@ -2,6 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Why Kafka refuses a record as `INVALID_TIMESTAMP`: its time was taken from this machine's clock.
+pub const KAFKA_REFUSES: &str = "Kafka refuses the time of this machine's clock";
+/// The help for [`KAFKA_REFUSES`].
+pub const KAFKA_HELP: &str = "compare this machine's clock with the brokers': date -u; by default Kafka takes times up \
+    to 1 h ahead of its own (message.timestamp.after.max.ms)";
+
 /// Milliseconds since the Unix epoch, rounded down.
 pub fn now_ms() -> i64 {
     since_epoch().map_or(0, |(millis, _)| millis)

@@ -107,7 +107,7 @@ const RESERVED: [Reserved; 18] = [
         names: &["group.protocol"],
         by: Use::Handle,
         value: Some("classic"),
-        reason: "plugins support the protocol classic only",
+        reason: "plugins support the protocol classic only: the broker would decide when partitions are given back",
     },
     Reserved {
         names: &["isolation.level"],

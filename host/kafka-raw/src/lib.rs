@@ -50,6 +50,8 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// None is a null value.
     pub value: Option<&'a [u8]>,
+    /// Milliseconds since the Unix epoch; None is the time of this machine's clock, and so is 0.
+    pub timestamp_ms: Option<i64>,
     /// The headers.
     pub headers: HeaderList,
 }
@@ -87,6 +89,8 @@ where
             vtype::RD_KAFKA_VTYPE_KEY,
             key,
             key_len,
+            vtype::RD_KAFKA_VTYPE_TIMESTAMP,
+            record.timestamp_ms.unwrap_or(0),
             vtype::RD_KAFKA_VTYPE_OPAQUE,
             opaque,
             vtype::RD_KAFKA_VTYPE_HEADERS,

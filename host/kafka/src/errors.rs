@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base::clock;
 use base::error::UserError;
 use base::kafka_properties::without_value;
 use base::text;
@@ -134,6 +135,7 @@ pub fn publish_help(code: Option<RDKafkaErrorCode>, topic: &str) -> String {
                 "set cleanup.policy=delete on topic {topic}: a compacted topic refuses records without a key"
             )
         }
+        Some(Code::InvalidTimestamp) => clock::KAFKA_HELP.to_owned(),
         Some(Code::PolicyViolation) => "check the broker's policies".to_owned(),
         _ => format!(
             "check that the brokers are running and accept this client, and that topic {topic} has a leader: host topics describe {topic}"

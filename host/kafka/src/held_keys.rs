@@ -18,7 +18,7 @@ pub use self::reader::Reader;
 use self::record::Change;
 pub use self::record::Held;
 use crate::key_order::{OrderKey, order_key};
-use crate::publisher::{Destination, Placed, Publisher};
+use crate::publisher::{Derived, Destination, Placed, Publisher};
 use crate::raw::HeaderList;
 use crate::raw::admin::TopicId;
 
@@ -137,7 +137,10 @@ impl HeldKeys {
     ) -> Result<Placed, RDKafkaErrorCode> {
         let record_key = record::key(&self.group, key);
         let headers = || HeaderList::with_capacity(0);
-        publisher.publish(&self.topic, PARTITION, Some(&record_key), value, &headers).await
+        // Any time will do where this machine's clock is wrong: compaction goes by offsets.
+        let timestamp_ms = Some(1);
+        let record = Derived { partition: PARTITION, timestamp_ms, key: Some(&record_key), value };
+        publisher.publish(&self.topic, record, &headers).await
     }
 
     /// Whether this topic has been read up to `end`. A topic other than the one that is read is read from its beginning,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use base::clock;
 use base::throttle::Throttle;
 use parking_lot::{Mutex, RwLock};
 use rdkafka::client::ClientContext;
@@ -42,6 +43,8 @@ const SETTINGS: [(&str, &str); 9] = [
 
 /// The maximum age of an error that is reported as the cause of a failing publish.
 const MAX_ERROR_AGE: Duration = Duration::from_secs(60);
+/// The interval at which a time that was refused is tried again, and logged.
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(30);
 /// The timeout of a metadata request.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -87,6 +90,21 @@ pub struct Placed {
     pub offset: i64,
 }
 
+/// A record to publish that comes from one that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Derived<'r> {
+    /// The partition of the record in its source topic. If the destination has no such partition, the key decides.
+    pub partition: i32,
+    /// The time that the record gets if Kafka refuses that of this machine's clock, in milliseconds since the Unix
+    /// epoch: the timestamp of the record that was read. None if there is none, or if retention might remove the
+    /// record at once.
+    pub timestamp_ms: Option<i64>,
+    /// None is a null key.
+    pub key: Option<&'r [u8]>,
+    /// None is a null value.
+    pub value: Option<&'r [u8]>,
+}
+
 /// Limits every batch to one record, and compresses it well: its source may have been compressed too.
 const UNBATCHED: [(&str, &str); 4] = [
     ("batch.num.messages", "1"),
@@ -99,8 +117,10 @@ const UNBATCHED: [(&str, &str); 4] = [
 /// Publishes records and waits for the acknowledgement (`acks=all`, idempotent).
 pub struct Publisher {
     batched: Client,
-    /// For records that were refused because of the size of their batch or their own; created on first use.
+    /// For records that were refused because of their batch, their own size or their time; created on first use.
     unbatched: OnceLock<Client>,
+    /// When Kafka last refused the time of this machine's clock.
+    refused_time: Mutex<Option<Instant>>,
     /// Notified when a topic may have changed.
     topic_check: Notify,
 }
@@ -122,7 +142,8 @@ impl Publisher {
     /// librdkafka refuses the configuration.
     pub fn new(kafka: &KafkaArgs) -> KafkaResult<Self> {
         let batched = Client::new(crate::client::config(kafka, &SETTINGS))?;
-        Ok(Self { batched, unbatched: OnceLock::new(), topic_check: Notify::new() })
+        let unbatched = OnceLock::new();
+        Ok(Self { batched, unbatched, refused_time: Mutex::default(), topic_check: Notify::new() })
     }
 
     /// Requests a check of the topics, after a record could not be published.
@@ -162,29 +183,26 @@ impl Publisher {
         Ok(found.map(|topic| topic.partitions().len()).filter(|count| *count > 0))
     }
 
-    /// Publishes a record and waits for the acknowledgement. `partition` is the record's partition in the
-    /// source topic; if the destination has no such partition, the key decides. `headers` is called again for
-    /// each attempt, since librdkafka takes ownership of the list.
+    /// Publishes a record and waits for the acknowledgement. `headers` is called again for each attempt, since
+    /// librdkafka takes ownership of the list.
     ///
     /// # Errors
     /// The record was not published, or may not have been.
     pub async fn publish(
         &self,
         to: &Destination,
-        partition: i32,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
+        record: Derived<'_>,
         headers: &impl Fn() -> HeaderList,
     ) -> Result<Placed, RDKafkaErrorCode> {
-        let own = Some(partition).filter(|number| to.has(*number));
+        let own = Some(record.partition).filter(|number| to.has(*number));
         if own.is_none() {
             self.request_topic_check();
         }
-        match self.publish_to(to, own, key, value, headers).await {
+        match self.publish_to(to, own, record, headers).await {
             // The topic was created again with fewer partitions.
             Err(RDKafkaErrorCode::UnknownPartition) if own.is_some() => {
                 self.request_topic_check();
-                self.publish_to(to, None, key, value, headers).await
+                self.publish_to(to, None, record, headers).await
             }
             result => result,
         }
@@ -194,15 +212,50 @@ impl Publisher {
         &self,
         to: &Destination,
         partition: Option<i32>,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
+        Derived { timestamp_ms, key, value, .. }: Derived<'_>,
         headers: &impl Fn() -> HeaderList,
     ) -> Result<Placed, RDKafkaErrorCode> {
-        let record = || Record { topic: &to.name, partition, key, value, headers: headers() };
-        match self.batched.publish(record()).await {
-            // A batch is refused as a whole: the topic may accept this record without the others, or compressed.
-            Err(RDKafkaErrorCode::MessageSizeTooLarge) => self.unbatched()?.publish(record()).await,
-            result => result,
+        use RDKafkaErrorCode as Code;
+        let record = |timestamp_ms| Record {
+            topic: &to.name,
+            partition,
+            key,
+            value,
+            timestamp_ms,
+            headers: headers(),
+        };
+        let time = timestamp_ms.filter(|_| self.is_time_refused());
+        let mut published = self.batched.publish(record(time)).await;
+        // A batch is refused as a whole: the topic may accept this record without the others, or compressed.
+        if let Err(Code::MessageSizeTooLarge | Code::InvalidDifferentRecord) = published {
+            published = self.unbatched()?.publish(record(time)).await;
+        }
+        // Among several refused records of a batch, any reason is reported as `InvalidRecord`. The broker's text with
+        // the reason cannot be read: librdkafka frees it before the delivery report.
+        if let Err(Code::InvalidTimestamp | Code::InvalidRecord) = published {
+            published = self.unbatched()?.publish(record(timestamp_ms)).await;
+            if published.is_ok() && time != timestamp_ms {
+                self.report_refused_time(to);
+            }
+        }
+        published
+    }
+
+    /// Whether Kafka has refused the time of this machine's clock of late. Then it is not tried again at once: after a
+    /// refused record, librdkafka waits for all that are in flight.
+    fn is_time_refused(&self) -> bool {
+        self.refused_time.lock().is_some_and(|at| at.elapsed() < REFUSAL_INTERVAL)
+    }
+
+    fn report_refused_time(&self, to: &Destination) {
+        if !self.is_time_refused() {
+            *self.refused_time.lock() = Some(Instant::now());
+            tracing::warn!(
+                to = %to.name(), help = clock::KAFKA_HELP,
+                "{}; failed messages are published with the timestamps of their source records, from which their \
+                 retention counts",
+                clock::KAFKA_REFUSES
+            );
         }
     }
 

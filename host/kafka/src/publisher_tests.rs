@@ -21,6 +21,7 @@ async fn publish(client: &Client) -> Result<(), RDKafkaErrorCode> {
         partition: None,
         key: None,
         value: None,
+        timestamp_ms: None,
         headers: HeaderList::with_capacity(0),
     };
     timeout(BOUND, client.publish(record)).await.expect("a report").map(drop)

@@ -15,6 +15,7 @@ mod desk;
 mod dlt;
 mod dlt_try;
 mod embedded;
+mod group_protocol;
 mod groups;
 mod held_keys;
 mod hostile_components;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base::clock;
 use base::error::UserError;
 use kafka::errors;
 use kafka::raw::may_be_persisted;
@@ -72,6 +73,10 @@ impl Deliveries {
 }
 
 impl Tally {
+    fn has(&self, code: RDKafkaErrorCode) -> bool {
+        self.failed.contains_key(&errors::short(code))
+    }
+
     /// # Errors
     /// A message was not published, or not certainly; the error names the lines.
     pub(super) fn outcome(&self) -> Result<(), UserError> {
@@ -91,9 +96,17 @@ impl Tally {
             return Ok(());
         }
         let mut failure = UserError::unavailable(problems.join("; "));
-        if self.failed.contains_key(&errors::short(RDKafkaErrorCode::MessageSizeTooLarge)) {
+        if self.has(RDKafkaErrorCode::MessageSizeTooLarge) {
             failure = failure
                 .help("the topic's limit is its setting max.message.bytes: host topics describe TOPIC");
+        }
+        // librdkafka reports several refused records of a batch as invalid, whatever the reason.
+        let is_invalid = self.has(RDKafkaErrorCode::InvalidRecord);
+        if is_invalid || self.has(RDKafkaErrorCode::InvalidTimestamp) {
+            failure = failure.help(clock::KAFKA_HELP);
+        }
+        if is_invalid {
+            failure = failure.help("a compacted topic needs keys: --key-separator TEXT");
         }
         if unknown > 0 {
             failure = failure.help("look for them before you publish them again: host consume TOPIC");

@@ -6,7 +6,7 @@ use base::clock;
 use kafka::delivery::Delivery;
 use kafka::headers::{BLOCK_LEN, FailureHeaders, Origin};
 use kafka::held_keys::Held;
-use kafka::publisher::{Destination, PUBLISH_BOUND};
+use kafka::publisher::{Derived, Destination, PUBLISH_BOUND};
 use kafka::raw::HeaderList;
 use rdkafka::error::RDKafkaErrorCode;
 use sandbox::cause::Cause;
@@ -77,10 +77,13 @@ impl Pipeline {
     ) -> bool {
         let headers = || self.headers(delivery, cause, next, omitted);
         let message = delivery.message();
-        let value = message.value().filter(|_| omitted == Omitted::Nothing);
-        let key = message.key().filter(|_| omitted != Omitted::Everything);
-        let partition = delivery.origin().partition;
-        let publish = || self.publisher.publish(next.to, partition, key, value, &headers);
+        let record = Derived {
+            partition: delivery.origin().partition,
+            timestamp_ms: message.timestamp().map(|(millis, _)| millis),
+            key: message.key().filter(|_| omitted != Omitted::Everything),
+            value: message.value().filter(|_| omitted == Omitted::Nothing),
+        };
+        let publish = || self.publisher.publish(next.to, record, &headers);
         self.until_published(delivery, next.to, omitted != Omitted::Everything, publish).await
     }
 

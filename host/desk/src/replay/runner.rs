@@ -225,6 +225,9 @@ impl Runner {
         self.topics.clear();
         let reason = match topic {
             None => "Kafka is unavailable; retrying".to_owned(),
+            Some(topic) if code == RDKafkaErrorCode::InvalidTimestamp => {
+                format!("cannot publish to {topic}: {}; retrying", clock::KAFKA_REFUSES)
+            }
             Some(topic) => format!("cannot publish to {topic}: {}; retrying", errors::short(code)),
         };
         tracing::warn!(replay = self.replay.id, reason, "a replay is waiting for Kafka");

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use base::clock;
 use desk_api::DeadLetter;
-use kafka::publisher::{Destination, Placed};
+use kafka::publisher::{Derived, Destination, Placed};
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::task::JoinSet;
 
@@ -35,9 +35,14 @@ impl Runner {
             let now_ms = clock::now_ms();
             let headers = || headers::header_list(&dead_letter, &replay, position, target, now_ms);
             let (key, value) = (dead_letter.key.as_ref(), dead_letter.value.as_ref());
-            let (key, value) = (key.map(|key| &key.0[..]), value.map(|value| &value.0[..]));
-            let partition = dead_letter.source.partition;
-            match shared.publisher.publish(&to, partition, key, value, &headers).await {
+            let record = Derived {
+                partition: dead_letter.source.partition,
+                // The source of a dead letter may be older than any retention.
+                timestamp_ms: None,
+                key: key.map(|key| &key.0[..]),
+                value: value.map(|value| &value.0[..]),
+            };
+            match shared.publisher.publish(&to, record, &headers).await {
                 Ok(Placed { partition, offset }) => SendResult::Sent(SentItem {
                     position,
                     dead_letter: dead_letter.id.clone(),
