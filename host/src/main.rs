@@ -46,8 +46,8 @@ fn start(args: Vec<OsString>) -> anyhow::Result<()> {
     // Before anything that takes time: the kernel drops a signal without a handler for process 1 of a container.
     let signals = if cli::is_service(&args) { Some(listen(&runtime)?) } else { None };
     telemetry::start();
-    if let Some(warning) = base::files::raise_limit().filter(|_| signals.is_some()) {
-        tracing::warn!("{warning}");
+    if let Some(finding) = base::files::raise_limit().filter(|_| signals.is_some()) {
+        tracing::warn!("{finding}");
     }
     let result = run(layers::parse(args)?, &runtime, signals);
     // The remaining tasks have been stopped or abandoned.
@@ -72,6 +72,7 @@ fn run(cli: Cli, runtime: &Runtime, signals: Option<Signals>) -> anyhow::Result<
         Some(Command::Plugin(args)) => runtime.block_on(cli::plugin::run(args)),
         Some(Command::Dlt(args)) => runtime.block_on(cli::dlt::run(args)),
         Some(Command::Alerts(args)) => runtime.block_on(cli::alerts::run(args)),
+        Some(Command::Doctor(args)) => Ok(runtime.block_on(cli::doctor::run(*args))?),
         Some(Command::Config(args)) => runtime.block_on(cli::config::run(args, cli.origins)),
     }
 }

@@ -1,10 +1,11 @@
-//! Shared basics: user-facing errors, Kafka arguments, terminal text, the clock, bytes in JSON, throttled log messages,
+//! Shared basics: user-facing errors, findings of checks, Kafka arguments, terminal text, the clock, bytes in JSON, throttled log messages,
 //! standard error, the limit on open files.
 
 pub mod bytes;
 pub mod clock;
 pub mod error;
 pub mod files;
+pub mod finding;
 pub mod kafka_args;
 pub mod kafka_properties;
 pub mod stderr;

@@ -20,9 +20,14 @@ pub fn line(text: impl Display) {
     write(&mut io::stderr().lock(), format!("{text}\n").as_bytes());
 }
 
-/// Whether lines are coloured: on a terminal, unless `NO_COLOR` is set and not empty (no-color.org).
+/// Whether lines are coloured.
 pub fn is_coloured() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    takes_colours(&io::stderr())
+}
+
+/// Whether a stream takes colours: a terminal, unless `NO_COLOR` is set and not empty (no-color.org).
+pub fn takes_colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A writer of whole lines that never fails.

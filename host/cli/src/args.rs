@@ -8,7 +8,7 @@ use settings::RunArgs;
 
 use crate::demo;
 use crate::layers::Origins;
-use crate::{alerts, config, consume, dlt, groups, plugin, produce, topics};
+use crate::{alerts, config, consume, dlt, doctor, groups, plugin, produce, topics};
 
 /// Run sandboxed WebAssembly components as Kafka consumers.
 ///
@@ -40,6 +40,7 @@ impl Cli {
         match &mut self.command {
             None => Some(&mut self.run),
             Some(Command::Config(args)) => args.run_args_mut(),
+            Some(Command::Doctor(args)) => Some(&mut args.run),
             Some(Command::Groups(args)) => args.run_args_mut(),
             Some(Command::Plugin(args)) => args.run_args_mut(),
             Some(_) => None,
@@ -52,6 +53,8 @@ impl Cli {
 pub enum Command {
     /// Run the complete system in one process, with an embedded broker
     Demo(demo::Args),
+    /// Check everything that a host needs, and say what is wrong and how to mend it; changes nothing
+    Doctor(Box<doctor::Args>),
     /// Create, list, describe and delete topics
     Topics(topics::Args),
     /// List, describe and migrate consumer groups, and release held keys

@@ -4,15 +4,13 @@ mod held;
 mod states;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use base::error::UserError;
 use base::text;
 use clap::Subcommand;
 use kafka::assignment;
-use rdkafka::consumer::Consumer;
-use rdkafka::error::RDKafkaErrorCode;
+use kafka::group_list;
+pub use kafka::group_list::is_classic;
 use rdkafka::groups::{GroupInfo, GroupList, GroupMemberInfo};
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::Offset;
@@ -126,11 +124,6 @@ const UNKNOWN_STATE: &str = "note: a group in unknown state is being deleted, or
                              state and members of groups with the newer protocol (KIP-848) and of share groups \
                              cannot be read";
 
-/// Whether it is a classic group. Kafka describes other listed groups as dead, without members.
-pub fn is_classic(group: &GroupInfo) -> bool {
-    group.state() != "Dead" || !group.members().is_empty()
-}
-
 fn listed(group: &GroupInfo) -> Listed {
     let classic = is_classic(group);
     Listed {
@@ -229,23 +222,9 @@ async fn states(api: &ApiArgs, members: &[Member]) -> States {
     })
 }
 
-/// Reads the groups of all brokers. Retries while a coordinator is starting.
+/// Reads the groups of all brokers, or one of them.
 pub fn fetch(client: &KafkaClient, group: Option<&str>) -> Result<GroupList, UserError> {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        let error = match client.consumer.fetch_group_list(group, TIMEOUT) {
-            Ok(groups) => return Ok(groups),
-            Err(error) => error,
-        };
-        let starting = matches!(
-            error.rdkafka_error_code(),
-            Some(RDKafkaErrorCode::CoordinatorLoadInProgress | RDKafkaErrorCode::CoordinatorNotAvailable)
-        );
-        if !starting || Instant::now() >= deadline {
-            return Err(client.failure("list groups", &error));
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
+    group_list::fetch(&client.consumer, group, TIMEOUT).map_err(|error| client.failure("list groups", &error))
 }
 
 fn summary(group: &GroupInfo) -> Summary {

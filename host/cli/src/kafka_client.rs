@@ -30,9 +30,7 @@ pub struct KafkaClient {
 impl KafkaClient {
     /// Creates a client with these properties; the user's own take precedence. It does not connect yet.
     pub fn open(kafka: &KafkaArgs, own: &[(&str, &str)]) -> Result<Self, UserError> {
-        let consumer = kafka::client::config(kafka, own)
-            .create_with_context(Context::default())
-            .map_err(|error| invalid_config(&error))?;
+        let consumer = kafka::client::open(kafka, own)?;
         Ok(Self { consumer, servers: kafka.bootstrap_servers.clone() })
     }
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod consume;
 pub mod demo;
 pub mod dlt;
+pub mod doctor;
 pub mod groups;
 pub mod layers;
 pub mod plugin;

@@ -1,21 +1,15 @@
 //! Consumer groups with members, which a command from outside must not disturb.
 
 use base::error::UserError;
-use base::text;
 use kafka::committed::{Committed, add_commit};
+pub use kafka::group_list::{UNKNOWN_MEMBERS, listed};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::groups::GroupInfo;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use settings::KafkaArgs;
 
 use crate::groups;
 use crate::kafka_client::KafkaClient;
-
-/// Members of groups with the newer protocol cannot be listed.
-pub const UNKNOWN_MEMBERS: &str = "may have members: they cannot be listed";
-/// The number of members that an error names.
-const MAX_SHOWN: usize = 3;
 
 /// Whether a group has members.
 pub enum Members {
@@ -54,15 +48,6 @@ pub fn members(
         return Ok(Members::Listed(listed(found)));
     }
     if groups::is_classic(found) { Ok(Members::None) } else { probe(client, partitions) }
-}
-
-/// How many members a group has and, for the first of them, on a line each, who they are.
-pub fn listed(group: &GroupInfo) -> String {
-    let lines = group.members().iter().take(MAX_SHOWN).map(|member| {
-        let host = member.client_host().trim_start_matches('/');
-        format!("\n  {} on {}", text::line(member.client_id().as_bytes()), text::line(host.as_bytes()))
-    });
-    format!("members: {}{}", group.members().len(), lines.collect::<String>())
 }
 
 /// Commits the committed offsets once more: the broker rejects the commit if the group has members.

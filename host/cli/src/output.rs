@@ -17,6 +17,11 @@ pub enum Format {
     Json,
 }
 
+/// Whether data is coloured.
+pub fn is_coloured() -> bool {
+    stderr::takes_colours(&io::stdout())
+}
+
 /// Prints a message to stderr, if it can be written.
 pub fn note(text: impl Display) {
     stderr::line(text);

@@ -20,6 +20,17 @@ use tokio::runtime::Handle;
 /// # Errors
 /// A setting is invalid, or a plugin does not load.
 pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>), UserError> {
+    let services = services(args)?;
+    let plugins = load::load(args, &services).await?;
+    plugins.iter().try_for_each(|plugin| bounds::check_bounds(&args.kafka, &plugin.plugin))?;
+    Ok((plugins, services))
+}
+
+/// Checks settings and the URLs of mail server and store, and returns what plugins share. Connects to nothing.
+///
+/// # Errors
+/// A setting is invalid.
+pub fn services(args: &RunArgs) -> Result<Arc<Services>, UserError> {
     store(args)?;
     retention(args)?;
     check_alerts(args)?;
@@ -28,10 +39,7 @@ pub async fn prepare(args: &RunArgs) -> Result<(Vec<Subscriber>, Arc<Services>),
     let mail = mail_servers(args)?;
     let services = Services::new(Effects::new(Handle::current()));
     mail.all().for_each(|mailer| services.destinations.add(Arc::clone(mailer.destination())));
-    let services = Arc::new(services.with(Some(Arc::new(mail))).with(Some(Arc::new(http(args)))));
-    let plugins = load::load(args, &services).await?;
-    plugins.iter().try_for_each(|plugin| bounds::check_bounds(&args.kafka, &plugin.plugin))?;
-    Ok((plugins, services))
+    Ok(Arc::new(services.with(Some(Arc::new(mail))).with(Some(Arc::new(http(args))))))
 }
 
 /// The clients of the mail servers.

@@ -20,28 +20,41 @@ pub async fn load(args: &RunArgs, services: &Arc<Services>) -> Result<Vec<Subscr
     let engines = engines(settings.iter().copied())?;
     let mut plugins: Vec<Subscriber> = Vec::with_capacity(args.plugins.len());
     for (path, settings) in args.plugins.iter().zip(settings) {
-        let subscriber =
-            Subscriber::load(path, settings, &engines, Outside::Sent(Arc::clone(services))).await?;
-        let group = &subscriber.subscription.group;
-        if let Some(other) = plugins.iter().find(|other| other.subscription.group == *group) {
-            let what = format!(
-                "{} and {} both use consumer group {group}",
-                other.plugin.label, subscriber.plugin.label
-            );
-            return Err(
-                UserError::usage(what).help("configure a group for each plugin, or remove one of them")
-            );
-        }
+        let outside = Outside::Sent(Arc::clone(services));
+        let subscriber = Subscriber::load(path, settings, &engines, outside).await?;
+        check_group(&plugins, &subscriber)?;
         plugins.push(subscriber);
     }
     Ok(plugins)
 }
 
-/// The engines for plugins with these settings.
+/// Makes sure that no other plugin has the consumer group of this one.
+///
+/// # Errors
+/// Another has.
+pub fn check_group(others: &[Subscriber], subscriber: &Subscriber) -> Result<(), UserError> {
+    let group = &subscriber.subscription.group;
+    let Some(other) = others.iter().find(|other| other.subscription.group == *group) else { return Ok(()) };
+    let (one, other) = (&other.plugin.label, &subscriber.plugin.label);
+    Err(UserError::usage(format!("{one} and {other} both use consumer group {group}"))
+        .help("configure a group for each plugin, or remove one of them"))
+}
+
+/// The engines for plugins with these settings. Their findings are logged.
 ///
 /// # Errors
 /// The memory for instances cannot be reserved.
 pub fn engines<'a>(all: impl Iterator<Item = Option<&'a PluginSettings>>) -> Result<Engines, UserError> {
+    let engines = new_engines(all)?;
+    engines.findings.iter().for_each(|finding| tracing::warn!("{finding}"));
+    Ok(engines)
+}
+
+/// [`engines`], without a log.
+///
+/// # Errors
+/// The memory for instances cannot be reserved.
+pub fn new_engines<'a>(all: impl Iterator<Item = Option<&'a PluginSettings>>) -> Result<Engines, UserError> {
     let (mut calls, mut memory) = (0, 0);
     for settings in all {
         calls += worker::shares(settings.and_then(|settings| settings.concurrency)).iter().sum::<usize>();

@@ -24,6 +24,7 @@ use rdkafka::{ClientConfig, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use self::batch::Batch;
+pub use self::other_members::is_desk;
 use self::progress::Context;
 use crate::Desk;
 use crate::metrics;
@@ -108,21 +109,21 @@ impl Intake {
     }
 }
 
-/// Refuses to start if another host stores dead letters of the group in another store. If Kafka does not answer,
-/// the member repeats the check before it reads anything.
+/// Refuses to start if another host stores dead letters of the group in another store than the one with this id and
+/// name. If Kafka does not answer, the member repeats the check before it reads anything.
 ///
 /// # Errors
 /// Another host does.
 pub fn refuse_other_stores(
     connection: &BaseConsumer<errors::Context>,
-    desk: &Desk,
-    source: &Source,
+    group: &str,
+    (store_id, store_name): (&str, &str),
 ) -> Result<(), UserError> {
-    let others = other_members::find(connection, &source.group, desk.store_id()).unwrap_or_default();
+    let others = other_members::find(connection, group, store_id).unwrap_or_default();
     if others.stores.is_empty() {
         return Ok(());
     }
-    let what = format!("{}; this host uses {}", conflict(&source.group), desk.store_name());
+    let what = format!("{}; this host uses {store_name}", conflict(group));
     Err(UserError::unavailable(what)
         .help(SHARE_STORE)
         .help("or disable the desk on all hosts but one: --desk=false")

@@ -121,6 +121,14 @@ pub fn bootstrap_again<C: ClientContext>(client: &Client<C>, servers: &str) {
     }
 }
 
+/// The broker that controls the cluster. None if there is none, or no broker answers within `timeout`.
+pub fn controller<C: ClientContext>(client: &Client<C>, timeout: Duration) -> Option<i32> {
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client lives for the call.
+    let id = unsafe { sys::rd_kafka_controllerid(client.native_ptr(), millis) };
+    (id >= 0).then_some(id)
+}
+
 /// Whether the broker may have written a record although its delivery report has an error.
 pub fn may_be_persisted(message: &BorrowedMessage<'_>) -> bool {
     // SAFETY: the report owns the message that the pointer names for as long as `message` lives, and the call

@@ -30,6 +30,14 @@ pub fn config(kafka: &KafkaArgs, own: &[(&str, &str)]) -> ClientConfig {
     config
 }
 
+/// A client that is not connected yet.
+///
+/// # Errors
+/// librdkafka refuses the configuration.
+pub fn open(kafka: &KafkaArgs, own: &[(&str, &str)]) -> Result<BaseConsumer<Context>, UserError> {
+    config(kafka, own).create_with_context(Context::default()).map_err(|error| errors::invalid_config(&error))
+}
+
 /// Logs a line of librdkafka. Its errors are logged as warnings, since it recovers from them by itself, and
 /// informational lines at debug level.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -53,9 +61,7 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 /// # Errors
 /// No broker responds within `bound`, or a broker refuses the client.
 pub async fn connect(kafka: &KafkaArgs, bound: Duration) -> Result<BaseConsumer<Context>, UserError> {
-    let client: BaseConsumer<Context> = config(kafka, &[])
-        .create_with_context(Context::default())
-        .map_err(|error| errors::invalid_config(&error))?;
+    let client = open(kafka, &[])?;
     let until = Instant::now() + bound;
     let mut is_reported = false;
     loop {

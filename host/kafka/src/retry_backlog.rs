@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use base::error::UserError;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use settings::KafkaArgs;
 
 use crate::committed::committed;
-use crate::errors::{self, Context};
+use crate::{client, errors};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -19,9 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A topic has unprocessed messages, or Kafka is unreachable.
 pub fn ensure_empty(kafka: &KafkaArgs, group: &str, topics: &[String]) -> Result<(), UserError> {
     let own = [("group.id", group), ("enable.auto.commit", "false")];
-    let consumer: BaseConsumer<Context> = crate::client::config(kafka, &own)
-        .create_with_context(Context::default())
-        .map_err(|error| errors::invalid_config(&error))?;
+    let consumer = client::open(kafka, &own)?;
     let unreachable = |error: KafkaError| errors::unreachable(&kafka.bootstrap_servers, &consumer, &error);
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(unreachable)?;

@@ -4,10 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use base::error::UserError;
+use base::finding::{Finding, Severity};
 use humantime_serde::re::humantime::format_duration;
 
 use crate::topic_plan::{self, ABSENCE, TopicPlan};
 use crate::topic_settings::{Known, TopicSettings};
+
+/// What to do about a retry topic of two plugins.
+const SET_ANOTHER: &str =
+    "set another topic, retry-suffix or dead-letter-topic for one of the plugins in [[plugin]]";
 
 /// What is known of a cluster.
 #[derive(Debug, Default)]
@@ -18,6 +23,8 @@ pub struct Cluster {
     pub topics: BTreeMap<String, Shape>,
     /// Settings of its topics.
     pub settings: Known,
+    /// Whether the client may not read the settings of a topic that it asked for.
+    pub has_hidden_settings: bool,
 }
 
 /// The partitions of a topic.
@@ -27,34 +34,10 @@ pub struct Shape {
     pub partitions: usize,
     /// The replicas of each.
     pub replication: usize,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// Messages will not be handled: the host does not start.
-    Error,
-    /// Messages may be lost: the host runs, and says so.
-    Warning,
-}
-
-/// Something that is wrong with a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What is wrong, with the topic's name.
-    pub problem: String,
-    /// What it leads to.
-    pub why: String,
-    /// What to do.
-    pub cure: String,
-}
-
-impl From<Finding> for UserError {
-    fn from(finding: Finding) -> Self {
-        Self::usage(format!("{}: {}", finding.problem, finding.why)).help(finding.cure)
-    }
+    /// The number of partitions that no broker leads.
+    pub leaderless: usize,
+    /// The fewest replicas that a partition has in sync.
+    pub in_sync: usize,
 }
 
 /// Checks the topics of these plugins: those that exist, and the names of those that do not. What is not known is
@@ -94,7 +77,7 @@ pub fn refusal(findings: &[Finding]) -> Option<UserError> {
     }
     let lines = errors.iter().map(|finding| format!("\n  {}: {}", finding.problem, finding.why));
     let error = UserError::usage(format!("topics cannot be used:{}", lines.collect::<String>()));
-    Some(errors.iter().fold(error, |error, finding| error.help(finding.cure.clone())))
+    Some(errors.iter().flat_map(|finding| finding.cures.clone()).fold(error, UserError::help))
 }
 
 /// Retry topics that another plugin reads as something else. Retry topics and dead-letter topics of one kind may be
@@ -108,10 +91,11 @@ fn shared_topics(plans: &[TopicPlan]) -> Vec<Finding> {
             let mut add = |name: &String, what: &str, why: String| {
                 findings.push(Finding {
                     severity: Severity::Error,
-                    problem: format!("topic {name} is a retry topic of group {group} and {what} of group {reader}"),
+                    problem: format!(
+                        "topic {name} is a retry topic of group {group} and {what} of group {reader}"
+                    ),
                     why,
-                    cure: "set another topic, retry-suffix or dead-letter-topic for one of the plugins in [[plugin]]"
-                        .to_owned(),
+                    cures: vec![SET_ANOTHER.to_owned()],
                 });
             };
             if plan.is_retry(source) {
@@ -148,9 +132,10 @@ fn colliding_names(cluster: &Cluster, plans: &[TopicPlan]) -> Vec<Finding> {
                 severity: Severity::Error,
                 problem: format!("topic {name} cannot be created, because topic {other} {exists}"),
                 why: "Kafka refuses names that differ only in '.' and '_'".to_owned(),
-                cure:
+                cures: vec![
                     "set another topic, retry-suffix, dead-letter-suffix or dead-letter-topic in [[plugin]]"
                         .to_owned(),
+                ],
             });
         }
     }
@@ -173,7 +158,7 @@ impl Existing<'_> {
             problem: format!("topic {} is compacted (cleanup.policy={policy})", self.name),
             why: "Kafka refuses failed messages without a key, and removes all but the last one of a key"
                 .to_owned(),
-            cure: self.set("cleanup.policy", "delete"),
+            cures: vec![self.set("cleanup.policy", "delete")],
         })
     }
 
@@ -183,7 +168,7 @@ impl Existing<'_> {
             severity: Severity::Error,
             problem: format!("topic {} is not compacted alone (cleanup.policy={policy})", self.name),
             why: "Kafka would remove held keys after a time, and their messages would be handled".to_owned(),
-            cure: self.set("cleanup.policy", "compact"),
+            cures: vec![self.set("cleanup.policy", "compact")],
         })
     }
 
@@ -208,7 +193,7 @@ impl Existing<'_> {
                 "{waits}, also while no host runs, for which {} are allowed; what Kafka removes before is lost",
                 format_duration(ABSENCE)
             ),
-            cure: self.set("retention.ms", &wanted.to_string()),
+            cures: vec![self.set("retention.ms", &wanted.to_string())],
         })
     }
 
@@ -218,7 +203,7 @@ impl Existing<'_> {
             severity: Severity::Warning,
             problem: format!("topic {} is limited in size (retention.bytes={limit})", self.name),
             why: "what Kafka removes from a larger partition before it is handled is lost".to_owned(),
-            cure: self.set("retention.bytes", "-1"),
+            cures: vec![self.set("retention.bytes", "-1")],
         })
     }
 
@@ -236,11 +221,11 @@ impl Existing<'_> {
                 self.name
             ),
             why: "a failed message may be lost with fewer brokers than a message of the source".to_owned(),
-            cure: if replication < wanted {
+            cures: vec![if replication < wanted {
                 format!("give the topic {wanted} replicas (kafka-reassign-partitions), then {set}")
             } else {
                 set
-            },
+            }],
         })
     }
 

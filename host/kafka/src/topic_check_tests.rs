@@ -13,9 +13,9 @@ fn plan(source: &str) -> TopicPlan {
 
 /// A cluster with these topics, of 3 replicas each.
 fn cluster<'a>(names: impl IntoIterator<Item = &'a str>) -> Cluster {
-    let shape = Shape { partitions: 1, replication: 3 };
+    let shape = Shape { partitions: 1, replication: 3, leaderless: 0, in_sync: 3 };
     let topics = names.into_iter().map(|name| (name.to_owned(), shape)).collect();
-    Cluster { bootstrap_servers: "kafka:9092".into(), topics, settings: Known::new() }
+    Cluster { bootstrap_servers: "kafka:9092".into(), topics, ..Cluster::default() }
 }
 
 /// The settings of a topic in the defaults of a broker.
@@ -62,7 +62,7 @@ fn a_retention_shorter_than_the_longest_wait_is_a_warning() {
     );
     assert!(short.why.contains("retries wait for up to 1day (max-age)"), "{}", short.why);
     assert_eq!(
-        short.cure,
+        short.cures[0],
         "kafka-configs --bootstrap-server kafka:9092 --alter --entity-type topics --entity-name s-retry-20 \
          --add-config retention.ms=691200000"
     );
@@ -80,9 +80,9 @@ fn a_limit_on_the_size_is_a_warning() {
     let limited = only(found("s.dlt", |s| s.retention_bytes = Some(1000)), Severity::Warning);
     assert!(limited.problem.contains("retention.bytes=1000"), "{}", limited.problem);
     assert!(
-        limited.cure.ends_with("--entity-name s.dlt --add-config retention.bytes=-1"),
+        limited.cures[0].ends_with("--entity-name s.dlt --add-config retention.bytes=-1"),
         "{}",
-        limited.cure
+        limited.cures[0]
     );
     assert_eq!(found("s", |s| s.retention_bytes = Some(1000)), []);
 }
@@ -99,12 +99,12 @@ fn fewer_replicas_in_sync_than_of_the_source_are_a_warning() {
     let plans = [plan];
     let lower = only(check(&cluster, &plans), Severity::Warning);
     assert_eq!(lower.problem, "topic s.dlt has min.insync.replicas=1, its source s has 2");
-    assert!(lower.cure.starts_with("kafka-configs") && lower.cure.ends_with("min.insync.replicas=2"));
-    cluster.topics.insert("s.dlt".into(), Shape { partitions: 1, replication: 1 });
+    assert!(lower.cures[0].starts_with("kafka-configs") && lower.cures[0].ends_with("min.insync.replicas=2"));
+    cluster.topics.insert("s.dlt".into(), Shape { partitions: 1, replication: 1, leaderless: 0, in_sync: 1 });
     let lower = only(check(&cluster, &plans), Severity::Warning);
-    assert!(lower.cure.starts_with("give the topic 2 replicas"), "{}", lower.cure);
+    assert!(lower.cures[0].starts_with("give the topic 2 replicas"), "{}", lower.cures[0]);
     // More than there are replicas of the source cannot be in sync.
-    cluster.topics.insert("s".into(), Shape { partitions: 1, replication: 1 });
+    cluster.topics.insert("s".into(), Shape { partitions: 1, replication: 1, leaderless: 0, in_sync: 1 });
     assert_eq!(check(&cluster, &plans), []);
 }
 
@@ -114,7 +114,7 @@ fn a_compacted_derived_topic_is_an_error() {
         let compacted =
             only(found("s-retry-10", |s| s.cleanup_policy = Some(policy.into())), Severity::Error);
         assert_eq!(compacted.problem, format!("topic s-retry-10 is compacted (cleanup.policy={policy})"));
-        assert!(compacted.cure.ends_with("--add-config cleanup.policy=delete"), "{}", compacted.cure);
+        assert!(compacted.cures[0].ends_with("--add-config cleanup.policy=delete"), "{}", compacted.cures[0]);
     }
     assert_eq!(found("s", |s| s.cleanup_policy = Some("compact".into())), []);
 }
@@ -127,7 +127,7 @@ fn names_that_differ_only_in_dots_and_underscores_collide() {
         colliding.problem,
         "topic mail.send.dlt cannot be created, because topic mail_send.dlt exists"
     );
-    assert!(colliding.why.contains("'.' and '_'") && colliding.cure.contains("[[plugin]]"));
+    assert!(colliding.why.contains("'.' and '_'") && colliding.cures[0].contains("[[plugin]]"));
     // Both exist, in a cluster of another kind.
     let both = plan("mail.send");
     let names = both.all().map(String::as_str).chain(["mail_send.dlt"]);

@@ -12,6 +12,7 @@ use crate::publisher::{Destination, Publisher};
 use crate::topic_check;
 use crate::topic_plan::TopicPlan;
 use crate::topic_settings::Known;
+use crate::topic_state;
 use crate::topics::{Derived, Topics};
 
 /// The default interval of the checks, and of the metadata refresh of consumers.
@@ -59,6 +60,9 @@ impl TopicWatch {
     /// A topic cannot be used, or Kafka is unreachable.
     pub async fn check_all(&mut self, plans: &[TopicPlan]) -> Result<(), UserError> {
         let cluster = self.topics.survey(plans).await?;
+        if cluster.has_hidden_settings {
+            tracing::info!("{}", topic_state::hidden_settings());
+        }
         if let Some(refusal) = topic_check::refusal(&topic_check::check(&cluster, plans)) {
             return Err(refusal);
         }

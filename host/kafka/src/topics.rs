@@ -5,7 +5,7 @@ use std::slice;
 use std::time::Duration;
 
 use base::error::UserError;
-use base::text;
+use base::finding::Severity;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
@@ -13,9 +13,10 @@ use settings::KafkaArgs;
 
 use crate::errors::{self, Context};
 use crate::raw;
-use crate::topic_check::{self, Cluster, Severity, Shape};
+use crate::topic_check::{self, Cluster, Shape};
 use crate::topic_plan::TopicPlan;
 use crate::topic_settings::{self, Known};
+use crate::topic_state::{missing, placed_by_key, too_few_partitions};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The interval of the lookup of a topic that was created or grown, until it appears.
@@ -58,14 +59,9 @@ impl Topics {
             existing.push(name.clone());
         }
         let described = topic_settings::describe(&self.admin, &existing).await;
-        if described.as_ref().is_some_and(|described| described.is_incomplete) {
-            tracing::info!(
-                "settings of topics are not checked, such as their retention; for that, grant this client \
-                 DESCRIBE_CONFIGS on its topics"
-            );
-        }
+        let has_hidden_settings = described.as_ref().is_some_and(|described| described.is_incomplete);
         let settings = described.map(|described| described.settings).unwrap_or_default();
-        Ok(Cluster { bootstrap_servers: self.address.clone(), topics, settings })
+        Ok(Cluster { bootstrap_servers: self.address.clone(), topics, settings, has_hidden_settings })
     }
 
     /// The settings of these topics, as far as the client may read them. None if no broker answers.
@@ -129,7 +125,8 @@ impl Topics {
     ) {
         let known = topics.keys().filter_map(|name| Some((name.clone(), settings.get(name)?.clone())));
         let settings = known.collect();
-        let cluster = Cluster { bootstrap_servers: self.address.clone(), topics, settings };
+        let bootstrap_servers = self.address.clone();
+        let cluster = Cluster { bootstrap_servers, topics, settings, has_hidden_settings: false };
         for finding in topic_check::check(&cluster, slice::from_ref(plan)) {
             match finding.severity {
                 Severity::Error => found.errors.push(finding.into()),
@@ -214,19 +211,13 @@ impl Topics {
 
     /// A topic that must exist.
     fn existing(&self, name: &str) -> Result<Shape, UserError> {
-        self.look_up(name)?.ok_or_else(|| self.missing(name))
-    }
-
-    fn missing(&self, name: &str) -> UserError {
-        UserError::unavailable(format!("topic {name} does not exist"))
-            .help(format!("create it: host topics create {name} --bootstrap-servers {}", self.address))
-            .help("or let the host create it: --create-topics=true")
+        self.look_up(name)?.ok_or_else(|| missing(name, &self.address))
     }
 
     async fn create(&self, topics: Vec<NewTopic<'_>>) -> Result<(), UserError> {
         let names: Vec<String> = topics.iter().map(|topic| topic.name.to_owned()).collect();
         if !self.create {
-            return Err(self.missing(names.first().map_or("", String::as_str)));
+            return Err(missing(names.first().map_or("", String::as_str), &self.address));
         }
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
         let results = self.admin.create_topics(&topics, &options).await;
@@ -299,17 +290,6 @@ pub struct Derived {
     pub warnings: Vec<UserError>,
 }
 
-fn too_few_partitions(name: &str, count: usize, source: &str, wanted: usize) -> UserError {
-    let partitions = text::counted(count as u64, "partition");
-    UserError::unavailable(format!("topic {name} has {partitions}, its source {source} has {wanted}"))
-        .help(format!("add partitions to topic {name}, or let the host do it: --create-topics=true"))
-        .help(placed_by_key(count))
-}
-
-fn placed_by_key(partitions: usize) -> String {
-    format!("until then, messages from partition {partitions} and above are placed by their key")
-}
-
 fn not_created(name: &str, code: RDKafkaErrorCode) -> UserError {
     let error = UserError::unavailable(format!("cannot create topic {name}: {}", errors::short(code)));
     match code {
@@ -324,8 +304,13 @@ fn not_created(name: &str, code: RDKafkaErrorCode) -> UserError {
 }
 
 fn shape(topic: &MetadataTopic) -> Shape {
-    let replication = topic.partitions().first().map_or(1, |partition| partition.replicas().len());
-    Shape { partitions: topic.partitions().len(), replication }
+    let partitions = topic.partitions();
+    Shape {
+        partitions: partitions.len(),
+        replication: partitions.first().map_or(1, |partition| partition.replicas().len()),
+        leaderless: partitions.iter().filter(|partition| partition.leader() < 0).count(),
+        in_sync: partitions.iter().map(|partition| partition.isr().len()).min().unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

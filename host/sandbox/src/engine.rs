@@ -1,9 +1,11 @@
 //! The engines that compile and run plugins.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use base::finding::Finding;
+use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -33,6 +35,8 @@ pub struct Engines {
     pub pooled: Engine,
     /// Every instance has a new memory mapping.
     pub on_demand: Engine,
+    /// What makes compilation or calls slower than they could be.
+    pub findings: Vec<Finding>,
 }
 
 impl Engines {
@@ -41,7 +45,10 @@ impl Engines {
     /// # Errors
     /// The process has too little memory, or the cache directory is not usable.
     pub fn new(calls: u32, memory: usize) -> wasmtime::Result<Self> {
-        Self::with_cache(calls, memory, cache()?)
+        let (cache, finding) = cache()?;
+        let mut engines = Self::with_cache(calls, memory, cache)?;
+        engines.findings.extend(finding);
+        Ok(engines)
     }
 
     /// [`Engines::new`] with this cache, or none.
@@ -50,10 +57,14 @@ impl Engines {
     /// The process has too little memory.
     pub fn with_cache(calls: u32, memory: usize, cache: Option<Cache>) -> wasmtime::Result<Self> {
         let on_demand = InstanceAllocationStrategy::OnDemand;
+        let mut findings = Vec::new();
         let (pooled, on_demand) = match pooled(calls, memory, cache.clone()) {
             Ok(pooled) => (pooled, Engine::new(base(cache).allocation_strategy(on_demand))?),
             Err(reason) => {
-                tracing::warn!("{reason}: instances get their memory on demand, and calls take longer");
+                let why = "instances get their memory on demand, and calls take longer";
+                let cure =
+                    "raise the limit on address space (ulimit -v), or lower the concurrency of the plugins";
+                findings.push(Finding::warning(reason, why).cure(cure));
                 let new =
                     || Engine::new(sparing(&mut base(cache.clone())).allocation_strategy(on_demand.clone()));
                 (new()?, new()?)
@@ -61,7 +72,7 @@ impl Engines {
         };
         let weak = [pooled.weak(), on_demand.weak()];
         thread::Builder::new().name("epochs".to_owned()).spawn(move || tick(&weak))?;
-        Ok(Self { pooled, on_demand })
+        Ok(Self { pooled, on_demand, findings })
     }
 }
 
@@ -117,29 +128,25 @@ fn pool(calls: u32, memory: usize) -> PoolingAllocationConfig {
 
 /// Compiled components are cached, because JavaScript and Python components take many seconds to compile. The
 /// directory must belong to the user: write access to it permits running code as the host.
-fn cache() -> wasmtime::Result<Option<Cache>> {
-    let Some(directory) = cache_directory() else { return Ok(None) };
+fn cache() -> wasmtime::Result<(Option<Cache>, Option<Finding>)> {
+    let Some(directory) = cache_directory() else { return Ok((None, None)) };
+    if let Err(error) = private_directory(&directory) {
+        return Ok((None, Some(unusable(&directory, &error))));
+    }
     let mut config = CacheConfig::new();
     config.with_directory(directory);
-    Cache::new(config).map(Some)
+    Ok((Some(Cache::new(config)?), None))
 }
 
 fn cache_directory() -> Option<PathBuf> {
     // Relative paths are ignored, as the XDG specification asks for: they would mean another directory at every start.
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    let directory = base.join("consumer-host");
-    match private_directory(&directory) {
-        Ok(()) => Some(directory),
-        Err(error) => {
-            tracing::warn!(directory = %directory.display(), %error, "the cache is disabled; plugins are compiled at every start");
-            None
-        }
-    }
+    Some(base.join("consumer-host"))
 }
 
-/// Creates the directory, or checks that no other user can write to it.
-fn private_directory(directory: &std::path::Path) -> std::io::Result<()> {
+/// Creates the directory, or checks that this user can write to it, and no other.
+fn private_directory(directory: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let metadata = std::fs::symlink_metadata(directory)?;
@@ -147,7 +154,13 @@ fn private_directory(directory: &std::path::Path) -> std::io::Result<()> {
     if !metadata.is_dir() || metadata.uid() != own || metadata.permissions().mode() & 0o022 != 0 {
         return Err(std::io::Error::other("not a directory that only this user can write to"));
     }
-    Ok(())
+    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+fn unusable(directory: &Path, error: &std::io::Error) -> Finding {
+    let problem = format!("the cache of plugins is disabled: {}: {error}", directory.display());
+    Finding::warning(problem, "plugins are compiled at every start")
+        .cure("make it a directory that only this user can write to, or set XDG_CACHE_HOME to another one")
 }
 
 fn tick(engines: &[EngineWeak]) {
@@ -158,5 +171,29 @@ fn tick(engines: &[EngineWeak]) {
         if alive == 0 {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cache_that_others_can_write_to_is_refused() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let directory = parent.path().join("cache");
+        private_directory(&directory).expect("a new one");
+        private_directory(&directory).expect("the same again");
+        set_permissions(&directory, Permissions::from_mode(0o777)).expect("permissions");
+        let error = private_directory(&directory).expect_err("anyone can write to it");
+        let finding = unusable(&directory, &error).to_string();
+        assert!(finding.contains("/cache: not a directory that only this user"), "{finding}");
+        assert!(finding.contains("XDG_CACHE_HOME"), "{finding}");
+        let file = parent.path().join("file");
+        std::fs::write(&file, "").expect("a file");
+        assert!(private_directory(&file).is_err());
     }
 }

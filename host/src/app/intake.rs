@@ -67,8 +67,9 @@ pub(super) fn refuse_others(
     plugins: &[Subscriber],
 ) -> Result<(), UserError> {
     let Some(desk) = desk else { return Ok(()) };
+    let store = (desk.store_id(), desk.store_name());
     let refuse = |of: &Subscriber| {
-        intake::refuse_other_stores(connection, desk, &source(&of.plugin, &of.subscription))
+        intake::refuse_other_stores(connection, &of.subscription.dead_letter_group(), store)
     };
     block_in_place(|| plugins.iter().try_for_each(refuse))
 }

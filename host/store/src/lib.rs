@@ -1,6 +1,7 @@
 //! The host's persistent store: a SQLite file or a PostgreSQL database. Both use the same migrations and the
 //! same SQL.
 
+mod look;
 mod patience;
 mod pooler;
 mod turn;
@@ -19,6 +20,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Executor as _};
 use tokio::time::{sleep, timeout};
 
+pub use self::look::{Look, look};
 pub use self::patience::Patience;
 use self::patience::{OPEN_BOUND, PAUSE, refused};
 pub use self::turn::Turn;
@@ -53,10 +55,7 @@ impl Store {
     pub async fn open(url: StoreUrl) -> Result<Self, UserError> {
         sqlx::any::install_default_drivers();
         if let Kind::Sqlite(path) = &url.0 {
-            create_private(path).map_err(|error| {
-                UserError::usage(format!("cannot open the store {url}: {error}"))
-                    .help("make its directory writable, or specify another file: --store sqlite:PATH")
-            })?;
+            create_private(path).map_err(|error| unwritable(&url, &error))?;
         }
         let options = url.options().map_err(|error| refused(&url, &error))?;
         let turns = matches!(url.0, Kind::Sqlite(_)).then(Turns::default);
@@ -186,6 +185,11 @@ pub fn placeholders(first: usize, rows: usize, width: usize) -> String {
         format!("({})", numbers.join(", "))
     };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+fn unwritable(url: &StoreUrl, error: &std::io::Error) -> UserError {
+    UserError::usage(format!("cannot open the store {url}: {error}"))
+        .help("make its directory writable, or specify another file: --store sqlite:PATH")
 }
 
 /// Creates a file for its owner alone. SQLite gives its other files the same permissions.

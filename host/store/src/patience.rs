@@ -69,8 +69,7 @@ impl Patience {
                 sleep(PAUSE).await;
                 Ok(())
             }
-            error => Err(UserError::usage(format!("the store {url} cannot be used: {error}"))
-                .help("use a database for the host alone, which no newer version of the host has migrated")),
+            error => Err(unusable(url, &error)),
         }
     }
 }
@@ -92,6 +91,11 @@ fn locked(url: &StoreUrl) -> UserError {
             .help("end it or wait until it is done, and start the host again"),
         Kind::Postgres(_) => error,
     }
+}
+
+pub(crate) fn unusable(url: &StoreUrl, error: &MigrateError) -> UserError {
+    UserError::usage(format!("the store {url} cannot be used: {error}"))
+        .help("use a database for the host alone, which no newer version of the host has migrated")
 }
 
 pub(crate) fn refused(url: &StoreUrl, error: &Error) -> UserError {

@@ -56,9 +56,14 @@ impl StoreUrl {
     }
 
     pub(crate) fn options(&self) -> sqlx::Result<AnyConnectOptions> {
+        self.options_with("")
+    }
+
+    /// The options with this query, for a file.
+    pub(crate) fn options_with(&self, query: &str) -> sqlx::Result<AnyConnectOptions> {
         let url = match &self.0 {
             Kind::Sqlite(path) => {
-                format!("sqlite:{}", utf8_percent_encode(&path.to_string_lossy(), PATH_ENCODING))
+                format!("sqlite:{}{query}", utf8_percent_encode(&path.to_string_lossy(), PATH_ENCODING))
             }
             Kind::Postgres(url) => url.to_string(),
         };

@@ -14,6 +14,7 @@ mod derived_topics;
 mod desk;
 mod dlt;
 mod dlt_try;
+mod doctor;
 mod embedded;
 mod group_protocol;
 mod groups;

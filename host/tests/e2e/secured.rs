@@ -62,6 +62,7 @@ fn messages_are_handled_over_tls_with_a_password() {
         assert_eq!(attempts(&all, "fine"), [1], "{mechanism}");
         assert_eq!(kafka.kafka().read_all(&guest.dead).len(), round + 1);
     }
+    check_rights_of_the_doctor(&kafka, &guest, secret[0]);
     check_missing_rights_of_the_desk(&kafka, &guest, secret[0]);
     check_missing_right_to_settings(&kafka, &guest, secret[0]);
     let config = config(&kafka, &guest, "PLAIN", &authority(&kafka));
@@ -69,6 +70,31 @@ fn messages_are_handled_over_tls_with_a_password() {
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("properties.\"sasl.password\" = \"***\"") && !shown.contains(PASSWORD), "{shown}");
     check_errors_at_start(&kafka, &guest);
+}
+
+/// Rights that are missing are told without the use of any.
+fn check_rights_of_the_doctor(kafka: &Secured, guest: &Guest, secret: (&str, &str)) {
+    let config = config(kafka, guest, "PLAIN", &authority(kafka));
+    let doctor = || run(&config, &["doctor"], &[secret]);
+    let (code, text) = doctor();
+    assert!(code == Some(0) && text.contains("on topics: as needed"), "{text}");
+    assert!(text.contains("on groups: as needed") && text.trim_end().ends_with(" ok"), "{text}");
+    let (topics, group) =
+        (["--topic", &guest.topic, "--resource-pattern-type", "prefixed"], guest.dead_letter_group());
+    kafka.revoke(&["Write"], &topics);
+    kafka.revoke(&["Read"], &["--group", &group]);
+    let (code, text) = doctor();
+    assert_eq!(code, Some(1), "{text}");
+    for expected in [
+        format!("error: this client may not WRITE topic {}\n", guest.dead),
+        format!("cure: grant WRITE and DESCRIBE on topic {} to this client", guest.dead),
+        format!("error: this client may not join group {group}\n"),
+        format!("cure: grant READ on group {group} to this client"),
+    ] {
+        assert!(text.contains(&expected), "{expected}: {text}");
+    }
+    kafka.grant(&["Write"], &topics);
+    kafka.grant(&["Read"], &["--group", &group]);
 }
 
 /// The plugin continues, and the dead letters stay in their topic.

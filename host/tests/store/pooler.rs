@@ -114,5 +114,27 @@ async fn a_pooler_that_shares_sessions_is_refused() {
     let text = refused.to_string();
     assert!(text.contains("PgBouncer in transaction mode") && text.contains("pool_mode = session"), "{text}");
     assert!(!text.contains("hush"), "{text}");
+    let looked = store::look(&StoreUrl::parse(&through).expect("a URL")).await.expect_err("one session");
+    assert_eq!(looked.to_string(), text);
     Store::open(StoreUrl::parse(&direct).expect("a URL")).await.expect("sessions of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_database_creates_nothing() {
+    let postgres = Postgres::start();
+    let url = StoreUrl::parse(&postgres.url()).expect("a URL");
+    for _ in 0..2 {
+        let new = store::look(&url).await.expect("an empty database");
+        assert!(new.migrations.is_none() && new.pending > 0, "{new:?}");
+    }
+    let desk = crate::fixture::open(&postgres.url()).await;
+    let found = store::look(&url).await.expect("a store");
+    assert_eq!((found.pending, found.id.as_deref()), (0, Some(desk.store_id())));
+    let away = postgres.url();
+    drop(postgres);
+    let error = store::look(&StoreUrl::parse(&away).expect("a URL")).await.expect_err("it is away");
+    assert!(
+        error.to_string().contains("cannot open the store") && error.to_string().contains("help: "),
+        "{error}"
+    );
 }

@@ -25,6 +25,11 @@ pub(super) fn client_id(store_id: &str) -> String {
     format!("{CLIENT_ID_PREFIX}{store_id}")
 }
 
+/// Whether this is the client id of a desk.
+pub fn is_desk(client_id: &str) -> bool {
+    client_id.starts_with(CLIENT_ID_PREFIX)
+}
+
 /// Lists the members of the group that do not use this store.
 ///
 /// # Errors

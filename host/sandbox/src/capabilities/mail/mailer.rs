@@ -1,5 +1,6 @@
 //! Delivery of e-mail over SMTP. The types mirror the interface `mail` of the contract.
 
+mod check;
 #[cfg(test)]
 pub(super) mod tests;
 

@@ -1,0 +1,34 @@
+//! `host doctor`.
+
+use std::sync::Arc;
+
+use base::error::UserError;
+use settings::RunArgs;
+
+use crate::output::{self, Format};
+use crate::preflight;
+
+/// Arguments of `host doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// Checks everything and prints the report.
+///
+/// # Errors
+/// A setting is invalid (exit code 2), or a check has an error (1).
+pub async fn run(args: Args) -> Result<(), UserError> {
+    let services = preflight::services(&args.run)?;
+    let store = preflight::store(&args.run)?.map(|(url, _)| url);
+    let report = doctor::check(&Arc::new(args.run), &services, store).await;
+    match args.output {
+        Format::Json => output::print_json(&report)?,
+        Format::Table => output::print(report.text(output::is_coloured()))?,
+    }
+    report.verdict()
+}
