@@ -21,8 +21,9 @@ pub fn check(cluster: &Cluster, plan: &TopicPlan, creates: bool) -> Vec<Finding>
         };
         findings.extend(leaders(cluster, name, shape));
         findings.extend(replicas(cluster, plan, name, shape));
-        if let Some(source) = source.filter(|source| shape.partitions < source.partitions && !creates) {
-            let error = too_few_partitions(name, shape.partitions, &plan.source, source.partitions);
+        let wanted = source.map_or(0, |source| plan.partitions_of(name, source.partitions));
+        if shape.partitions < wanted && !creates {
+            let error = too_few_partitions(name, shape.partitions, &plan.source, wanted);
             let why = "an order by key or partition is that of the source only with the same partitions";
             findings.push(Finding::of(Severity::Warning, &error, why));
         }
