@@ -25,13 +25,14 @@ fn large_messages_that_wait_take_little_memory_and_the_partition_says_that_it_re
     eventually(scale(2, 20) * BOUND, || waiting() == count as i64);
     let line = host.process.wait_for(|line| line.contains("the partition rests"), BOUND);
     assert!(line.contains("take all the memory"), "{line}");
-    let metrics = get(host.port, "/metrics").expect("an answer").text();
+    // They follow the log.
+    let metrics = || get(host.port, "/metrics").expect("an answer").text();
     let resting = |line: &str| {
         line.starts_with("host_partition_state") && line.contains("resting") && line.ends_with(" 1")
     };
-    assert!(metrics.lines().any(resting), "{metrics}");
-    let ready = get(host.port, "/readyz").expect("an answer");
-    assert!(ready.status == 200 && ready.text().contains("rest"), "{}", ready.text());
+    eventually(BOUND, || metrics().lines().any(resting));
+    let ready = || get(host.port, "/readyz").expect("an answer");
+    eventually(BOUND, || ready().status == 200 && ready().text().contains("rest"));
     let used = host.process.usage();
     println!(
         "{count} waiting messages of 900 kB: {} MiB, at most {} MiB",
