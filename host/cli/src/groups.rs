@@ -198,7 +198,7 @@ fn describe(args: &Describe, runtime: &Runtime) -> Result<(), UserError> {
     let partitions = partitions(&client, &metadata, &members, &states)?;
     let described = Described {
         listed: summary(group),
-        held_keys: held::of(&client, &args.kafka, &args.group, &partitions)?,
+        held_keys: held::of(&client, &args.kafka, &metadata, &args.group, &partitions)?,
         partitions,
         members: is_classic(group).then_some(members),
     };

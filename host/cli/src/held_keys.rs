@@ -9,6 +9,7 @@ use base::error::UserError;
 use kafka::client;
 use kafka::held_keys::{HeldKeys, PARTITION, Reader, topic_of};
 use kafka::publisher::Destination;
+use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::Offset;
 use settings::KafkaArgs;
 
@@ -18,18 +19,19 @@ use crate::kafka_client::{KafkaClient, invalid_topic};
 const BOUND: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
-/// The keys of a source topic that `group` holds now. None if no host has held keys of this topic.
+/// The keys of a source topic that `group` holds now. None if no host has held keys of this topic: its topic is not in
+/// `metadata`.
 ///
 /// # Errors
 /// Kafka is unreachable, or does not let the client read the topic.
 pub fn read(
     client: &KafkaClient,
     kafka: &KafkaArgs,
+    metadata: &Metadata,
     group: &str,
     source: &str,
 ) -> Result<Option<Arc<HeldKeys>>, UserError> {
     let topic = topic_of(source);
-    let metadata = client.metadata(None)?;
     if !metadata.topics().iter().any(|found| found.name() == topic) {
         return Ok(None);
     }

@@ -41,7 +41,8 @@ pub fn run(args: &Args, runtime: &Runtime) -> Result<(), UserError> {
     }
     let client = KafkaClient::open(&args.kafka, &[])?;
     client.topic(&args.topic)?;
-    let held = held_keys::read(&client, &args.kafka, &args.group, &args.topic)?;
+    let metadata = client.metadata(None)?;
+    let held = held_keys::read(&client, &args.kafka, &metadata, &args.group, &args.topic)?;
     let (group, topic) = (text::line(args.group.as_bytes()), &args.topic);
     let keys: Vec<OrderKey> = held.iter().flat_map(|held| held.list()).map(|(key, _)| key).collect();
     let keys: Vec<OrderKey> = keys.into_iter().filter(|key| args.selects(*key)).collect();

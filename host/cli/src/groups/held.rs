@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use base::bytes::Bytes;
 use base::error::UserError;
 use kafka::held_keys::Held;
+use rdkafka::metadata::Metadata;
 use serde::Serialize;
 use settings::KafkaArgs;
 
@@ -33,13 +34,14 @@ pub struct HeldKey {
 pub(super) fn of(
     client: &KafkaClient,
     kafka: &KafkaArgs,
+    metadata: &Metadata,
     group: &str,
     partitions: &[Partition],
 ) -> Result<Vec<HeldKey>, UserError> {
     let topics: BTreeSet<&str> = partitions.iter().map(|partition| partition.topic.as_str()).collect();
     let mut all = Vec::new();
     for topic in topics {
-        let Some(held) = held_keys::read(client, kafka, group, topic)? else { continue };
+        let Some(held) = held_keys::read(client, kafka, metadata, group, topic)? else { continue };
         all.extend(held.list().into_iter().map(|(_, held)| {
             let Held { key, partition, offset, code, since_ms } = held;
             HeldKey { topic: topic.to_owned(), partition, key: Bytes(key), since_ms, offset, code }
