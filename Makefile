@@ -45,8 +45,8 @@ check: ## Format, lints and the unit tests of changed crates: for every few minu
 	scripts/check $(ARGS)
 
 test: setup build guests ## Run every test, those on a real Kafka too (TEST_SEED=N repeats a seed, ARGS=name picks tests)
-	scripts/unit-tests $(addprefix -p ,$(PLUGINS)) --lib -- $(ARGS)
-	scripts/unit-tests $(NATIVE) --exclude fuzz --lib --bins -- $(ARGS)
+	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS)) --lib -- $(ARGS)
+	scripts/quick-cargo test $(NATIVE) --exclude fuzz --lib --bins -- $(ARGS)
 	cargo test --release $(NATIVE) --doc
 	cargo test --release $(NATIVE) --test '*' $(TEST_RUNNER) -- $(ARGS)
 
@@ -69,13 +69,14 @@ component: ## Check that cargo-component builds the plugins too
 	cd plugins/sms && cargo component build --release
 	ls -l $(CARGO_TARGET_DIR)/wasm32-wasip1/release/email.wasm $(CARGO_TARGET_DIR)/wasm32-wasip1/release/sms.wasm
 
+lint: export QUICK_WARNINGS := deny
 lint: ## Check format and lints
 	@scripts/setup build
 	cargo fmt --all --check
-	cargo clippy --release $(NATIVE) --exclude fuzz --all-targets -- -D warnings
-	cargo clippy --release $(NATIVE) --lib --bins $(AS_IN_TESTS) -- -D warnings
-	cargo clippy --release $(addprefix -p ,$(PLUGINS)) --all-targets -- -D warnings
-	cargo clippy --release --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS) $(GUESTS)) -- -D warnings
+	scripts/quick-cargo build $(NATIVE) --exclude fuzz --all-targets
+	scripts/quick-cargo build $(NATIVE) --lib --bins $(AS_IN_TESTS)
+	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS)) --lib --no-run
+	scripts/quick-cargo build --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS) $(GUESTS))
 
 # What ships and what is measured depends on no earlier build.
 bench dist: export CARGO_INCREMENTAL := 0

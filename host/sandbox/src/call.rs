@@ -14,7 +14,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use crate::call_clock::CallClock;
 use crate::call_end::EndSignal;
 use crate::capture::Answers;
-use crate::engine::TICK;
+use crate::epochs::TICK;
 use crate::grants::Grants;
 use crate::limits::{Exceeded, MAX_HANDLES, MAX_RANDOM, Memory};
 use crate::output::{Output, Place};

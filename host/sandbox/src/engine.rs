@@ -1,18 +1,14 @@
 //! The engines that compile and run plugins.
 
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
 
 use base::finding::Finding;
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
-use wasmtime::{
-    Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
-};
+use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// The interval at which guests can be interrupted.
-pub const TICK: Duration = Duration::from_millis(10);
+use crate::epochs::Epochs;
 
 /// The share of one instance in the pool. Rust components have two or three shim instances, and a small table for each.
 const CORE_INSTANCES_PER_CALL: u32 = 8;
@@ -29,12 +25,13 @@ const SMALL_RESERVATION: u64 = 1 << 20;
 const SMALL_GUARD: u64 = 64 << 10;
 
 /// Two engines: one with pooled instances, and one with instances on demand for components that do not fit the pool.
-/// A thread advances the epochs of both while they live.
 pub struct Engines {
     /// Instances come from a pool, unless the process may not reserve the address space that it takes.
     pub pooled: Engine,
     /// Every instance has a new memory mapping.
     pub on_demand: Engine,
+    /// The clock of both.
+    pub(crate) epochs: Arc<Epochs>,
     /// What makes compilation or calls slower than they could be.
     pub findings: Vec<Finding>,
 }
@@ -70,9 +67,8 @@ impl Engines {
                 (new()?, new()?)
             }
         };
-        let weak = [pooled.weak(), on_demand.weak()];
-        thread::Builder::new().name("epochs".to_owned()).spawn(move || tick(&weak))?;
-        Ok(Self { pooled, on_demand, findings })
+        let epochs = Arc::new(Epochs::start(vec![pooled.weak(), on_demand.weak()])?);
+        Ok(Self { pooled, on_demand, epochs, findings })
     }
 }
 
@@ -161,17 +157,6 @@ fn unusable(directory: &Path, error: &std::io::Error) -> Finding {
     let problem = format!("the cache of plugins is disabled: {}: {error}", directory.display());
     Finding::warning(problem, "plugins are compiled at every start")
         .cure("make it a directory that only this user can write to, or set XDG_CACHE_HOME to another one")
-}
-
-fn tick(engines: &[EngineWeak]) {
-    loop {
-        thread::sleep(TICK);
-        let alive =
-            engines.iter().filter_map(EngineWeak::upgrade).map(|engine| engine.increment_epoch()).count();
-        if alive == 0 {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

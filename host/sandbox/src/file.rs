@@ -14,6 +14,7 @@ use wasmtime::component::{Component, Linker};
 use crate::call::Call;
 use crate::capabilities::{self, Capability};
 use crate::engine::Engines;
+use crate::epochs::Epochs;
 use crate::grants::Grants;
 use crate::imports;
 use crate::output::{At, Place};
@@ -39,6 +40,7 @@ pub struct PluginFile {
     /// The names of its exports.
     pub exports: Vec<String>,
     pub(crate) engine: Engine,
+    pub(crate) epochs: Arc<Epochs>,
     component: Component,
 }
 
@@ -73,6 +75,7 @@ impl PluginFile {
             imports: kind.imports(&engine).map(|(name, _)| name.to_owned()).collect(),
             exports: kind.exports(&engine).map(|(name, _)| name.to_owned()).collect(),
             engine,
+            epochs: Arc::clone(&engines.epochs),
             component,
         })
     }
@@ -150,6 +153,7 @@ impl PluginFile {
         let place = Place { plugin: name.into(), at: At::Nowhere };
         let grants = Arc::new(Grants::default());
         let bound = grants.limits.call_time;
+        let _running = self.epochs.run();
         let mut store = Call::store(&self.engine, place, grants, None);
         let call = async { component.instantiate(&mut store).await?.describe(&mut store).await };
         let problem = match tokio::time::timeout(bound, call).await {

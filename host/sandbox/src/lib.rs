@@ -7,6 +7,7 @@ pub mod capabilities;
 pub mod capture;
 pub mod cause;
 pub mod engine;
+mod epochs;
 pub mod file;
 pub mod grants;
 mod imports;
@@ -33,6 +34,7 @@ use self::call_clock::CallClock;
 use self::call_end::{CallEnd, EndSignal};
 use self::capabilities::Capability;
 use self::cause::{Cause, LeadsTo};
+use self::epochs::Epochs;
 use self::grants::Grants;
 use self::instance_pool::{Instance, InstancePool};
 use self::limits::Exceeded;
@@ -54,6 +56,7 @@ pub struct Plugin {
     /// Its permissions and limits.
     pub grants: Arc<Grants>,
     engine: Engine,
+    epochs: Arc<Epochs>,
     component: Linked<Call>,
     outside: Outside,
     has_effects: bool,
@@ -74,6 +77,7 @@ impl Plugin {
         place: Place,
         closing: impl Future<Output = ()>,
     ) -> Result<Outcome, Cause> {
+        let _running = self.epochs.run();
         let (mut store, pooled) = match self.pool.take() {
             Some(Instance { mut store, guest, calls }) => {
                 Call::reset(&mut store, place);

@@ -48,6 +48,7 @@ impl Plugin {
             name: name.into(),
             digest: file.digest,
             engine: file.engine,
+            epochs: file.epochs,
             component,
             has_effects: granted().any(|grant| is_dry || grant.has_effects()),
             signals_end: granted().any(|grant| grant.signals_end()),

@@ -68,8 +68,7 @@ fn cluster(kafka: &Kafka) -> (Vec<String>, Vec<String>) {
     let client: BaseConsumer = kafka.config("").create().expect("a client");
     let metadata = client.fetch_metadata(None, BOUND).expect("metadata");
     let mut topics: Vec<String> = metadata.topics().iter().map(|topic| topic.name().to_owned()).collect();
-    let groups = client.fetch_group_list(None, BOUND).expect("groups");
-    let mut groups: Vec<String> = groups.groups().iter().map(|group| group.name().to_owned()).collect();
+    let mut groups = kafka.groups();
     topics.sort();
     groups.sort();
     (topics, groups)

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use kafka::group_list;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 
 /// How long the brokers may take to answer.
@@ -39,7 +40,7 @@ pub(super) fn find<C: ConsumerContext>(
     group: &str,
     store_id: &str,
 ) -> KafkaResult<OtherMembers> {
-    let list = consumer.fetch_group_list(Some(group), TIMEOUT)?;
+    let list = group_list::fetch(consumer, Some(group), TIMEOUT)?;
     let members =
         list.groups().iter().filter(|found| found.name() == group).flat_map(|found| found.members());
     Ok(classify(members.map(|member| member.client_id()), store_id))

@@ -8,6 +8,7 @@ use kafka::assignment;
 use kafka::client;
 use kafka::committed::committed;
 use kafka::errors::Context;
+use kafka::group_list;
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
@@ -43,7 +44,7 @@ pub(super) fn of(kafka: &KafkaArgs, topics: &BTreeSet<String>) -> KafkaResult<Re
         }));
     }
     let mut readers = Readers::default();
-    let listed = consumer.fetch_group_list(None, TIMEOUT)?;
+    let listed = group_list::fetch(&consumer, None, TIMEOUT)?;
     let mut rest = Vec::new();
     for group in listed.groups() {
         let assigned = assigned(group);

@@ -12,6 +12,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::groups::GroupList;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::Kafka;
@@ -20,6 +21,8 @@ use crate::wait::eventually;
 
 /// The bound on a request. A broker may take seconds after its start.
 const BOUND: Duration = Duration::from_secs(30);
+/// How many clients are kept for further requests.
+const MAX_CLIENTS: usize = 8;
 
 impl Kafka {
     /// Settings of a client for this broker, with `group.id` if `group` is not empty.
@@ -72,9 +75,20 @@ impl Kafka {
     /// The ids of the members of a group.
     #[track_caller]
     pub fn members(&self, group: &str) -> Vec<String> {
-        let list = must(self.client("").and_then(|client| Ok(client.fetch_group_list(Some(group), BOUND)?)));
+        let list = self.list_groups(Some(group));
         let members = list.groups().iter().flat_map(|group| group.members());
         members.map(|member| member.id().to_owned()).collect()
+    }
+
+    /// The names of all groups, in no order.
+    #[track_caller]
+    pub fn groups(&self) -> Vec<String> {
+        self.list_groups(None).groups().iter().map(|group| group.name().to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn list_groups(&self, group: Option<&str>) -> GroupList {
+        must(self.answered(|| Ok(self.client("")?.fetch_group_list(group, BOUND)?)))
     }
 
     /// The number of brokers that are up.
@@ -184,13 +198,17 @@ impl Kafka {
 
     fn client(&self, group: &str) -> Result<Arc<BaseConsumer>> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(group) {
-            return Ok(Arc::clone(client));
+        if let Some(index) = clients.iter().position(|(name, _)| name == group) {
+            return Ok(Arc::clone(&clients[index].1));
         }
         // A consumer without a subscription does not join the group.
         let id = if group.is_empty() { "testkit" } else { group };
         let client: Arc<BaseConsumer> = Arc::new(self.config(id).create()?);
-        clients.insert(group.to_owned(), Arc::clone(&client));
+        clients.push_back((group.to_owned(), Arc::clone(&client)));
+        // Each one has pipes, which processes that the tests start inherit.
+        if clients.len() > MAX_CLIENTS {
+            clients.pop_front();
+        }
         Ok(client)
     }
 

@@ -7,7 +7,7 @@ mod produce;
 pub(crate) mod secured;
 mod segments;
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -48,8 +48,8 @@ pub struct Kafka {
     file_limit: Mutex<Option<u64>>,
     jvm: Vec<String>,
     server: Mutex<Option<Guarded>>,
-    /// Clients that query offsets, by group.
-    clients: Mutex<HashMap<String, Arc<BaseConsumer>>>,
+    /// Clients that query offsets, with their groups: the oldest one first.
+    clients: Mutex<VecDeque<(String, Arc<BaseConsumer>)>>,
 }
 
 impl Kafka {
@@ -145,7 +145,7 @@ impl Kafka {
             file_limit: Mutex::new(None),
             jvm: jvm.iter().map(|&flag| flag.to_owned()).collect(),
             server: Mutex::new(None),
-            clients: Mutex::new(HashMap::new()),
+            clients: Mutex::default(),
         })
     }
 
