@@ -1,6 +1,7 @@
 //! Membership in a consumer group: assignment, commits, and draining revoked partitions.
 
 mod commits;
+mod flow;
 mod log_watch;
 mod opening;
 
@@ -10,6 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base::clock;
 use base::throttle::Throttle;
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
@@ -25,17 +27,17 @@ use self::opening::REPORT_INTERVAL;
 use crate::broker_probe::BrokerProbe;
 use crate::health::{Health, PartitionStatus};
 use crate::metrics::{self, PartitionGauges, Values};
-use crate::partition::{Flow, Partition, PartitionContext, Progress};
+use crate::partition::{Partition, PartitionContext, Progress};
 use crate::raw::Queue;
 use crate::resume::{Cause, Resume};
 use crate::{errors, raw};
 
-/// The interval of commits.
+/// The interval of commits, and of the reaction to a stop.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 /// The interval at which the gauges of the partitions are set.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
-/// The timeout of a poll, which delays the reaction to a stop.
-const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// The timeout of a poll during a stop, and while the memory of large headers must be bounded.
+const SHORT_POLL: Duration = Duration::from_millis(20);
 /// The maximum time for leaving the group after draining, and the timeout of a poll meanwhile.
 const LEAVE_BOUND: Duration = Duration::from_secs(2);
 const LEAVE_POLL_TIMEOUT: Duration = Duration::from_millis(5);
@@ -110,7 +112,7 @@ fn run(consumer: &Arc<BaseConsumer<MemberContext>>, mut probe: BrokerProbe) {
     let mut next_commit = Instant::now() + COMMIT_INTERVAL;
     let mut next_gauges = Instant::now();
     let mut serve = || {
-        context.report(consumer.poll(POLL_TIMEOUT));
+        context.report(consumer.poll(context.poll_timeout(next_commit)));
         context.health.beat();
         if Instant::now() >= next_commit {
             context.commit(consumer);
@@ -276,40 +278,14 @@ impl MemberContext {
         tracing::info!(group = self.group, partitions = revoked.len(), "partitions revoked");
     }
 
-    /// Pauses and resumes the partitions of messages with large headers.
-    fn control_flow(&self, consumer: &BaseConsumer<Self>) {
-        if !self.partition_context.has_large_headers.load(Ordering::Relaxed) {
-            return;
-        }
-        for partition in self.those(|_| true) {
-            if let Some(flow) = partition.flow() {
-                self.change_flow(consumer, &partition, flow);
-            }
-        }
-    }
-
-    /// Resumes a partition that is paused.
-    fn end_pause(&self, consumer: &BaseConsumer<Self>, partition: &Partition) {
-        if partition.end_pause() {
-            self.change_flow(consumer, partition, Flow::Resume);
-        }
-    }
-
-    fn change_flow(&self, consumer: &BaseConsumer<Self>, partition: &Partition, flow: Flow) {
-        let (topic, index) = (partition.topic(), partition.index());
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition(topic, index);
-        let result = match flow {
-            Flow::Pause => consumer.pause(&list),
-            Flow::Resume => consumer.resume(&list),
-        };
-        if flow == Flow::Resume {
-            raw::admin::wake_fetch(consumer, topic, index);
-        }
-        tracing::debug!(group = self.group, topic, partition = index, ?flow, "fetching");
-        if let Err(error) = result {
-            tracing::warn!(group = self.group, topic, partition = index, %error, "cannot pause or resume fetching");
-        }
+    /// How long to wait for a rebalance.
+    fn poll_timeout(&self, next_commit: Instant) -> Duration {
+        let is_short =
+            self.leave_by.get().is_some() || self.partition_context.has_large_headers.load(Ordering::Relaxed);
+        let max = if is_short { SHORT_POLL } else { COMMIT_INTERVAL };
+        let left = next_commit.saturating_duration_since(Instant::now()).min(max);
+        // rdkafka would poll without a pause for what remains of a millisecond.
+        Duration::from_millis(clock::millis_u64(left) + 1)
     }
 
     /// Sets the gauges and the states of the assigned partitions.

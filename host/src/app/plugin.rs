@@ -201,7 +201,7 @@ pub(super) fn consumer_config(args: &RunArgs) -> ClientConfig {
 fn retry_config(mut config: ClientConfig) -> ClientConfig {
     if config.get("fetch.wait.max.ms").is_none() {
         // A newly assigned partition joins the fetches of the others only after this time.
-        config.set("fetch.wait.max.ms", "100");
+        config.set("fetch.wait.max.ms", "200");
     }
     config
 }
