@@ -78,13 +78,7 @@ impl Plugin {
         closing: impl Future<Output = ()>,
     ) -> Result<Outcome, Cause> {
         let _running = self.epochs.run();
-        let (mut store, pooled) = match self.pool.take() {
-            Some(Instance { mut store, guest, calls }) => {
-                Call::reset(&mut store, place);
-                (store, Some((guest, calls)))
-            }
-            None => (self.store(place), None),
-        };
+        let (mut store, pooled) = self.prepare(place);
         let effects = || Calls::of(group, message.id);
         let clock = self.has_effects.then(|| store.data_mut().permit_effects(effects(), self.signals_end));
         let end = store.data().context.end().cloned();
@@ -152,8 +146,18 @@ impl Plugin {
         if summaries.is_empty() { "no capabilities".to_owned() } else { summaries.join(", ") }
     }
 
-    fn store(&self, place: Place) -> Store<Call> {
-        Call::store(&self.engine, place, Arc::clone(&self.grants), Some(self.outside.clone()))
+    /// The store of a call, and the instance in it with the number of its calls, if one is reused.
+    fn prepare(&self, place: Place) -> (Store<Call>, Option<(Guest, u32)>) {
+        match self.pool.take() {
+            Some(Instance { mut store, guest, calls }) => {
+                Call::reset(&mut store, place);
+                (store, Some((guest, calls)))
+            }
+            None => {
+                let (grants, outside) = (Arc::clone(&self.grants), Some(self.outside.clone()));
+                (Call::store(&self.engine, place, grants, outside), None)
+            }
+        }
     }
 
     fn checked(&self, outcomes: Vec<Outcome>, call: &Call) -> Result<Outcome, Cause> {
