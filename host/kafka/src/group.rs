@@ -37,7 +37,7 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 /// The interval at which the gauges of the partitions are set.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 /// The timeout of a poll during a stop, and while the memory of large headers must be bounded.
-const SHORT_POLL: Duration = Duration::from_millis(20);
+const SHORT_POLL: Duration = Duration::from_millis(50);
 /// The maximum time for leaving the group after draining, and the timeout of a poll meanwhile.
 const LEAVE_BOUND: Duration = Duration::from_secs(2);
 const LEAVE_POLL_TIMEOUT: Duration = Duration::from_millis(5);

@@ -46,7 +46,7 @@ fn large_messages_that_wait_take_little_memory_and_the_partition_says_that_it_re
 #[test]
 fn pauses_of_fetching_lose_and_repeat_nothing_over_a_rebalance() {
     let (kafka, guest) = (Kafka::shared(), Guest::fast("flow"));
-    let count = scale(800, 8_000);
+    let count = scale(2_400, 8_000);
     kafka.create_topic(&guest.topic, 2, &[]);
     for from in (0..count).step_by(100) {
         let record = |id: usize| {
