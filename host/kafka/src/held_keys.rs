@@ -73,7 +73,16 @@ impl HeldKeys {
         &self.topic
     }
 
-    /// Whether messages of this key are held.
+    /// Whether a message of this key is held. One from before the dead letter is not: it is delivered again after a crash,
+    /// although it may have been handled. An earlier offset of a younger message is that of a topic created again.
+    pub fn holds(&self, key: OrderKey, partition: i32, offset: i64, timestamp_ms: Option<i64>) -> bool {
+        self.state.lock().keys.get(&key).is_some_and(|Entry { held, .. }| {
+            let is_older = timestamp_ms.is_some_and(|time| time <= held.since_ms);
+            (partition, is_older) != (held.partition, true) || offset >= held.offset
+        })
+    }
+
+    /// Whether this key is held.
     pub fn contains(&self, key: OrderKey) -> bool {
         self.state.lock().keys.contains_key(&key)
     }
@@ -241,6 +250,20 @@ mod tests {
         assert!(!all.is_read_to(Some(TopicId(1)), 3));
         all.read_all(3);
         assert!(all.is_read_to(Some(TopicId(1)), 3) && all.contains(5));
+    }
+
+    #[test]
+    fn messages_from_before_the_dead_letter_are_not_held() {
+        let all = held_keys();
+        all.is_read_to(None, 0);
+        // By partition 0, offset 7, at 1 ms.
+        all.read(0, Some(hold(5)));
+        assert!(!all.holds(5, 0, 6, Some(1)));
+        assert!(all.holds(5, 0, 7, Some(1)) && all.holds(5, 0, 8, Some(1)));
+        assert!(all.holds(5, 1, 6, Some(1)), "moved to another partition");
+        assert!(all.holds(5, 0, 6, Some(2)), "the topic was created again");
+        assert!(all.holds(5, 0, 6, None));
+        assert!(!all.holds(6, 0, 8, Some(1)), "another key");
     }
 
     #[test]

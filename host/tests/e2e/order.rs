@@ -29,8 +29,12 @@ impl Ordered {
     }
 
     fn start(&self) -> Process {
+        self.start_with(&["-X", "group.instance.id=one"])
+    }
+
+    fn start_with(&self, args: &[&str]) -> Process {
         let config = self.config.to_str().expect("a path in UTF-8");
-        let process = Process::start("host", &["--config", config, "-X", "group.instance.id=one"]);
+        let process = Process::start("host", &[&["--config", config], args].concat());
         process.wait_for(|line| line.starts_with("Ready in"), BOUND);
         process
     }
@@ -211,6 +215,26 @@ fn messages_behind_a_dead_letter_are_held_until_their_key_is_released_while_the_
     for (id, times) in [("a-1", 1), ("a-2", 0), ("a-3", 0), ("a-4", 1), ("b-1", 1)] {
         assert_eq!(attempts(&all, id).len(), times, "{id}");
     }
+}
+
+/// What a kill before a commit does by chance, a group without commits does always.
+#[test]
+fn a_message_that_was_handled_before_its_key_was_held_is_no_dead_letter_if_it_is_delivered_again() {
+    let kafka = Kafka::shared();
+    let ordered = Ordered::new(kafka, "held-again", "ordering = \"key\"\non-dead = \"hold\"");
+    let Guest { topic, group, .. } = &ordered.guest;
+    let host = ordered.start_with(&[]);
+    kafka.produce(topic, [of_key("a-1", "done", ""), of_key("a-2", "reject", ""), of_key("a-3", "done", "")]);
+    ordered.settle(kafka);
+    let mut lines = stop(host);
+    kafka.delete_group(group);
+    let host = ordered.start_with(&[]);
+    ordered.settle(kafka);
+    lines.extend(stop(host));
+    let rejected = ("a-2".to_owned(), "asked-reject".to_owned());
+    assert_eq!(ordered.dead_letters(kafka), [rejected, held("a-3"), held("a-2"), held("a-3")]);
+    let all = deliveries(&lines);
+    assert_eq!(["a-1", "a-2", "a-3"].map(|id| attempts(&all, id).len()), [2, 1, 0]);
 }
 
 /// A commit had room for about 130 keys; then its partition stopped.

@@ -198,7 +198,10 @@ impl Partition {
         let PendingMessage { number, message, retry_info, key, .. } = pending;
         state.in_progress += 1;
         let held_keys = self.context.held_keys.as_ref();
-        let follows_dead_letter = held_keys.zip(key).is_some_and(|(held, key)| held.contains(key));
+        let follows_dead_letter = held_keys.zip(key).is_some_and(|(held, key)| {
+            let timestamp_ms = message.timestamp().map(|(millis, _)| millis);
+            held.holds(key, self.index, message.offset(), timestamp_ms)
+        });
         let guard = DeliveryGuard::new(Arc::clone(self), number, message.offset(), message.size(), key);
         Delivery::new(message, retry_info, follows_dead_letter, guard)
     }
