@@ -28,7 +28,7 @@ pub use kafka::{Kafka, Record};
 pub use mannered_smtp::{ManneredSmtp, Manners};
 pub use postfix::{Postfix, certificate};
 pub use postgres::Postgres;
-pub use process::{Process, binary, plugin};
+pub use process::{Process, TOLERATING_FULL_FILES, binary, plugin};
 pub use proxy::{Behaviour, Proxy, Tunnel};
 pub use rng::Rng;
 pub use smtp::{End, FaultySmtp, Shares, Transaction};

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
@@ -17,6 +17,10 @@ use crate::usage::Usage;
 
 /// The number of lines in the message of a failed wait.
 const SHOWN: usize = 60;
+
+/// Arguments of `sh` before a program and its arguments. The program gets an error where a file may not grow, instead
+/// of the signal SIGXFSZ.
+pub const TOLERATING_FULL_FILES: [&str; 2] = ["-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
 
 /// Standard output and standard error.
 const STREAMS: usize = 2;
@@ -209,6 +213,16 @@ impl Process {
     #[track_caller]
     pub fn kill(&mut self) {
         must(self.child.kill());
+    }
+
+    /// Bounds the size of the files that it writes, in bytes; `None` removes the bound. A write beyond it fails as
+    /// on a full disk, if the program was started by a shell with [`TOLERATING_FULL_FILES`].
+    #[track_caller]
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let args = ["--pid", &self.pid().to_string(), &format!("--fsize={limit}:")];
+        let status = must(Command::new("prlimit").args(args).status().context("starting prlimit"));
+        assert!(status.success(), "prlimit {args:?}: {status}");
     }
 
     /// Whether it is still running.

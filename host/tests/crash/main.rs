@@ -6,6 +6,7 @@
 
 mod cluster;
 mod desk;
+mod disk;
 mod drain;
 mod effects;
 mod fixture;

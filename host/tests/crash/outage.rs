@@ -175,10 +175,10 @@ fn a_deleted_dead_letter_topic_is_recreated() {
 /// The broker exits when it cannot write, and starts again with free space.
 #[test]
 fn a_full_disk_of_the_broker_loses_no_message() {
-    const MESSAGES: usize = 20_000;
     // Above the 10 MiB that Kafka reserves for an index, below the size of the dead letters.
     const LIMIT_KIB: u64 = 11 << 10;
-    let work = Workload::new((0..MESSAGES).map(|_| Task::Rejected));
+    let messages = scale(20_000, 50_000);
+    let work = Workload::new((0..messages).map(|_| Task::Rejected));
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), 1, &[]);
     kafka.produce(FAST.source(), work.records(work.ids()));
@@ -190,7 +190,7 @@ fn a_full_disk_of_the_broker_loses_no_message() {
     let log = std::fs::read_to_string(kafka.dir().join("server.log")).expect("the log of the broker");
     assert!(log.contains("File too large"), "the broker exited for another reason");
     let handled = host.handled();
-    assert!(handled < MESSAGES, "the disk was never full");
+    assert!(handled < messages, "the disk was never full");
     // Longer than the bound on publishing, after which the partition waits.
     eventually(BOUND, || host.count(|line| line.contains(WAITS)) > 0);
     kafka.limit_files(None);

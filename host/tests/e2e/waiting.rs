@@ -1,6 +1,8 @@
 //! Memory of messages that wait.
 
-use testkit::{Kafka, Record, eventually, get, scale};
+use std::time::Duration;
+
+use testkit::{Kafka, Record, Usage, eventually, get, scale};
 
 use crate::support::{BOUND, Guest, Host, body, deliveries, file};
 
@@ -18,11 +20,7 @@ fn large_messages_that_wait_take_little_memory_and_the_partition_says_that_it_re
     for _ in 0..count / 100 {
         kafka.produce(&guest.topic, (0..100).map(|_| record()));
     }
-    let waiting = || {
-        let ends = guest.retry_topics.iter().map(|topic| kafka.end_offsets(topic)[0]);
-        ends.sum::<i64>()
-    };
-    eventually(scale(2, 20) * BOUND, || waiting() == count as i64);
+    eventually(scale(2, 20) * BOUND, || retried(kafka, &guest) == count);
     let line = host.process.wait_for(|line| line.contains("the partition rests"), BOUND);
     assert!(line.contains("take all the memory"), "{line}");
     // They follow the log.
@@ -41,6 +39,46 @@ fn large_messages_that_wait_take_little_memory_and_the_partition_says_that_it_re
     );
     assert!(used.peak_rss < MAX_RSS, "{} MiB", used.peak_rss >> 20);
     host.stop();
+}
+
+/// The number of records in the retry topics.
+fn retried(kafka: &Kafka, guest: &Guest) -> usize {
+    let ends = guest.retry_topics.iter().flat_map(|topic| kafka.end_offsets(topic));
+    usize::try_from(ends.sum::<i64>()).expect("a number of records")
+}
+
+/// Each is due at another time, so that a retry topic is read beyond messages that wait. A host that starts again
+/// reads all that wait anew.
+#[test]
+fn many_messages_that_wait_take_little_memory() {
+    const HOUR: usize = 3_600_000;
+    let (kafka, guest) = (Kafka::shared(), Guest::fast("many"));
+    let count = scale(20_000, 1_000_000);
+    kafka.create_topic(&guest.topic, 4, &[]);
+    let host = Host::start(kafka, &[&guest.path]);
+    for from in (0..count).step_by(10_000) {
+        let record = |id: usize| {
+            let wait = HOUR + id * 7_919 % HOUR;
+            Record::new(body(&id.to_string(), "retry", &format!(r#","after-ms":{wait}"#)))
+                .with_key(id.to_string())
+        };
+        kafka.produce(&guest.topic, (from..from + 10_000).map(record));
+    }
+    eventually(scale(2, 20) * BOUND, || retried(kafka, &guest) == count);
+    let first = host.process.usage();
+    host.stop();
+    let again = Host::start(kafka, &[&guest.path]);
+    std::thread::sleep(scale(Duration::from_secs(3), Duration::from_secs(60)));
+    let second = again.process.usage();
+    let mib = |used: &Usage| (used.rss >> 20, used.peak_rss >> 20);
+    println!(
+        "{count} waiting messages: {:?} MiB now and at most, {:?} after a restart",
+        mib(&first),
+        mib(&second)
+    );
+    assert!(first.peak_rss < MAX_RSS && second.peak_rss < MAX_RSS, "{first:?} {second:?}");
+    assert_eq!(retried(kafka, &guest), count, "none is early");
+    again.stop();
 }
 
 #[test]

@@ -98,10 +98,17 @@ impl Kafka {
         jvm: &[&str],
         settings: impl Fn(&Path, u16, u16, u16) -> Result<String>,
     ) -> Result<Self> {
-        let jars = jars::resolve()?;
+        Self::launch_new(&jars::resolve()?, jvm, settings)
+    }
+
+    fn launch_new(
+        jars: &Path,
+        jvm: &[&str],
+        settings: impl Fn(&Path, u16, u16, u16) -> Result<String>,
+    ) -> Result<Self> {
         let mut failure = None;
         for _ in 0..STARTS {
-            let kafka = Self::prepare(jars.clone(), &settings, jvm)?;
+            let kafka = Self::prepare(jars.to_owned(), &settings, jvm)?;
             match kafka.launch() {
                 Ok(()) => return Ok(kafka),
                 Err(error) if kafka.log().contains("Address already in use") => failure = Some(error),
