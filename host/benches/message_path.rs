@@ -1,6 +1,5 @@
-//! The cost of a message: its call in a fresh instance, and its tracking.
+//! The cost of a message: its call in each isolation, and its tracking.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,16 +11,20 @@ use kafka::tracker::Tracker;
 use sandbox::call::{Outside, Services};
 use sandbox::engine::Engines;
 use sandbox::output::{At, Place};
+use settings::{File, Isolation};
 use tokio::runtime::{Builder, Runtime};
 
 const JSON: &[u8] = r#"{"from":"sender0000001@example.com","to":"receiver0000001@example.org","subject":"테스트 제목 0000001","body":"okay 테스트 내용 번호 0000001 lorem ipsum dolor sit amet"}"#.as_bytes();
 
-fn load(runtime: &Runtime) -> Subscriber {
+fn load(runtime: &Runtime, isolation: Isolation) -> Subscriber {
     let services = Arc::new(Services::new(Effects::new(runtime.handle().clone())));
     runtime.block_on(async {
         let engines = Engines::new(1, 64 << 20).expect("engines");
         let path = testkit::plugin("parse");
-        Subscriber::load(Path::new(&path), None, &engines, Outside::Sent(services))
+        let text =
+            format!("[[plugin]]\npath = {path:?}\ntopic = \"parse\"\nisolation = {:?}", isolation.as_str());
+        let settings = File::parse(&text, &[]).expect("settings").plugins.remove(0);
+        Subscriber::load(&path, Some(&settings), &engines, Outside::Sent(services))
             .await
             .expect("parse.wasm loads")
     })
@@ -44,19 +47,22 @@ fn message() -> Message<'static> {
 
 fn call(criterion: &mut Criterion) {
     let runtime = Builder::new_current_thread().enable_time().build().expect("runtime");
-    let subscriber = load(&runtime);
-    criterion.bench_function("call, fresh instance, 200 bytes of JSON", |bencher| {
-        bencher.iter_custom(|count| {
-            runtime.block_on(async {
-                let started = Instant::now();
-                for _ in 0..count {
-                    let place = Place { plugin: Arc::clone(&subscriber.plugin.name), at: At::Nowhere };
-                    subscriber.handle(message(), place).await.expect("an outcome");
-                }
-                started.elapsed()
-            })
+    for isolation in [Isolation::Message, Isolation::NewInstance, Isolation::Instance] {
+        let subscriber = load(&runtime, isolation);
+        let name = format!("call, isolation {}, 200 bytes of JSON", isolation.as_str());
+        criterion.bench_function(&name, |bencher| {
+            bencher.iter_custom(|count| {
+                runtime.block_on(async {
+                    let started = Instant::now();
+                    for _ in 0..count {
+                        let place = Place { plugin: Arc::clone(&subscriber.plugin.name), at: At::Nowhere };
+                        subscriber.handle(message(), place).await.expect("an outcome");
+                    }
+                    started.elapsed()
+                })
+            });
         });
-    });
+    }
 }
 
 fn tracker(criterion: &mut Criterion) {

@@ -15,6 +15,8 @@ const MAX_CRATE_LINES: usize = 7_000;
 const MAX_FILE_LINES: usize = 400;
 /// Lines of a function.
 const MAX_FUNCTION_LINES: usize = 60;
+/// Lines of the pages that a newcomer reads first.
+const PAGES: [(&str, usize); 3] = [("README.md", 130), ("README.ko.md", 130), ("ARCHITECTURE.md", 200)];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned()
@@ -138,6 +140,12 @@ fn crates_files_and_functions_are_bounded() {
             too_large.push(format!("{}: {lines} lines", path.display()));
         }
         too_large.extend(long_functions(&path, &text));
+    }
+    for (page, most) in PAGES {
+        let lines = read(&root().join(page)).lines().count();
+        if lines > most {
+            too_large.push(format!("{page}: {lines} lines"));
+        }
     }
     assert!(too_large.is_empty(), "{}", too_large.join("\n"));
 }

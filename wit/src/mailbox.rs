@@ -12,6 +12,8 @@ use crate::text::{is_invisible, one_line, quoted, trimmed};
 
 /// The maximum number of recipients of an e-mail: what every mail server accepts (RFC 5321, section 4.5.3.1.8).
 pub const MAX_RECIPIENTS: usize = 100;
+/// The maximum length of the part before the `@`, in bytes (RFC 5321, section 4.5.3.1.1).
+const MAX_USER: usize = 64;
 /// The maximum length of a domain in DNS, in bytes.
 const MAX_DOMAIN: usize = 253;
 /// The maximum length of a part of a domain, in bytes.
@@ -43,6 +45,24 @@ impl Address {
         }
         let domain = ascii_domain(domain).map_err(|reason| wrong(&reason))?;
         Ok(Self { address: format!("{user}@{domain}"), at: user.len() })
+    }
+
+    /// An address of letters, digits and few other characters, as nearly all are: the rules need one look at each byte.
+    fn plain(text: &str) -> Option<Self> {
+        let (user, domain) = text.split_once('@')?;
+        let is_atom = |atom: &str| {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+');
+            !atom.is_empty() && atom.bytes().all(is_plain)
+        };
+        let is_plain = user.len() <= MAX_USER
+            && user.split('.').all(is_atom)
+            && domain.len() <= MAX_DOMAIN
+            && domain
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'0'..=b'9' | b'-' | b'.'))
+            && !domain.contains("--")
+            && domain.split('.').all(is_label);
+        is_plain.then(|| Self { address: text.to_owned(), at: user.len() })
     }
 
     /// What is before the `@`.
@@ -98,6 +118,13 @@ impl Mailbox {
     /// # Errors
     /// One is not a mailbox, there is none, or there are more than [`MAX_RECIPIENTS`].
     pub fn parse_list(text: &str) -> Result<Vec<Self>, String> {
+        if let Some(address) = Address::plain(text) {
+            return Ok(vec![Self { name: None, address }]);
+        }
+        Self::parse_any_list(text)
+    }
+
+    fn parse_any_list(text: &str) -> Result<Vec<Self>, String> {
         let text = text.trim();
         one_line(text).map_err(|reason| format!("{} {reason}", quoted(text)))?;
         let entries = entries(text).ok_or_else(|| {

@@ -8,6 +8,10 @@ const MAX_QUOTED: usize = 80;
 /// # Errors
 /// The first control character.
 pub fn one_line(text: &str) -> Result<(), String> {
+    // Without these bytes there is no control character: 0xc2 begins U+0080 to U+00BF.
+    if text.bytes().all(|byte| byte >= b' ' && byte != 0x7f && byte != 0xc2) {
+        return Ok(());
+    }
     match text.chars().find(|&c| c.is_control() && c != '\t') {
         Some(c) => Err(format!("contains the control character U+{:04X}", u32::from(c))),
         None => Ok(()),

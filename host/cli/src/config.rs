@@ -195,7 +195,9 @@ fn shown(subscriber: &Subscriber, path: &Path, settings: Option<&PluginSettings>
     let (ordering, on_dead) = (subscription.ordering.as_str(), subscription.on_dead.as_str());
     line(&mut text, "ordering", &ordering.into(), or_default(set.ordering.is_some()));
     line(&mut text, "on-dead", &on_dead.into(), or_default(set.on_dead.is_some()));
-    line(&mut text, "isolation", &plugin.isolation().as_str().into(), or_default(set.isolation.is_some()));
+    let from = or_default(set.isolation.is_some());
+    let from = plugin.not_reset().map_or(from.to_owned(), |why| format!("{from}; instances are new: {why}"));
+    line(&mut text, "isolation", &plugin.isolation().as_str().into(), &from);
     let unsettled = plugin.grants.unsettled.as_str();
     line(&mut text, "unsettled", &unsettled.into(), or_default(set.unsettled.is_some()));
     let allow: Vec<_> = set.allow.iter().map(ToString::to_string).collect();

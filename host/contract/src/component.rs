@@ -29,12 +29,13 @@ pub fn link<T: Imports + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()
 pub struct Linked<T: 'static>(v0_1::Linked<T>);
 
 impl<T: Send> Linked<T> {
-    /// Looks up the exports of the contract.
+    /// Looks up the exports of the contract, and `handle-reset` if the component `resets`: `handle`, after which the
+    /// instance is as new.
     ///
     /// # Errors
     /// An export is missing or has another type.
-    pub fn new(component: InstancePre<T>) -> wasmtime::Result<Self> {
-        v0_1::Linked::new(component).map(Self)
+    pub fn new(component: InstancePre<T>, resets: bool) -> wasmtime::Result<Self> {
+        v0_1::Linked::new(component, resets).map(Self)
     }
 
     /// Creates an instance.
@@ -43,6 +44,14 @@ impl<T: Send> Linked<T> {
     /// The instance pool is exhausted, or the component's start function fails.
     pub async fn instantiate(&self, store: &mut Store<T>) -> wasmtime::Result<Guest> {
         self.0.instantiate(store).await.map(Guest)
+    }
+
+    /// Creates an instance that is as new after each message, if the component resets. It cannot be described.
+    ///
+    /// # Errors
+    /// As for [`Linked::instantiate`].
+    pub async fn instantiate_resetting(&self, store: &mut Store<T>) -> wasmtime::Result<Guest> {
+        self.0.instantiate_resetting(store).await.map(Guest)
     }
 }
 

@@ -10,6 +10,7 @@ use wasmtime::{AsContextMut, Store};
 use self::bindings::consumer::plugin::types::{self as wire};
 use self::bindings::consumer::plugin::{config, effects, log};
 use self::bindings::exports::consumer::plugin::lifecycle;
+use self::bindings::resetting::{Resetting, ResettingPre};
 use self::bindings::{HandlerOnly, HandlerOnlyPre};
 use crate::imports::{Imports, Level};
 use crate::types::{Description, Failure, Message, Outcome, RetryLater, RetryPolicy, Subscription};
@@ -22,26 +23,45 @@ pub(crate) fn link<T: Imports + 'static>(linker: &mut Linker<T>) -> wasmtime::Re
     HandlerOnly::add_to_linker::<T, Provided<T>>(linker, |data| Host(data))
 }
 
-pub(crate) struct Linked<T: 'static>(HandlerOnlyPre<T>);
+pub(crate) struct Linked<T: 'static> {
+    plain: HandlerOnlyPre<T>,
+    resetting: Option<ResettingPre<T>>,
+}
 
 impl<T: Send> Linked<T> {
-    pub(crate) fn new(component: InstancePre<T>) -> wasmtime::Result<Self> {
-        HandlerOnlyPre::new(component).map(Self)
+    pub(crate) fn new(component: InstancePre<T>, resets: bool) -> wasmtime::Result<Self> {
+        let resetting = resets.then(|| ResettingPre::new(component.clone())).transpose()?;
+        Ok(Self { plain: HandlerOnlyPre::new(component)?, resetting })
     }
 
     pub(crate) async fn instantiate(&self, store: &mut Store<T>) -> wasmtime::Result<Guest> {
-        self.0.instantiate_async(store).await.map(Guest)
+        self.plain.instantiate_async(store).await.map(Guest::Plain)
+    }
+
+    pub(crate) async fn instantiate_resetting(&self, store: &mut Store<T>) -> wasmtime::Result<Guest> {
+        match &self.resetting {
+            Some(resetting) => resetting.instantiate_async(store).await.map(Guest::Resetting),
+            None => self.instantiate(store).await,
+        }
     }
 }
 
-pub(crate) struct Guest(HandlerOnly);
+pub(crate) enum Guest {
+    Plain(HandlerOnly),
+    Resetting(Resetting),
+}
 
 impl Guest {
     pub(crate) async fn describe(
         &self,
         store: impl AsContextMut<Data: Send>,
     ) -> wasmtime::Result<Description> {
-        self.0.consumer_plugin_lifecycle().call_describe(store).await.map(description)
+        match self {
+            Self::Plain(guest) => {
+                guest.consumer_plugin_lifecycle().call_describe(store).await.map(description)
+            }
+            Self::Resetting(_) => Err(wasmtime::Error::msg("an instance that resets is not described")),
+        }
     }
 
     pub(crate) async fn handle(
@@ -66,7 +86,10 @@ impl Guest {
             max_attempts: message.max_attempts,
             attributes: &[],
         };
-        let outcomes = self.0.consumer_plugin_handler().call_handle(store, &[message]).await?;
+        let outcomes = match self {
+            Self::Plain(guest) => guest.consumer_plugin_handler().call_handle(store, &[message]).await?,
+            Self::Resetting(guest) => guest.call_handle_reset(store, &[message]).await?,
+        };
         Ok(outcomes.into_iter().map(outcome).collect())
     }
 }

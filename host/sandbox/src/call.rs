@@ -9,6 +9,8 @@ use http::Extensions;
 use parking_lot::Mutex;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::clocks::WasiClocksCtxView;
+use wasmtime_wasi::random::WasiRandomCtx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::call_clock::CallClock;
@@ -150,6 +152,18 @@ pub struct Call {
     wasi: Option<WasiCtx>,
     is_short: bool,
     table: ResourceTable,
+    first: First,
+    /// Whether the guest may have got a handle. Then the numbers of its next handles are not those of a new instance.
+    has_used_handles: bool,
+}
+
+/// An instance before its first call.
+#[derive(Debug, Clone, Copy, Default)]
+struct First {
+    /// The size of its memory, in bytes.
+    memory: usize,
+    /// Whether its start functions called the host, so that the next instance may begin in another state.
+    called_host: bool,
 }
 
 impl Call {
@@ -173,6 +187,8 @@ impl Call {
             wasi: None,
             is_short: false,
             table: ResourceTable::new(),
+            first: First::default(),
+            has_used_handles: false,
         };
         call.table.set_max_capacity(MAX_HANDLES);
         let mut store = Store::new(engine, call);
@@ -190,13 +206,29 @@ impl Call {
         store
     }
 
-    /// Prepares the store of a reused instance for another message.
-    pub fn reset(store: &mut Store<Self>, place: Place) {
+    /// Prepares the store of a reused instance for another message. With `as_new`, clocks and random numbers begin
+    /// anew.
+    pub fn reset(store: &mut Store<Self>, place: Place, as_new: bool) {
         let call = store.data_mut();
         call.context.output.reset(place);
         (call.guest_time, call.resumed, call.host_calls) = (Duration::ZERO, Instant::now(), 0);
         call.states.clear();
+        if as_new {
+            call.wasi = None;
+        }
         store.set_epoch_deadline(1);
+    }
+
+    /// Notes the state of a new instance.
+    pub fn is_instantiated(&mut self) {
+        let called_host = self.host_calls > 0 || self.wasi.is_some();
+        self.first = First { memory: self.memory.used(), called_host };
+    }
+
+    /// Whether an instance that has reset itself equals a new one.
+    pub fn is_as_new(&self) -> bool {
+        let First { memory, called_host } = self.first;
+        self.memory.used() == memory && !self.memory.ran_out() && !called_host && !self.has_used_handles
     }
 
     /// Permits the effects of one message. Starts the clock of the call, which effects may stop.
@@ -228,7 +260,19 @@ impl Call {
 
     /// The guest's resources.
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        self.has_used_handles = true;
         &mut self.table
+    }
+
+    /// Random numbers, for which the guest needs no handle.
+    pub(crate) fn random(&mut self) -> &mut WasiRandomCtx {
+        self.wasi().0.random()
+    }
+
+    /// Clocks. Their functions that return a handle are called through [`WasiView::ctx`].
+    pub(crate) fn clocks(&mut self) -> WasiClocksCtxView<'_> {
+        let (ctx, table) = self.wasi();
+        WasiClocksCtxView { ctx: ctx.clocks(), table }
     }
 
     /// A capability's state in this call, and the table of the guest's resources.
@@ -236,6 +280,7 @@ impl Call {
         &mut self,
         create: impl FnOnce(&Context) -> T,
     ) -> (&mut T, &mut ResourceTable) {
+        self.has_used_handles = true;
         let Self { context, states, table, .. } = self;
         (states.get_or_insert_with(|| create(context)), table)
     }
@@ -279,12 +324,13 @@ impl Call {
     }
 }
 
-impl WasiView for Call {
+impl Call {
     /// The context is created on first use; most calls never use it. It grants clocks, random numbers, output that
     /// becomes log lines, and the environment variables and directories of `allow`.
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        let ctx = self.wasi.get_or_insert_with(|| {
-            let Context { grants, output, .. } = &self.context;
+    fn wasi(&mut self) -> (&mut WasiCtx, &mut ResourceTable) {
+        let Self { context, wasi, is_short, table, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| {
+            let Context { grants, output, .. } = context;
             let mut wasi = WasiCtxBuilder::new();
             wasi.stdout(output.stdout())
                 .stderr(output.stderr())
@@ -293,12 +339,20 @@ impl WasiView for Call {
                 .allow_ip_name_lookup(false)
                 .max_random_size(MAX_RANDOM);
             if let Err(error) = grants.open(&mut wasi) {
-                self.is_short = is_shortage(error.as_ref());
+                *is_short = is_shortage(error.as_ref());
                 let text = format!("a directory of `allow` cannot be opened: {error:#}");
                 output.line(tracing::Level::ERROR, &text);
             }
             wasi.build()
         });
-        WasiCtxView { ctx, table: &mut self.table }
+        (ctx, table)
+    }
+}
+
+impl WasiView for Call {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.has_used_handles = true;
+        let (ctx, table) = self.wasi();
+        WasiCtxView { ctx, table }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base::error::UserError;
 use contract::{Description, Linked, PACKAGE, VERSIONS};
+use reset::Reason;
 use settings::PluginSettings;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
@@ -16,7 +17,7 @@ use crate::capabilities::{self, Capability};
 use crate::engine::Engines;
 use crate::epochs::Epochs;
 use crate::grants::Grants;
-use crate::imports;
+use crate::imports::{self, permits_reset};
 use crate::output::{At, Place};
 
 /// The packages of WASI that a plugin may import.
@@ -39,9 +40,13 @@ pub struct PluginFile {
     pub imports: Vec<String>,
     /// The names of its exports.
     pub exports: Vec<String>,
+    /// The reason why its instances cannot be reset, if they cannot.
+    pub not_reset: Option<Reason>,
+    resets: bool,
     pub(crate) engine: Engine,
     pub(crate) epochs: Arc<Epochs>,
     component: Component,
+    bytes: Vec<u8>,
 }
 
 impl PluginFile {
@@ -65,19 +70,36 @@ impl PluginFile {
     pub fn from_bytes(path: &Path, bytes: &[u8], engines: &Engines) -> Result<Self, UserError> {
         let at = |problem: String| UserError::usage(format!("{}: {problem}", path.display()));
         check_kind(bytes).map_err(|(problem, help)| at(problem.to_owned()).help(help))?;
-        let (engine, component) = compile(bytes, engines)
+        let Compiled { engine, component, not_reset } = compile(bytes, engines)
             .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(DAMAGED))?;
         let kind = component.component_type();
+        let exports = kind.exports(&engine).map(|(name, _)| name).filter(|name| *name != reset::EXPORT);
         Ok(Self {
             path: path.to_owned(),
             size: bytes.len(),
             digest: hex::encode(Sha256::digest(bytes)),
             imports: kind.imports(&engine).map(|(name, _)| name.to_owned()).collect(),
-            exports: kind.exports(&engine).map(|(name, _)| name.to_owned()).collect(),
+            exports: exports.map(str::to_owned).collect(),
+            resets: not_reset.is_none(),
+            not_reset,
             engine,
             epochs: Arc::clone(&engines.epochs),
             component,
+            bytes: bytes.to_owned(),
         })
+    }
+
+    /// Compiles it for an isolation without a reset. Its instances have one module less.
+    ///
+    /// # Errors
+    /// It cannot be linked.
+    pub(crate) fn without_reset(&mut self) -> Result<Linked<Call>, UserError> {
+        let component = Component::from_binary(&self.engine, &self.bytes);
+        self.component = component.map_err(|error| {
+            self.error(format!("not a valid component: {}", error.root_cause())).help(DAMAGED)
+        })?;
+        self.resets = false;
+        self.link()
     }
 
     /// Checks that it implements this host's contract and has no unknown imports.
@@ -137,7 +159,7 @@ impl PluginFile {
         let link = || {
             let mut linker = Linker::new(&self.engine);
             imports::link(&mut linker)?;
-            Linked::new(linker.instantiate_pre(&self.component)?)
+            Linked::new(linker.instantiate_pre(&self.component)?, self.resets)
         };
         link().map_err(|error: wasmtime::Error| {
             self.error(format!("it cannot be linked: {error:#}")).help(REBUILD)
@@ -199,11 +221,35 @@ fn check_kind(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
     }
 }
 
-/// A component that does not fit the pool gets its instances on demand.
-fn compile(bytes: &[u8], engines: &Engines) -> wasmtime::Result<(Engine, Component)> {
-    match Component::from_binary(&engines.pooled, bytes) {
-        Ok(component) => Ok((engines.pooled.clone(), component)),
-        Err(_) => Ok((engines.on_demand.clone(), Component::from_binary(&engines.on_demand, bytes)?)),
+struct Compiled {
+    engine: Engine,
+    component: Component,
+    not_reset: Option<Reason>,
+}
+
+/// A component that does not fit the pool gets its instances on demand. One that resets its instances fits it: another
+/// one is replaced as fast.
+fn compile(bytes: &[u8], engines: &Engines) -> wasmtime::Result<Compiled> {
+    let pooled = |bytes: &[u8]| Component::from_binary(&engines.pooled, bytes);
+    let resetting = reset::rewrite(bytes, reset::Options::default()).and_then(|rewritten| {
+        let component = pooled(&rewritten)
+            .map_err(|error| format!("the reset cannot be added: {}", error.root_cause()))?;
+        match component.component_type().imports(&engines.pooled).find(|(name, _)| !permits_reset(name)) {
+            Some((name, _)) => Err(format!("it imports {name}").into()),
+            None => Ok(component),
+        }
+    });
+    let engine = engines.pooled.clone();
+    let not_reset = match resetting {
+        Ok(component) => return Ok(Compiled { engine, component, not_reset: None }),
+        Err(reason) => Some(reason),
+    };
+    match pooled(bytes) {
+        Ok(component) => Ok(Compiled { engine, component, not_reset }),
+        Err(_) => {
+            let component = Component::from_binary(&engines.on_demand, bytes)?;
+            Ok(Compiled { engine: engines.on_demand.clone(), component, not_reset })
+        }
     }
 }
 

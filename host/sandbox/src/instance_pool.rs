@@ -19,34 +19,52 @@ pub(super) struct Instance {
     pub(super) calls: u32,
 }
 
+/// How instances are reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reuse {
+    /// They are not.
+    Never,
+    /// They are reset to their first state after each call.
+    Reset,
+    /// They stay as they are.
+    Kept,
+}
+
 /// The idle instances of one plugin, at most as many as were in use at the same time.
 pub(super) struct InstancePool {
-    isolation: Isolation,
+    reuse: Reuse,
     waiting: Mutex<Vec<Instance>>,
 }
 
 impl InstancePool {
-    pub(super) fn new(isolation: Isolation) -> Self {
-        Self { isolation, waiting: Mutex::default() }
+    pub(super) fn new(isolation: Isolation, resets: bool) -> Self {
+        let reuse = match isolation {
+            Isolation::Message if resets => Reuse::Reset,
+            Isolation::Message | Isolation::NewInstance => Reuse::Never,
+            Isolation::Instance => Reuse::Kept,
+        };
+        Self { reuse, waiting: Mutex::default() }
     }
 
-    pub(super) fn isolation(&self) -> Isolation {
-        self.isolation
+    pub(super) fn reuse(&self) -> Reuse {
+        self.reuse
     }
 
     /// The instance used last, whose memory is in the caches.
     pub(super) fn take(&self) -> Option<Instance> {
-        match self.isolation {
-            Isolation::Message => None,
-            Isolation::Instance => self.waiting.lock().pop(),
-        }
+        if self.reuse == Reuse::Never { None } else { self.waiting.lock().pop() }
     }
 
-    /// Keeps the instance, unless it has handled its number of messages or uses half of its maximum memory.
+    /// Keeps the instance, unless it has handled its number of messages, is not as new, or uses half of its maximum
+    /// memory.
     pub(super) fn give_back(&self, instance: Instance, grants: &Grants) {
-        let is_good =
-            instance.calls < MAX_CALLS && instance.store.data().memory() <= grants.limits.memory / 2;
-        if self.isolation == Isolation::Instance && is_good {
+        let call = instance.store.data();
+        let is_good = match self.reuse {
+            Reuse::Never => false,
+            Reuse::Reset => call.is_as_new(),
+            Reuse::Kept => call.memory() <= grants.limits.memory / 2,
+        };
+        if is_good && instance.calls < MAX_CALLS {
             self.waiting.lock().push(instance);
         }
     }

@@ -10,7 +10,7 @@ pub mod engine;
 mod epochs;
 pub mod file;
 pub mod grants;
-mod imports;
+pub mod imports;
 mod instance_pool;
 pub mod limits;
 pub mod load;
@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use contract::{Guest, Linked, Message, Outcome, RetryLater};
 use effects::{Calls, Key};
+use reset::Reason;
 use rustix::io::Errno;
 use settings::plugin::Isolation;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
@@ -36,7 +37,7 @@ use self::capabilities::Capability;
 use self::cause::{Cause, LeadsTo};
 use self::epochs::Epochs;
 use self::grants::Grants;
-use self::instance_pool::{Instance, InstancePool};
+use self::instance_pool::{Instance, InstancePool, Reuse};
 use self::limits::Exceeded;
 use self::output::Place;
 
@@ -61,6 +62,8 @@ pub struct Plugin {
     outside: Outside,
     has_effects: bool,
     signals_end: bool,
+    isolation: Isolation,
+    not_reset: Option<Reason>,
     pool: InstancePool,
 }
 
@@ -128,7 +131,12 @@ impl Plugin {
 
     /// Whether messages share an instance.
     pub fn isolation(&self) -> Isolation {
-        self.pool.isolation()
+        self.isolation
+    }
+
+    /// The reason why each message has a new instance although the isolation is `message`: instances cannot be reset.
+    pub fn not_reset(&self) -> Option<&Reason> {
+        self.not_reset.as_ref().filter(|_| self.isolation == Isolation::Message)
     }
 
     /// Whether its calls can have effects outside the process; in a dry run, whether they could.
@@ -150,7 +158,7 @@ impl Plugin {
     fn prepare(&self, place: Place) -> (Store<Call>, Option<(Guest, u32)>) {
         match self.pool.take() {
             Some(Instance { mut store, guest, calls }) => {
-                Call::reset(&mut store, place);
+                Call::reset(&mut store, place, self.pool.reuse() == Reuse::Reset);
                 (store, Some((guest, calls)))
             }
             None => {
@@ -182,9 +190,16 @@ impl Plugin {
     /// A full pool, and memory that the system does not give, are backpressure, not an error.
     async fn instantiate(&self, store: &mut Store<Call>) -> wasmtime::Result<Guest> {
         loop {
-            match self.component.instantiate(store).await {
+            let guest = match self.pool.reuse() {
+                Reuse::Reset => self.component.instantiate_resetting(store).await,
+                Reuse::Never | Reuse::Kept => self.component.instantiate(store).await,
+            };
+            match guest {
                 Err(error) if has_no_room(&error) => tokio::time::sleep(POOL_WAIT).await,
-                result => return result,
+                guest => {
+                    store.data_mut().is_instantiated();
+                    return guest;
+                }
             }
         }
     }

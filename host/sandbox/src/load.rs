@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base::error::UserError;
 use contract::{Description, Subscription};
 use settings::PluginSettings;
+use settings::plugin::Isolation;
 
 use crate::Plugin;
 use crate::call::Outside;
@@ -29,12 +30,12 @@ impl Plugin {
     /// # Errors
     /// The file or its settings are invalid.
     pub async fn load<'a>(
-        file: PluginFile,
+        mut file: PluginFile,
         settings: impl FnOnce(&str) -> Option<&'a PluginSettings>,
         outside: Outside,
     ) -> Result<Loaded<'a>, UserError> {
         file.check()?;
-        let component = file.link()?;
+        let mut component = file.link()?;
         let Description { name, version, subscription, .. } = file.describe(&component).await?;
         let settings = settings(&name);
         check_names(&name, &version).map_err(|problem| file.invalid_description(&problem, settings))?;
@@ -43,6 +44,10 @@ impl Plugin {
         let wants = capabilities::wanted(&file.imports);
         let is_dry = outside.services().is_none();
         let granted = || wants.iter().filter_map(|capability| grants.of(*capability));
+        let isolation = settings.and_then(|settings| settings.isolation).unwrap_or_default();
+        if isolation != Isolation::Message && file.not_reset.is_none() {
+            component = file.without_reset()?;
+        }
         let plugin = Self {
             label: format!("{name}@{version}"),
             name: name.into(),
@@ -55,7 +60,9 @@ impl Plugin {
             wants,
             grants: Arc::new(grants),
             outside,
-            pool: InstancePool::new(settings.and_then(|settings| settings.isolation).unwrap_or_default()),
+            isolation,
+            pool: InstancePool::new(isolation, file.not_reset.is_none()),
+            not_reset: file.not_reset,
         };
         Ok(Loaded { plugin, described: subscription, settings })
     }

@@ -56,8 +56,9 @@ pub struct PluginSettings {
     /// rests.
     #[schemars(example = 20)]
     pub breaker: Option<u32>,
-    /// `message` (default): every message gets a fresh instance, so that no message can see another. `instance`:
-    /// instances are reused, which is faster; the memory of a plugin lasts until its instance is replaced.
+    /// `message` (default): no message can see another. Its instance is new, or reset to its first state where the
+    /// component permits it (`host plugin inspect`). `new-instance`: always a new one. `instance`: instances are
+    /// reused as they are; the memory of a plugin lasts until its instance is replaced.
     #[schemars(with = "Option<String>", example = &"instance")]
     pub isolation: Option<Isolation>,
     /// The handling of an effect that is in doubt, which may have been performed: the host or the connection failed
@@ -249,9 +250,11 @@ impl PluginSettings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Isolation {
-    /// Each message has a fresh instance.
+    /// Each message has an instance that is as new: it is reset after each call, or replaced.
     #[default]
     Message,
+    /// Each message has a new instance.
+    NewInstance,
     /// Instances are reused, one message at a time.
     Instance,
 }
@@ -261,6 +264,7 @@ impl Isolation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::NewInstance => "new-instance",
             Self::Instance => "instance",
         }
     }

@@ -21,6 +21,9 @@ impl App {
                 plugin.label,
                 plugin.permissions()
             ));
+            lines.extend(
+                plugin.not_reset().map(|reason| format!("  instance new for each message: {reason}")),
+            );
             lines.push(format!("  kafka    {}  group {}", args.kafka.bootstrap_servers, subscription.group));
             let tiers = subscription.retry_topics();
             let tiers = tiers.iter().filter_map(|tier| tier.strip_prefix(&subscription.topic));

@@ -170,8 +170,13 @@ struct Case {
 }
 
 #[test]
-fn an_attempt_fails_only_its_own_message_in_a_fresh_instance() {
+fn an_attempt_fails_only_its_own_message_in_an_instance_as_new() {
     suite("message");
+}
+
+#[test]
+fn an_attempt_fails_only_its_own_message_in_a_new_instance() {
+    suite("new-instance");
 }
 
 #[test]

@@ -50,8 +50,13 @@ const HARMLESS: usize = 10;
 const HARMLESS_MS: u64 = 2000;
 
 #[test]
-fn an_http_attempt_fails_only_its_own_message_in_a_fresh_instance() {
+fn an_http_attempt_fails_only_its_own_message_in_an_instance_as_new() {
     suite("message");
+}
+
+#[test]
+fn an_http_attempt_fails_only_its_own_message_in_a_new_instance() {
+    suite("new-instance");
 }
 
 #[test]

@@ -37,6 +37,8 @@ fn a_plugin_is_described_and_runs() {
     let all = |group: &str| report["imports"][group].to_string();
     assert!(all("contract").contains("mail@0.1.0") && all("wasi").contains("cli/"), "{report}");
     assert!(report["exports"].to_string().contains("consumer:plugin/handler@0.1.0"), "{report}");
+    assert!(!report["exports"].to_string().contains("handle-reset"), "{report}");
+    assert_eq!(report["not_reset"], json!(null), "its instances are reset");
     assert!(report["warnings"][0].as_str().is_some_and(|report| report.contains("--mail-url")), "{report}");
 
     let more = "allow = [\"env:TZ\"]\nretry = { retries = 2, delay = \"50ms\" }\nconfig.brand = { env = \"SECRET\" }";

@@ -110,6 +110,28 @@ fn domains_have_one_form() {
     }
 }
 
+#[test]
+fn most_addresses_are_plain() {
+    for (text, is_plain) in [
+        ("sender0000001@example.com", true),
+        ("a.b+c-d_e@mail.example.co.kr", true),
+        ("A@example.com", true),
+        ("a@b", true),
+        ("a@Example.com", false),
+        (".a@b", false),
+        ("a..b@c", false),
+        ("a@xn--bcher-kva.de", false),
+        ("a@-b", false),
+        ("a@b.", false),
+        ("a@b, c@d", false),
+        (" a@b", false),
+        ("a@b@c", false),
+        ("@b", false),
+    ] {
+        assert_eq!(Address::plain(text).is_some(), is_plain, "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_quoted_name_is_read_as_it_was(name in "\\PC{1,40}") {
@@ -125,6 +147,16 @@ proptest! {
             prop_assert_eq!(Address::parse(address.as_str()), Ok(address.clone()));
             prop_assert!(address.domain().is_ascii() || !cfg!(feature = "idna"));
             prop_assert_eq!(format!("{}@{}", address.user(), address.domain()), address.as_str());
+        }
+    }
+
+    /// What is read by one look at each byte is read the same by the rules for all lists.
+    #[test]
+    fn a_plain_address_is_read_by_the_same_rules(
+        text in "[a-zA-Z0-9._+-]{0,70}@[a-z0-9A-Z.-]{1,70}|[a-z.+-]{1,5}@[a-z0-9]{1,3}([.-][a-z0-9]{1,64}){0,5}",
+    ) {
+        if let Some(address) = Address::plain(&text) {
+            prop_assert_eq!(Mailbox::parse_any_list(&text), Ok(vec![Mailbox { name: None, address }]));
         }
     }
 

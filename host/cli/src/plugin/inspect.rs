@@ -68,6 +68,8 @@ struct Report {
     contract: Vec<String>,
     imports: BTreeMap<&'static str, Vec<String>>,
     exports: Vec<String>,
+    /// The reason why its instances cannot be reset after each message, if they cannot.
+    not_reset: Option<String>,
     subscription: Option<Topics>,
     wants: Vec<&'static str>,
     runs: bool,
@@ -137,6 +139,7 @@ impl Report {
             contract: file.contracts().into_iter().map(str::to_owned).collect(),
             imports: grouped(&file.imports),
             exports: file.exports.clone(),
+            not_reset: file.not_reset.as_ref().map(ToString::to_string),
             subscription: topics(described, runs, settings),
             wants: wants.iter().map(|capability| capability.name()).collect(),
             runs: runs.is_ok(),
@@ -169,6 +172,10 @@ impl Report {
             title = "";
         }
         add("exports", &self.exports.join(" "));
+        match &self.not_reset {
+            Some(reason) => add("instances", &format!("new for each message: {reason}")),
+            None => add("instances", "reset after each message"),
+        }
         if let Some(topics) = &self.subscription {
             topics.lines().iter().for_each(|(name, line)| add(name, line));
         }

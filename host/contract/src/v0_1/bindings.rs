@@ -12,3 +12,21 @@ wasmtime::component::bindgen!({
     exports: { default: async },
     ownership: Borrowing { duplicate_if_necessary: true },
 });
+
+/// The export that a component gets from the host when it is loaded.
+pub mod resetting {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package host:resetting;
+            world resetting {
+                use consumer:plugin/types@0.1.0.{message, outcome};
+                export handle-reset: func(batch: list<message>) -> list<outcome>;
+            }
+        ",
+        world: "host:resetting/resetting",
+        exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: true },
+        with: { "consumer:plugin/types@0.1.0": super::consumer::plugin::types },
+    });
+}

@@ -43,7 +43,11 @@ fuzz_target!(
             let effects = Effects::new(RUNTIME.handle().clone());
             let outside = Outside::Sent(Arc::new(Services::new(effects)));
             let plugin = match PluginFile::from_bytes(Path::new("fuzz.wasm"), data, &ENGINES) {
-                Ok(file) => Subscriber::of(file, |_| None, outside).await,
+                Ok(file) => {
+                    let reason = file.not_reset.as_ref().map(ToString::to_string).unwrap_or_default();
+                    assert!(!reason.starts_with("the reset cannot be added"), "{reason}");
+                    Subscriber::of(file, |_| None, outside).await
+                }
                 Err(failure) => Err(failure),
             };
             match plugin {

@@ -42,6 +42,13 @@ pub trait Capability: Sync {
     /// An import is defined already.
     fn link(&self, linker: &mut Linker<Call>) -> wasmtime::Result<()>;
 
+    /// Whether an instance can be reset although the plugin imports the capability: its functions leave nothing in the
+    /// instance or the store that outlasts the message, or use [`Call::table`]. The decision record 0104 has a line for
+    /// its imports.
+    fn permits_reset(&self) -> bool {
+        false
+    }
+
     /// Its settings: entries of `allow`, a table, limits.
     fn settings(&self) -> &'static Extension;
 
@@ -111,6 +118,13 @@ pub fn describe_metrics() {
 /// Whether a capability provides this import.
 pub(crate) fn is_provided(import: &str) -> bool {
     ALL.iter().any(|capability| capability.imports().iter().any(|known| import.starts_with(known)))
+}
+
+/// Whether an instance can be reset with this import of a capability.
+pub(crate) fn permit_reset(import: &str) -> bool {
+    let provides =
+        |capability: &&dyn Capability| capability.imports().iter().any(|known| import.starts_with(known));
+    ALL.iter().filter(|capability| provides(capability)).any(|capability| capability.permits_reset())
 }
 
 /// The capabilities that a component with these imports wants.

@@ -94,6 +94,10 @@ impl Capability for Http {
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
     }
 
+    fn permits_reset(&self) -> bool {
+        true
+    }
+
     fn settings(&self) -> &'static Extension {
         &SETTINGS
     }

@@ -69,6 +69,10 @@ impl Capability for Mail {
         MailCapability::add_to_linker::<Call, HasSelf<Call>>(linker, |call| call)
     }
 
+    fn permits_reset(&self) -> bool {
+        true
+    }
+
     fn settings(&self) -> &'static Extension {
         &SETTINGS
     }

@@ -1,0 +1,51 @@
+//! Components that put their instances back to the first state after each call, so that a reused instance is as new as
+//! a fresh one.
+//!
+//! A rewritten component has all that it had before. In addition, its core modules export their memory and their
+//! mutable globals, and one more module imports them. That module saves the globals when it is instantiated, and with
+//! them the memory if it cannot be known from the data segments. Its function `reset` restores all of them. It is the
+//! post-return function of another export, [`EXPORT`], which otherwise is `handle`: the embedder lifts the result and
+//! then resets the instance by itself, as it would free the result.
+//!
+//! Which components qualify is a list of what is known, in [`module`], [`component`] and [`operators`]. What lies
+//! outside a component (handles, growth, the embedder's own state) is up to the embedder: it must drop an instance
+//! whose memory has grown or that has got a handle.
+
+mod component;
+mod image;
+mod module;
+mod operators;
+mod reason;
+mod undo;
+
+pub use self::reason::Reason;
+
+/// The export that is `handle` and then resets the instance.
+pub const EXPORT: &str = "handle-reset";
+/// The export that hashes the memory, its size and the mutable globals, as `func() -> s64` ([`Options::hash`]).
+pub const HASH: &str = "hash";
+/// The maximum initial memory in pages of 64 KiB. Above it, a reset takes as long as a fresh instance.
+pub const MAX_PAGES: u64 = 8;
+
+/// Variants for tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Whether instances are reset; if not, [`EXPORT`] leaves everything as it is.
+    pub resets: bool,
+    /// Whether there is an export [`HASH`].
+    pub hash: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { resets: true, hash: false }
+    }
+}
+
+/// Adds [`EXPORT`] to a component. The input need not be valid; then the output is not valid either.
+///
+/// # Errors
+/// The reason why its instances cannot be reset.
+pub fn rewrite(component: &[u8], options: Options) -> Result<Vec<u8>, Reason> {
+    component::Component::read(component)?.with_reset(options)
+}
