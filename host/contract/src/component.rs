@@ -30,7 +30,7 @@ pub struct Linked<T: 'static>(v0_1::Linked<T>);
 
 impl<T: Send> Linked<T> {
     /// Looks up the exports of the contract, and `handle-reset` if the component `resets`: `handle`, after which the
-    /// instance is as new.
+    /// instance is in its first state.
     ///
     /// # Errors
     /// An export is missing or has another type.
@@ -46,7 +46,7 @@ impl<T: Send> Linked<T> {
         self.0.instantiate(store).await.map(Guest)
     }
 
-    /// Creates an instance that is as new after each message, if the component resets. It cannot be described.
+    /// Creates an instance that is in its first state after each message, if the component resets. It cannot be described.
     ///
     /// # Errors
     /// As for [`Linked::instantiate`].

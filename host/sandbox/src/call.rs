@@ -226,7 +226,7 @@ impl Call {
     }
 
     /// Whether an instance that has reset itself equals a new one.
-    pub fn is_as_new(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         let First { memory, called_host } = self.first;
         self.memory.used() == memory && !self.memory.ran_out() && !called_host && !self.has_used_handles
     }

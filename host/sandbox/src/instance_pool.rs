@@ -55,13 +55,13 @@ impl InstancePool {
         if self.reuse == Reuse::Never { None } else { self.waiting.lock().pop() }
     }
 
-    /// Keeps the instance, unless it has handled its number of messages, is not as new, or uses half of its maximum
+    /// Keeps the instance, unless it has handled its number of messages, is not clean, or uses half of its maximum
     /// memory.
     pub(super) fn give_back(&self, instance: Instance, grants: &Grants) {
         let call = instance.store.data();
         let is_good = match self.reuse {
             Reuse::Never => false,
-            Reuse::Reset => call.is_as_new(),
+            Reuse::Reset => call.is_clean(),
             Reuse::Kept => call.memory() <= grants.limits.memory / 2,
         };
         if is_good && instance.calls < MAX_CALLS {

@@ -17,7 +17,8 @@ pub struct Assigned<'a> {
     pub status: PartitionStatus,
 }
 
-/// All partitions: by plugin in the order of the configuration, first those that are not read, then by topic and number.
+/// All partitions: by plugin in the order of the configuration, first those that are not read, then by topic in the order
+/// of the deliveries of a message, and number.
 pub fn assigned(state: &DeskState) -> Vec<Assigned<'_>> {
     let mut all = Vec::new();
     for member in state.members.iter() {
@@ -29,11 +30,8 @@ pub fn assigned(state: &DeskState) -> Vec<Assigned<'_>> {
             }
         }
     }
-    all.sort_by(|(a, one), (b, other)| {
-        let key = |status: &PartitionStatus| rank(status.condition);
-        (a, key(&one.status)).cmp(&(b, key(&other.status))).then_with(|| {
-            (&one.status.topic, one.status.partition).cmp(&(&other.status.topic, other.status.partition))
-        })
+    all.sort_by_key(|(index, Assigned { plugin, status, .. })| {
+        (*index, rank(status.condition), plugin.tier(&status.topic), status.partition)
     });
     all.into_iter().map(|(_, assigned)| assigned).collect()
 }
@@ -49,6 +47,11 @@ fn rank(condition: Condition) -> u8 {
 }
 
 impl PluginInfo {
+    /// 0 for the source, then the number of the retry topic.
+    fn tier(&self, topic: &str) -> usize {
+        self.retry_topics.iter().position(|retry| retry == topic).map_or(0, |index| index + 1)
+    }
+
     fn reads(&self, status: &PartitionStatus) -> bool {
         self.group == status.group
             && (self.topic == status.topic || self.retry_topics.contains(&status.topic))

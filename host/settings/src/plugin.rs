@@ -250,7 +250,7 @@ impl PluginSettings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Isolation {
-    /// Each message has an instance that is as new: it is reset after each call, or replaced.
+    /// Each message has a clean instance: it is reset after each call, or replaced.
     #[default]
     Message,
     /// Each message has a new instance.

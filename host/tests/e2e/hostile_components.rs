@@ -170,7 +170,7 @@ struct Case {
 }
 
 #[test]
-fn an_attempt_fails_only_its_own_message_in_an_instance_as_new() {
+fn an_attempt_fails_only_its_own_message_in_a_clean_instance() {
     suite("message");
 }
 

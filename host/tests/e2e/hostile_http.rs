@@ -50,7 +50,7 @@ const HARMLESS: usize = 10;
 const HARMLESS_MS: u64 = 2000;
 
 #[test]
-fn an_http_attempt_fails_only_its_own_message_in_an_instance_as_new() {
+fn an_http_attempt_fails_only_its_own_message_in_a_clean_instance() {
     suite("message");
 }
 

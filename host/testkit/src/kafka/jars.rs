@@ -110,6 +110,10 @@ fn archive_classes(dir: &Path) -> Result<()> {
     let partial = dir.join("classes.partial");
     let flag = format!("-XX:ArchiveClassesAtExit={}", partial.display());
     Kafka::launch_new(dir, &[&flag, "-XX:+UseSerialGC"], |_, _, _, _| Ok(String::new()))?.stop();
+    if !partial.is_file() {
+        // This JVM has no archive of its own classes to build on. It ignores an empty file.
+        fs::write(&partial, "")?;
+    }
     fs::rename(&partial, archive(dir)).with_context(|| format!("renaming {}", partial.display()))
 }
 

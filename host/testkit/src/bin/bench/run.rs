@@ -1,7 +1,7 @@
 //! `bench run`: alternate runs of the host, or of several builds of it, and of the bare consumer, measured from
 //! outside.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -42,6 +42,9 @@ pub struct Args {
     /// The host to measure instead of the built one; repeat it to compare builds on one broker
     #[arg(long, value_name = "FILE")]
     host: Vec<PathBuf>,
+    /// The isolations to compare, separated by commas [default: all; with --host the default of each host]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    isolation: Vec<String>,
     /// Leave out the `host-id` header
     #[arg(long)]
     no_headers: bool,
@@ -74,12 +77,13 @@ pub fn run(args: &Args) -> Result<()> {
         no_headers: args.no_headers,
     })?;
     let plugin_file = plugin_file.to_str().context("the plugin's path is not UTF-8")?;
-    let names = hosts.iter().map(|host| host.display().to_string()).chain(["bare".to_owned()]);
+    let variants = variants(args, &hosts, plugin_file)?;
+    let names = variants.iter().map(|variant| variant.name.clone()).chain(["bare".to_owned()]);
     let mut rows: Vec<(String, Vec<Figures>)> = names.map(|name| (name, Vec::new())).collect();
     for number in 1..=args.runs {
         for (index, (name, runs)) in rows.iter_mut().enumerate() {
-            let figures = match hosts.get(index) {
-                Some(host) => run_host(args, &kafka, host, plugin_file),
+            let figures = match variants.get(index) {
+                Some(variant) => run_host(args, &kafka, variant, plugin_file),
                 None => run_bare(args, &kafka),
             };
             let figures = figures.with_context(|| format!("{name}, run {number}"))?;
@@ -91,16 +95,52 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn run_host(args: &Args, kafka: &Kafka, host: &Path, plugin_file: &str) -> Result<Figures> {
+/// A host to measure.
+struct Variant {
+    name: String,
+    host: PathBuf,
+    /// The configuration with its isolation. Older builds do not know all of them.
+    config: Option<PathBuf>,
+}
+
+fn variants(args: &Args, hosts: &[PathBuf], plugin_file: &str) -> Result<Vec<Variant>> {
+    let all = ["message", "new-instance", "instance"].map(str::to_owned);
+    let isolations =
+        if args.host.is_empty() && args.isolation.is_empty() { &all[..] } else { &args.isolation };
+    let mut variants = Vec::new();
+    for host in hosts {
+        let name = host.display().to_string();
+        if isolations.is_empty() {
+            variants.push(Variant { name: name.clone(), host: host.clone(), config: None });
+        }
+        for isolation in isolations {
+            let text = format!(
+                "[[plugin]]\npath = {plugin_file:?}\ntopic = {:?}\nisolation = {isolation:?}\n",
+                args.plugin
+            );
+            let file = format!("bench-{}-{isolation}.toml", std::process::id());
+            let config = std::env::temp_dir().join(file);
+            std::fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
+            let name = format!("{name}, isolation {isolation}");
+            variants.push(Variant { name, host: host.clone(), config: Some(config) });
+        }
+    }
+    Ok(variants)
+}
+
+fn run_host(args: &Args, kafka: &Kafka, variant: &Variant, plugin_file: &str) -> Result<Figures> {
     let (topic, group) = (&args.plugin, format!("{}-group", args.plugin));
     kafka.delete_group(&group);
     let listen = format!("127.0.0.1:{}", free_port());
     let mut arguments =
         vec!["--plugin", plugin_file, "--bootstrap-servers", kafka.bootstrap(), "--listen", &listen];
+    if let Some(config) = &variant.config {
+        arguments.extend(["--config", config.to_str().context("a path that is not UTF-8")?]);
+    }
     arguments.extend(args.host_args.iter().map(String::as_str));
     let total: i64 = kafka.end_offsets(topic).iter().sum();
     let start = Instant::now();
-    let mut process = Process::start_with(host, &arguments, &[]);
+    let mut process = Process::start_with(&variant.host, &arguments, &[]);
     let mut first = None;
     let (begun, from, end, usage) = loop {
         let committed: i64 = kafka.committed(&group, topic).into_iter().flatten().sum();
