@@ -10,6 +10,9 @@ use crate::errors::Context;
 /// The time that a description may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The id of the cluster of the embedded broker begins so.
+const EMBEDDED: &str = "mockCluster";
+
 /// Settings by topic. Topics whose settings are unknown are absent.
 pub type Known = HashMap<String, TopicSettings>;
 
@@ -51,8 +54,13 @@ pub(crate) struct Described {
     pub(crate) is_incomplete: bool,
 }
 
-/// Reads the settings of these topics with one request. None if no broker answers it, as the embedded one never does.
+/// Reads the settings of these topics with one request. None if no broker answers it.
 pub(crate) async fn describe(admin: &AdminClient<Context>, topics: &[String]) -> Option<Described> {
+    // The embedded broker never answers. A client that has metadata knows the id of its cluster.
+    let cluster = admin.inner().fetch_cluster_id(Duration::ZERO);
+    if cluster.is_some_and(|id| id.starts_with(EMBEDDED)) {
+        return None;
+    }
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
     let distinct: BTreeSet<&String> = topics.iter().collect();
     let resources: Vec<_> = distinct.into_iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
