@@ -46,10 +46,10 @@ impl<T: Send> Linked<T> {
         self.0.instantiate(store).await.map(Guest)
     }
 
-    /// Creates an instance that is in its first state after each message, if the component resets. It cannot be described.
+    /// Creates an instance that is in its first state after each message. It cannot be described.
     ///
     /// # Errors
-    /// As for [`Linked::instantiate`].
+    /// As for [`Linked::instantiate`], or the component does not reset.
     pub async fn instantiate_resetting(&self, store: &mut Store<T>) -> wasmtime::Result<Guest> {
         self.0.instantiate_resetting(store).await.map(Guest)
     }

@@ -39,10 +39,10 @@ impl<T: Send> Linked<T> {
     }
 
     pub(crate) async fn instantiate_resetting(&self, store: &mut Store<T>) -> wasmtime::Result<Guest> {
-        match &self.resetting {
-            Some(resetting) => resetting.instantiate_async(store).await.map(Guest::Resetting),
-            None => self.instantiate(store).await,
-        }
+        // A plain instance in its place would keep the state of a message.
+        let resetting = self.resetting.as_ref();
+        let resetting = resetting.ok_or_else(|| wasmtime::Error::msg("the component does not reset"))?;
+        resetting.instantiate_async(store).await.map(Guest::Resetting)
     }
 }
 

@@ -125,8 +125,8 @@ impl<'a> Component<'a> {
     }
 
     fn module(&mut self, bytes: &'a [u8]) -> Result<(), Reason> {
-        let module = Module::read(bytes, self.modules.len())?;
-        self.sections.push((enc::ComponentSectionId::CoreModule as u8, module.rewritten.clone()));
+        let (module, rewritten) = Module::read(bytes, self.modules.len())?;
+        self.sections.push((enc::ComponentSectionId::CoreModule as u8, rewritten));
         self.modules.push(module);
         Ok(())
     }

@@ -24,7 +24,8 @@ pub use self::reason::Reason;
 pub const EXPORT: &str = "handle-reset";
 /// The export that hashes the memory, its size and the mutable globals, as `func() -> s64` ([`Options::hash`]).
 pub const HASH: &str = "hash";
-/// The maximum initial memory in pages of 64 KiB. Above it, a reset takes as long as a fresh instance.
+/// The maximum initial memory in pages of 64 KiB, all of which a reset writes. Where a new instance takes as long has not
+/// been measured.
 pub const MAX_PAGES: u64 = 8;
 
 /// Variants for tests.

@@ -30,8 +30,6 @@ pub struct Module<'a> {
     pub data: Option<Vec<(u32, &'a [u8])>>,
     /// Whether it has a start function.
     pub has_start: bool,
-    /// The module with these exports.
-    pub rewritten: Vec<u8>,
     imported_globals: u32,
     imported_memories: u32,
 }
@@ -39,8 +37,8 @@ pub struct Module<'a> {
 const MEMORIES: &str = "it has more than one memory";
 
 impl<'a> Module<'a> {
-    /// Reads the module with this index in its component.
-    pub fn read(bytes: &'a [u8], index: usize) -> Result<Self, Reason> {
+    /// Reads the module with this index in its component. Returns it, and its bytes with further exports.
+    pub fn read(bytes: &'a [u8], index: usize) -> Result<(Self, Vec<u8>), Reason> {
         let mut module = Self { data: Some(Vec::new()), ..Self::default() };
         let mut out = enc::Module::new();
         let mut is_exported = false;
@@ -58,8 +56,7 @@ impl<'a> Module<'a> {
         if !is_exported && (!module.globals.is_empty() || module.memory.is_some()) {
             return Err("a module with a memory or globals has no exports".into());
         }
-        module.rewritten = out.finish();
-        Ok(module)
+        Ok((module, out.finish()))
     }
 
     /// Refuses what is not known, and notes the state. Sections are in the order of the specification, so that state is
@@ -183,7 +180,7 @@ fn check_memory(kind: MemoryType) -> Result<(), Reason> {
     }
     if kind.initial > MAX_PAGES {
         return Err(format!(
-            "its memory has {} KiB at first, and a reset pays up to {} KiB",
+            "its memory has {} KiB at first, and up to {} KiB are reset",
             kind.initial << 6,
             MAX_PAGES << 6
         )

@@ -220,7 +220,7 @@ impl Call {
     }
 
     /// Notes the state of a new instance.
-    pub fn is_instantiated(&mut self) {
+    pub fn note_first_state(&mut self) {
         let called_host = self.host_calls > 0 || self.wasi.is_some();
         self.first = First { memory: self.memory.used(), called_host };
     }
@@ -258,9 +258,14 @@ impl Call {
         self.resumed = Instant::now();
     }
 
+    /// The guest may get a handle from here on.
+    pub(crate) fn may_get_handle(&mut self) {
+        self.has_used_handles = true;
+    }
+
     /// The guest's resources.
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
-        self.has_used_handles = true;
+        self.may_get_handle();
         &mut self.table
     }
 
@@ -280,7 +285,7 @@ impl Call {
         &mut self,
         create: impl FnOnce(&Context) -> T,
     ) -> (&mut T, &mut ResourceTable) {
-        self.has_used_handles = true;
+        self.may_get_handle();
         let Self { context, states, table, .. } = self;
         (states.get_or_insert_with(|| create(context)), table)
     }
@@ -351,7 +356,7 @@ impl Call {
 
 impl WasiView for Call {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.has_used_handles = true;
+        self.may_get_handle();
         let (ctx, table) = self.wasi();
         WasiCtxView { ctx, table }
     }

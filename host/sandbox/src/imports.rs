@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use contract::{Imports, Level as GuestLevel};
 use tracing::Level;
 use wasmtime::component::{HasData, Linker, Resource};
-use wasmtime_wasi::WasiView;
 use wasmtime_wasi::clocks::WasiClocks;
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::{self, Duration, Instant};
@@ -107,12 +106,12 @@ impl monotonic_clock::Host for Timed<'_> {
     }
 
     fn subscribe_instant(&mut self, when: Instant) -> wasmtime::Result<Resource<DynPollable>> {
-        WasiView::ctx(self.0);
+        self.0.may_get_handle();
         self.0.clocks().subscribe_instant(when)
     }
 
     fn subscribe_duration(&mut self, duration: Duration) -> wasmtime::Result<Resource<DynPollable>> {
-        WasiView::ctx(self.0);
+        self.0.may_get_handle();
         self.0.clocks().subscribe_duration(duration)
     }
 }

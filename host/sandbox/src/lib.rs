@@ -197,7 +197,7 @@ impl Plugin {
             match guest {
                 Err(error) if has_no_room(&error) => tokio::time::sleep(POOL_WAIT).await,
                 guest => {
-                    store.data_mut().is_instantiated();
+                    store.data_mut().note_first_state();
                     return guest;
                 }
             }

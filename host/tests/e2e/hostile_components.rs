@@ -193,6 +193,10 @@ fn suite(isolation: &str) {
     }
     let cases = cases(isolation, &outside, &topics);
     let host = start(kafka, &outside, isolation, &topics);
+    if isolation == "message" {
+        let reason = "  instance new for each message: it uses the operator Table";
+        assert_eq!(host.process.count(|line| line.starts_with(reason)), 1, "the raw component is not reset");
+    }
     let settle = || {
         for topic in &topics {
             eventually(BOUND, || kafka.lag(&format!("{topic}-group"), topic) == 0);

@@ -43,7 +43,7 @@ impl Subject {
         let outside = Outside::Captured(Arc::default());
         let mut store = Call::store(&self.engines.pooled, place(), Arc::clone(&self.grants), Some(outside));
         let instance = self.component.instantiate_async(&mut store).await.expect("an instance");
-        store.data_mut().is_instantiated();
+        store.data_mut().note_first_state();
         let handler = instance.get_export_index(&mut store, None, "consumer:plugin/handler@0.1.0");
         let handle = instance.get_export_index(&mut store, handler.as_ref(), "handle").expect("handle");
         let handle = instance.get_func(&mut store, handle).expect("handle");

@@ -1,7 +1,7 @@
 //! `bench run`: alternate runs of the host, or of several builds of it, and of the bare consumer, measured from
 //! outside.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<()> {
         no_headers: args.no_headers,
     })?;
     let plugin_file = plugin_file.to_str().context("the plugin's path is not UTF-8")?;
-    let variants = variants(args, &hosts, plugin_file)?;
+    let variants = variants(args, &hosts, plugin_file, kafka.dir())?;
     let names = variants.iter().map(|variant| variant.name.clone()).chain(["bare".to_owned()]);
     let mut rows: Vec<(String, Vec<Figures>)> = names.map(|name| (name, Vec::new())).collect();
     for number in 1..=args.runs {
@@ -103,7 +103,8 @@ struct Variant {
     config: Option<PathBuf>,
 }
 
-fn variants(args: &Args, hosts: &[PathBuf], plugin_file: &str) -> Result<Vec<Variant>> {
+/// The configurations are written to `dir`.
+fn variants(args: &Args, hosts: &[PathBuf], plugin_file: &str, dir: &Path) -> Result<Vec<Variant>> {
     let all = ["message", "new-instance", "instance"].map(str::to_owned);
     let isolations =
         if args.host.is_empty() && args.isolation.is_empty() { &all[..] } else { &args.isolation };
@@ -118,8 +119,7 @@ fn variants(args: &Args, hosts: &[PathBuf], plugin_file: &str) -> Result<Vec<Var
                 "[[plugin]]\npath = {plugin_file:?}\ntopic = {:?}\nisolation = {isolation:?}\n",
                 args.plugin
             );
-            let file = format!("bench-{}-{isolation}.toml", std::process::id());
-            let config = std::env::temp_dir().join(file);
+            let config = dir.join(format!("host-{isolation}.toml"));
             std::fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
             let name = format!("{name}, isolation {isolation}");
             variants.push(Variant { name, host: host.clone(), config: Some(config) });
