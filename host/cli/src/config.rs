@@ -198,6 +198,8 @@ fn shown(subscriber: &Subscriber, path: &Path, settings: Option<&PluginSettings>
     let from = or_default(set.isolation.is_some());
     let from = plugin.not_reset().map_or(from.to_owned(), |why| format!("{from}; instances are new: {why}"));
     line(&mut text, "isolation", &plugin.isolation().as_str().into(), &from);
+    let max_batch = i64::try_from(plugin.max_batch()).unwrap_or(i64::MAX);
+    line(&mut text, "max-batch", &max_batch.into(), or_default(set.max_batch.is_some()));
     let unsettled = plugin.grants.unsettled.as_str();
     line(&mut text, "unsettled", &unsettled.into(), or_default(set.unsettled.is_some()));
     let allow: Vec<_> = set.allow.iter().map(ToString::to_string).collect();

@@ -1,5 +1,6 @@
 //! The processing of a message: the call, the handling of its outcome, and the publishing of failed messages.
 
+mod batch;
 mod publish;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use contract::Outcome;
 use kafka::delivery::Delivery;
 use kafka::headers::REPLAY;
 use kafka::held_keys::HeldKeys;
+use kafka::partition::Partition;
 use kafka::publisher::{Destination, Publisher};
 use kafka::topic_watch::TopicChain;
 use kafka::window::RetryState;
@@ -85,13 +87,18 @@ impl Pipeline {
     ///
     /// A delivery that is cancelled stays unfinished, and the next owner of its partition repeats it.
     pub async fn run<S>(&self, delivery: Delivery, slot: S, probe: Option<Probe>) {
+        self.run_from(delivery, slot, probe, None).await;
+    }
+
+    /// [`Pipeline::run`], with the outcome of the first call if it was part of a batch.
+    async fn run_from<S>(&self, delivery: Delivery, slot: S, probe: Option<Probe>, outcome: Option<Outcome>) {
         let partition = Arc::clone(delivery.partition());
         let settled = async {
             if !self.gate.lets(probe.as_ref()) {
                 return Settled::Nothing;
             }
             let mut replay = None;
-            let outcome = self.handle(&delivery, &mut replay).await;
+            let outcome = self.handle(&delivery, &mut replay, outcome).await;
             drop(slot);
             if self.rests_after(&delivery, &outcome, probe) {
                 return Settled::Nothing;
@@ -158,11 +165,14 @@ impl Pipeline {
         &self,
         delivery: &Delivery,
         replay: &mut Option<ReplayTag>,
+        mut of_batch: Option<Outcome>,
     ) -> Result<Outcome, FailedCall> {
-        if delivery.follows_dead_letter() {
+        if delivery.follows_dead_letter() || of_batch.is_some() {
             delivery
                 .sender_headers()
                 .for_each(|(name, value)| self.note_replay(delivery, name, value, replay));
+        }
+        if delivery.follows_dead_letter() {
             let ruling = Ruling { action: Action::Reject, retries: 0, blocking_tries: 0 };
             return Err(FailedCall { cause: Cause::follows_dead_letter(), ruling });
         }
@@ -173,7 +183,11 @@ impl Pipeline {
         let began = self.policy().has_blocking_tries().then(Instant::now);
         let mut repeated = 0;
         loop {
-            let failed = match self.classify(self.call(delivery, replay).await) {
+            let called = match of_batch.take() {
+                Some(outcome) => Ok(outcome),
+                None => self.call(delivery, replay).await,
+            };
+            let failed = match self.classify(called) {
                 Ok(outcome) => return Ok(outcome),
                 Err(failed) => failed,
             };
@@ -239,13 +253,16 @@ impl Pipeline {
                 offset: delivery.message().offset(),
             },
         };
-        let closing = async {
-            tokio::select! {
-                () = delivery.partition().until_closed() => {}
-                () = self.gate.until_paused() => {}
-            }
-        };
+        let closing = self.closing(delivery.partition());
         self.plugin.handle(&self.subscription.group, record.message(self.policy()), place, closing).await
+    }
+
+    /// Completes when a call that only waits must end.
+    async fn closing(&self, partition: &Partition) {
+        tokio::select! {
+            () = partition.until_closed() => {}
+            () = self.gate.until_paused() => {}
+        }
     }
 
     /// Separates failures from completed calls, and looks up the rule for a failure.

@@ -7,19 +7,18 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use kafka::delivery::Delivery;
 use kafka::partition::Partition;
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
 use crate::Pipeline;
-use crate::gate::{Admission, Gate, Probe};
+use crate::gate::{Admission, Gate};
 
 /// The default number of concurrent calls per core. They share a worker's thread while they wait for I/O.
 const CALLS_PER_CORE: usize = 32;
-/// The maximum number of messages that a worker takes from a partition at once, to leave the others to other
-/// workers.
-const MAX_BATCH: usize = 16;
+/// The maximum number of messages that a worker takes from a partition at once, to leave the others to other workers,
+/// unless the plugin takes more in one call.
+const MAX_TAKEN: usize = 16;
 
 /// The maximum number of concurrent calls of each worker, `concurrency` in total. There is at most one worker
 /// per core, and each has at least one call.
@@ -59,14 +58,16 @@ struct Worker {
 
 async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>>) {
     let gate = Arc::clone(&worker.pipeline.gate);
-    let mut batch = Vec::with_capacity(MAX_BATCH);
+    let max_batch = worker.pipeline.plugin.max_batch();
+    let mut batch = Vec::with_capacity(MAX_TAKEN.max(max_batch));
     loop {
         // At least one slot must be free before a partition is taken off the list.
         let Ok(first) = worker.slots.acquire().await else { return };
         drop(first);
         let Ok(partition) = ready.recv().await else { return };
         let (max, mut probe) = match gate.admit() {
-            Admission::Open => (worker.slots.available_permits().clamp(1, MAX_BATCH), None),
+            Admission::Open if max_batch > 1 => (max_batch, None),
+            Admission::Open => (worker.slots.available_permits().clamp(1, MAX_TAKEN), None),
             Admission::Probe(probe) => (1, Some(probe)),
             Admission::Closed => match hold(&gate, &ready, partition).await {
                 Ok(()) => continue,
@@ -76,7 +77,16 @@ async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>
         if let Some(partition) = partition.upgrade() {
             partition.take(max, &mut batch);
         }
-        batch.drain(..).for_each(|delivery| start(&worker, delivery, probe.take()));
+        if max_batch > 1 && batch.len() > 1 {
+            let batch = std::mem::replace(&mut batch, Vec::with_capacity(max_batch));
+            let owner = Rc::clone(&worker);
+            start(&worker, move |slot| async move { owner.pipeline.run_batch(batch, slot).await });
+        } else {
+            for delivery in batch.drain(..) {
+                let (owner, probe) = (Rc::clone(&worker), probe.take());
+                start(&worker, move |slot| async move { owner.pipeline.run(delivery, slot, probe).await });
+            }
+        }
         tokio::task::yield_now().await;
     }
 }
@@ -106,11 +116,9 @@ async fn hold(
     Ok(())
 }
 
-/// Starts a delivery. Only calls that have to wait become tasks; most do not.
-fn start(worker: &Rc<Worker>, delivery: Delivery, probe: Option<Probe>) {
-    let slot = Slot::take(worker);
-    let owner = Rc::clone(worker);
-    let mut run = Box::pin(async move { owner.pipeline.run(delivery, slot, probe).await });
+/// Starts a call. Only those that have to wait become tasks; most do not.
+fn start<R: Future<Output = ()> + 'static>(worker: &Rc<Worker>, run: impl FnOnce(Slot) -> R) {
+    let mut run = Box::pin(run(Slot::take(worker)));
     let mut context = Context::from_waker(Waker::noop());
     // As in a task, a panic affects only its own message.
     let first = catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut context)));

@@ -78,4 +78,16 @@ impl Guest {
     ) -> wasmtime::Result<Vec<Outcome>> {
         self.0.handle(store, message).await
     }
+
+    /// Calls `handle` with several messages. The plugin may return any number of outcomes.
+    ///
+    /// # Errors
+    /// As for [`Guest::handle`].
+    pub async fn handle_batch(
+        &self,
+        store: impl AsContextMut<Data: Send>,
+        messages: Vec<Message<'_>>,
+    ) -> wasmtime::Result<Vec<Outcome>> {
+        self.0.handle_batch(store, messages).await
+    }
 }

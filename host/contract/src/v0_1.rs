@@ -67,30 +67,55 @@ impl Guest {
     pub(crate) async fn handle(
         &self,
         store: impl AsContextMut<Data: Send>,
-        message: Message<'_>,
+        mut message: Message<'_>,
     ) -> wasmtime::Result<Vec<Outcome>> {
-        // Both types have the same layout, so that the list is converted without an allocation.
-        let headers =
-            message.headers.into_iter().map(|header| wire::Header { key: header.key, value: header.value });
-        let headers: Vec<_> = headers.collect();
-        let message = wire::Message {
-            id: message.id,
-            topic: message.topic,
-            partition: message.partition,
-            offset: message.offset,
-            timestamp_ms: message.timestamp_ms,
-            key: message.key,
-            value: message.value,
-            headers: &headers,
-            attempt: message.attempt,
-            max_attempts: message.max_attempts,
-            attributes: &[],
-        };
+        let headers = headers(&mut message);
+        self.call(store, &[wire_message(&message, &headers)]).await
+    }
+
+    pub(crate) async fn handle_batch(
+        &self,
+        store: impl AsContextMut<Data: Send>,
+        mut messages: Vec<Message<'_>>,
+    ) -> wasmtime::Result<Vec<Outcome>> {
+        let headers: Vec<_> = messages.iter_mut().map(headers).collect();
+        let messages: Vec<_> =
+            messages.iter().zip(&headers).map(|(message, headers)| wire_message(message, headers)).collect();
+        self.call(store, &messages).await
+    }
+
+    async fn call(
+        &self,
+        store: impl AsContextMut<Data: Send>,
+        messages: &[wire::Message<'_>],
+    ) -> wasmtime::Result<Vec<Outcome>> {
         let outcomes = match self {
-            Self::Plain(guest) => guest.consumer_plugin_handler().call_handle(store, &[message]).await?,
-            Self::Resetting(guest) => guest.call_handle_reset(store, &[message]).await?,
+            Self::Plain(guest) => guest.consumer_plugin_handler().call_handle(store, messages).await?,
+            Self::Resetting(guest) => guest.call_handle_reset(store, messages).await?,
         };
         Ok(outcomes.into_iter().map(outcome).collect())
+    }
+}
+
+/// Takes the headers of a message. Both types have the same layout, so that the list is converted without an allocation.
+fn headers<'a>(message: &mut Message<'a>) -> Vec<wire::Header<'a>> {
+    let headers = std::mem::take(&mut message.headers).into_iter();
+    headers.map(|header| wire::Header { key: header.key, value: header.value }).collect()
+}
+
+fn wire_message<'a>(message: &Message<'a>, headers: &'a [wire::Header<'a>]) -> wire::Message<'a> {
+    wire::Message {
+        id: message.id,
+        topic: message.topic,
+        partition: message.partition,
+        offset: message.offset,
+        timestamp_ms: message.timestamp_ms,
+        key: message.key,
+        value: message.value,
+        headers,
+        attempt: message.attempt,
+        max_attempts: message.max_attempts,
+        attributes: &[],
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Component<'a> {
     core_funcs: u32,
     funcs: u32,
     types: u32,
+    /// Core functions that instances export.
+    exported: BTreeMap<u32, Export>,
     handle: Option<u32>,
     lift: Option<Lift>,
 }
@@ -37,9 +39,14 @@ pub struct Component<'a> {
 struct Lift {
     core_func: u32,
     kind: u32,
-    /// All options but the post-return function.
+    /// The allocator for its arguments.
+    realloc: u32,
+    /// All options but the allocator and the post-return function.
     options: Vec<enc::CanonicalOption>,
 }
+
+/// An export of a core instance: the number of the instance, and the name.
+pub type Export = (u32, String);
 
 /// An instance whose state is restored: its number, and its module.
 pub type Live<'m, 'a> = (u32, &'m Module<'a>);
@@ -74,7 +81,7 @@ impl<'a> Component<'a> {
     /// The component with [`EXPORT`].
     pub fn with_reset(mut self, options: Options) -> Result<Vec<u8>, Reason> {
         let lift = self.lift.take().ok_or("`handle` is not implemented in the usual way")?;
-        let undo = self.undo(options)?;
+        let undo = self.undo(lift.realloc, options)?;
         let mut out = Appended::default();
         out.section(&enc::ModuleSection(&undo.module()));
         let mut instances = enc::InstanceSection::new();
@@ -85,6 +92,7 @@ impl<'a> Component<'a> {
         instances.instantiate(count(self.modules.len())?, arguments);
         out.section(&instances);
         let (instance, reset) = (self.core_instances, self.core_funcs);
+        let (realloc, hash) = (reset + 1, reset + 2);
         let mut aliases = enc::ComponentAliasSection::new();
         for name in undo.exports() {
             aliases.alias(enc::Alias::CoreInstanceExport { instance, kind: enc::ExportKind::Func, name });
@@ -92,16 +100,16 @@ impl<'a> Component<'a> {
         out.section(&aliases);
         let mut canonicals = enc::CanonicalFunctionSection::new();
         let mut lifted = lift.options;
-        lifted.push(enc::CanonicalOption::PostReturn(reset));
+        lifted.extend([enc::CanonicalOption::Realloc(realloc), enc::CanonicalOption::PostReturn(reset)]);
         canonicals.lift(lift.core_func, lift.kind, lifted);
         let mut exports = enc::ComponentExportSection::new();
         exports.export(EXPORT, enc::ComponentExportKind::Func, self.funcs, None);
         if options.hash {
             let mut kind = enc::ComponentTypeSection::new();
-            let hash = enc::ComponentValType::Primitive(enc::PrimitiveValType::S64);
-            kind.function().params::<_, enc::ComponentValType>([]).result(Some(hash));
+            let result = enc::ComponentValType::Primitive(enc::PrimitiveValType::S64);
+            kind.function().params::<_, enc::ComponentValType>([]).result(Some(result));
             out.section(&kind);
-            canonicals.lift(reset + 1, self.types, []);
+            canonicals.lift(hash, self.types, []);
             exports.export(HASH, enc::ComponentExportKind::Func, self.funcs + 1, None);
         }
         out.section(&canonicals);
@@ -113,7 +121,9 @@ impl<'a> Component<'a> {
         Ok(whole.finish())
     }
 
-    fn undo(&self, options: Options) -> Result<Undo<'_>, Reason> {
+    fn undo(&self, realloc: u32, options: Options) -> Result<Undo<'_>, Reason> {
+        let realloc =
+            self.exported.get(&realloc).cloned().ok_or("its allocator is not a function of its own")?;
         // In the order of instantiation, in which segments are written.
         let mut live: Vec<Live<'_, 'a>> = Vec::new();
         for (module, instance) in &self.instances {
@@ -121,7 +131,7 @@ impl<'a> Component<'a> {
             live.push((*instance, module.ok_or("an instance has no module")?));
         }
         live.sort_by_key(|(instance, _)| *instance);
-        Undo::new(&live, options)
+        Undo::new(&live, realloc, options)
     }
 
     fn module(&mut self, bytes: &'a [u8]) -> Result<(), Reason> {
@@ -205,11 +215,12 @@ impl<'a> Component<'a> {
 
     fn alias(&mut self, alias: &ComponentAlias<'_>) -> Result<(), Reason> {
         match alias {
-            ComponentAlias::CoreInstanceExport { kind, name, .. } => match kind {
+            ComponentAlias::CoreInstanceExport { kind, name, instance_index } => match kind {
                 ExternalKind::Func | ExternalKind::FuncExact => {
                     if name.starts_with(HANDLE.0) && name.ends_with(HANDLE.1) {
                         self.handle = Some(self.core_funcs);
                     }
+                    self.exported.insert(self.core_funcs, (*instance_index, (*name).to_owned()));
                     self.core_funcs += 1;
                 }
                 ExternalKind::Memory | ExternalKind::Table | ExternalKind::Global => {}
@@ -225,9 +236,9 @@ impl<'a> Component<'a> {
     fn canonical(&mut self, function: CanonicalFunction) -> Result<(), Reason> {
         match function {
             CanonicalFunction::Lift { core_func_index: core_func, type_index: kind, options } => {
-                let options = plain(&options)?;
+                let plain = plain(&options)?;
                 if self.handle == Some(core_func) {
-                    self.lift = Some(Lift { core_func, kind, options });
+                    self.lift = Some(lift(core_func, kind, plain)?);
                 }
                 self.funcs += 1;
             }
@@ -251,6 +262,16 @@ impl<'a> Component<'a> {
         }
         Ok(())
     }
+}
+
+fn lift(core_func: u32, kind: u32, options: Vec<enc::CanonicalOption>) -> Result<Lift, Reason> {
+    let allocator = |option: &enc::CanonicalOption| match option {
+        enc::CanonicalOption::Realloc(function) => Some(*function),
+        _ => None,
+    };
+    let realloc = options.iter().find_map(allocator).ok_or("`handle` has no allocator for its arguments")?;
+    let options = options.into_iter().filter(|option| allocator(option).is_none()).collect();
+    Ok(Lift { core_func, kind, realloc, options })
 }
 
 /// The options without the post-return function, if all of them are known.

@@ -1,21 +1,24 @@
 //! Components that put their instances back to the first state after each call, so that a reused instance is as new as
 //! a fresh one.
 //!
-//! A rewritten component has all that it had before. In addition, its core modules export their memory and their
-//! mutable globals, and one more module imports them. That module saves the globals when it is instantiated, and with
-//! them the memory if it cannot be known from the data segments. Its function `reset` restores all of them. It is the
-//! post-return function of another export, [`EXPORT`], which otherwise is `handle`: the embedder lifts the result and
-//! then resets the instance by itself, as it would free the result.
+//! A rewritten component has all that it had before. In addition, its core modules note which parts of the memory they
+//! write ([`cards`]), and export their memory and their mutable globals to one more module ([`undo`]). That module saves
+//! the globals when it is instantiated, and with them the memory if it cannot be known from the data segments. Its
+//! function `reset` restores the globals and the parts of the memory that were written. It is the post-return function
+//! of another export, [`EXPORT`], which otherwise is `handle`: the embedder lifts the result and then resets the
+//! instance by itself, as it would free the result.
 //!
 //! Which components qualify is a list of what is known, in [`module`], [`component`] and [`operators`]. What lies
 //! outside a component (handles, growth, the embedder's own state) is up to the embedder: it must drop an instance
 //! whose memory has grown or that has got a handle.
 
+mod cards;
 mod component;
 mod image;
 mod module;
 mod operators;
 mod reason;
+mod sections;
 mod undo;
 
 pub use self::reason::Reason;
@@ -43,10 +46,12 @@ impl Default for Options {
     }
 }
 
-/// Adds [`EXPORT`] to a component. The input need not be valid; then the output is not valid either.
+/// Adds [`EXPORT`] to a component.
 ///
 /// # Errors
-/// The reason why its instances cannot be reset.
+/// The reason why its instances cannot be reset, such as that it is not valid.
 pub fn rewrite(component: &[u8], options: Options) -> Result<Vec<u8>, Reason> {
+    // What refers to nothing must not refer to what is added.
+    wasmparser::Validator::new().validate_all(component)?;
     component::Component::read(component)?.with_reset(options)
 }

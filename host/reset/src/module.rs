@@ -1,15 +1,18 @@
-//! Core modules: which of them qualify, and the exports that give access to their state.
+//! Core modules: which of them qualify, and what is added to them: write barriers, and exports that give access to their
+//! state.
 
 use wasm_encoder as enc;
-use wasm_encoder::reencode::{Reencode as _, RoundtripReencoder};
 use wasmparser::{
-    DataKind, DataSectionReader, ExportSectionReader, GlobalSectionReader, ImportSectionReader,
-    MemorySectionReader, MemoryType, Operator, Parser, Payload, TypeRef, ValType,
+    CompositeInnerType, ConstExpr, DataKind, DataSectionReader, ElementItems, ElementSectionReader,
+    ExportSectionReader, ExternalKind, FunctionSectionReader, GlobalSectionReader, ImportSectionReader,
+    MemorySectionReader, MemoryType, Operator, Parser, Payload, TypeRef, TypeSectionReader, ValType,
 };
 
 use crate::MAX_PAGES;
+use crate::cards::{Barriers, Cards};
 use crate::operators::is_allowed;
 use crate::reason::Reason;
+use crate::sections::Sections;
 
 /// A mutable global.
 pub struct Global {
@@ -23,69 +26,118 @@ pub struct Global {
 /// A core module that qualifies.
 #[derive(Default)]
 pub struct Module<'a> {
+    /// Its number in the component.
+    number: usize,
     pub globals: Vec<Global>,
-    /// The memory that it defines: the name under which it is exported, and its initial pages.
-    pub memory: Option<(String, u64)>,
+    /// The initial pages of the memory that it defines.
+    pub pages: Option<u64>,
     /// Its active data segments with their offsets; None if an offset is not constant.
     pub data: Option<Vec<(u32, &'a [u8])>>,
     /// Whether it has a start function.
     pub has_start: bool,
+    /// Whether it has code, which may write to a memory.
+    pub has_code: bool,
+    /// Whether it has a memory, its own or another module's.
+    pub has_memory: bool,
+    /// The number of parameters of each type.
+    parameters: Vec<u32>,
+    /// The type of each function that it defines.
+    functions: Vec<u32>,
+    imported_functions: u32,
     imported_globals: u32,
+    defined_globals: u32,
     imported_memories: u32,
+    shares_tables: bool,
 }
 
 const MEMORIES: &str = "it has more than one memory";
 
 impl<'a> Module<'a> {
-    /// Reads the module with this index in its component. Returns it, and its bytes with further exports.
-    pub fn read(bytes: &'a [u8], index: usize) -> Result<(Self, Vec<u8>), Reason> {
-        let mut module = Self { data: Some(Vec::new()), ..Self::default() };
-        let mut out = enc::Module::new();
-        let mut is_exported = false;
+    /// Reads the module with this number in its component. Returns it, and its bytes with what is added.
+    pub fn read(bytes: &'a [u8], number: usize) -> Result<(Self, Vec<u8>), Reason> {
+        let mut module = Self { number, data: Some(Vec::new()), ..Self::default() };
+        let mut sections = Sections::default();
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload?;
-            module.check(&payload, index)?;
-            if let Payload::ExportSection(exports) = payload {
-                out.section(&module.with_state(exports)?);
-                is_exported = true;
-            } else if let Some((id, range)) = payload.as_section() {
-                let data = bytes.get(range).ok_or("a section ends beyond the file")?;
-                out.section(&enc::RawSection { id, data });
-            }
+            module.check(&payload)?;
+            sections.add(payload, bytes)?;
         }
-        if !is_exported && (!module.globals.is_empty() || module.memory.is_some()) {
-            return Err("a module with a memory or globals has no exports".into());
-        }
-        Ok((module, out.finish()))
+        let encoded = sections.encode(&module)?;
+        Ok((module, encoded))
     }
 
-    /// Refuses what is not known, and notes the state. Sections are in the order of the specification, so that state is
-    /// noted before exports.
-    fn check(&mut self, payload: &Payload<'a>, index: usize) -> Result<(), Reason> {
+    /// The name under which the module exports a part of its state: `memory`, `flag`, `cards`, `mark` or the number of a
+    /// global.
+    pub fn name(&self, part: &str) -> String {
+        format!("reset:{}:{part}", self.number)
+    }
+
+    /// What is added to its code, if it has any.
+    pub fn barriers(&self) -> Option<Barriers> {
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        self.has_code.then(|| Barriers {
+            flag: self.imported_globals + self.defined_globals,
+            cards: self.has_memory.then(|| Cards {
+                table: 1,
+                mark: self.imported_functions.saturating_add(count(self.functions.len())),
+            }),
+            imported_functions: self.imported_functions,
+            shares_tables: self.shares_tables,
+        })
+    }
+
+    /// The number of parameters of a function that it defines.
+    pub fn parameters(&self, function: usize) -> Result<u32, Reason> {
+        let kind = self.functions.get(function).and_then(|kind| usize::try_from(*kind).ok());
+        let parameters = kind.and_then(|kind| self.parameters.get(kind)).copied();
+        parameters.ok_or_else(|| "a function has no type".into())
+    }
+
+    /// The number of its types.
+    pub fn types(&self) -> Result<u32, Reason> {
+        u32::try_from(self.parameters.len()).map_err(|_| "a module has too many types".into())
+    }
+
+    /// Exports the state.
+    pub fn export(&self, exports: &mut enc::ExportSection) {
+        for global in &self.globals {
+            exports.export(&global.name, enc::ExportKind::Global, self.imported_globals + global.number);
+        }
+        if self.pages.is_some() {
+            exports.export(&self.name("memory"), enc::ExportKind::Memory, 0);
+        }
+        let Some(Barriers { flag, cards, .. }) = self.barriers() else { return };
+        exports.export(&self.name("flag"), enc::ExportKind::Global, flag);
+        if let Some(Cards { table, mark }) = cards {
+            exports.export(&self.name("cards"), enc::ExportKind::Memory, table);
+            exports.export(&self.name("mark"), enc::ExportKind::Func, mark);
+        }
+    }
+
+    /// Refuses what is not known, and notes the state.
+    fn check(&mut self, payload: &Payload<'a>) -> Result<(), Reason> {
         match payload {
+            Payload::TypeSection(types) => self.types_of(types.clone()),
             Payload::ImportSection(imports) => self.imports(imports.clone()),
-            Payload::MemorySection(memories) => self.memories(memories.clone(), index),
-            Payload::GlobalSection(globals) => self.globals(globals.clone(), index),
+            Payload::FunctionSection(functions) => self.functions(functions.clone()),
+            Payload::MemorySection(memories) => self.memories(memories.clone()),
+            Payload::GlobalSection(globals) => self.globals(globals.clone()),
+            Payload::ExportSection(exports) => self.exports(exports.clone()),
+            Payload::ElementSection(elements) => self.elements(elements.clone()),
             Payload::DataSection(data) => self.data(data.clone()),
             Payload::StartSection { .. } => {
                 self.has_start = true;
                 Ok(())
             }
             Payload::CodeSectionEntry(body) => {
+                self.has_code = true;
                 for operator in body.get_operators_reader()? {
-                    let operator = operator?;
-                    if !is_allowed(&operator) {
-                        return Err(format!("it uses the operator {}", name(&operator)).into());
-                    }
+                    self.operator(&operator?)?;
                 }
                 Ok(())
             }
             Payload::Version { .. }
-            | Payload::TypeSection(_)
-            | Payload::FunctionSection(_)
             | Payload::TableSection(_)
-            | Payload::ExportSection(_)
-            | Payload::ElementSection(_)
             | Payload::DataCountSection { .. }
             | Payload::CodeSectionStart { .. }
             | Payload::CustomSection(_)
@@ -94,13 +146,46 @@ impl<'a> Module<'a> {
         }
     }
 
+    fn operator(&mut self, operator: &Operator<'_>) -> Result<(), Reason> {
+        if !is_allowed(operator) {
+            return Err(format!("it uses the operator {}", name(operator)).into());
+        }
+        if let Operator::RefFunc { function_index } = operator {
+            self.shares_tables |= *function_index < self.imported_functions;
+        }
+        Ok(())
+    }
+
+    fn types_of(&mut self, types: TypeSectionReader<'a>) -> Result<(), Reason> {
+        for group in types {
+            for kind in group?.into_types() {
+                self.parameters.push(match kind.composite_type.inner {
+                    CompositeInnerType::Func(function) => {
+                        u32::try_from(function.params().len()).unwrap_or(u32::MAX)
+                    }
+                    _ => return Err("a module has a type of an unknown kind".into()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn functions(&mut self, functions: FunctionSectionReader<'a>) -> Result<(), Reason> {
+        for kind in functions {
+            self.functions.push(kind?);
+        }
+        Ok(())
+    }
+
     fn imports(&mut self, imports: ImportSectionReader<'a>) -> Result<(), Reason> {
         for import in imports.into_imports() {
             match import?.ty {
-                TypeRef::Func(_) | TypeRef::Table(_) => {}
+                TypeRef::Func(_) => self.imported_functions += 1,
+                TypeRef::Table(_) => self.shares_tables = true,
                 TypeRef::Global(_) => self.imported_globals += 1,
                 TypeRef::Memory(kind) => {
                     check_memory(kind)?;
+                    self.has_memory = true;
                     self.imported_memories += 1;
                     if self.imported_memories > 1 {
                         return Err(MEMORIES.into());
@@ -112,27 +197,66 @@ impl<'a> Module<'a> {
         Ok(())
     }
 
-    fn memories(&mut self, memories: MemorySectionReader<'a>, index: usize) -> Result<(), Reason> {
+    fn memories(&mut self, memories: MemorySectionReader<'a>) -> Result<(), Reason> {
         for kind in memories {
             let kind = kind?;
             check_memory(kind)?;
-            if self.memory.is_some() || self.imported_memories > 0 {
+            if self.has_memory {
                 return Err(MEMORIES.into());
             }
-            self.memory = Some((format!("reset:{index}:memory"), kind.initial));
+            self.has_memory = true;
+            self.pages = Some(kind.initial);
         }
         Ok(())
     }
 
-    fn globals(&mut self, globals: GlobalSectionReader<'a>, index: usize) -> Result<(), Reason> {
+    fn globals(&mut self, globals: GlobalSectionReader<'a>) -> Result<(), Reason> {
         for (number, global) in (0..).zip(globals) {
-            let kind = global?.ty;
+            let global = global?;
+            self.constant(&global.init_expr)?;
+            let kind = global.ty;
             if kind.shared || (kind.mutable && matches!(kind.content_type, ValType::Ref(_))) {
                 return Err("a global is shared, or refers to a function or object".into());
             }
             if kind.mutable {
-                let name = format!("reset:{index}:{number}");
+                let name = self.name(&number.to_string());
                 self.globals.push(Global { name, kind: kind.content_type, number });
+            }
+            self.defined_globals += 1;
+        }
+        Ok(())
+    }
+
+    fn exports(&mut self, exports: ExportSectionReader<'a>) -> Result<(), Reason> {
+        for export in exports {
+            self.shares_tables |= export?.kind == ExternalKind::Table;
+        }
+        Ok(())
+    }
+
+    fn elements(&mut self, elements: ElementSectionReader<'a>) -> Result<(), Reason> {
+        for element in elements {
+            match element?.items {
+                ElementItems::Functions(functions) => {
+                    for function in functions {
+                        self.shares_tables |= function? < self.imported_functions;
+                    }
+                }
+                ElementItems::Expressions(_, expressions) => {
+                    for expression in expressions {
+                        self.constant(&expression?)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A constant expression may refer to a function of another module.
+    fn constant(&mut self, expression: &ConstExpr<'a>) -> Result<(), Reason> {
+        for operator in expression.get_operators_reader() {
+            if let Operator::RefFunc { function_index } = operator? {
+                self.shares_tables |= function_index < self.imported_functions;
             }
         }
         Ok(())
@@ -153,24 +277,6 @@ impl<'a> Module<'a> {
             });
         }
         Ok(())
-    }
-
-    /// The exports of the module and of its state.
-    fn with_state(&self, exports: ExportSectionReader<'a>) -> Result<enc::ExportSection, Reason> {
-        let mut section = enc::ExportSection::new();
-        for export in exports {
-            let export = export?;
-            RoundtripReencoder
-                .parse_export(&mut section, export)
-                .map_err(|error| Reason::from(error.to_string()))?;
-        }
-        for global in &self.globals {
-            section.export(&global.name, enc::ExportKind::Global, self.imported_globals + global.number);
-        }
-        if let Some((name, _)) = &self.memory {
-            section.export(name, enc::ExportKind::Memory, 0);
-        }
-        Ok(section)
     }
 }
 

@@ -30,3 +30,8 @@ impl From<wasmparser::BinaryReaderError> for Reason {
         Self(format!("it cannot be read: {error}").into())
     }
 }
+
+/// The reason of the encoder for what it cannot encode again.
+pub fn of_encoder<E: fmt::Display>(error: E) -> Reason {
+    Reason::from(error.to_string())
+}

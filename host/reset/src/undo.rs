@@ -5,57 +5,76 @@ use wasm_encoder::reencode::{Reencode as _, RoundtripReencoder};
 use wasmparser::ValType;
 
 use crate::Options;
-use crate::component::{Live, globals};
-use crate::image;
+use crate::cards::{CARD, CARDS_OF_PAGE, REACH};
+use crate::component::{Export, Live, globals};
+use crate::image::{Image, image};
 use crate::module::Global;
 use crate::reason::Reason;
+use crate::sections::{CARD_TABLE, FLAG};
 
 /// Its types: `reset` gets the pointer that `handle` returns.
 const RESET: u32 = 0;
-const SAVE: u32 = 1;
+const NOTHING: u32 = 1;
 const HASH: u32 = 2;
-/// The memory of the component, and the copy of its first content.
+const REALLOC: u32 = 3;
+const MARK: u32 = 4;
+/// The functions that it imports, and its first one.
+const GUEST_REALLOC: u32 = 0;
+const GUEST_MARK: u32 = 1;
+const FIRST: u32 = 2;
+/// The memory of the component. Behind it are the card tables, and then the copy of its first content.
 const MEMORY: u32 = 0;
-const COPY: u32 = 1;
 /// Bits of a size of 64 KiB.
 const PAGE: u32 = 16;
 
 /// A module that imports the state of all instances.
 pub struct Undo<'m> {
-    memory: (u32, &'m str),
+    memory: Export,
     pages: u64,
     globals: Vec<(u32, &'m Global)>,
+    flags: Vec<Export>,
+    tables: Vec<Export>,
+    /// Marks cards of the memory.
+    mark: Export,
+    /// The allocator for the arguments of `handle`.
+    realloc: Export,
     /// The first content of the memory; None if it is copied at the instantiation.
-    image: Option<Vec<(u32, Vec<u8>)>>,
+    image: Option<Image>,
     options: Options,
 }
 
 impl<'m> Undo<'m> {
     /// For these instances, in the order of their instantiation.
-    pub fn new(live: &[Live<'m, '_>], options: Options) -> Result<Self, Reason> {
-        let mut memories = live.iter().filter_map(|(instance, module)| {
-            module.memory.as_ref().map(|(name, pages)| ((*instance, name.as_str()), *pages))
-        });
-        let (memory, pages) = memories.next().ok_or("it has no memory")?;
-        if memories.next().is_some() {
+    pub fn new(live: &[Live<'m, '_>], realloc: Export, options: Options) -> Result<Self, Reason> {
+        let mut owners =
+            live.iter().filter_map(|(instance, module)| Some((*instance, module, module.pages?)));
+        let (owner, module, pages) = owners.next().ok_or("it has no memory")?;
+        if owners.next().is_some() {
             return Err("it has more than one memory".into());
         }
-        // A start function may have written to the memory, too.
-        let is_known = live.iter().all(|(_, module)| module.data.is_some() && !module.has_start);
-        let image = if is_known {
-            let segments: Vec<(u32, &[u8])> =
-                live.iter().flat_map(|(_, module)| module.data.iter().flatten().copied()).collect();
-            let size = usize::try_from(pages << PAGE).map_err(|_| "its memory is too large")?;
-            Some(image::runs(&segments, size).ok_or("its data does not fit its memory")?)
-        } else {
-            None
+        if !module.has_code {
+            return Err("the module with the memory has no code".into());
+        }
+        let exports = |part: &str, of: fn(&crate::module::Module<'_>) -> bool| -> Vec<Export> {
+            let live = live.iter().filter(|(_, module)| of(module));
+            live.map(|(instance, module)| (*instance, module.name(part))).collect()
         };
-        Ok(Self { memory, pages, globals: globals(live), image, options })
+        Ok(Self {
+            memory: (owner, module.name("memory")),
+            pages,
+            globals: globals(live),
+            flags: exports("flag", |module| module.has_code),
+            tables: exports("cards", |module| module.has_code && module.has_memory),
+            mark: (owner, module.name("mark")),
+            realloc,
+            image: first_content(live, pages)?,
+            options,
+        })
     }
 
-    /// The names of its functions, in the order of their indices.
+    /// The names of the functions that the component needs.
     pub fn exports(&self) -> impl Iterator<Item = &'static str> {
-        ["reset"].into_iter().chain(self.options.hash.then_some("hash"))
+        ["reset", "realloc"].into_iter().chain(self.options.hash.then_some("hash"))
     }
 
     /// The encoded module.
@@ -64,16 +83,19 @@ impl<'m> Undo<'m> {
         types.ty().function([enc::ValType::I32], []);
         types.ty().function([], []);
         types.ty().function([], [enc::ValType::I64]);
+        types.ty().function([enc::ValType::I32; 4], [enc::ValType::I32]);
+        types.ty().function([enc::ValType::I32; 2], []);
         let mut functions = enc::FunctionSection::new();
-        functions.function(RESET).function(SAVE);
-        let mut exports = enc::ExportSection::new();
-        exports.export("reset", enc::ExportKind::Func, RESET);
+        functions.function(NOTHING).function(RESET).function(REALLOC);
         let mut code = enc::CodeSection::new();
-        code.function(&self.reset()).function(&self.save());
+        code.function(&self.save()).function(&self.reset()).function(&realloc());
         if self.options.hash {
             functions.function(HASH);
-            exports.export("hash", enc::ExportKind::Func, HASH);
             code.function(&self.hash());
+        }
+        let mut exports = enc::ExportSection::new();
+        for (index, name) in (FIRST + 1..).zip(self.exports()) {
+            exports.export(name, enc::ExportKind::Func, index);
         }
         let mut module = enc::Module::new();
         module.section(&types).section(&self.imports()).section(&functions);
@@ -83,10 +105,10 @@ impl<'m> Undo<'m> {
             module.section(&memories);
         }
         module.section(&self.copies()).section(&exports);
-        module.section(&enc::StartSection { function_index: SAVE });
+        module.section(&enc::StartSection { function_index: FIRST });
         let mut data = enc::DataSection::new();
-        for (_, bytes) in self.image.iter().flatten() {
-            data.passive(bytes.iter().copied());
+        if let Some(image) = &self.image {
+            data.passive(image.bytes.iter().copied());
         }
         module.section(&enc::DataCountSection { count: data.len() }).section(&code).section(&data);
         module
@@ -98,11 +120,17 @@ impl<'m> Undo<'m> {
 
     fn imports(&self) -> enc::ImportSection {
         let mut imports = enc::ImportSection::new();
-        let (instance, name) = self.memory;
-        imports.import(&instance.to_string(), name, self.memory_type(None));
+        let mut import = |(instance, name): &Export, kind: enc::EntityType| {
+            imports.import(&instance.to_string(), name, kind);
+        };
+        import(&self.realloc, enc::EntityType::Function(REALLOC));
+        import(&self.mark, enc::EntityType::Function(MARK));
+        import(&self.memory, self.memory_type(None).into());
+        self.tables.iter().for_each(|table| import(table, CARD_TABLE.into()));
         for (instance, global) in &self.globals {
-            imports.import(&instance.to_string(), &global.name, kind(global));
+            import(&(*instance, global.name.clone()), kind(global).into());
         }
+        self.flags.iter().for_each(|flag| import(flag, FLAG.into()));
         imports
     }
 
@@ -124,11 +152,23 @@ impl<'m> Undo<'m> {
         copies
     }
 
-    /// The globals of the component, and behind them their copies.
+    /// The globals of the component, and behind them and the flags their copies.
     fn pairs(&self) -> impl Iterator<Item = (u32, u32)> {
-        let number = (0_u32..).zip(&self.globals).map(|(number, _)| number);
-        let copies = u32::try_from(self.globals.len()).unwrap_or(u32::MAX);
-        number.map(move |number| (number, number.saturating_add(copies)))
+        let copies = count(self.globals.len() + self.flags.len());
+        (0..count(self.globals.len())).map(move |number| (number, number.saturating_add(copies)))
+    }
+
+    fn flags(&self) -> impl Iterator<Item = u32> {
+        let first = count(self.globals.len());
+        first..first.saturating_add(count(self.flags.len()))
+    }
+
+    fn tables(&self) -> impl Iterator<Item = u32> {
+        1..=count(self.tables.len())
+    }
+
+    fn copy(&self) -> u32 {
+        count(self.tables.len()).saturating_add(1)
     }
 
     /// Saves the first state, at the instantiation.
@@ -136,7 +176,7 @@ impl<'m> Undo<'m> {
         let mut function = enc::Function::new([]);
         let mut code = function.instructions();
         if self.image.is_none() {
-            code.i32_const(0).i32_const(0).i32_const(self.size()).memory_copy(COPY, MEMORY);
+            code.i32_const(0).i32_const(0).i32_const(self.size()).memory_copy(self.copy(), MEMORY);
         }
         for (global, copy) in self.pairs() {
             code.global_get(global).global_set(copy);
@@ -145,12 +185,22 @@ impl<'m> Undo<'m> {
         function
     }
 
-    /// Restores the first state, from the beginning of the memory to its end.
+    /// Restores the first state: all of the memory, or the cards that were written.
     fn reset(&self) -> enc::Function {
-        let mut function = enc::Function::new([]);
+        let mut function = enc::Function::new(Cards::LOCALS);
         let mut code = function.instructions();
         if self.options.resets {
+            code.i32_const(0);
+            self.flags().for_each(|flag| _ = code.global_get(flag).i32_or());
+            code.if_(enc::BlockType::Empty);
             self.restore_memory(&mut code);
+            for table in self.tables() {
+                code.i32_const(0).i32_const(0).i32_const(self.cards()).memory_fill(table);
+            }
+            self.flags().for_each(|flag| _ = code.i32_const(0).global_set(flag));
+            code.else_();
+            self.restore_cards(&mut code);
+            code.end();
             for (global, copy) in self.pairs() {
                 code.global_get(copy).global_set(global);
             }
@@ -160,31 +210,72 @@ impl<'m> Undo<'m> {
     }
 
     fn restore_memory(&self, code: &mut enc::InstructionSink<'_>) {
-        let Some(runs) = &self.image else {
-            code.i32_const(0).i32_const(0).i32_const(self.size()).memory_copy(MEMORY, COPY);
+        let Some(image) = &self.image else {
+            code.i32_const(0).i32_const(0).i32_const(self.size()).memory_copy(MEMORY, self.copy());
             return;
         };
         let zero = |code: &mut enc::InstructionSink<'_>, from: u32, to: u32| {
             if from < to {
-                let length = to - from;
-                code.i32_const(from.cast_signed()).i32_const(0).i32_const(length.cast_signed());
+                code.i32_const(from.cast_signed()).i32_const(0).i32_const((to - from).cast_signed());
                 code.memory_fill(MEMORY);
             }
         };
         let mut at = 0;
-        for (index, (offset, bytes)) in (0..).zip(runs) {
-            zero(code, at, *offset);
-            // A run lies within the memory, which has less than 4 GiB.
-            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            code.i32_const(offset.cast_signed()).i32_const(0).i32_const(length.cast_signed());
-            code.memory_init(MEMORY, index);
-            at = offset.saturating_add(length);
+        for run in &image.runs {
+            zero(code, at, run.start);
+            let start = run.start.cast_signed();
+            code.i32_const(start).i32_const(start).i32_const((run.end - run.start).cast_signed());
+            code.memory_init(MEMORY, 0);
+            at = run.end;
         }
         zero(code, at, self.size().cast_unsigned());
     }
 
+    /// Restores the cards that were written, in runs within a word of the card tables, and clears the tables.
+    fn restore_cards(&self, code: &mut enc::InstructionSink<'_>) {
+        use self::Cards as Local;
+        let word = enc::MemArg { offset: 0, align: 3, memory_index: 0 };
+        let word = |table| enc::MemArg { memory_index: table, ..word };
+        code.i32_const(0).local_set(Local::AT).loop_(enc::BlockType::Empty);
+        code.i64_const(0);
+        self.tables().for_each(|table| _ = code.local_get(Local::AT).i64_load(word(table)).i64_or());
+        code.local_tee(Local::WORD).i64_eqz().i32_eqz().if_(enc::BlockType::Empty);
+        for table in self.tables() {
+            code.local_get(Local::AT).i64_const(0).i64_store(word(table));
+        }
+        // Each byte becomes 0x00 or 0xff.
+        code.local_get(Local::WORD).i64_const(0xff).i64_mul().local_set(Local::WORD);
+        code.loop_(enc::BlockType::Empty);
+        code.local_get(Local::WORD).i64_ctz().local_set(Local::FROM);
+        // The address of the run is that of its first card.
+        code.local_get(Local::AT).local_get(Local::FROM).i32_wrap_i64().i32_const(3).i32_shr_u().i32_add();
+        code.i32_const(CARD.cast_signed()).i32_shl().local_tee(Local::ADDRESS).local_get(Local::ADDRESS);
+        code.local_get(Local::WORD).local_get(Local::FROM).i64_shr_u();
+        code.i64_const(-1).i64_xor().i64_ctz().i32_wrap_i64().i32_const(3).i32_shr_u();
+        code.i32_const(CARD.cast_signed()).i32_shl().i32_const(REACH.cast_signed()).i32_add();
+        code.local_tee(Local::LENGTH);
+        // Up to the end of the memory.
+        code.i32_const(self.size()).local_get(Local::ADDRESS).i32_sub().local_tee(Local::REST);
+        code.local_get(Local::LENGTH).local_get(Local::REST).i32_lt_u().select();
+        match self.image {
+            Some(_) => code.memory_init(MEMORY, 0),
+            None => code.memory_copy(MEMORY, self.copy()),
+        };
+        // The carry clears the run.
+        code.local_get(Local::WORD).local_get(Local::WORD).i64_const(1).local_get(Local::FROM).i64_shl();
+        code.i64_add().i64_and().local_tee(Local::WORD).i64_eqz().i32_eqz().br_if(0).end();
+        code.end();
+        code.local_get(Local::AT).i32_const(8).i32_add().local_tee(Local::AT);
+        code.i32_const(self.cards()).i32_lt_u().br_if(0).end();
+    }
+
     fn size(&self) -> i32 {
         i32::try_from(self.pages << PAGE).unwrap_or(i32::MAX)
+    }
+
+    /// The number of cards: a multiple of 8.
+    fn cards(&self) -> i32 {
+        i32::try_from(self.pages << CARDS_OF_PAGE).unwrap_or(i32::MAX)
     }
 
     /// Hashes the memory, its size and all mutable globals, and changes nothing.
@@ -222,6 +313,48 @@ impl<'m> Undo<'m> {
         code.local_get(SUM).end();
         function
     }
+}
+
+/// The locals of `reset`, behind its parameter.
+struct Cards;
+
+impl Cards {
+    const LOCALS: [(u32, enc::ValType); 2] = [(4, enc::ValType::I32), (2, enc::ValType::I64)];
+    /// The first card of a word.
+    const AT: u32 = 1;
+    const ADDRESS: u32 = 2;
+    const LENGTH: u32 = 3;
+    const REST: u32 = 4;
+    const WORD: u32 = 5;
+    /// The bit at which a run begins.
+    const FROM: u32 = 6;
+}
+
+/// The guest's allocator. What it returns is written by the embedder.
+fn realloc() -> enc::Function {
+    const LENGTH: u32 = 3;
+    const RESULT: u32 = 4;
+    let mut function = enc::Function::new([(1, enc::ValType::I32)]);
+    let mut code = function.instructions();
+    (0..=LENGTH).for_each(|parameter| _ = code.local_get(parameter));
+    code.call(GUEST_REALLOC).local_tee(RESULT).local_get(LENGTH).call(GUEST_MARK).local_get(RESULT).end();
+    function
+}
+
+/// The first content of the memory; None if it is known at the instantiation only.
+fn first_content(live: &[Live<'_, '_>], pages: u64) -> Result<Option<Image>, Reason> {
+    // A start function may have written to the memory, too.
+    if live.iter().any(|(_, module)| module.data.is_none() || module.has_start) {
+        return Ok(None);
+    }
+    let segments: Vec<(u32, &[u8])> =
+        live.iter().flat_map(|(_, module)| module.data.iter().flatten().copied()).collect();
+    let size = usize::try_from(pages << PAGE).map_err(|_| "its memory is too large")?;
+    Ok(Some(image(&segments, size).ok_or("its data does not fit its memory")?))
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 fn kind(global: &Global) -> enc::GlobalType {

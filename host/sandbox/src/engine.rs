@@ -13,7 +13,8 @@ use crate::epochs::Epochs;
 /// The share of one instance in the pool. Rust components have two or three shim instances, and a small table for each.
 const CORE_INSTANCES_PER_CALL: u32 = 8;
 const TABLES_PER_CALL: u32 = 8;
-const MEMORIES_PER_CALL: u32 = 2;
+/// A component that resets its instances has a card table for each module with a memory, and may keep a copy of it.
+const MEMORIES_PER_CALL: u32 = 4;
 
 /// The address space of one memory in the pool, with which compiled code needs no bounds checks, and the guard behind it.
 const RESERVATION: u64 = 4 << 30;
@@ -117,6 +118,7 @@ fn pool(calls: u32, memory: usize) -> PoolingAllocationConfig {
         .total_tables(calls.saturating_mul(TABLES_PER_CALL))
         .total_stacks(calls)
         .max_memory_size(memory)
+        .max_memories_per_module(MEMORIES_PER_CALL)
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(64 << 10);
     pool

@@ -1,5 +1,6 @@
 //! Plugins in their sandbox: components that implement the contract, their limits, and their capabilities.
 
+mod batch;
 pub mod call;
 pub mod call_clock;
 pub mod call_end;
@@ -61,6 +62,7 @@ pub struct Plugin {
     component: Linked<Call>,
     outside: Outside,
     has_effects: bool,
+    max_batch: usize,
     signals_end: bool,
     isolation: Isolation,
     not_reset: Option<Reason>,
@@ -173,10 +175,14 @@ impl Plugin {
             return Err(Cause::exceeded(limit, call));
         }
         match <[Outcome; 1]>::try_from(outcomes) {
-            Ok([outcome]) if len(&outcome) <= self.grants.limits.outcome => Ok(outcome),
+            Ok([outcome]) if self.fits(&outcome) => Ok(outcome),
             Ok(_) => Err(Cause::exceeded(Exceeded::Outcome, call)),
             Err(outcomes) => Err(Cause::outcomes(outcomes.len())),
         }
+    }
+
+    fn fits(&self, outcome: &Outcome) -> bool {
+        len(outcome) <= self.grants.limits.outcome
     }
 
     /// A plugin that does not accept the answers to its requests makes them again at the next delivery.

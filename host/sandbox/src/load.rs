@@ -8,11 +8,12 @@ use settings::PluginSettings;
 use settings::plugin::Isolation;
 
 use crate::Plugin;
+use crate::batch;
 use crate::call::Outside;
 use crate::capabilities;
 use crate::file::PluginFile;
 use crate::grants::Grants;
-use crate::instance_pool::InstancePool;
+use crate::instance_pool::{InstancePool, Reuse};
 
 /// A plugin with its own description.
 pub struct Loaded<'a> {
@@ -36,8 +37,10 @@ impl Plugin {
     ) -> Result<Loaded<'a>, UserError> {
         file.check()?;
         let mut component = file.link()?;
-        let Description { name, version, subscription, .. } = file.describe(&component).await?;
+        let Description { name, version, subscription, attributes, .. } = file.describe(&component).await?;
         let settings = settings(&name);
+        let max_batch = batch::permitted(&attributes).and_then(|permitted| batch::max(permitted, settings));
+        let max_batch = max_batch.map_err(|problem| file.invalid_description(&problem, settings))?;
         check_names(&name, &version).map_err(|problem| file.invalid_description(&problem, settings))?;
         let within = |failure: UserError| failure.within(&file.path().display().to_string());
         let grants = Grants::new(settings, outside.services().map(|services| &**services)).map_err(within)?;
@@ -48,6 +51,9 @@ impl Plugin {
         if isolation != Isolation::Message && file.not_reset.is_none() {
             component = file.without_reset()?;
         }
+        let has_effects = granted().any(|grant| is_dry || grant.has_effects());
+        let pool = InstancePool::new(isolation, file.not_reset.is_none());
+        let shares = pool.reuse() != Reuse::Never && !has_effects;
         let plugin = Self {
             label: format!("{name}@{version}"),
             name: name.into(),
@@ -55,13 +61,14 @@ impl Plugin {
             engine: file.engine,
             epochs: file.epochs,
             component,
-            has_effects: granted().any(|grant| is_dry || grant.has_effects()),
+            has_effects,
+            max_batch: if shares { max_batch } else { 1 },
             signals_end: granted().any(|grant| grant.signals_end()),
             wants,
             grants: Arc::new(grants),
             outside,
             isolation,
-            pool: InstancePool::new(isolation, file.not_reset.is_none()),
+            pool,
             not_reset: file.not_reset,
         };
         Ok(Loaded { plugin, described: subscription, settings })

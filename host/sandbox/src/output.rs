@@ -42,6 +42,15 @@ pub enum At {
         /// Its offset.
         offset: i64,
     },
+    /// A batch of records of one partition.
+    Batch {
+        /// Their topic.
+        topic: Arc<str>,
+        /// Their partition.
+        partition: i32,
+        /// The first and the last offset.
+        offsets: (i64, i64),
+    },
     /// A dry run; lines are captured too.
     Captured(Arc<Capture>),
 }
@@ -88,7 +97,7 @@ impl Output {
     pub fn capture(&self) -> Arc<Capture> {
         match &self.state.lock().place.at {
             At::Captured(capture) => Arc::clone(capture),
-            At::Nowhere | At::Record { .. } => Arc::default(),
+            At::Nowhere | At::Record { .. } | At::Batch { .. } => Arc::default(),
         }
     }
 
@@ -180,6 +189,10 @@ fn emit(place: &Place, level: Level, text: &str) {
                 At::Record { topic, partition, offset } => tracing::event!(
                     target: "plugin", $level,
                     plugin, topic = &**topic, partition, offset, "{text}"
+                ),
+                At::Batch { topic, partition, offsets: (first, last) } => tracing::event!(
+                    target: "plugin", $level,
+                    plugin, topic = &**topic, partition, offset = first, last_offset = last, "{text}"
                 ),
                 At::Nowhere => tracing::event!(target: "plugin", $level, plugin, "{text}"),
                 At::Captured(capture) => capture.line($level, text),

@@ -56,11 +56,17 @@ pub struct PluginSettings {
     /// rests.
     #[schemars(example = 20)]
     pub breaker: Option<u32>,
-    /// `message` (default): no message can see another. Its instance is new, or reset to its first state where the
+    /// `message` (default): no call can see another. Its instance is new, or reset to its first state where the
     /// component permits it (`host plugin inspect`). `new-instance`: always a new one. `instance`: instances are
     /// reused as they are; the memory of a plugin lasts until its instance is replaced.
     #[schemars(with = "Option<String>", example = &"instance")]
     pub isolation: Option<Isolation>,
+    /// The maximum number of messages in one call, 1 to 1000, if the plugin permits as many (`max-batch` among the
+    /// attributes of its description). Without effects, and with `isolation` `message` (where instances are reset) or
+    /// `instance`; otherwise each call has one message. Messages of a batch share an instance. If it fails, they are
+    /// handled one by one. Default: 64 at most.
+    #[schemars(with = "Option<u32>", example = 64)]
+    pub max_batch: Option<NonZeroU32>,
     /// The handling of an effect that is in doubt, which may have been performed: the host or the connection failed
     /// before the response. `send` (default): it is performed again. `dead-letter`: the message becomes a
     /// dead letter with the code `unknown-effect`.

@@ -32,7 +32,7 @@ pub use process::{Process, TOLERATING_FULL_FILES, binary, plugin};
 pub use proxy::{Behaviour, Proxy, Tunnel};
 pub use rng::Rng;
 pub use smtp::{End, FaultySmtp, Shares, Transaction};
-pub use spring::{Boot, spring, spring_mail};
+pub use spring::{Boot, spring, spring_mail, spring_speed};
 pub use tls_front::TlsFront;
 pub use usage::Usage;
 pub use wait::{eventually, free_port, long, scale};

@@ -30,8 +30,10 @@ pub enum Boot {
 enum Application {
     /// The consumer of the tests.
     Interop,
-    /// The e-mail sender of the benchmark.
+    /// The e-mail sender of `bench mail`.
     Mail,
+    /// The listener of `bench run`.
+    Speed,
 }
 
 /// Starts the consumer of `host/tests/spring` on this release line, with these properties.
@@ -50,6 +52,15 @@ pub fn spring(boot: Boot, properties: &[(&str, &str)]) -> Process {
 #[track_caller]
 pub fn spring_mail(boot: Boot, properties: &[(&str, &str)]) -> Process {
     start(Application::Mail, boot, &[], properties)
+}
+
+/// Starts the application that reads JSON, with the default JVM flags of a server.
+///
+/// # Panics
+/// Maven cannot build it. The message shows the output of Maven.
+#[track_caller]
+pub fn spring_speed(boot: Boot, properties: &[(&str, &str)]) -> Process {
+    start(Application::Speed, boot, &[], properties)
 }
 
 #[track_caller]
@@ -99,8 +110,10 @@ fn build(dir: &Path, sources: &[(PathBuf, Vec<u8>)], application: Application, b
     if boot == Boot::Four {
         command.arg("-Pboot4");
     }
-    if application == Application::Mail {
-        command.arg("-Pmail");
+    match application {
+        Application::Interop => {}
+        Application::Mail => _ = command.arg("-Pmail"),
+        Application::Speed => _ = command.arg("-Pspeed"),
     }
     jars::run(command, "mvn")
 }

@@ -83,6 +83,11 @@ fn all_is_well_before_and_while_a_host_runs_and_nothing_is_changed() {
     let smtp = ManneredSmtp::start(Manners::default());
     let more = [store.as_str(), &path, "--mail-url", &smtp.url()].map(str::to_owned);
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    // Kafka creates the topic of offsets when a coordinator is asked for the first time.
+    eventually(BOUND, || {
+        kafka.lag(&guest.group, &guest.topic);
+        cluster(&kafka).0.iter().any(|topic| topic == "__consumer_offsets")
+    });
     let before = cluster(&kafka);
     let new = report(kafka.bootstrap(), &guest.path, &more);
     assert_eq!((new.code, new.count("warnings"), new.count("errors")), (Some(0), 0, 0), "{}", new.json);

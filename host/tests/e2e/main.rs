@@ -4,6 +4,7 @@
 //! own, and so its own topics and groups.
 
 mod alerts;
+mod batches;
 mod breaker;
 mod bulk;
 mod calls;

@@ -38,6 +38,13 @@ impl Guest {
         Self::new(path, &name, &FAST_TIERS)
     }
 
+    /// [`Guest::fast`], with calls of up to 64 messages.
+    pub fn batching(name: &str) -> Self {
+        let Self { topic, .. } = Self::fast(name);
+        let batches = ("max-batch=001", "max-batch=064");
+        Self::new(patched("faulty_fast", &topic, &[(FAST, &topic), batches]), &topic, &FAST_TIERS)
+    }
+
     /// `faulty` as built, with the default delays of the product.
     pub fn slow() -> Self {
         Self::new(plugin("faulty"), "faulty", &[1000, 2000, 4000, 8000, 16000])

@@ -3,3 +3,4 @@
 mod proof;
 mod qualification;
 mod subject;
+mod writes;

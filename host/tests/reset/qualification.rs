@@ -29,7 +29,7 @@ const MODULE: &str = r#"(module
     (global.set $heap (i32.add (global.get $heap) (i32.and (i32.add (local.get 3) (i32.const 15)) (i32.const -8)))))
 )"#;
 
-fn module(more: &str, handle: &str) -> String {
+pub fn module(more: &str, handle: &str) -> String {
     MODULE.replace("MORE", more).replace("HANDLE", handle).replace("OFFSET", "i32.const 0x600")
 }
 
@@ -45,7 +45,8 @@ fn component(module: &str) -> Vec<u8> {
     encoder.encode().expect("a component")
 }
 
-async fn counts_one_call(module: &str) {
+/// A call of a component leaves an instance as new, unless it is not reset.
+pub async fn counts_one_call(module: &str) {
     let subject = Subject::new(&component(module), true);
     let new = subject.instantiate().await.hash().await;
     let mut instance = subject.instantiate().await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use testkit::{Process, Rng, WallClock};
 
-use crate::retries::{Setup, conditions, now_ms, stop, waiting};
+use crate::retries::{PARTITIONS, Setup, conditions, now_ms, stop, waiting};
 
 const DELAYS_MS: [u64; 3] = [100, 1_000, 10_000];
 /// The maximum of messages due per second.
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<()> {
         })?;
         early += print(&case, &due, &late);
     }
-    println!("\n{}.\n\n{MEASURED}", conditions());
+    println!("\n{}.\n\n{MEASURED}", conditions(PARTITIONS));
     ensure!(early == 0, "{early} deliveries were early by the clock of the host");
     Ok(())
 }

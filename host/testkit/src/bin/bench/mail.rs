@@ -253,7 +253,10 @@ impl Setup<'_> {
 
     fn table(&self, all: &[(Sender, Vec<Figures>)]) {
         let (count, runs) = (self.args.count, self.args.runs);
-        println!("\n{count} e-mails, {runs} runs each, alternating: median (min–max). {}.\n", conditions());
+        println!(
+            "\n{count} e-mails, {runs} runs each, alternating: median (min–max). {}.\n",
+            conditions(PARTITIONS)
+        );
         println!(
             "| | e-mails/s | CPU µs an e-mail | sink CPU µs an e-mail | peak memory MiB | connections | e-mails taken |"
         );

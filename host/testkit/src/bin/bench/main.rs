@@ -2,6 +2,7 @@
 //! compared with Spring. `make bench` runs the first one.
 
 mod bare;
+mod candidates;
 mod lateness;
 mod load;
 mod mail;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Compares the host with a bare rdkafka consumer.
+/// Benchmarks of the host and its peers.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Cli {
@@ -26,7 +27,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start Kafka, load a topic, run both alternately, print a table
+    /// Start Kafka, load a topic, run the host, Spring and a bare consumer in turns, print a table
     Run(run::Args),
     /// Publish messages on a topic
     Load(load::Args),

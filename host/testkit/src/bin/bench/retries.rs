@@ -126,11 +126,11 @@ pub fn now_ms() -> i64 {
 }
 
 /// The conditions of a run, for its table.
-pub fn conditions() -> String {
+pub fn conditions(partitions: usize) -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
     format!(
-        "{cores} cores, the broker on the same ones, {PARTITIONS} partitions; load average {load} at the end"
+        "{cores} cores, the broker on the same ones, {partitions} partitions; load average {load} at the end"
     )
 }

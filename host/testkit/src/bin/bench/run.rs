@@ -1,28 +1,32 @@
-//! `bench run`: alternate runs of the host, or of several builds of it, and of the bare consumer, measured from
-//! outside.
+//! `bench run`: the host in its settings, or several builds of it, Spring, and a bare consumer, in turns on one broker,
+//! measured from outside.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use testkit::{Kafka, Process, Usage, binary, free_port, plugin};
+use clap::ValueEnum as _;
+use testkit::Kafka;
 
+use crate::candidates::{Candidate, Setting, candidates};
 use crate::load;
+use crate::retries::conditions;
 use crate::spread::{median, spread};
 
 const POLL: Duration = Duration::from_millis(20);
 const RUN_BOUND: Duration = Duration::from_secs(600);
 const STOP_BOUND: Duration = Duration::from_secs(60);
+const BARE: &str = "bare rdkafka consumer, batches, headers read";
 const MEASURED: &str = "\
-Measured from outside. host: the group's committed offsets, asked of the broker every 20 ms. The
-clock runs from the first answer that shows a commit to the first with lag 0; the rate counts the
-messages committed between the two, so the host's commit interval counts against it. bare: its own
-clock, from the first batch to the last message, headers read; it commits nothing. CPU: user and
-system time of the process from exec to the end. Memory: VmHWM at the end. The broker runs on the
-same machine. Both start with the whole topic waiting, the host without committed offsets: its
-group is deleted before each run.";
+Measured from outside: the group's committed offsets, asked of the broker every 20 ms. The clock runs
+from the first answer that shows a commit to the first with lag 0; rate and CPU are those of the messages
+committed between the two, so a long commit interval counts against a candidate. bare: its own clock, from
+the first batch to the last message; it commits nothing; its CPU is that from exec to the end. CPU: user
+and system time. Memory: VmHWM at the end. The broker runs on the same machine. All start with the whole
+topic waiting and without committed offsets: the group is deleted before each run. Spring: @KafkaListener
+with the defaults of the JVM; the listeners and the plugin read the four fields of an e-mail from JSON.";
 
 /// Arguments of `bench run`.
 #[derive(Debug, clap::Args)]
@@ -42,9 +46,9 @@ pub struct Args {
     /// The host to measure instead of the built one; repeat it to compare builds on one broker
     #[arg(long, value_name = "FILE")]
     host: Vec<PathBuf>,
-    /// The isolations to compare, separated by commas [default: all; with --host the default of each host]
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    isolation: Vec<String>,
+    /// The settings to compare, separated by commas [default: all]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
+    only: Vec<Setting>,
     /// Leave out the `host-id` header
     #[arg(long)]
     no_headers: bool,
@@ -56,7 +60,9 @@ pub struct Args {
 /// The figures of one run.
 #[derive(Debug, Clone, Copy)]
 struct Figures {
+    /// Messages per second.
     rate: f64,
+    /// µs of CPU per message.
     cpu: f64,
     peak_mib: f64,
     /// The time from exec to the first commit, if any.
@@ -66,8 +72,6 @@ struct Figures {
 /// Runs the benchmark and prints its table.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.runs > 0 && args.messages > 0, "nothing to measure: --runs and --messages start at 1");
-    let hosts = if args.host.is_empty() { vec![binary("host")] } else { args.host.clone() };
-    let plugin_file = plugin(&args.plugin);
     let kafka = Kafka::start_for_speed();
     kafka.create_topic(&args.plugin, args.partitions, &[]);
     load::run(&load::Args {
@@ -76,14 +80,14 @@ pub fn run(args: &Args) -> Result<()> {
         messages: args.messages,
         no_headers: args.no_headers,
     })?;
-    let plugin_file = plugin_file.to_str().context("the plugin's path is not UTF-8")?;
-    let variants = variants(args, &hosts, plugin_file, kafka.dir())?;
-    let names = variants.iter().map(|variant| variant.name.clone()).chain(["bare".to_owned()]);
+    let settings = if args.only.is_empty() { Setting::value_variants() } else { &args.only };
+    let candidates = candidates(&args.host, settings, &args.plugin, kafka.dir())?;
+    let names = candidates.iter().map(|candidate| candidate.name.clone()).chain([BARE.to_owned()]);
     let mut rows: Vec<(String, Vec<Figures>)> = names.map(|name| (name, Vec::new())).collect();
     for number in 1..=args.runs {
         for (index, (name, runs)) in rows.iter_mut().enumerate() {
-            let figures = match variants.get(index) {
-                Some(variant) => run_host(args, &kafka, variant, plugin_file),
+            let figures = match candidates.get(index) {
+                Some(candidate) => run_candidate(args, &kafka, candidate),
                 None => run_bare(args, &kafka),
             };
             let figures = figures.with_context(|| format!("{name}, run {number}"))?;
@@ -91,65 +95,25 @@ pub fn run(args: &Args) -> Result<()> {
             runs.push(figures);
         }
     }
-    table(args, &rows);
+    table(args, &candidates, &rows);
     Ok(())
 }
 
-/// A host to measure.
-struct Variant {
-    name: String,
-    host: PathBuf,
-    /// The configuration with its isolation. Older builds do not know all of them.
-    config: Option<PathBuf>,
-}
-
-/// The configurations are written to `dir`.
-fn variants(args: &Args, hosts: &[PathBuf], plugin_file: &str, dir: &Path) -> Result<Vec<Variant>> {
-    let all = ["message", "new-instance", "instance"].map(str::to_owned);
-    let isolations =
-        if args.host.is_empty() && args.isolation.is_empty() { &all[..] } else { &args.isolation };
-    let mut variants = Vec::new();
-    for host in hosts {
-        let name = host.display().to_string();
-        if isolations.is_empty() {
-            variants.push(Variant { name: name.clone(), host: host.clone(), config: None });
-        }
-        for isolation in isolations {
-            let text = format!(
-                "[[plugin]]\npath = {plugin_file:?}\ntopic = {:?}\nisolation = {isolation:?}\n",
-                args.plugin
-            );
-            let config = dir.join(format!("host-{isolation}.toml"));
-            std::fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
-            let name = format!("{name}, isolation {isolation}");
-            variants.push(Variant { name, host: host.clone(), config: Some(config) });
-        }
-    }
-    Ok(variants)
-}
-
-fn run_host(args: &Args, kafka: &Kafka, variant: &Variant, plugin_file: &str) -> Result<Figures> {
+fn run_candidate(args: &Args, kafka: &Kafka, candidate: &Candidate) -> Result<Figures> {
     let (topic, group) = (&args.plugin, format!("{}-group", args.plugin));
     kafka.delete_group(&group);
-    let listen = format!("127.0.0.1:{}", free_port());
-    let mut arguments =
-        vec!["--plugin", plugin_file, "--bootstrap-servers", kafka.bootstrap(), "--listen", &listen];
-    if let Some(config) = &variant.config {
-        arguments.extend(["--config", config.to_str().context("a path that is not UTF-8")?]);
-    }
-    arguments.extend(args.host_args.iter().map(String::as_str));
     let total: i64 = kafka.end_offsets(topic).iter().sum();
     let start = Instant::now();
-    let mut process = Process::start_with(&variant.host, &arguments, &[]);
+    let mut process = candidate.start(kafka, topic, &group, &args.host_args)?;
     let mut first = None;
-    let (begun, from, end, usage) = loop {
+    let (begun, from, used, end, usage) = loop {
         let committed: i64 = kafka.committed(&group, topic).into_iter().flatten().sum();
         let now = Instant::now();
         if first.is_none() && committed > 0 {
-            first = Some((now, committed));
+            first = Some((now, committed, process.usage()));
         }
-        if let (true, Some((begun, from))) = (committed >= total, first) {
-            break (begun, from, now, process.usage());
+        if let (true, Some((begun, from, used))) = (committed >= total, first) {
+            break (begun, from, used, now, process.usage());
         }
         if !process.is_running() || start.elapsed() > RUN_BOUND {
             bail!("{committed} of {total} messages committed, then:\n{}", process.lines().join("\n"));
@@ -158,10 +122,15 @@ fn run_host(args: &Args, kafka: &Kafka, variant: &Variant, plugin_file: &str) ->
     };
     process.terminate();
     let status = process.wait(STOP_BOUND);
-    ensure!(status.success(), "after SIGTERM the host ended with {status}:\n{}", process.lines().join("\n"));
+    ensure!(candidate.ended_well(status), "it ended with {status}:\n{}", process.lines().join("\n"));
     ensure!(from < total, "the first observed commit covers all {total} messages: use more --messages");
-    let ready = (begun - start).as_secs_f64();
-    Ok(figures((total - from) as f64 / (end - begun).as_secs_f64(), usage, Some(ready)))
+    let counted = (total - from) as f64;
+    Ok(Figures {
+        rate: counted / (end - begun).as_secs_f64(),
+        cpu: (usage.cpu - used.cpu).as_secs_f64() * 1e6 / counted,
+        peak_mib: mib(usage.peak_rss as f64),
+        ready: Some((begun - start).as_secs_f64()),
+    })
 }
 
 fn run_bare(args: &Args, kafka: &Kafka) -> Result<Figures> {
@@ -180,11 +149,8 @@ fn run_bare(args: &Args, kafka: &Kafka) -> Result<Figures> {
         let found = text.split_whitespace().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         found.with_context(|| format!("no {name} in: {text}"))?.parse().context("a number")
     };
-    Ok(Figures { rate: value("rate")?, cpu: value("cpu")?, peak_mib: mib(value("peak_rss")?), ready: None })
-}
-
-fn figures(rate: f64, usage: Usage, ready: Option<f64>) -> Figures {
-    Figures { rate, cpu: usage.cpu.as_secs_f64(), peak_mib: mib(usage.peak_rss as f64), ready }
+    let cpu = value("cpu")? * 1e6 / args.messages as f64;
+    Ok(Figures { rate: value("rate")?, cpu, peak_mib: mib(value("peak_rss")?), ready: None })
 }
 
 fn mib(bytes: f64) -> f64 {
@@ -194,32 +160,39 @@ fn mib(bytes: f64) -> f64 {
 fn line(figures: &Figures) -> String {
     let Figures { rate, cpu, peak_mib, ready } = figures;
     let ready = ready.map(|seconds| format!("  first commit after {seconds:.2} s")).unwrap_or_default();
-    format!("{rate:>9.0}/s  CPU {cpu:.2} s  peak {peak_mib:.0} MiB{ready}")
+    format!("{rate:>9.0}/s  CPU {cpu:.2} µs  peak {peak_mib:.0} MiB{ready}")
 }
 
-fn table(args: &Args, rows: &[(String, Vec<Figures>)]) {
+fn table(args: &Args, candidates: &[Candidate], rows: &[(String, Vec<Figures>)]) {
     println!(
-        "\n{} messages, {} partitions, {} runs each: median (min–max)\n",
-        args.messages, args.partitions, args.runs
+        "\n{} messages, {} runs of each in turns: median (min–max). {}.\n",
+        args.messages,
+        args.runs,
+        conditions(args.partitions)
     );
-    println!("| | messages/s | CPU s | µs CPU a message | peak memory MiB | exec to first commit s |");
-    println!("|---|---|---|---|---|---|");
+    let rate = |runs: &[Figures]| median(runs, |run| run.rate);
+    let spring = candidates.iter().zip(rows).filter(|(candidate, _)| candidate.is_spring());
+    let spring = spring.map(|(_, (_, runs))| rate(runs)).reduce(f64::max);
+    let bare = rows.last().map(|(_, runs)| rate(runs));
+    println!(
+        "| | messages/s | of Spring's best | of bare | CPU µs a message | peak memory MiB | exec to first commit s |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     for (name, runs) in rows {
-        let per_message = |run: &Figures| run.cpu * 1e6 / args.messages as f64;
+        let of =
+            |other: Option<f64>| other.map_or("–".to_owned(), |other| format!("{:.2}", rate(runs) / other));
         println!(
-            "| {name} | {} | {} | {} | {} | {} |",
+            "| {name} | {} | {} | {} | {} | {} | {} |",
             spread(runs, |run| run.rate, 0),
-            spread(runs, |run| run.cpu, 2),
-            spread(runs, per_message, 2),
+            of(spring),
+            of(bare),
+            spread(runs, |run| run.cpu, 1),
             spread(runs, |run| run.peak_mib, 0),
-            spread(runs, |run| run.ready.unwrap_or(f64::NAN), 2),
+            match runs.first().and_then(|run| run.ready) {
+                Some(_) => spread(runs, |run| run.ready.unwrap_or(f64::NAN), 2),
+                None => "–".to_owned(),
+            },
         );
-    }
-    if let [hosts @ .., (_, bares)] = rows {
-        for (name, runs) in hosts {
-            let share = median(runs, |run| run.rate) / median(bares, |run| run.rate);
-            println!("\n{name} / bare: {share:.2}");
-        }
     }
     println!("\n{MEASURED}");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use testkit::{Process, Usage};
 
-use crate::retries::{SOURCE, Setup, conditions, message, stop};
+use crate::retries::{PARTITIONS, SOURCE, Setup, conditions, message, stop};
 
 const POLL: Duration = Duration::from_millis(100);
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> Result<()> {
     println!(
         "\n{}. {} messages of 200 bytes, all in the source topic at first, six deliveries each, after \
          1, 2, 4, 8 and 16 ms; from the first retry record to the last dead letter.",
-        conditions(),
+        conditions(PARTITIONS),
         args.messages
     );
     Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use testkit::Process;
 
-use crate::retries::{Setup, conditions, now_ms, stop, waiting};
+use crate::retries::{PARTITIONS, Setup, conditions, now_ms, stop, waiting};
 
 const DUE_IN_MS: i64 = 3_600_000;
 const SAMPLE: Duration = Duration::from_secs(2);
@@ -59,7 +59,11 @@ pub fn run(args: &Args) -> Result<()> {
         share * 100.0,
         settled_after.as_secs_f64()
     );
-    println!("\n{}. Values of 200 bytes, due in an hour; CPU over {} s.", conditions(), WATCH.as_secs());
+    println!(
+        "\n{}. Values of 200 bytes, due in an hour; CPU over {} s.",
+        conditions(PARTITIONS),
+        WATCH.as_secs()
+    );
     Ok(())
 }
 

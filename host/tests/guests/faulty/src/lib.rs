@@ -34,6 +34,9 @@ mod contract {
 
 const NAME: &str = if cfg!(feature = "mended") { "faulty-fast" } else { env!("CARGO_PKG_NAME") };
 
+/// An attribute of the description. Tests patch it in the file to permit batches.
+const ATTRIBUTE: &str = "max-batch=001";
+
 /// The number of messages of this instance, 1 in a fresh one.
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
@@ -130,9 +133,14 @@ impl lifecycle::Guest for Faulty {
                     max_age_ms: 86_400_000,
                 },
             },
-            attributes: vec![],
+            attributes: vec![attribute()],
         }
     }
+}
+
+fn attribute() -> (String, String) {
+    let (name, value) = ATTRIBUTE.split_once('=').unwrap_or_default();
+    (name.into(), value.into())
 }
 
 /// `None` if the message has no outcome.
