@@ -288,8 +288,11 @@ impl Pipeline {
                 return Settled::Nothing;
             }
             Err(failed) => match failed.ruling.action {
-                Action::Retry => return self.retry(delivery, &failed).await,
-                Action::Reject => return self.publish_dead_letter(delivery, &failed.cause).await,
+                // Boxed, so that they do not make the future of every message larger.
+                Action::Retry => return Box::pin(self.retry(delivery, &failed)).await,
+                Action::Reject => {
+                    return Box::pin(self.publish_dead_letter(delivery, &failed.cause)).await;
+                }
                 Action::Discard => self.discard(delivery, &failed.cause),
             },
         }

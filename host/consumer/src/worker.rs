@@ -1,7 +1,9 @@
 //! The worker threads that process a plugin's messages.
 
+use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -58,6 +60,7 @@ struct Worker {
 
 async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>>) {
     let gate = Arc::clone(&worker.pipeline.gate);
+    let (mut of_messages, mut of_batches) = (Calls::new(), Calls::new());
     let max_batch = worker.pipeline.plugin.max_batch();
     let mut batch = Vec::with_capacity(MAX_TAKEN.max(max_batch));
     loop {
@@ -80,11 +83,12 @@ async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>
         if max_batch > 1 && batch.len() > 1 {
             let batch = std::mem::replace(&mut batch, Vec::with_capacity(max_batch));
             let owner = Rc::clone(&worker);
-            start(&worker, move |slot| async move { owner.pipeline.run_batch(batch, slot).await });
+            let slot = Slot::take(&worker);
+            of_batches.start(async move { owner.pipeline.run_batch(batch, slot).await });
         } else {
             for delivery in batch.drain(..) {
-                let (owner, probe) = (Rc::clone(&worker), probe.take());
-                start(&worker, move |slot| async move { owner.pipeline.run(delivery, slot, probe).await });
+                let (owner, slot, probe) = (Rc::clone(&worker), Slot::take(&worker), probe.take());
+                of_messages.start(async move { owner.pipeline.run(delivery, slot, probe).await });
             }
         }
         tokio::task::yield_now().await;
@@ -116,15 +120,31 @@ async fn hold(
     Ok(())
 }
 
-/// Starts a call. Only those that have to wait become tasks; most do not.
-fn start<R: Future<Output = ()> + 'static>(worker: &Rc<Worker>, run: impl FnOnce(Slot) -> R) {
-    let mut run = Box::pin(run(Slot::take(worker)));
-    let mut context = Context::from_waker(Waker::noop());
-    // As in a task, a panic affects only its own message.
-    let first = catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut context)));
-    if matches!(first, Ok(Poll::Pending)) {
-        tokio::task::spawn_local(run);
+/// Starts calls in memory that is reused for the next one: most of them end at once.
+struct Calls<R>(Pin<Box<Option<R>>>);
+
+impl<R: Future<Output = ()> + 'static> Calls<R> {
+    fn new() -> Self {
+        Self(Box::pin(None))
     }
+
+    /// Starts a call. Only one that has to wait becomes a task.
+    fn start(&mut self, run: R) {
+        self.0.set(Some(run));
+        let mut context = Context::from_waker(Waker::noop());
+        // As in a task, a panic affects only its own message.
+        let first = catch_unwind(AssertUnwindSafe(|| poll(&mut self.0, &mut context)));
+        if matches!(first, Ok(Poll::Pending)) {
+            let mut waiting = std::mem::replace(&mut self.0, Box::pin(None));
+            tokio::task::spawn_local(poll_fn(move |context| poll(&mut waiting, context)));
+        } else {
+            self.0.set(None);
+        }
+    }
+}
+
+fn poll<R: Future<Output = ()>>(run: &mut Pin<Box<Option<R>>>, context: &mut Context<'_>) -> Poll<()> {
+    run.as_mut().as_pin_mut().map_or(Poll::Ready(()), |run| run.poll(context))
 }
 
 /// The capacity for one call of a worker.

@@ -59,7 +59,7 @@ impl Plugin {
         let call = async {
             let (guest, calls) = match pooled {
                 Some(pooled) => pooled,
-                None => (self.instantiate(&mut store).await?, 0),
+                None => (Box::pin(self.instantiate(&mut store)).await?, 0),
             };
             let outcomes = guest.handle_batch(&mut store, messages).await?;
             Ok::<_, wasmtime::Error>((guest, calls + 1, outcomes))

@@ -90,7 +90,8 @@ impl Plugin {
         let call = async {
             let (guest, calls) = match pooled {
                 Some(pooled) => pooled,
-                None => (self.instantiate(&mut store).await?, 0),
+                // Boxed, like other steps of few calls: they would make the future of every call larger.
+                None => (Box::pin(self.instantiate(&mut store)).await?, 0),
             };
             let outcomes = guest.handle(&mut store, message).await?;
             Ok((guest, calls + 1, outcomes))
@@ -120,7 +121,9 @@ impl Plugin {
                 let is_outage = matches!(outcome, Outcome::Retry(_)) && store.data().context.is_outage();
                 let performed = store.data().context.take_performed();
                 self.pool.give_back(Instance { store, guest, calls }, &self.grants);
-                self.settle(&outcome, performed).await;
+                if !performed.is_empty() {
+                    Box::pin(self.settle(&outcome, performed)).await;
+                }
                 match outcome {
                     Outcome::Retry(later) if is_outage => {
                         Err(Cause { leads_to: LeadsTo::Again, ..Cause::retry(later) })
@@ -187,7 +190,7 @@ impl Plugin {
 
     /// A plugin that does not accept the answers to its requests makes them again at the next delivery.
     async fn settle(&self, outcome: &Outcome, performed: Vec<Key>) {
-        let failed = matches!(outcome, Outcome::Retry(_) | Outcome::Reject(_)) && !performed.is_empty();
+        let failed = matches!(outcome, Outcome::Retry(_) | Outcome::Reject(_));
         if let Some(services) = self.outside.services().filter(|_| failed) {
             services.effects.undo(performed).await;
         }
