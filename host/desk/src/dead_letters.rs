@@ -93,9 +93,11 @@ impl Desk {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let placeholders = store::placeholders(1, 1, ids.len());
-        let sql = format!("SELECT {COLUMNS} FROM letters WHERE id IN {placeholders}");
-        let sql = ids.iter().fold(sqlx::query(AssertSqlSafe(sql)), |sql, id| sql.bind((*id).to_owned()));
+        let sql = format!(
+            "SELECT {COLUMNS} FROM letters WHERE id IN (SELECT value ->> 0 FROM {})",
+            self.store.rows(1)
+        );
+        let sql = sqlx::query(AssertSqlSafe(sql)).bind(sql::rows(ids.iter().map(|id| [id])));
         let rows = sql.fetch_all(&self.pool).await?;
         let by_id = |row| dead_letter(row).map(|dead_letter| (dead_letter.id.clone(), dead_letter));
         rows.iter().map(by_id).collect()

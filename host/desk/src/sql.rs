@@ -36,6 +36,12 @@ impl From<i64> for Value {
     }
 }
 
+/// Rows as the JSON that [`store::Store::rows`] reads.
+pub(crate) fn rows<T: serde::Serialize>(rows: impl Iterator<Item = T>) -> String {
+    // Texts and numbers can always be written.
+    serde_json::to_string(&rows.collect::<Vec<_>>()).unwrap_or_default()
+}
+
 impl WhereClause {
     /// The conditions of a filter.
     pub fn from_filter(filter: &Filter) -> Self {

@@ -33,7 +33,9 @@ pub use self::url::StoreUrl;
 const LONG_MIGRATION: Duration = Duration::from_secs(5);
 const MIGRATION_BOUND: Duration = Duration::from_secs(3600);
 /// Commits are synchronous, and another writing process is waited for.
-const SQLITE: &str = "PRAGMA busy_timeout = 3000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL";
+/// The cache, in KiB, is for the indexes that bulk work changes.
+const SQLITE: &str = "PRAGMA busy_timeout = 3000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                      PRAGMA cache_size = -8000";
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -106,6 +108,18 @@ impl Store {
         match self.url.0 {
             Kind::Sqlite(_) => "BEGIN IMMEDIATE",
             Kind::Postgres(_) => "BEGIN",
+        }
+    }
+
+    /// SQL for a table with one column, `value`, that has a row for each array in an array. The array is bound to this
+    /// parameter as JSON. `value ->> 0` is the first element of a row, in PostgreSQL as text.
+    ///
+    /// A list of many parameters would be another statement for each length, which is parsed each time, and SQLite's
+    /// driver takes time for each parameter that grows with their number.
+    pub fn rows(&self, parameter: usize) -> String {
+        match self.url.0 {
+            Kind::Sqlite(_) => format!("json_each(${parameter})"),
+            Kind::Postgres(_) => format!("json_array_elements(CAST(${parameter} AS json))"),
         }
     }
 

@@ -4,10 +4,10 @@ use desk_api::{Replay, ReplayState};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row as _};
-use store::placeholders;
 
 use super::steps::{Counts, Verdict};
 use crate::Desk;
+use crate::sql;
 
 /// The state of skipped dead letters in the store.
 const SKIPPED: &str = "gone";
@@ -152,7 +152,7 @@ impl Desk {
         if holds.rows_affected() == 0 {
             return Ok(false);
         }
-        set_claims(replay, worker, positions).execute(&mut *transaction).await?;
+        self.set_claims(replay, worker, positions).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -247,8 +247,8 @@ impl Desk {
     ) -> sqlx::Result<()> {
         let mut transaction = self.begin().await?;
         if !sent.is_empty() {
-            update_items(replay, sent, now_ms).execute(&mut *transaction).await?;
-            update_dead_letters(audit_entry, sent, now_ms).execute(&mut *transaction).await?;
+            self.update_items(replay, sent, now_ms).execute(&mut *transaction).await?;
+            self.update_dead_letters(audit_entry, sent, now_ms).execute(&mut *transaction).await?;
         }
         for SkippedItem { position, reason } in skipped {
             let sql = sqlx::query(
@@ -317,50 +317,54 @@ impl Desk {
         let sql = sql.bind(state.as_str()).bind(since).bind(reason).bind(&replay.id).bind(worker);
         Ok(self.write(sql).await?.rows_affected() == 1)
     }
-}
 
-/// Claims waiting dead letters. `COALESCE` keeps SQLite from using the index on the state.
-fn set_claims<'q>(replay: &str, worker: &str, positions: &[i64]) -> Query<'q, Any, AnyArguments> {
-    let sql = format!(
-        "UPDATE job_letters SET claim = $1 WHERE job = $2 AND COALESCE(state, '') = 'waiting' AND position IN {}",
-        placeholders(3, 1, positions.len())
-    );
-    let sql = sqlx::query(AssertSqlSafe(sql)).bind(worker.to_owned()).bind(replay.to_owned());
-    positions.iter().fold(sql, |sql, position| sql.bind(*position))
-}
+    /// Claims waiting dead letters. `COALESCE` keeps SQLite from using the index on the state.
+    fn set_claims<'q>(&self, replay: &str, worker: &str, positions: &[i64]) -> Query<'q, Any, AnyArguments> {
+        let sql = format!(
+            "UPDATE job_letters SET claim = $1 WHERE job = $2 AND COALESCE(state, '') = 'waiting' \
+             AND position IN (SELECT CAST(value ->> 0 AS BIGINT) FROM {})",
+            self.store.rows(3)
+        );
+        let sql = sqlx::query(AssertSqlSafe(sql)).bind(worker.to_owned()).bind(replay.to_owned());
+        sql.bind(sql::rows(positions.iter().map(|position| [position])))
+    }
 
-/// Marks dead letters as replayed, unless their state has changed meanwhile. `COALESCE` keeps SQLite from using the
-/// index on the state, which would scan all open dead letters.
-fn update_dead_letters<'q>(
-    audit_entry: &str,
-    sent: &[SentItem],
-    now_ms: i64,
-) -> Query<'q, Any, AnyArguments> {
-    let sql = format!(
-        "UPDATE letters SET state = 'replayed', state_since = $1, action = $2 \
-         WHERE id IN {} AND COALESCE(state, '') = 'open'",
-        placeholders(3, 1, sent.len())
-    );
-    let sql = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).bind(audit_entry.to_owned());
-    sent.iter().fold(sql, |sql, sent| sql.bind(sent.dead_letter.clone()))
-}
+    /// Marks dead letters as replayed, unless their state has changed meanwhile. `COALESCE` keeps SQLite from using the
+    /// index on the state, which would scan all open dead letters.
+    fn update_dead_letters<'q>(
+        &self,
+        audit_entry: &str,
+        sent: &[SentItem],
+        now_ms: i64,
+    ) -> Query<'q, Any, AnyArguments> {
+        let sql = format!(
+            "UPDATE letters SET state = 'replayed', state_since = $1, action = $2 \
+             WHERE id IN (SELECT value ->> 0 FROM {}) AND COALESCE(state, '') = 'open'",
+            self.store.rows(3)
+        );
+        let sql = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).bind(audit_entry.to_owned());
+        sql.bind(sql::rows(sent.iter().map(|sent| [&sent.dead_letter])))
+    }
 
-/// Marks items as sent. All of the rows exist: the upsert finds each by its key, while SQLite would scan all waiting
-/// items for each row of an `UPDATE … FROM (VALUES …)`.
-fn update_items<'q>(replay: &str, sent: &[SentItem], now_ms: i64) -> Query<'q, Any, AnyArguments> {
-    let sql = format!(
-        "INSERT INTO job_letters (job, position, letter, state, sent, topic, topic_partition, topic_offset) \
-         VALUES {} ON CONFLICT (job, position) DO UPDATE SET state = excluded.state, sent = excluded.sent, \
-         topic = excluded.topic, topic_partition = excluded.topic_partition, topic_offset = excluded.topic_offset \
-         WHERE job_letters.state = 'waiting'",
-        placeholders(1, sent.len(), 8)
-    );
-    sent.iter().fold(sqlx::query(AssertSqlSafe(sql)), |sql, sent| {
-        let SentItem { position, dead_letter, topic, partition, offset } = sent;
-        let sql =
-            sql.bind(replay.to_owned()).bind(*position).bind(dead_letter.clone()).bind("sent").bind(now_ms);
-        sql.bind(topic.clone()).bind(i64::from(*partition)).bind(*offset)
-    })
+    /// Marks items as sent. All of the rows exist: the upsert finds each by its key, while SQLite would scan all waiting
+    /// items for each row of an `UPDATE … FROM`. Without a `WHERE`, SQLite would take `ON` for a part of a join.
+    fn update_items<'q>(&self, replay: &str, sent: &[SentItem], now_ms: i64) -> Query<'q, Any, AnyArguments> {
+        let sql = format!(
+            "INSERT INTO job_letters (job, position, letter, state, sent, topic, topic_partition, topic_offset) \
+             SELECT $1, CAST(value ->> 0 AS BIGINT), value ->> 1, 'sent', $2, value ->> 2, \
+             CAST(value ->> 3 AS BIGINT), CAST(value ->> 4 AS BIGINT) FROM {} WHERE TRUE \
+             ON CONFLICT (job, position) DO UPDATE SET state = excluded.state, sent = excluded.sent, \
+             topic = excluded.topic, topic_partition = excluded.topic_partition, \
+             topic_offset = excluded.topic_offset WHERE job_letters.state = 'waiting'",
+            self.store.rows(3)
+        );
+        let row = |sent: &SentItem| {
+            let SentItem { position, dead_letter, topic, partition, offset } = sent;
+            (*position, dead_letter.clone(), topic.clone(), *partition, *offset)
+        };
+        let sql = sqlx::query(AssertSqlSafe(sql)).bind(replay.to_owned()).bind(now_ms);
+        sql.bind(sql::rows(sent.iter().map(row)))
+    }
 }
 
 fn item(row: &AnyRow) -> sqlx::Result<ReplayItem> {

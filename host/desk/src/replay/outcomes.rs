@@ -9,10 +9,10 @@ use base::clock;
 use consumer::reports::{QUEUE, Report};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row as _};
-use store::placeholders;
 use tokio::sync::{Notify, mpsc};
 
 use crate::Desk;
+use crate::sql;
 
 /// Maximum number of reports per transaction.
 const MAX_REPORTS: usize = 500;
@@ -119,12 +119,13 @@ impl Desk {
         for ((replay, failed), positions) in by_outcome {
             let sql = format!(
                 "UPDATE job_letters SET state = $1, ended = $2 \
-                 WHERE job = $3 AND state IN ('sent', 'unknown') AND position IN {}",
-                placeholders(4, 1, positions.len())
+                 WHERE job = $3 AND COALESCE(state, '') IN ('sent', 'unknown') \
+                 AND position IN (SELECT CAST(value ->> 0 AS BIGINT) FROM {})",
+                self.store.rows(4)
             );
             let sql = sqlx::query(AssertSqlSafe(sql)).bind(if failed { "failed" } else { "done" });
             let sql = sql.bind(now_ms).bind(replay.to_owned());
-            let sql = positions.into_iter().fold(sql, |sql, position| sql.bind(position));
+            let sql = sql.bind(sql::rows(positions.into_iter().map(|position| [position])));
             sql.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
@@ -156,16 +157,17 @@ impl Desk {
     async fn sent_items(
         &self,
         replay: &str,
-        positions: impl ExactSizeIterator<Item = i64>,
+        positions: impl Iterator<Item = i64>,
     ) -> sqlx::Result<BTreeMap<i64, SentItem>> {
         let sql = format!(
             "SELECT l.position, l.state, l.topic, l.topic_partition, l.topic_offset, \
              COALESCE((SELECT consumer_group FROM letters v WHERE v.id = l.letter), '') \
-             FROM job_letters l WHERE l.job = $1 AND l.position IN {}",
-            placeholders(2, 1, positions.len())
+             FROM job_letters l WHERE l.job = $1 \
+             AND l.position IN (SELECT CAST(value ->> 0 AS BIGINT) FROM {})",
+            self.store.rows(2)
         );
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(replay.to_owned());
-        let sql = positions.fold(sql, |sql, position| sql.bind(position));
+        let sql = sql.bind(sql::rows(positions.map(|position| [position])));
         let rows = sql.fetch_all(&self.pool).await?;
         let item = |row: &AnyRow| {
             let item = SentItem {

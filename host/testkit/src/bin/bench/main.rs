@@ -6,6 +6,7 @@ mod candidates;
 mod lateness;
 mod load;
 mod mail;
+mod replay;
 mod retries;
 mod run;
 mod sink;
@@ -39,6 +40,8 @@ enum Command {
     Waiting(waiting::Args),
     /// Failing messages through all retry topics: dead letters per second
     Tiers(tiers::Args),
+    /// Dead letters into a store, and out of it again
+    Replay(replay::Args),
     /// E-mails per second to a local sink with TLS, compared with JavaMailSender of Spring: print a table
     Mail(mail::Args),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Lateness(args) => lateness::run(&args),
         Command::Waiting(args) => waiting::run(&args),
         Command::Tiers(args) => tiers::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Mail(args) => mail::run(&args),
     };
     if let Err(error) = result {
