@@ -185,7 +185,7 @@ impl StateChange {
         let mut clause = WhereClause::default();
         let (state, since) = (clause.bind(self.to.as_str()), clause.bind(self.actor.2));
         let entry = clause.bind(self.entry.as_str());
-        sql::has_id(&mut clause, ids);
+        sql::has_id(&mut clause, &self.desk.store, ids);
         // Not with an index on the state.
         let from = clause.bind(self.from.as_str());
         clause.add(format!("COALESCE(state, '') = {from}"));

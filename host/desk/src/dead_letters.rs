@@ -95,7 +95,7 @@ impl Desk {
         }
         let sql = format!(
             "SELECT {COLUMNS} FROM letters WHERE id IN (SELECT value ->> 0 FROM {})",
-            self.store.rows(1)
+            self.store.rows("$1")
         );
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(sql::rows(ids.iter().map(|id| [id])));
         let rows = sql.fetch_all(&self.pool).await?;

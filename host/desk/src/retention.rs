@@ -162,7 +162,7 @@ impl Desk {
             return Ok(0);
         }
         let mut clause = WhereClause::default();
-        sql::has_id(&mut clause, ids);
+        sql::has_id(&mut clause, &self.store, ids);
         let sql = format!("DELETE FROM letters {} AND {condition} AND NOT {IN_USE}", clause.sql());
         let mut transaction = self.begin().await?;
         let deleted = sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();
@@ -207,7 +207,7 @@ impl Desk {
         if ids.is_empty() {
             return Ok(0);
         }
-        sql::has_id(&mut clause, &ids);
+        sql::has_id(&mut clause, &self.store, &ids);
         let mut transaction = self.begin().await?;
         let sql = format!("DELETE FROM failure_groups {}", clause.sql());
         let deleted = sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();

@@ -4,6 +4,7 @@ use desk_api::{Cursor, Filter, PageSelector, is_id_prefix};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::{Any, Arguments as _, AssertSqlSafe, Row as _};
+use store::Store;
 
 use crate::record::without_nul;
 
@@ -216,10 +217,10 @@ pub(crate) fn decode_error(
     sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() }
 }
 
-/// `id IN (…)`, with the ids bound.
-pub(crate) fn has_id(clause: &mut WhereClause, ids: &[String]) {
-    let ids: Vec<String> = ids.iter().map(|id| clause.bind(id.as_str())).collect();
-    clause.add(format!("id IN ({})", ids.join(", ")));
+/// `id IN …`, with the ids bound.
+pub(crate) fn has_id(clause: &mut WhereClause, store: &Store, ids: &[String]) {
+    let ids = clause.bind(rows(ids.iter().map(|id| [id])).as_str());
+    clause.add(format!("id IN (SELECT value ->> 0 FROM {})", store.rows(&ids)));
 }
 
 /// A value as JSON text.

@@ -111,15 +111,15 @@ impl Store {
         }
     }
 
-    /// SQL for a table with one column, `value`, that has a row for each array in an array. The array is bound to this
-    /// parameter as JSON. `value ->> 0` is the first element of a row, in PostgreSQL as text.
+    /// SQL for a table with a column `value` that has a row for each array in an array. The array is bound to this
+    /// parameter, such as `$1`, as JSON. `value ->> 0` is the first element of a row, in PostgreSQL as text.
     ///
     /// A list of many parameters would be another statement for each length, which is parsed each time, and SQLite's
     /// driver takes time for each parameter that grows with their number.
-    pub fn rows(&self, parameter: usize) -> String {
+    pub fn rows(&self, parameter: &str) -> String {
         match self.url.0 {
-            Kind::Sqlite(_) => format!("json_each(${parameter})"),
-            Kind::Postgres(_) => format!("json_array_elements(CAST(${parameter} AS json))"),
+            Kind::Sqlite(_) => format!("json_each({parameter})"),
+            Kind::Postgres(_) => format!("json_array_elements(CAST({parameter} AS json))"),
         }
     }
 

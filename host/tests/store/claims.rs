@@ -96,8 +96,10 @@ async fn host(
 
 async fn send(desk: &Desk, name: &str, replay: &str, random: &mut Rng, published: &Mutex<Vec<String>>) {
     loop {
-        let waiting =
-            desk.waiting_items(replay, i64::MAX, 1 + random.below(20) as usize).await.expect("an answer");
+        let waiting = desk
+            .waiting_items(replay, (0, i64::MAX), 1 + random.below(20) as usize)
+            .await
+            .expect("an answer");
         let positions: Vec<i64> = waiting.iter().map(|item| item.position).collect();
         if waiting.is_empty() || !desk.claim(replay, name, &positions, lease_end()).await.expect("an answer")
         {

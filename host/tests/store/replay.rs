@@ -159,7 +159,7 @@ fn forged_reports(replay: &Replay) -> Vec<Report> {
 async fn an_item_waits_for_the_outcome_of_its_own_record() {
     on_both(async |desk| {
         let (replay, dead_letters) = replay_of(&desk, 6).await;
-        let next = desk.waiting_items(&replay.id, 4, 10).await.expect("an answer");
+        let next = desk.waiting_items(&replay.id, (0, 4), 10).await.expect("an answer");
         assert_eq!(next.iter().map(|next| next.position).collect::<Vec<_>>(), [1, 2, 3, 4]);
         assert!(
             next.iter()

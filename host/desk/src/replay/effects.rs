@@ -76,7 +76,7 @@ impl Desk {
         let since = since.unwrap_or(0);
         let mut clause = WhereClause::default();
         let keep_ms = millis(keep.saturating_sub(CALL_TIME));
-        store::sendable(&mut clause, filter, ids, plan, clock::now_ms());
+        store::sendable(&mut clause, &self.store, filter, ids, plan, clock::now_ms());
         let effect = |condition: &str| {
             format!(
                 "EXISTS (SELECT 1 FROM effects WHERE effects.message = letters.message \

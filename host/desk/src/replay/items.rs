@@ -208,23 +208,24 @@ impl Desk {
         .await
     }
 
-    /// The first dead letters up to the position `end` that are not sent yet.
+    /// The first dead letters after the position `after`, up to `end`, that are not sent yet.
     ///
     /// # Errors
     /// The store is unavailable.
     pub async fn waiting_items(
         &self,
         replay: &str,
-        end: i64,
+        (after, end): (i64, i64),
         limit: usize,
     ) -> sqlx::Result<Vec<WaitingItem>> {
         let sql = sqlx::query(
             "SELECT l.position, l.letter, COALESCE(LENGTH(v.record_key), 0) + COALESCE(LENGTH(v.record_value), 0) \
              FROM job_letters l LEFT JOIN letters v ON v.id = l.letter \
-             WHERE l.job = $1 AND l.state = 'waiting' AND l.position <= $2 ORDER BY l.position LIMIT $3",
+             WHERE l.job = $1 AND l.state = 'waiting' AND l.position > $2 AND l.position <= $3 \
+             ORDER BY l.position LIMIT $4",
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = sql.bind(replay).bind(end).bind(limit).fetch_all(&self.pool).await?;
+        let rows = sql.bind(replay).bind(after).bind(end).bind(limit).fetch_all(&self.pool).await?;
         let waiting = |row: &AnyRow| {
             // PostgreSQL returns lengths as 32-bit integers.
             let size = row.try_get::<i64, _>(2).or_else(|_| row.try_get::<i32, _>(2).map(i64::from))?;
@@ -323,7 +324,7 @@ impl Desk {
         let sql = format!(
             "UPDATE job_letters SET claim = $1 WHERE job = $2 AND COALESCE(state, '') = 'waiting' \
              AND position IN (SELECT CAST(value ->> 0 AS BIGINT) FROM {})",
-            self.store.rows(3)
+            self.store.rows("$3")
         );
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(worker.to_owned()).bind(replay.to_owned());
         sql.bind(sql::rows(positions.iter().map(|position| [position])))
@@ -340,7 +341,7 @@ impl Desk {
         let sql = format!(
             "UPDATE letters SET state = 'replayed', state_since = $1, action = $2 \
              WHERE id IN (SELECT value ->> 0 FROM {}) AND COALESCE(state, '') = 'open'",
-            self.store.rows(3)
+            self.store.rows("$3")
         );
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).bind(audit_entry.to_owned());
         sql.bind(sql::rows(sent.iter().map(|sent| [&sent.dead_letter])))
@@ -356,7 +357,7 @@ impl Desk {
              ON CONFLICT (job, position) DO UPDATE SET state = excluded.state, sent = excluded.sent, \
              topic = excluded.topic, topic_partition = excluded.topic_partition, \
              topic_offset = excluded.topic_offset WHERE job_letters.state = 'waiting'",
-            self.store.rows(3)
+            self.store.rows("$3")
         );
         let row = |sent: &SentItem| {
             let SentItem { position, dead_letter, topic, partition, offset } = sent;

@@ -44,17 +44,28 @@ pub(super) async fn record(desk: Desk, mut reports: mpsc::Receiver<Report>, sign
         pause: RETRY,
     };
     let mut new = Vec::with_capacity(MAX_REPORTS);
+    let mut due = Instant::now();
     loop {
         let capacity = QUEUE.saturating_sub(recorder.waiting.len()).min(MAX_REPORTS);
-        let retry = tokio::time::sleep(recorder.pause);
+        let was_empty = recorder.waiting.is_empty();
         tokio::select! {
-            count = reports.recv_many(&mut new, capacity), if capacity > 0 => if count == 0 { break },
-            () = retry, if !recorder.waiting.is_empty() => {}
-            () = signals.sent.notified(), if !recorder.waiting.is_empty() => {}
+            count = reports.recv_many(&mut new, capacity), if capacity > 0 => {
+                if count == 0 {
+                    break;
+                }
+                let now = Instant::now();
+                if was_empty {
+                    due = now + recorder.pause;
+                }
+                // Together with others, and not before they are recorded as sent.
+                recorder.waiting.extend(new.drain(..).map(|report| (now, report)));
+                continue;
+            }
+            () = tokio::time::sleep_until(due.into()), if !was_empty => {}
+            () = signals.sent.notified(), if !was_empty => {}
         }
-        let now = Instant::now();
-        recorder.waiting.extend(new.drain(..).map(|report| (now, report)));
         recorder.record().await;
+        due = Instant::now() + recorder.pause;
     }
     let end = Instant::now() + FINISH_TIMEOUT;
     while !recorder.waiting.is_empty() && Instant::now() < end {
@@ -121,7 +132,7 @@ impl Desk {
                 "UPDATE job_letters SET state = $1, ended = $2 \
                  WHERE job = $3 AND COALESCE(state, '') IN ('sent', 'unknown') \
                  AND position IN (SELECT CAST(value ->> 0 AS BIGINT) FROM {})",
-                self.store.rows(4)
+                self.store.rows("$4")
             );
             let sql = sqlx::query(AssertSqlSafe(sql)).bind(if failed { "failed" } else { "done" });
             let sql = sql.bind(now_ms).bind(replay.to_owned());
@@ -164,7 +175,7 @@ impl Desk {
              COALESCE((SELECT consumer_group FROM letters v WHERE v.id = l.letter), '') \
              FROM job_letters l WHERE l.job = $1 \
              AND l.position IN (SELECT CAST(value ->> 0 AS BIGINT) FROM {})",
-            self.store.rows(2)
+            self.store.rows("$2")
         );
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(replay.to_owned());
         let sql = sql.bind(sql::rows(positions.map(|position| [position])));

@@ -196,7 +196,7 @@ impl Desk {
         plan: &ReplayPlan,
     ) -> sqlx::Result<Vec<Source>> {
         let mut clause = WhereClause::default();
-        store::sendable(&mut clause, filter, ids, plan, clock::now_ms());
+        store::sendable(&mut clause, &self.store, filter, ids, plan, clock::now_ms());
         let sql = format!(
             "SELECT source, consumer_group, COUNT(*) AS count FROM letters {} GROUP BY source, consumer_group",
             clause.sql()

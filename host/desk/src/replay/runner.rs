@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::pace::Pace;
 use self::publish::SendResult;
-use super::items::{SkippedItem, WaitingItem};
+use super::items::SkippedItem;
 use super::route::{self, Route};
 use super::steps::Verdict;
 use super::{LEASE, Shared};
@@ -44,6 +44,10 @@ pub(super) struct Runner {
     halt: CancellationToken,
     pace: Pace,
     topics: HashMap<String, (Instant, Destination)>,
+    /// The results of the last batch, which are recorded while the next one is read.
+    unrecorded: Vec<SendResult>,
+    /// The position of the last dead letter of that batch.
+    after: i64,
     /// Whether the stored replay has a state reason.
     has_reason: bool,
     backoff: ExponentialBackoff,
@@ -62,8 +66,18 @@ impl Runner {
     pub fn new(shared: Arc<Shared>, replay: Replay, audit_entry: String, halt: CancellationToken) -> Self {
         let pace = Pace::new(&replay.plan);
         let has_reason = !replay.state_reason.is_empty();
-        let (topics, backoff) = (HashMap::new(), backoff());
-        Self { shared, replay, audit_entry, halt, pace, topics, has_reason, backoff }
+        Self {
+            shared,
+            replay,
+            audit_entry,
+            halt,
+            pace,
+            topics: HashMap::new(),
+            unrecorded: Vec::new(),
+            after: 0,
+            has_reason,
+            backoff: backoff(),
+        }
     }
 
     /// Runs until the replay is done, stopped, paused or cancelled, or the lease is lost.
@@ -76,6 +90,7 @@ impl Runner {
                 self.back_off().await;
             }
         }
+        self.record().await;
         lease.abort();
         if let Err(error) = self.shared.desk.release_lease(&self.replay.id, &self.shared.worker).await {
             tracing::debug!(replay = self.replay.id, %error, "the lease was not released and will expire");
@@ -85,9 +100,21 @@ impl Runner {
     async fn advance(&mut self) -> sqlx::Result<()> {
         let shared = Arc::clone(&self.shared);
         let (desk, end) = (&shared.desk, self.step_end());
-        let waiting = desk.waiting_items(&self.replay.id, end.cast_signed(), self.pace.batch_size()).await?;
-        if !waiting.is_empty() {
-            return self.send(pace::bounded(waiting)).await;
+        let (replay, limit) = (self.replay.id.clone(), self.pace.batch_size());
+        let read = read(Arc::clone(&shared), replay, (self.after, end.cast_signed()), limit);
+        let (batch, all_sent) = tokio::join!(read, self.record());
+        if !all_sent {
+            // In order: what was not sent comes first.
+            self.after = 0;
+            return Ok(());
+        }
+        match batch? {
+            Batch::Items(items) => return self.send(items).await,
+            Batch::Lost => {
+                self.halt.cancel();
+                return Ok(());
+            }
+            Batch::Empty => {}
         }
         // Registered before the query, so that no signal is missed.
         let settled = shared.signals.settled.notified();
@@ -121,23 +148,14 @@ impl Runner {
         Ok(())
     }
 
-    /// Sends dead letters concurrently, and records the results.
-    async fn send(&mut self, waiting: Vec<WaitingItem>) -> sqlx::Result<()> {
-        let began = Instant::now();
-        let positions: Vec<i64> = waiting.iter().map(|item| item.position).collect();
-        let (desk, worker) = (&self.shared.desk, &self.shared.worker);
-        if !desk.claim(&self.replay.id, worker, &positions, super::lease_end()).await? {
-            self.halt.cancel();
-            return Ok(());
-        }
-        let ids: Vec<&str> = waiting.iter().map(|item| &item.dead_letter[..]).collect();
-        let mut dead_letters = self.shared.desk.dead_letters_by_id(&ids).await?;
-        let read = began.elapsed();
-        let (mut results, mut publishing) = (Vec::with_capacity(waiting.len()), JoinSet::new());
-        for WaitingItem { position, dead_letter: id, .. } in waiting {
-            let Some(dead_letter) = dead_letters.remove(&id) else {
+    /// Sends dead letters concurrently. Their results are recorded later.
+    async fn send(&mut self, items: Vec<(i64, Option<DeadLetter>)>) -> sqlx::Result<()> {
+        let mut publishing = JoinSet::new();
+        for (position, dead_letter) in items {
+            self.after = position;
+            let Some(dead_letter) = dead_letter else {
                 let reason = "it is no longer in the store".to_owned();
-                results.push(SendResult::Skipped(SkippedItem { position, reason }));
+                self.unrecorded.push(SendResult::Skipped(SkippedItem { position, reason }));
                 continue;
             };
             match self.target(&dead_letter).await {
@@ -147,17 +165,16 @@ impl Runner {
                     }
                     publish::begin(&mut publishing, self.publish(to, dead_letter, position));
                 }
-                Target::Skip(reason) => results.push(SendResult::Skipped(SkippedItem { position, reason })),
+                Target::Skip(reason) => {
+                    self.unrecorded.push(SendResult::Skipped(SkippedItem { position, reason }));
+                }
                 Target::Unknown => {
-                    results.push(SendResult::Failed(None, RDKafkaErrorCode::AllBrokersDown));
+                    self.unrecorded.push(SendResult::Failed(None, RDKafkaErrorCode::AllBrokersDown));
                     break;
                 }
             }
         }
-        results.extend(publishing.join_all().await);
-        let (count, published) = (results.len(), began.elapsed());
-        self.record(results).await;
-        tracing::debug!(replay = self.replay.id, count, ?read, ?published, recorded = ?began.elapsed(), "sent");
+        self.unrecorded.extend(publishing.join_all().await);
         Ok(())
     }
 
@@ -189,10 +206,14 @@ impl Runner {
         Target::Topic(to)
     }
 
-    /// Records results. Retries until that succeeds: published dead letters would be sent again.
-    async fn record(&mut self, results: Vec<SendResult>) {
+    /// Records the results. Retries until that succeeds: published dead letters would be sent again. Returns false if one
+    /// was not sent.
+    async fn record(&mut self) -> bool {
         let (mut sent, mut skipped, mut failed) = (Vec::new(), Vec::new(), None);
-        for result in results {
+        if self.unrecorded.is_empty() {
+            return true;
+        }
+        for result in self.unrecorded.drain(..) {
             match result {
                 SendResult::Sent(item) => sent.push(item),
                 SendResult::Skipped(item) => skipped.push(item),
@@ -213,12 +234,14 @@ impl Runner {
             }
         }
         if let Some((topic, code)) = failed {
-            return self.wait_for_kafka(topic, code).await;
+            self.wait_for_kafka(topic, code).await;
+            return false;
         }
         self.backoff = backoff();
         if self.has_reason {
             self.set_reason("").await;
         }
+        true
     }
 
     async fn wait_for_kafka(&mut self, topic: Option<String>, code: RDKafkaErrorCode) {
@@ -247,6 +270,33 @@ impl Runner {
             () = self.halt.cancelled() => {}
         }
     }
+}
+
+/// The next dead letters of a replay.
+enum Batch {
+    /// Their positions, and those that are still in the store. They are claimed.
+    Items(Vec<(i64, Option<DeadLetter>)>),
+    /// There are none.
+    Empty,
+    /// The replay is not running, or another worker holds the lease.
+    Lost,
+}
+
+/// Claims and reads the next dead letters between these positions.
+async fn read(shared: Arc<Shared>, replay: String, between: (i64, i64), limit: usize) -> sqlx::Result<Batch> {
+    let desk = &shared.desk;
+    let waiting = pace::bounded(desk.waiting_items(&replay, between, limit).await?);
+    if waiting.is_empty() {
+        return Ok(Batch::Empty);
+    }
+    let positions: Vec<i64> = waiting.iter().map(|item| item.position).collect();
+    if !desk.claim(&replay, &shared.worker, &positions, super::lease_end()).await? {
+        return Ok(Batch::Lost);
+    }
+    let ids: Vec<&str> = waiting.iter().map(|item| &item.dead_letter[..]).collect();
+    let mut dead_letters = desk.dead_letters_by_id(&ids).await?;
+    let items = waiting.iter().map(|item| (item.position, dead_letters.remove(&item.dead_letter)));
+    Ok(Batch::Items(items.collect()))
 }
 
 fn backoff() -> ExponentialBackoff {

@@ -5,6 +5,7 @@ use desk_api::{
 };
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use store::Store;
 
 use crate::Desk;
 use crate::audit::{Actor, Subject, write};
@@ -145,13 +146,14 @@ pub(super) fn id_chunks(ids: Option<&[String]>) -> Vec<Option<&[String]>> {
 /// Adds the conditions of dead letters that a replay sends.
 pub(super) fn sendable(
     clause: &mut WhereClause,
+    store: &Store,
     filter: &Filter,
     ids: Option<&[String]>,
     plan: &ReplayPlan,
     now_ms: i64,
 ) {
     if let Some(ids) = ids {
-        sql::has_id(clause, ids);
+        sql::has_id(clause, store, ids);
     }
     clause.filter(&Filter { state: Some(DeadLetterState::Open), ..filter.clone() });
     let max = clause.bind(i64::from(plan.max_replays));
