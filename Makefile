@@ -58,7 +58,7 @@ fuzz: ## Fuzz the decoders of outside bytes (FUZZ_TIME=60 seconds a target, FUZZ
 	@scripts/setup build
 	scripts/fuzz --time $(FUZZ_TIME) --jobs 2 $(FUZZ_TARGETS)
 
-bench: setup build guests ## Measure the host beside a bare rdkafka consumer (ARGS='--runs 3 -- --host-flag')
+bench: setup build guests ## Measure the host beside Spring Kafka and a bare rdkafka consumer (ARGS='--runs 3 -- --host-flag')
 	cargo build --release $(NATIVE) --bin host --bin producer --bin bench $(AS_IN_TESTS)
 	$(CARGO_TARGET_DIR)/release/bench run $(ARGS)
 

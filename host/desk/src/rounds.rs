@@ -15,7 +15,9 @@ const FIRST_ROWS: usize = 100;
 pub(crate) const MAX_ROWS: usize = 500;
 /// The duration of a round above which the next one is smaller: dead letters may be large, and disks slow.
 const TARGET: Duration = Duration::from_millis(50);
-/// Bounds of the pause, which is otherwise as long as the round.
+/// The pause as a share of the round, and its bounds. Writers of this process take turns anyway; the pause is for those
+/// of other processes.
+const PAUSE_SHARE: u32 = 4;
 const MIN_PAUSE: Duration = Duration::from_millis(5);
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 /// Ids of a selection per query. A filter may have to examine every dead letter for each query.
@@ -45,7 +47,7 @@ impl Rounds {
         round.commit().await?;
         let took = began.elapsed();
         self.adapt(took);
-        tokio::time::sleep(took.clamp(MIN_PAUSE, MAX_PAUSE)).await;
+        tokio::time::sleep((took / PAUSE_SHARE).clamp(MIN_PAUSE, MAX_PAUSE)).await;
         Ok(())
     }
 

@@ -37,6 +37,10 @@ impl From<i64> for Value {
     }
 }
 
+/// The first element of one of the rows of [`rows`].
+pub(crate) const TEXT: &str = "value ->> 0";
+pub(crate) const NUMBER: &str = "CAST(value ->> 0 AS BIGINT)";
+
 /// Rows as the JSON that [`store::Store::rows`] reads.
 pub(crate) fn rows<T: serde::Serialize>(rows: impl Iterator<Item = T>) -> String {
     // Texts and numbers can always be written.
@@ -220,7 +224,7 @@ pub(crate) fn decode_error(
 /// `id IN …`, with the ids bound.
 pub(crate) fn has_id(clause: &mut WhereClause, store: &Store, ids: &[String]) {
     let ids = clause.bind(rows(ids.iter().map(|id| [id])).as_str());
-    clause.add(format!("id IN (SELECT value ->> 0 FROM {})", store.rows(&ids)));
+    clause.add(format!("id {}", store.is_first_of(TEXT, &ids)));
 }
 
 /// A value as JSON text.

@@ -123,6 +123,17 @@ impl Store {
         }
     }
 
+    /// SQL behind a column: its value is the first element of one of the [`Self::rows`], as this expression has it.
+    ///
+    /// PostgreSQL looks up each value of an array in an index. A subquery may become a join that reads the whole table.
+    pub fn is_first_of(&self, expression: &str, parameter: &str) -> String {
+        let select = format!("SELECT {expression} FROM {}", self.rows(parameter));
+        match self.url.0 {
+            Kind::Sqlite(_) => format!("IN ({select})"),
+            Kind::Postgres(_) => format!("= ANY (ARRAY({select}))"),
+        }
+    }
+
     /// Waits for the turn to write, ahead of all writers that wait with [`Self::turn`]. None for PostgreSQL.
     pub async fn next_turn(&self) -> Option<Turn> {
         Some(self.turns.as_ref()?.next().await)

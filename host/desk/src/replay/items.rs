@@ -323,8 +323,8 @@ impl Desk {
     fn set_claims<'q>(&self, replay: &str, worker: &str, positions: &[i64]) -> Query<'q, Any, AnyArguments> {
         let sql = format!(
             "UPDATE job_letters SET claim = $1 WHERE job = $2 AND COALESCE(state, '') = 'waiting' \
-             AND position IN (SELECT CAST(value ->> 0 AS BIGINT) FROM {})",
-            self.store.rows("$3")
+             AND position {}",
+            self.store.is_first_of(sql::NUMBER, "$3")
         );
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(worker.to_owned()).bind(replay.to_owned());
         sql.bind(sql::rows(positions.iter().map(|position| [position])))
@@ -340,8 +340,8 @@ impl Desk {
     ) -> Query<'q, Any, AnyArguments> {
         let sql = format!(
             "UPDATE letters SET state = 'replayed', state_since = $1, action = $2 \
-             WHERE id IN (SELECT value ->> 0 FROM {}) AND COALESCE(state, '') = 'open'",
-            self.store.rows("$3")
+             WHERE id {} AND COALESCE(state, '') = 'open'",
+            self.store.is_first_of(sql::TEXT, "$3")
         );
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(now_ms).bind(audit_entry.to_owned());
         sql.bind(sql::rows(sent.iter().map(|sent| [&sent.dead_letter])))

@@ -131,8 +131,8 @@ impl Desk {
             let sql = format!(
                 "UPDATE job_letters SET state = $1, ended = $2 \
                  WHERE job = $3 AND COALESCE(state, '') IN ('sent', 'unknown') \
-                 AND position IN (SELECT CAST(value ->> 0 AS BIGINT) FROM {})",
-                self.store.rows("$4")
+                 AND position {}",
+                self.store.is_first_of(sql::NUMBER, "$4")
             );
             let sql = sqlx::query(AssertSqlSafe(sql)).bind(if failed { "failed" } else { "done" });
             let sql = sql.bind(now_ms).bind(replay.to_owned());
@@ -174,8 +174,8 @@ impl Desk {
             "SELECT l.position, l.state, l.topic, l.topic_partition, l.topic_offset, \
              COALESCE((SELECT consumer_group FROM letters v WHERE v.id = l.letter), '') \
              FROM job_letters l WHERE l.job = $1 \
-             AND l.position IN (SELECT CAST(value ->> 0 AS BIGINT) FROM {})",
-            self.store.rows("$2")
+             AND l.position {}",
+            self.store.is_first_of(sql::NUMBER, "$2")
         );
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(replay.to_owned());
         let sql = sql.bind(sql::rows(positions.map(|position| [position])));
