@@ -165,18 +165,16 @@ fn a_host_killed_among_batches_loses_no_message() {
 fn an_invalid_number_of_messages_is_an_error_at_the_start() {
     let path = patched("faulty_fast", "bad-batch", &[("max-batch=001", "max-batch=ten")]);
     let plugin = path.display().to_string();
-    let arguments = ["--plugin", &plugin, "--bootstrap-servers", "127.0.0.1:1"];
-    let output = Command::new(binary("host")).args(arguments).output().expect("the host");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("its attribute max-batch is not a number from 1 to 1000"), "{text}");
-    let guest = Guest::batching("batch-many");
-    let config = config(&guest, "max-batch = 1001");
-    let output = Command::new(binary("host"))
-        .args(["--config", &config, "--bootstrap-servers", "127.0.0.1:1"])
-        .output()
-        .expect("the host");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("its max-batch exceeds 1000"), "{text}");
+    let config = config(&Guest::batching("batch-many"), "max-batch = 1001");
+    for (arguments, problem) in [
+        (["--plugin", &plugin], "its attribute max-batch is not a number from 1 to 1000"),
+        (["--config", &config], "its max-batch exceeds 1000"),
+    ] {
+        let mut host = Command::new(binary("host"));
+        host.args(arguments).args(["--bootstrap-servers", "127.0.0.1:1", "--listen", "127.0.0.1:0"]);
+        let output = host.output().expect("the host");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(problem), "{text}");
+    }
 }
