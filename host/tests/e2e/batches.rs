@@ -144,13 +144,18 @@ fn a_host_killed_among_batches_loses_no_message() {
             attempts.entry(id).or_default().extend(of_id.iter().map(|delivery| delivery.attempt));
         }
     };
+    // With an instance id, the next process takes over at once.
+    let id = ["-X", "group.instance.id=batches"];
+    let start_again = |config: &str| {
+        Host::run(&["--config", config, "--bootstrap-servers", kafka.bootstrap(), id[0], id[1]], &[])
+    };
     for _ in 0..3 {
-        let mut host = start(kafka, &config);
+        let mut host = start_again(&config);
         eventually(BOUND, || host.process.count(|line| line.contains("handled id=")) > 500);
         host.process.kill();
         add(&host.process.lines());
     }
-    let host = start(kafka, &config);
+    let host = start_again(&config);
     guest.settle(kafka);
     add(&host.stop());
     assert_eq!(attempts.len(), MESSAGES);
