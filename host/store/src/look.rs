@@ -120,6 +120,7 @@ fn is_no_table(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::{Duration, Instant};
 
     use sqlx::{Connection as _, Executor as _};
 
@@ -148,6 +149,11 @@ mod tests {
         let mut connection = store.connect().await.expect("a connection");
         connection.execute("INSERT INTO stores (id) VALUES ('s1')").await.expect("an id");
         let same = async |is_open: bool| {
+            // A connection that is dropped is closed by its thread, a moment later.
+            let end = Instant::now() + Duration::from_secs(30);
+            while (files(directory.path()).len() > 1) != is_open && Instant::now() < end {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
             let before = files(directory.path());
             assert_eq!(before.len() > 1, is_open, "{before:?}");
             let migrations = Some(MIGRATIONS.iter().count());
