@@ -19,5 +19,6 @@ pub mod worker;
 
 pub use self::gate::Gate;
 pub use self::pipeline::Pipeline;
+pub use self::pipeline::batch::max_batch;
 pub use self::subscriber::Subscriber;
 pub use self::subscription::Subscription;

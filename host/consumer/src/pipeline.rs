@@ -1,6 +1,6 @@
 //! The processing of a message: the call, the handling of its outcome, and the publishing of failed messages.
 
-mod batch;
+pub mod batch;
 mod publish;
 
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use contract::Outcome;
 use kafka::delivery::Delivery;
 use kafka::headers::REPLAY;
 use kafka::held_keys::HeldKeys;
-use kafka::partition::Partition;
 use kafka::publisher::{Destination, Publisher};
 use kafka::topic_watch::TopicChain;
 use kafka::window::RetryState;
@@ -253,16 +252,13 @@ impl Pipeline {
                 offset: delivery.message().offset(),
             },
         };
-        let closing = self.closing(delivery.partition());
+        let closing = async {
+            tokio::select! {
+                () = delivery.partition().until_closed() => {}
+                () = self.gate.until_paused() => {}
+            }
+        };
         self.plugin.handle(&self.subscription.group, record.message(self.policy()), place, closing).await
-    }
-
-    /// Completes when a call that only waits must end.
-    async fn closing(&self, partition: &Partition) {
-        tokio::select! {
-            () = partition.until_closed() => {}
-            () = self.gate.until_paused() => {}
-        }
     }
 
     /// Separates failures from completed calls, and looks up the rule for a failure.
@@ -281,8 +277,7 @@ impl Pipeline {
     /// Makes an outcome durable, or schedules a retry in place.
     async fn settle(&self, delivery: &Delivery, outcome: Result<Outcome, FailedCall>) -> Settled {
         match outcome {
-            Ok(Outcome::Skipped(_)) => self.counters.skipped(),
-            Ok(_) => self.counters.done(),
+            Ok(outcome) => self.count(&outcome),
             // Without an outcome, because the partition is closed or the plugin is paused.
             Err(FailedCall { cause: Cause { leads_to: LeadsTo::Nothing | LeadsTo::Again, .. }, .. }) => {
                 return Settled::Nothing;
@@ -297,6 +292,13 @@ impl Pipeline {
             },
         }
         Settled::Durable
+    }
+
+    fn count(&self, completed: &Outcome) {
+        match completed {
+            Outcome::Skipped(_) => self.counters.skipped(),
+            _ => self.counters.done(),
+        }
     }
 
     fn discard(&self, delivery: &Delivery, cause: &Cause) {

@@ -13,8 +13,8 @@ use kafka::partition::Partition;
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
-use crate::Pipeline;
 use crate::gate::{Admission, Gate};
+use crate::{Pipeline, max_batch};
 
 /// The default number of concurrent calls per core. They share a worker's thread while they wait for I/O.
 const CALLS_PER_CORE: usize = 32;
@@ -61,15 +61,17 @@ struct Worker {
 async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>>) {
     let gate = Arc::clone(&worker.pipeline.gate);
     let (mut of_messages, mut of_batches) = (Calls::new(), Calls::new());
-    let max_batch = worker.pipeline.plugin.max_batch();
+    let max_batch = max_batch(&worker.pipeline.plugin, &worker.pipeline.subscription);
     let mut batch = Vec::with_capacity(MAX_TAKEN.max(max_batch));
     loop {
         // At least one slot must be free before a partition is taken off the list.
         let Ok(first) = worker.slots.acquire().await else { return };
         drop(first);
         let Ok(partition) = ready.recv().await else { return };
+        // A retry is alone, because it may be what fails a batch.
+        let batches = max_batch > 1 && partition.upgrade().is_some_and(|partition| !partition.is_retry());
         let (max, mut probe) = match gate.admit() {
-            Admission::Open if max_batch > 1 => (max_batch, None),
+            Admission::Open if batches => (max_batch, None),
             Admission::Open => (worker.slots.available_permits().clamp(1, MAX_TAKEN), None),
             Admission::Probe(probe) => (1, Some(probe)),
             Admission::Closed => match hold(&gate, &ready, partition).await {
@@ -80,7 +82,7 @@ async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>
         if let Some(partition) = partition.upgrade() {
             partition.take(max, &mut batch);
         }
-        if max_batch > 1 && batch.len() > 1 {
+        if batches && batch.len() > 1 {
             let batch = std::mem::replace(&mut batch, Vec::with_capacity(max_batch));
             let owner = Rc::clone(&worker);
             let slot = Slot::take(&worker);

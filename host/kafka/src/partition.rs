@@ -121,6 +121,11 @@ impl Partition {
         &self.context.group
     }
 
+    /// Whether the topic is one of the group's retry topics.
+    pub fn is_retry(&self) -> bool {
+        self.context.is_retry
+    }
+
     /// Schedules a delivery in progress for a retry in place.
     pub(super) fn postpone(&self, guard: &DeliveryGuard, message: Message, retry_state: RetryState) {
         let mut state = self.state.lock();

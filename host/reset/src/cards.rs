@@ -13,7 +13,7 @@ use crate::MAX_PAGES;
 use crate::operators::{Write, write};
 use crate::reason::{Reason, of_encoder};
 
-/// Bits of the size of a card, 1 KiB. Measured: 512 bytes and 2 KiB were slower with the plugins of this project.
+/// Bits of the size of a card, 1 KiB. Other sizes have not been measured.
 pub const CARD: u32 = 10;
 /// Cards of a page of 64 KiB, as bits.
 pub const CARDS_OF_PAGE: u32 = 16 - CARD;

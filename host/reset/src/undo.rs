@@ -187,7 +187,7 @@ impl<'m> Undo<'m> {
 
     /// Restores the first state: all of the memory, or the cards that were written.
     fn reset(&self) -> enc::Function {
-        let mut function = enc::Function::new(Cards::LOCALS);
+        let mut function = enc::Function::new(Local::ALL);
         let mut code = function.instructions();
         if self.options.resets {
             code.i32_const(0);
@@ -233,7 +233,6 @@ impl<'m> Undo<'m> {
 
     /// Restores the cards that were written, in runs within a word of the card tables, and clears the tables.
     fn restore_cards(&self, code: &mut enc::InstructionSink<'_>) {
-        use self::Cards as Local;
         let word = enc::MemArg { offset: 0, align: 3, memory_index: 0 };
         let word = |table| enc::MemArg { memory_index: table, ..word };
         code.i32_const(0).local_set(Local::AT).loop_(enc::BlockType::Empty);
@@ -316,10 +315,10 @@ impl<'m> Undo<'m> {
 }
 
 /// The locals of `reset`, behind its parameter.
-struct Cards;
+struct Local;
 
-impl Cards {
-    const LOCALS: [(u32, enc::ValType); 2] = [(4, enc::ValType::I32), (2, enc::ValType::I64)];
+impl Local {
+    const ALL: [(u32, enc::ValType); 2] = [(4, enc::ValType::I32), (2, enc::ValType::I64)];
     /// The first card of a word.
     const AT: u32 = 1;
     const ADDRESS: u32 = 2;

@@ -8,14 +8,14 @@ use wasmtime::Store;
 use crate::call::Call;
 use crate::grants::Grants;
 
-/// The number of messages after which an instance is replaced, which bounds leaks. A replacement takes about 10 µs.
+/// The number of calls after which an instance is replaced, which bounds leaks. A replacement takes about 10 µs.
 const MAX_CALLS: u32 = 1000;
 
 /// An instance with its store.
 pub(super) struct Instance {
     pub(super) store: Store<Call>,
     pub(super) guest: Guest,
-    /// The number of messages that it has handled.
+    /// The number of calls that it has had.
     pub(super) calls: u32,
 }
 
@@ -55,7 +55,7 @@ impl InstancePool {
         if self.reuse == Reuse::Never { None } else { self.waiting.lock().pop() }
     }
 
-    /// Keeps the instance, unless it has handled its number of messages, is not clean, or uses half of its maximum
+    /// Keeps the instance, unless it has had its number of calls, is not clean, or uses half of its maximum
     /// memory.
     pub(super) fn give_back(&self, instance: Instance, grants: &Grants) {
         let call = instance.store.data();

@@ -88,11 +88,7 @@ impl Plugin {
         let clock = self.has_effects.then(|| store.data_mut().permit_effects(effects(), self.signals_end));
         let end = store.data().context.end().cloned();
         let call = async {
-            let (guest, calls) = match pooled {
-                Some(pooled) => pooled,
-                // Boxed, like other steps of few calls: they would make the future of every call larger.
-                None => (Box::pin(self.instantiate(&mut store)).await?, 0),
-            };
+            let (guest, calls) = self.guest(pooled, &mut store).await?;
             let outcomes = guest.handle(&mut store, message).await?;
             Ok((guest, calls + 1, outcomes))
         };
@@ -193,6 +189,19 @@ impl Plugin {
         let failed = matches!(outcome, Outcome::Retry(_) | Outcome::Reject(_));
         if let Some(services) = self.outside.services().filter(|_| failed) {
             services.effects.undo(performed).await;
+        }
+    }
+
+    /// The instance of a call, and the number of calls that it has had.
+    async fn guest(
+        &self,
+        pooled: Option<(Guest, u32)>,
+        store: &mut Store<Call>,
+    ) -> wasmtime::Result<(Guest, u32)> {
+        match pooled {
+            Some(pooled) => Ok(pooled),
+            // Boxed, like other steps of few calls: they would make the future of every call larger.
+            None => Ok((Box::pin(self.instantiate(store)).await?, 0)),
         }
     }
 

@@ -62,8 +62,8 @@ pub struct PluginSettings {
     #[schemars(with = "Option<String>", example = &"instance")]
     pub isolation: Option<Isolation>,
     /// The maximum number of messages in one call, 1 to 1000, if the plugin permits as many (`max-batch` among the
-    /// attributes of its description). Without effects, and with `isolation` `message` (where instances are reset) or
-    /// `instance`; otherwise each call has one message. Messages of a batch share an instance. If it fails, they are
+    /// attributes of its description). Without effects and an order, and with `isolation` `message` (where instances are
+    /// reset) or `instance`; otherwise, and in retries, each call has one message. Messages of a batch share an instance. If it fails, they are
     /// handled one by one. Default: 64 at most.
     #[schemars(with = "Option<u32>", example = 64)]
     pub max_batch: Option<NonZeroU32>,

@@ -22,7 +22,7 @@ const STORES: [(&str, &str, u32); 14] = [
     ("v128.store64_lane align=1 LANE", "(v128.const i64x2 -1 -1)", 8),
 ];
 
-/// A store at an address, or at an offset of 100 bytes behind one.
+/// A store at an offset behind an address.
 fn store((operator, value, _): (&str, &str, u32), address: u32, offset: u32) -> String {
     let offset = if offset > 0 { format!("offset={offset}") } else { String::new() };
     match operator.strip_suffix(" align=1 LANE") {

@@ -5,49 +5,52 @@ use std::sync::Arc;
 use contract::Outcome;
 use futures_util::future::join_all;
 use kafka::delivery::Delivery;
+use sandbox::Plugin;
 use sandbox::output::{At, Place};
 
 use crate::Pipeline;
 use crate::message::{Record, named};
+use crate::subscription::Subscription;
+
+/// The maximum number of messages in a call of this plugin. With an order, each call has one: a message that is retried
+/// in place would hold up the others of its batch.
+pub fn max_batch(plugin: &Plugin, subscription: &Subscription) -> usize {
+    if subscription.ordering.is_in_place() { 1 } else { plugin.max_batch() }
+}
 
 impl Pipeline {
-    /// Processes messages of one partition, like [`Pipeline::run`] each of them. First deliveries are passed to the
-    /// plugin in one call. If there is no valid outcome for each of them, which one failed is not known: they are
-    /// handled one by one, so that only the message that fails alone pays for it.
-    pub async fn run_batch<S>(&self, deliveries: Vec<Delivery>, slot: S) {
-        let (batch, others): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(may_be_in_batch);
-        let outcomes = match batch.first().map(|first| Arc::clone(first.partition())) {
-            Some(partition) if batch.len() > 1 && self.gate.lets(None) => tokio::select! {
+    /// Processes first deliveries of one partition, like [`Pipeline::run`] each of them, but in one call. If there is no
+    /// valid outcome for each of them, which one failed is not known: they are handled one by one, so that only the
+    /// message that fails alone pays for it.
+    pub async fn run_batch<S>(&self, batch: Vec<Delivery>, slot: S) {
+        let Some(partition) = batch.first().map(|first| Arc::clone(first.partition())) else { return };
+        let outcomes = if self.gate.lets(None) {
+            tokio::select! {
                 biased;
                 outcomes = self.call_batch(&batch) => outcomes,
                 () = partition.until_cut_off() => return,
-            },
-            _ => None,
+            }
+        } else {
+            None
         };
-        let Some(outcomes) = outcomes else {
-            return self.run_each(others.into_iter().chain(batch)).await;
-        };
+        let Some(outcomes) = outcomes else { return self.run_each(batch).await };
         drop(slot);
         let mut unfinished = Vec::new();
         for (delivery, outcome) in batch.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Done(_) | Outcome::Skipped(_) if !self.may_be_replayed(&delivery) => {
                     self.gate.succeeded();
-                    match outcome {
-                        Outcome::Skipped(_) => self.counters.skipped(),
-                        _ => self.counters.done(),
-                    }
+                    self.count(&outcome);
                     delivery.finish();
                 }
                 outcome => unfinished.push(self.run_from(delivery, (), None, Some(outcome))),
             }
         }
         join_all(unfinished).await;
-        self.run_each(others.into_iter()).await;
     }
 
     /// One after the other: the worker's capacity is that of one call.
-    async fn run_each(&self, deliveries: impl Iterator<Item = Delivery>) {
+    async fn run_each(&self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
             if delivery.partition().is_closed() {
                 // The partition must drain soon.
@@ -75,7 +78,7 @@ impl Pipeline {
                 offsets: (first.message().offset(), last.message().offset()),
             },
         };
-        self.plugin.handle_batch(messages.collect(), place, self.closing(first.partition())).await
+        self.plugin.handle_batch(messages.collect(), place).await
     }
 
     /// Whether its outcome may have to be reported.
@@ -86,9 +89,4 @@ impl Pipeline {
             .for_each(|(name, value)| self.note_replay(delivery, name, value, &mut replay));
         replay.is_some()
     }
-}
-
-/// A retry is alone, because it may be what fails a batch.
-fn may_be_in_batch(delivery: &Delivery) -> bool {
-    delivery.attempt() == 1 && delivery.due_ms().is_none() && !delivery.follows_dead_letter()
 }
