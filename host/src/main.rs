@@ -25,9 +25,14 @@ use std::process::ExitCode;
 
 use base::stderr;
 use cli::{Cli, Command, layers};
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::{Builder, Runtime};
 
 use self::signals::Signals;
+
+/// Also for C: what librdkafka allocates in its threads is freed by workers, and glibc's allocator takes a lock for it.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     match start(std::env::args_os().collect()) {

@@ -21,7 +21,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use settings::OffsetReset;
 
-use self::commits::is_too_large;
+use self::commits::{Commits, commit_at_once, is_too_large};
 use self::log_watch::LogWatch;
 use self::opening::REPORT_INTERVAL;
 use crate::broker_probe::BrokerProbe;
@@ -32,7 +32,7 @@ use crate::raw::Queue;
 use crate::resume::{Cause, Resume};
 use crate::{errors, raw};
 
-/// The interval of commits, and of the reaction to a stop.
+/// The least time between two commits, and the time of the reaction to a stop.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 /// The interval at which the gauges of the partitions are set.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -78,13 +78,14 @@ impl GroupMember {
             consumer: OnceLock::new(),
             partitions: Mutex::default(),
             gauges: Mutex::new(PartitionGauges::of(group)),
-            committing: Mutex::default(),
+            commits: Mutex::new(Commits { in_flight: None, next: Instant::now() }),
             unopened_report: Mutex::new(Throttle::new(REPORT_INTERVAL)),
         };
         let mut config = config.clone();
         config.set("group.id", group);
         let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(config.create_with_context(context)?);
         let _ = consumer.context().consumer.set(Arc::downgrade(&consumer));
+        let _ = consumer.context().partition_context.on_uncommitted.set(commit_at_once(&consumer));
         consumer.subscribe(topics)?;
         let probe = BrokerProbe::new(&config, topics.first().copied().unwrap_or_default());
         let thread =
@@ -109,15 +110,11 @@ impl GroupMember {
 fn run(consumer: &Arc<BaseConsumer<MemberContext>>, mut probe: BrokerProbe) {
     let context = consumer.context();
     let mut logs = LogWatch::new();
-    let mut next_commit = Instant::now() + COMMIT_INTERVAL;
     let mut next_gauges = Instant::now();
     let mut serve = || {
-        context.report(consumer.poll(context.poll_timeout(next_commit)));
+        context.report(consumer.poll(context.poll_timeout()));
         context.health.beat();
-        if Instant::now() >= next_commit {
-            context.commit(consumer);
-            next_commit = Instant::now() + COMMIT_INTERVAL;
-        }
+        context.commit(consumer);
         if Instant::now() >= next_gauges {
             context.set_gauges(consumer);
             next_gauges = Instant::now() + GAUGE_INTERVAL;
@@ -157,9 +154,7 @@ struct MemberContext {
     consumer: OnceLock<Weak<BaseConsumer<Self>>>,
     partitions: Mutex<HashMap<(String, i32), Arc<Partition>>>,
     gauges: Mutex<PartitionGauges>,
-    /// The start of the commit in flight. Only one at a time: librdkafka repeats a commit that the broker or
-    /// a rebalance refuses, so that an older commit could overwrite a newer one.
-    committing: Mutex<Option<Instant>>,
+    commits: Mutex<Commits>,
     /// Limits the log messages about partitions that are not read yet.
     unopened_report: Mutex<Throttle>,
 }
@@ -279,13 +274,13 @@ impl MemberContext {
     }
 
     /// How long to wait for a rebalance.
-    fn poll_timeout(&self, next_commit: Instant) -> Duration {
+    fn poll_timeout(&self) -> Duration {
         let is_short =
             self.leave_by.get().is_some() || self.partition_context.has_large_headers.load(Ordering::Relaxed);
         let max = if is_short { SHORT_POLL } else { COMMIT_INTERVAL };
-        let left = next_commit.saturating_duration_since(Instant::now()).min(max);
+        let next = self.commits.lock().next.checked_duration_since(Instant::now());
         // rdkafka would poll without a pause for what remains of a millisecond.
-        Duration::from_millis(clock::millis_u64(left) + 1)
+        next.map_or(max, |left| Duration::from_millis(clock::millis_u64(left) + 1).min(max))
     }
 
     /// Sets the gauges and the states of the assigned partitions.
@@ -355,7 +350,7 @@ impl ConsumerContext for MemberContext {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        *self.committing.lock() = None;
+        self.commits.lock().in_flight = None;
         match result {
             Ok(()) => self.committed(offsets),
             Err(error) if is_too_large(&error) => self.committed(offsets),

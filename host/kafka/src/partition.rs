@@ -9,7 +9,7 @@ mod state;
 
 use std::cmp::Reverse;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -55,7 +55,12 @@ pub struct PartitionContext {
     pub has_regressed: AtomicBool,
     /// Set when a message with large headers was read.
     pub has_large_headers: AtomicBool,
+    /// Called when a message has finished and all before it was committed. Set by the member when it joins.
+    pub on_uncommitted: OnceLock<OnUncommitted>,
 }
+
+/// Commits if the last commit was long enough ago.
+pub type OnUncommitted = Box<dyn Fn() + Send + Sync>;
 
 /// One assigned partition. A partition that is assigned again is a new object.
 pub struct Partition {
@@ -169,6 +174,7 @@ impl Partition {
     pub(super) fn complete(&self, guard: &DeliveryGuard) {
         let mut state = self.state.lock();
         let could = (state.may_start(), state.capacity() > 0);
+        let was_committed = state.commits.unconfirmed() == 0;
         state.in_progress -= 1;
         match guard.completion {
             Completion::Finished => state.finish(guard),
@@ -181,7 +187,11 @@ impl Partition {
                 || matches!(guard.completion, Completion::Postponed | Completion::Returned)
                 || state.key_order.has_ready());
         let idle = state.in_progress == 0;
+        let must_commit = was_committed && !state.closed && state.commits.unconfirmed() > 0;
         drop(state);
+        if must_commit && let Some(on_uncommitted) = self.context.on_uncommitted.get() {
+            on_uncommitted();
+        }
         if wake {
             self.waker.wake();
         }

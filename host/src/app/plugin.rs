@@ -1,7 +1,7 @@
 //! A running plugin: its pipeline, its workers, and the members of its consumer groups.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 
 use base::error::UserError;
@@ -66,6 +66,7 @@ impl RunningPlugin {
                 memory: Arc::clone(memory),
                 has_regressed: AtomicBool::default(),
                 has_large_headers: AtomicBool::default(),
+                on_uncommitted: OnceLock::new(),
             };
             // Every message on a retry topic must be read.
             let reset = if ordering.is_none() { OffsetReset::Earliest } else { args.auto_offset_reset };

@@ -14,10 +14,31 @@ const LIBRARIES: &str = "/usr/lib";
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 /// librdkafka waits with a call that libfaketime does not replace: with a clock that is behind, each wait
 /// ends at once and its threads spin. This library forwards it to a call that libfaketime replaces.
-const WAITS: &str = "\
+///
+/// The allocator reads the monotonic clock and initializes a condition variable under its locks, and libfaketime
+/// allocates to answer: it must not be asked.
+const BEFORE: &str = "\
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <threads.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int (*next)(clockid_t, struct timespec *);
+    if (clock != CLOCK_REALTIME) return syscall(SYS_clock_gettime, clock, now);
+    if (!next) next = dlsym(RTLD_NEXT, \"clock_gettime\");
+    return next(clock, now);
+}
+int pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes) {
+    static int (*next)(pthread_cond_t *, const pthread_condattr_t *);
+    if (!attributes) return memset(cond, 0, sizeof *cond), 0;
+    if (!next) next = dlsym(RTLD_NEXT, \"pthread_cond_init\");
+    return next(cond, attributes);
+}
 int cnd_timedwait(cnd_t *cond, mtx_t *mutex, const struct timespec *until) {
     int result = pthread_cond_timedwait((pthread_cond_t *)cond, (pthread_mutex_t *)mutex, until);
     return result == 0 ? thrd_success : result == ETIMEDOUT ? thrd_timedout : thrd_error;
@@ -76,10 +97,10 @@ fn libraries(dir: &Path) -> Result<String> {
     let found = all.map(|entry| entry.path().join(LIBRARY)).find(|path| path.is_file());
     let found = found.with_context(|| format!("no {LIBRARIES}/*/{LIBRARY}: run `scripts/setup test`"))?;
     fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-    let (source, waits) = (dir.join("waits.c"), dir.join("waits.so"));
-    fs::write(&source, WAITS).with_context(|| format!("writing {}", source.display()))?;
-    let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&waits).arg(&source).status();
+    let (source, before) = (dir.join("before.c"), dir.join("before.so"));
+    fs::write(&source, BEFORE).with_context(|| format!("writing {}", source.display()))?;
+    let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&before).arg(&source).status();
     let status = status.context("starting cc: run `scripts/setup build`")?;
     ensure!(status.success(), "cc: {status}");
-    Ok(format!("{}:{}", waits.display(), found.display()))
+    Ok(format!("{}:{}", before.display(), found.display()))
 }

@@ -1,6 +1,6 @@
 //! The commits of a group member.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,15 +8,34 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::MemberContext;
+use super::{COMMIT_INTERVAL, MemberContext};
 use crate::committed::add_commit;
-use crate::partition::Partition;
+use crate::partition::{OnUncommitted, Partition};
 use crate::raw;
 
 /// The time after which the next commit is sent although the previous one has not been answered.
 const COMMIT_BOUND: Duration = Duration::from_secs(60);
 /// The pause before a failed request is retried.
 const COMMIT_RETRY: Duration = Duration::from_millis(200);
+
+/// The commits in flight and to come.
+pub(super) struct Commits {
+    /// The start of the commit in flight. Only one at a time: librdkafka repeats a commit that the broker or a
+    /// rebalance refuses, so that an older commit could overwrite a newer one.
+    pub in_flight: Option<Instant>,
+    /// The earliest time of the next one.
+    pub next: Instant,
+}
+
+/// Commits in the worker's thread: the member's own may be asleep until the next commit is due.
+pub(super) fn commit_at_once(consumer: &Arc<BaseConsumer<MemberContext>>) -> OnUncommitted {
+    let consumer: Weak<BaseConsumer<MemberContext>> = Arc::downgrade(consumer);
+    Box::new(move || {
+        if let Some(consumer) = consumer.upgrade() {
+            consumer.context().commit(&consumer);
+        }
+    })
+}
 
 impl MemberContext {
     /// Commits revoked partitions before `until`. Deliveries that are not committed then are repeated by the
@@ -27,6 +46,8 @@ impl MemberContext {
         consumer: &BaseConsumer<Self>,
         revoked: &[Arc<Partition>],
     ) {
+        // What another thread has begun to commit comes first.
+        drop(self.commits.lock());
         let mut list = uncommitted(revoked);
         if list.count() == 0 {
             return;
@@ -44,18 +65,21 @@ impl MemberContext {
         }
     }
 
-    /// Commits all partitions. A failed commit is repeated by a later call.
+    /// Commits all partitions, unless it is too early. A failed commit is repeated by a later call.
     pub(super) fn commit(&self, consumer: &BaseConsumer<Self>) {
-        if self.committing.lock().is_some_and(|since| since.elapsed() < COMMIT_BOUND) {
+        // Held until librdkafka has the commit: one of a revocation must not overtake it.
+        let mut commits = self.commits.lock();
+        let now = Instant::now();
+        if now < commits.next || commits.in_flight.is_some_and(|since| now - since < COMMIT_BOUND) {
             return;
         }
         let list = uncommitted(self.partitions.lock().values());
         if list.count() == 0 {
             return;
         }
-        *self.committing.lock() = Some(Instant::now());
+        *commits = Commits { in_flight: Some(now), next: now + COMMIT_INTERVAL };
         if let Err(error) = raw::commit(consumer, &list) {
-            *self.committing.lock() = None;
+            commits.in_flight = None;
             tracing::warn!(group = self.group, %error, "the commit failed and is retried");
         }
     }

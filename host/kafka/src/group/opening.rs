@@ -172,7 +172,7 @@ fn commits(
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, Weak};
+    use std::sync::{Arc, OnceLock, Weak};
 
     use async_channel::Receiver;
     use rdkafka::client::ClientContext;
@@ -240,6 +240,7 @@ mod tests {
             memory: Arc::default(),
             has_regressed: AtomicBool::default(),
             has_large_headers: AtomicBool::default(),
+            on_uncommitted: OnceLock::new(),
         });
         let stop = Arc::new(AtomicBool::default());
         let member =

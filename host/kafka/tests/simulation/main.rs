@@ -9,25 +9,36 @@ mod cluster;
 mod member;
 mod world;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{self, AtomicBool, AtomicUsize};
+use std::sync::{Arc, OnceLock, Weak};
 
-use kafka::partition::PartitionContext;
+use async_channel::Receiver;
+use kafka::partition::{Partition, PartitionContext};
 use settings::Ordering;
 use testkit::Rng;
+use tokio::runtime::Runtime;
 
+use crate::cluster::{Cluster, Record};
+use crate::member::Member;
 use crate::world::{Plan, Violation, World};
 
 const STEPS: u64 = 10_000_000;
 
 /// Runs an episode. Returns its number of steps and, if a promise was broken, which and after which actions.
 fn episode(plan: Plan, seed: u64) -> (u64, Option<String>) {
-    let (ready, list) = async_channel::unbounded();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let context = Arc::new(PartitionContext {
+    let (context, list) = context(&runtime, plan.ordering);
+    let mut world = World::new(plan, Rng::new(seed), context, list);
+    let broken = world.run().err().map(|Violation(text)| format!("{text}\nafter {}", world.trace()));
+    (world.steps, broken)
+}
+
+fn context(runtime: &Runtime, ordering: Ordering) -> (Arc<PartitionContext>, Receiver<Weak<Partition>>) {
+    let (ready, list) = async_channel::unbounded();
+    let context = PartitionContext {
         group: "g".to_owned(),
         is_retry: false,
-        ordering: plan.ordering,
+        ordering,
         ready,
         runtime: runtime.handle().clone(),
         health: Arc::default(),
@@ -35,10 +46,9 @@ fn episode(plan: Plan, seed: u64) -> (u64, Option<String>) {
         has_regressed: AtomicBool::default(),
         held_keys: None,
         has_large_headers: AtomicBool::default(),
-    });
-    let mut world = World::new(plan, Rng::new(seed), context, list);
-    let broken = world.run().err().map(|Violation(text)| format!("{text}\nafter {}", world.trace()));
-    (world.steps, broken)
+        on_uncommitted: OnceLock::new(),
+    };
+    (Arc::new(context), list)
 }
 
 fn plan(rng: &mut Rng) -> Plan {
@@ -89,4 +99,32 @@ fn without_topic_ids_messages_of_the_next_topic_are_skipped() {
     let broken = broken.expect("a message that would be skipped");
     println!("found after {steps} steps");
     assert!(broken.contains("would be skipped") || broken.contains("stalled"), "{broken}");
+}
+
+#[test]
+fn the_member_hears_of_a_message_that_finishes_when_all_was_committed() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let (context, _list) = context(&runtime, Ordering::Unordered);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let _ = context.on_uncommitted.set(Box::new(move || {
+        counter.fetch_add(1, atomic::Ordering::Relaxed);
+    }));
+    let mut cluster = Cluster::new(true);
+    cluster.records.extend((0..3).map(|id| Record { id, epoch: 0, key: 0 }));
+    let mut member = Member::join(&cluster, &context);
+    member.commit();
+    member.confirm(true);
+    member.fetch(&cluster, 3);
+    let mut deliveries = Vec::new();
+    member.partition.take(3, &mut deliveries);
+    let mut finish_one = || {
+        deliveries.pop().expect("a delivery").finish();
+        calls.load(atomic::Ordering::Relaxed)
+    };
+    assert_eq!(finish_one(), 1, "nothing else is to be committed");
+    assert_eq!(finish_one(), 1, "the first one has not been committed");
+    member.commit();
+    member.confirm(true);
+    assert_eq!(finish_one(), 2, "all was committed");
 }
