@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use base::error::UserError;
 use kafka::client;
-use kafka::held_keys::{HeldKeys, PARTITION, Reader, topic_of};
+use kafka::compacted::{PARTITION, Reader};
+use kafka::held_keys::{HeldKeys, topic_of};
 use kafka::publisher::Destination;
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::Offset;

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use base::clock;
 use base::text;
 use contract::Outcome;
+use kafka::decisions::{Decision, Decisions};
 use kafka::delivery::Delivery;
-use kafka::headers::REPLAY;
+use kafka::headers::{DeadLetterInfo, REPLAY};
 use kafka::held_keys::HeldKeys;
 use kafka::publisher::{Destination, Publisher};
 use kafka::topic_watch::TopicChain;
@@ -45,6 +46,8 @@ pub struct Pipeline {
     pub dead_letter: Destination,
     /// The keys whose messages are held, if the plugin holds any.
     pub held_keys: Option<Arc<HeldKeys>>,
+    /// What operators have decided about messages that wait in the retry topics, if there are any.
+    pub decisions: Option<Arc<Decisions>>,
     /// Reports the outcomes of replayed messages to the desk.
     pub outcomes: Option<Outcomes>,
     /// Whether the plugin is handed messages.
@@ -67,6 +70,15 @@ struct FailedCall {
     ruling: Ruling,
 }
 
+/// Who has given a message up, why, and its latest failure.
+fn given_up_detail(delivery: &Delivery, decision: &Decision) -> String {
+    let failure = DeadLetterInfo::read(delivery.message().headers());
+    let Decision { by, reason, .. } = decision;
+    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let code = failure.code.or(failure.cause).unwrap_or("unknown");
+    format!("given up by {by}{reason} (after {code}: {})", failure.detail.unwrap_or_default())
+}
+
 impl Pipeline {
     /// The plugin's topics.
     pub fn topic_chain(&self) -> TopicChain {
@@ -87,6 +99,18 @@ impl Pipeline {
     /// A delivery that is cancelled stays unfinished, and the next owner of its partition repeats it.
     pub async fn run<S>(&self, delivery: Delivery, slot: S, probe: Option<Probe>) {
         self.run_from(delivery, slot, probe, None).await;
+    }
+
+    /// Makes a dead letter of a message that an operator has given up while it waited. The plugin is not called.
+    pub async fn give_up(&self, delivery: Delivery) {
+        let Some(decision) = delivery.given_up() else { return };
+        let cause = Cause::given_up(&given_up_detail(&delivery, decision));
+        let partition = Arc::clone(delivery.partition());
+        tokio::select! {
+            biased;
+            _ = self.publish_dead_letter(&delivery, &cause) => delivery.finish(),
+            () = partition.until_cut_off() => {}
+        }
     }
 
     /// [`Pipeline::run`], with the outcome of the first call if it was part of a batch.

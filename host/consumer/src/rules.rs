@@ -106,7 +106,7 @@ fn check(rule: &RuleSettings, retry: &Retry) -> Result<(), String> {
 
 /// Whether a pattern matches a text; `*` matches any number of characters. With another pattern as the text, the
 /// result is whether the first pattern covers the other one, because only `*` matches `*`.
-fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
     let Some(last) = parts.next_back() else { return rest.is_empty() };

@@ -8,10 +8,12 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use kafka::partition::Partition;
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
+use tokio::time::sleep;
 
 use crate::gate::{Admission, Gate};
 use crate::{Pipeline, max_batch};
@@ -21,6 +23,8 @@ const CALLS_PER_CORE: usize = 32;
 /// The maximum number of messages that a worker takes from a partition at once, to leave the others to other workers,
 /// unless the plugin takes more in one call.
 const MAX_TAKEN: usize = 16;
+/// The interval at which messages are given up while the plugin is handed none.
+const GIVE_UP_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The maximum number of concurrent calls of each worker, `concurrency` in total. There is at most one worker
 /// per core, and each has at least one call.
@@ -68,13 +72,14 @@ async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>
         let Ok(first) = worker.slots.acquire().await else { return };
         drop(first);
         let Ok(partition) = ready.recv().await else { return };
+        worker.give_up(&partition);
         // A retry is alone, because it may be what fails a batch.
         let batches = max_batch > 1 && partition.upgrade().is_some_and(|partition| !partition.is_retry());
         let (max, mut probe) = match gate.admit() {
             Admission::Open if batches => (max_batch, None),
             Admission::Open => (worker.slots.available_permits().clamp(1, MAX_TAKEN), None),
             Admission::Probe(probe) => (1, Some(probe)),
-            Admission::Closed => match hold(&gate, &ready, partition).await {
+            Admission::Closed => match worker.hold(&gate, &ready, partition).await {
                 Ok(()) => continue,
                 Err(_) => return,
             },
@@ -97,29 +102,44 @@ async fn work(worker: Rc<Worker>, ready: async_channel::Receiver<Weak<Partition>
     }
 }
 
-/// Keeps partitions off the list until the gate lets messages through, then adds them again. Nothing is read from them,
-/// so that their messages stay in Kafka, apart from what librdkafka has fetched.
-///
-/// # Errors
-/// The list is closed.
-async fn hold(
-    gate: &Gate,
-    ready: &async_channel::Receiver<Weak<Partition>>,
-    first: Weak<Partition>,
-) -> Result<(), async_channel::RecvError> {
-    let mut held = vec![first];
-    loop {
-        tokio::select! {
-            () = gate.admits() => break,
-            next = ready.recv() => held.push(next?),
+impl Worker {
+    /// Keeps partitions off the list until the gate lets messages through, then adds them again. Nothing is read from
+    /// them, so that their messages stay in Kafka, apart from what librdkafka has fetched; only what operators have given
+    /// up is.
+    ///
+    /// # Errors
+    /// The list is closed.
+    async fn hold(
+        self: &Rc<Self>,
+        gate: &Gate,
+        ready: &async_channel::Receiver<Weak<Partition>>,
+        first: Weak<Partition>,
+    ) -> Result<(), async_channel::RecvError> {
+        let mut held = vec![first];
+        loop {
+            tokio::select! {
+                () = gate.admits() => break,
+                next = ready.recv() => held.push(next?),
+                () = sleep(GIVE_UP_INTERVAL) => held.iter().for_each(|partition| self.give_up(partition)),
+            }
+            if held.len() == held.capacity() {
+                // Rebalances replace partitions, also during a pause.
+                held.retain(|partition| partition.strong_count() > 0);
+            }
         }
-        if held.len() == held.capacity() {
-            // Rebalances replace partitions, also during a pause.
-            held.retain(|partition| partition.strong_count() > 0);
+        held.iter().filter_map(Weak::upgrade).for_each(|partition| partition.requeue());
+        Ok(())
+    }
+
+    /// Makes dead letters of what operators have given up. That calls no plugin, and needs no slot.
+    fn give_up(self: &Rc<Self>, partition: &Weak<Partition>) {
+        let mut given_up = Vec::new();
+        partition.upgrade().inspect(|partition| partition.take_given_up(&mut given_up));
+        for delivery in given_up {
+            let owner = Rc::clone(self);
+            tokio::task::spawn_local(async move { owner.pipeline.give_up(delivery).await });
         }
     }
-    held.iter().filter_map(Weak::upgrade).for_each(|partition| partition.requeue());
-    Ok(())
 }
 
 /// Starts calls in memory that is reused for the next one: most of them end at once.

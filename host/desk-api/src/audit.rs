@@ -13,7 +13,7 @@ pub struct AuditEntry {
     /// The user's name, as given by the client.
     pub actor: String,
     /// `replay`, `discard`, `restore`, `edit`, `note`, `close`, `reopen`, `pause`, `resume`, `cancel`, `import`,
-    /// `export`, `try`, `pause-plugin`, `resume-plugin` or `release-keys`.
+    /// `export`, `try`, `pause-plugin`, `resume-plugin`, `release-keys`, `run-now`, `postpone` or `give-up`.
     pub action: String,
     /// The reason given.
     pub reason: String,
@@ -23,10 +23,10 @@ pub struct AuditEntry {
     pub failure: Option<String>,
     /// Id of the replay that the action started or changed.
     pub replay: Option<String>,
-    /// Name of the plugin that the action paused or resumed, or whose held keys it released.
+    /// Name of the plugin that the action paused or resumed, whose held keys it released, or whose retries it concerned.
     #[serde(default)]
     pub plugin: Option<String>,
-    /// The filter that selected the dead letters, as JSON.
+    /// The filter that selected the dead letters, or what selected the retries and their number, as JSON.
     pub filter: Option<String>,
     /// Number of dead letters affected.
     pub dead_letters: u64,

@@ -17,6 +17,7 @@ mod partition;
 mod plugin;
 mod replay;
 mod trial;
+mod waiting;
 
 pub use self::alerts::{AlertTest, ChannelResult};
 pub use self::audit::AuditEntry;
@@ -38,6 +39,10 @@ pub use self::replay::{
     StartedReplay, TopicShare,
 };
 pub use self::trial::{EffectCount, Trial, TrialFailure, TrialResult, TrialState};
+pub use self::waiting::{
+    DecisionState, MAX_WAITING_RECORDS, WAITING_PARAMETERS, WaitingAction, WaitingAnswer, WaitingDecision,
+    WaitingFilter, WaitingGroup, WaitingList, WaitingMessage, WaitingRequest,
+};
 
 /// The path that all routes of the API begin with.
 pub const BASE_PATH: &str = "/api/v1";

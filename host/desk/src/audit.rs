@@ -27,6 +27,8 @@ pub(crate) struct Subject<'a> {
     pub replay: Option<&'a str>,
     pub plugin: Option<&'a str>,
     pub filter: Option<&'a Filter>,
+    /// What selected retries, as JSON.
+    pub retries: Option<&'a str>,
     pub dead_letters: u64,
 }
 
@@ -68,6 +70,23 @@ impl Desk {
         write(&mut transaction, "release-keys", actor, subject).await?;
         transaction.commit().await
     }
+
+    /// Writes an entry: something is about to be decided about retries of a plugin, which `selection` describes as JSON.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn log_waiting(
+        &self,
+        action: &str,
+        plugin: &str,
+        selection: &str,
+        actor: Actor<'_>,
+    ) -> sqlx::Result<()> {
+        let mut transaction = self.begin().await?;
+        let subject = Subject { plugin: Some(plugin), retries: Some(selection), ..Subject::default() };
+        write(&mut transaction, action, actor, subject).await?;
+        transaction.commit().await
+    }
 }
 
 /// Writes an entry; returns its id.
@@ -91,6 +110,7 @@ pub(crate) async fn write_with_id(
     subject: Subject<'_>,
 ) -> sqlx::Result<()> {
     let filter = subject.filter.map(sql::to_json).transpose()?;
+    let filter = filter.or_else(|| subject.retries.map(str::to_owned));
     sqlx::query(
         "INSERT INTO actions (id, at, who, what, reason, letter, failure_group, job, filter, letters, plugin) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::decisions::Decision;
 use crate::headers::{self, Origin, RetryInfo};
 use crate::key_order::OrderKey;
 use crate::partition::Partition;
@@ -15,6 +16,7 @@ pub struct Delivery {
     message: Message,
     retry_info: Option<Box<RetryInfo>>,
     follows_dead_letter: bool,
+    given_up: Option<Arc<Decision>>,
     guard: DeliveryGuard,
 }
 
@@ -69,9 +71,10 @@ impl Delivery {
         message: Message,
         retry_info: Option<Box<RetryInfo>>,
         follows_dead_letter: bool,
+        given_up: Option<Arc<Decision>>,
         guard: DeliveryGuard,
     ) -> Self {
-        Self { message, retry_info, follows_dead_letter, guard }
+        Self { message, retry_info, follows_dead_letter, given_up, guard }
     }
 
     /// The outcome is durable.
@@ -97,6 +100,16 @@ impl Delivery {
     /// Whether the message is held because its key has a dead letter.
     pub fn follows_dead_letter(&self) -> bool {
         self.follows_dead_letter
+    }
+
+    /// The decision by which the message becomes a dead letter without another attempt.
+    pub fn given_up(&self) -> Option<&Decision> {
+        self.given_up.as_deref()
+    }
+
+    /// The number of attempts so far, with this one unless the message is given up.
+    pub fn attempts(&self) -> u32 {
+        self.attempt() - u32::from(self.given_up.is_some())
     }
 
     /// The record.

@@ -24,6 +24,7 @@ use settings::OffsetReset;
 use self::commits::{Commits, commit_at_once, is_too_large};
 use self::log_watch::LogWatch;
 use self::opening::REPORT_INTERVAL;
+pub(crate) use self::opening::{describe, locate};
 use crate::broker_probe::BrokerProbe;
 use crate::health::{Health, PartitionStatus};
 use crate::metrics::{self, PartitionGauges, Values};

@@ -3,7 +3,6 @@
 //! Each is a record of a compacted topic, which every host of the group reads: the last record of a key counts, and one
 //! without a value releases it. Nothing of a partition is handled before its host has read that topic to its end.
 
-mod reader;
 mod record;
 
 use std::collections::HashMap;
@@ -14,16 +13,13 @@ use std::thread::Thread;
 use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode;
 
-pub use self::reader::Reader;
 use self::record::Change;
 pub use self::record::Held;
+use crate::compacted::{Log, PARTITION, ReadTo, Table};
 use crate::key_order::{OrderKey, order_key};
 use crate::publisher::{Derived, Destination, Placed, Publisher};
 use crate::raw::HeaderList;
 use crate::raw::admin::TopicId;
-
-/// The partition that has the records: a key keeps its place although its source grows.
-pub const PARTITION: i32 = 0;
 
 /// The topic of the held keys of a source topic. Consumer groups of the same source share it.
 pub fn topic_of(source: &str) -> String {
@@ -34,38 +30,15 @@ pub fn topic_of(source: &str) -> String {
 pub struct HeldKeys {
     group: String,
     topic: Destination,
-    state: Mutex<State>,
+    table: Mutex<Table<OrderKey, Held>>,
     /// The thread that reads.
     reader: OnceLock<Thread>,
-}
-
-#[derive(Default)]
-struct State {
-    keys: HashMap<OrderKey, Entry>,
-    /// Where the topic is read; None until it is known to exist.
-    reading: Option<Reading>,
-}
-
-struct Entry {
-    held: Held,
-    /// The offset of its record; None if it was read from an earlier topic of this name.
-    offset: Option<i64>,
-}
-
-/// The reading of a topic from its beginning on.
-struct Reading {
-    /// None if the brokers are older than Kafka 2.8.
-    topic: Option<TopicId>,
-    /// Whether the reader has begun.
-    has_begun: bool,
-    /// The offset of the next record.
-    next: i64,
 }
 
 impl HeldKeys {
     /// The held keys of `group`, which are records of `topic`. Nothing is read before [`Reader::start`].
     pub fn new(group: &str, topic: Destination) -> Arc<Self> {
-        Arc::new(Self { group: group.to_owned(), topic, state: Mutex::default(), reader: OnceLock::new() })
+        Arc::new(Self { group: group.to_owned(), topic, table: Mutex::default(), reader: OnceLock::new() })
     }
 
     /// The topic.
@@ -76,7 +49,7 @@ impl HeldKeys {
     /// Whether a message of this key is held. One from before the dead letter is not: it is delivered again after a crash,
     /// although it may have been handled. An earlier offset of a younger message is that of a topic created again.
     pub fn holds(&self, key: OrderKey, partition: i32, offset: i64, timestamp_ms: Option<i64>) -> bool {
-        self.state.lock().keys.get(&key).is_some_and(|Entry { held, .. }| {
+        self.table.lock().get(&key).is_some_and(|held| {
             let is_older = timestamp_ms.is_some_and(|time| time <= held.since_ms);
             (partition, is_older) != (held.partition, true) || offset >= held.offset
         })
@@ -84,19 +57,19 @@ impl HeldKeys {
 
     /// Whether this key is held.
     pub fn contains(&self, key: OrderKey) -> bool {
-        self.state.lock().keys.contains_key(&key)
+        self.table.lock().get(&key).is_some()
     }
 
     /// The number of held keys.
     #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
     pub fn len(&self) -> usize {
-        self.state.lock().keys.len()
+        self.table.lock().len()
     }
 
     /// The held keys, the earliest first.
     pub fn list(&self) -> Vec<(OrderKey, Held)> {
-        let keys = self.state.lock();
-        let mut all: Vec<_> = keys.keys.iter().map(|(key, entry)| (*key, entry.held.clone())).collect();
+        let table = self.table.lock();
+        let mut all: Vec<_> = table.iter().map(|(key, held)| (*key, held.clone())).collect();
         all.sort_by(|(_, a), (_, b)| (a.since_ms, &a.key).cmp(&(b.since_ms, &b.key)));
         all
     }
@@ -104,11 +77,8 @@ impl HeldKeys {
     /// The number of held keys of each partition of the source, as it was when their dead letter was read.
     pub fn counts(&self) -> HashMap<i32, usize> {
         let mut counts = HashMap::new();
-        self.state
-            .lock()
-            .keys
-            .values()
-            .for_each(|entry| *counts.entry(entry.held.partition).or_default() += 1);
+        let table = self.table.lock();
+        table.iter().for_each(|(_, held)| *counts.entry(held.partition).or_default() += 1);
         counts
     }
 
@@ -120,7 +90,7 @@ impl HeldKeys {
         let Some(key) = order_key(settings::Ordering::Key, Some(key)) else { return Ok(()) };
         let value = record::value(held);
         let placed = self.publish(publisher, key, Some(&value)).await?;
-        self.apply(placed.offset, Change { key, held: Some(held.clone()) });
+        self.table.lock().apply(placed.offset, key, Some(held.clone()));
         Ok(())
     }
 
@@ -132,7 +102,7 @@ impl HeldKeys {
         let mut released = 0;
         for &key in keys.iter().filter(|key| self.contains(**key)) {
             let placed = self.publish(publisher, key, None).await?;
-            self.apply(placed.offset, Change { key, held: None });
+            self.table.lock().apply(placed.offset, key, None);
             released += 1;
         }
         Ok(released)
@@ -155,62 +125,42 @@ impl HeldKeys {
     /// Whether this topic has been read up to `end`. A topic other than the one that is read is read from its beginning,
     /// and its keys are held instead.
     pub fn is_read_to(&self, topic: Option<TopicId>, end: i64) -> bool {
-        let mut state = self.state.lock();
-        if let Some(reading) = state.reading.as_ref().filter(|reading| reading.topic == topic) {
-            return reading.next >= end;
+        let read = self.table.lock().is_read_to(topic, end);
+        if let ReadTo::Begins { is_first } = read {
+            if !is_first {
+                tracing::warn!(topic = %self.topic.name(), "the topic was created again: keys that are held only by the earlier one are released");
+            }
+            self.reader.get().inspect(|thread| thread.unpark());
+            return end == 0;
         }
-        if state.reading.is_some() {
-            tracing::warn!(topic = %self.topic.name(), "the topic was created again: keys that are held only by the earlier one are released");
-        }
-        state.keys.values_mut().for_each(|entry| entry.offset = None);
-        state.reading = Some(Reading { topic, has_begun: false, next: 0 });
-        drop(state);
-        self.reader.get().inspect(|thread| thread.unpark());
-        end == 0
+        read == ReadTo::Yes
+    }
+}
+
+impl Log for HeldKeys {
+    fn group(&self) -> &str {
+        &self.group
     }
 
-    /// Whether the reader has to read the topic from its beginning.
+    fn topic(&self) -> &Destination {
+        &self.topic
+    }
+
+    fn set_reader(&self, thread: Thread) {
+        let _ = self.reader.set(thread);
+    }
+
     fn begins(&self) -> bool {
-        let mut state = self.state.lock();
-        state.reading.as_mut().is_some_and(|reading| !std::mem::replace(&mut reading.has_begun, true))
+        self.table.lock().begins()
     }
 
-    /// A record was read, or has been published. One that was read may follow it, and then counts.
-    fn apply(&self, offset: i64, change: Change) {
-        let mut state = self.state.lock();
-        if state.reading.as_ref().is_some_and(|reading| offset < reading.next) {
-            return;
-        }
-        match change.held {
-            Some(held) => {
-                state.keys.insert(change.key, Entry { held, offset: Some(offset) });
-            }
-            None => {
-                state.keys.remove(&change.key);
-            }
-        }
+    fn read(&self, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        let change = record::read(&self.group, key, value);
+        self.table.lock().read(offset, change.map(|Change { key, held }| (key, held)));
     }
 
-    /// The record at `offset` was read. Without a change it belongs to another group or is no record of a host.
-    fn read(&self, offset: i64, change: Option<Change>) {
-        let mut state = self.state.lock();
-        // The log was cut, and its records from there on are others.
-        if state.reading.as_ref().is_some_and(|reading| offset < reading.next) {
-            state.keys.retain(|_, entry| entry.offset.is_none_or(|held| held < offset));
-            state.reading.iter_mut().for_each(|reading| reading.next = offset);
-        }
-        drop(state);
-        if let Some(change) = change {
-            self.apply(offset, change);
-        }
-        self.state.lock().reading.iter_mut().for_each(|reading| reading.next = offset + 1);
-    }
-
-    /// The end of the topic was reached: keys that were held only by an earlier one are released.
     fn read_all(&self, end: i64) {
-        let mut state = self.state.lock();
-        state.keys.retain(|_, entry| entry.offset.is_some());
-        state.reading.iter_mut().for_each(|reading| reading.next = reading.next.max(end));
+        self.table.lock().read_all(end);
     }
 }
 
@@ -226,12 +176,16 @@ mod tests {
         Held { key: key.as_bytes().to_vec(), partition: 0, offset: 7, code: "c".into(), since_ms: 1 }
     }
 
-    fn hold(key: OrderKey) -> Change {
-        Change { key, held: Some(held("k")) }
+    fn hold(key: OrderKey) -> Option<(OrderKey, Option<Held>)> {
+        Some((key, Some(held("k"))))
     }
 
-    fn release(key: OrderKey) -> Change {
-        Change { key, held: None }
+    fn release(key: OrderKey) -> Option<(OrderKey, Option<Held>)> {
+        Some((key, None))
+    }
+
+    fn read(all: &HeldKeys, offset: i64, change: Option<(OrderKey, Option<Held>)>) {
+        all.table.lock().read(offset, change);
     }
 
     fn keys(of: &HeldKeys) -> Vec<OrderKey> {
@@ -245,8 +199,8 @@ mod tests {
         let all = held_keys();
         assert!(!all.is_read_to(Some(TopicId(1)), 3), "not begun");
         assert!(all.begins() && !all.begins(), "once");
-        all.read(0, Some(hold(5)));
-        all.read(1, None);
+        read(&all, 0, hold(5));
+        read(&all, 1, None);
         assert!(!all.is_read_to(Some(TopicId(1)), 3));
         all.read_all(3);
         assert!(all.is_read_to(Some(TopicId(1)), 3) && all.contains(5));
@@ -257,7 +211,7 @@ mod tests {
         let all = held_keys();
         all.is_read_to(None, 0);
         // By partition 0, offset 7, at 1 ms.
-        all.read(0, Some(hold(5)));
+        read(&all, 0, hold(5));
         assert!(!all.holds(5, 0, 6, Some(1)));
         assert!(all.holds(5, 0, 7, Some(1)) && all.holds(5, 0, 8, Some(1)));
         assert!(all.holds(5, 1, 6, Some(1)), "moved to another partition");
@@ -270,14 +224,14 @@ mod tests {
     fn what_was_published_does_not_undo_what_was_read_behind_it() {
         let all = held_keys();
         all.is_read_to(None, 0);
-        all.read(0, Some(hold(5)));
-        all.read(1, Some(release(5)));
-        all.apply(0, hold(5));
+        read(&all, 0, hold(5));
+        read(&all, 1, release(5));
+        all.table.lock().apply(0, 5, Some(held("k")));
         assert!(keys(&all).is_empty(), "released by another host meanwhile");
-        all.apply(2, hold(6));
+        all.table.lock().apply(2, 6, Some(held("k")));
         assert_eq!(keys(&all), [6], "before it is read");
-        all.read(2, Some(hold(6)));
-        all.read(3, Some(release(6)));
+        read(&all, 2, hold(6));
+        read(&all, 3, release(6));
         assert!(keys(&all).is_empty());
     }
 
@@ -286,10 +240,10 @@ mod tests {
         let all = held_keys();
         all.is_read_to(Some(TopicId(1)), 0);
         assert!(all.begins());
-        all.read(0, Some(hold(5)));
-        all.read(1, Some(hold(6)));
+        read(&all, 0, hold(5));
+        read(&all, 1, hold(6));
         assert!(!all.is_read_to(Some(TopicId(2)), 1) && all.begins());
-        all.read(0, Some(hold(6)));
+        read(&all, 0, hold(6));
         assert_eq!(keys(&all), [5, 6]);
         all.read_all(1);
         assert_eq!(keys(&all), [6]);
@@ -299,8 +253,8 @@ mod tests {
     fn records_of_a_log_that_was_cut_do_not_count() {
         let all = held_keys();
         all.is_read_to(Some(TopicId(1)), 0);
-        (0..3_u8).for_each(|offset| all.read(offset.into(), Some(hold(offset.into()))));
-        all.read(1, Some(hold(9)));
+        (0..3_u8).for_each(|offset| read(&all, offset.into(), hold(offset.into())));
+        read(&all, 1, hold(9));
         assert_eq!(keys(&all), [0, 9]);
         assert!(!all.is_read_to(Some(TopicId(1)), 3));
     }

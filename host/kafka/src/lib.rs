@@ -5,6 +5,8 @@ pub mod broker_probe;
 pub mod client;
 pub mod commit_metadata;
 pub mod committed;
+pub mod compacted;
+pub mod decisions;
 pub mod delivery;
 pub mod errors;
 pub mod group;
@@ -28,6 +30,7 @@ pub mod topic_state;
 pub mod topic_watch;
 pub mod topics;
 pub mod tracker;
+pub mod waiting;
 mod waker;
 pub mod window;
 

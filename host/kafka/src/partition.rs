@@ -3,6 +3,7 @@
 mod commits;
 mod condition;
 mod flow;
+mod obey;
 mod source;
 mod start;
 mod state;
@@ -21,6 +22,7 @@ pub use self::flow::Flow;
 pub use self::source::Source;
 pub use self::state::Progress;
 use self::state::State;
+use crate::decisions::Decisions;
 use crate::delivery::{Completion, DeliveryGuard};
 use crate::headers::RetryInfo;
 use crate::health::Health;
@@ -43,6 +45,8 @@ pub struct PartitionContext {
     pub ordering: Ordering,
     /// The keys whose messages are held, if the plugin holds any.
     pub held_keys: Option<Arc<HeldKeys>>,
+    /// What operators have decided about messages that wait. None if the topics are not retry topics.
+    pub decisions: Option<Arc<Decisions>>,
     /// The list of partitions that may have messages to read.
     pub ready: async_channel::Sender<Weak<Partition>>,
     /// The runtime of the timers.
@@ -101,6 +105,7 @@ impl Partition {
             cut_off: CancellationToken::new(),
         });
         partition.waker.set_partition(Arc::downgrade(&partition));
+        partition.context.decisions.iter().for_each(|decisions| decisions.watch(&partition));
         // Messages may have arrived before the waker knew the partition.
         partition.waker.wake();
         Some(partition)
@@ -242,6 +247,7 @@ impl Partition {
         let mut state = self.state.lock();
         state.closed = true;
         state.delayed.clear();
+        state.given_up.clear();
         state.key_order.clear();
         state.fetching.clear();
         drop(state);

@@ -9,7 +9,7 @@ use crate::raw::Message;
 
 /// The longest delay that a retry can have. A later due time was written by another program and is ignored,
 /// as Spring Kafka ignores it.
-const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
+pub const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
 /// By how much the wall clock gains on the monotonic one between two looks before it counts as set.
 const STEP: Duration = Duration::from_millis(500);
 

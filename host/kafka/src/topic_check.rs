@@ -167,7 +167,8 @@ impl Existing<'_> {
         (policy.trim() != "compact").then(|| Finding {
             severity: Severity::Error,
             problem: format!("topic {} is not compacted alone (cleanup.policy={policy})", self.name),
-            why: "Kafka would remove held keys after a time, and their messages would be handled".to_owned(),
+            why: "Kafka would remove its records after a time: held keys, or decisions about waiting retries"
+                .to_owned(),
             cures: vec![self.set("cleanup.policy", "compact")],
         })
     }

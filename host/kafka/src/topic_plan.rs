@@ -35,6 +35,18 @@ pub struct TopicPlan {
 }
 
 impl TopicPlan {
+    /// The plan of a compacted topic alone.
+    pub fn of_compacted(source: &str, name: &str) -> Self {
+        Self {
+            group: String::new(),
+            source: source.to_owned(),
+            retry: Vec::new(),
+            dead_letter: String::new(),
+            held_keys: Some(name.to_owned()),
+            max_wait: Duration::ZERO,
+        }
+    }
+
     /// The topics derived from the source: the retry topics, the dead-letter topic, the topic of held keys.
     pub fn derived(&self) -> Vec<String> {
         self.retry.iter().chain([&self.dead_letter]).chain(&self.held_keys).cloned().collect()

@@ -81,6 +81,17 @@ impl Topics {
         self.follow(plan, &plan.derived(), settings).await
     }
 
+    /// Makes sure that a compacted topic beside a source exists.
+    ///
+    /// # Errors
+    /// The topic is missing and may not or cannot be created, is not compacted alone, or Kafka is unreachable.
+    pub async fn ensure_compacted(&self, source: &str, name: &str) -> Result<(), UserError> {
+        let names = [source.to_owned(), name.to_owned()];
+        let settings = self.settings(&names).await.unwrap_or_default();
+        let found = self.follow(&TopicPlan::of_compacted(source, name), &names[1..], &settings).await?;
+        found.errors.into_iter().next().map_or(Ok(()), Err)
+    }
+
     /// Creates those of the topics derived from the source that are `names` and missing, grows those with fewer
     /// partitions than the source, and checks all of them. Never changes the source itself, and changes no topic
     /// without the permission to create topics.

@@ -95,6 +95,11 @@ impl Cause {
         Self::own("consumer.plugin.Held", "follows-dead-letter", detail)
     }
 
+    /// An operator has given the message up while it waited for a retry.
+    pub fn given_up(detail: &str) -> Self {
+        Self::own("consumer.plugin.GivenUp", "given-up", detail)
+    }
+
     /// The call exceeded a limit.
     pub(super) fn exceeded(limit: Exceeded, call: &Call) -> Self {
         let cause = Self::own(limit.exception(), limit.code(), &limit.detail(&call.context.grants.limits));

@@ -15,6 +15,7 @@ mod query;
 mod replays;
 mod request;
 mod trials;
+mod waiting;
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
@@ -30,6 +31,7 @@ pub(crate) use self::partitions::partitions;
 pub(crate) use self::plugins::{intake, refused as pause_refused};
 pub(crate) use self::query::Query;
 pub(crate) use self::trials::refused as trial_refused;
+pub(crate) use self::waiting::{decide as decide_about_waiting, list as list_waiting};
 use crate::Status;
 use crate::guard::{AccessPolicy, guard};
 
@@ -74,6 +76,10 @@ fn routes() -> OpenApiRouter<Status> {
         .routes(routes!(partitions::list))
         .routes(routes!(held_keys::list))
         .routes(routes!(held_keys::release))
+        .routes(routes!(waiting::list_route))
+        .routes(routes!(waiting::run_now))
+        .routes(routes!(waiting::postpone))
+        .routes(routes!(waiting::give_up))
         .routes(routes!(plugins::pause))
         .routes(routes!(plugins::resume))
 }

@@ -7,8 +7,10 @@ mod held_keys;
 pub mod metrics;
 mod partitions;
 mod remarks;
+mod waiting;
 
 pub use self::held_keys::PluginKeys;
+pub use self::waiting::PluginWaiting;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -100,6 +102,8 @@ pub struct DeskState {
     pub pauses: Pauses,
     /// The held keys of the plugins that hold any.
     pub held_keys: Arc<[PluginKeys]>,
+    /// The retries of the plugins that have retry topics.
+    pub waiting: Arc<[PluginWaiting]>,
 }
 
 /// A plugin of this host.

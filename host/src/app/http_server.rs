@@ -69,6 +69,7 @@ impl App {
             trials,
             pauses,
             held_keys: self.running.iter().filter_map(RunningPlugin::held_keys).collect(),
+            waiting: self.running.iter().filter_map(|plugin| plugin.waiting.clone()).collect(),
         })
     }
 }

@@ -11,16 +11,21 @@ use consumer::reports::Outcomes;
 use consumer::{Gate, Pipeline, Subscriber, Subscription, worker};
 use desk::pauses::Pauses;
 use desk::{Desk, store_unavailable};
+use kafka::compacted::Reader;
+use kafka::decisions::{self, Decisions};
 use kafka::group::GroupMember;
-use kafka::held_keys::{HeldKeys, Reader};
+use kafka::held_keys::HeldKeys;
 use kafka::memory::Memory;
 use kafka::partition::{Partition, PartitionContext};
 use kafka::publisher::{Destination, Publisher};
 use kafka::topic_watch::{self, TopicWatch};
+use kafka::waiting::Waiting;
 use kafka::{client, retry_backlog};
 use rdkafka::ClientConfig;
+use server::PluginWaiting;
 use settings::{OffsetReset, Ordering, RunArgs};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 /// The property for the interval at which clients look for new partitions, in milliseconds.
 pub(super) const METADATA_REFRESH: &str = "topic.metadata.refresh.interval.ms";
@@ -31,7 +36,11 @@ pub(super) struct RunningPlugin {
     pub pipeline: Arc<Pipeline>,
     /// The members of the group of its source topic and, if any, of its retry topics.
     pub members: Vec<GroupMember>,
-    held_keys: Option<Reader>,
+    /// Its retries, if it has retry topics.
+    pub waiting: Option<PluginWaiting>,
+    readers: Vec<Reader>,
+    /// Answers the decisions about retries.
+    answering: Option<JoinHandle<()>>,
     ready: async_channel::Sender<Weak<Partition>>,
     workers: Vec<thread::JoinHandle<()>>,
 }
@@ -51,8 +60,13 @@ impl RunningPlugin {
         let workers = spawn_workers(&pipeline, &ready_list)?;
         let subscription = &pipeline.subscription;
         let config = consumer_config(args);
-        let held_keys =
-            pipeline.held_keys.as_ref().map(|held| Reader::start(held, &config, stop)).transpose()?;
+        let held_keys = pipeline.held_keys.iter().map(|held| Reader::start(held, &config, stop));
+        let decisions = pipeline.decisions.iter().map(|decisions| Reader::start(decisions, &config, stop));
+        let readers = held_keys.chain(decisions).collect::<Result<_, _>>()?;
+        let answer = |decisions: &Arc<Decisions>| {
+            tokio::spawn(Arc::clone(decisions).answer(Arc::clone(&pipeline.publisher)))
+        };
+        let answering = pipeline.decisions.as_ref().map(answer);
         let join = |config: &ClientConfig, group: &str, topics: &[&str], ordering: Option<Ordering>| {
             let context = PartitionContext {
                 group: subscription.group.clone(),
@@ -60,6 +74,7 @@ impl RunningPlugin {
                 ordering: ordering.unwrap_or(Ordering::Unordered),
                 // With an order there are no retry topics.
                 held_keys: pipeline.held_keys.clone(),
+                decisions: pipeline.decisions.clone().filter(|_| ordering.is_none()),
                 ready: ready.clone(),
                 runtime: Handle::current(),
                 health: Arc::default(),
@@ -80,13 +95,15 @@ impl RunningPlugin {
             let topics: Vec<&str> = retry_topics.iter().map(String::as_str).collect();
             members.push(join(&retry_config(config), &subscription.retry_group(), &topics, None)?);
         }
-        Ok(Self { pipeline, members, held_keys, ready, workers })
+        let waiting = waiting(&pipeline, args);
+        Ok(Self { pipeline, members, waiting, readers, answering, ready, workers })
     }
 
     /// Waits until the members have left their groups, and ends the workers. `stop` must be set.
     pub fn stop(self) {
         self.members.into_iter().for_each(GroupMember::join_thread);
-        self.held_keys.into_iter().for_each(Reader::join);
+        self.answering.inspect(JoinHandle::abort);
+        self.readers.into_iter().for_each(Reader::join);
         self.ready.close();
         for worker in self.workers {
             if worker.join().is_err() {
@@ -94,6 +111,21 @@ impl RunningPlugin {
             }
         }
     }
+}
+
+fn waiting(pipeline: &Pipeline, args: &RunArgs) -> Option<PluginWaiting> {
+    let Pipeline { plugin, subscription, publisher, decisions, .. } = pipeline;
+    let (topics, group) = (subscription.retry_topics(), &subscription.group);
+    Some(PluginWaiting {
+        plugin: Arc::clone(&plugin.name),
+        source: subscription.topic.clone(),
+        delays_ms: subscription.policy.tiers_ms().into(),
+        decisions: decisions.clone()?,
+        waiting: Waiting::new(&args.kafka, group, &subscription.retry_group(), topics),
+        publisher: Arc::clone(publisher),
+        kafka: args.kafka.clone(),
+        creates_topics: args.create_topics,
+    })
 }
 
 fn spawn_workers(
@@ -152,8 +184,22 @@ pub(super) async fn pipeline(
     let dead_letter = retry.pop().ok_or_else(|| UserError::usage("a topic name contains a NUL"))?;
     let (publisher, outcomes) = (Arc::clone(publisher), outcomes.clone());
     let gate = Gate::new(&plugin.name, subscription.breaker);
-    let pipeline =
-        Pipeline { plugin, subscription, counters, publisher, retry, dead_letter, held_keys, outcomes, gate };
+    // Not created before somebody decides.
+    let decisions = Destination::new(&decisions::topic_of(&subscription.topic), 1);
+    let decisions = decisions.filter(|_| !retry.is_empty());
+    let decisions = decisions.map(|topic| Decisions::new(&subscription.group, topic));
+    let pipeline = Pipeline {
+        plugin,
+        subscription,
+        counters,
+        publisher,
+        retry,
+        dead_letter,
+        held_keys,
+        decisions,
+        outcomes,
+        gate,
+    };
     topic_watch.add(pipeline.topic_chain(), found);
     Ok(Arc::new(pipeline))
 }

@@ -139,6 +139,7 @@ impl Api {
             alerts: None,
             pauses,
             held_keys: [].into(),
+            waiting: [].into(),
         });
         let access = AccessPolicy::new(token);
         let router = api::router(status.clone(), access.clone());

@@ -38,7 +38,7 @@ impl Pipeline {
         let now_ms = clock::now_ms_ceil();
         let next = NextDelivery {
             to: &self.dead_letter,
-            attempt: delivery.attempt().saturating_add(1),
+            attempt: delivery.attempts().saturating_add(1),
             due_ms: now_ms,
             first_failed_ms: delivery.first_failed_ms().unwrap_or(now_ms),
         };
@@ -141,7 +141,7 @@ impl Pipeline {
             code: &cause.code,
             detail: &cause.detail,
             backtrace: &cause.backtrace,
-            attempts: delivery.attempt(),
+            attempts: delivery.attempts(),
             next_attempt: next.attempt,
             due_ms: next.due_ms,
             first_failed_ms: next.first_failed_ms,

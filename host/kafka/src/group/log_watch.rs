@@ -13,7 +13,8 @@ use rdkafka::topic_partition_list::Offset;
 
 use super::MemberContext;
 use super::opening::describe;
-use crate::partition::{Condition, Partition};
+use crate::partition::{Condition, Partition, PartitionContext};
+use crate::publisher::Destination;
 use crate::raw;
 use crate::raw::admin::{DescribeTopics, Descriptions, Topic};
 use crate::resume::{Cause, Resume};
@@ -41,7 +42,7 @@ impl LogWatch {
     pub(super) fn ask(&mut self, consumer: &BaseConsumer<MemberContext>, broker: i32) {
         let mut topics = consumer.context().topics();
         if self.request.is_none() && !topics.is_empty() {
-            topics.extend(consumer.context().held_topic());
+            topics.extend(consumer.context().logs());
             let names: Vec<&str> = topics.iter().map(String::as_str).collect();
             self.request = Some(DescribeTopics::send(consumer, broker, &names, TIMEOUT));
         }
@@ -66,7 +67,7 @@ impl LogWatch {
         self.request = None;
         if let Ok(found) = answer {
             context.read_recreated_again(consumer, &found);
-            context.read_held_keys_again(&found);
+            context.read_logs_again(&found);
         }
     }
 }
@@ -87,11 +88,15 @@ impl MemberContext {
         }
     }
 
-    /// Has the held keys read again if their topic was created again.
-    fn read_held_keys_again(&self, found: &Descriptions) {
-        let Some(held) = &self.partition_context.held_keys else { return };
-        if let Some(Ok(topic)) = found.get(&*held.topic().name()) {
-            held.is_read_to(topic.id, 0);
+    /// Has the held keys and the decisions read if their topic was created, or created again.
+    fn read_logs_again(&self, found: &Descriptions) {
+        let PartitionContext { held_keys, decisions, .. } = &*self.partition_context;
+        let id = |topic: &Destination| found.get(&*topic.name())?.as_ref().ok().map(|topic| topic.id);
+        if let Some((held, id)) = held_keys.as_ref().and_then(|held| Some((held, id(held.topic())?))) {
+            held.is_read_to(id, 0);
+        }
+        if let Some((decisions, id)) = decisions.as_ref().and_then(|it| Some((it, id(it.topic())?))) {
+            decisions.is_read_to(id, 0);
         }
     }
 

@@ -5,25 +5,29 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataBroker;
+use settings::OffsetReset;
 
 use super::MemberContext;
 use crate::committed::{Committed, committed};
+use crate::compacted::PARTITION;
 use crate::errors;
-use crate::held_keys::PARTITION;
-use crate::raw::admin::{self, DescribeTopics, LogEnd, Topic};
+use crate::partition::PartitionContext;
+use crate::raw::admin::{self, DescribeTopics, LogEnd, Topic, TopicId};
 use crate::resume::{Cause, Commit, Log, Resume, initial_partitions};
 
 /// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// For how long an assignment waits for the held keys; after that, its partitions are opened later.
-const HELD_KEYS_BOUND: Duration = Duration::from_secs(2);
-const HELD_KEYS_POLL: Duration = Duration::from_millis(5);
+/// For how long an assignment waits for a compacted topic; after that, its partitions are opened later.
+const LOG_BOUND: Duration = Duration::from_secs(2);
+const LOG_POLL: Duration = Duration::from_millis(5);
 /// The interval at which it is logged that partitions are not read.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// Where the reading of each partition begins, and the end of its log.
+pub(crate) type Located = HashMap<(String, i32), (Resume, i64)>;
 /// Where the reading of each partition begins.
 pub(super) type Resumes = HashMap<(String, i32), Resume>;
 
@@ -51,56 +55,38 @@ impl MemberContext {
         if keys.is_empty() {
             return Ok(Resumes::new());
         }
-        let held = self.held_topic();
-        let names = keys.iter().map(|(topic, _)| topic).chain(&held).map(String::as_str);
+        let logs = self.logs();
+        let names = keys.iter().map(|(topic, _)| topic).chain(&logs).map(String::as_str);
         let mut topics = describe(consumer, names)?;
-        self.read_held_keys(consumer, held.and_then(|name| topics.remove_entry(&name)))?;
-        let commits = commits(consumer, &topics)?;
-        // Without a leader, a partition would keep the request, and the commits of the others, for its timeout.
-        let is_led = |(name, partition): &&(String, i32)| {
-            topics.get(name).is_some_and(|topic| topic.led.contains(partition))
-        };
-        let known = keys.iter().filter(is_led);
-        let known: Vec<(&str, i32)> = known.map(|(topic, partition)| (topic.as_str(), *partition)).collect();
-        let end =
-            |end| admin::list_offsets(consumer, &known, end, TIMEOUT).map_err(KafkaError::MetadataFetch);
-        let (first, end) = (end(LogEnd::First)?, end(LogEnd::Last)?);
-        let resume = |key: (String, i32)| {
-            let (topic, commit) = (topics.get(&key.0)?, commits.get(&key));
-            let log = Log { topic: topic.id, first: *first.get(&key)?, end: *end.get(&key)? };
-            let of_topic = commits.iter().filter(|((name, _), _)| *name == key.0);
-            let of_topic = of_topic.map(|((_, partition), commit)| (*partition, commit));
-            let partitions = i32::try_from(topic.partitions).unwrap_or(0);
-            let initial = initial_partitions(topic.id, of_topic, partitions);
-            let resume = Resume::at(commit.cloned(), &log, key.1, initial, self.reset);
-            Some((key, resume))
-        };
-        Ok(keys.into_iter().filter_map(resume).collect())
+        self.read_logs(consumer, &mut topics)?;
+        let located = locate(consumer, keys, &topics, self.reset)?;
+        Ok(located.into_iter().map(|(key, (resume, _))| (key, resume)).collect())
     }
 
-    /// The topic of the keys that are held, if the plugin holds any.
-    pub(super) fn held_topic(&self) -> Option<String> {
-        self.partition_context.held_keys.as_ref().map(|held| held.topic().name().into_owned())
+    /// The compacted topics that say how messages are handled: that of the keys that are held, if the plugin holds any,
+    /// and that of the decisions about retries.
+    pub(super) fn logs(&self) -> Vec<String> {
+        let PartitionContext { held_keys, decisions, .. } = &*self.partition_context;
+        let held = held_keys.as_ref().map(|held| held.topic());
+        let topics = held.into_iter().chain(decisions.as_ref().map(|decisions| decisions.topic()));
+        topics.map(|topic| topic.name().into_owned()).collect()
     }
 
-    /// Waits until the held keys have been read, also those that the former owners of the partitions have written.
-    fn read_held_keys(
+    /// Waits until the held keys and the decisions have been read, also those from before the assignment.
+    fn read_logs(
         &self,
         consumer: &BaseConsumer<Self>,
-        topic: Option<(String, Topic)>,
+        topics: &mut HashMap<String, Topic>,
     ) -> Result<(), KafkaError> {
-        let Some(held) = &self.partition_context.held_keys else { return Ok(()) };
-        let missing = || KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
-        let (name, topic) = topic.filter(|(_, topic)| topic.led.contains(&PARTITION)).ok_or_else(missing)?;
-        let ends = admin::list_offsets(consumer, &[(&name, PARTITION)], LogEnd::Last, TIMEOUT);
-        let ends = ends.map_err(KafkaError::MetadataFetch)?;
-        let end = ends.values().next().copied().ok_or_else(missing)?;
-        let until = Instant::now() + HELD_KEYS_BOUND;
-        while !held.is_read_to(topic.id, end) {
-            if Instant::now() >= until {
-                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut));
-            }
-            thread::sleep(HELD_KEYS_POLL);
+        let PartitionContext { held_keys, decisions, .. } = &*self.partition_context;
+        if let Some(held) = held_keys {
+            let topic = topics.remove_entry(&*held.topic().name()).ok_or_else(missing)?;
+            read_log(consumer, &topic, |id, end| held.is_read_to(id, end))?;
+        }
+        // Nobody has decided anything before the topic exists.
+        let topic = decisions.as_ref().and_then(|decisions| topics.remove_entry(&*decisions.topic().name()));
+        if let Some((decisions, topic)) = decisions.as_ref().zip(topic) {
+            read_log(consumer, &topic, |id, end| decisions.is_read_to(id, end))?;
         }
         Ok(())
     }
@@ -131,9 +117,65 @@ impl MemberContext {
     }
 }
 
-/// The topics, by name. Those that do not exist are left out.
-pub(super) fn describe<'a>(
+/// Where the reading of these partitions by the consumer's group begins, and the ends of their logs. Partitions without a
+/// leader, and those of topics that are not in `topics`, are left out.
+pub(crate) fn locate<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    keys: Vec<(String, i32)>,
+    topics: &HashMap<String, Topic>,
+    reset: OffsetReset,
+) -> Result<Located, KafkaError> {
+    let commits = commits(consumer, topics)?;
+    // Without a leader, a partition would keep the request, and the commits of the others, for its timeout.
+    let is_led = |(name, partition): &&(String, i32)| {
+        topics.get(name).is_some_and(|topic| topic.led.contains(partition))
+    };
+    let known = keys.iter().filter(is_led);
+    let known: Vec<(&str, i32)> = known.map(|(topic, partition)| (topic.as_str(), *partition)).collect();
+    let end = |end| admin::list_offsets(consumer, &known, end, TIMEOUT).map_err(KafkaError::MetadataFetch);
+    let (first, end) = (end(LogEnd::First)?, end(LogEnd::Last)?);
+    let located = |key: (String, i32)| {
+        let (topic, commit) = (topics.get(&key.0)?, commits.get(&key));
+        let log = Log { topic: topic.id, first: *first.get(&key)?, end: *end.get(&key)? };
+        let of_topic = commits.iter().filter(|((name, _), _)| *name == key.0);
+        let of_topic = of_topic.map(|((_, partition), commit)| (*partition, commit));
+        let partitions = i32::try_from(topic.partitions).unwrap_or(0);
+        let initial = initial_partitions(topic.id, of_topic, partitions);
+        let resume = Resume::at(commit.cloned(), &log, key.1, initial, reset);
+        Some((key, (resume, log.end)))
+    };
+    Ok(keys.into_iter().filter_map(located).collect())
+}
+
+/// Waits until a compacted topic has been read to the end that it has now.
+fn read_log(
     consumer: &BaseConsumer<MemberContext>,
+    (name, topic): &(String, Topic),
+    is_read_to: impl Fn(Option<TopicId>, i64) -> bool,
+) -> Result<(), KafkaError> {
+    if !topic.led.contains(&PARTITION) {
+        return Err(missing());
+    }
+    let ends = admin::list_offsets(consumer, &[(name, PARTITION)], LogEnd::Last, TIMEOUT);
+    let ends = ends.map_err(KafkaError::MetadataFetch)?;
+    let end = ends.values().next().copied().ok_or_else(missing)?;
+    let until = Instant::now() + LOG_BOUND;
+    while !is_read_to(topic.id, end) {
+        if Instant::now() >= until {
+            return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut));
+        }
+        thread::sleep(LOG_POLL);
+    }
+    Ok(())
+}
+
+fn missing() -> KafkaError {
+    KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)
+}
+
+/// The topics, by name. Those that do not exist are left out.
+pub(crate) fn describe<'a, C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<HashMap<String, Topic>, KafkaError> {
     let mut names: Vec<&str> = names.collect();
@@ -146,15 +188,15 @@ pub(super) fn describe<'a>(
     Ok(found.into_iter().filter_map(|(name, topic)| Some((name, topic.ok()?))).collect())
 }
 
-fn a_broker(consumer: &BaseConsumer<MemberContext>, topic: &str) -> Result<i32, KafkaError> {
+fn a_broker<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<i32, KafkaError> {
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
     let broker = metadata.brokers().first().map(MetadataBroker::id);
     broker.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::AllBrokersDown))
 }
 
 /// The commits of all partitions of the topics.
-fn commits(
-    consumer: &BaseConsumer<MemberContext>,
+fn commits<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
     topics: &HashMap<String, Topic>,
 ) -> Result<HashMap<(String, i32), Commit>, KafkaError> {
     let partitions = topics.iter().flat_map(|(name, topic)| {
@@ -182,7 +224,6 @@ mod tests {
     use rdkafka::topic_partition_list::Offset;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
     use rdkafka::{ClientConfig, TopicPartitionList};
-    use settings::OffsetReset;
 
     use super::*;
     use crate::delivery::Delivery;
@@ -234,6 +275,7 @@ mod tests {
             is_retry: false,
             ordering: settings::Ordering::Key,
             held_keys: None,
+            decisions: None,
             ready,
             runtime: tokio::runtime::Handle::current(),
             health: Arc::default(),

@@ -18,7 +18,9 @@ impl Partition {
 
     /// The broker has committed `position`.
     pub fn set_committed(&self, position: i64) {
-        self.state.lock().commits.confirm(position);
+        let mut state = self.state.lock();
+        state.commits.confirm(position);
+        state.committed = state.committed.max(Some(position));
     }
 
     /// The broker refuses metadata of this length: from now on only offsets are committed. Logs the

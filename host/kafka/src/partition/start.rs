@@ -33,27 +33,31 @@ impl Partition {
     pub fn take(self: &Arc<Self>, max: usize, batch: &mut Vec<Delivery>) {
         self.waker.rearm();
         let mut state = self.state.lock();
-        if state.closed
-            || state.unopened_since.is_some()
-            || state.unchecked.is_some()
-            || matches!(state.regressed, Some(Regression::Cut(_)))
-            || !state.may_start()
-        {
+        if !self.is_readable(&state) || !state.may_start() {
             return;
         }
         if self.context.is_retry {
+            self.obey(&mut state);
             self.look_ahead(&mut state);
         }
         self.take_due(&mut state, max, batch);
         let more = if self.context.is_retry {
             // More messages may be due, and those that were taken made room in the look-ahead.
-            !batch.is_empty()
+            !batch.is_empty() || !state.given_up.is_empty()
         } else {
             self.take_next(&mut state, max, batch)
         };
         if more {
             self.waker.wake();
         }
+    }
+
+    /// Whether messages may be read.
+    pub(super) fn is_readable(&self, state: &State) -> bool {
+        !state.closed
+            && state.unopened_since.is_none()
+            && state.unchecked.is_none()
+            && !matches!(state.regressed, Some(Regression::Cut(_)))
     }
 
     /// Starts ready messages, then newly read ones. Returns whether there may be more.
@@ -104,12 +108,15 @@ impl Partition {
     }
 
     /// Fills the look-ahead of a retry topic. Messages of other groups are skipped.
-    fn look_ahead(self: &Arc<Self>, state: &mut State) {
+    pub(super) fn look_ahead(self: &Arc<Self>, state: &mut State) {
         let mut events = Vec::new();
         state.note_limit();
         loop {
             let limit = if state.is_out_of_order { FAR_LOOK_AHEAD } else { LOOK_AHEAD };
-            let wanted = limit.saturating_sub(state.delayed.len()).min(READ_BATCH).min(state.capacity());
+            let wanted = limit
+                .saturating_sub(state.delayed.len() + state.given_up.len())
+                .min(READ_BATCH)
+                .min(state.capacity());
             if wanted == 0 || self.read(state, wanted, &mut events) == 0 {
                 break;
             }
@@ -127,15 +134,10 @@ impl Partition {
                 state.last_due = state.last_due.max(Some(due));
                 let retry_info = Some(retry_info);
                 // What waits must not keep all that was fetched with it.
-                let message = if due > now.instant { message.detached() } else { message };
-                state.delayed.push(Reverse(PendingMessage {
-                    due,
-                    due_ms,
-                    number,
-                    message,
-                    retry_info,
-                    key: None,
-                }));
+                let message =
+                    if due > now.instant || !state.decided.is_empty() { message.detached() } else { message };
+                let message = PendingMessage { due, due_ms, number, message, retry_info, key: None };
+                self.hold(state, message, now);
             }
         }
     }
@@ -194,7 +196,7 @@ impl Partition {
         }
     }
 
-    fn start(self: &Arc<Self>, state: &mut State, pending: PendingMessage) -> Delivery {
+    pub(super) fn start(self: &Arc<Self>, state: &mut State, pending: PendingMessage) -> Delivery {
         let PendingMessage { number, message, retry_info, key, .. } = pending;
         state.in_progress += 1;
         let held_keys = self.context.held_keys.as_ref();
@@ -203,7 +205,8 @@ impl Partition {
             held.holds(key, self.index, message.offset(), timestamp_ms)
         });
         let guard = DeliveryGuard::new(Arc::clone(self), number, message.offset(), message.size(), key);
-        Delivery::new(message, retry_info, follows_dead_letter, guard)
+        let given_up = Self::giving_up(state, message.offset());
+        Delivery::new(message, retry_info, follows_dead_letter, given_up, guard)
     }
 
     /// Wakes the partition when a message is due, or earlier to look at the clocks, unless a timer does it before.

@@ -1,7 +1,7 @@
 //! The state of a partition's messages.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use base::throttle::Throttle;
@@ -9,6 +9,7 @@ use settings::Ordering;
 
 use super::condition::Limit;
 use super::flow::Fetching;
+use super::obey::Decided;
 use crate::commit_metadata::CommitMetadata;
 use crate::delivery::DeliveryGuard;
 use crate::key_order::KeyOrder;
@@ -41,6 +42,13 @@ pub struct State {
     pub regressed: Option<Regression>,
     /// Messages that are not due yet, the earliest on top.
     pub delayed: BinaryHeap<Reverse<PendingMessage>>,
+    /// Messages that wait to be given up.
+    pub given_up: VecDeque<PendingMessage>,
+    /// The decisions about messages of the partition by offset, as of `decisions_version`.
+    pub decided: BTreeMap<i64, Decided>,
+    pub decisions_version: u64,
+    /// The offset that is committed, if it is known.
+    pub committed: Option<i64>,
     /// The latest due time that was read from a retry topic.
     pub last_due: Option<Instant>,
     /// Whether a message was read after one with a later due time.
@@ -111,6 +119,7 @@ impl State {
         let committed_window = resume.window.take();
         // Unless it is committed, a later start would begin elsewhere.
         let changes = u64::from(resume.cause != Cause::Committed);
+        let committed = (resume.cause == Cause::Committed).then_some(resume.position.offset);
         // At the first offset there is nothing before it.
         let unchecked = Some(resume.position).filter(|at| at.offset > 0 && at.epoch.is_some());
         let unchecked = unchecked.map(|at| (at, Instant::now()));
@@ -122,6 +131,10 @@ impl State {
             committed_window,
             regressed: None,
             delayed: BinaryHeap::new(),
+            given_up: VecDeque::new(),
+            decided: BTreeMap::new(),
+            decisions_version: 0,
+            committed,
             last_due: None,
             is_out_of_order: false,
             key_order: KeyOrder::new(ordering),

@@ -45,6 +45,7 @@ fn context(runtime: &Runtime, ordering: Ordering) -> (Arc<PartitionContext>, Rec
         memory: Arc::default(),
         has_regressed: AtomicBool::default(),
         held_keys: None,
+        decisions: None,
         has_large_headers: AtomicBool::default(),
         on_uncommitted: OnceLock::new(),
     };

@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use axum::http::StatusCode;
-use desk_api::{Cursor, DEFAULT_PAGE, DeadLetterState, FILTER_PARAMETERS, Filter, MAX_PAGE, PageSelector};
+use desk_api::{
+    Cursor, DEFAULT_PAGE, DeadLetterState, FILTER_PARAMETERS, Filter, MAX_PAGE, PageSelector, WaitingFilter,
+};
 use problem::Problem;
 use url::form_urlencoded;
 use utoipa::IntoParams;
@@ -133,6 +135,12 @@ impl Query {
         };
         filter.check().map_err(bad_request)?;
         Ok(filter)
+    }
+
+    /// The filter of messages that wait.
+    pub fn waiting_filter(&self) -> WaitingFilter {
+        let text = |name| self.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        WaitingFilter { plugin: text("plugin"), code: text("code"), topic: text("topic") }
     }
 
     /// The page.

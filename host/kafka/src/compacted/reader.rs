@@ -1,4 +1,4 @@
-//! The thread that reads the topic of held keys.
+//! The thread that reads a compacted topic.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::Offset;
 
-use super::{HeldKeys, PARTITION, record};
+use super::{Log, PARTITION};
 use crate::errors::Context;
 use crate::raw::{Event, Queue};
 
@@ -22,29 +22,29 @@ const ERROR_PAUSE: Duration = Duration::from_secs(1);
 /// The number of records that are read at once.
 const BATCH: usize = 256;
 
-/// Reads the topic of held keys in a thread.
+/// Reads a compacted topic in a thread.
 pub struct Reader(thread::JoinHandle<()>);
 
 impl Reader {
-    /// Reads the topic of `keys` until `stop` is set, once it is known to exist. `config` is that of a consumer.
+    /// Reads the topic of `log` until `stop` is set, once it is known to exist. `config` is that of a consumer.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(
-        keys: &Arc<HeldKeys>,
+    pub fn start<L: Log>(
+        log: &Arc<L>,
         config: &ClientConfig,
         stop: &Arc<AtomicBool>,
     ) -> std::io::Result<Self> {
         let mut config = config.clone();
         // No group is joined, and nothing is committed.
-        config.set("group.id", &keys.group);
+        config.set("group.id", log.group());
         config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
         config.set("enable.partition.eof", "true");
         config.remove("group.instance.id");
-        let (shared, stop) = (Arc::clone(keys), Arc::clone(stop));
-        let name = format!("held {}", keys.group);
-        let thread = thread::Builder::new().name(name).spawn(move || run(&shared, &config, &stop))?;
-        let _ = keys.reader.set(thread.thread().clone());
+        let (shared, stop) = (Arc::clone(log), Arc::clone(stop));
+        let thread = thread::Builder::new().name(log.topic().name().into_owned());
+        let thread = thread.spawn(move || run(&*shared, &config, &stop))?;
+        log.set_reader(thread.thread().clone());
         Ok(Self(thread))
     }
 
@@ -52,27 +52,27 @@ impl Reader {
     pub fn join(self) {
         self.0.thread().unpark();
         if self.0.join().is_err() {
-            tracing::error!("the reader of held keys panicked");
+            tracing::error!("the reader of a compacted topic panicked");
         }
     }
 }
 
-fn run(keys: &HeldKeys, config: &ClientConfig, stop: &AtomicBool) {
+fn run(log: &impl Log, config: &ClientConfig, stop: &AtomicBool) {
     let mut reading: Option<Reading> = None;
     let mut begins = false;
     while !stop.load(Ordering::Relaxed) {
-        begins |= keys.begins();
+        begins |= log.begins();
         if begins {
-            match Reading::begin(keys, config) {
+            match Reading::begin(log, config) {
                 Ok(new) => (reading, begins) = (new, false),
                 Err(error) => {
-                    tracing::warn!(topic = %keys.topic.name(), %error, "held keys cannot be read");
+                    tracing::warn!(topic = %log.topic().name(), %error, "the topic cannot be read");
                     thread::park_timeout(ERROR_PAUSE);
                     continue;
                 }
             }
         }
-        let more = reading.as_mut().is_some_and(|reading| reading.read(keys));
+        let more = reading.as_mut().is_some_and(|reading| reading.read(log));
         if !more {
             thread::park_timeout(MAX_SLEEP);
         }
@@ -88,9 +88,9 @@ struct Reading {
 
 impl Reading {
     /// Reads the topic from its beginning. None if the client does not know the partition.
-    fn begin(keys: &HeldKeys, config: &ClientConfig) -> KafkaResult<Option<Self>> {
+    fn begin(log: &impl Log, config: &ClientConfig) -> KafkaResult<Option<Self>> {
         let consumer: Arc<BaseConsumer<Context>> = Arc::new(config.create_with_context(Context::default())?);
-        let topic = keys.topic.name();
+        let topic = log.topic().name();
         let thread = thread::current();
         let on_ready = Box::new(move || thread.unpark());
         let Some(queue) = Queue::of_partition(Arc::clone(&consumer), &topic, PARTITION, on_ready) else {
@@ -103,20 +103,20 @@ impl Reading {
     }
 
     /// Reads what is there. Returns whether there may be more.
-    fn read(&mut self, keys: &HeldKeys) -> bool {
+    fn read(&mut self, log: &impl Log) -> bool {
         // Errors of the connection, which the client logs and recovers from.
         while self.consumer.poll(Duration::ZERO).is_some() {}
         let count = self.queue.read(BATCH, &mut self.events, |error| {
-            tracing::debug!(topic = %keys.topic.name(), %error, "held keys");
+            tracing::debug!(topic = %log.topic().name(), %error, "a compacted topic");
         });
         for event in self.events.drain(..) {
             match event {
-                Event::Message(message) => {
-                    let change = record::read(&keys.group, message.key(), message.value());
-                    keys.read(message.offset(), change);
-                }
-                Event::End(end) => keys.read_all(end),
+                Event::Message(message) => log.read(message.offset(), message.key(), message.value()),
+                Event::End(end) => log.read_all(end),
             }
+        }
+        if count > 0 {
+            log.has_read();
         }
         count == BATCH
     }
