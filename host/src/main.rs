@@ -76,6 +76,7 @@ fn run(cli: Cli, runtime: &Runtime, signals: Option<Signals>) -> anyhow::Result<
         Some(Command::Consume(args)) => cli::consume::run(args),
         Some(Command::Plugin(args)) => runtime.block_on(cli::plugin::run(args)),
         Some(Command::Dlt(args)) => runtime.block_on(cli::dlt::run(args)),
+        Some(Command::Waiting(args)) => runtime.block_on(cli::waiting::run(args)),
         Some(Command::Alerts(args)) => runtime.block_on(cli::alerts::run(args)),
         Some(Command::Doctor(args)) => Ok(runtime.block_on(cli::doctor::run(*args))?),
         Some(Command::Config(args)) => runtime.block_on(cli::config::run(args, cli.origins)),

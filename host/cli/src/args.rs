@@ -8,7 +8,7 @@ use settings::RunArgs;
 
 use crate::demo;
 use crate::layers::Origins;
-use crate::{alerts, config, consume, dlt, doctor, groups, plugin, produce, topics};
+use crate::{alerts, config, consume, dlt, doctor, groups, plugin, produce, topics, waiting};
 
 /// Run sandboxed WebAssembly components as Kafka consumers.
 ///
@@ -61,6 +61,8 @@ pub enum Command {
     Groups(groups::Args),
     /// Inspect, replay and discard dead letters
     Dlt(dlt::Args),
+    /// List the messages that wait for a retry, and run, postpone and give them up
+    Waiting(waiting::Args),
     /// Test the alerts about dead letters
     Alerts(alerts::Args),
     /// Publish each line of standard input as a message

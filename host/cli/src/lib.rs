@@ -16,6 +16,7 @@ pub mod plugin;
 pub mod preflight;
 pub mod produce;
 pub mod topics;
+pub mod waiting;
 
 mod adopt;
 mod confirm;

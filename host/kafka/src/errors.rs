@@ -67,6 +67,11 @@ impl Context {
     pub fn is_refused(&self) -> bool {
         self.last_error.lock().as_ref().is_some_and(|(code, _)| is_refusal(*code))
     }
+
+    /// The client's last error.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().as_ref().map(|(_, cause)| cause.clone())
+    }
 }
 
 impl ClientContext for Context {

@@ -101,9 +101,21 @@ impl Waiting {
                 tokio::task::spawn_blocking(move || waiting.round());
                 self.sweep_later();
             }
-            let _ = timeout(wait, rounds.changed()).await;
+            if timeout(wait, rounds.changed()).await.is_err() {
+                let mut scan = self.index.lock().scan();
+                scan.problem = scan.problem.or_else(|| self.last_error());
+                return scan;
+            }
         }
         self.index.lock().scan()
+    }
+
+    /// The client's last error, while it is asking Kafka.
+    fn last_error(&self) -> Option<String> {
+        let client = self.client.lock().clone()?;
+        // Errors are queued as events.
+        while let Some(Err(_)) = client.poll(Duration::ZERO) {}
+        client.context().last_error()
     }
 
     /// Looks at each message that is known to wait: the number of its topic, partition, offset.

@@ -21,6 +21,7 @@ mod replays;
 mod session;
 mod start_replay;
 mod trials;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -81,6 +82,8 @@ pub fn router(status: Status, policy: AccessPolicy) -> Router {
         .route("/pause", get(pause::pause_form).post(pause::pause))
         .route("/resume", get(pause::resume_form).post(pause::resume))
         .route("/release", get(release::form).post(release::release))
+        .route("/waiting", get(waiting::list))
+        .route("/waiting/{action}", get(waiting::form).post(waiting::submit))
         .route("/audit-log", get(audit_log::list))
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", post(login::log_out))

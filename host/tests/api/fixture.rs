@@ -20,11 +20,13 @@ use desk::trial::Trials;
 use desk_api::{DeadLetter, Location};
 use destinations::{Destinations, Options};
 use http_body_util::BodyExt as _;
+use kafka::decisions::{self, Decisions};
 use kafka::health::Health;
 use kafka::publisher::{Destination, Publisher};
+use kafka::waiting::Waiting;
 use serde_json::Value;
 use server::guard::AccessPolicy;
-use server::{DeskState, PluginInfo, Status, api, console};
+use server::{DeskState, PluginInfo, PluginWaiting, Status, api, console};
 use settings::KafkaArgs;
 use store::{Store, StoreUrl};
 use tower::ServiceExt as _;
@@ -123,6 +125,7 @@ impl Api {
         // No worker runs: replays keep the state they are created with.
         let gate = Gate::new(&served().name, NonZeroU32::new(1));
         let route = route(&served(), &gate);
+        let waiting_kafka = kafka.clone();
         let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route], WEEK);
         let pauses = Pauses::new(desk.clone(), vec![Arc::clone(&gate)]);
         let member = Arc::new(Health::default());
@@ -139,7 +142,7 @@ impl Api {
             alerts: None,
             pauses,
             held_keys: [].into(),
-            waiting: [].into(),
+            waiting: [waiting(&waiting_kafka)].into(),
         });
         let access = AccessPolicy::new(token);
         let router = api::router(status.clone(), access.clone());
@@ -219,6 +222,22 @@ pub fn kafka_at(servers: &str) -> KafkaArgs {
         properties: Vec::new(),
         environment_properties: None,
         file_properties: Vec::new(),
+    }
+}
+
+/// The retries of the plugin, on a Kafka that is away unless the test has one.
+fn waiting(kafka: &KafkaArgs) -> PluginWaiting {
+    let PluginInfo { name, topic, group, retry_group, retry_topics, .. } = served();
+    let decided = Destination::new(&decisions::topic_of(&topic), 1).expect("a topic");
+    PluginWaiting {
+        plugin: name,
+        source: topic,
+        delays_ms: [1000, 2000].into(),
+        waiting: Waiting::new(kafka, &group, &retry_group, retry_topics),
+        decisions: Decisions::new(&group, decided),
+        publisher: Arc::new(Publisher::new(kafka).expect("a producer")),
+        kafka: kafka.clone(),
+        creates_topics: true,
     }
 }
 

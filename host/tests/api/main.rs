@@ -14,3 +14,4 @@ mod plugins;
 mod replays;
 mod routes;
 mod trials;
+mod waiting;

@@ -10,7 +10,7 @@ use server::{Status, api};
 use crate::console_client::Browser;
 use crate::fixture::{Api, ask, dead_letters};
 
-const ROUTES: [&str; 32] = [
+const ROUTES: [&str; 36] = [
     "get /audit-log",
     "get /dead-letters",
     "get /dead-letters/count",
@@ -27,6 +27,7 @@ const ROUTES: [&str; 32] = [
     "get /trials",
     "get /trials/{id}",
     "get /trials/{id}/dead-letters",
+    "get /waiting",
     "patch /failures/{id}",
     "post /alerts/test",
     "post /dead-letters/discard",
@@ -43,6 +44,9 @@ const ROUTES: [&str; 32] = [
     "post /replays/{id}/resume",
     "post /trials",
     "post /trials/{id}/cancel",
+    "post /waiting/give-up",
+    "post /waiting/postpone",
+    "post /waiting/run-now",
 ];
 
 #[tokio::test]

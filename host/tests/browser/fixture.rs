@@ -42,6 +42,20 @@ impl Desk {
         eventually(BOUND, || self.count("") == before + count);
     }
 
+    /// Produces messages that wait for a retry for an hour, and are done then.
+    pub fn wait_for_retry(&self, ids: impl IntoIterator<Item = usize>) {
+        let due_ms = base::clock::now_ms() + 3_600_000;
+        let record = |id| {
+            Record::new(format!(r#"{{"id":"w{id}","do":"done"}}"#))
+                .with_key(format!("w{id}"))
+                .with_header("retry_topic-attempts", [2])
+                .with_header("retry_topic-backoff-timestamp", due_ms.to_be_bytes())
+                .with_header("host-failure-code", if id % 2 == 0 { "smtp-421" } else { "smtp-450" })
+                .with_header("kafka_exception-message", "<b>try</b> again later")
+        };
+        self.kafka.produce("faulty-fast-retry-10", ids.into_iter().map(record));
+    }
+
     /// Produces `rejected` dead letters that the fixed build handles, and `unreadable` ones that no build
     /// handles.
     pub fn fail_as_usual(&self, rejected: usize, unreadable: usize) {

@@ -9,3 +9,4 @@ mod mailbox;
 mod mouse;
 mod pages;
 mod safety;
+mod waiting;

@@ -71,6 +71,7 @@ fn every_page_is_legible_in_both_languages_and_themes() {
         .expect("an id");
     empty.goto(&desk.url("/dead-letters?code=trap"));
     let dead_letter = empty.find("#list tbody a").attr("href");
+    desk.wait_for_retry(0..6);
     pause(&empty, &desk);
     empty.close();
     let pages = [
@@ -88,6 +89,8 @@ fn every_page_is_legible_in_both_languages_and_themes() {
         ("try", format!("/try?failure={failure}")),
         ("trial", trial),
         ("trials", "/trials".to_owned()),
+        ("waiting", "/waiting".to_owned()),
+        ("postpone", "/waiting/postpone?all=true&code=smtp-421".to_owned()),
         ("audit-log", "/audit-log".to_owned()),
         ("not-found", "/nothing".to_owned()),
     ];

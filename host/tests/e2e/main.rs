@@ -60,3 +60,5 @@ mod support;
 mod test_desk;
 mod topics;
 mod waiting;
+mod waiting_decisions;
+mod waiting_retries;

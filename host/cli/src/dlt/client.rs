@@ -139,9 +139,11 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
-        let list = match response.url().path().starts_with(&format!("{BASE_PATH}/plugins/")) {
-            true => "list plugins: host plugin list",
-            false => "list ids: host dlt list, host dlt failures, host dlt replays",
+        let path = response.url().path().strip_prefix(BASE_PATH).unwrap_or_default();
+        let list = match path.split('/').nth(1) {
+            Some("plugins") => "list plugins: host plugin list",
+            Some("waiting") => "the host may be older than this command",
+            _ => "list ids: host dlt list, host dlt failures, host dlt replays",
         };
         let problem: Option<Problem> =
             response.bytes().await.ok().and_then(|body| serde_json::from_slice(&body).ok());

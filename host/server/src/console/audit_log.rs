@@ -47,6 +47,7 @@ impl Texts {
             "pause-plugin" => self.action_pause_plugin,
             "resume-plugin" => self.action_resume_plugin,
             "release-keys" => self.release_keys,
+            "run-now" | "postpone" | "give-up" => self.waiting_action(action),
             other => other,
         }
     }

@@ -23,6 +23,8 @@ macro_rules! texts {
     };
 }
 
+pub(super) use texts;
+
 texts! {
     lang: "en", "ko";
     other_lang: "ko", "en";
@@ -44,7 +46,7 @@ texts! {
     log_out: "Log out", "로그아웃";
     host_unreachable: "The host is not responding. This page updates as soon as it is available again.", "호스트가 응답하지 않습니다. 다시 연결되면 화면이 자동으로 갱신됩니다.";
     no_script: "JavaScript is disabled. Reload the page to update it.", "JavaScript가 비활성화되어 화면이 자동으로 갱신되지 않습니다. 페이지를 새로고침하세요.";
-    key_navigation: "g, then o, f, d, r, t or a: overview, failures, dead letters, replays, trials, audit log", "g를 누른 다음 o, f, d, r, t, a: 현황, 실패, 데드 레터, 재처리, 빌드 시험, 감사 로그";
+    key_navigation: "g, then o, f, d, w, r, t or a: overview, failures, dead letters, waiting retries, replays, trials, audit log", "g를 누른 다음 o, f, d, w, r, t, a: 현황, 실패, 데드 레터, 재시도 대기, 재처리, 빌드 시험, 감사 로그";
     key_search: "/: search", "/: 검색";
     key_list: "j, k: next and previous row; Enter: open", "j, k: 다음 행, 이전 행 / Enter: 열기";
     key_help: "?: show shortcuts", "?: 단축키 보기";

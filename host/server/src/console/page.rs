@@ -59,12 +59,13 @@ pub struct NavItem {
 
 impl PageContext {
     /// The navigation.
-    pub fn navigation(&self) -> [NavItem; 6] {
+    pub fn navigation(&self) -> [NavItem; 7] {
         let texts = self.texts;
         [
             ("/", texts.overview, 'o'),
             ("/failures", texts.failures, 'f'),
             ("/dead-letters", texts.dead_letters, 'd'),
+            ("/waiting", texts.waiting, 'w'),
             ("/replays", texts.replays, 'r'),
             ("/trials", texts.trials, 't'),
             ("/audit-log", texts.audit_log, 'a'),
