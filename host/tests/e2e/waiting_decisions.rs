@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 use std::thread::sleep;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use testkit::{Kafka, Record, binary, eventually, get};
@@ -164,5 +165,44 @@ fn the_command_line_lists_and_decides() {
     let log = get(host.port, "/api/v1/audit-log").expect("an answer").text();
     assert!(log.contains("\"ada\"") && log.contains("give-up"), "{log}");
     eventually(BOUND, || texts(&command(&host, &["list"])).1.contains("no message is waiting"));
+    host.stop();
+}
+
+#[test]
+fn a_hundred_thousand_messages_are_counted_and_each_is_decided_about_once() {
+    let kafka = Kafka::shared();
+    let slow = Slow::with_retries(kafka, "wr-many", 4, 1);
+    let host = slow.host(kafka);
+    let due_ms = base::clock::now_ms() + 3_600_000;
+    let record = |n: usize| {
+        keyed(&format!("m{n}"), "done", "")
+            .on(i32::try_from(n % 4).expect("small"))
+            .with_header("retry_topic-attempts", [2])
+            .with_header("retry_topic-backoff-timestamp", due_ms.to_be_bytes())
+            .with_header("host-failure-code", if n.is_multiple_of(100) { "rare" } else { "usual" })
+            .with_header("kafka_exception-message", "the server says: 421 try again later")
+    };
+    kafka.produce(&format!("{}-retry", slow.guest.topic), (0..100_000).map(record));
+    let began = Instant::now();
+    eventually(BOUND, || list(&host, "limit=1")["total"] == 100_000);
+    println!("counted after {:?}", began.elapsed());
+    let began = Instant::now();
+    let all = list(&host, "");
+    println!("listed in {:?}", began.elapsed());
+    let groups: Vec<_> =
+        all["groups"].as_array().expect("groups").iter().map(|it| it["messages"].as_u64()).collect();
+    assert_eq!(
+        (groups, all["messages"].as_array().map(Vec::len)),
+        (vec![Some(99_000), Some(1000)], Some(50))
+    );
+    // Some lie too far behind those that wait, and are given up when reading comes to them.
+    let rare = json!({"filter": {"code": "rare"}, "count": 1000, "reason": "x"});
+    let answer = decided(&host, "give-up", &rare);
+    assert_eq!((&answer["decided"], &answer["too_late"]), (&json!(1000), &json!(0)), "{answer}");
+    let answer = decided(&host, "run-now", &json!({"filter": {"code": "usual"}, "count": 99_000}));
+    assert_eq!(answer["decided"], 99_000, "{answer}");
+    eventually(BOUND, || list(&host, "limit=1")["total"] == 0);
+    assert_eq!(slow.dead(kafka).len(), 1000);
+    assert_eq!(host.process.count(|line| line.contains("handled id=")), 99_000);
     host.stop();
 }

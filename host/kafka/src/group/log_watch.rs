@@ -12,7 +12,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::Offset;
 
 use super::MemberContext;
-use super::opening::describe;
+use super::opening::{describe, has_decisions};
 use crate::partition::{Condition, Partition, PartitionContext};
 use crate::publisher::Destination;
 use crate::raw;
@@ -91,12 +91,13 @@ impl MemberContext {
     /// Has the held keys and the decisions read if their topic was created, or created again.
     fn read_logs_again(&self, found: &Descriptions) {
         let PartitionContext { held_keys, decisions, .. } = &*self.partition_context;
-        let id = |topic: &Destination| found.get(&*topic.name())?.as_ref().ok().map(|topic| topic.id);
-        if let Some((held, id)) = held_keys.as_ref().and_then(|held| Some((held, id(held.topic())?))) {
-            held.is_read_to(id, 0);
+        let topic = |topic: &Destination| found.get(&*topic.name())?.as_ref().ok();
+        if let Some((held, topic)) = held_keys.as_ref().and_then(|held| Some((held, topic(held.topic())?))) {
+            held.is_read_to(topic.id, 0);
         }
-        if let Some((decisions, id)) = decisions.as_ref().and_then(|it| Some((it, id(it.topic())?))) {
-            decisions.is_read_to(id, 0);
+        let decided = decisions.as_ref().and_then(|decisions| Some((decisions, topic(decisions.topic())?)));
+        if let Some((decisions, topic)) = decided.filter(|(_, topic)| has_decisions(topic)) {
+            decisions.is_read_to(topic.id, 0);
         }
     }
 

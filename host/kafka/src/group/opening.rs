@@ -85,6 +85,7 @@ impl MemberContext {
         }
         // Nobody has decided anything before the topic exists.
         let topic = decisions.as_ref().and_then(|decisions| topics.remove_entry(&*decisions.topic().name()));
+        let topic = topic.filter(|(_, topic)| has_decisions(topic));
         if let Some((decisions, topic)) = decisions.as_ref().zip(topic) {
             read_log(consumer, &topic, |id, end| decisions.is_read_to(id, end))?;
         }
@@ -167,6 +168,11 @@ fn read_log(
         thread::sleep(LOG_POLL);
     }
     Ok(())
+}
+
+/// Whether a topic of this name is one that a host has created for decisions, and not somebody's own.
+pub(super) fn has_decisions(topic: &Topic) -> bool {
+    topic.partitions == 1
 }
 
 fn missing() -> KafkaError {

@@ -157,3 +157,141 @@ impl PendingMessage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use parking_lot::Mutex;
+    use rdkafka::error::KafkaError;
+
+    use super::*;
+    use crate::compacted::Log as _;
+    use crate::decisions::Decisions;
+    use crate::partition::{PartitionContext, Source};
+    use crate::publisher::Destination;
+    use crate::raw::{Event, Message};
+    use crate::resume::{Cause, Resume};
+
+    /// What a client has fetched.
+    struct Fetched(Mutex<Vec<Event>>);
+
+    impl Source for Fetched {
+        fn read(&self, max: usize, into: &mut Vec<Event>, _: &mut dyn FnMut(KafkaError)) -> usize {
+            let mut events = self.0.lock();
+            let count = events.len().min(max);
+            into.extend(events.drain(..count));
+            count
+        }
+
+        fn fetched(&self) -> usize {
+            self.0.lock().len()
+        }
+
+        fn known_first(&self) -> Option<i64> {
+            Some(0)
+        }
+    }
+
+    fn message(offset: i64) -> Message {
+        Message::simulated(offset, 0, b"k", b"v")
+    }
+
+    /// The value of a decision about the message at this offset.
+    fn decision(number: u64, offset: i64, action: &str) -> String {
+        let millis = message(offset).timestamp().map_or(headers::NO_TIMESTAMP, |(millis, _)| millis);
+        let id = headers::coordinates("t-retry", 0, offset, millis);
+        let until_ms = clock::now_ms() + 60_000;
+        format!(
+            r#"{{"number":{number},"message":"{id}","action":"{action}","until_ms":{until_ms},"by":"kim","reason":"","at_ms":0}}"#
+        )
+    }
+
+    fn decide(decisions: &Decisions, at: i64, offset: i64, value: Option<&str>) {
+        let key = format!(r#"{{"group":"g","topic":"t-retry","partition":0,"offset":{offset}}}"#);
+        decisions.read(at, Some(key.as_bytes()), value.map(str::as_bytes));
+        decisions.has_read();
+    }
+
+    fn open(decisions: &Arc<Decisions>, messages: i64) -> Arc<Partition> {
+        let (ready, _) = async_channel::unbounded();
+        let context = PartitionContext {
+            group: "g".to_owned(),
+            is_retry: true,
+            ordering: settings::Ordering::Unordered,
+            held_keys: None,
+            decisions: Some(Arc::clone(decisions)),
+            ready,
+            runtime: tokio::runtime::Handle::current(),
+            health: Arc::default(),
+            memory: Arc::default(),
+            has_regressed: AtomicBool::default(),
+            has_large_headers: AtomicBool::default(),
+        };
+        let fetched =
+            Fetched(Mutex::new((0..messages).map(|offset| Event::Message(message(offset))).collect()));
+        let resume = Resume::again(None, 0, Cause::Committed);
+        Partition::open("t-retry", 0, Some(resume), Arc::new(context), |_| Some(fetched))
+            .expect("a partition")
+    }
+
+    fn offsets(batch: &[Delivery]) -> Vec<i64> {
+        batch.iter().map(|delivery| delivery.message().offset()).collect()
+    }
+
+    #[tokio::test]
+    async fn decisions_apply_to_what_waits_and_to_nothing_else() {
+        let decisions = Decisions::new("g", Destination::new("t-waiting", 1).expect("a topic"));
+        decisions.is_read_to(None, 0);
+        decide(&decisions, 0, 1, Some(&decision(1, 1, "give-up")));
+        decide(&decisions, 1, 2, Some(&decision(2, 2, "postpone")));
+        // About a message of an earlier topic.
+        decide(&decisions, 2, 3, Some(&decision(3, 4, "give-up")));
+        let partition = open(&decisions, 4);
+        let (mut given_up, mut started) = (Vec::new(), Vec::new());
+        assert_eq!(partition.answer(1, 1), None, "not read yet");
+        partition.take_given_up(&mut given_up);
+        partition.take(10, &mut started);
+        assert_eq!((offsets(&given_up), offsets(&started)), (vec![1], vec![0, 3]));
+        assert!(given_up.iter().all(|delivery| delivery.given_up().is_some() && delivery.attempts() == 0));
+        assert!(started.iter().all(|delivery| delivery.given_up().is_none()));
+        let answers =
+            [(1, 1), (2, 2), (3, 3), (9, 9)].map(|(offset, number)| partition.answer(offset, number));
+        assert_eq!(answers, [Some(true), Some(true), Some(false), None]);
+        // The last decision counts, also over one that applies already.
+        decide(&decisions, 3, 2, Some(&decision(4, 2, "run-now")));
+        partition.take(10, &mut started);
+        assert_eq!((offsets(&started), partition.answer(2, 4)), (vec![0, 3, 2], Some(true)));
+        decide(&decisions, 4, 0, Some(&decision(5, 0, "give-up")));
+        assert_eq!(partition.answer(0, 5), Some(false), "it has started");
+        assert!(!partition.has_committed(1));
+        partition.set_committed(2);
+        assert!(partition.has_committed(1) && !partition.has_committed(2));
+        decide(&decisions, 5, 1, None);
+        assert_eq!(partition.answer(1, 1), None, "removed");
+        for delivery in given_up.into_iter().chain(started) {
+            delivery.finish();
+        }
+        assert!(partition.is_idle());
+    }
+
+    #[tokio::test]
+    async fn a_message_given_up_may_run_after_all_until_it_starts() {
+        let decisions = Decisions::new("g", Destination::new("t-waiting", 1).expect("a topic"));
+        decisions.is_read_to(None, 0);
+        decide(&decisions, 0, 0, Some(&decision(1, 0, "postpone")));
+        let partition = open(&decisions, 1);
+        let mut started = Vec::new();
+        partition.take(10, &mut started);
+        assert!(started.is_empty());
+        decide(&decisions, 1, 0, Some(&decision(2, 0, "give-up")));
+        assert_eq!(partition.answer(0, 2), Some(true));
+        decide(&decisions, 2, 0, Some(&decision(3, 0, "run-now")));
+        partition.take_given_up(&mut started);
+        assert!(started.is_empty(), "somebody has decided otherwise");
+        partition.take(10, &mut started);
+        assert_eq!(offsets(&started), [0]);
+        assert!(started.iter().all(|delivery| delivery.given_up().is_none()));
+        started.into_iter().for_each(Delivery::finish);
+    }
+}
