@@ -160,6 +160,7 @@ impl PendingMessage {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
     use std::sync::atomic::AtomicBool;
 
     use parking_lot::Mutex;
@@ -227,6 +228,7 @@ mod tests {
             memory: Arc::default(),
             has_regressed: AtomicBool::default(),
             has_large_headers: AtomicBool::default(),
+            on_uncommitted: OnceLock::new(),
         };
         let fetched =
             Fetched(Mutex::new((0..messages).map(|offset| Event::Message(message(offset))).collect()));
