@@ -20,10 +20,10 @@ FUZZ_TARGETS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugins guests demo check test test-long fuzz bench component lint dist docs
+.PHONY: help setup build plugins guests guests-js guests-py demo check test test-languages test-long fuzz bench component lint dist docs
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install everything that builds and tests need
 	@scripts/setup test
@@ -39,6 +39,24 @@ demo: build ## Run the whole system in one process, without Kafka
 guests: ## Build the guests of the host's own tests
 	@scripts/setup build
 	cargo build --release --target wasm32-wasip2 $(addprefix -p ,$(GUESTS))
+
+guests-js: ## Build the guests in JavaScript, for StarlingMonkey and for QuickJS (needs node 20 and npm)
+	mkdir -p $(CARGO_TARGET_DIR)/guests-js
+	cp $(addprefix host/tests/guests/js/,package.json package-lock.json build.mjs) $(CARGO_TARGET_DIR)/guests-js
+	cd $(CARGO_TARGET_DIR)/guests-js && npm ci --no-audit --no-fund
+	node $(CARGO_TARGET_DIR)/guests-js/build.mjs host/tests/guests/js $(WASM)
+
+guests-py: ## Build the guests in Python (needs python 3.10 with venv)
+	mkdir -p $(WASM)
+	python3 -m venv $(CARGO_TARGET_DIR)/guests-py
+	$(CARGO_TARGET_DIR)/guests-py/bin/pip install -q --disable-pip-version-check -r host/tests/guests/python/requirements.txt
+	for guest in parse faulty; do \
+	  PYTHONDONTWRITEBYTECODE=1 $(CARGO_TARGET_DIR)/guests-py/bin/componentize-py -q -d wit -w consumer:plugin/handler-only \
+	    componentize $$guest -p host/tests/guests/python -o $(WASM)/$${guest}_py.wasm || exit 1; \
+	done
+
+test-languages: build guests-js guests-py ## Run the tests of plugins in JavaScript and Python
+	cargo test --release $(NATIVE) --test e2e $(TEST_RUNNER) -- --ignored languages
 
 check: ## Format, lints and the unit tests of changed crates: for every few minutes of work (ARGS=name picks tests)
 	@scripts/setup build

@@ -276,7 +276,7 @@ impl Pipeline {
                 offset: delivery.message().offset(),
             },
         };
-        let closing = async {
+        let closing = || async {
             tokio::select! {
                 () = delivery.partition().until_closed() => {}
                 () = self.gate.until_paused() => {}

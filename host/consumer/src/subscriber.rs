@@ -59,6 +59,6 @@ impl Subscriber {
     /// # Errors
     /// See [`Plugin::handle`].
     pub async fn handle(&self, message: Message<'_>, place: Place) -> Result<Outcome, Cause> {
-        self.plugin.handle(&self.subscription.group, message, place, std::future::pending()).await
+        self.plugin.handle(&self.subscription.group, message, place, std::future::pending::<()>).await
     }
 }

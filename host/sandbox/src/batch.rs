@@ -50,28 +50,26 @@ impl Plugin {
     pub async fn handle_batch(&self, messages: Vec<Message<'_>>, place: Place) -> Option<Vec<Outcome>> {
         let count = messages.len();
         let _running = self.epochs.run();
-        let (mut store, pooled) = self.prepare(place);
-        let call = async {
-            let (guest, calls) = self.guest(pooled, &mut store).await?;
-            let outcomes = guest.handle_batch(&mut store, messages).await?;
-            Ok::<_, wasmtime::Error>((guest, calls + 1, outcomes))
-        };
         // As in `handle`, for a call without effects.
+        let Instance { mut store, guest, calls } = match self.reused(&place, None) {
+            Some(instance) => instance,
+            None => Box::pin(self.new_instance(place, None, std::future::pending::<()>)).await.ok()?,
+        };
         let result = tokio::select! {
             biased;
-            result = call => result.ok(),
+            outcomes = guest.handle_batch(&mut store, messages) => outcomes.ok(),
             () = tokio::time::sleep(self.grants.limits.call_time) => None,
         };
         store.data().context.output.end(store.data().memory());
-        let (guest, calls, outcomes) = result?;
+        let outcomes = result?;
         let is_valid = store.data().exceeded().is_none()
-            && !store.data().is_short()
+            && store.data().shortage().is_none()
             && outcomes.len() == count
             && outcomes.iter().all(|outcome| self.fits(outcome));
         if !is_valid {
             return None;
         }
-        self.pool.give_back(Instance { store, guest, calls }, &self.grants);
+        self.pool.give_back(Instance { store, guest, calls: calls + 1 }, &self.grants);
         Some(outcomes)
     }
 }

@@ -18,9 +18,10 @@ use crate::call_end::EndSignal;
 use crate::capture::Answers;
 use crate::epochs::TICK;
 use crate::grants::Grants;
+use crate::guest_memory::GuestMemory;
 use crate::limits::{Exceeded, MAX_HANDLES, MAX_RANDOM, Memory};
 use crate::output::{Output, Place};
-use crate::shortage::is_shortage;
+use crate::shortage::{Shortage, is_shortage};
 
 /// The target of a plugin's effects. There is no other switch: a dry run has no services for sending.
 #[derive(Clone)]
@@ -167,9 +168,10 @@ struct First {
 }
 
 impl Call {
-    /// A store for one call.
+    /// A store for one call, with memory of what all guests have.
     pub fn store(
         engine: &Engine,
+        all: &Arc<GuestMemory>,
         place: Place,
         grants: Arc<Grants>,
         outside: Option<Outside>,
@@ -179,7 +181,7 @@ impl Call {
         let mut call = Self {
             context: Context { outside, grants, output, calls: None, end: None, clock: None, traces: None },
             exceeded: None,
-            memory: Memory::new(memory),
+            memory: Memory::new(memory, Arc::clone(all)),
             guest_time: Duration::ZERO,
             resumed: Instant::now(),
             host_calls: 0,
@@ -228,7 +230,8 @@ impl Call {
     /// Whether an instance that has reset itself equals a new one.
     pub fn is_clean(&self) -> bool {
         let First { memory, called_host } = self.first;
-        self.memory.used() == memory && !self.memory.ran_out() && !called_host && !self.has_used_handles
+        let is_first = self.memory.used() == memory && !self.memory.ran_out() && !self.memory.is_short();
+        is_first && !called_host && !self.has_used_handles
     }
 
     /// Permits the effects of one message. Starts the clock of the call, which effects may stop.
@@ -305,9 +308,12 @@ impl Call {
         self.memory.ran_out()
     }
 
-    /// Whether a directory could not be opened because this process is short of files.
-    pub fn is_short(&self) -> bool {
-        self.is_short
+    /// What this process was short of, if it was: of files for a directory, or of memory for its guests.
+    pub fn shortage(&self) -> Option<Shortage> {
+        if self.memory.is_short() {
+            return Some(Shortage::GuestMemory);
+        }
+        self.is_short.then_some(Shortage::Files)
     }
 
     /// Records that the call exceeded a limit. The error ends the call.

@@ -8,7 +8,9 @@ use wasmtime_wasi::I32Exit;
 
 use crate::call::Call;
 use crate::call_end::CallEnd;
+use crate::exception::Exception;
 use crate::limits::Exceeded;
+use crate::shortage::Shortage;
 
 /// The maximum length of a failure code, in bytes.
 pub const MAX_CODE: usize = 64;
@@ -107,9 +109,8 @@ impl Cause {
     }
 
     /// This process was short of what the call needed.
-    pub(super) fn shortage() -> Self {
-        let detail = "this process is short of open files (ulimit -n)";
-        let cause = Self::own("consumer.plugin.Shortage", "shortage", detail);
+    pub(super) fn shortage(shortage: Shortage) -> Self {
+        let cause = Self::own("consumer.plugin.Shortage", "shortage", shortage.detail());
         Self { leads_to: LeadsTo::Wait(INTERRUPTED_WAIT), ..cause }
     }
 
@@ -121,8 +122,8 @@ impl Cause {
 
     /// The error of a call without an outcome.
     pub(super) fn from_error(error: &wasmtime::Error, call: &Call) -> Self {
-        if call.is_short() {
-            return Self::shortage();
+        if let Some(shortage) = call.shortage() {
+            return Self::shortage(shortage);
         }
         let memory = call.ran_out_of_memory().then_some(Exceeded::Memory);
         let cause = if let Some(limit) = call.exceeded().or(memory).or_else(|| wasmtime_limit(error)) {
@@ -136,6 +137,11 @@ impl Cause {
             Self::own("consumer.plugin.Exit", "exit", &detail)
         } else {
             match error.downcast_ref::<Trap>() {
+                Some(Trap::UnreachableCodeReached)
+                    if let Some(exception) = call.context.output.exception() =>
+                {
+                    return Self::uncaught(exception, error);
+                }
                 Some(Trap::StackOverflow) => {
                     Self::own("consumer.plugin.StackOverflow", "stack-overflow", "call stack exhausted")
                 }
@@ -146,16 +152,28 @@ impl Cause {
         cause.with_output(call).with_backtrace(error)
     }
 
+    /// An exception or a panic ended the call. The frames of an interpreter would say nothing about the plugin.
+    fn uncaught(exception: Exception, error: &wasmtime::Error) -> Self {
+        let Exception { text, stack, is_compiled } = exception;
+        let cause = Self::own("consumer.plugin.Trap", "trap", &text);
+        let frames = if is_compiled { cause.clone().with_backtrace(error).backtrace } else { String::new() };
+        let backtrace = [stack, frames].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        Self { detail: cut(text, MAX_DETAIL), backtrace: cut(backtrace.join("\n"), MAX_BACKTRACE), ..cause }
+    }
+
     /// The host ended the call.
-    fn of_end(end: &CallEnd, call: &Call) -> Self {
+    pub(super) fn of_end(end: &CallEnd, call: &Call) -> Self {
         match end {
             CallEnd::Exceeded(limit) => Self::exceeded(*limit, call),
             CallEnd::Effect(interrupted) => Self::interrupted(interrupted),
-            CallEnd::Closing => {
-                let cause = Self::own("consumer.plugin.Closing", "closing", &end.to_string());
-                Self { leads_to: LeadsTo::Nothing, ..cause }
-            }
+            CallEnd::Closing => Self::closing(),
         }
+    }
+
+    /// The partition is being closed, or the plugin is paused, and nothing has begun.
+    pub(super) fn closing() -> Self {
+        let cause = Self::own("consumer.plugin.Closing", "closing", &CallEnd::Closing.to_string());
+        Self { leads_to: LeadsTo::Nothing, ..cause }
     }
 
     fn interrupted(interrupted: &Interrupted) -> Self {

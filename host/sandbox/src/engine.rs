@@ -6,15 +6,27 @@ use std::sync::Arc;
 use base::finding::Finding;
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
-use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
 
 use crate::epochs::Epochs;
+use crate::guest_memory::GuestMemory;
 
-/// The share of one instance in the pool. Rust components have two or three shim instances, and a small table for each.
-const CORE_INSTANCES_PER_CALL: u32 = 8;
+/// The share of one instance in the pool. A component that needs more does not fit it. Rust components have two or three
+/// tables, JavaScript and Python components up to six; a component that resets its instances has a card table for each
+/// module with a memory, and may keep a copy of it.
 const TABLES_PER_CALL: u32 = 8;
-/// A component that resets its instances has a card table for each module with a memory, and may keep a copy of it.
 const MEMORIES_PER_CALL: u32 = 4;
+/// The number of elements of a table. Each table of the pool reserves address space for as many.
+const TABLE_ELEMENTS: usize = 64 << 10;
+
+/// The bytes of a memory and of a table that remain in the process for their next instance, instead of being returned to the
+/// kernel: with the scan, what a call wrote; without it, the beginning, which is cleared whether it was written or not.
+const KEPT: [usize; 2] = [256 << 10, 64 << 10];
+const KEPT_WITH_SCAN: [usize; 2] = [8 << 20, 1 << 20];
+/// The part of the memory for guests that memories without an instance may keep.
+const SHARE_OF_KEPT: usize = 8;
 
 /// The address space of one memory in the pool, with which compiled code needs no bounds checks, and the guard behind it.
 const RESERVATION: u64 = 4 << 30;
@@ -35,6 +47,10 @@ pub struct Engines {
     pub(crate) epochs: Arc<Epochs>,
     /// What makes compilation or calls slower than they could be.
     pub findings: Vec<Finding>,
+    /// The memory that their instances share with those of other engines.
+    pub memory: Arc<GuestMemory>,
+    /// The maximum memory of an instance, in bytes.
+    pub(crate) max_memory: usize,
 }
 
 impl Engines {
@@ -54,6 +70,7 @@ impl Engines {
     /// # Errors
     /// The process has too little memory.
     pub fn with_cache(calls: u32, memory: usize, cache: Option<Cache>) -> wasmtime::Result<Self> {
+        let all = GuestMemory::of_process();
         let on_demand = InstanceAllocationStrategy::OnDemand;
         let mut findings = Vec::new();
         let (pooled, on_demand) = match pooled(calls, memory, cache.clone()) {
@@ -69,7 +86,7 @@ impl Engines {
             }
         };
         let epochs = Arc::new(Epochs::start(vec![pooled.weak(), on_demand.weak()])?);
-        Ok(Self { pooled, on_demand, epochs, findings })
+        Ok(Self { pooled, on_demand, epochs, findings, memory: all, max_memory: memory })
     }
 }
 
@@ -108,20 +125,34 @@ fn pooled(calls: u32, memory: usize, cache: Option<Cache>) -> Result<Engine, Str
     })
 }
 
-/// Measured: clearing touched pages is cheaper than returning them to the kernel, if guests are linked with small
-/// stacks and a small memory.
+/// Measured: clearing touched pages is cheaper than returning them to the kernel. The kernel knows which pages were written
+/// (`PAGEMAP_SCAN`, Linux 6.7 and later); without it guests should be linked with small stacks and a small memory. Core
+/// instances and component instances are only counted by wasmtime, and bounded by the number of calls.
 fn pool(calls: u32, memory: usize) -> PoolingAllocationConfig {
+    let [most, kept_table] = if scans_pages() { KEPT_WITH_SCAN } else { KEPT };
+    let share = GuestMemory::of_process().max() / SHARE_OF_KEPT / usize::try_from(calls).unwrap_or(1).max(1);
+    let kept_memory = share.clamp(KEPT[0], most);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(calls)
-        .total_core_instances(calls.saturating_mul(CORE_INSTANCES_PER_CALL))
+    pool.total_component_instances(u32::MAX)
+        .total_core_instances(u32::MAX)
         .total_memories(calls.saturating_mul(MEMORIES_PER_CALL))
         .total_tables(calls.saturating_mul(TABLES_PER_CALL))
         .total_stacks(calls)
         .max_memory_size(memory)
+        .max_memories_per_component(MEMORIES_PER_CALL)
         .max_memories_per_module(MEMORIES_PER_CALL)
-        .linear_memory_keep_resident(256 << 10)
-        .table_keep_resident(64 << 10);
+        .max_tables_per_component(TABLES_PER_CALL)
+        .max_tables_per_module(TABLES_PER_CALL)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(kept_memory)
+        .table_keep_resident(kept_table)
+        .pagemap_scan(Enabled::Auto);
     pool
+}
+
+/// Whether the kernel says which pages a guest has written.
+pub fn scans_pages() -> bool {
+    PoolingAllocationConfig::is_pagemap_scan_available()
 }
 
 /// Compiled components are cached, because JavaScript and Python components take many seconds to compile. The

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::error::UserError;
+use bytesize::ByteSize;
 use contract::{Description, Linked, PACKAGE, VERSIONS};
 use reset::Reason;
 use settings::PluginSettings;
@@ -14,15 +15,21 @@ use wasmtime::component::{Component, Linker};
 
 use crate::call::Call;
 use crate::capabilities::{self, Capability};
+use crate::cause::Cause;
 use crate::engine::Engines;
 use crate::epochs::Epochs;
 use crate::grants::Grants;
+use crate::guest_memory::GuestMemory;
 use crate::imports::{self, permits_reset};
+use crate::instances::{POOL_WAIT, has_no_room};
 use crate::output::{At, Place};
 
 /// The packages of WASI that a plugin may import.
 const WASI: [&str; 6] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
+
+/// The size of a page of WebAssembly, in bytes.
+const PAGE: usize = 64 << 10;
 
 /// Help for a plugin of another contract.
 const REBUILD: &str = "build it against this host's wit/, or run it with the host it was built for";
@@ -42,8 +49,15 @@ pub struct PluginFile {
     pub exports: Vec<String>,
     /// The reason why its instances cannot be reset, if they cannot.
     pub not_reset: Option<Reason>,
+    /// The reason why its instances do not come from the pool, if they do not.
+    pub not_pooled: Option<String>,
+    /// The size of its largest memory at first, in bytes.
+    pub first_memory: usize,
     resets: bool,
     pub(crate) engine: Engine,
+    pub(crate) memory: Arc<GuestMemory>,
+    /// The largest limit on the memory of an instance, in bytes.
+    max_memory: usize,
     pub(crate) epochs: Arc<Epochs>,
     component: Component,
     bytes: Vec<u8>,
@@ -70,7 +84,7 @@ impl PluginFile {
     pub fn from_bytes(path: &Path, bytes: &[u8], engines: &Engines) -> Result<Self, UserError> {
         let at = |problem: String| UserError::usage(format!("{}: {problem}", path.display()));
         check_kind(bytes).map_err(|(problem, help)| at(problem.to_owned()).help(help))?;
-        let Compiled { engine, component, not_reset } = compile(bytes, engines)
+        let Compiled { engine, component, not_reset, not_pooled } = compile(bytes, engines)
             .map_err(|error| at(format!("not a valid component: {}", error.root_cause())).help(DAMAGED))?;
         let kind = component.component_type();
         let exports = kind.exports(&engine).map(|(name, _)| name).filter(|name| *name != reset::EXPORT);
@@ -80,9 +94,13 @@ impl PluginFile {
             digest: hex::encode(Sha256::digest(bytes)),
             imports: kind.imports(&engine).map(|(name, _)| name.to_owned()).collect(),
             exports: exports.map(str::to_owned).collect(),
+            first_memory: first_memory(&component),
             resets: not_reset.is_none(),
             not_reset,
+            not_pooled,
             engine,
+            memory: Arc::clone(&engines.memory),
+            max_memory: engines.max_memory,
             epochs: Arc::clone(&engines.epochs),
             component,
             bytes: bytes.to_owned(),
@@ -166,21 +184,45 @@ impl PluginFile {
         })
     }
 
-    /// Calls the plugin's `describe`, with nothing granted.
+    /// Calls the plugin's `describe`, with nothing granted. It has the largest memory of all plugins: which settings are its
+    /// own is known by the name that it returns.
     ///
     /// # Errors
-    /// It traps, or takes too long.
+    /// It traps, takes too long, or needs more memory.
     pub async fn describe(&self, component: &Linked<Call>) -> Result<Description, UserError> {
+        let max = self.max_memory;
+        if self.first_memory > max {
+            let [first, max] = [self.first_memory, max].map(|bytes| ByteSize::b(bytes as u64));
+            let problem = format!("its memory has {first} at first, and no plugin may have more than {max}");
+            return Err(self.error(problem).help("set limits.memory in its [[plugin]] in host.toml"));
+        }
         let name = self.path.file_stem().map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy());
         let place = Place { plugin: name.into(), at: At::Nowhere };
-        let grants = Arc::new(Grants::default());
+        let mut grants = Grants::default();
+        grants.limits.memory = max;
         let bound = grants.limits.call_time;
+        let grants = Arc::new(grants);
         let _running = self.epochs.run();
-        let mut store = Call::store(&self.engine, place, grants, None);
-        let call = async { component.instantiate(&mut store).await?.describe(&mut store).await };
+        let call = async {
+            loop {
+                let (place, grants) = (place.clone(), Arc::clone(&grants));
+                let mut store = Call::store(&self.engine, &self.memory, place, grants, None);
+                let result = match component.instantiate(&mut store).await {
+                    Err(error) if has_no_room(&error, store.data()) => {
+                        drop(store);
+                        tokio::time::sleep(POOL_WAIT).await;
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                    Ok(guest) => guest.describe(&mut store).await,
+                };
+                store.data().context.output.end(store.data().memory());
+                return result.map_err(|error| Cause::from_error(&error, store.data()));
+            }
+        };
         let problem = match tokio::time::timeout(bound, call).await {
             Err(_) => format!("its `describe` did not return within {} s", bound.as_secs()),
-            Ok(Err(error)) => format!("its `describe` failed: {}", error.root_cause()),
+            Ok(Err(cause)) => format!("its `describe` failed: {}", cause.detail),
             Ok(Ok(description)) => return Ok(description),
         };
         Err(self.error(problem).help("`describe` runs with nothing granted; contact the plugin's author"))
@@ -225,6 +267,13 @@ struct Compiled {
     engine: Engine,
     component: Component,
     not_reset: Option<Reason>,
+    not_pooled: Option<String>,
+}
+
+/// The size of the largest memory of a component at first, in bytes.
+fn first_memory(component: &Component) -> usize {
+    let pages = component.resources_required().and_then(|required| required.max_initial_memory_size);
+    pages.and_then(|pages| usize::try_from(pages).ok()).unwrap_or_default().saturating_mul(PAGE)
 }
 
 /// A component that does not fit the pool gets its instances on demand. One that resets its instances fits it: another
@@ -241,14 +290,15 @@ fn compile(bytes: &[u8], engines: &Engines) -> wasmtime::Result<Compiled> {
     });
     let engine = engines.pooled.clone();
     let not_reset = match resetting {
-        Ok(component) => return Ok(Compiled { engine, component, not_reset: None }),
+        Ok(component) => return Ok(Compiled { engine, component, not_reset: None, not_pooled: None }),
         Err(reason) => Some(reason),
     };
     match pooled(bytes) {
-        Ok(component) => Ok(Compiled { engine, component, not_reset }),
-        Err(_) => {
+        Ok(component) => Ok(Compiled { engine, component, not_reset, not_pooled: None }),
+        Err(error) => {
             let component = Component::from_binary(&engines.on_demand, bytes)?;
-            Ok(Compiled { engine: engines.on_demand.clone(), component, not_reset })
+            let not_pooled = Some(error.root_cause().to_string());
+            Ok(Compiled { engine: engines.on_demand.clone(), component, not_reset, not_pooled })
         }
     }
 }

@@ -9,10 +9,13 @@ pub mod capture;
 pub mod cause;
 pub mod engine;
 mod epochs;
+mod exception;
 pub mod file;
 pub mod grants;
+pub mod guest_memory;
 pub mod imports;
 mod instance_pool;
+mod instances;
 pub mod limits;
 pub mod load;
 pub mod outgoing;
@@ -24,12 +27,11 @@ pub mod wording;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::{Guest, Linked, Message, Outcome, RetryLater};
-use effects::{Calls, Key};
+use contract::{Linked, Message, Outcome, RetryLater};
+use effects::Key;
 use reset::Reason;
-use rustix::io::Errno;
 use settings::plugin::Isolation;
-use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
+use wasmtime::Engine;
 
 use self::call::{Call, Outside};
 use self::call_clock::CallClock;
@@ -38,12 +40,10 @@ use self::capabilities::Capability;
 use self::cause::{Cause, LeadsTo};
 use self::epochs::Epochs;
 use self::grants::Grants;
-use self::instance_pool::{Instance, InstancePool, Reuse};
+use self::guest_memory::GuestMemory;
+use self::instance_pool::{Instance, InstancePool};
 use self::limits::Exceeded;
 use self::output::Place;
-
-/// The pause before a call tries again to get an instance from a full pool.
-const POOL_WAIT: Duration = Duration::from_millis(1);
 
 /// A loaded plugin.
 pub struct Plugin {
@@ -58,6 +58,7 @@ pub struct Plugin {
     /// Its permissions and limits.
     pub grants: Arc<Grants>,
     engine: Engine,
+    memory: Arc<GuestMemory>,
     epochs: Arc<Epochs>,
     component: Linked<Call>,
     outside: Outside,
@@ -70,63 +71,62 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Passes one message of this consumer group to an instance: a fresh one, or one from the pool. When `closing`
-    /// completes, a call that only waits is ended ([`LeadsTo::Nothing`]); another one may finish.
+    /// Passes one message of this consumer group to an instance: a fresh one, or one from the pool. When what `closing`
+    /// makes completes, a call that only waits is ended ([`LeadsTo::Nothing`]); another one may finish.
     ///
     /// # Errors
     /// There is no outcome: the plugin trapped or exceeded a limit, or the host ended the call.
-    pub async fn handle(
+    pub async fn handle<C: Future<Output = ()>>(
         &self,
         group: &str,
         message: Message<'_>,
         place: Place,
-        closing: impl Future<Output = ()>,
+        closing: impl Fn() -> C,
     ) -> Result<Outcome, Cause> {
         let _running = self.epochs.run();
-        let (mut store, pooled) = self.prepare(place);
-        let effects = || Calls::of(group, message.id);
-        let clock = self.has_effects.then(|| store.data_mut().permit_effects(effects(), self.signals_end));
-        let end = store.data().context.end().cloned();
-        let call = async {
-            let (guest, calls) = self.guest(pooled, &mut store).await?;
-            let outcomes = guest.handle(&mut store, message).await?;
-            Ok((guest, calls + 1, outcomes))
+        let effects = self.has_effects.then_some((group, message.id));
+        let Instance { mut store, guest, calls } = match self.reused(&place, effects) {
+            Some(instance) => instance,
+            // Boxed, like other steps of few calls: they would make the future of every call larger.
+            None => Box::pin(self.new_instance(place, effects, &closing)).await?,
         };
+        let (clock, end) = (store.data().context.clock().cloned(), store.data().context.end().cloned());
         // The time bounds host functions, which epochs do not stop. The store of a call that is ended here, or
         // traps, is dropped.
         // Only a call that is not finished at once polls what follows it.
         let result = tokio::select! {
             biased;
             end = signalled(end) => Err(end),
-            result = call => Ok(result),
+            outcomes = guest.handle(&mut store, message) => Ok(outcomes),
             () = expired(clock.as_deref(), self.grants.limits.call_time) => {
                 Err(CallEnd::Exceeded(Exceeded::CallTime))
             }
-            () = closed(closing, clock.as_deref()) => Err(CallEnd::Closing),
+            () = closed(closing(), clock.as_deref()) => Err(CallEnd::Closing),
         };
         store.data().context.output.end(store.data().memory());
-        match result {
-            Err(CallEnd::Exceeded(limit)) => Err(Cause::exceeded(limit, store.data())),
-            Err(end) => Err(Cause::from_error(&end.into(), store.data())),
-            Ok(Err(error)) => Err(Cause::from_error(&error, store.data())),
-            Ok(Ok((guest, calls, outcomes))) => {
-                let outcome = self.checked(outcomes, store.data())?;
-                if store.data().is_short() && matches!(outcome, Outcome::Retry(_) | Outcome::Reject(_)) {
-                    return Err(Cause::shortage());
-                }
-                let is_outage = matches!(outcome, Outcome::Retry(_)) && store.data().context.is_outage();
-                let performed = store.data().context.take_performed();
-                self.pool.give_back(Instance { store, guest, calls }, &self.grants);
-                if !performed.is_empty() {
-                    Box::pin(self.settle(&outcome, performed)).await;
-                }
-                match outcome {
-                    Outcome::Retry(later) if is_outage => {
-                        Err(Cause { leads_to: LeadsTo::Again, ..Cause::retry(later) })
-                    }
-                    outcome => Ok(outcome),
-                }
+        let outcomes = match result {
+            Err(CallEnd::Exceeded(limit)) => return Err(Cause::exceeded(limit, store.data())),
+            Err(end) => return Err(Cause::from_error(&end.into(), store.data())),
+            Ok(Err(error)) => return Err(Cause::from_error(&error, store.data())),
+            Ok(Ok(outcomes)) => outcomes,
+        };
+        let outcome = self.checked(outcomes, store.data())?;
+        if let Some(shortage) = store.data().shortage()
+            && matches!(outcome, Outcome::Retry(_) | Outcome::Reject(_))
+        {
+            return Err(Cause::shortage(shortage));
+        }
+        let is_outage = matches!(outcome, Outcome::Retry(_)) && store.data().context.is_outage();
+        let performed = store.data().context.take_performed();
+        self.pool.give_back(Instance { store, guest, calls: calls + 1 }, &self.grants);
+        if !performed.is_empty() {
+            Box::pin(self.settle(&outcome, performed)).await;
+        }
+        match outcome {
+            Outcome::Retry(later) if is_outage => {
+                Err(Cause { leads_to: LeadsTo::Again, ..Cause::retry(later) })
             }
+            outcome => Ok(outcome),
         }
     }
 
@@ -155,20 +155,6 @@ impl Plugin {
         if summaries.is_empty() { "no capabilities".to_owned() } else { summaries.join(", ") }
     }
 
-    /// The store of a call, and the instance in it with the number of its calls, if one is reused.
-    fn prepare(&self, place: Place) -> (Store<Call>, Option<(Guest, u32)>) {
-        match self.pool.take() {
-            Some(Instance { mut store, guest, calls }) => {
-                Call::reset(&mut store, place, self.pool.reuse() == Reuse::Reset);
-                (store, Some((guest, calls)))
-            }
-            None => {
-                let (grants, outside) = (Arc::clone(&self.grants), Some(self.outside.clone()));
-                (Call::store(&self.engine, place, grants, outside), None)
-            }
-        }
-    }
-
     fn checked(&self, outcomes: Vec<Outcome>, call: &Call) -> Result<Outcome, Cause> {
         if let Some(limit) = call.exceeded() {
             return Err(Cause::exceeded(limit, call));
@@ -191,40 +177,6 @@ impl Plugin {
             services.effects.undo(performed).await;
         }
     }
-
-    /// The instance of a call, and the number of calls that it has had.
-    async fn guest(
-        &self,
-        pooled: Option<(Guest, u32)>,
-        store: &mut Store<Call>,
-    ) -> wasmtime::Result<(Guest, u32)> {
-        match pooled {
-            Some(pooled) => Ok(pooled),
-            // Boxed, like other steps of few calls: they would make the future of every call larger.
-            None => Ok((Box::pin(self.instantiate(store)).await?, 0)),
-        }
-    }
-
-    /// A full pool, and memory that the system does not give, are backpressure, not an error.
-    async fn instantiate(&self, store: &mut Store<Call>) -> wasmtime::Result<Guest> {
-        loop {
-            let guest = match self.pool.reuse() {
-                Reuse::Reset => self.component.instantiate_resetting(store).await,
-                Reuse::Never | Reuse::Kept => self.component.instantiate(store).await,
-            };
-            match guest {
-                Err(error) if has_no_room(&error) => tokio::time::sleep(POOL_WAIT).await,
-                guest => {
-                    store.data_mut().note_first_state();
-                    return guest;
-                }
-            }
-        }
-    }
-}
-
-fn has_no_room(error: &wasmtime::Error) -> bool {
-    error.is::<PoolConcurrencyLimitError>() || error.downcast_ref() == Some(&Errno::NOMEM)
 }
 
 /// The end that a capability signals, if it can.

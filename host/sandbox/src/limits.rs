@@ -1,6 +1,7 @@
 //! The limits of one call.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -8,6 +9,7 @@ use settings::{LimitSettings, SizeLimit};
 use wasmtime::ResourceLimiter;
 
 use crate::capabilities;
+use crate::guest_memory::GuestMemory;
 
 /// The limits of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,12 +212,14 @@ pub struct Memory {
     max: usize,
     used: usize,
     refused: bool,
+    is_short: bool,
+    all: Arc<GuestMemory>,
 }
 
 impl Memory {
-    /// With this maximum in bytes.
-    pub fn new(max: usize) -> Self {
-        Self { max, used: 0, refused: false }
+    /// With this maximum in bytes, of what all guests have.
+    pub fn new(max: usize, all: Arc<GuestMemory>) -> Self {
+        Self { max, used: 0, refused: false, is_short: false, all }
     }
 
     /// The size in bytes.
@@ -228,13 +232,28 @@ impl Memory {
         self.refused
     }
 
+    /// Whether the guest was refused memory because other guests have it.
+    pub fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     fn grow(&mut self, by: usize) -> bool {
-        let fits = self.used.checked_add(by).filter(|total| *total <= self.max);
-        match fits {
-            Some(total) => self.used = total,
-            None => self.refused = true,
+        let Some(total) = self.used.checked_add(by).filter(|total| *total <= self.max) else {
+            self.refused = true;
+            return false;
+        };
+        if !self.all.take(by, self.used) {
+            self.is_short = true;
+            return false;
         }
-        fits.is_some()
+        self.used = total;
+        true
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.all.give_back(self.used);
     }
 }
 
@@ -252,6 +271,20 @@ impl ResourceLimiter for Memory {
 mod tests {
     use super::*;
     use crate::capabilities::mail;
+
+    #[test]
+    fn memory_is_taken_from_that_of_all_guests() {
+        let all = Arc::new(GuestMemory::new(100));
+        let mut one = Memory::new(80, Arc::clone(&all));
+        let mut other = Memory::new(80, Arc::clone(&all));
+        assert!(one.grow(60) && other.grow(40));
+        assert!(!one.grow(30) && one.ran_out() && !one.is_short(), "its own limit");
+        assert!(!other.grow(30) && !other.ran_out() && other.is_short(), "the others have it");
+        drop(one);
+        assert!(other.grow(30) && all.used() == 70);
+        drop(other);
+        assert_eq!(all.used(), 0);
+    }
 
     #[test]
     fn limits_have_limits() {

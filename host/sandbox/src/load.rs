@@ -59,6 +59,7 @@ impl Plugin {
             name: name.into(),
             digest: file.digest,
             engine: file.engine,
+            memory: file.memory,
             epochs: file.epochs,
             component,
             has_effects,

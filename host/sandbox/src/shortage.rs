@@ -15,6 +15,27 @@ pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 /// The interval at which a lasting shortage is logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// What this process had too little of for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shortage {
+    /// Open files.
+    Files,
+    /// The memory of all guests.
+    GuestMemory,
+}
+
+impl Shortage {
+    /// The failure's detail.
+    pub(crate) fn detail(self) -> &'static str {
+        match self {
+            Self::Files => "this process is short of open files (ulimit -n)",
+            Self::GuestMemory => {
+                "the memory for plugins is in use: lower their concurrency, or give the host's container more memory"
+            }
+        }
+    }
+}
+
 /// Whether an error, or one of its causes, is a shortage.
 pub(crate) fn is_shortage(error: &(dyn Error + 'static)) -> bool {
     const ALL: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use sandbox::guest_memory;
 
 pub use self::tally::Tally;
 
@@ -32,6 +33,7 @@ fn install() -> Option<PrometheusHandle> {
     effects::metrics::describe();
     destinations::metrics::describe();
     sandbox::capabilities::describe_metrics();
+    guest_memory::describe_metrics();
     desk::metrics::describe();
     describe_counter!(LOG_LINES_DROPPED, "Log lines that could not be written to stderr.");
     Some(handle)
@@ -39,6 +41,7 @@ fn install() -> Option<PrometheusHandle> {
 
 /// All metrics in Prometheus' text format.
 pub fn render() -> String {
+    guest_memory::update_metrics();
     counter!(LOG_LINES_DROPPED).absolute(base::stderr::dropped());
     start().map(|handle| handle.render()).unwrap_or_default()
 }

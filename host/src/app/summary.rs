@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use base::text;
 use consumer::gate::Pause;
+use sandbox::guest_memory::GuestMemory;
 use settings::RunArgs;
 
 use super::{App, RunningPlugin};
@@ -44,6 +45,7 @@ impl App {
         if self.desk.is_some() {
             lines.push(format!("  console  http://{address}/"));
         }
+        lines.push(format!("  memory   {} MiB for all instances", GuestMemory::of_process().max() >> 20));
         lines.push(format!("  stops    within {} s of SIGTERM", self.stop_bound().as_secs()));
         lines.push(format!("  health   http://{address}/readyz"));
         lines.join("\n")

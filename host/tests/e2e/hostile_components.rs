@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use testkit::{Kafka, Record, eventually, plugin};
 
 use self::outside::Outside;
+pub use self::raw::component_of;
 use crate::support::{BOUND, Host, deliveries, file};
 
 /// Actions of `hostile`, their targets and their failure codes.

@@ -41,7 +41,13 @@ impl Subject {
 
     pub async fn instantiate(&self) -> Instance {
         let outside = Outside::Captured(Arc::default());
-        let mut store = Call::store(&self.engines.pooled, place(), Arc::clone(&self.grants), Some(outside));
+        let mut store = Call::store(
+            &self.engines.pooled,
+            &self.engines.memory,
+            place(),
+            Arc::clone(&self.grants),
+            Some(outside),
+        );
         let instance = self.component.instantiate_async(&mut store).await.expect("an instance");
         store.data_mut().note_first_state();
         let handler = instance.get_export_index(&mut store, None, "consumer:plugin/handler@0.1.0");

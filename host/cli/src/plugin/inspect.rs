@@ -12,6 +12,7 @@ use consumer::subscription::Subscription;
 use contract::Description;
 use contract::PACKAGE;
 use sandbox::capabilities::{self, Capability};
+use sandbox::engine;
 use sandbox::file::PluginFile;
 use serde::Serialize;
 use settings::{PluginSettings, RunArgs};
@@ -38,7 +39,8 @@ pub async fn run(args: Args) -> Result<(), UserError> {
     let (run, output) = (args.plugin.run_args(), args.output);
     let path = run.plugins.first().map_or(Path::new(""), PathBuf::as_path);
     // The file is checked first, even if the configuration is wrong.
-    let file = PluginFile::read(path, &consumer::load::engines(iter::once(None))?)?;
+    let settings = run.settings_of(0).ok().flatten();
+    let file = PluginFile::read(path, &consumer::load::engines(iter::once(settings))?)?;
     file.check_exports()?;
     let described = describe(&file).await;
     let runs = config::load(&run).await;
@@ -70,6 +72,10 @@ struct Report {
     exports: Vec<String>,
     /// The reason why its instances cannot be reset after each message, if they cannot.
     not_reset: Option<String>,
+    /// The size of its largest memory at first, in bytes.
+    first_memory: usize,
+    /// The reason why its instances do not come from the pool, if they do not.
+    not_pooled: Option<String>,
     subscription: Option<Topics>,
     wants: Vec<&'static str>,
     runs: bool,
@@ -140,6 +146,8 @@ impl Report {
             imports: grouped(&file.imports),
             exports: file.exports.clone(),
             not_reset: file.not_reset.as_ref().map(ToString::to_string),
+            first_memory: file.first_memory,
+            not_pooled: file.not_pooled.clone(),
             subscription: topics(described, runs, settings),
             wants: wants.iter().map(|capability| capability.name()).collect(),
             runs: runs.is_ok(),
@@ -176,6 +184,7 @@ impl Report {
             Some(reason) => add("instances", &format!("new for each message: {reason}")),
             None => add("instances", "reset after each message"),
         }
+        add("memory", &self.memory());
         if let Some(topics) = &self.subscription {
             topics.lines().iter().for_each(|(name, line)| add(name, line));
         }
@@ -196,6 +205,17 @@ impl Report {
             help.iter().for_each(|help| add("", &format!("help: {help}")));
         }
         text
+    }
+}
+
+impl Report {
+    fn memory(&self) -> String {
+        let first = ByteSize::b(self.first_memory as u64);
+        match &self.not_pooled {
+            Some(reason) => format!("{first} at first, not from the pool: {reason}"),
+            None if engine::scans_pages() => format!("{first} at first, from the pool (PAGEMAP_SCAN)"),
+            None => format!("{first} at first, from the pool (without PAGEMAP_SCAN: Linux 6.7 has it)"),
+        }
     }
 }
 

@@ -9,8 +9,14 @@ use crate::support::file;
 
 /// The file of the component.
 pub fn component() -> PathBuf {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/raw.wat");
+    component_of(&std::fs::read(module).expect("the module"), "raw")
+}
+
+/// The file of the component from this text of a module.
+pub fn component_of(wat: &[u8], name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut module = wat::parse_file(root.join("tests/guests/raw.wat")).expect("the module");
+    let mut module = wat::parse_bytes(wat).expect("a module").into_owned();
     let mut contract = Resolve::default();
     let (package, _) = contract.push_dir(root.join("../wit")).expect("the contract");
     let world = contract.select_world(&[package], Some("plugin")).expect("world `plugin`");
@@ -19,5 +25,5 @@ pub fn component() -> PathBuf {
     let encoder = encoder.validate(true);
     let encoder = encoder.module(&module).expect("a module of the contract");
     let component = encoder.encode().expect("a component");
-    file("raw.wasm", &component)
+    file(&format!("{name}.wasm"), &component)
 }

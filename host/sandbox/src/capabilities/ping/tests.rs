@@ -61,7 +61,7 @@ async fn call(plugin: &Plugin, at: At) -> Result<Outcome, Cause> {
         max_attempts: 1,
     };
     let place = Place { plugin: Arc::clone(&plugin.name), at };
-    plugin.handle("group", message, place, std::future::pending()).await
+    plugin.handle("group", message, place, std::future::pending::<()>).await
 }
 
 async fn dry(lines: &str) -> (Result<Outcome, Cause>, CapturedCall) {
