@@ -9,7 +9,7 @@ use settings::{LimitSettings, SizeLimit};
 use wasmtime::ResourceLimiter;
 
 use crate::capabilities;
-use crate::guest_memory::GuestMemory;
+use engine::guest_memory::GuestMemory;
 
 /// The limits of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use sandbox::guest_memory;
+use sandbox::engine::guest_memory;
 
 pub use self::tally::Tally;
 

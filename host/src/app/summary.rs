@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use base::text;
 use consumer::gate::Pause;
-use sandbox::guest_memory::GuestMemory;
+use sandbox::engine::guest_memory::GuestMemory;
 use settings::RunArgs;
 
 use super::{App, RunningPlugin};

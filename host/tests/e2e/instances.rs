@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use sandbox::call::{Outside, Services};
 use sandbox::cause::{Cause, LeadsTo};
 use sandbox::engine::Engines;
-use sandbox::guest_memory::GuestMemory;
+use sandbox::engine::guest_memory::GuestMemory;
 use sandbox::output::{At, Place};
 use settings::File;
 use testkit::{Kafka, Record, eventually, plugin};

@@ -14,7 +14,7 @@ use crate::call::Services;
 use crate::capabilities;
 use crate::capture::{Capture, CapturedCall};
 use crate::cause::Cause;
-use crate::engine::Engines;
+use engine::Engines;
 use crate::file::PluginFile;
 use crate::output::{At, Place};
 

@@ -47,7 +47,7 @@ impl GuestMemory {
 
     /// Takes memory for an instance that has `own` bytes, if there is enough. The only instance gets all that its own limit
     /// permits: nobody would give it any back.
-    pub(crate) fn take(&self, bytes: usize, own: usize) -> bool {
+    pub fn take(&self, bytes: usize, own: usize) -> bool {
         let taken = |used: usize| {
             let total = used.checked_add(bytes)?;
             (total <= self.max || used <= own).then_some(total)
@@ -55,7 +55,8 @@ impl GuestMemory {
         self.used.try_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 
-    pub(crate) fn give_back(&self, bytes: usize) {
+    /// Gives back memory of [`GuestMemory::take`].
+    pub fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,8 @@
 //! The engines that compile and run plugins.
 
+pub mod epochs;
+pub mod guest_memory;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +13,8 @@ use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-use crate::epochs::Epochs;
-use crate::guest_memory::GuestMemory;
+use self::epochs::Epochs;
+use self::guest_memory::GuestMemory;
 
 /// The share of one instance in the pool. A component that needs more does not fit it. Rust components have two or three
 /// tables, JavaScript and Python components up to six; a component that resets its instances has a card table for each
@@ -44,13 +47,13 @@ pub struct Engines {
     /// Every instance has a new memory mapping.
     pub on_demand: Engine,
     /// The clock of both.
-    pub(crate) epochs: Arc<Epochs>,
+    pub epochs: Arc<Epochs>,
     /// What makes compilation or calls slower than they could be.
     pub findings: Vec<Finding>,
     /// The memory that their instances share with those of other engines.
     pub memory: Arc<GuestMemory>,
     /// The maximum memory of an instance, in bytes.
-    pub(crate) max_memory: usize,
+    pub max_memory: usize,
 }
 
 impl Engines {
