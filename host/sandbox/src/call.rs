@@ -16,12 +16,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use crate::call_clock::CallClock;
 use crate::call_end::EndSignal;
 use crate::capture::Answers;
-use engine::epochs::TICK;
 use crate::grants::Grants;
-use engine::guest_memory::GuestMemory;
 use crate::limits::{Exceeded, MAX_HANDLES, MAX_RANDOM, Memory};
 use crate::output::{Output, Place};
 use crate::shortage::{Shortage, is_shortage};
+use engine::epochs::TICK;
+use engine::guest_memory::GuestMemory;
 
 /// The target of a plugin's effects. There is no other switch: a dry run has no services for sending.
 #[derive(Clone)]

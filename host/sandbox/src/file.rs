@@ -16,13 +16,13 @@ use wasmtime::component::{Component, Linker};
 use crate::call::Call;
 use crate::capabilities::{self, Capability};
 use crate::cause::Cause;
-use engine::Engines;
-use engine::epochs::Epochs;
 use crate::grants::Grants;
-use engine::guest_memory::GuestMemory;
 use crate::imports::{self, permits_reset};
 use crate::instances::{POOL_WAIT, has_no_room};
 use crate::output::{At, Place};
+use engine::Engines;
+use engine::epochs::Epochs;
+use engine::guest_memory::GuestMemory;
 
 /// The packages of WASI that a plugin may import.
 const WASI: [&str; 6] =

@@ -14,9 +14,9 @@ use crate::call::Services;
 use crate::capabilities;
 use crate::capture::{Capture, CapturedCall};
 use crate::cause::Cause;
-use engine::Engines;
 use crate::file::PluginFile;
 use crate::output::{At, Place};
+use engine::Engines;
 
 const WIT: &str = "package test:ping@1.0.0;
     interface ping { ping: func(to: string) -> result<_, string>; }
