@@ -24,7 +24,6 @@ use desk::Desk;
 use desk::alerts::Alerts;
 use desk::pauses::Pauses;
 use desk::replay::ReplayTasks;
-use desk::trial::{InstalledPlugin, Trials};
 use kafka::health::Health;
 use kafka::topic_watch;
 use sandbox::call::Services;
@@ -32,6 +31,7 @@ use server::guard;
 use settings::{KafkaArgs, RunArgs};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use trials::{InstalledPlugin, Trials};
 
 use crate::signals::Signals;
 
@@ -153,7 +153,7 @@ fn trials(args: &RunArgs, desk: Option<&Desk>, plugins: &[Subscriber]) -> Result
     for (index, Subscriber { plugin, .. }) in plugins.iter().enumerate() {
         let settings = args.settings_of(index)?.cloned();
         let (name, digest) = (Arc::clone(&plugin.name), plugin.digest.clone());
-        all.extend(settings.map(|settings| InstalledPlugin { name, digest, settings }));
+        all.push(InstalledPlugin { name, digest, settings });
     }
     Ok(Some(Trials::new(desk.clone(), all)))
 }

@@ -11,3 +11,4 @@ pub mod kafka_properties;
 pub mod stderr;
 pub mod text;
 pub mod throttle;
+pub mod user;

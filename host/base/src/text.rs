@@ -3,6 +3,8 @@
 use std::fmt::{Display, Write};
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// Bytes as one line of text: control characters and bytes that are not UTF-8 are escaped, so that a
 /// record can neither drive the terminal nor break out of its line.
@@ -39,6 +41,33 @@ pub fn utc(millis: i64) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| format!("{millis} ms"), |time| format!("{time:.3}"))
 }
 
+/// Milliseconds since the Unix epoch as the time of this machine's time zone (`TZ`), `2026-11-23 23:36:49 +09:00`.
+/// Outside the years -9999 to 9999 as [`utc`].
+pub fn local(millis: i64) -> String {
+    in_zone(millis, TimeZone::system())
+}
+
+fn in_zone(millis: i64, zone: TimeZone) -> String {
+    let Ok(time) = Timestamp::from_millisecond(millis) else { return utc(millis) };
+    time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// The milliseconds since the Unix epoch of a time as [`utc`] and [`local`] write it. Without an offset it is a time of
+/// this machine's time zone; without a time of day, the beginning of the day.
+pub fn time(text: &str) -> Option<i64> {
+    time_in(text, TimeZone::system())
+}
+
+fn time_in(text: &str, zone: TimeZone) -> Option<i64> {
+    // An offset follows the time without a space.
+    let text = text.replace(" +", "+").replace(" -", "-");
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time.as_millisecond());
+    }
+    let time = text.parse::<DateTime>().ok()?.to_zoned(zone).ok()?;
+    Some(time.timestamp().as_millisecond())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +89,25 @@ mod tests {
         assert_eq!(utc(253_402_200_000_000), "9999-12-30T20:00:00.000Z");
         assert_eq!(utc(i64::MAX), "9223372036854775807 ms");
         utc(i64::MIN);
+    }
+
+    #[test]
+    fn local_times_have_their_offset_and_are_read_back() {
+        let seoul = || TimeZone::fixed(jiff::tz::offset(9));
+        assert_eq!(in_zone(1_795_444_609_123, seoul()), "2026-11-23 23:36:49 +09:00");
+        assert_eq!(in_zone(i64::MAX, seoul()), "9223372036854775807 ms");
+        for (text, expected) in [
+            ("2026-11-23 23:36:49 +09:00", 1_795_444_609_000),
+            ("2026-11-23T14:36:49Z", 1_795_444_609_000),
+            ("2026-11-23T14:36:49.123Z", 1_795_444_609_123),
+            ("2026-11-23 23:36:49", 1_795_444_609_000),
+            ("2026-11-23T23:36", 1_795_444_560_000),
+            ("1970-01-02", 54_000_000),
+        ] {
+            assert_eq!(time_in(text, seoul()), Some(expected), "{text}");
+        }
+        for text in ["", "yesterday", "2026-13-01", "11:00", "2026-11-23T25:00"] {
+            assert_eq!(time_in(text, seoul()), None, "{text}");
+        }
     }
 }

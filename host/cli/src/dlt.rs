@@ -33,7 +33,7 @@ enum Command {
     List(list::Args),
     /// Show a dead letter
     Show(show::Args),
-    /// List, close and reopen failures: dead letters with the same code, plugin and digest
+    /// List, close and reopen failures: dead letters with the same code, plugin, build and cause
     Failures(failures::Args),
     /// Try a new build of a plugin on dead letters; nothing is sent
     Try(trial::Args),

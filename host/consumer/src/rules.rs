@@ -48,7 +48,7 @@ impl Rules {
     /// The action and the retries for a failure. A message that the plugin `rejected` is not retried unless a
     /// rule has the action retry.
     pub fn ruling(&self, code: &str, rejected: bool, retry: &Retry) -> Ruling {
-        let rule = self.0.iter().find(|rule| matches(&rule.code, code));
+        let rule = self.rule(code);
         let default = if rejected { Action::Reject } else { Action::Retry };
         match rule.and_then(|rule| rule.action).unwrap_or(default) {
             action @ Action::Retry => Ruling {
@@ -58,6 +58,15 @@ impl Rules {
             },
             action => Ruling { action, retries: 0, blocking_tries: 0 },
         }
+    }
+
+    /// The first rule that matches a code, or the general code that it had in earlier versions.
+    fn rule(&self, code: &str) -> Option<&RuleSettings> {
+        let is_named = self.0.iter().any(|rule| rule.code == code);
+        let general = general(code).filter(|_| !is_named);
+        self.0.iter().find(|rule| {
+            matches(&rule.code, code) || general.is_some_and(|general| matches(&rule.code, general))
+        })
     }
 
     /// The maximum number of retries of any failure.
@@ -102,6 +111,20 @@ fn check(rule: &RuleSettings, retry: &Retry) -> Result<(), String> {
         return Err(format!("has {tries} blocking tries; the maximum is {MAX_BLOCKING_TRIES}"));
     }
     Ok(())
+}
+
+/// The general code of the reply of a mail server: `smtp-permanent` for `smtp-550`. Rules for it stay in effect, although
+/// the e-mail plugin names the reply.
+fn general(code: &str) -> Option<&'static str> {
+    let reply = code.strip_prefix("smtp-").filter(|reply| reply.len() == 3)?;
+    if !reply.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    match reply.as_bytes()[0] {
+        b'4' => Some("smtp-transient"),
+        b'5' => Some("smtp-permanent"),
+        _ => None,
+    }
 }
 
 /// Whether a pattern matches a text; `*` matches any number of characters. With another pattern as the text, the
@@ -163,6 +186,25 @@ mod tests {
         assert_eq!(ruling("spam").action, Action::Discard);
         assert_eq!((ruling("timeout").action, ruling("timeout").retries), (Action::Retry, 5));
         assert_eq!(rules.max_retries(&RETRY), 10);
+    }
+
+    #[test]
+    fn rules_for_the_general_codes_of_mail_servers_stay_in_effect() {
+        let action = |rules: &[(&str, Action)], code: &str| {
+            let rules = rules.iter().map(|(code, action)| acts(code, *action)).collect();
+            Rules::new(rules, &RETRY).expect("rules").ruling(code, true, &RETRY).action
+        };
+        let permanent = [("smtp-permanent", Action::Discard), ("smtp-*", Action::Retry)];
+        assert_eq!(action(&permanent, "smtp-550"), Action::Discard, "as before the code named the reply");
+        assert_eq!(action(&permanent, "smtp-421"), Action::Retry);
+        assert_eq!(action(&[("smtp-transient", Action::Discard)], "smtp-451"), Action::Discard);
+        assert_eq!(action(&[("*-permanent", Action::Discard)], "smtp-550"), Action::Discard);
+        let named = [("smtp-permanent", Action::Discard), ("smtp-550", Action::Retry)];
+        assert_eq!(action(&named, "smtp-550"), Action::Retry, "a rule for the reply itself is meant");
+        assert_eq!(action(&named, "smtp-554"), Action::Discard);
+        for code in ["smtp-5500", "smtp-2xx", "smtp-", "http-550", "smtp-250"] {
+            assert_eq!(general(code), None, "{code}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::filter::Filter;
+use crate::outcome::ReplayItem;
 
 /// The state of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -17,11 +18,13 @@ pub enum DeadLetterState {
     Replayed,
     /// Discarded by a user
     Discarded,
+    /// Replaced by an edited copy
+    Edited,
 }
 
 impl DeadLetterState {
     /// All states.
-    pub const ALL: [Self; 3] = [Self::Open, Self::Replayed, Self::Discarded];
+    pub const ALL: [Self; 4] = [Self::Open, Self::Replayed, Self::Discarded, Self::Edited];
 
     /// The state's name.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +32,7 @@ impl DeadLetterState {
             Self::Open => "open",
             Self::Replayed => "replayed",
             Self::Discarded => "discarded",
+            Self::Edited => "edited",
         }
     }
 
@@ -110,6 +114,15 @@ pub struct DeadLetter {
     pub value_cut: Option<u64>,
     /// Id of the dead letter of which this is an edited copy.
     pub edited_from: Option<String>,
+    /// Id of the latest edited copy of this dead letter. Not part of an export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_as: Option<String>,
+    /// Id of the dead letter whose replay failed again and led to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_again_of: Option<String>,
+    /// What became of it in its last replay. Not part of an export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<ReplayItem>,
 }
 
 /// A dead letter in a list. Timestamps are milliseconds since the Unix epoch.
@@ -139,6 +152,9 @@ pub struct DeadLetterSummary {
     pub attempts: u32,
     /// Number of earlier replays of the message.
     pub replays: u32,
+    /// What became of it in its last replay.
+    #[serde(default)]
+    pub outcome: Option<ReplayItem>,
 }
 
 /// A number of dead letters: those that match a filter, or those that a request has changed.

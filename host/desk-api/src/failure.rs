@@ -1,4 +1,4 @@
-//! Failures: dead letters with the same code, plugin and digest.
+//! Failures: dead letters with the same code, plugin, digest and cause.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -38,6 +38,9 @@ pub struct Failure {
     pub first_seen_ms: i64,
     /// Time of the latest dead letter.
     pub last_seen_ms: i64,
+    /// What the details of the dead letters have in common; empty if they have nothing in common.
+    #[serde(default)]
+    pub cause: String,
     /// Detail of the latest dead letter.
     pub detail: String,
     /// A note for other users.
@@ -50,6 +53,9 @@ pub struct Failure {
     pub replayed: u64,
     /// Number of discarded dead letters.
     pub discarded: u64,
+    /// Number of dead letters that were replaced by an edited copy.
+    #[serde(default)]
+    pub edited: u64,
     /// Number of dead letters in the last hour.
     pub recent: u64,
     /// Time of the oldest open dead letter.

@@ -27,7 +27,7 @@ pub struct Filter {
     /// The source topic or the dead-letter topic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
-    /// The failure code.
+    /// The failure code, or a pattern in which `*` matches any characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The plugin: name@version, or the name alone.
@@ -45,7 +45,8 @@ pub struct Filter {
     /// Dead-lettered before this time, in milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<i64>,
-    /// Text in the key, the detail, the message id or the first 4 KiB of the value; case-insensitive.
+    /// Text in the key, the detail, the message id or the first 4 KiB of the value, or the beginning of the dead
+    /// letter's id; case-insensitive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }

@@ -5,12 +5,15 @@
 
 mod alerts;
 mod audit;
+mod cause;
 mod dead_letter;
 mod destination;
 mod failure;
 mod filter;
 mod held_key;
 mod id;
+pub mod json;
+mod outcome;
 mod overview;
 mod page;
 mod partition;
@@ -21,6 +24,7 @@ mod waiting;
 
 pub use self::alerts::{AlertTest, ChannelResult};
 pub use self::audit::AuditEntry;
+pub use self::cause::cause;
 pub use self::dead_letter::{
     ChangeRequest, DeadLetter, DeadLetterCount, DeadLetterState, DeadLetterSummary, EditRequest, Header,
     ImportResult, Location,
@@ -30,6 +34,7 @@ pub use self::failure::{Failure, FailureState, FailureUpdate};
 pub use self::filter::{FILTER_PARAMETERS, Filter, MAX_FILTER_IDS};
 pub use self::held_key::{HeldKey, Release, Released};
 pub use self::id::{is_id, is_id_prefix};
+pub use self::outcome::{ReplayItem, ReplayItemState};
 pub use self::overview::{Overview, PluginOverview};
 pub use self::page::{Cursor, Page, PageSelector};
 pub use self::partition::{PartitionOverview, PartitionState};
@@ -38,7 +43,7 @@ pub use self::replay::{
     Replay, ReplayChange, ReplayEffects, ReplayPlan, ReplayPreview, ReplayRequest, ReplayState, ReplayTarget,
     StartedReplay, TopicShare,
 };
-pub use self::trial::{EffectCount, Trial, TrialFailure, TrialResult, TrialState};
+pub use self::trial::{EffectCount, Trial, TrialFailure, TrialResult, TrialState, TrialVerdict};
 pub use self::waiting::{
     DecisionState, MAX_WAITING_RECORDS, WAITING_PARAMETERS, WaitingAction, WaitingAnswer, WaitingDecision,
     WaitingFilter, WaitingGroup, WaitingList, WaitingMessage, WaitingRequest,

@@ -172,7 +172,7 @@ pub struct ReplayRequest {
     /// Confirms that an empty filter means every dead letter.
     #[serde(default)]
     pub all: bool,
-    /// Id of a trial: restricts the replay to dead letters that passed it.
+    /// Id of a trial: restricts the replay to dead letters that did not fail in it.
     #[serde(default)]
     pub trial: Option<String>,
 }

@@ -33,6 +33,39 @@ impl TrialState {
     }
 }
 
+/// The verdict of a trial on a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TrialVerdict {
+    /// The build would handle it, and nothing outside of the host has a say.
+    Passed,
+    /// The build would send an e-mail or an HTTP request: only its destination can say whether it accepts it.
+    Undecided,
+    /// It would fail again.
+    Failed,
+}
+
+impl TrialVerdict {
+    /// All verdicts.
+    pub const ALL: [Self; 3] = [Self::Passed, Self::Undecided, Self::Failed];
+
+    /// The verdict's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Undecided => "undecided",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Trial {
+    /// Number of dead letters that would fail again.
+    pub fn failed(&self) -> u64 {
+        self.tried.saturating_sub(self.passed + self.undecided + self.skipped)
+    }
+}
+
 /// A trial. Timestamps are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Trial {
@@ -44,8 +77,7 @@ pub struct Trial {
     pub digest: String,
     /// The user who started it.
     pub actor: String,
-    /// Whether the build runs with the settings of the plugin with the same name on this host; otherwise it has
-    /// none.
+    /// Whether this host runs a plugin of the same name, whose settings the build gets; otherwise it has none.
     pub has_settings: bool,
     /// What the build did not get because the host runs another build of the plugin: secrets of its configuration,
     /// which were replaced by a placeholder, environment variables and directories.
@@ -65,8 +97,11 @@ pub struct Trial {
     pub dead_letters: u64,
     /// Number of dead letters tried so far.
     pub tried: u64,
-    /// Number of dead letters that would succeed.
+    /// Number of dead letters that would succeed without sending anything.
     pub passed: u64,
+    /// Number of dead letters for which the build would send something: the destination decides.
+    #[serde(default)]
+    pub undecided: u64,
     /// Number of dead letters that cannot be tried: the value was cut, or they no longer exist.
     pub skipped: u64,
     /// Remaining failures, the most frequent first.
@@ -101,8 +136,8 @@ pub struct TrialResult {
     /// Id of the dead letter.
     pub dead_letter: String,
     /// Whether it would succeed.
-    pub passed: bool,
-    /// The failure code; empty if it passed.
+    pub verdict: TrialVerdict,
+    /// The failure code; empty if it did not fail.
     pub code: String,
     /// The failure's detail, or the text of the plugin's outcome. Only the first dead letters of each kind have one.
     pub detail: String,

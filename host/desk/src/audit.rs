@@ -60,6 +60,17 @@ impl Desk {
         }))
     }
 
+    /// Writes an entry: a build is tried on these dead letters.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn log_trial(&self, filter: &Filter, dead_letters: u64, actor: Actor<'_>) -> sqlx::Result<()> {
+        let mut transaction = self.begin().await?;
+        let subject = Subject { filter: Some(filter), dead_letters, ..Subject::default() };
+        write(&mut transaction, "try", actor, subject).await?;
+        transaction.commit().await
+    }
+
     /// Writes an entry: keys that a plugin holds are about to be released.
     ///
     /// # Errors

@@ -45,13 +45,19 @@ impl Desk {
         self.change_state(filter, from, to, "discard", actor).await
     }
 
-    /// Reopens the matching discarded dead letters. Returns their number. Continues if the caller goes away.
+    /// Reopens the matching discarded dead letters, and those of the filter's ids that were replaced by an edited copy.
+    /// Returns their number. Continues if the caller goes away.
     ///
     /// # Errors
     /// See [`Desk::discard`].
     pub async fn restore(&self, filter: &Filter, actor: Actor<'_>) -> sqlx::Result<u64> {
-        let (from, to) = (DeadLetterState::Discarded, DeadLetterState::Open);
-        self.change_state(filter, from, to, "restore", actor).await
+        let to = DeadLetterState::Open;
+        let discarded = self.change_state(filter, DeadLetterState::Discarded, to, "restore", actor).await?;
+        if filter.ids.is_empty() {
+            return Ok(discarded);
+        }
+        let edited = self.change_state(filter, DeadLetterState::Edited, to, "restore", actor).await?;
+        Ok(discarded + edited)
     }
 
     async fn change_state(
@@ -77,8 +83,8 @@ impl Desk {
         tokio::spawn(change.run()).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
-    /// Stores an edited copy of a dead letter. The copy is open and is a message of its own; the original does not
-    /// change.
+    /// Stores an edited copy of a dead letter. The copy is open and is a message of its own. It takes the place of the
+    /// original: that is not open any more, so that not both are sent.
     ///
     /// # Errors
     /// The store is unavailable; nothing has changed.
@@ -103,6 +109,9 @@ impl Desk {
             headers: edited.headers,
             value_cut: None,
             edited_from: Some(original.id.clone()),
+            edited_as: None,
+            failed_again_of: None,
+            outcome: None,
             ..original.clone()
         };
         let mut transaction = self.begin().await?;
@@ -110,6 +119,14 @@ impl Desk {
         failures::add(&mut transaction, [&copy].into_iter()).await?;
         let subject = Subject { dead_letter: Some(&original.id), dead_letters: 1, ..Subject::default() };
         write_with_id(&mut transaction, &entry, "edit", actor, subject).await?;
+        sqlx::query(
+            "UPDATE letters SET state = 'edited', state_since = $1, action = $2 WHERE id = $3 AND state = 'open'",
+        )
+        .bind(actor.now_ms)
+        .bind(&entry)
+        .bind(&original.id)
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(copy)
     }

@@ -1,5 +1,6 @@
 //! Dead letters in the store.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use base::bytes::Bytes;
@@ -20,11 +21,35 @@ const MAX_ROWS: usize = 200;
 const COLUMNS: &str = "id, topic, topic_partition, topic_offset, failed, first_failed, taken, message, source, \
     source_partition, source_offset, source_timestamp, consumer_group, failure_group, plugin, digest, code, \
     detail, exception, backtrace, attempts, replays, record_key, record_value, record_headers, value_cut, \
-    words, state, state_since, action, edited_from";
-const COLUMN_COUNT: usize = 31;
+    words, state, state_since, action, edited_from, again_of";
+const COLUMN_COUNT: usize = 32;
 /// The columns of a [`DeadLetterSummary`].
 const SUMMARY_COLUMNS: &str = "id, state, failed, source, message, consumer_group, failure_group, plugin, code, \
     detail, attempts, replays";
+
+/// Ids named in the error about an ambiguous one.
+const MAX_NAMED: usize = 5;
+
+/// What an id belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdOf {
+    /// A dead letter.
+    DeadLetter,
+    /// A failure.
+    Failure,
+    /// A replay.
+    Replay,
+}
+
+impl IdOf {
+    fn table(self) -> &'static str {
+        match self {
+            Self::DeadLetter => "letters",
+            Self::Failure => "failure_groups",
+            Self::Replay => "jobs",
+        }
+    }
+}
 
 impl Desk {
     /// Stores dead letters in one transaction. Existing ones are left unchanged. Returns the ids of the new ones.
@@ -32,8 +57,9 @@ impl Desk {
     /// # Errors
     /// The store is unavailable; nothing was stored.
     pub async fn ingest(&self, dead_letters: &[DeadLetter]) -> sqlx::Result<HashSet<String>> {
+        let origins = self.origins(dead_letters).await?;
         let mut transaction = self.begin().await?;
-        let new = ingest(&mut transaction, dead_letters).await?;
+        let new = ingest(&mut transaction, dead_letters, &origins).await?;
         transaction.commit().await?;
         Ok(new)
     }
@@ -46,10 +72,28 @@ impl Desk {
         let clause = WhereClause::from_filter(&Filter { ids: vec![id.to_owned()], ..Filter::default() });
         let sql = format!("SELECT {COLUMNS} FROM letters {} LIMIT 2", clause.sql());
         let mut rows = sql::query(sql, &clause).fetch_all(&self.pool).await?;
-        match (rows.pop(), rows.pop()) {
-            (Some(row), None) => dead_letter(&row).map(Some),
-            _ => Ok(None),
-        }
+        let (Some(row), None) = (rows.pop(), rows.pop()) else { return Ok(None) };
+        let mut dead_letter = dead_letter(&row)?;
+        dead_letter.outcome = self.outcomes(&[&dead_letter.id]).await?.remove(&dead_letter.id);
+        dead_letter.edited_as = sqlx::query_scalar(
+            "SELECT id FROM letters WHERE edited_from = $1 ORDER BY taken DESC, id LIMIT 1",
+        )
+        .bind(&dead_letter.id)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(Some(dead_letter))
+    }
+
+    /// The ids that begin with `prefix`, some of them if there are many.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn ids_beginning_with(&self, of: IdOf, prefix: &str) -> sqlx::Result<Vec<String>> {
+        let mut clause = WhereClause::default();
+        let condition = clause.has_prefix("id", &prefix.to_ascii_lowercase());
+        clause.add(condition);
+        let sql = format!("SELECT id FROM {} {} ORDER BY id LIMIT {MAX_NAMED}", of.table(), clause.sql());
+        sql::scalar(sql, &clause).fetch_all(&self.pool).await
     }
 
     /// A page of the matching dead letters, newest first, without their payloads.
@@ -63,7 +107,10 @@ impl Desk {
         limit: usize,
     ) -> sqlx::Result<Page<DeadLetterSummary>> {
         let (sql, clause) = select(SUMMARY_COLUMNS, filter, selector, limit);
-        let rows = sql::fetch(&self.pool, sql, &clause, summary).await?;
+        let mut rows = sql::fetch(&self.pool, sql, &clause, summary).await?;
+        let ids: Vec<&str> = rows.iter().map(|summary| &summary.id[..]).collect();
+        let mut outcomes = self.outcomes(&ids).await?;
+        rows.iter_mut().for_each(|summary| summary.outcome = outcomes.remove(&summary.id));
         Ok(Page::from_rows(rows, selector, limit, |summary| Cursor {
             time_ms: summary.failed_ms,
             id: summary.id.clone(),
@@ -89,7 +136,7 @@ impl Desk {
     }
 
     /// The dead letters with these ids, by id.
-    pub(crate) async fn dead_letters_by_id(&self, ids: &[&str]) -> sqlx::Result<HashMap<String, DeadLetter>> {
+    pub async fn dead_letters_by_id(&self, ids: &[&str]) -> sqlx::Result<HashMap<String, DeadLetter>> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
@@ -128,15 +175,26 @@ impl Desk {
     }
 }
 
-/// Stores dead letters and updates their failures. Returns the ids of the new ones.
+/// Stores dead letters and updates their failures. `origins` are those whose replays led to these. Returns the ids of
+/// the new ones.
 pub(crate) async fn ingest(
     connection: &mut AnyConnection,
     dead_letters: &[DeadLetter],
+    origins: &HashMap<String, String>,
 ) -> sqlx::Result<HashSet<String>> {
     // In the order of ids, so that two desks cannot deadlock; and each id once.
-    let by_id: BTreeMap<&str, &DeadLetter> =
-        dead_letters.iter().map(|dead_letter| (&dead_letter.id[..], dead_letter)).collect();
-    let dead_letters: Vec<&DeadLetter> = by_id.into_values().collect();
+    let mut by_id: BTreeMap<&str, Cow<'_, DeadLetter>> =
+        dead_letters.iter().map(|one| (&one.id[..], Cow::Borrowed(one))).collect();
+    let crowded = failures::crowded(connection, dead_letters).await?;
+    for dead_letter in by_id.values_mut() {
+        if let Some(origin) = origins.get(&dead_letter.id) {
+            dead_letter.to_mut().failed_again_of = Some(origin.clone());
+        }
+        if let Some(failure) = crowded.get(&dead_letter.failure) {
+            dead_letter.to_mut().failure.clone_from(failure);
+        }
+    }
+    let dead_letters: Vec<&DeadLetter> = by_id.values().map(|one| &**one).collect();
     let mut new = HashSet::new();
     for chunk in dead_letters.chunks(MAX_ROWS) {
         new.extend(insert(connection, chunk).await?);
@@ -207,7 +265,8 @@ fn bind<'q>(query: Insert<'q>, dead_letter: &'q DeadLetter) -> sqlx::Result<Inse
         .bind(dead_letter.state.as_str())
         .bind(dead_letter.state_since_ms)
         .bind(dead_letter.audit_entry.clone())
-        .bind(dead_letter.edited_from.clone()))
+        .bind(dead_letter.edited_from.clone())
+        .bind(dead_letter.failed_again_of.clone()))
 }
 
 fn summary(row: &AnyRow) -> sqlx::Result<DeadLetterSummary> {
@@ -224,6 +283,7 @@ fn summary(row: &AnyRow) -> sqlx::Result<DeadLetterSummary> {
         detail: row.try_get("detail")?,
         attempts: sql::narrow(row, "attempts")?,
         replays: sql::narrow(row, "replays")?,
+        outcome: None,
     })
 }
 
@@ -262,6 +322,9 @@ fn dead_letter(row: &AnyRow) -> sqlx::Result<DeadLetter> {
             .map_err(|error| sql::decode_error("record_headers", error))?,
         value_cut: row.try_get::<Option<i64>, _>("value_cut")?.map(i64::unsigned_abs),
         edited_from: row.try_get("edited_from")?,
+        edited_as: None,
+        failed_again_of: row.try_get("again_of")?,
+        outcome: None,
     })
 }
 

@@ -1,16 +1,21 @@
-//! Failures in the store: dead letters with the same code, plugin and digest.
+//! Failures in the store: dead letters with the same code, plugin, digest and cause.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
-use desk_api::{Cursor, DeadLetter, Failure, FailureState, Page, PageSelector};
+use desk_api::{Cursor, DeadLetter, Failure, FailureState, Page, PageSelector, cause};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use crate::Desk;
+use crate::record::failure_id;
 use crate::sql::{self, WhereClause};
 
 /// The period of [`Failure::recent`], in milliseconds.
 pub(crate) const RECENT_MS: i64 = 3_600_000;
+/// Maximum number of causes of a code, plugin and digest. Details that are all different share the failure without a
+/// cause.
+const MAX_CAUSES: i64 = 100;
 
 impl Desk {
     /// Failures with dead letters, or only those with open ones, the most recent first.
@@ -52,7 +57,7 @@ impl Desk {
         let rows: Vec<(i64, i64)> = sqlx::query_as(
             "SELECT hour, COUNT(*) FROM \
              (SELECT failed / 3600000 AS hour FROM letters WHERE failure_group = $1 \
-              AND state IN ('open', 'replayed', 'discarded') AND failed >= $2) hours GROUP BY hour",
+              AND state IN ('open', 'replayed', 'discarded', 'edited') AND failed >= $2) hours GROUP BY hour",
         )
         .bind(failure)
         .bind(since_ms)
@@ -84,12 +89,16 @@ pub(crate) fn select(recent: &str) -> String {
     };
     let state = |state: &str| of("COUNT(*)", &format!("l.state = '{state}'"));
     format!(
-        "SELECT g.id, g.code, g.plugin, g.digest, g.first_seen, g.last_seen, g.detail, g.note, g.state, \
-         {} AS open, {} AS replayed, {} AS discarded, {} AS recent, {} AS oldest_open FROM failure_groups g",
+        "SELECT g.id, g.code, g.plugin, g.digest, g.first_seen, g.last_seen, g.detail, g.note, g.state, g.cause, \
+         {} AS open, {} AS replayed, {} AS discarded, {} AS edited, {} AS recent, {} AS oldest_open FROM failure_groups g",
         state("open"),
         state("replayed"),
         state("discarded"),
-        of("COUNT(*)", &format!("l.state IN ('open', 'replayed', 'discarded') AND l.failed >= {recent}")),
+        state("edited"),
+        of(
+            "COUNT(*)",
+            &format!("l.state IN ('open', 'replayed', 'discarded', 'edited') AND l.failed >= {recent}")
+        ),
         of("MIN(l.failed)", "l.state = 'open'"),
     )
 }
@@ -117,8 +126,9 @@ pub(crate) async fn add<'a>(
     }
     for (id, Added { first_ms, last }) in failures {
         sqlx::query(
-            "INSERT INTO failure_groups (id, code, plugin, digest, first_seen, last_seen, detail, note, state) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, '', 'open') ON CONFLICT (id) DO UPDATE SET \
+            "INSERT INTO failure_groups \
+             (id, code, plugin, digest, first_seen, last_seen, detail, cause, note, state) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', 'open') ON CONFLICT (id) DO UPDATE SET \
              first_seen = CASE WHEN excluded.first_seen < failure_groups.first_seen \
                  THEN excluded.first_seen ELSE failure_groups.first_seen END, \
              detail = CASE WHEN excluded.last_seen >= failure_groups.last_seen \
@@ -134,10 +144,55 @@ pub(crate) async fn add<'a>(
         .bind(first_ms)
         .bind(last.failed_ms)
         .bind(&last.detail)
+        .bind(cause_of(last))
         .execute(&mut *connection)
         .await?;
     }
     Ok(())
+}
+
+/// The cause of the dead letter's failure; empty if its failure has none.
+fn cause_of(dead_letter: &DeadLetter) -> String {
+    let DeadLetter { code, plugin, digest, detail, .. } = dead_letter;
+    let cause = cause(detail);
+    if failure_id(code, plugin, digest, &cause) == dead_letter.failure { cause } else { String::new() }
+}
+
+/// Failures that would be one too many for their code, plugin and digest: for each the failure that takes their dead
+/// letters.
+pub(crate) async fn crowded(
+    connection: &mut AnyConnection,
+    dead_letters: &[DeadLetter],
+) -> sqlx::Result<HashMap<String, String>> {
+    let mut new: BTreeMap<&str, &DeadLetter> =
+        dead_letters.iter().map(|one| (&one.failure[..], one)).collect();
+    let mut clause = WhereClause::default();
+    let ids: Vec<String> = new.keys().map(|id| clause.bind(*id)).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    clause.add(format!("id IN ({})", ids.join(", ")));
+    let sql = format!("SELECT id FROM failure_groups {}", clause.sql());
+    let known: Vec<String> = sql::scalar(sql, &clause).fetch_all(&mut *connection).await?;
+    known.iter().for_each(|id| _ = new.remove(&id[..]));
+    let mut counts: HashMap<_, i64> = HashMap::new();
+    let mut crowded = HashMap::new();
+    for (id, DeadLetter { code, plugin, digest, .. }) in new {
+        let count = match counts.entry((code, plugin, digest)) {
+            Entry::Occupied(counted) => counted.into_mut(),
+            Entry::Vacant(unknown) => {
+                let sql =
+                    "SELECT COUNT(*) FROM failure_groups WHERE code = $1 AND plugin = $2 AND digest = $3";
+                let sql = sqlx::query_scalar(sql).bind(code).bind(plugin).bind(digest);
+                unknown.insert(sql.fetch_one(&mut *connection).await?)
+            }
+        };
+        if *count >= MAX_CAUSES {
+            crowded.insert(id.to_owned(), failure_id(code, plugin, digest, ""));
+        }
+        *count += 1;
+    }
+    Ok(crowded)
 }
 
 pub(crate) fn failure(row: &AnyRow) -> sqlx::Result<Failure> {
@@ -150,12 +205,14 @@ pub(crate) fn failure(row: &AnyRow) -> sqlx::Result<Failure> {
         digest: row.try_get("digest")?,
         first_seen_ms: row.try_get("first_seen")?,
         last_seen_ms: row.try_get("last_seen")?,
+        cause: row.try_get("cause")?,
         detail: row.try_get("detail")?,
         note: row.try_get("note")?,
         state: if is_closed { FailureState::Closed } else { FailureState::Open },
         open: sql::count(row, "open")?,
         replayed: sql::count(row, "replayed")?,
         discarded: sql::count(row, "discarded")?,
+        edited: sql::count(row, "edited")?,
         recent: sql::count(row, "recent")?,
         oldest_open_ms: row.try_get("oldest_open")?,
     })

@@ -1,7 +1,7 @@
 //! The dead-letter desk: stores dead letters, groups them into failures, and sends them back.
 //!
 //! A dead letter is a record of a dead-letter topic. [`intake`] stores it; it stays open until a user replays or
-//! discards it. Dead letters with the same code, plugin and digest form a failure. Every action of a user is
+//! discards it. Dead letters with the same code, plugin, digest and cause form a failure. Every action of a user is
 //! written to the [audit log](audit) in the same transaction as its effect.
 
 pub mod alerts;
@@ -18,7 +18,6 @@ pub mod retention;
 mod rounds;
 mod sql;
 pub mod transfer;
-pub mod trial;
 mod writing;
 
 use std::time::Duration;
@@ -30,6 +29,7 @@ use sqlx::any::AnyPoolOptions;
 use store::{Patience, Store};
 
 pub use self::changes::Edited;
+pub use self::dead_letters::IdOf;
 pub(crate) use self::writing::Writing;
 
 /// How long a query waits for a connection.
@@ -110,7 +110,7 @@ pub(crate) fn sortable_id() -> String {
 }
 
 /// A new random id, for everything that users abbreviate: [`sortable_id`]s of one minute share a prefix.
-pub(crate) fn random_id() -> String {
+pub fn random_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 

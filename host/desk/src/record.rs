@@ -1,7 +1,7 @@
 //! Records of a dead-letter topic, read as dead letters.
 
 use base::bytes::Bytes;
-use desk_api::{DeadLetter, DeadLetterState, Location};
+use desk_api::{DeadLetter, DeadLetterState, Location, cause};
 use effects::Content;
 use kafka::headers::{self, DeadLetterInfo, NO_TIMESTAMP};
 use sha2::{Digest as _, Sha256};
@@ -50,6 +50,7 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
     };
     let code = info.code.or(info.cause).or(info.exception).filter(|code| !code.is_empty());
     let code = bounded(code.unwrap_or("unknown"));
+    let detail = bounded(info.detail.unwrap_or_default());
     DeadLetter {
         id: id(&record),
         state: DeadLetterState::Open,
@@ -61,12 +62,12 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
         message: truncated(&message, MAX_MESSAGE_ID_BYTES),
         source,
         source_timestamp_ms: info.timestamp_ms.filter(|millis| *millis >= 0),
-        failure: failure_id(&code, &plugin, &digest),
+        failure: failure_id(&code, &plugin, &digest, &cause(&detail)),
         consumer_group,
         plugin,
         digest,
         code,
-        detail: bounded(info.detail.unwrap_or_default()),
+        detail,
         exception: bounded(info.exception.unwrap_or_default()),
         backtrace: bounded(info.backtrace.unwrap_or_default()),
         attempts: info.attempts,
@@ -77,6 +78,9 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
         value: record.value.map(Bytes),
         headers: record.headers.into_iter().map(|(name, value)| (Bytes(name), value.map(Bytes))).collect(),
         edited_from: None,
+        edited_as: None,
+        failed_again_of: None,
+        outcome: None,
     }
 }
 
@@ -102,10 +106,11 @@ pub(crate) fn searchable_text(dead_letter: &DeadLetter) -> String {
     without_nul(&texts.map(String::as_str).join("\n").to_lowercase())
 }
 
-/// The id of the failure with this code, plugin and digest.
-pub fn failure_id(code: &str, plugin: &str, digest: &str) -> String {
-    let fields = [code, plugin, digest];
-    let content = fields.iter().fold(Content::default(), |content, field| content.field(field.as_bytes()));
+/// The id of the failure with this code, plugin, digest and cause.
+pub fn failure_id(code: &str, plugin: &str, digest: &str, cause: &str) -> String {
+    // Failures without a cause are also those of earlier versions, which did not tell causes apart.
+    let fields = [code, plugin, digest].into_iter().chain(Some(cause).filter(|cause| !cause.is_empty()));
+    let content = fields.fold(Content::default(), |content, field| content.field(field.as_bytes()));
     hex::encode(&content.digest()[..16])
 }
 

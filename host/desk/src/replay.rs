@@ -12,6 +12,7 @@ pub mod outcomes;
 pub mod overdue;
 mod preview;
 mod readers;
+mod results;
 mod route;
 mod runner;
 pub mod steps;

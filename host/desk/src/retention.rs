@@ -90,6 +90,7 @@ impl Desk {
         let expired = [
             (DeadLetterState::Replayed, before(retention.keep)),
             (DeadLetterState::Discarded, before(retention.keep)),
+            (DeadLetterState::Edited, before(retention.keep)),
             (DeadLetterState::Open, before(retention.keep_open)),
         ];
         let (mut rounds, mut total) = (Rounds::default(), 0);

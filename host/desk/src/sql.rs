@@ -10,6 +10,8 @@ use crate::record::without_nul;
 
 /// How many conditions are joined by one `OR`: SQLite limits the depth of expressions.
 const MAX_OR: usize = 32;
+/// Length from which on a searched text may also be the beginning of an id.
+const MIN_SEARCHED_ID: usize = 4;
 
 /// A conjunction of conditions and the values of their placeholders, in order.
 #[derive(Debug, Default)]
@@ -66,7 +68,7 @@ impl WhereClause {
             self.add(format!("(source = {source} OR topic = {dead})"));
         }
         if let Some(code) = &filter.code {
-            self.equals("code", code.as_str());
+            self.code(code);
         }
         if let Some(plugin) = &filter.plugin {
             let label = self.bind(plugin.as_str());
@@ -89,9 +91,23 @@ impl WhereClause {
             self.add(format!("failed < {until}"));
         }
         if let Some(text) = &filter.text {
-            let text = self.bind(format!("%{}%", escape_like(&text.to_lowercase())).as_str());
-            self.add(format!("words LIKE {text} ESCAPE '!'"));
+            let words = self.bind(format!("%{}%", escape_like(&text.to_lowercase())).as_str());
+            let words = format!("words LIKE {words} ESCAPE '!'");
+            let is_id = is_id_prefix(text) && text.len() >= MIN_SEARCHED_ID;
+            let condition = match is_id.then(|| self.has_prefix("id", &text.to_ascii_lowercase())) {
+                Some(id) => format!("({words} OR {id})"),
+                None => words,
+            };
+            self.add(condition);
         }
+    }
+
+    fn code(&mut self, code: &str) {
+        if !code.contains('*') {
+            return self.equals("code", code);
+        }
+        let pattern = self.bind(escape_like(code).replace('*', "%").as_str());
+        self.add(format!("code LIKE {pattern} ESCAPE '!'"));
     }
 
     fn ids(&mut self, ids: &[String]) {

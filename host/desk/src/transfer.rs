@@ -1,8 +1,9 @@
 //! Export and import of dead letters as JSON Lines.
 
+use std::collections::HashMap;
 use std::iter::Peekable;
 
-use desk_api::{DeadLetter, Filter, ImportResult, Location, Page, PageSelector, is_id};
+use desk_api::{DeadLetter, Filter, ImportResult, Location, Page, PageSelector, cause, is_id};
 use tokio::sync::mpsc;
 
 use crate::audit::{self, Actor, Subject, write, write_with_id};
@@ -101,7 +102,7 @@ impl Desk {
         for number in 0.. {
             let batch = next_batch(&mut waiting, rounds.rows())?;
             let mut transaction = self.begin().await?;
-            let new = ingest(&mut transaction, &batch).await?.len();
+            let new = ingest(&mut transaction, &batch, &HashMap::new()).await?.len();
             result.new += new as u64;
             result.known += (batch.len() - new) as u64;
             if number == 0 {
@@ -146,8 +147,9 @@ fn parse(line: &[u8], now_ms: i64) -> Result<DeadLetter, String> {
     let dead_letter: DeadLetter =
         serde_json::from_slice(line).map_err(|error| format!("not a dead letter: {error}"))?;
     check(&dead_letter)?;
-    let failure = failure_id(&dead_letter.code, &dead_letter.plugin, &dead_letter.digest);
-    Ok(DeadLetter { failure, ingested_ms: now_ms, ..dead_letter })
+    let DeadLetter { code, plugin, digest, detail, .. } = &dead_letter;
+    let failure = failure_id(code, plugin, digest, &cause(detail));
+    Ok(DeadLetter { failure, ingested_ms: now_ms, edited_as: None, outcome: None, ..dead_letter })
 }
 
 fn check(dead_letter: &DeadLetter) -> Result<(), String> {
@@ -168,6 +170,7 @@ fn check_ids(dead_letter: &DeadLetter) -> Result<(), String> {
         ("id", Some(&dead_letter.id)),
         ("audit_entry", dead_letter.audit_entry.as_ref()),
         ("edited_from", dead_letter.edited_from.as_ref()),
+        ("failed_again_of", dead_letter.failed_again_of.as_ref()),
     ];
     match ids.iter().find(|(_, id)| id.is_some_and(|id| !is_id(id))) {
         Some((name, _)) => Err(format!("{name}: 32 lower-case hexadecimal digits")),

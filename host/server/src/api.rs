@@ -30,6 +30,7 @@ pub(crate) use self::overview::overview;
 pub(crate) use self::partitions::partitions;
 pub(crate) use self::plugins::{intake, refused as pause_refused};
 pub(crate) use self::query::Query;
+pub(crate) use self::replays::one_line;
 pub(crate) use self::trials::refused as trial_refused;
 pub(crate) use self::waiting::{decide as decide_about_waiting, list as list_waiting};
 use crate::Status;
@@ -63,6 +64,7 @@ fn routes() -> OpenApiRouter<Status> {
         .routes(routes!(replays::list, replays::start))
         .routes(routes!(replays::preview))
         .routes(routes!(replays::show))
+        .routes(routes!(replays::items))
         .routes(routes!(replays::pause))
         .routes(routes!(replays::resume))
         .routes(routes!(replays::cancel))
@@ -98,10 +100,9 @@ fn interrupted(error: sqlx::Error) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
-/// 404: an id is unknown or ambiguous.
-fn unknown_id(kind: &str, id: &str) -> Problem {
-    let detail = format!("no {kind} has the id {id:?}, or several ids begin with it");
-    Problem::new(StatusCode::NOT_FOUND, detail)
+/// 404: a trial is unknown.
+fn unknown_trial(id: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("no trial has the id {id:?}; the host keeps the last ones"))
 }
 
 async fn not_found(uri: Uri) -> Problem {

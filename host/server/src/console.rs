@@ -7,6 +7,7 @@ mod dead_letters;
 mod discard;
 mod edit;
 mod failures;
+mod fate;
 mod form;
 mod format;
 mod i18n;
@@ -22,6 +23,7 @@ mod session;
 mod start_replay;
 mod trials;
 mod waiting;
+mod words;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ pub mod api;
 pub mod console;
 pub mod guard;
 mod held_keys;
+mod ids;
 pub mod metrics;
 mod partitions;
 mod remarks;
@@ -26,12 +27,12 @@ use desk::Desk;
 use desk::alerts::Alerts;
 use desk::pauses::Pauses;
 use desk::replay::Replayer;
-use desk::trial::Trials;
 use destinations::Destinations;
 use kafka::health::Health;
 use problem::server::Bounds;
 use sandbox::call::Services;
 use tokio::net::TcpListener;
+use trials::Trials;
 
 /// The host's state, as known to the HTTP server. Empty until the host has started. Clones share it.
 #[derive(Clone, Default)]

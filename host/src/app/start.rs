@@ -11,7 +11,6 @@ use consumer::reports::{Outcomes, Report};
 use desk::Desk;
 use desk::alerts::Alerts;
 use desk::pauses::Pauses;
-use desk::trial::Trials;
 use kafka::publisher::Publisher;
 use kafka::topic_watch::TopicWatch;
 use kafka::topics::Topics;
@@ -20,6 +19,7 @@ use sandbox::call::Services;
 use settings::RunArgs;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use trials::Trials;
 
 use super::intake::{self, Intakes};
 use super::plugin::{self, RunningPlugin};

@@ -168,3 +168,42 @@ async fn invalid_dead_letters_are_not_imported() {
     }
     assert_eq!(api.found("/dead-letters/count").await["dead_letters"], 0, "nothing was imported");
 }
+
+#[tokio::test]
+async fn the_beginning_of_several_ids_changes_nothing() {
+    let some = dead_letters(40);
+    let api = Api::with(&some).await;
+    let mut firsts: Vec<&str> = some.iter().map(|one| &one.id[..1]).collect();
+    firsts.sort_unstable();
+    let twice = firsts.windows(2).find(|two| two[0] == two[1]).expect("a digit that begins two ids")[0];
+    api.get(&format!("/dead-letters/{twice}")).await.is_problem(409, "give more digits");
+    let asked = json!({ "filter": { "ids": [twice] }, "reason": "x", "plan": { "target": "retry" } });
+    let change = json!({ "filter": { "ids": [twice] }, "reason": "x" });
+    for (path, body) in
+        [("/dead-letters/discard", &change), ("/dead-letters/restore", &change), ("/replays", &asked)]
+    {
+        api.post(path, body).await.is_problem(409, "several dead letters have ids that begin with");
+    }
+    let unknown = json!({ "filter": { "ids": ["00000000ff"] }, "reason": "x" });
+    api.post("/dead-letters/discard", &unknown).await.is_problem(404, "no dead letter has the id");
+    let one = json!({ "filter": { "ids": [&some[7].id[..12]] }, "reason": "x" });
+    assert_eq!(api.post("/dead-letters/discard", &one).await.json()["dead_letters"], 1);
+    assert_eq!(api.found("/dead-letters/count?state=open").await["dead_letters"], 39);
+}
+
+#[tokio::test]
+async fn a_replay_lists_what_became_of_its_dead_letters() {
+    let some = dead_letters(3);
+    let api = Api::with(&some).await;
+    let started = api.post("/replays", &json!({ "all": true, "plan": { "target": "retry" } })).await.json();
+    let id = started["id"].as_str().expect("an id");
+    let items = api.found(&format!("/replays/{}/dead-letters?limit=2", &id[..8])).await;
+    let listed: Vec<_> = items["items"].as_array().expect("items").iter().map(|item| &item["dead_letter"]).collect();
+    assert_eq!(listed, [&json!(some[0].id), &json!(some[1].id)]);
+    let rest = api.found(&format!("/replays/{id}/dead-letters?from=2&state=waiting")).await;
+    assert_eq!(rest["items"][0]["position"], 3);
+    assert_eq!(api.found(&format!("/replays/{id}/dead-letters?state=failed")).await["items"], json!([]));
+    api.get(&format!("/replays/{id}/dead-letters?state=green")).await.is_problem(400, "waiting, sent, handled");
+    let shown = api.found(&format!("/dead-letters/{}", some[0].id)).await;
+    assert_eq!((&shown["outcome"]["replay"], &shown["outcome"]["state"]), (&json!(id), &json!("waiting")));
+}

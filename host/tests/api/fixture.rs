@@ -16,7 +16,6 @@ use desk::record;
 use desk::record::Record;
 use desk::replay::Replayer;
 use desk::replay::Route;
-use desk::trial::Trials;
 use desk_api::{DeadLetter, Location};
 use destinations::{Destinations, Options};
 use http_body_util::BodyExt as _;
@@ -30,6 +29,7 @@ use server::{DeskState, PluginInfo, PluginWaiting, Status, api, console};
 use settings::KafkaArgs;
 use store::{Store, StoreUrl};
 use tower::ServiceExt as _;
+use trials::Trials;
 
 /// Time at which the first message was dead-lettered.
 pub const NOW: i64 = 1_795_435_410_000;

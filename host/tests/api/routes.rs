@@ -24,6 +24,7 @@ const ROUTES: [&str; 36] = [
     "get /partitions",
     "get /replays",
     "get /replays/{id}",
+    "get /replays/{id}/dead-letters",
     "get /trials",
     "get /trials/{id}",
     "get /trials/{id}/dead-letters",

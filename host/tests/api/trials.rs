@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use desk::trial::{InstalledPlugin, PLACEHOLDER, Trials};
 use desk_api::{DeadLetter, MAX_BUILD_BYTES};
 use sandbox::capabilities;
 use serde_json::{Value, json};
 use settings::File;
 use sha2::Digest as _;
 use testkit::plugin;
+use trials::{InstalledPlugin, PLACEHOLDER, Trials};
 
 use crate::fixture::{Api, dead_letter};
 
@@ -45,7 +45,7 @@ async fn with(dead_letters: &[DeadLetter]) -> Api {
     let text = "[[plugin]]\npath = \"faulty_fast.wasm\"\ntopic = \"faulty-fast\"\nallow = [\"mail\"]";
     let settings = File::parse(text, &capabilities::extensions()).expect("settings").plugins.remove(0);
     let (name, digest) = (Arc::from("faulty-fast"), String::new());
-    let plugin = InstalledPlugin { name, digest, settings };
+    let plugin = InstalledPlugin { name, digest, settings: Some(settings) };
     Api::with_trials(dead_letters, |desk| Trials::new(desk, vec![plugin])).await
 }
 
@@ -73,22 +73,27 @@ async fn a_trial_reports_outcomes_and_effects() {
     let id = begun.json()["id"].as_str().expect("an id").to_owned();
     assert_eq!(begun.headers["location"], format!("/api/v1/trials/{id}"));
     let trial = ended(&api, &id).await;
-    let numbers =
-        ["dead_letters", "tried", "passed", "skipped"].map(|name| trial[name].as_u64().expect("a number"));
+    let numbers = ["dead_letters", "tried", "passed", "undecided", "skipped"]
+        .map(|name| trial[name].as_u64().expect("a number"));
     assert_eq!(
         (numbers, &trial["state"], &trial["has_settings"]),
-        ([7, 7, 3, 1], &json!("done"), &json!(true))
+        ([7, 7, 2, 1, 1], &json!("done"), &json!(true))
     );
     assert_eq!(trial["plugin"], "faulty-fast@0.1.0");
     let failures: Vec<_> = trial["failures"].as_array().expect("codes").iter().collect();
     assert_eq!((&failures[0]["code"], &failures[0]["dead_letters"]), (&json!("asked-reject"), &json!(2)));
     assert_eq!((&failures[1]["code"], &failures[1]["dead_letters"]), (&json!("trap"), &json!(1)));
     assert_eq!(trial["effects"], json!([{ "effect": "e-mail", "count": 1 }]));
-    let passing = api.found(&format!("/trials/{id}/dead-letters?passed=true")).await;
-    let passing = passing["items"].as_array().expect("items");
-    assert_eq!(passing.len(), 3);
-    assert_eq!(passing[1]["effects"][0]["kind"], "mail", "{passing:?}");
-    let second = api.found(&format!("/trials/{id}/dead-letters?passed=false&from=1&limit=1")).await;
+    let with = async |verdict: &str| {
+        let page = api.found(&format!("/trials/{id}/dead-letters?verdict={verdict}")).await;
+        page["items"].as_array().expect("items").clone()
+    };
+    // A server may refuse the e-mail: only what sends nothing has passed.
+    let (passed, undecided) = (with("passed").await, with("undecided").await);
+    assert_eq!((passed.len(), undecided.len()), (2, 1));
+    assert_eq!(undecided[0]["effects"][0]["kind"], "mail", "{undecided:?}");
+    assert!(passed.iter().all(|result| result["effects"] == json!([])), "{passed:?}");
+    let second = api.found(&format!("/trials/{id}/dead-letters?verdict=failed&from=1&limit=1")).await;
     assert_eq!(second["items"][0]["code"], "asked-reject");
     // Only the audit log has changed.
     assert_eq!(api.found("/dead-letters/count?state=open").await["dead_letters"], 7);
@@ -97,7 +102,10 @@ async fn a_trial_reports_outcomes_and_effects() {
         (&actions["items"][0]["action"], &actions["items"][0]["dead_letters"]),
         (&json!("try"), &json!(7))
     );
-    // Only the dead letters that passed are replayed.
+    api.get(&format!("/trials/{id}/dead-letters?verdict=lost"))
+        .await
+        .is_problem(400, "passed, undecided, failed");
+    // Only the dead letters that did not fail are replayed.
     let replay = api.post("/replays/preview", &json!({ "trial": id, "plan": { "target": "retry" } })).await;
     assert_eq!((replay.status, replay.json()["dead_letters"].as_u64()), (200, Some(3)), "{}", replay.text());
     let started = api.post("/replays", &json!({ "trial": id, "plan": { "target": "retry" } })).await;
@@ -109,6 +117,16 @@ async fn a_trial_reports_outcomes_and_effects() {
     );
     let unknown = api.post("/replays", &json!({ "trial": "00ff" })).await;
     assert_eq!(unknown.status, 404, "{}", unknown.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_without_settings_is_a_plugin_of_this_host() {
+    let (name, digest) = (Arc::from("faulty-fast"), String::new());
+    let plugin = InstalledPlugin { name, digest, settings: None };
+    let api = Api::with_trials(&mixed(), |desk| Trials::new(desk, vec![plugin])).await;
+    let begun = api.ask("POST", "/trials", &WASM, build()).await.json();
+    let trial = ended(&api, begun["id"].as_str().expect("an id")).await;
+    assert_eq!((&trial["has_settings"], &trial["withheld"]), (&json!(true), &json!([])));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +143,7 @@ async fn only_the_build_that_the_host_runs_gets_secrets_and_directories() {
     let settings = File::parse(&text, &capabilities::extensions()).expect("settings").plugins.remove(0);
     let look = asking(0, &format!(r#""do":"look","path":{secret:?}"#));
     let tried = async |digest: String| {
-        let (name, settings) = (Arc::from("faulty-fast"), settings.clone());
+        let (name, settings) = (Arc::from("faulty-fast"), Some(settings.clone()));
         let plugin = InstalledPlugin { name, digest, settings };
         let api = Api::with_trials(std::slice::from_ref(&look), |desk| Trials::new(desk, vec![plugin])).await;
         let begun = api.ask("POST", "/trials", &WASM, build()).await.json();

@@ -74,16 +74,24 @@ fn every_step_works_by_keyboard() {
 fn discard_and_restore(browser: &Browser, desk: &Desk) {
     browser.keys("gd");
     browser.find("nav a[href='/dead-letters'][aria-current]");
+    tab_to(browser, "All 2 that match");
+    press(browser, ENTER);
     tab_to(browser, "Discard");
     press(browser, ENTER);
     browser.find("#reason:focus");
     browser.keys("not needed");
+    press(browser, TAB);
+    browser.keys("2");
     press(browser, ENTER);
     browser.find("option[value='discarded'][selected]");
     assert_eq!(desk.count("state=discarded"), 2);
+    tab_to(browser, "All 2 that match");
+    press(browser, ENTER);
     tab_to(browser, "Restore");
     press(browser, ENTER);
     browser.find("#reason:focus");
+    press(browser, TAB);
+    browser.keys("2");
     press(browser, ENTER);
     browser.find("option[value='open'][selected]");
     assert_eq!((desk.count("state=discarded"), desk.count("state=open")), (0, 2));

@@ -37,7 +37,7 @@ fn an_e_mail_appears_without_a_reload_and_runs_no_script() {
         let fails = json.replace("you@example.com", "nobody@example.com");
         assert_eq!(post(port, "/api/emails/send", &fails).expect("an answer").status, 200);
         browser.run("document.querySelector('.lead a').click()");
-        browser.reads("smtp-permanent");
+        browser.reads("smtp-550");
         browser.picture(&format!("mailbox-console-{lang}"));
         browser.close();
     }

@@ -9,4 +9,5 @@ mod mailbox;
 mod mouse;
 mod pages;
 mod safety;
+mod selection;
 mod waiting;

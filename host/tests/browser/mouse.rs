@@ -73,8 +73,11 @@ fn discard_and_restore(browser: &Browser, desk: &Desk) {
     browser.goto(&desk.url("/"));
     browser.reads("No open failures");
     browser.goto(&desk.url("/dead-letters?state=discarded"));
+    // Nothing is ticked; all that match is a choice of its own, which asks for the number.
+    browser.find("#all-matching summary").click();
     browser.click("Restore");
     browser.fill("#reason", "the shop wants them");
+    browser.fill("#number", "4");
     browser.find("form.stack button.main").click();
     browser.find("option[value='open'][selected]");
     assert_eq!(desk.count("state=open"), 4);

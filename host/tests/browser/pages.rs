@@ -85,6 +85,8 @@ fn every_page_is_legible_in_both_languages_and_themes() {
         ("replay", replay),
         ("replays", "/replays".to_owned()),
         ("discard", format!("/discard?failure={failure}")),
+        ("discard-all", "/discard?code=trap".to_owned()),
+        ("unticked", "/dead-letters?state=any&unticked=1".to_owned()),
         ("pause", "/pause?plugin=faulty-fast".to_owned()),
         ("try", format!("/try?failure={failure}")),
         ("trial", trial),

@@ -4,19 +4,15 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use base::text::counted;
 use desk::record;
 use desk::record::Record;
 use desk_api::{DeadLetter, Location};
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
-use testkit::{Kafka, Process, binary, get};
+use testkit::{Kafka, binary, get};
 
-use crate::support::{BOUND, Guest, Host, file};
+use crate::support::{Guest, Host, file};
 
 /// A host with a desk of its own, and the command line for it.
 pub struct Desk {
@@ -36,7 +32,8 @@ impl Desk {
         Self { host, directory, token: None }
     }
 
-    fn command(&self, program: &Path) -> Command {
+    /// `host`, or another program, with the desk's address in its environment.
+    pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env("HOST_API", format!("http://127.0.0.1:{}", self.host.port)).env("USER", "kim");
         command.env_remove("HOST_TOKEN").env_remove("VISUAL").env_remove("EDITOR");
@@ -200,12 +197,38 @@ fn check_lists(desk: &Desk, guest: &Guest, dead_letters: &[DeadLetter]) {
     assert!(!shown.contains(['\x1b', '\u{9b}']), "{shown}");
     assert_eq!(desk.json(&["show", &dead_letters[1].id])["location"]["topic"], guest.dead);
     desk.fails(&["show", "00000000"], 1, &["no dead letter", "host dlt list"]);
+    // 5 ids have at most 16 first digits, and a change never takes a beginning for all ids that begin with it.
+    desk.ok(&["show", &dead_letters[1].id[..8].to_uppercase()]);
+    let zoned = desk
+        .command(&binary("host"))
+        .env("TZ", "Asia/Seoul")
+        .args(["dlt", "show", &dead_letters[1].id])
+        .output();
+    let (zoned, _) = texts(&zoned.expect("the exit of the command"));
+    assert!(zoned.contains(" +09:00  dead-lettered"), "{zoned}");
+    check_times(desk, &dead_letters[1]);
     desk.fails(&["show", "../.."], 2, &["not an id"]);
 
     let (failures, _) = desk.ok(&["failures"]);
     let row: Vec<_> = failures.lines().nth(2).expect("a row").split_whitespace().collect();
     assert_eq!(row[1..7], ["4", "-", "1h", "1h", "bad-address", "email@0.1.0"], "{failures}");
     assert_eq!(desk.json(&["failures"])[0]["code"], "trap");
+}
+
+/// Times of day are those of the time zone.
+fn check_times(desk: &Desk, dead_letter: &DeadLetter) {
+    let since = |zone: &str, since: String| {
+        let mut list = desk.command(&binary("host"));
+        let output = list.env("TZ", zone).args(["dlt", "list", "-o", "json", "--since", &since]).output();
+        let (stdout, stderr) = texts(&output.expect("the exit of the command"));
+        let json: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+        json.as_array().map(Vec::len)
+    };
+    let minute = |ms: i64| base::text::utc(ms)[..16].to_owned();
+    let failed = dead_letter.failed_ms - 60_000;
+    assert_eq!(since("UTC", minute(failed)), Some(5));
+    assert_eq!(since("Asia/Seoul", minute(failed + 9 * 3_600_000)), Some(5), "as a clock in Seoul shows it");
+    assert_eq!(since("UTC", minute(failed + 9 * 3_600_000)), Some(0));
 }
 
 /// `discard` and `restore`.
@@ -223,6 +246,17 @@ fn check_discards(desk: &Desk, dead_letters: &[DeadLetter]) {
     assert_eq!(desk.json(&["list", "--state", "discarded"]).as_array().map(Vec::len), Some(4));
     let (shown, _) = desk.ok(&["show", &dead_letters[0].id]);
     assert!(shown.contains("discard by kim: a typo"), "{shown}");
+    let anonymous = desk
+        .command(&binary("host"))
+        .env_remove("USER")
+        .env_remove("LOGNAME")
+        .args(["dlt", "restore"])
+        .arg(&dead_letters[0].id)
+        .status();
+    assert!(anonymous.expect("the exit of the command").success());
+    let log = desk.json(&["show", &dead_letters[0].id]);
+    assert_ne!(log["audit_log"][0]["actor"], "api", "the account is named");
+    desk.ok(&["discard", &dead_letters[0].id, "--reason", "a typo"]);
     let (code, printed) = desk.answered("restore --all", "", "[y/N] ", b"n\n");
     assert!(
         code == Some(1)
@@ -261,83 +295,27 @@ fn an_edit_shows_the_changes() {
     desk.fails(&["edit", &original.id], 2, &["EDITOR is not set", "--value FILE"]);
     let value = file("dlt-value.json", b"{\"to\":\"them\"}");
     let value = value.to_str().expect("UTF-8");
-    desk.fails(&["edit", &original.id, "--value", value], 2, &["+{\"to\":\"them\"}", "--yes"]);
+    desk.fails(&["edit", &original.id, "--value", value], 2, &["+ to: \"them\"", "--yes"]);
+    let broken = file("dlt-broken.json", b"{\"to\":");
+    let broken = broken.to_str().expect("UTF-8");
+    desk.fails(&["edit", &original.id, "--value", broken, "--yes"], 2, &["not JSON", "line 1"]);
     let (id, printed) =
         desk.ok(&["edit", &original.id, "--value", value, "--yes", "--reason", "the address"]);
-    assert!(
-        printed.contains("-{\"to\":\"user1\\u{9b}2J\"}") && printed.contains("host dlt replay"),
-        "{printed}"
-    );
+    assert!(printed.contains("- to: \"user1\\u{9b}2J\"") && printed.contains("host dlt replay"), "{printed}");
     let copy = desk.json(&["show", id.trim()]);
     assert_eq!(
         (copy["value"].as_str(), copy["edited_from"].as_str()),
         (Some("{\"to\":\"them\"}"), Some(&original.id[..]))
     );
-    assert_eq!(desk.json(&["show", &original.id])["state"], "open");
+    let replaced = desk.json(&["show", &original.id]);
+    assert_eq!((&replaced["state"], replaced["edited_as"].as_str()), (&"edited".into(), Some(id.trim())));
 
     // sed adds a line feed that the value did not have.
     let (code, printed) =
         desk.answered(&format!("edit {}", id.trim()), "sed -i s/them/us/", "[y/N] ", b"y\n");
-    assert!(code == Some(0) && printed.contains("+{\"to\":\"us\"}"), "{printed}");
+    assert!(code == Some(0) && printed.contains("+ to: \"us\""), "{printed}");
     assert_eq!(desk.json(&["list", "--text", "\"us\""]).as_array().map(Vec::len), Some(1));
     desk.host.stop();
-}
-
-#[test]
-fn a_replay_is_previewed_confirmed_started_and_followed() {
-    let guest = Guest::fast("dlt-replays");
-    let desk = Desk::start(&guest, &[]);
-    desk.import(&(0..9).map(|at| dead_letter(&guest, at, "bad-address")).collect::<Vec<_>>());
-    other_reader(&guest.topic);
-    // Too slow to end during the test, though each resumption sends one at once; failures do not stop it.
-    let slow = ["--rate", "0.01", "--careful", "--max-failures", "100"];
-    let asked = [&["replay", "--code", "bad-address"], &slow[..]].concat();
-    let warned = format!(
-        "group other-of-{} also reads {} and will receive these messages again; --to retry sends them to {} only",
-        guest.topic, guest.topic, guest.group
-    );
-    desk.fails(&asked, 2, &[&format!("9 dead letters to {}", guest.topic), &warned, "there is no terminal"]);
-    desk.fails(&["replay", "--code", "none"], 1, &["no matching dead letter can be sent"]);
-    desk.fails(&["replay", "--all", "--rate", "0"], 2, &["rate"]);
-    let (first, printed) = desk.ok(&[&asked[..], &["--to", "retry", "--yes", "--detach"]].concat());
-    assert!(
-        printed.contains(&format!("9 dead letters to {}", guest.retry_topics[0]))
-            && !printed.contains("also reads"),
-        "{printed}"
-    );
-    desk.ok(&["replays", "cancel", first.trim()]);
-    let (id, _) = desk.ok(&[&asked[..], &["--yes", "--detach", "--reason", "fixed"]].concat());
-    let id = id.trim();
-    let (replays, _) = desk.ok(&["replays"]);
-    assert!(
-        replays.lines().nth(1).is_some_and(|row| row.starts_with(id) && row.ends_with("kim   fixed")),
-        "{replays}"
-    );
-    desk.ok(&["replays", "pause", id]);
-    desk.fails(&["replays", "pause", id], 1, &["already paused"]);
-    assert_eq!(desk.json(&["replays", "show", id])["state"], "paused");
-    desk.ok(&["replays", "resume", id]);
-    let api = format!("http://127.0.0.1:{}", desk.host.port);
-    let mut following = Process::start("host", &["dlt", "--api", &api, "replays", "follow", id]);
-    following.wait_for(|line| line.starts_with("following replay"), BOUND);
-    following.signal("INT");
-    assert_eq!(following.wait(Duration::from_secs(30)).code(), Some(1));
-    let printed = following.lines().join("\n");
-    assert!(printed.contains(&format!("host dlt replays cancel {id}")), "{printed}");
-    desk.ok(&["replays", "cancel", id]);
-    desk.fails(&["replays", "follow", id], 1, &["is cancelled"]);
-    desk.fails(&["replays", "show", "zz"], 2, &["not an id"]);
-    desk.host.stop();
-}
-
-/// A stopped group with committed offsets of the topic.
-fn other_reader(topic: &str) {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", Kafka::shared().bootstrap()).set("group.id", format!("other-of-{topic}"));
-    let consumer: BaseConsumer = config.create().expect("a consumer");
-    let mut offsets = TopicPartitionList::new();
-    offsets.add_partition_offset(topic, 0, Offset::Offset(0)).expect("an offset");
-    consumer.commit(&offsets, CommitMode::Sync).expect("committed");
 }
 
 #[test]

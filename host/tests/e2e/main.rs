@@ -14,6 +14,7 @@ mod consume;
 mod derived_topics;
 mod desk;
 mod dlt;
+mod dlt_replays;
 mod dlt_try;
 mod doctor;
 mod embedded;

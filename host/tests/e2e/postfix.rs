@@ -176,7 +176,7 @@ fn names_and_lists_of_a_message_are_sent_and_refused_recipients_are_named() {
         both[0].to().into_iter().flat_map(|to| to.iter()).map(|to| (to.name(), to.address())).collect();
     assert_eq!(to, [(Some("홍길동"), Some("a@example.com")), (None, Some("b@example.com"))]);
     let dead = kafka.read_all("mail-lists.dlt");
-    assert_eq!(dead[0].header("host-failure-code"), Some(&b"smtp-permanent"[..]));
+    assert_eq!(dead[0].header("host-failure-code"), Some(&b"smtp-550"[..]));
     let cause = dead[0].header("kafka_exception-message").map(String::from_utf8_lossy).expect("a cause");
     assert!(cause.contains("refused@example.com: 550 5.1.1") && !cause.contains("c@example.com"), "{cause}");
 }

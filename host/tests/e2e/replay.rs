@@ -5,7 +5,8 @@ use std::path::Path;
 use base::bytes::Bytes;
 use desk::Edited;
 use desk_api::{
-    DeadLetter, DeadLetterState, Filter, Location, PageSelector, ReplayPlan, ReplayState, ReplayTarget,
+    DeadLetter, DeadLetterState, Filter, Location, PageSelector, ReplayItemState, ReplayPlan, ReplayState,
+    ReplayTarget,
 };
 use testkit::{Kafka, Postgres, Record, eventually};
 
@@ -77,6 +78,7 @@ fn a_dead_letter_is_replayed_to_its_topic_byte_for_byte() {
     let same = format!("message={id}");
     assert_eq!(host.process.count(|line| line.contains(&same)), 2);
     desk.wait_for(&again);
+    failed_again(&desk, &replay.id, &items[0].dead_letter, &again.id);
     let replay = desk.replay(&ReplayPlan { max_replays: 2, ..ReplayPlan::default() });
     desk.wait_done(&replay.id);
     let third = kafka.read_all(&guest.topic).into_iter().max_by_key(|record| record.offset).expect("records");
@@ -84,6 +86,24 @@ fn a_dead_letter_is_replayed_to_its_topic_byte_for_byte() {
     assert_eq!(third.headers.len(), back.headers.len());
     assert_eq!(third.header_text("host-id"), Some(id));
     host.stop();
+}
+
+/// The dead letter, the list and the replay lead to the new dead letter, and that leads back.
+fn failed_again(desk: &TestDesk, replay: &str, first: &str, again: &str) {
+    let read =
+        |id| desk.runtime.block_on(desk.desk.dead_letter(id)).expect("a store").expect("a dead letter");
+    let outcome = read(first).outcome.expect("an outcome");
+    assert_eq!((&outcome.replay[..], outcome.state), (replay, ReplayItemState::Failed));
+    assert_eq!(
+        (outcome.failed_as.as_deref(), read(again).failed_again_of.as_deref()),
+        (Some(again), Some(first))
+    );
+    let list = desk.desk.dead_letters(&Filter::default(), &PageSelector::First, 10);
+    let list = desk.runtime.block_on(list).expect("a store").items;
+    let listed = list.iter().find(|listed| listed.id == first).expect("listed");
+    assert_eq!(listed.outcome.as_ref(), Some(&outcome));
+    let failed = desk.desk.replay_items(replay, Some(ReplayItemState::Failed), 0, 10);
+    assert_eq!(desk.runtime.block_on(failed).expect("a store"), [outcome]);
 }
 
 #[test]
@@ -142,7 +162,13 @@ fn an_edited_copy_is_a_message_of_its_own() {
     assert_eq!((records[0].text(), records[0].key.clone()), (body("right", "done", ""), None));
     let ids: Vec<_> = headers(&records[0]).into_iter().filter(|(name, _)| *name == b"host-id").collect();
     assert_eq!(ids, [(&b"host-id"[..], Some(copy.message.as_bytes()))]);
-    assert_eq!((desk.count(DeadLetterState::Open), desk.count(DeadLetterState::Replayed)), (1, 1));
+    let state = |state| desk.count(state);
+    assert_eq!(
+        (state(DeadLetterState::Open), state(DeadLetterState::Replayed)),
+        (0, 1),
+        "nothing is left to do"
+    );
+    assert_eq!(state(DeadLetterState::Edited), 1);
     host.stop();
 }
 
@@ -167,8 +193,10 @@ fn dead_letters_that_cannot_be_sent_stay_open_with_a_reason() {
     assert_eq!(desk.runtime.block_on(desk.desk.discard(&one, by())).expect("a store"), 1);
     let replay = desk.wait_done(&replay.id);
     assert_eq!((replay.done, replay.skipped, replay.failed, replay.unknown), (1, 3, 0, 0));
-    let gone =
-        desk.runtime.block_on(desk.desk.replay_items(&replay.id, Some("gone"), 0, 10)).expect("a store");
+    let gone = desk
+        .runtime
+        .block_on(desk.desk.replay_items(&replay.id, Some(ReplayItemState::Skipped), 0, 10))
+        .expect("a store");
     let why = |dead_letter: &DeadLetter| {
         let found = gone
             .iter()

@@ -4,10 +4,10 @@ use base::bytes::Bytes;
 use desk::audit::Actor;
 use desk::record::Record;
 use desk::{Edited, record};
-use desk_api::{DeadLetter, DeadLetterState, FailureState, Filter, Location, PageSelector};
+use desk_api::{DeadLetter, DeadLetterState, FailureState, Filter, Location, PageSelector, cause};
 use testkit::Postgres;
 
-use crate::fixture::{ACTOR, NOW, dead_letter, on_both, open};
+use crate::fixture::{ACTOR, NOW, dead_letter, on_both, one, open};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_is_stored_unchanged_and_once() {
@@ -100,6 +100,9 @@ async fn filters_select_dead_letters() {
         assert_eq!(count(since).await, 1);
         let ids = dead_letters.iter().take(2).map(|dead_letter| dead_letter.id[..10].to_owned()).collect();
         assert_eq!(count(Filter { ids, ..Filter::default() }).await, 2);
+        assert_eq!(count(Filter { code: some("t*p"), ..Filter::default() }).await, 1);
+        assert_eq!(count(Filter { code: some("*_sure!"), ..Filter::default() }).await, 1);
+        assert_eq!(count(Filter { text: some(&dead_letters[2].id[..8]), ..Filter::default() }).await, 1);
         let failure = dead_letters[2].failure[..8].to_owned();
         assert_eq!(
             count(Filter { failure: Some(failure), state: Some(DeadLetterState::Open), ..Filter::default() })
@@ -186,20 +189,59 @@ async fn discarded_dead_letters_can_be_restored_and_the_log_names_the_user() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edited_copy_has_its_own_id_and_the_original_stays() {
+async fn an_edited_copy_has_its_own_id_and_takes_the_place_of_the_original() {
     on_both(async |desk| {
         let original = dead_letter(1, "bad-address", "d1");
         desk.ingest(std::slice::from_ref(&original)).await.expect("ingested");
         let edited = Edited { key: None, value: Some(Bytes(b"{}".to_vec())), headers: Vec::new() };
         let copy = desk.edit(&original, edited, ACTOR).await.expect("edited");
         assert_eq!(desk.dead_letter(&copy.id).await.expect("an answer"), Some(copy.clone()));
-        assert_eq!(desk.dead_letter(&original.id).await.expect("an answer"), Some(original.clone()));
         assert_ne!((&copy.id, &copy.message), (&original.id, &original.message));
         assert_eq!(copy.edited_from.as_deref(), Some(&original.id[..]));
-        assert_eq!(
-            desk.failures(true, NOW, &PageSelector::First, 10).await.expect("failures").items[0].open,
-            2
-        );
+        let replaced = desk.dead_letter(&original.id).await.expect("an answer").expect("the original");
+        assert_eq!((replaced.state, replaced.audit_entry), (DeadLetterState::Edited, copy.audit_entry));
+        assert_eq!(replaced.edited_as.as_deref(), Some(&copy.id[..]));
+        assert_eq!(replaced.value, original.value, "its content stays");
+        let failure = desk.failure(&original.failure, NOW).await.expect("an answer").expect("a failure");
+        assert_eq!((failure.open, failure.edited), (1, 1), "only the copy is to be sent");
+        // Only who names the original reopens it.
+        let all = Filter { code: Some("bad-address".to_owned()), ..Filter::default() };
+        assert_eq!(desk.restore(&all, ACTOR).await.expect("an answer"), 0);
+        assert_eq!(desk.restore(&one(&original), ACTOR).await.expect("an answer"), 1);
+        let open = Filter { state: Some(DeadLetterState::Open), ..Filter::default() };
+        assert_eq!(desk.count(&open).await.expect("an answer"), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_are_told_apart_by_their_cause() {
+    on_both(async |desk| {
+        let with = |offset: i64, detail: &str| {
+            let DeadLetter { code, plugin, digest, .. } = dead_letter(offset, "smtp-550", "d1");
+            let failure = record::failure_id(&code, &plugin, &digest, &cause(detail));
+            DeadLetter { detail: detail.to_owned(), failure, ..dead_letter(offset, "smtp-550", "d1") }
+        };
+        let details = ["550 no such user kim@example.com", "550 no such user lee@example.com", "550 blocked"];
+        let mut some: Vec<DeadLetter> =
+            details.iter().zip(1..).map(|(detail, offset)| with(offset, detail)).collect();
+        desk.ingest(&some).await.expect("ingested");
+        let failures = desk.failures(true, NOW, &PageSelector::First, 10).await.expect("failures").items;
+        let seen: Vec<_> = failures.iter().map(|it| (&it.cause[..], it.open, &it.detail[..])).collect();
+        assert_eq!(seen, [("550 blocked", 1, "550 blocked"), ("550 no such user <address>", 2, details[1])]);
+        // Details that have nothing in common share a failure, so that the number of failures is bounded.
+        let letters = |number: i64| -> String {
+            number.to_string().bytes().map(|digit| char::from(digit + 49)).collect()
+        };
+        some = (100..300).map(|number| with(number, &format!("550 {}", letters(number)))).collect();
+        for some in some.chunks(70) {
+            desk.ingest(some).await.expect("ingested");
+        }
+        let failures = desk.failures(true, NOW, &PageSelector::First, 500).await.expect("failures").items;
+        let various = failures.iter().find(|it| it.cause.is_empty()).expect("a failure without a cause");
+        assert_eq!((failures.len(), various.open), (101, 102));
+        let counted: u64 = failures.iter().map(|it| it.open).sum();
+        assert_eq!(counted, 203);
     })
     .await;
 }

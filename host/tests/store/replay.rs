@@ -6,7 +6,8 @@ use desk::replay::ReplayError;
 use desk::replay::items::{SentItem, SkippedItem};
 use desk::replay::steps::{Counts, Verdict};
 use desk_api::{
-    DeadLetter, DeadLetterState, Filter, PageSelector, Replay, ReplayPlan, ReplayState, ReplayTarget,
+    DeadLetter, DeadLetterState, Filter, PageSelector, Replay, ReplayItemState, ReplayPlan, ReplayState,
+    ReplayTarget,
 };
 
 use crate::fixture::{ACTOR, NOW, dead_letter, on_both};
@@ -202,15 +203,16 @@ async fn check_overdue(desk: &Desk, replay: &Replay) {
     assert!(desk.overdue(NOW + 1, 10).await.expect("an answer").is_empty());
     desk.mark_unknown(&[lost], NOW + 3).await.expect("written");
     let counts = desk.step_counts(&replay.id, 0, 4).await.expect("an answer");
-    assert_eq!(counts, Counts { done: 1, failed: 1, unknown: 1 });
+    assert_eq!(counts, Counts { done: 1, failed: 1, unknown: 1, sent: 0, skipped: 1 });
     assert!(!desk.has_pending_items(&replay.id, 4).await.expect("an answer"));
     // A late outcome replaces an unknown one.
     assert!(desk.record_outcomes(&[&report(replay, 2, 11, false)], NOW).await.expect("an answer").is_empty());
     assert_eq!(
         desk.step_counts(&replay.id, 1, 4).await.expect("an answer"),
-        Counts { done: 1, failed: 1, unknown: 0 }
+        Counts { done: 1, failed: 1, unknown: 0, sent: 0, skipped: 1 }
     );
-    let skipped = desk.replay_items(&replay.id, Some("gone"), 0, 10).await.expect("an answer");
+    let skipped =
+        desk.replay_items(&replay.id, Some(ReplayItemState::Skipped), 0, 10).await.expect("an answer");
     assert_eq!((skipped.len(), skipped[0].skip_reason.as_deref()), (1, Some("it's \"gone\"")));
     assert_eq!(
         desk.count(&Filter { state: Some(DeadLetterState::Open), ..Filter::default() })

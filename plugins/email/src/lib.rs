@@ -108,7 +108,7 @@ fn send_to_all(
     mut to: Vec<Recipient>,
     mut send: impl FnMut(&[Address<'_>]) -> Option<Result<Receipt, mail::Error>>,
 ) -> Outcome {
-    let mut refused = Vec::new();
+    let (mut refused, mut code) = (Vec::new(), String::new());
     loop {
         let addresses: Vec<_> =
             to.iter().map(|(name, email)| Address { name: name.as_deref(), email }).collect();
@@ -116,17 +116,21 @@ fn send_to_all(
             Some(Ok(receipt)) => receipt,
             Some(Err(mail::Error::Permanent(detail))) if !refused.is_empty() => {
                 refused.push(detail);
-                return reject("smtp-permanent", refused.join("; "));
+                return reject(&code, refused.join("; "));
             }
             failed => return failure(failed),
         };
-        let permanent = receipt.refused.iter().filter(|refusal| !refusal.transient);
-        refused.extend(permanent.map(|refusal| format!("{}: {}", refusal.recipient, refusal.response)));
+        for refusal in receipt.refused.iter().filter(|refusal| !refusal.transient) {
+            if refused.is_empty() {
+                code = permanent(&refusal.response);
+            }
+            refused.push(format!("{}: {}", refusal.recipient, refusal.response));
+        }
         let again: Vec<_> = receipt.refused.into_iter().filter(|refusal| refusal.transient).collect();
         if again.is_empty() {
             return match refused.is_empty() {
                 true => Outcome::Done(receipt.response),
-                false => reject("smtp-permanent", refused.join("; ")),
+                false => reject(&code, refused.join("; ")),
             };
         }
         // At least one recipient was accepted, so that this ends.
@@ -148,14 +152,30 @@ fn failure(failed: Option<Result<Receipt, mail::Error>>) -> Outcome {
     match failed {
         Some(Ok(receipt)) => Outcome::Done(receipt.response),
         Some(Err(mail::Error::Transient(detail))) => retry(detail),
-        Some(Err(mail::Error::Permanent(detail))) => reject("smtp-permanent", detail),
+        Some(Err(mail::Error::Permanent(detail))) => reject(&permanent(&detail), detail),
         Some(Err(mail::Error::Denied(detail))) => reject("mail-denied", detail),
         None => retry("the host returned no result for the e-mail".into()),
     }
 }
 
+/// The failure code of a refusal: `smtp-550`, by the server's reply; `smtp-permanent` if there is none.
+fn permanent(detail: &str) -> String {
+    let reply = reply_code(detail).filter(|code| code.starts_with('5'));
+    reply.map_or_else(|| "smtp-permanent".into(), |code| format!("smtp-{code}"))
+}
+
+/// The code of the server's reply in a detail: `… answered 550 no such user`, or the reply alone.
+fn reply_code(detail: &str) -> Option<&str> {
+    let reply = detail.split_once(" answered ").map_or(detail, |(_, reply)| reply);
+    let (code, rest) = reply.split_at_checked(3)?;
+    let is_code = code.bytes().all(|byte| byte.is_ascii_digit());
+    (is_code && !rest.starts_with(|c: char| c.is_alphanumeric())).then_some(code)
+}
+
 fn retry(detail: String) -> Outcome {
-    let failure = Failure { code: "smtp-transient".into(), detail };
+    let reply = reply_code(&detail).filter(|code| code.starts_with('4'));
+    let code = reply.map_or_else(|| "smtp-transient".into(), |code| format!("smtp-{code}"));
+    let failure = Failure { code, detail };
     Outcome::Retry(RetryLater { failure, after_ms: None })
 }
 

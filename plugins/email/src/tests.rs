@@ -62,17 +62,34 @@ fn invalid_messages_are_rejected_unsent() {
 
 #[test]
 fn a_transient_failure_is_retried_by_the_policy() {
-    for sent in [Some(Err(mail::Error::Transient("451 busy".into()))), None] {
+    let busy = |detail: &str| Some(Err(mail::Error::Transient(detail.into())));
+    for (sent, code) in [
+        (busy("451 busy"), "smtp-451"),
+        (busy("usual (smtp://mail:25) answered 421 4.3.2 closing"), "smtp-421"),
+        (busy("no connection to usual (smtp://mail:25): refused"), "smtp-transient"),
+        (None, "smtp-transient"),
+    ] {
         let outcome = after_sending(sent);
         let Outcome::Retry(RetryLater { failure, after_ms: None }) = outcome else { panic!("{outcome:?}") };
-        assert_eq!(failure.code, "smtp-transient");
+        assert_eq!(failure.code, code);
     }
 }
 
 #[test]
 fn a_permanent_failure_is_rejected() {
     let permanent = Some(Err(mail::Error::Permanent("550 no such user".into())));
-    assert_rejected(after_sending(permanent), "smtp-permanent", "550 no such user");
+    assert_rejected(after_sending(permanent), "smtp-550", "550 no such user");
+    for (detail, code) in [
+        ("usual (smtp://mail:25) answered 554 5.7.1 spam", "smtp-554"),
+        ("usual (smtp://mail:25) accepted none of 2 recipients; it answered 550 gone", "smtp-550"),
+        ("usual (smtp://mail:25) answered 5500 cats", "smtp-permanent"),
+        (
+            "an address is not ASCII, and usual (smtp://mail:25) does not support such addresses",
+            "smtp-permanent",
+        ),
+    ] {
+        assert_rejected(after_sending(Some(Err(mail::Error::Permanent(detail.into())))), code, detail);
+    }
     let denied = Some(Err(mail::Error::Denied("mail is not granted".into())));
     assert_rejected(after_sending(denied), "mail-denied", "mail is not granted");
 }
@@ -124,10 +141,10 @@ fn recipients_that_were_refused_for_now_are_sent_to_alone() {
 #[test]
 fn recipients_that_were_refused_for_good_are_in_the_dead_letter() {
     let (outcome, _) = sent_in_part(vec![Ok(vec![refusal("b@x", false)])]);
-    assert_rejected(outcome, "smtp-permanent", "b@x: 550");
+    assert_rejected(outcome, "smtp-550", "b@x: 550");
     let (outcome, _) = sent_in_part(vec![Ok(vec![refusal("b@x", false), refusal("c@x", true)]), Ok(vec![])]);
-    assert_rejected(outcome, "smtp-permanent", "b@x: 550");
+    assert_rejected(outcome, "smtp-550", "b@x: 550");
     let gone = mail::Error::Permanent("550 gone".into());
     let (outcome, _) = sent_in_part(vec![Ok(vec![refusal("b@x", false), refusal("c@x", true)]), Err(gone)]);
-    assert_rejected(outcome, "smtp-permanent", "b@x: 550; 550 gone");
+    assert_rejected(outcome, "smtp-550", "b@x: 550; 550 gone");
 }

@@ -197,8 +197,7 @@ fn headers() -> Result<HeaderMap, UserError> {
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
-    let user = env::var("USER").unwrap_or_default();
-    let user: String = user.chars().filter(|c| !c.is_control()).take(MAX_USER_CHARS).collect();
+    let user: String = base::user::name().chars().filter(|c| !c.is_control()).take(MAX_USER_CHARS).collect();
     if let Ok(user) = HeaderValue::from_bytes(user.as_bytes()) {
         headers.insert(USER_HEADER, user);
     }

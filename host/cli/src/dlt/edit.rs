@@ -10,10 +10,12 @@ use std::process::Command;
 use base::bytes::Bytes;
 use base::error::UserError;
 use base::text;
-use desk_api::{DeadLetter, EditRequest, Filter, ReplayRequest};
+use desk_api::{DeadLetter, EditRequest, Filter, ReplayRequest, json};
+use serde::de::IgnoredAny;
 use similar::{ChangeTag, TextDiff};
 
 use super::client::Client;
+use super::format::short;
 use super::replay;
 use super::show::fetch;
 use crate::confirm;
@@ -31,7 +33,7 @@ pub struct Args {
     /// Reason for the audit log
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
-    /// Replay the copy
+    /// Replay the copy at once
     #[arg(long)]
     replay: bool,
     /// Do not ask for confirmation
@@ -47,12 +49,15 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
         Some(path) => fs::read(path).map_err(|error| unreadable(path, &error))?,
         None => tokio::task::block_in_place(|| edited(before))?,
     };
+    check_json(before, &after)?;
     if original.value.is_some() && after == before {
         return Err(UserError::unavailable("the value was not changed; no copy was created"));
     }
     note(comparison(before, &after));
     if !args.yes {
-        confirm::require("Create this copy? The original does not change.", "nothing was created")?;
+        let then = if args.replay { " and replay it" } else { "" };
+        let question = format!("Create this copy{then}? It takes the place of the original.");
+        confirm::require(&question, "nothing was created")?;
     }
     let value = Some(Some(Bytes(after)));
     let request = EditRequest { value, reason: args.reason.clone(), ..EditRequest::default() };
@@ -63,8 +68,26 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
         let request = ReplayRequest { filter, reason: args.reason, ..ReplayRequest::default() };
         return replay::send(client, &request, true, false, Format::Table).await;
     }
-    note(format!("to replay it: host dlt replay {}", copy.id));
+    note(format!("to replay it: host dlt replay {}", short(&copy.id)));
     Ok(())
+}
+
+/// Refuses a value that is not JSON any more.
+fn check_json(before: &[u8], after: &[u8]) -> Result<(), UserError> {
+    let is_json = |text: &[u8]| serde_json::from_slice::<IgnoredAny>(text);
+    match (is_json(before), is_json(after)) {
+        (Ok(_), Err(error)) => {
+            Err(UserError::usage(format!("the new value is not JSON, but the original is: {error}"))
+                .help("nothing was created; edit it again"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The value as it is edited: JSON without white space is indented. None if it is edited as it is.
+fn indented(value: &[u8]) -> Option<String> {
+    let text = str::from_utf8(value).ok()?;
+    json::compact(text).filter(|compact| compact == text).and_then(|compact| json::indent(&compact))
 }
 
 /// Opens the value in the user's editor; returns the result.
@@ -84,7 +107,10 @@ fn edited(value: &[u8]) -> Result<Vec<u8>, UserError> {
         .suffix(".json")
         .tempfile()
         .map_err(|error| failed(&error))?;
-    file.write_all(value).and_then(|()| file.flush()).map_err(|error| failed(&error))?;
+    let shown = indented(value);
+    file.write_all(shown.as_ref().map_or(value, |text| text.as_bytes()))
+        .and_then(|()| file.flush())
+        .map_err(|error| failed(&error))?;
     run_editor(&editor, file.path())?;
     // Read by name: editors replace the file.
     let mut after = fs::read(file.path()).map_err(|error| unreadable(file.path(), &error))?;
@@ -92,7 +118,8 @@ fn edited(value: &[u8]) -> Result<Vec<u8>, UserError> {
     if !value.ends_with(b"\n") && after.ends_with(b"\n") {
         after.pop();
     }
-    Ok(after)
+    let compacted = shown.and_then(|_| json::compact(str::from_utf8(&after).ok()?));
+    Ok(compacted.map_or(after, String::into_bytes))
 }
 
 /// Runs the editor in a shell, because the variable may contain arguments.
@@ -113,8 +140,18 @@ fn run_editor(editor: &OsStr, file: &Path) -> Result<(), UserError> {
     }
 }
 
-/// Compares both values line by line.
+/// Compares both values: the fields of JSON, the lines of anything else.
 fn comparison(before: &[u8], after: &[u8]) -> String {
+    let texts = str::from_utf8(before).ok().zip(str::from_utf8(after).ok());
+    if let Some(fields) = texts.and_then(|(before, after)| json::field_changes(before, after)) {
+        let line = |sign: char, path: &str, value: Option<String>| {
+            value.map(|value| format!("{sign} {}: {}", output::escaped(path), output::escaped(&value)))
+        };
+        let lines = fields.into_iter().flat_map(|json::FieldChange { path, before, after }| {
+            [line('-', &path, before), line('+', &path, after)].into_iter().flatten()
+        });
+        return lines.collect::<Vec<_>>().join("\n");
+    }
     let (before, after) = (text::block(before), text::block(after));
     let diff = TextDiff::from_lines(&before, &after);
     let changes = diff.iter_all_changes().map(|change| {
@@ -138,7 +175,17 @@ mod tests {
 
     #[test]
     fn control_characters_are_escaped() {
-        let text = comparison(b"{\n\"to\": \"a\"\n}", b"{\n\"to\": \"\x1b[2Jb\"\n}");
-        assert_eq!(text, " {\n-\"to\": \"a\"\n+\"to\": \"\\u{1b}[2Jb\"\n }");
+        let text = comparison(b"to\na", b"to\n\x1b[2Jb");
+        assert_eq!(text, " to\n-a\n+\\u{1b}[2Jb");
+    }
+
+    #[test]
+    fn json_is_compared_by_fields_and_stays_json() {
+        let text = comparison(br#"{"to":"a","n":1}"#, "{\"to\":\"\u{9b}b\",\"n\":1,\"x\":2}".as_bytes());
+        assert_eq!(text, "- to: \"a\"\n+ to: \"\\u{9b}b\"\n+ x: 2");
+        assert!(check_json(b"{}", b"{").is_err_and(|error| error.to_string().contains("line 1")));
+        assert!(check_json(b"no JSON", b"{").is_ok() && check_json(b"{}", b"[1]").is_ok());
+        assert_eq!(indented(br#"{"a":1}"#).as_deref(), Some("{\n  \"a\": 1\n}"));
+        assert_eq!(indented(b"{ \"a\": 1 }"), None, "it has its own form");
     }
 }

@@ -86,7 +86,8 @@ async fn list(client: &Client, args: &List) -> Result<(), UserError> {
     let rows = failures.items.iter().map(|failure| {
         let recent = if failure.recent > 0 { format!("+{}", failure.recent) } else { "-".to_owned() };
         let closed = if failure.state == FailureState::Closed { "(closed) " } else { "" };
-        let text = if failure.note.is_empty() { &failure.detail } else { &failure.note };
+        let about = [&failure.note, &failure.cause, &failure.detail];
+        let text = about.into_iter().find(|text| !text.is_empty()).map_or("", String::as_str);
         [
             short(&failure.id),
             failure.open.to_string(),
@@ -99,6 +100,6 @@ async fn list(client: &Client, args: &List) -> Result<(), UserError> {
         ]
     });
     let headings =
-        ["ID", ">OPEN", ">LAST HOUR", ">FIRST SEEN", ">LAST SEEN", "CODE", "PLUGIN", "NOTE OR DETAIL"];
+        ["ID", ">OPEN", ">LAST HOUR", ">FIRST SEEN", ">LAST SEEN", "CODE", "PLUGIN", "NOTE OR CAUSE"];
     output::print(fitted(headings, rows.collect()))
 }

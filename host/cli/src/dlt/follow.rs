@@ -4,12 +4,13 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use base::error::UserError;
+use base::text::counted;
 use desk_api::{Replay, ReplayState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::Client;
-use super::format::suffix;
+use super::format::{replay_fate, short, suffix};
 use crate::output::{self, Format, escaped, note};
 
 /// Poll interval.
@@ -63,7 +64,7 @@ fn show(bar: &ProgressBar, replay: &Replay) {
     let paused = if replay.state == ReplayState::Paused { "paused, " } else { "" };
     let reason = suffix("  ", &replay.state_reason);
     bar.set_message(format!(
-        "{paused}{} sent, {} done, {} failed, step {}{reason}",
+        "{paused}{} sent, {} handled, {} failed again, step {}{reason}",
         replay.sent,
         replay.done,
         replay.failed,
@@ -81,9 +82,9 @@ fn result(replay: &Replay, output: Format) -> Result<(), UserError> {
     match output {
         Format::Json => output::print_json(replay)?,
         Format::Table => note(format!(
-            "replay {} is {}: {} done, {} failed, {} unknown, {} skipped, {} not sent",
-            replay.id,
-            replay.state.as_str(),
+            "replay {} is {}: {} handled, {} failed again, {} unknown, {} skipped, {} not sent",
+            short(&replay.id),
+            replay_fate(replay),
             replay.done,
             replay.failed,
             replay.unknown,
@@ -92,11 +93,17 @@ fn result(replay: &Replay, output: Format) -> Result<(), UserError> {
         )),
     }
     match replay.state {
+        ReplayState::Done if replay.failed > 0 => {
+            let what =
+                format!("{} of {} failed again", replay.failed, counted(replay.dead_letters, "dead letter"));
+            Err(UserError::unavailable(what)
+                .help(format!("see what became of them: host dlt replays show {}", short(&replay.id))))
+        }
         ReplayState::Done => Ok(()),
         ReplayState::Stopped => {
             Err(UserError::unavailable(format!("stopped: {}", escaped(&replay.state_reason)))
-                .help("see what failed: host dlt failures")
-                .help(format!("resume it: host dlt replays resume {}", replay.id)))
+                .help(format!("see what failed: host dlt replays show {}", short(&replay.id)))
+                .help(format!("resume it: host dlt replays resume {}", short(&replay.id))))
         }
         state => Err(UserError::unavailable(format!("the replay is {}", state.as_str()))),
     }

@@ -4,7 +4,7 @@ use base::error::UserError;
 use desk_api::{DeadLetterState, DeadLetterSummary, MAX_PAGE, Page};
 
 use super::client::Client;
-use super::format::{age, fitted, short};
+use super::format::{age, fate, fitted, short};
 use super::select::Select;
 use crate::output::{self, Format, escaped, note};
 
@@ -61,7 +61,7 @@ fn table(dead_letters: &[DeadLetterSummary]) -> String {
     let rows = dead_letters.iter().map(|dead_letter| {
         [
             short(&dead_letter.id),
-            dead_letter.state.as_str().to_owned(),
+            fate(dead_letter.state, dead_letter.outcome.as_ref()),
             age(dead_letter.failed_ms),
             escaped(&dead_letter.code),
             escaped(&dead_letter.plugin),

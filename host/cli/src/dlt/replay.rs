@@ -1,13 +1,21 @@
 //! `host dlt replay`.
 
+use std::collections::BTreeSet;
+
 use base::error::UserError;
 use base::text::counted;
-use desk_api::{ReplayPlan, ReplayPreview, ReplayRequest, ReplayTarget, StartedReplay};
+use desk_api::{
+    DeadLetterCount, Failure, Filter, Page, ReplayPlan, ReplayPreview, ReplayRequest, ReplayTarget,
+    StartedReplay,
+};
 
 use super::client::Client;
 use super::follow;
 use super::select::{Select, confirm_count};
 use crate::output::{self, Format, escaped, note};
+
+/// Failures whose codes are named if no dead letter has the code of the filter.
+const MAX_CODES: u32 = 50;
 
 /// Arguments of `host dlt replay`.
 #[derive(Debug, clap::Args)]
@@ -17,7 +25,7 @@ pub struct Args {
     /// Select every open dead letter
     #[arg(long)]
     all: bool,
-    /// Only dead letters that passed this trial of host dlt try
+    /// Only dead letters that did not fail in this trial of host dlt try
     #[arg(long, value_name = "ID")]
     trial: Option<String>,
     #[command(flatten)]
@@ -46,13 +54,15 @@ struct PlanArgs {
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
     /// Sizes of the steps; the last size repeats. Each step waits for the outcomes of the previous one
-    /// [default: a single step]
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',', conflicts_with = "careful")]
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = ReplayPlan::CAREFUL_RAMP)]
     ramp: Vec<u32>,
-    /// The same as --ramp 1,2,5,20,100,500,2000
-    #[arg(long)]
+    /// Send everything in a single step, in place of --ramp
+    #[arg(long, conflicts_with = "ramp")]
+    at_once: bool,
+    /// The default: kept for scripts
+    #[arg(long, hide = true, conflicts_with_all = ["ramp", "at_once"])]
     careful: bool,
-    /// Maximum failure rate of a step; above it, the replay stops
+    /// Maximum failure rate, also within a step; above it, the replay stops. 100 never stops it
     #[arg(long, value_name = "PERCENT", default_value_t = ReplayPlan::default().limit_percent, value_parser = clap::value_parser!(u8).range(..=100))]
     max_failures: u8,
     /// Skip messages that have been replayed this many times
@@ -65,7 +75,7 @@ impl PlanArgs {
         ReplayPlan {
             target: self.to,
             rate: self.rate,
-            ramp: if self.careful { ReplayPlan::CAREFUL_RAMP.to_vec() } else { self.ramp },
+            ramp: if self.at_once { Vec::new() } else { self.ramp },
             limit_percent: self.max_failures,
             max_replays: self.max_replays,
         }
@@ -95,8 +105,7 @@ pub async fn send(
     }
     preview.warnings.iter().for_each(|warning| note(format!("warning: {}", escaped(warning))));
     if preview.dead_letters == 0 {
-        let what = "no matching dead letter can be sent: none is open, or all were replayed too often";
-        return Err(UserError::unavailable(what).help("list them: host dlt list, with the same filters"));
+        return Err(nothing_to_send(client, &request.filter).await?);
     }
     let question = format!("Replay {}?", counted(preview.dead_letters, "dead letter"));
     confirm_count(&question, preview.dead_letters, yes)?;
@@ -108,4 +117,27 @@ pub async fn send(
         Format::Json => output::print_json(&replay),
         Format::Table => output::print(&replay.id),
     }
+}
+
+/// The error for a selection of which nothing can be sent: it says what is wrong with it.
+async fn nothing_to_send(client: &Client, filter: &Filter) -> Result<UserError, UserError> {
+    let any = Filter { state: None, ..filter.clone() };
+    let DeadLetterCount { dead_letters } = client.get("/dead-letters/count", &any.query_pairs()).await?;
+    if dead_letters > 0 {
+        let matching = counted(dead_letters, "dead letter");
+        let what =
+            format!("none of {matching} that match can be sent: none is open, or see the warnings above");
+        return Ok(UserError::unavailable(what).help("list them: host dlt list, with the same filters"));
+    }
+    let error = UserError::unavailable("no dead letter matches the filters");
+    let query = [("open", "true".to_owned()), ("limit", MAX_CODES.to_string())];
+    let failures: Page<Failure> = client.get("/failures", &query).await?;
+    let codes: BTreeSet<String> = failures.items.iter().map(|failure| escaped(&failure.code)).collect();
+    Ok(match (&filter.code, codes.is_empty()) {
+        (Some(_), false) => {
+            let codes: Vec<String> = codes.into_iter().collect();
+            error.help(format!("codes of open dead letters: {}", codes.join(", ")))
+        }
+        _ => error.help("list dead letters: host dlt list"),
+    })
 }

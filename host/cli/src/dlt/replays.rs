@@ -3,13 +3,16 @@
 use base::error::UserError;
 use base::text;
 use clap::Subcommand;
-use desk_api::{Page, Replay, ReplayChange, ReplayTarget};
+use desk_api::{Page, Replay, ReplayChange, ReplayItem, ReplayItemState, ReplayTarget};
 
 use super::client::{Client, check_id};
 use super::follow;
-use super::format::{age, fitted, short, suffix};
+use super::format::{age, fitted, item_fate, replay_fate, short, suffix};
 use super::select::Target;
 use crate::output::{self, Format, escaped, note};
+
+/// Dead letters that are listed with a replay.
+const MAX_LISTED: u64 = 20;
 
 /// Arguments of `host dlt replays`.
 #[derive(Debug, clap::Args)]
@@ -57,7 +60,10 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
             let replay = fetch(client, &show.id).await?;
             match show.output {
                 Format::Json => output::print_json(&replay),
-                Format::Table => output::print(details(&replay)),
+                Format::Table => {
+                    output::print(details(&replay))?;
+                    failed(client, &replay).await
+                }
             }
         }
         Some(Command::Follow { id }) => follow::run(client, fetch(client, &id).await?, Format::Table).await,
@@ -78,17 +84,19 @@ async fn list(client: &Client, output: Format) -> Result<(), UserError> {
     }
     let rows = replays.items.iter().map(|replay| {
         [
-            escaped(&replay.id),
-            replay.state.as_str().to_owned(),
+            short(&replay.id),
+            replay_fate(replay),
             age(replay.created_ms),
             replay.dead_letters.to_string(),
-            replay.waiting.to_string(),
+            replay.done.to_string(),
             replay.failed.to_string(),
+            replay.waiting.to_string(),
             escaped(&replay.actor),
             escaped(&replay.reason),
         ]
     });
-    let headings = ["ID", "STATE", ">AGE", ">DEAD LETTERS", ">WAITING", ">FAILED", "USER", "REASON"];
+    let headings =
+        ["ID", "STATE", ">AGE", ">DEAD LETTERS", ">HANDLED", ">FAILED AGAIN", ">WAITING", "USER", "REASON"];
     output::print(fitted(headings, rows.collect()))
 }
 
@@ -107,10 +115,10 @@ fn details(replay: &Replay) -> String {
         format!("id            {}", escaped(&replay.id)),
         format!(
             "state         {} since {}{state_reason}",
-            replay.state.as_str(),
-            text::utc(replay.state_since_ms)
+            replay_fate(replay),
+            text::local(replay.state_since_ms)
         ),
-        format!("created       {} by {}", text::utc(replay.created_ms), escaped(&replay.actor)),
+        format!("created       {} by {}", text::local(replay.created_ms), escaped(&replay.actor)),
     ];
     if !replay.reason.is_empty() {
         lines.push(format!("reason        {}", escaped(&replay.reason)));
@@ -119,12 +127,28 @@ fn details(replay: &Replay) -> String {
         format!("to            {target}, {rate}, {ramp}, stops above {} % failures", plan.limit_percent),
         format!("dead letters  {}", replay.dead_letters),
         format!(
-            "              {waiting} waiting, {sent} sent, {done} done, {failed} failed, {unknown} unknown, \
+            "              {waiting} waiting, {sent} sent, {done} handled, {failed} failed again, {unknown} unknown, \
              {skipped} skipped"
         ),
         format!("steps         {} finished, with {} dead letters", replay.steps, replay.stepped),
     ]);
     lines.join("\n")
+}
+
+/// Lists the dead letters that failed again, and what became of them.
+async fn failed(client: &Client, replay: &Replay) -> Result<(), UserError> {
+    if replay.failed == 0 {
+        return Ok(());
+    }
+    let query = [("state", ReplayItemState::Failed.as_str().to_owned()), ("limit", MAX_LISTED.to_string())];
+    let items: Page<ReplayItem> = client.get(&format!("/replays/{}/dead-letters", replay.id), &query).await?;
+    let rows =
+        items.items.iter().map(|item| [item.position.to_string(), short(&item.dead_letter), item_fate(item)]);
+    output::print(format!("\n{}", fitted([">POSITION", "DEAD LETTER", "OUTCOME"], rows.collect())))?;
+    if replay.failed > MAX_LISTED {
+        note(format!("{} more failed; see -o json, or the console", replay.failed - MAX_LISTED));
+    }
+    Ok(())
 }
 
 async fn fetch(client: &Client, id: &str) -> Result<Replay, UserError> {

@@ -1,11 +1,10 @@
 //! Arguments that select dead letters, a failure or a replay.
 
-use std::time::UNIX_EPOCH;
-
-use base::clock;
 use base::error::UserError;
-use desk_api::{DeadLetterCount, Filter};
+use base::{clock, text};
+use desk_api::{DeadLetterCount, Filter, is_id};
 use humantime_serde::re::humantime;
+use serde::de::IgnoredAny;
 
 use super::client::Client;
 use crate::confirm;
@@ -40,14 +39,14 @@ pub struct Conditions {
     /// Only dead letters with this original topic or dead-letter topic
     #[arg(long)]
     topic: Option<String>,
-    /// Only dead letters with this failure code
+    /// Only dead letters with this failure code; `*` matches any characters: smtp-5*
     #[arg(long)]
     code: Option<String>,
     /// Only dead letters of this failure (see host dlt failures)
     #[arg(long, value_name = "ID")]
     failure: Option<String>,
     /// Only messages dead-lettered at or after this time: an age such as 2h or 3d, or a time such as
-    /// 2026-11-23T14:36:49Z
+    /// 2026-11-23T14:36, of this machine's time zone (TZ) unless an offset or Z follows
     #[arg(long, value_name = "TIME", value_parser = timestamp, allow_hyphen_values = true)]
     since: Option<i64>,
     /// Only messages dead-lettered before this time: an age or a time
@@ -111,6 +110,10 @@ impl Select {
 /// # Errors
 /// The host does not answer, or there are none.
 pub async fn count(client: &Client, filter: &Filter, state: &str) -> Result<u64, UserError> {
+    // The beginning of several ids must not be taken for all of them.
+    for id in filter.ids.iter().filter(|id| !is_id(id)) {
+        let _: IgnoredAny = client.get(&format!("/dead-letters/{id}"), &[]).await?;
+    }
     let DeadLetterCount { dead_letters } = client.get("/dead-letters/count", &filter.query_pairs()).await?;
     if dead_letters == 0 {
         return Err(UserError::unavailable(format!("no matching dead letter is {state}"))
@@ -132,10 +135,10 @@ fn timestamp(text: &str) -> Result<i64, String> {
     if let Ok(age) = humantime::parse_duration(text) {
         return Ok(clock::now_ms().saturating_sub(clock::millis(age)));
     }
-    let time = if text.contains(['T', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
-    let time = humantime::parse_rfc3339_weak(&time)
-        .map_err(|_| "expected an age such as 2h or 3d, or a time such as 2026-11-23T14:36:49Z".to_owned())?;
-    Ok(time.duration_since(UNIX_EPOCH).map_or(0, clock::millis))
+    text::time(text).ok_or_else(|| {
+        "expected an age such as 2h or 3d, or a time such as 2026-11-23T14:36 or 2026-11-23T14:36:49Z"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -148,8 +151,7 @@ mod tests {
         let ago = now - timestamp("2h").expect("an age");
         assert!((7_199_000..=7_200_000).contains(&ago), "{ago}");
         assert_eq!(timestamp("2026-11-23T14:36:49Z"), Ok(1_795_444_609_000));
-        assert_eq!(timestamp("2026-11-23 14:36:49"), Ok(1_795_444_609_000));
-        assert_eq!(timestamp("1970-01-02"), Ok(86_400_000));
+        assert_eq!(timestamp("2026-11-23 23:36:49 +09:00"), Ok(1_795_444_609_000));
         for text in ["", "yesterday", "2h ago", "-2h", "2026-13-01"] {
             assert!(timestamp(text).is_err(), "{text}");
         }

@@ -3,12 +3,12 @@
 use base::bytes::Bytes;
 use base::error::UserError;
 use base::text;
-use desk_api::{AuditEntry, DeadLetter, Location, MAX_PAGE, Page};
+use desk_api::{AuditEntry, DeadLetter, Location, MAX_PAGE, Page, json};
 use kafka::header_value::header_value;
 use serde::Serialize;
 
 use super::client::{Client, check_id};
-use super::format::{age, short, suffix};
+use super::format::{age, item_fate, short, suffix};
 use crate::output::{self, Format, escaped};
 
 /// Arguments of `host dlt show`.
@@ -50,7 +50,7 @@ fn page(details: &Details) -> String {
     let dead_letter = &details.dead_letter;
     let mut lines = summary(dead_letter);
     lines.push("\ntimeline".to_owned());
-    lines.extend(timeline(details).into_iter().map(|(at, what)| format!("  {}  {what}", text::utc(at))));
+    lines.extend(timeline(details).into_iter().map(|(at, what)| format!("  {}  {what}", text::local(at))));
     if !dead_letter.backtrace.is_empty() {
         lines.push("\nbacktrace".to_owned());
         lines.push(indented(&text::block(dead_letter.backtrace.as_bytes())));
@@ -75,7 +75,10 @@ fn summary(dead_letter: &DeadLetter) -> Vec<String> {
     let optional = |name: &str, text: &str| (!text.is_empty()).then(|| format!("{name}{}", escaped(text)));
     [
         Some(format!("id         {}", escaped(&dead_letter.id))),
-        Some(format!("state      {state} since {} ({} ago)", text::utc(since), age(since))),
+        Some(format!("state      {state} since {} ({} ago)", text::local(since), age(since))),
+        dead_letter.outcome.as_ref().map(|item| {
+            format!("outcome    {}  (host dlt replays show {})", item_fate(item), short(&item.replay))
+        }),
         Some(format!("code       {}", escaped(&dead_letter.code))),
         optional("detail     ", &dead_letter.detail),
         optional("exception  ", &dead_letter.exception),
@@ -88,6 +91,8 @@ fn summary(dead_letter: &DeadLetter) -> Vec<String> {
         Some(format!("attempts   {}", dead_letter.attempts)),
         Some(format!("replays    {}", dead_letter.replays)),
         optional("copy of    ", dead_letter.edited_from.as_deref().unwrap_or_default()),
+        optional("edited as  ", dead_letter.edited_as.as_deref().unwrap_or_default()),
+        optional("again of   ", dead_letter.failed_again_of.as_deref().unwrap_or_default()),
     ]
     .into_iter()
     .flatten()
@@ -122,9 +127,7 @@ fn value(dead_letter: &DeadLetter) -> String {
         }
         (None, None) => "null".to_owned(),
         (Some(Bytes(bytes)), _) => {
-            let json = serde_json::from_slice::<serde_json::Value>(bytes).ok();
-            let json = json.filter(|value| value.is_object() || value.is_array());
-            let pretty = json.and_then(|value| serde_json::to_string_pretty(&value).ok());
+            let pretty = str::from_utf8(bytes).ok().and_then(json::indent);
             pretty.map_or_else(|| text::block(bytes), |pretty| text::block(pretty.as_bytes()))
         }
     }

@@ -1,18 +1,26 @@
 //! `host dlt export` and `host dlt import`.
 
-use std::io::{self, ErrorKind, Write};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 
+use base::clock;
 use base::error::UserError;
 use base::text::counted;
-use desk_api::{DeadLetterState, ImportResult};
+use desk_api::{AuditEntry, DeadLetterState, ImportResult, Page};
 use reqwest::Body;
 use tempfile::NamedTempFile;
 use tokio_util::io::ReaderStream;
 
 use super::client::{Client, incomplete};
+use super::follow::progress_bar;
 use super::select::Select;
 use crate::output::{note, unwritable};
+
+/// Interval at which the progress of an import is read.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Arguments of `host dlt export`.
 #[derive(Debug, clap::Args)]
@@ -82,16 +90,50 @@ async fn copy(
 
 /// Imports dead letters.
 pub async fn import(client: &Client, args: Import) -> Result<(), UserError> {
-    let body = match &args.file {
+    let (body, lines) = match &args.file {
         Some(path) if path.as_os_str() != "-" => {
-            let file = tokio::fs::File::open(path).await;
-            Body::from(
-                file.map_err(|error| UserError::usage(format!("cannot read {}: {error}", path.display())))?,
-            )
+            let failed = |error| UserError::usage(format!("cannot read {}: {error}", path.display()));
+            let lines = count_lines(path).map_err(failed)?;
+            (Body::from(tokio::fs::File::open(path).await.map_err(failed)?), Some(lines))
         }
-        _ => Body::wrap_stream(ReaderStream::new(tokio::io::stdin())),
+        _ => (Body::wrap_stream(ReaderStream::new(tokio::io::stdin())), None),
     };
-    let ImportResult { new, known } = client.post_lines("/dead-letters/import", body).await?;
+    let importing = client.post_lines("/dead-letters/import", body);
+    let ImportResult { new, known } = match lines {
+        Some(lines) => with_progress(client, lines, importing).await?,
+        None => importing.await?,
+    };
     note(format!("imported {}; {known} existed already", counted(new, "dead letter")));
     Ok(())
+}
+
+/// The number of lines of a file, without empty ones.
+fn count_lines(path: &Path) -> io::Result<u64> {
+    let mut lines = 0;
+    for line in BufReader::new(File::open(path)?).split(b'\n') {
+        lines += u64::from(!line?.trim_ascii().is_empty());
+    }
+    Ok(lines)
+}
+
+/// Shows the progress of an import until it ends. Its entry in the audit log counts the dead letters so far.
+async fn with_progress(
+    client: &Client,
+    lines: u64,
+    importing: impl Future<Output = Result<ImportResult, UserError>>,
+) -> Result<ImportResult, UserError> {
+    let (bar, began, mut importing) = (progress_bar(lines), clock::now_ms(), pin!(importing));
+    let result = loop {
+        tokio::select! {
+            result = &mut importing => break result,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        let recent: Result<Page<AuditEntry>, _> =
+            client.get("/audit-log", &[("limit", "5".to_owned())]).await;
+        let entries = recent.map(|page| page.items).unwrap_or_default();
+        let own = entries.iter().find(|entry| entry.action == "import" && entry.at_ms >= began);
+        bar.set_position(own.map_or(0, |entry| entry.dead_letters));
+    };
+    bar.finish_and_clear();
+    result
 }

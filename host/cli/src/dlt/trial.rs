@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::error::UserError;
 use base::text::counted;
-use desk_api::{DeadLetterState, Filter, Page, Trial, TrialResult, TrialState, WASM};
+use desk_api::{DeadLetterState, Filter, Page, Trial, TrialResult, TrialState, TrialVerdict, WASM};
 use sandbox::capture;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -33,7 +33,7 @@ pub struct Args {
     /// Only dead letters in this state [default: open]
     #[arg(long, value_enum, value_name = "STATE", hide_default_value = true)]
     state: Option<DeadLetterState>,
-    /// Number of passed and of failed dead letters to show with their effects and log
+    /// Number of dead letters of each verdict to show with their effects and log
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=20))]
     show: u8,
     /// Output format
@@ -53,13 +53,16 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     })?;
     let trial: Trial = client.post_bytes("/trials", &filter.query_pairs(), WASM, build).await?;
     let trial = follow(client, trial).await?;
-    let passed = results(client, &trial, true, args.show).await?;
-    let failed = results(client, &trial, false, args.show).await?;
+    let passed = results(client, &trial, TrialVerdict::Passed, args.show).await?;
+    let undecided = results(client, &trial, TrialVerdict::Undecided, args.show).await?;
+    let failed = results(client, &trial, TrialVerdict::Failed, args.show).await?;
     match args.output {
         Format::Json => {
-            output::print_json(&json!({ "trial": trial, "passed": passed, "failed": failed }))?;
+            output::print_json(
+                &json!({ "trial": trial, "passed": passed, "undecided": undecided, "failed": failed }),
+            )?;
         }
-        Format::Table => print(&trial, &passed, &failed)?,
+        Format::Table => print(&trial, &[passed, undecided, failed].concat())?,
     }
     result(&trial)
 }
@@ -67,13 +70,13 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
 async fn results(
     client: &Client,
     trial: &Trial,
-    passed: bool,
+    verdict: TrialVerdict,
     limit: u8,
 ) -> Result<Vec<TrialResult>, UserError> {
     if limit == 0 {
         return Ok(Vec::new());
     }
-    let query = [("passed", passed.to_string()), ("limit", limit.to_string())];
+    let query = [("verdict", verdict.as_str().to_owned()), ("limit", limit.to_string())];
     let page: Page<TrialResult> = client.get(&format!("/trials/{}/dead-letters", trial.id), &query).await?;
     Ok(page.items)
 }
@@ -94,16 +97,16 @@ async fn follow(client: &Client, mut trial: Trial) -> Result<Trial, UserError> {
         }
         trial = client.get(&format!("/trials/{}", trial.id), &[]).await?;
         bar.set_position(trial.tried);
-        bar.set_message(format!("{} passed", trial.passed));
+        bar.set_message(format!("{} failed", trial.failed()));
     }
     bar.finish_and_clear();
     Ok(trial)
 }
 
-fn print(trial: &Trial, passed: &[TrialResult], failed: &[TrialResult]) -> Result<(), UserError> {
+fn print(trial: &Trial, examples: &[TrialResult]) -> Result<(), UserError> {
     if !trial.has_settings {
         note(format!(
-            "{} ran without settings: the host has no configured plugin with this name",
+            "{} ran without settings: the host runs no plugin with this name",
             escaped(&trial.plugin)
         ));
     }
@@ -125,14 +128,11 @@ fn print(trial: &Trial, passed: &[TrialResult], failed: &[TrialResult]) -> Resul
         let rows = trial.effects.iter().map(|effect| [effect.count.to_string(), escaped(&effect.effect)]);
         output::print(format!("\n{}", fitted([">COUNT", "EFFECT (NOT SENT)"], rows.collect())))?;
     }
-    for result in passed.iter().chain(failed) {
+    for result in examples {
         output::print(format!("\n{}", details(result)))?;
     }
-    if trial.passed > 0 {
-        note(format!(
-            "to replay the passed dead letters: host dlt replay --trial {} --careful",
-            escaped(&trial.id)
-        ));
+    if trial.passed + trial.undecided > 0 {
+        note(format!("to replay what did not fail: host dlt replay --trial {}", short(&trial.id)));
     }
     Ok(())
 }
@@ -146,8 +146,11 @@ fn verdict(trial: &Trial) -> String {
             count.map(|(count, code)| format!("{count} {code}")).collect()
         }
     };
-    let failed = trial.tried - trial.passed - trial.skipped;
+    let failed = trial.failed();
     let mut text = format!("{} of {} passed", trial.passed, trial.dead_letters);
+    if trial.undecided > 0 {
+        text += &format!("; {} would send, and the destination decides", trial.undecided);
+    }
     if failed > 0 {
         text += &format!("; {failed} failed: {}", failures.join(", "));
     }
@@ -158,9 +161,10 @@ fn verdict(trial: &Trial) -> String {
 }
 
 fn details(result: &TrialResult) -> String {
-    let outcome = match result.passed {
-        true => "passed".to_owned(),
-        false => format!("failed {}", escaped(&result.code)),
+    let outcome = match result.verdict {
+        TrialVerdict::Passed => "passed".to_owned(),
+        TrialVerdict::Undecided => "would send".to_owned(),
+        TrialVerdict::Failed => format!("failed {}", escaped(&result.code)),
     };
     let mut lines = vec![format!("{} {outcome}{}", short(&result.dead_letter), suffix(": ", &result.detail))];
     lines.extend(result.log.iter().map(|line| format!("  log       {}", escaped(line))));
@@ -176,9 +180,9 @@ fn details(result: &TrialResult) -> String {
 
 fn result(trial: &Trial) -> Result<(), UserError> {
     match trial.state {
-        TrialState::Done if trial.passed == trial.dead_letters => Ok(()),
+        TrialState::Done if trial.failed() + trial.skipped == 0 => Ok(()),
         TrialState::Done => {
-            let failed = counted(trial.dead_letters - trial.passed, "dead letter");
+            let failed = counted(trial.failed() + trial.skipped, "dead letter");
             Err(UserError::unavailable(format!("{failed} did not pass")))
         }
         state => {
@@ -203,6 +207,9 @@ mod tests {
         };
         let mut trial = Trial { dead_letters: 430, tried: 430, passed: 430, ..Trial::default() };
         assert_eq!(verdict(&trial), "430 of 430 passed");
+        (trial.passed, trial.undecided) = (20, 410);
+        assert_eq!(verdict(&trial), "20 of 430 passed; 410 would send, and the destination decides");
+        trial.undecided = 0;
         (trial.passed, trial.failures) = (412, vec![failure("bad-address", 18)]);
         assert_eq!(verdict(&trial), "412 of 430 passed; 18 failed: bad-address");
         (trial.failures, trial.skipped) = (vec![failure("bad-address", 12), failure("no-key", 4)], 2);

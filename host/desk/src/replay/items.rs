@@ -10,30 +10,7 @@ use crate::Desk;
 use crate::sql;
 
 /// The state of skipped dead letters in the store.
-const SKIPPED: &str = "gone";
-
-/// A dead letter of a replay. Timestamps are milliseconds since the Unix epoch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplayItem {
-    /// Its position in the replay, from 1.
-    pub position: i64,
-    /// Id of the dead letter.
-    pub dead_letter: String,
-    /// `waiting`, `sent`, `done`, `failed`, `unknown` or `gone` (skipped).
-    pub state: String,
-    /// The reason why it was skipped.
-    pub skip_reason: Option<String>,
-    /// Time at which it was sent.
-    pub sent_ms: Option<i64>,
-    /// Time of its outcome.
-    pub ended_ms: Option<i64>,
-    /// The topic it was sent to.
-    pub topic: Option<String>,
-    /// The partition it was sent to.
-    pub partition: Option<i32>,
-    /// Its offset, if the broker returned it.
-    pub offset: Option<i64>,
-}
+pub(super) const SKIPPED: &str = "gone";
 
 /// A dead letter that is to be sent.
 #[derive(Debug)]
@@ -71,27 +48,6 @@ pub struct SkippedItem {
 }
 
 impl Desk {
-    /// Dead letters of a replay after the position `after`, in order; restricted to a state if given.
-    ///
-    /// # Errors
-    /// The store is unavailable.
-    pub async fn replay_items(
-        &self,
-        replay: &str,
-        state: Option<&str>,
-        after: i64,
-        limit: usize,
-    ) -> sqlx::Result<Vec<ReplayItem>> {
-        let state = state.unwrap_or("");
-        let sql = sqlx::query(
-            "SELECT * FROM job_letters WHERE job = $1 AND (state = $2 OR $3 = '') AND position > $4 \
-             ORDER BY position LIMIT $5",
-        );
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = sql.bind(replay).bind(state).bind(state).bind(after).bind(limit);
-        sql.fetch_all(&self.pool).await?.iter().map(item).collect()
-    }
-
     /// Running replays without a valid lease, oldest first.
     ///
     /// # Errors
@@ -366,19 +322,4 @@ impl Desk {
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(replay.to_owned()).bind(now_ms);
         sql.bind(sql::rows(sent.iter().map(row)))
     }
-}
-
-fn item(row: &AnyRow) -> sqlx::Result<ReplayItem> {
-    let partition: Option<i64> = row.try_get("topic_partition")?;
-    Ok(ReplayItem {
-        position: row.try_get("position")?,
-        dead_letter: row.try_get("letter")?,
-        state: row.try_get("state")?,
-        skip_reason: row.try_get("why")?,
-        sent_ms: row.try_get("sent")?,
-        ended_ms: row.try_get("ended")?,
-        topic: row.try_get("topic")?,
-        partition: partition.and_then(|partition| i32::try_from(partition).ok()),
-        offset: row.try_get("topic_offset")?,
-    })
 }

@@ -66,6 +66,20 @@ impl Replayer {
         Ok(ReplayPreview { dead_letters, topics, effects, warnings })
     }
 
+    /// The number of dead letters that a replay would send.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn sendable(
+        &self,
+        filter: &Filter,
+        ids: Option<&[String]>,
+        plan: &ReplayPlan,
+    ) -> sqlx::Result<u64> {
+        let sources = self.0.desk.sources(filter, ids, plan).await?;
+        Ok(sources.iter().map(|source| source.dead_letters).sum())
+    }
+
     /// Warnings about other consumer groups that read the topics, and would receive the messages again.
     async fn other_readers(&self, sources: &[Source]) -> Vec<String> {
         let mut topics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -20,7 +20,7 @@ use self::pace::Pace;
 use self::publish::SendResult;
 use super::items::SkippedItem;
 use super::route::{self, Route};
-use super::steps::Verdict;
+use super::steps::{Progress, Verdict};
 use super::{LEASE, Shared};
 
 /// How soon a pause, a cancellation or a lost lease is noticed.
@@ -48,6 +48,8 @@ pub(super) struct Runner {
     unrecorded: Vec<SendResult>,
     /// The position of the last dead letter of that batch.
     after: i64,
+    /// How many dead letters may be sent until the outcomes of the step are read.
+    allowed: u64,
     /// Whether the stored replay has a state reason.
     has_reason: bool,
     backoff: ExponentialBackoff,
@@ -75,6 +77,7 @@ impl Runner {
             topics: HashMap::new(),
             unrecorded: Vec::new(),
             after: 0,
+            allowed: 0,
             has_reason,
             backoff: backoff(),
         }
@@ -100,7 +103,11 @@ impl Runner {
     async fn advance(&mut self) -> sqlx::Result<()> {
         let shared = Arc::clone(&self.shared);
         let (desk, end) = (&shared.desk, self.step_end());
-        let (replay, limit) = (self.replay.id.clone(), self.pace.batch_size());
+        if self.allowed == 0 && !self.look_at_outcomes(end).await? {
+            return Ok(());
+        }
+        let limit = self.pace.batch_size().min(usize::try_from(self.allowed).unwrap_or(usize::MAX));
+        let replay = self.replay.id.clone();
         let read = read(Arc::clone(&shared), replay, (self.after, end.cast_signed()), limit);
         let (batch, all_sent) = tokio::join!(read, self.record());
         if !all_sent {
@@ -109,7 +116,10 @@ impl Runner {
             return Ok(());
         }
         match batch? {
-            Batch::Items(items) => return self.send(items).await,
+            Batch::Items(items) => {
+                self.allowed = self.allowed.saturating_sub(items.len() as u64);
+                return self.send(items).await;
+            }
             Batch::Lost => {
                 self.halt.cancel();
                 return Ok(());
@@ -119,14 +129,41 @@ impl Runner {
         // Registered before the query, so that no signal is missed.
         let settled = shared.signals.settled.notified();
         if desk.has_pending_items(&self.replay.id, end.cast_signed()).await? {
-            tokio::select! {
-                () = settled => {}
-                () = tokio::time::sleep(OUTCOME_INTERVAL) => {}
-                () = self.halt.cancelled() => {}
-            }
+            self.wait_for(settled).await;
             return Ok(());
         }
         self.end_step(end).await
+    }
+
+    /// Waits for an outcome.
+    async fn wait_for(&self, settled: impl Future<Output = ()>) {
+        tokio::select! {
+            () = settled => {}
+            () = tokio::time::sleep(OUTCOME_INTERVAL) => {}
+            () = self.halt.cancelled() => {}
+        }
+    }
+
+    /// Decides by the outcomes of the step how many dead letters may be sent. Returns false if none may be sent now.
+    async fn look_at_outcomes(&mut self, end: u64) -> sqlx::Result<bool> {
+        if !self.record().await {
+            // In order: what was not sent comes first.
+            self.after = 0;
+            return Ok(false);
+        }
+        let shared = Arc::clone(&self.shared);
+        let settled = shared.signals.settled.notified();
+        let (id, stepped) = (&self.replay.id, self.replay.stepped);
+        let counts = shared.desk.step_counts(id, stepped.cast_signed(), end.cast_signed()).await?;
+        let sent = stepped + counts.left_the_queue();
+        match counts.progress(self.replay.plan.limit_percent) {
+            // Everything is sent: the step ends by itself.
+            _ if sent >= end => self.allowed = 1,
+            Progress::Send(count) => self.allowed = count,
+            Progress::Wait => self.wait_for(settled).await,
+            Progress::Stop(reason) => self.finish_step(sent, &Verdict::Stop(reason)).await?,
+        }
+        Ok(self.allowed > 0)
     }
 
     fn step_end(&self) -> u64 {
@@ -138,13 +175,19 @@ impl Runner {
         let (desk, replay) = (&self.shared.desk, &self.replay);
         let counts = desk.step_counts(&replay.id, replay.stepped.cast_signed(), end.cast_signed()).await?;
         let verdict = counts.verdict(replay.plan.limit_percent, end >= replay.dead_letters);
-        let is_ours = desk.end_step(replay, &self.shared.worker, end, &verdict, clock::now_ms()).await?;
-        if !is_ours || verdict != Verdict::Continue {
+        self.finish_step(end, &verdict).await
+    }
+
+    async fn finish_step(&mut self, end: u64, verdict: &Verdict) -> sqlx::Result<()> {
+        let (desk, replay) = (&self.shared.desk, &self.replay);
+        let is_ours = desk.end_step(replay, &self.shared.worker, end, verdict, clock::now_ms()).await?;
+        if !is_ours || *verdict != Verdict::Continue {
             tracing::info!(replay = replay.id, ?verdict, dead_letters = end, "replay ended or released");
             self.halt.cancel();
         }
         self.replay.stepped = end;
         self.replay.steps += 1;
+        self.allowed = 0;
         Ok(())
     }
 

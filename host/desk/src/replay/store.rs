@@ -13,6 +13,8 @@ use crate::sql::{self, WhereClause};
 
 /// Ids per statement.
 const MAX_IDS: usize = 1000;
+/// Replays in progress that are listed with a failure.
+const MAX_ACTIVE: usize = 5;
 
 /// The reason why a replay could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +70,21 @@ impl Desk {
             time_ms: replay.created_ms,
             id: replay.id.clone(),
         }))
+    }
+
+    /// The replays in progress that send dead letters of this failure, newest first.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn active_replays_of(&self, failure: &str) -> sqlx::Result<Vec<Replay>> {
+        let mut clause = WhereClause::default();
+        let failure = clause.bind(failure);
+        clause.add(format!(
+            "j.state IN ('running', 'paused', 'stopped') AND EXISTS (SELECT 1 FROM job_letters l \
+             JOIN letters v ON v.id = l.letter WHERE l.job = j.id AND v.failure_group = {failure})"
+        ));
+        let sql = format!("{SELECT} {} ORDER BY j.created DESC, j.id DESC LIMIT {MAX_ACTIVE}", clause.sql());
+        sql::fetch(&self.pool, sql, &clause, replay).await
     }
 
     /// Pauses a running replay.

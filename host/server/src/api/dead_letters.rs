@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::RawQuery;
 use axum::http::StatusCode;
-use desk::{Desk, Edited};
+use desk::{Desk, Edited, IdOf};
 use desk_api::{
     AuditEntry, ChangeRequest, DeadLetter, DeadLetterCount, DeadLetterSummary, EditRequest, Filter, Page,
     is_id_prefix,
@@ -12,8 +12,8 @@ use problem::Problem;
 
 use super::query::{Paging, Query};
 use super::request::{JsonBody, PathId, User, check_filter, require_reason};
-use super::{interrupted, store_unavailable, unknown_id};
-use crate::DeskState;
+use super::{interrupted, store_unavailable};
+use crate::{DeskState, ids};
 
 /// Lists dead letters without their payloads, newest first.
 #[utoipa::path(get, path = "/dead-letters", tag = "dead letters", operation_id = "list_dead_letters",
@@ -73,11 +73,12 @@ pub async fn discard(
 ) -> Result<Json<DeadLetterCount>, Problem> {
     check_filter(&request.filter, request.all)?;
     let actor = user.actor(require_reason(&request.reason)?)?;
-    let dead_letters = state.desk.discard(&request.filter, actor).await.map_err(interrupted)?;
+    let filter = ids::complete(&state.desk, &request.filter).await?;
+    let dead_letters = state.desk.discard(&filter, actor).await.map_err(interrupted)?;
     Ok(Json(DeadLetterCount { dead_letters }))
 }
 
-/// Reopens discarded dead letters.
+/// Reopens discarded dead letters, and those of the given ids that were replaced by an edited copy.
 #[utoipa::path(post, path = "/dead-letters/restore", tag = "dead letters", operation_id = "restore_dead_letters",
     request_body = ChangeRequest, responses((status = OK, body = DeadLetterCount)))]
 pub async fn restore(
@@ -87,11 +88,13 @@ pub async fn restore(
 ) -> Result<Json<DeadLetterCount>, Problem> {
     check_filter(&request.filter, request.all)?;
     let actor = user.actor(&request.reason)?;
-    let dead_letters = state.desk.restore(&request.filter, actor).await.map_err(interrupted)?;
+    let filter = ids::complete(&state.desk, &request.filter).await?;
+    let dead_letters = state.desk.restore(&filter, actor).await.map_err(interrupted)?;
     Ok(Json(DeadLetterCount { dead_letters }))
 }
 
-/// Stores an edited copy of a dead letter. The copy is open and is a message of its own; the original does not change.
+/// Stores an edited copy of a dead letter. The copy is open and is a message of its own. It takes the place of the
+/// original, whose state is then `edited`.
 #[utoipa::path(post, path = "/dead-letters/{id}/edit", tag = "dead letters", operation_id = "edit_dead_letter",
     params(("id" = String, Path, description = "The id, or a unique prefix of it")),
     request_body = EditRequest, responses((status = CREATED, body = DeadLetter)))]
@@ -117,5 +120,8 @@ async fn find(desk: &Desk, id: &str) -> Result<DeadLetter, Problem> {
         true => desk.dead_letter(id).await.map_err(store_unavailable)?,
         false => None,
     };
-    dead_letter.ok_or_else(|| unknown_id("dead letter", id))
+    match dead_letter {
+        Some(dead_letter) => Ok(dead_letter),
+        None => Err(ids::refused(desk, IdOf::DeadLetter, id).await),
+    }
 }

@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::extract::RawQuery;
 use base::clock;
-use desk::Desk;
+use desk::{Desk, IdOf};
 use desk_api::{Failure, FailureUpdate, MAX_NOTE_CHARS, Page, is_id_prefix};
 use problem::Problem;
 
 use super::query::{PAGE_PARAMETERS, Paging, Query, bad_request};
 use super::request::{JsonBody, PathId, User};
-use super::{store_unavailable, unknown_id};
-use crate::DeskState;
+use super::store_unavailable;
+use crate::{DeskState, ids};
 
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -20,7 +20,7 @@ struct FailureFilter {
     open: Option<bool>,
 }
 
-/// Lists failures: dead letters with the same code, plugin and digest. The most recent failure comes first.
+/// Lists failures: dead letters with the same code, plugin, digest and cause. The most recent failure comes first.
 #[utoipa::path(get, path = "/failures", tag = "failures", operation_id = "list_failures",
     params(FailureFilter, Paging), responses((status = OK, body = Page<Failure>)))]
 pub async fn list(state: DeskState, RawQuery(query): RawQuery) -> Result<Json<Page<Failure>>, Problem> {
@@ -61,7 +61,7 @@ pub async fn update(
     let actor = user.actor(&reason)?;
     let found = desk.update_failure(&failure.id, note.as_deref(), state, actor).await;
     if !found.map_err(store_unavailable)? {
-        return Err(unknown_id("failure", &id));
+        return Err(ids::refused(&desk, IdOf::Failure, &id).await);
     }
     find(&desk, &failure.id).await.map(Json)
 }
@@ -71,5 +71,8 @@ async fn find(desk: &Desk, id: &str) -> Result<Failure, Problem> {
         true => desk.failure(id, clock::now_ms()).await.map_err(store_unavailable)?,
         false => None,
     };
-    failure.ok_or_else(|| unknown_id("failure", id))
+    match failure {
+        Some(failure) => Ok(failure),
+        None => Err(ids::refused(desk, IdOf::Failure, id).await),
+    }
 }

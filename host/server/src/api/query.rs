@@ -104,12 +104,22 @@ impl Query {
         }
     }
 
-    /// An optional boolean.
+    /// One of these values, by its name; None if it is missing.
     ///
     /// # Errors
-    /// 400: neither `true` nor `false`.
-    pub fn optional_flag(&self, name: &str) -> Result<Option<bool>, Problem> {
-        self.get(name).map(|_| self.flag(name)).transpose()
+    /// 400: another name.
+    pub fn one_of<T: Copy>(
+        &self,
+        name: &str,
+        all: impl IntoIterator<Item = T> + Clone,
+        text: impl Fn(T) -> &'static str,
+    ) -> Result<Option<T>, Problem> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let found = all.clone().into_iter().find(|one| text(*one) == value);
+        found.map(Some).ok_or_else(|| {
+            let names: Vec<_> = all.into_iter().map(&text).collect();
+            bad_request(format!("{name}: one of {}", names.join(", ")))
+        })
     }
 
     /// The filter.

@@ -4,14 +4,14 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::RawQuery;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use desk::trial::TrialError;
-use desk_api::{BASE_PATH, Filter, MAX_BUILD_BYTES, Page, Trial, TrialResult, WASM};
+use desk_api::{BASE_PATH, Filter, MAX_BUILD_BYTES, Page, Trial, TrialResult, TrialVerdict, WASM};
 use problem::Problem;
+use trials::TrialError;
 
 use super::query::{Query, bad_request};
 use super::request::{PathId, User, has_media_type, read_body};
-use super::{store_unavailable, unknown_id};
-use crate::DeskState;
+use super::{one_line, store_unavailable, unknown_trial};
+use crate::{DeskState, ids};
 
 /// Lists the last trials of this process, newest first.
 #[utoipa::path(get, path = "/trials", tag = "trials", operation_id = "list_trials",
@@ -37,6 +37,7 @@ pub async fn start(
         let detail = format!("the body must be a component: Content-Type: {WASM}");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
+    let filter = ids::complete(&state.desk, &filter).await?;
     let actor = user.actor("")?;
     let build = read_body(&mut body, MAX_BUILD_BYTES, "a build").await?;
     let trial = state.trials.start(build.into(), &filter, actor).await.map_err(refused)?;
@@ -54,15 +55,15 @@ pub async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Trial>, Problem> {
     Query::read(query.as_deref(), &[])?;
-    state.trials.get(&id).map(Json).ok_or_else(|| unknown_id("trial", &id))
+    state.trials.get(&id).map(Json).ok_or_else(|| unknown_trial(&id))
 }
 
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documents the parameters that `Query` reads")]
 struct ResultFilter {
-    /// Whether the dead letter passed. Without it, both are returned.
-    passed: Option<bool>,
+    /// `passed`, `undecided` or `failed`. Without it, all are returned.
+    verdict: Option<TrialVerdict>,
     /// Number of results to skip.
     from: Option<usize>,
     /// Maximum number of results, 1 to 500. The default is 50.
@@ -78,10 +79,11 @@ pub async fn results(
     PathId(id): PathId,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<TrialResult>>, Problem> {
-    let query = Query::read(query.as_deref(), &[&["passed", "from", "limit"]])?;
-    let (passed, limit) = (query.optional_flag("passed")?, query.limit()?);
+    let query = Query::read(query.as_deref(), &[&["verdict", "from", "limit"]])?;
+    let (verdict, limit) =
+        (query.one_of("verdict", TrialVerdict::ALL, TrialVerdict::as_str)?, query.limit()?);
     let from = query.number::<usize>("from")?.unwrap_or(0);
-    let results = state.trials.results(&id, passed, from, limit).ok_or_else(|| unknown_id("trial", &id))?;
+    let results = state.trials.results(&id, verdict, from, limit).ok_or_else(|| unknown_trial(&id))?;
     Ok(Json(Page::single(results)))
 }
 
@@ -90,14 +92,14 @@ pub async fn results(
     params(("id" = String, Path, description = "The id, or a unique prefix of it")),
     responses((status = OK, body = Trial)))]
 pub async fn cancel(state: DeskState, PathId(id): PathId) -> Result<Json<Trial>, Problem> {
-    state.trials.cancel(&id).map(Json).ok_or_else(|| unknown_id("trial", &id))
+    state.trials.cancel(&id).map(Json).ok_or_else(|| unknown_trial(&id))
 }
 
 /// The answer for a trial that did not start.
 pub fn refused(error: TrialError) -> Problem {
     let conflict = |detail: String| Problem::new(StatusCode::CONFLICT, detail);
     match error {
-        TrialError::Refused(error) => bad_request(error.to_string()),
+        TrialError::Refused(error) => bad_request(one_line(&error)),
         TrialError::Busy(id) => conflict(format!("trial {id} is running; wait for it, or cancel it")),
         TrialError::Empty => conflict("no dead letters match".to_owned()),
         TrialError::Store(error) => store_unavailable(error),

@@ -2,13 +2,16 @@
 
 use askama::Template;
 use axum::response::Response;
-use desk_api::AuditEntry;
+use desk_api::{AuditEntry, Filter};
 
 use super::PAGE_SIZE;
-use super::form::QueryParams;
+use super::form::{QueryParams, query_string};
 use super::i18n::Texts;
 use super::page::{self, ErrorPage, PageContext, PageLinks};
 use crate::DeskState;
+
+/// Ids of a filter that are listed.
+const MAX_IDS: usize = 3;
 
 #[derive(Template)]
 #[template(path = "console/audit_log.html")]
@@ -16,6 +19,33 @@ struct ListPage {
     ctx: PageContext,
     entries: Vec<AuditEntry>,
     links: PageLinks,
+}
+
+impl ListPage {
+    /// The dead letters that an action applied to, by their filter: the address of their list, and the conditions.
+    fn selection(&self, entry: &AuditEntry) -> Option<(String, String)> {
+        let filter: Filter = serde_json::from_str(entry.filter.as_deref()?).ok()?;
+        let query = query_string(&Filter { state: None, ..filter.clone() });
+        let address = format!("/dead-letters?{query}{}state=any", if query.is_empty() { "" } else { "&" });
+        let conditions: Vec<String> =
+            filter.query_pairs().iter().map(|(name, value)| condition(name, value)).collect();
+        let conditions = match conditions.is_empty() {
+            true => self.ctx.texts.all_of_desk().to_owned(),
+            false => self.ctx.line(&conditions.join(", ")),
+        };
+        Some((address, conditions))
+    }
+}
+
+/// A condition of a filter. A list of many ids is abbreviated.
+fn condition(name: &str, value: &str) -> String {
+    let ids: Vec<&str> = value.split(',').collect();
+    match (name, ids.len()) {
+        ("ids", 1..=MAX_IDS) => ids.iter().map(|id| id.get(..8).unwrap_or(id)).collect::<Vec<_>>().join(", "),
+        ("ids", count) => format!("{count} IDs"),
+        ("failure", _) => format!("failure {}", value.get(..8).unwrap_or(value)),
+        _ => format!("{name} {value}"),
+    }
 }
 
 /// All entries, newest first.

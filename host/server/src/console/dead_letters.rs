@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use desk::{Desk, record};
+use axum::response::{IntoResponse, Redirect, Response};
+use desk::{Desk, IdOf, record};
 use desk_api::{
     AuditEntry, DeadLetter, DeadLetterState, DeadLetterSummary, Filter, PageSelector, is_id_prefix,
 };
@@ -12,10 +12,13 @@ use kafka::header_value::header_value;
 use kafka::headers;
 
 use super::PAGE_SIZE;
-use super::form::{QueryParams, query_string};
+use super::form::{QueryParams, UNTICKED, query_string};
 use super::format::{self, Value};
 use super::page::{self, ErrorPage, PageContext, PageLinks};
 use crate::DeskState;
+
+/// Digits from which on a searched text is taken for an id.
+const MIN_ID: usize = 6;
 
 #[derive(Template)]
 #[template(path = "console/dead_letters.html")]
@@ -24,6 +27,10 @@ struct ListPage {
     filter: Filter,
     /// The filter as a query string.
     query: String,
+    /// The same, with a state in any case: it leads back to this list.
+    back: String,
+    /// Whether an action was sent without a ticked dead letter.
+    is_unticked: bool,
     count: u64,
     dead_letters: Vec<DeadLetterSummary>,
     links: PageLinks,
@@ -36,11 +43,19 @@ impl ListPage {
 }
 
 /// The matching dead letters; the open ones without a query.
-pub async fn list(state: DeskState, ctx: PageContext, query: QueryParams) -> Result<Response, ErrorPage> {
+pub async fn list(
+    state: DeskState,
+    ctx: PageContext,
+    query_params: QueryParams,
+) -> Result<Response, ErrorPage> {
+    let query = &query_params;
     let mut filter = match query.get("state") {
         Some("any") => QueryParams::parse(&query.without("state")).filter(&ctx)?,
         _ => query.filter(&ctx)?,
     };
+    if let Some(found) = searched(&state.desk, &ctx, &filter).await? {
+        return Ok(found);
+    }
     if query.is_empty() {
         filter.state = Some(DeadLetterState::Open);
     }
@@ -55,7 +70,29 @@ pub async fn list(state: DeskState, ctx: PageContext, query: QueryParams) -> Res
         (None, false) => format!("{query}&state=any"),
     };
     let links = PageLinks::new("/dead-letters", &any_state, &page);
-    Ok(page::render(&ListPage { ctx, filter, query, count, dead_letters: page.items, links }))
+    let is_unticked = query_params.get(UNTICKED).is_some();
+    let (back, dead_letters) = (any_state, page.items);
+    Ok(page::render(&ListPage { ctx, filter, query, back, is_unticked, count, dead_letters, links }))
+}
+
+/// The page of what the search names by its id: a dead letter, a failure or a replay.
+async fn searched(desk: &Desk, ctx: &PageContext, filter: &Filter) -> Result<Option<Response>, ErrorPage> {
+    let is_alone = Filter { text: None, state: None, ..filter.clone() } == Filter::default();
+    let id = filter.text.as_deref().map(str::trim);
+    let Some(id) = id.filter(|id| is_alone && is_id_prefix(id) && id.len() >= MIN_ID) else {
+        return Ok(None);
+    };
+    let mut found = Vec::new();
+    for (of, path) in
+        [(IdOf::DeadLetter, "dead-letters"), (IdOf::Failure, "failures"), (IdOf::Replay, "replays")]
+    {
+        let ids = desk.ids_beginning_with(of, id).await.map_err(|error| ctx.store_unavailable(error))?;
+        found.extend(ids.into_iter().map(|id| format!("/{path}/{id}")));
+    }
+    Ok(match &found[..] {
+        [address] => Some(Redirect::to(address).into_response()),
+        _ => None,
+    })
 }
 
 #[derive(Template)]
@@ -115,5 +152,8 @@ pub async fn value(
 /// 404, or the store is unavailable.
 pub async fn find(desk: &Desk, ctx: &PageContext, id: &str) -> Result<DeadLetter, ErrorPage> {
     let dead_letter = if is_id_prefix(id) { desk.dead_letter(id).await } else { Ok(None) };
-    dead_letter.map_err(|error| ctx.store_unavailable(error))?.ok_or_else(|| ctx.not_found())
+    match dead_letter.map_err(|error| ctx.store_unavailable(error))? {
+        Some(dead_letter) => Ok(dead_letter),
+        None => Err(ctx.no_such_id(desk, IdOf::DeadLetter, id).await),
+    }
 }

@@ -19,10 +19,26 @@ struct ConfirmPage {
     /// Discard, or restore.
     is_discard: bool,
     dead_letters: u64,
+    /// Whether the number has to be entered.
+    asks_for_number: bool,
+    form: ConfirmForm,
+    error: String,
+}
+
+/// The fields of both forms.
+#[derive(Default, Deserialize)]
+pub struct ConfirmForm {
+    #[serde(default)]
+    csrf: String,
     /// The filter as a query string.
     query: String,
-    is_unrestricted: bool,
-    error: &'static str,
+    /// The list that the user came from, as a query string.
+    #[serde(default)]
+    back: String,
+    #[serde(default)]
+    number: String,
+    #[serde(default)]
+    reason: String,
 }
 
 /// The form that discards.
@@ -31,8 +47,7 @@ pub async fn discard_form(
     ctx: PageContext,
     query: QueryParams,
 ) -> Result<Response, ErrorPage> {
-    let filter = query.filter(&ctx)?;
-    confirm(&state, ctx, &filter, true, "").await
+    first(&state, ctx, &query, true).await
 }
 
 /// The form that restores.
@@ -41,32 +56,43 @@ pub async fn restore_form(
     ctx: PageContext,
     query: QueryParams,
 ) -> Result<Response, ErrorPage> {
-    let filter = query.filter(&ctx)?;
-    confirm(&state, ctx, &filter, false, "").await
+    first(&state, ctx, &query, false).await
 }
 
-async fn confirm(
+async fn first(
     state: &DeskState,
     ctx: PageContext,
-    filter: &Filter,
+    query: &QueryParams,
     is_discard: bool,
-    error: &'static str,
 ) -> Result<Response, ErrorPage> {
-    let from = if is_discard { DeadLetterState::Open } else { DeadLetterState::Discarded };
-    let filter = Filter { state: None, ..filter.clone() };
-    let affected = Filter { state: Some(from), ..filter.clone() };
-    let dead_letters = state.desk.count(&affected).await.map_err(|error| ctx.store_unavailable(error))?;
-    let (query, is_unrestricted) = (query_string(&filter), filter.is_unrestricted());
-    Ok(page::render(&ConfirmPage { ctx, is_discard, dead_letters, query, is_unrestricted, error }))
+    if let Some(back) = query.nothing_ticked() {
+        return Ok(back);
+    }
+    let filter = Filter { state: None, ..query.filter(&ctx)? };
+    let form =
+        ConfirmForm { query: query_string(&filter), back: query.back(&filter), ..ConfirmForm::default() };
+    let dead_letters = affected(state, &ctx, &filter, is_discard).await?;
+    let asks_for_number = form::asks_for_number(&filter) && dead_letters > 1;
+    let error = String::new();
+    Ok(page::render(&ConfirmPage { ctx, is_discard, dead_letters, asks_for_number, form, error }))
 }
 
-/// The fields of both forms.
-#[derive(Deserialize)]
-pub struct ConfirmForm {
-    csrf: String,
-    query: String,
-    #[serde(default)]
-    reason: String,
+/// The number of dead letters that would change.
+async fn affected(
+    state: &DeskState,
+    ctx: &PageContext,
+    filter: &Filter,
+    is_discard: bool,
+) -> Result<u64, ErrorPage> {
+    let count = async |from| {
+        let affected = Filter { state: Some(from), ..filter.clone() };
+        state.desk.count(&affected).await.map_err(|error| ctx.store_unavailable(error))
+    };
+    match is_discard {
+        true => count(DeadLetterState::Open).await,
+        false if filter.ids.is_empty() => count(DeadLetterState::Discarded).await,
+        false => Ok(count(DeadLetterState::Discarded).await? + count(DeadLetterState::Edited).await?),
+    }
 }
 
 /// Discards dead letters.
@@ -76,15 +102,7 @@ pub async fn discard(
     Extension(session): Extension<Session>,
     Form(form): Form<ConfirmForm>,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &form.csrf)?;
-    let filter = form::parse_filter(&form.query, &ctx)?;
-    if form.reason.trim().is_empty() {
-        let error = ctx.texts.reason_required;
-        return confirm(&state, ctx, &filter, true, error).await;
-    }
-    let discarded = state.desk.discard(&filter, ctx.actor(&form.reason)?).await;
-    discarded.map_err(|error| ctx.store_unavailable(error))?;
-    Ok(to_list(&filter, DeadLetterState::Discarded))
+    change(&state, ctx, &session, form, true).await
 }
 
 /// Restores dead letters.
@@ -94,11 +112,41 @@ pub async fn restore(
     Extension(session): Extension<Session>,
     Form(form): Form<ConfirmForm>,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &form.csrf)?;
-    let filter = form::parse_filter(&form.query, &ctx)?;
-    let restored = state.desk.restore(&filter, ctx.actor(&form.reason)?).await;
-    restored.map_err(|error| ctx.store_unavailable(error))?;
-    Ok(to_list(&filter, DeadLetterState::Open))
+    change(&state, ctx, &session, form, false).await
+}
+
+async fn change(
+    state: &DeskState,
+    ctx: PageContext,
+    session: &Session,
+    form: ConfirmForm,
+    is_discard: bool,
+) -> Result<Response, ErrorPage> {
+    ctx.check_csrf(session, &form.csrf)?;
+    let filter = Filter { state: None, ..form::parse_filter(&form.query, &ctx)? };
+    let dead_letters = affected(state, &ctx, &filter, is_discard).await?;
+    let error = match is_discard && form.reason.trim().is_empty() {
+        true => Some(ctx.texts.reason_required.to_owned()),
+        false => form::wrong_number(&filter, &form.number, dead_letters, &ctx),
+    };
+    if let Some(error) = error {
+        let asks_for_number = form::asks_for_number(&filter) && dead_letters > 1;
+        return Ok(page::render(&ConfirmPage {
+            ctx,
+            is_discard,
+            dead_letters,
+            asks_for_number,
+            form,
+            error,
+        }));
+    }
+    let actor = ctx.actor(&form.reason)?;
+    let (changed, to) = match is_discard {
+        true => (state.desk.discard(&filter, actor).await, DeadLetterState::Discarded),
+        false => (state.desk.restore(&filter, actor).await, DeadLetterState::Open),
+    };
+    changed.map_err(|error| ctx.store_unavailable(error))?;
+    Ok(to_list(&filter, to))
 }
 
 /// Redirects to the changed dead letters.

@@ -5,9 +5,9 @@ use axum::Extension;
 use axum::extract::{Form, Path};
 use axum::response::{IntoResponse, Redirect, Response};
 use base::text;
-use desk::Desk;
+use desk::{Desk, IdOf};
 use desk_api::{
-    DeadLetterState, DeadLetterSummary, Failure, FailureState, Filter, MAX_NOTE_CHARS, PageSelector,
+    DeadLetterState, DeadLetterSummary, Failure, FailureState, Filter, MAX_NOTE_CHARS, PageSelector, Replay,
     is_id_prefix,
 };
 use serde::Deserialize;
@@ -53,6 +53,8 @@ struct FailurePage {
     failure: Failure,
     bars: Vec<Bar>,
     max_per_hour: u64,
+    /// The replays in progress that send its dead letters.
+    replays: Vec<Replay>,
     dead_letters: Vec<DeadLetterSummary>,
 }
 
@@ -97,7 +99,8 @@ pub async fn show(
         Filter { failure: Some(failure.id.clone()), state: Some(DeadLetterState::Open), ..Filter::default() };
     let dead_letters = desk.dead_letters(&open, &PageSelector::First, MAX_DEAD_LETTERS).await;
     let dead_letters = dead_letters.map_err(|error| ctx.store_unavailable(error))?.items;
-    Ok(page::render(&FailurePage { ctx, failure, bars, max_per_hour, dead_letters }))
+    let replays = desk.active_replays_of(&failure.id).await.map_err(|error| ctx.store_unavailable(error))?;
+    Ok(page::render(&FailurePage { ctx, failure, bars, max_per_hour, replays, dead_letters }))
 }
 
 fn hour(number: i64) -> String {
@@ -134,5 +137,8 @@ pub async fn update(
 
 async fn find(desk: &Desk, ctx: &PageContext, id: &str) -> Result<Failure, ErrorPage> {
     let failure = if is_id_prefix(id) { desk.failure(id, ctx.now_ms).await } else { Ok(None) };
-    failure.map_err(|error| ctx.store_unavailable(error))?.ok_or_else(|| ctx.not_found())
+    match failure.map_err(|error| ctx.store_unavailable(error))? {
+        Some(failure) => Ok(failure),
+        None => Err(ctx.no_such_id(desk, IdOf::Failure, id).await),
+    }
 }

@@ -3,7 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use desk_api::{FILTER_PARAMETERS, Filter, PageSelector};
 use problem::Problem;
 use url::form_urlencoded;
@@ -11,6 +11,9 @@ use url::form_urlencoded;
 use super::Console;
 use super::page::{ErrorPage, PageContext};
 use crate::api::Query;
+
+/// The parameter of a list that says that nothing was ticked.
+pub const UNTICKED: &str = "unticked";
 
 /// Query parameters. Empty ones are dropped, and repeated ids are joined to a list.
 pub struct QueryParams(Vec<(String, String)>);
@@ -55,6 +58,21 @@ impl QueryParams {
         form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish()
     }
 
+    /// The answer to a form of ticked dead letters in which none is ticked: the list, with its filter, says so.
+    pub fn nothing_ticked(&self) -> Option<Response> {
+        if self.get("ticked").is_none() || self.get("ids").is_some() {
+            return None;
+        }
+        let back = self.get("back").map(|back| query_string_of(&Self::parse(back))).unwrap_or_default();
+        let separator = if back.is_empty() { "" } else { "&" };
+        Some(Redirect::to(&format!("/dead-letters?{back}{separator}{UNTICKED}=1")).into_response())
+    }
+
+    /// The list that the user came from: its filter as a query string.
+    pub fn back(&self, filter: &Filter) -> String {
+        self.get("back").map_or_else(|| query_string(filter), |back| query_string_of(&Self::parse(back)))
+    }
+
     /// The page of a list.
     ///
     /// # Errors
@@ -78,6 +96,27 @@ impl QueryParams {
         let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(some).finish();
         Query::read(Some(&text), &[names])
     }
+}
+
+/// Whether an action on all dead letters that a filter matches asks for their number. Those that were ticked, or make
+/// up a failure, were seen by the user; those of a filter are often more than expected.
+pub fn asks_for_number(filter: &Filter) -> bool {
+    let is_of_failure = Filter { failure: None, state: None, ..filter.clone() } == Filter::default()
+        && filter.failure.is_some();
+    filter.ids.is_empty() && !is_of_failure
+}
+
+/// The error for a number that is not the number of dead letters; None if it is, or is not asked for.
+pub fn wrong_number(filter: &Filter, given: &str, count: u64, ctx: &PageContext) -> Option<String> {
+    let given = given.trim().replace([',', '.', ' '], "");
+    let is_right = !asks_for_number(filter) || count <= 1 || given.parse() == Ok(count);
+    (!is_right).then(|| format!("{} {}", ctx.texts.wrong_number(), ctx.number(&count)))
+}
+
+/// Only parameters of the list are part of an address.
+fn query_string_of(params: &QueryParams) -> String {
+    let known = params.0.iter().filter(|(name, _)| FILTER_PARAMETERS.contains(&&name[..]));
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(known).finish()
 }
 
 /// A filter as a query string.

@@ -1,11 +1,10 @@
 //! Formats timestamps, numbers, and untrusted texts.
 
-mod json;
-
 use std::fmt;
 
 use askama::filters::HtmlSafe;
 use base::text;
+use desk_api::json;
 
 use super::i18n::Texts;
 
@@ -34,6 +33,42 @@ impl fmt::Display for Timestamp {
 
 // It contains no untrusted text.
 impl HtmlSafe for Timestamp {}
+
+/// A timestamp as `<time>` element: the local time of this machine with its zone, which the script changes to the
+/// browser's; ISO 8601 in UTC as tooltip.
+pub struct LocalTime(pub i64);
+
+impl fmt::Display for LocalTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (utc, local) = (text::utc(self.0), text::local(self.0));
+        write!(f, "<time datetime=\"{utc}\" title=\"{utc}\" data-local>{local}</time>")
+    }
+}
+
+// It contains no untrusted text.
+impl HtmlSafe for LocalTime {}
+
+/// An abbreviated id that can be copied: every command, the search and the API accept it.
+pub struct CopyableId {
+    pub id: String,
+    pub texts: &'static Texts,
+}
+
+impl fmt::Display for CopyableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits: String = self.id.chars().filter(char::is_ascii_alphanumeric).collect();
+        let (short, Texts { lang, .. }) = (short(&digits), self.texts);
+        let (copy, copied) = (self.texts.copy_id(), self.texts.copied());
+        write!(
+            f,
+            "<button type=\"button\" class=\"id mono\" lang=\"{lang}\" data-copy=\"{short}\" \
+             data-copied=\"{copied}\" title=\"{copy}: {digits}\">{short}</button>"
+        )
+    }
+}
+
+// An id has letters and digits only.
+impl HtmlSafe for CopyableId {}
 
 /// A number with thousands separators.
 pub fn number(number: u64) -> String {

@@ -182,7 +182,6 @@ texts! {
     apply: "Apply", "적용";
     clear: "Clear", "초기화";
     select: "Select", "선택";
-    with_all: "All matching:", "검색 결과 전체:";
     with_selected: "Selected:", "선택한 항목:";
     first_page: "Newest", "최신";
     newer: "Newer", "이전";
@@ -213,16 +212,12 @@ texts! {
     ingested: "Stored by the desk", "데스크에 저장";
     edited_copy: "edited copy", "수정된 사본";
     edited_from: "Edited copy of", "원본:";
-    edit_detail: "The original does not change. The edited copy is a new message with its own id.", "원본은 변경되지 않습니다. 수정된 사본은 고유 ID를 가진 새 메시지가 됩니다.";
     changes: "Changes", "변경 내용";
-    show_changes: "Show changes", "변경 내용 보기";
     no_changes: "Nothing was changed.", "변경된 내용이 없습니다.";
-    save_copy: "Save copy and replay", "사본 저장 후 재처리";
     not_text: "The value is not text, or is too large. Edit it on the command line: host dlt edit", "값이 텍스트가 아니거나 너무 큽니다. 명령줄(host dlt edit)에서 수정하세요.";
     discard_detail: "Discarded dead letters can be restored.", "폐기한 데드 레터는 복원할 수 있습니다.";
     restore_detail: "Restored dead letters are open again.", "복원한 데드 레터는 다시 미처리 상태가 됩니다.";
     nothing_to_change: "No matching dead letter is in the required state.", "해당 상태의 데드 레터가 없습니다.";
-    all_dead_letters: "This applies to every dead letter.", "모든 데드 레터에 적용됩니다.";
 
     // Replays
     replay_detail: "The selection is fixed when the replay starts. The oldest dead letters are sent first.", "재처리를 시작하는 시점에 대상이 확정되며, 오래된 데드 레터부터 전송합니다.";

@@ -7,15 +7,16 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::clock;
 use desk::audit::Actor;
+use desk::{Desk, IdOf};
 use desk_api::{Cursor, DeadLetterState, IntakeState, MAX_REASON_CHARS, Page, PartitionState};
 use problem::Problem;
 
 use super::Console;
 use super::assets::{PATHS, Paths};
-use super::format::{self, Timestamp};
+use super::format::{self, CopyableId, LocalTime, Timestamp};
 use super::i18n::{ENGLISH, Texts};
 use super::session::Session;
-use crate::{DeskState, api};
+use crate::{DeskState, api, ids};
 
 /// The context of a page: language, session and address.
 pub struct PageContext {
@@ -85,6 +86,16 @@ impl PageContext {
         Timestamp { ms: *ms, now_ms: self.now_ms, texts: self.texts }
     }
 
+    /// A `<time>` element with the local time.
+    pub fn at(&self, ms: &i64) -> LocalTime {
+        LocalTime(*ms)
+    }
+
+    /// An abbreviated id that can be copied.
+    pub fn id(&self, id: &str) -> CopyableId {
+        CopyableId { id: id.to_owned(), texts: self.texts }
+    }
+
     /// A number with thousands separators.
     pub fn number(&self, number: &u64) -> String {
         format::number(*number)
@@ -106,6 +117,7 @@ impl PageContext {
             DeadLetterState::Open => self.texts.open,
             DeadLetterState::Replayed => self.texts.replayed,
             DeadLetterState::Discarded => self.texts.discarded,
+            DeadLetterState::Edited => self.texts.edited_state(),
         }
     }
 
@@ -169,6 +181,18 @@ impl PageContext {
     /// The error page for unknown paths and ids.
     pub fn not_found(&self) -> ErrorPage {
         self.error(StatusCode::NOT_FOUND, self.texts.not_found_detail)
+    }
+
+    /// The error page for an id that belongs to nothing, or is the beginning of several.
+    ///
+    /// An unknown id gets the page for unknown addresses.
+    pub async fn no_such_id(&self, desk: &Desk, of: IdOf, id: &str) -> ErrorPage {
+        let problem = ids::refused(desk, of, id).await;
+        match problem.status() {
+            StatusCode::NOT_FOUND => self.not_found(),
+            StatusCode::CONFLICT => self.error(StatusCode::CONFLICT, self.texts.ambiguous_id()),
+            _ => self.problem(problem),
+        }
     }
 
     /// The error page for an unavailable store.

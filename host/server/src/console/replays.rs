@@ -6,7 +6,10 @@ use axum::extract::{Form, Path};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use desk::replay::ReplayError;
-use desk_api::{DeadLetterState, Filter, Replay, ReplayState, ReplayTarget, is_id_prefix};
+use desk::{Desk, IdOf};
+use desk_api::{
+    DeadLetterState, Filter, Replay, ReplayItem, ReplayItemState, ReplayState, ReplayTarget, is_id_prefix,
+};
 use serde::Deserialize;
 
 use super::PAGE_SIZE;
@@ -44,6 +47,9 @@ struct ReplayPage {
     /// The replay's dead letters that are still open, as a query string.
     open: String,
     segments: Vec<Segment>,
+    /// The state of the listed items; None if all are listed.
+    listed: Option<ReplayItemState>,
+    items: Vec<ReplayItem>,
 }
 
 impl ReplayPage {
@@ -67,35 +73,56 @@ impl ReplayPage {
 struct Segment {
     class: &'static str,
     name: &'static str,
+    state: ReplayItemState,
     dead_letters: u64,
     x: u64,
     width: u64,
 }
 
 /// One replay.
-pub async fn show(state: DeskState, ctx: PageContext, Path(id): Path<String>) -> Result<Response, ErrorPage> {
-    let replay = if is_id_prefix(&id) { state.desk.replay(&id).await } else { Ok(None) };
-    let replay = replay.map_err(|error| ctx.store_unavailable(error))?.ok_or_else(|| ctx.not_found())?;
+pub async fn show(
+    state: DeskState,
+    ctx: PageContext,
+    Path(id): Path<String>,
+    query: QueryParams,
+) -> Result<Response, ErrorPage> {
+    let replay = find(&state.desk, &ctx, &id).await?;
+    let asked =
+        query.get("items").and_then(|name| ReplayItemState::ALL.into_iter().find(|it| it.as_str() == name));
+    // What failed again needs attention.
+    let listed =
+        asked.or((replay.failed > 0 && query.get("items").is_none()).then_some(ReplayItemState::Failed));
+    let items = state.desk.replay_items(&replay.id, listed, 0, PAGE_SIZE).await;
+    let items = items.map_err(|error| ctx.store_unavailable(error))?;
     let open = query_string(&Filter { state: Some(DeadLetterState::Open), ..replay.filter.clone() });
     let segments = segments(&replay, ctx.texts);
-    Ok(page::render(&ReplayPage { ctx, replay, open, segments }))
+    Ok(page::render(&ReplayPage { ctx, replay, open, segments, listed, items }))
+}
+
+/// The replay with this id or unique prefix of an id.
+async fn find(desk: &Desk, ctx: &PageContext, id: &str) -> Result<Replay, ErrorPage> {
+    let replay = if is_id_prefix(id) { desk.replay(id).await } else { Ok(None) };
+    match replay.map_err(|error| ctx.store_unavailable(error))? {
+        Some(replay) => Ok(replay),
+        None => Err(ctx.no_such_id(desk, IdOf::Replay, id).await),
+    }
 }
 
 fn segments(replay: &Replay, texts: &Texts) -> Vec<Segment> {
     let counts = [
-        ("done", texts.done, replay.done),
-        ("failed", texts.failed, replay.failed),
-        ("unknown", texts.unknown, replay.unknown),
-        ("skipped", texts.skipped, replay.skipped),
-        ("sent", texts.sent, replay.sent),
-        ("waiting", texts.waiting, replay.waiting),
+        ("done", texts.handled(), ReplayItemState::Handled, replay.done),
+        ("failed", texts.failed_again(), ReplayItemState::Failed, replay.failed),
+        ("unknown", texts.unknown, ReplayItemState::Unknown, replay.unknown),
+        ("skipped", texts.skipped, ReplayItemState::Skipped, replay.skipped),
+        ("sent", texts.sent, ReplayItemState::Sent, replay.sent),
+        ("waiting", texts.waiting, ReplayItemState::Waiting, replay.waiting),
     ];
     let scale = |count: u64| count * BAR_WIDTH / replay.dead_letters.max(1);
     let mut before = 0;
-    let segment = |(class, name, dead_letters): (_, _, u64)| {
+    let segment = |(class, name, state, dead_letters): (_, _, _, u64)| {
         let x = scale(before);
         before += dead_letters;
-        Segment { class, name, dead_letters, x, width: scale(before) - x }
+        Segment { class, name, state, dead_letters, x, width: scale(before) - x }
     };
     counts.into_iter().map(segment).collect()
 }
@@ -130,9 +157,7 @@ pub async fn change(
     Form(form): Form<ChangeForm>,
 ) -> Result<Response, ErrorPage> {
     ctx.check_csrf(&session, &form.csrf)?;
-    if !is_id_prefix(&id) {
-        return Err(ctx.not_found());
-    }
+    let id = find(&desk, &ctx, &id).await?.id;
     let actor = ctx.actor("")?;
     let replay = match &form.action[..] {
         "pause" => desk.pause_replay(&id, actor).await,

@@ -12,6 +12,7 @@ use super::form::{self, QueryParams, query_string};
 use super::page::{self, ErrorPage, PageContext};
 use super::session::Session;
 use crate::DeskState;
+use crate::api::one_line;
 
 #[derive(Template)]
 #[template(path = "console/start_replay.html")]
@@ -20,7 +21,8 @@ struct StartPage {
     preview: ReplayPreview,
     /// The reason why the replay is not possible, or empty.
     error: String,
-    is_unrestricted: bool,
+    /// Whether the number has to be entered.
+    asks_for_number: bool,
     form: StartForm,
 }
 
@@ -40,6 +42,11 @@ pub struct StartForm {
     query: String,
     #[serde(default)]
     trial: String,
+    /// The list that the user came from, as a query string.
+    #[serde(default)]
+    back: String,
+    #[serde(default)]
+    number: String,
     target: String,
     #[serde(default)]
     ramp: String,
@@ -52,11 +59,13 @@ pub struct StartForm {
 
 impl StartForm {
     /// The defaults: a careful replay to the original topic.
-    fn new(query: String, trial: String) -> Self {
+    fn new(query: String, trial: String, back: String) -> Self {
         Self {
             csrf: String::new(),
             query,
             trial,
+            back,
+            number: String::new(),
             target: ReplayTarget::Source.as_str().to_owned(),
             ramp: ReplayPlan::CAREFUL_RAMP.map(|size| size.to_string()).join(", "),
             rate: String::new(),
@@ -82,6 +91,11 @@ impl StartForm {
         }
     }
 
+    /// Whether the number of dead letters has to be entered; not if a trial has selected them.
+    fn asks_for_number(&self, filter: &Filter) -> bool {
+        self.trial.is_empty() && form::asks_for_number(filter)
+    }
+
     fn plan(&self, ctx: &PageContext) -> Result<ReplayPlan, ErrorPage> {
         let mut ramp = Vec::new();
         for size in self.ramp.split([',', ' ']).filter(|size| !size.is_empty()) {
@@ -104,18 +118,31 @@ impl StartForm {
 
 /// The form, with a preview.
 pub async fn form(state: DeskState, ctx: PageContext, params: QueryParams) -> Result<Response, ErrorPage> {
+    if let Some(back) = params.nothing_ticked() {
+        return Ok(back);
+    }
     let filter = Filter { state: None, ..params.filter(&ctx)? };
     let trial = params.get("trial").unwrap_or_default().to_owned();
-    let mut form = StartForm::new(query_string(&filter), trial);
+    let mut form = StartForm::new(query_string(&filter), trial, params.back(&filter));
     form.prefill(&params);
+    start_page(&state, ctx, &filter, form, String::new()).await
+}
+
+async fn start_page(
+    state: &DeskState,
+    ctx: PageContext,
+    filter: &Filter,
+    form: StartForm,
+    mut error: String,
+) -> Result<Response, ErrorPage> {
     let plan = form.plan(&ctx)?;
-    let ids = trial_ids(&state, &ctx, &form.trial)?;
-    let (preview, error) = match state.replayer.preview(&filter, ids.as_deref(), &plan).await {
-        Ok(preview) => (preview, String::new()),
-        Err(error) => (ReplayPreview::default(), error.to_string()),
-    };
-    let is_unrestricted = filter.is_unrestricted() && form.trial.is_empty();
-    Ok(page::render(&StartPage { ctx, preview, error, is_unrestricted, form }))
+    let ids = trial_ids(state, &ctx, &form.trial)?;
+    let preview = state.replayer.preview(filter, ids.as_deref(), &plan).await.unwrap_or_else(|refused| {
+        error = one_line(&refused);
+        ReplayPreview::default()
+    });
+    let asks_for_number = form.asks_for_number(filter) && preview.dead_letters > 1;
+    Ok(page::render(&StartPage { ctx, preview, error, asks_for_number, form }))
 }
 
 /// Starts the replay.
@@ -128,6 +155,13 @@ pub async fn start(
     ctx.check_csrf(&session, &form.csrf)?;
     let filter = form::parse_filter(&form.query, &ctx)?;
     let (plan, ids) = (form.plan(&ctx)?, trial_ids(&state, &ctx, &form.trial)?);
+    if form.asks_for_number(&filter) {
+        let count = state.replayer.sendable(&filter, ids.as_deref(), &plan).await;
+        let count = count.map_err(|error| ctx.store_unavailable(error))?;
+        if let Some(error) = form::wrong_number(&filter, &form.number, count, &ctx) {
+            return start_page(&state, ctx, &filter, form, error).await;
+        }
+    }
     let actor = ctx.actor(&form.reason)?;
     let replay = state.desk.start_replay(&filter, ids.as_deref(), &plan, actor).await;
     let replay = replay.map_err(|error| ctx.store_unavailable(error))?;
@@ -136,10 +170,10 @@ pub async fn start(
     Ok(Redirect::to(&format!("/replays/{}", replay.id)).into_response())
 }
 
-/// The ids of the dead letters that passed a trial; None without a trial.
+/// The ids of the dead letters that did not fail in a trial; None without a trial.
 fn trial_ids(state: &DeskState, ctx: &PageContext, trial: &str) -> Result<Option<Vec<String>>, ErrorPage> {
     if trial.is_empty() {
         return Ok(None);
     }
-    state.trials.passed(trial).map(Some).ok_or_else(|| ctx.not_found())
+    state.trials.not_failed(trial).map(Some).ok_or_else(|| ctx.not_found())
 }

@@ -7,7 +7,7 @@ use axum::extract::multipart::MultipartError;
 use axum::extract::{Form, Multipart, Path};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use desk_api::{DeadLetterState, Filter, Trial, TrialResult, TrialState};
+use desk_api::{DeadLetterState, Filter, Trial, TrialResult, TrialState, TrialVerdict};
 use sandbox::capture;
 use serde::Deserialize;
 use serde_json::Value;
@@ -33,6 +33,9 @@ struct StartPage {
 
 /// The form that starts a trial.
 pub async fn form(state: DeskState, ctx: PageContext, query: QueryParams) -> Result<Response, ErrorPage> {
+    if let Some(back) = query.nothing_ticked() {
+        return Ok(back);
+    }
     let filter = query.filter(&ctx)?;
     start_page(&state, ctx, &filter, "").await
 }
@@ -96,7 +99,6 @@ pub async fn list(state: DeskState, ctx: PageContext) -> Response {
 struct TrialPage {
     ctx: PageContext,
     trial: Trial,
-    failed: u64,
     examples: Vec<Example>,
 }
 
@@ -109,13 +111,14 @@ struct Example {
 /// One trial.
 pub async fn show(state: DeskState, ctx: PageContext, Path(id): Path<String>) -> Result<Response, ErrorPage> {
     let trial = state.trials.get(&id).ok_or_else(|| ctx.not_found())?;
-    let results = |passed| state.trials.results(&trial.id, Some(passed), 0, MAX_EXAMPLES).unwrap_or_default();
-    let examples = results(false).into_iter().chain(results(true)).map(|result| {
+    let verdicts = [TrialVerdict::Failed, TrialVerdict::Undecided, TrialVerdict::Passed];
+    let results =
+        |verdict| state.trials.results(&trial.id, Some(verdict), 0, MAX_EXAMPLES).unwrap_or_default();
+    let examples = verdicts.into_iter().flat_map(results).map(|result| {
         let effects = result.effects.iter().map(effect).collect();
         Example { result, effects }
     });
-    let failed = trial.tried - trial.passed - trial.skipped;
-    Ok(page::render(&TrialPage { examples: examples.collect(), failed, trial, ctx }))
+    Ok(page::render(&TrialPage { examples: examples.collect(), trial, ctx }))
 }
 
 /// A captured effect as text.

@@ -21,6 +21,7 @@
       if (focused) find(part, focused)?.focus({ preventScroll: true });
     }
     document.title = next.title;
+    decorate();
   };
   // Describes an element, so that it can be found again: by its link, its value or its position.
   const describe = (root, element) => ({
@@ -68,6 +69,47 @@
     addEventListener("pagehide", () => events.close());
     addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
   }
+
+  // Times in the browser's zone.
+  const localize = () => {
+    for (const time of document.querySelectorAll("time[data-local]")) {
+      const at = new Date(time.dateTime), two = (number) => String(number).padStart(2, "0");
+      if (Number.isNaN(at.getTime())) continue;
+      const east = -at.getTimezoneOffset(), zone = Math.abs(east);
+      const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+      time.textContent = `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())} ` +
+        `${east < 0 ? "-" : "+"}${two(Math.floor(zone / 60))}:${two(zone % 60)}`;
+    }
+  };
+  // What is not ticked is not acted on: without a ticked dead letter, there is nothing to do.
+  const count = () => {
+    const form = byId("selection");
+    if (!form) return;
+    const boxes = [...form.querySelectorAll("input[name=ids]")], ticked = boxes.filter((box) => box.checked).length;
+    for (const button of form.querySelectorAll("button[formaction]")) button.disabled = ticked === 0;
+    form.querySelector("[data-ticked]").textContent = String(ticked);
+    const all = form.querySelector("[data-tick-all]");
+    all.hidden = false;
+    all.checked = ticked > 0 && ticked === boxes.length;
+    all.indeterminate = ticked > 0 && ticked < boxes.length;
+  };
+  const decorate = () => { localize(); count(); };
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-tick-all]")) {
+      for (const box of document.querySelectorAll("#selection input[name=ids]")) box.checked = event.target.checked;
+    }
+    count();
+  });
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const text = button.dataset.copy;
+    try { await navigator.clipboard.writeText(text); } catch { getSelection().selectAllChildren(button); return; }
+    button.textContent = button.dataset.copied;
+    setTimeout(() => { button.textContent = text; }, 1000);
+  });
+  decorate();
+  addEventListener("pageshow", count);
 
   const rows = () => [...document.querySelectorAll("tr[data-row]")];
   const step = (by) => {

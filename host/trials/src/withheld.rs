@@ -18,15 +18,15 @@ pub struct InstalledPlugin {
     pub name: Arc<str>,
     /// SHA-256 of its file, in hexadecimal.
     pub digest: String,
-    /// Its settings on this host.
-    pub settings: PluginSettings,
+    /// Its settings on this host; None if it has none, as one that is named on the command line.
+    pub settings: Option<PluginSettings>,
 }
 
 /// The settings of a plugin for a trial.
 #[derive(Debug)]
 pub(super) struct TrialSettings {
     pub name: Arc<str>,
-    pub settings: PluginSettings,
+    pub settings: Option<PluginSettings>,
     /// What was replaced or removed, such as `config.api-key` and `env:TZ`.
     pub withheld: Vec<String>,
 }
@@ -35,7 +35,10 @@ impl TrialSettings {
     /// The settings for a build with this digest.
     pub fn new(plugin: &InstalledPlugin, digest: &str) -> Self {
         let (name, mut settings) = (Arc::clone(&plugin.name), plugin.settings.clone());
-        let withheld = if plugin.digest == digest { Vec::new() } else { withhold(&mut settings) };
+        let withheld = match &mut settings {
+            Some(settings) if plugin.digest != digest => withhold(settings),
+            _ => Vec::new(),
+        };
         Self { name, settings, withheld }
     }
 }
@@ -74,12 +77,13 @@ mod tests {
             [plugin.config]\ngateway = \"solapi\"\nsender = { env = \"PATH\" }\nlist = { file = \"/etc/passwd\" }\n\
             api-key = \"hush\"";
         let settings = settings::File::parse(text, &[]).expect("settings").plugins.remove(0);
-        InstalledPlugin { name: "a".into(), digest: "d1".to_owned(), settings }
+        InstalledPlugin { name: "a".into(), digest: "d1".to_owned(), settings: Some(settings) }
     }
 
     #[test]
     fn another_build_gets_no_secrets_variables_or_directories() {
         let TrialSettings { settings, withheld, .. } = TrialSettings::new(&plugin(), "d2");
+        let settings = settings.expect("settings");
         assert_eq!(withheld, ["config.api-key", "config.list", "config.sender", "env:PATH", "dir:/etc"]);
         assert!(settings.allow.is_empty());
         let values =
@@ -91,6 +95,7 @@ mod tests {
     #[test]
     fn the_build_that_the_host_runs_gets_everything() {
         let TrialSettings { settings, withheld, .. } = TrialSettings::new(&plugin(), "d1");
+        let settings = settings.expect("settings");
         assert!(withheld.is_empty() && settings.allow.len() == 2);
         assert_eq!(settings.config["api-key"].read("api-key").expect("a text"), "hush");
     }

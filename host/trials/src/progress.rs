@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use desk_api::{EffectCount, Trial, TrialFailure, TrialResult};
+use desk_api::{EffectCount, Trial, TrialFailure, TrialResult, TrialVerdict};
 use sandbox::capture::Captured;
 use serde_json::Value;
 
@@ -21,9 +21,23 @@ const MAX_DETAIL_BYTES: usize = 500;
 enum Verdict {
     Waiting,
     Passed,
+    /// The call ended well, and requested effects: only their destinations can say whether they accept them.
+    Undecided,
     /// Index of the failure code.
     Failed(u16),
     Skipped,
+}
+
+impl Verdict {
+    /// The verdict on a dead letter that was tried.
+    fn public(self) -> Option<TrialVerdict> {
+        match self {
+            Self::Passed => Some(TrialVerdict::Passed),
+            Self::Undecided => Some(TrialVerdict::Undecided),
+            Self::Failed(_) => Some(TrialVerdict::Failed),
+            Self::Waiting | Self::Skipped => None,
+        }
+    }
 }
 
 /// The outcome, effects and log of one call.
@@ -32,6 +46,8 @@ pub(super) struct CallRecord {
     /// The failure code; None if the call passed.
     pub code: Option<String>,
     pub detail: String,
+    /// Whether the call requested no effect.
+    pub is_decided: bool,
     pub effects: Vec<Captured>,
     pub log: Vec<String>,
 }
@@ -87,6 +103,11 @@ impl Progress {
             *self.effects.entry(if is_counted { kind } else { OTHERS.to_owned() }).or_default() += 1;
         }
         let count = match &call.code {
+            None if !call.is_decided => {
+                self.verdicts[index] = Verdict::Undecided;
+                self.trial.undecided += 1;
+                self.trial.undecided
+            }
             None => {
                 self.verdicts[index] = Verdict::Passed;
                 self.trial.passed += 1;
@@ -129,17 +150,15 @@ impl Progress {
         Trial { failures, effects, ..self.trial.clone() }
     }
 
-    pub fn results(&self, passed: Option<bool>, from: usize, limit: usize) -> Vec<TrialResult> {
-        let is_wanted = |verdict: &Verdict| match verdict {
-            Verdict::Passed => passed != Some(false),
-            Verdict::Failed(_) => passed != Some(true),
-            Verdict::Waiting | Verdict::Skipped => false,
-        };
-        let indices = (0..self.verdicts.len()).filter(|index| is_wanted(&self.verdicts[*index]));
-        indices.skip(from).take(limit).map(|index| self.result(index)).collect()
+    pub fn results(&self, wanted: Option<TrialVerdict>, from: usize, limit: usize) -> Vec<TrialResult> {
+        let results = self.verdicts.iter().enumerate().filter_map(|(index, verdict)| {
+            let verdict = verdict.public()?;
+            wanted.is_none_or(|wanted| wanted == verdict).then_some((index, verdict))
+        });
+        results.skip(from).take(limit).map(|(index, verdict)| self.result(index, verdict)).collect()
     }
 
-    fn result(&self, index: usize) -> TrialResult {
+    fn result(&self, index: usize, verdict: TrialVerdict) -> TrialResult {
         let call = self.examples.get(&index);
         let code = match self.verdicts[index] {
             Verdict::Failed(code) => self.failures[usize::from(code)].code.clone(),
@@ -148,7 +167,7 @@ impl Progress {
         let json = |effect: &Captured| serde_json::to_value(effect).unwrap_or(Value::Null);
         TrialResult {
             dead_letter: self.ids[index].clone(),
-            passed: self.verdicts[index] == Verdict::Passed,
+            verdict,
             code,
             detail: call.map(|call| call.detail.clone()).unwrap_or_default(),
             effects: call.map(|call| call.effects.iter().map(json).collect()).unwrap_or_default(),
@@ -156,9 +175,12 @@ impl Progress {
         }
     }
 
-    pub fn passed(&self) -> Vec<String> {
+    /// The dead letters that passed, and those whose effects remain to be sent.
+    pub fn not_failed(&self) -> Vec<String> {
         let all = self.ids.iter().zip(&self.verdicts);
-        all.filter(|(_, verdict)| **verdict == Verdict::Passed).map(|(id, _)| id.clone()).collect()
+        all.filter(|(_, verdict)| matches!(verdict, Verdict::Passed | Verdict::Undecided))
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 }
 
@@ -173,7 +195,12 @@ mod tests {
     use super::*;
 
     fn call(code: Option<&str>) -> CallRecord {
-        CallRecord { code: code.map(str::to_owned), detail: "d".repeat(1000), ..CallRecord::default() }
+        CallRecord {
+            code: code.map(str::to_owned),
+            detail: "d".repeat(1000),
+            is_decided: true,
+            ..CallRecord::default()
+        }
     }
 
     fn of(count: usize) -> Progress {
@@ -184,21 +211,25 @@ mod tests {
 
     #[test]
     fn passed_dead_letters_and_remaining_failures_are_counted() {
-        let mut progress = of(6);
+        let mut progress = of(7);
         for (index, code) in [None, Some("b"), Some("a"), Some("b"), None].into_iter().enumerate() {
             progress.record(index, call(code));
         }
         progress.skip(5);
+        progress.record(6, CallRecord { is_decided: false, ..call(None) });
         let trial = progress.snapshot();
-        assert_eq!((trial.dead_letters, trial.tried, trial.passed, trial.skipped), (6, 6, 2, 1));
+        assert_eq!((trial.dead_letters, trial.tried, trial.passed, trial.skipped), (7, 7, 2, 1));
+        assert_eq!(trial.undecided, 1, "what is to be sent has not passed");
         let failures: Vec<_> =
             trial.failures.iter().map(|failure| (&failure.code[..], failure.dead_letters)).collect();
         assert_eq!(failures, [("b", 2), ("a", 1)]);
         assert_eq!(trial.failures[0].detail.len(), MAX_DETAIL_BYTES);
-        assert_eq!(progress.passed(), [format!("{:032x}", 0), format!("{:032x}", 4)]);
-        let failed = progress.results(Some(false), 1, 1);
+        assert_eq!(progress.not_failed(), [0, 4, 6].map(|number| format!("{number:032x}")));
+        let failed = progress.results(Some(TrialVerdict::Failed), 1, 1);
         assert_eq!((failed.len(), &failed[0].code[..]), (1, "a"));
-        assert_eq!(progress.results(None, 0, 100).len(), 5);
+        assert_eq!(progress.results(None, 0, 100).len(), 6);
+        let undecided = progress.results(Some(TrialVerdict::Undecided), 0, 9);
+        assert_eq!((undecided.len(), &undecided[0].dead_letter[..]), (1, &format!("{:032x}", 6)[..]));
     }
 
     #[test]

@@ -10,7 +10,9 @@ use base::error::UserError;
 use bytes::Bytes;
 use consumer::dry_run::{DryRun, Input, Run};
 use contract::Outcome;
-use desk_api::{DeadLetter, Trial, TrialResult, TrialState};
+use desk::Desk;
+use desk::record::sender_headers;
+use desk_api::{DeadLetter, Trial, TrialResult, TrialState, TrialVerdict};
 use parking_lot::Mutex;
 use sandbox::Plugin;
 use sandbox::capture::Answers;
@@ -23,8 +25,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::{CallRecord, Progress};
 use super::withheld::{InstalledPlugin, TrialSettings};
-use crate::Desk;
-use crate::record::sender_headers;
 
 /// Dead letters per query.
 const BATCH: usize = 50;
@@ -56,7 +56,7 @@ impl Build {
         let all: Vec<TrialSettings> =
             installed.iter().map(|plugin| TrialSettings::new(plugin, &file.digest)).collect();
         let find = |name: &str| all.iter().find(|settings| *settings.name == *name);
-        let settings = |name: &str| find(name).map(|found| &found.settings);
+        let settings = |name: &str| find(name).and_then(|found| found.settings.as_ref());
         let dry_run = DryRun::of(file, settings, Answers::new()).await?;
         let found = find(&dry_run.plugin().name);
         let withheld = found.map(|found| found.withheld.clone()).unwrap_or_default();
@@ -71,7 +71,7 @@ impl Build {
 /// The largest memory limit of the plugins' settings, in bytes.
 fn memory_limit(installed: &[InstalledPlugin]) -> Result<usize, UserError> {
     let mut memory = Limits::default().memory;
-    for InstalledPlugin { settings, .. } in installed {
+    for settings in installed.iter().filter_map(|plugin| plugin.settings.as_ref()) {
         memory = memory.max(Limits::new(&settings.limits).map_err(UserError::usage)?.memory);
     }
     Ok(memory)
@@ -106,12 +106,12 @@ impl Runner {
         self.progress.lock().snapshot()
     }
 
-    pub fn results(&self, passed: Option<bool>, from: usize, limit: usize) -> Vec<TrialResult> {
-        self.progress.lock().results(passed, from, limit)
+    pub fn results(&self, verdict: Option<TrialVerdict>, from: usize, limit: usize) -> Vec<TrialResult> {
+        self.progress.lock().results(verdict, from, limit)
     }
 
-    pub fn passed(&self) -> Vec<String> {
-        self.progress.lock().passed()
+    pub fn not_failed(&self) -> Vec<String> {
+        self.progress.lock().not_failed()
     }
 
     pub fn cancel(&self) {
@@ -214,7 +214,7 @@ fn input(dead_letter: DeadLetter) -> Input {
 }
 
 fn call_record(run: Run) -> CallRecord {
-    let Run { outcome, effects, log, .. } = run;
+    let Run { outcome, effects, left_out, log, .. } = run;
     let (code, detail) = match Cause::of(outcome) {
         Ok(Outcome::Done(text) | Outcome::Skipped(text)) => (None, text),
         // `Cause::of` returns failures as errors.
@@ -223,5 +223,5 @@ fn call_record(run: Run) -> CallRecord {
     };
     let log =
         log.into_iter().map(|line| format!("{} {}", line.level.as_str().to_ascii_lowercase(), line.text));
-    CallRecord { code, detail, effects, log: log.collect() }
+    CallRecord { code, detail, is_decided: effects.is_empty() && left_out == 0, effects, log: log.collect() }
 }

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use base::clock;
 use base::error::UserError;
 use bytes::Bytes;
-use desk_api::{DeadLetterState, Filter, Trial, TrialResult, is_id_prefix};
+use desk::audit::Actor;
+use desk::{Desk, random_id};
+use desk_api::{DeadLetterState, Filter, Trial, TrialResult, TrialVerdict, is_id_prefix};
 use parking_lot::Mutex;
 
 use self::progress::Progress;
 use self::runner::{Build, Runner};
 pub use self::withheld::{InstalledPlugin, PLACEHOLDER};
-use crate::audit::{Actor, Subject, write};
-use crate::{Desk, random_id};
 
 /// Maximum number of dead letters per trial; the oldest are tried.
 const MAX_DEAD_LETTERS: usize = 100_000;
@@ -32,7 +32,7 @@ pub struct Trials(Arc<Inner>);
 
 struct Inner {
     desk: Desk,
-    /// The plugins of this host that have settings.
+    /// The plugins of this host.
     installed: Vec<InstalledPlugin>,
     /// Oldest first.
     all: Mutex<Vec<Arc<Runner>>>,
@@ -56,7 +56,7 @@ pub enum TrialError {
 }
 
 impl Trials {
-    /// No trials yet. `installed` are the plugins of this host that have settings.
+    /// No trials yet. `installed` are the plugins of this host.
     pub fn new(desk: Desk, installed: Vec<InstalledPlugin>) -> Self {
         Self(Arc::new(Inner { desk, installed, all: Mutex::default() }))
     }
@@ -80,7 +80,7 @@ impl Trials {
             return Err(TrialError::Empty);
         }
         let build = Build::load(build, &self.0.installed).await.map_err(TrialError::Refused)?;
-        self.0.desk.audit_trial(filter, ids.len() as u64, actor).await?;
+        self.0.desk.log_trial(filter, ids.len() as u64, actor).await?;
         let trial = Arc::clone(&reservation.trial);
         trial.begin(&build, ids);
         Arc::clone(&trial).spawn(build, self.0.desk.clone());
@@ -130,26 +130,28 @@ impl Trials {
         self.0.all.lock().iter().for_each(|trial| trial.cancel());
     }
 
-    /// Results of a trial, oldest dead letters first: those that passed, those that did not, or both. Skips `from`
-    /// of them and returns at most `limit`. None if the trial does not exist.
+    /// Results of a trial, oldest dead letters first, or those with this verdict. Skips `from` of them and returns at
+    /// most `limit`. None if the trial does not exist.
     pub fn results(
         &self,
         id: &str,
-        passed: Option<bool>,
+        verdict: Option<TrialVerdict>,
         from: usize,
         limit: usize,
     ) -> Option<Vec<TrialResult>> {
-        self.find(id).map(|trial| trial.results(passed, from, limit))
+        self.find(id).map(|trial| trial.results(verdict, from, limit))
     }
 
-    /// The ids of the dead letters that passed. None if the trial does not exist.
-    pub fn passed(&self, id: &str) -> Option<Vec<String>> {
-        self.find(id).map(|trial| trial.passed())
+    /// The ids of the dead letters that did not fail. None if the trial does not exist.
+    pub fn not_failed(&self, id: &str) -> Option<Vec<String>> {
+        self.find(id).map(|trial| trial.not_failed())
     }
 
     fn find(&self, id: &str) -> Option<Arc<Runner>> {
         let all = self.0.all.lock();
-        let mut found = all.iter().filter(|trial| is_id_prefix(id) && trial.snapshot().id.starts_with(id));
+        let mut found = all
+            .iter()
+            .filter(|trial| is_id_prefix(id) && trial.snapshot().id.starts_with(&id.to_ascii_lowercase()));
         let first = found.next()?;
         found.next().is_none().then(|| Arc::clone(first))
     }
@@ -167,14 +169,5 @@ impl Drop for Reservation<'_> {
         if !self.has_started {
             self.trials.0.all.lock().retain(|other| !Arc::ptr_eq(other, &self.trial));
         }
-    }
-}
-
-impl Desk {
-    async fn audit_trial(&self, filter: &Filter, dead_letters: u64, actor: Actor<'_>) -> sqlx::Result<()> {
-        let mut transaction = self.begin().await?;
-        let subject = Subject { filter: Some(filter), dead_letters, ..Subject::default() };
-        write(&mut transaction, "try", actor, subject).await?;
-        transaction.commit().await
     }
 }
