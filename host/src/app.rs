@@ -18,14 +18,18 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use base::error::UserError;
 use base::stderr;
+use cli::layers::Origins;
 use consumer::Subscriber;
 use consumer::bounds::{self, SEND_BOUND};
 use desk::Desk;
 use desk::alerts::Alerts;
 use desk::pauses::Pauses;
 use desk::replay::ReplayTasks;
+use desk_api::SettingTable;
 use kafka::health::Health;
+use kafka::topic_settings::Known;
 use kafka::topic_watch;
+use parking_lot::Mutex;
 use sandbox::call::Services;
 use server::guard;
 use settings::{KafkaArgs, RunArgs};
@@ -46,13 +50,13 @@ const LOST_INTERVAL: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// The arguments are invalid, or Kafka or the store is unreachable.
-pub async fn run(args: RunArgs, mut signals: Signals) -> anyhow::Result<()> {
+pub async fn run(args: RunArgs, origins: &Origins, mut signals: Signals) -> anyhow::Result<()> {
     let started = Instant::now();
     let listener = bind(args.listen, "--listen").await?;
     let address = listener.local_addr()?;
     let server = Server::start(listener, guard::access(&args, address)?, Router::new());
     let args = Arc::new(args);
-    let Some(app) = App::start(&args, &mut signals).await? else { return Ok(()) };
+    let Some(app) = App::start(&args, origins, &mut signals).await? else { return Ok(()) };
     stderr::line(app.summary(&args, address));
     let ready = move || {
         let seconds = started.elapsed().as_secs_f64();
@@ -75,6 +79,9 @@ pub struct App {
     pausing: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     topic_watch: JoinHandle<()>,
+    kafka: KafkaArgs,
+    settings: Vec<SettingTable>,
+    topic_settings: Arc<Mutex<Known>>,
 }
 
 impl App {

@@ -68,7 +68,7 @@ fn listen(runtime: &Runtime) -> std::io::Result<Signals> {
 fn run(cli: Cli, runtime: &Runtime, signals: Option<Signals>) -> anyhow::Result<()> {
     let signals = || signals.map_or_else(|| listen(runtime), Ok);
     match cli.command {
-        None => runtime.block_on(app::run(cli.run, signals()?)),
+        None => runtime.block_on(app::run(cli.run, &cli.origins, signals()?)),
         Some(Command::Demo(args)) => runtime.block_on(demo::run(args, signals()?)),
         Some(Command::Topics(args)) => cli::topics::run(args),
         Some(Command::Groups(args)) => cli::groups::run(args, runtime),
@@ -79,6 +79,9 @@ fn run(cli: Cli, runtime: &Runtime, signals: Option<Signals>) -> anyhow::Result<
         Some(Command::Waiting(args)) => runtime.block_on(cli::waiting::run(args)),
         Some(Command::Alerts(args)) => runtime.block_on(cli::alerts::run(args)),
         Some(Command::Doctor(args)) => Ok(runtime.block_on(cli::doctor::run(*args))?),
+        Some(Command::Status(args)) => Ok(runtime.block_on(cli::status::run(args))?),
+        Some(Command::Completions(args)) => Ok(cli::completions::completions(&args)?),
+        Some(Command::Man(args)) => Ok(cli::completions::man(&args)?),
         Some(Command::Config(args)) => runtime.block_on(cli::config::run(args, cli.origins)),
     }
 }

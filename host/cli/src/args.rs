@@ -8,7 +8,7 @@ use settings::RunArgs;
 
 use crate::demo;
 use crate::layers::Origins;
-use crate::{alerts, config, consume, dlt, doctor, groups, plugin, produce, topics, waiting};
+use crate::{alerts, completions, config, consume, dlt, doctor, groups, plugin, produce, status, topics, waiting};
 
 /// Run sandboxed WebAssembly components as Kafka consumers.
 ///
@@ -55,6 +55,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Check everything that a host needs, and say what is wrong and how to mend it; changes nothing
     Doctor(Box<doctor::Args>),
+    /// Show the state of a running host: Kafka, store, destinations, groups, and what waits
+    Status(status::Args),
     /// Create, list, describe and delete topics
     Topics(topics::Args),
     /// List, describe and migrate consumer groups, and release held keys
@@ -73,6 +75,10 @@ pub enum Command {
     Plugin(plugin::Args),
     /// Check, show and create configuration files
     Config(config::Args),
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+    /// Write manual pages
+    Man(completions::Man),
 }
 
 /// Whether a command line runs plugins or the demo, as far as can be told before it is parsed.

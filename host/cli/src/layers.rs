@@ -11,11 +11,12 @@ use base::error::UserError;
 use base::kafka_args::hide_property;
 use base::kafka_properties::Use;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Command, FromArgMatches};
 use sandbox::capabilities;
 use settings::{File, Found, KafkaArgs, Properties};
 
 use crate::args::Cli;
+use crate::examples;
 
 /// The source of each value, by key.
 pub type Origins = BTreeMap<&'static str, &'static str>;
@@ -46,13 +47,13 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Cli, UserError> {
         Ok(read) => read,
         Err(failure) => {
             // Help must not depend on the file.
-            match Cli::command().try_get_matches_from(args) {
+            match examples::command().try_get_matches_from(args) {
                 Err(other) if !other.use_stderr() => other.exit(),
                 _ => return Err(failure),
             }
         }
     };
-    let command = values.iter().fold(Cli::command(), |command, (id, values)| with(command, id, values));
+    let command = values.iter().fold(examples::command(), |command, (id, values)| with(command, id, values));
     let matches = command.try_get_matches_from(args).unwrap_or_else(|error| hide_property(error).exit());
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     cli.origins = origins(&matches, &values);
@@ -140,6 +141,8 @@ fn origins(matches: &ArgMatches, values: &[(&str, Vec<OsString>)]) -> Origins {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     fn args(text: &str) -> Vec<OsString> {

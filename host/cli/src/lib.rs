@@ -5,6 +5,7 @@
 
 pub mod alerts;
 mod args;
+pub mod completions;
 pub mod config;
 pub mod consume;
 pub mod demo;
@@ -15,11 +16,13 @@ pub mod layers;
 pub mod plugin;
 pub mod preflight;
 pub mod produce;
+pub mod status;
 pub mod topics;
 pub mod waiting;
 
 mod adopt;
 mod confirm;
+mod examples;
 mod held_keys;
 mod interrupt;
 mod kafka_client;

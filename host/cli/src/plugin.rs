@@ -25,6 +25,8 @@ enum Command {
     Invoke(invoke::Args),
     /// List the plugins of a running host, and whether they are handed messages
     List(intake::List),
+    /// Show a plugin of a running host: version, permissions, limits, and how it runs
+    Show(intake::Show),
     /// Pause a plugin of a running host: it is handed no further messages, and spends no attempt
     Pause(intake::Pause),
     /// Resume a paused plugin of a running host
@@ -70,18 +72,19 @@ impl Args {
         match &mut self.command {
             Command::Inspect(args) => Some(&mut args.plugin.run),
             Command::Invoke(args) => Some(&mut args.plugin.run),
-            Command::List(_) | Command::Pause(_) | Command::Resume(_) => None,
+            Command::List(_) | Command::Show(_) | Command::Pause(_) | Command::Resume(_) => None,
         }
     }
 }
 
 /// # Errors
-/// See [`inspect::run`], [`invoke::run`], [`intake::list`], [`intake::pause`] and [`intake::resume`].
+/// See [`inspect::run`], [`invoke::run`], [`intake::list`], [`intake::show`], [`intake::pause`] and [`intake::resume`].
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::Inspect(args) => Ok(inspect::run(args).await?),
         Command::Invoke(args) => Ok(invoke::run(args).await?),
         Command::List(args) => Ok(intake::list(args).await?),
+        Command::Show(args) => Ok(intake::show(args).await?),
         Command::Pause(args) => Ok(intake::pause(args).await?),
         Command::Resume(args) => Ok(intake::resume(args).await?),
     }

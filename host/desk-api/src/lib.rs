@@ -10,7 +10,9 @@ mod dead_letter;
 mod destination;
 mod failure;
 mod filter;
+mod health;
 mod held_key;
+mod history;
 mod id;
 pub mod json;
 mod outcome;
@@ -19,6 +21,8 @@ mod page;
 mod partition;
 mod plugin;
 mod replay;
+mod setting;
+mod topic;
 mod trial;
 mod waiting;
 
@@ -32,17 +36,21 @@ pub use self::dead_letter::{
 pub use self::destination::DestinationOverview;
 pub use self::failure::{Failure, FailureState, FailureUpdate};
 pub use self::filter::{FILTER_PARAMETERS, Filter, MAX_FILTER_IDS};
+pub use self::health::{Health, HealthPart, HealthState, PartKind};
 pub use self::held_key::{HeldKey, Release, Released};
+pub use self::history::{PluginHistory, Series};
 pub use self::id::{is_id, is_id_prefix};
 pub use self::outcome::{ReplayItem, ReplayItemState};
 pub use self::overview::{Overview, PluginOverview};
 pub use self::page::{Cursor, Page, PageSelector};
 pub use self::partition::{PartitionOverview, PartitionState};
-pub use self::plugin::{ChangedIntake, Intake, IntakeChange, IntakeState};
+pub use self::plugin::{ChangedIntake, Grant, Intake, IntakeChange, IntakeState, PluginDetails};
 pub use self::replay::{
     Replay, ReplayChange, ReplayEffects, ReplayPlan, ReplayPreview, ReplayRequest, ReplayState, ReplayTarget,
     StartedReplay, TopicShare,
 };
+pub use self::setting::{Setting, SettingTable};
+pub use self::topic::{AssignedPartitions, GroupMember, GroupOverview, TopicOverview, TopicUse};
 pub use self::trial::{EffectCount, Trial, TrialFailure, TrialResult, TrialState, TrialVerdict};
 pub use self::waiting::{
     DecisionState, MAX_WAITING_RECORDS, WAITING_PARAMETERS, WaitingAction, WaitingAnswer, WaitingDecision,

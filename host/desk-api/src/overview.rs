@@ -35,8 +35,8 @@ pub struct PluginOverview {
     pub failed: u64,
     /// Messages written to the dead-letter topic.
     pub dead_letters: u64,
-    /// Messages waiting in the retry topics.
-    pub retry_waiting: u64,
-    /// Consumer lag on the plugin's topic.
-    pub lag: u64,
+    /// Messages waiting in the retry topics; null while Kafka does not answer.
+    pub retry_waiting: Option<u64>,
+    /// Consumer lag on the plugin's topic; null while Kafka does not answer.
+    pub lag: Option<u64>,
 }

@@ -45,7 +45,9 @@ pub struct PartitionOverview {
     /// Since when nothing has been read, in milliseconds since the Unix epoch, to the second; null if it is read or
     /// handed over.
     pub since_ms: Option<i64>,
-    /// Offsets from the first unfinished message to the end.
+    /// The offset of the first unfinished message: the position that is committed.
+    pub offset: i64,
+    /// Offsets from the first unfinished message to the end, as Kafka told last.
     pub lag: u64,
     /// Calls and publishes in progress.
     pub in_progress: u64,

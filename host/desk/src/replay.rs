@@ -11,7 +11,6 @@ pub mod items;
 pub mod outcomes;
 pub mod overdue;
 mod preview;
-mod readers;
 mod results;
 mod route;
 mod runner;
@@ -25,7 +24,9 @@ use std::time::Duration;
 
 use base::clock::{self, millis};
 use consumer::subscription;
+use kafka::inquiry::Inquiry;
 use kafka::publisher::Publisher;
+use kafka::readers::{self, Readers};
 use rdkafka::error::KafkaResult;
 use settings::KafkaArgs;
 use tokio::sync::Notify;
@@ -38,6 +39,8 @@ pub use self::store::ReplayError;
 pub use self::tasks::ReplayTasks;
 use crate::{Desk, sortable_id};
 
+/// For how long the groups that read a topic count as known.
+const READERS_FRESH: Duration = Duration::from_secs(30);
 /// How long a lease lasts without renewal.
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -49,6 +52,7 @@ pub struct Replayer(Arc<Shared>);
 struct Shared {
     desk: Desk,
     kafka: KafkaArgs,
+    readers: Arc<Inquiry<Readers>>,
     publisher: Arc<Publisher>,
     routes: Vec<Route>,
     /// How long the ledger keeps effects.
@@ -70,8 +74,19 @@ impl Replayer {
         routes: Vec<Route>,
         keep_effects: Duration,
     ) -> Self {
+        let readers = Inquiry::new(&kafka, readers::of, READERS_FRESH);
         let (worker, wake, signals) = (sortable_id(), Notify::new(), Arc::default());
-        Self(Arc::new(Shared { desk, kafka, publisher, routes, keep_effects, worker, wake, signals }))
+        Self(Arc::new(Shared {
+            desk,
+            kafka,
+            readers,
+            publisher,
+            routes,
+            keep_effects,
+            worker,
+            wake,
+            signals,
+        }))
     }
 
     /// Signals that a replay was created, resumed, paused or cancelled.

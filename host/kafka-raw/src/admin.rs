@@ -1,5 +1,6 @@
 //! Requests about topics and their logs, sent by a consumer's own client.
 
+mod committed;
 mod rights;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_admin_op_t as op;
 use rdkafka_sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
 
+pub use self::committed::CommittedTopics;
 pub use self::rights::{Rights, rights_on_groups, rights_on_topics};
 
 /// The id of a topic, which a topic of the same name that is created later does not have (KIP-516).

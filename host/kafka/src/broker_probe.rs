@@ -8,8 +8,9 @@ use rdkafka::metadata::MetadataBroker;
 
 use crate::raw;
 
-/// The interval of the check, and the timeout of its request.
+/// The interval of the check, the pause after one that failed, and the timeout of its request.
 const INTERVAL: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The periodic check of one consumer.
@@ -27,8 +28,13 @@ impl BrokerProbe {
         Self { servers, topic: topic.to_owned(), next: Instant::now() + INTERVAL }
     }
 
-    /// Runs the check if it is due, and returns a broker of the cluster if one answers. Blocks for up to 2 s.
-    pub fn run_if_due<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) -> Option<i32> {
+    /// Makes the check due now.
+    pub fn hurry(&mut self) {
+        self.next = Instant::now();
+    }
+
+    /// Runs the check if it is due: a broker of the cluster, or None if none answers. Blocks for up to 2 s.
+    pub fn run_if_due<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) -> Option<Option<i32>> {
         if Instant::now() < self.next {
             return None;
         }
@@ -36,7 +42,7 @@ impl BrokerProbe {
         if answer.is_err() {
             raw::bootstrap_again(consumer.client(), &self.servers);
         }
-        self.next = Instant::now() + INTERVAL;
-        answer.ok()?.brokers().first().map(MetadataBroker::id)
+        self.next = Instant::now() + if answer.is_ok() { INTERVAL } else { AGAIN };
+        Some(answer.ok().and_then(|found| found.brokers().first().map(MetadataBroker::id)))
     }
 }

@@ -1,16 +1,24 @@
 //! The configuration of Kafka clients, and the connection to Kafka.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use base::error::UserError;
 use base::stderr;
+use base::throttle::Throttle;
+use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use settings::KafkaArgs;
 
 use crate::errors::{self, Context};
+
+/// The interval at which a lasting cause of librdkafka's errors is logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// The maximum number of causes that are known at the same time.
+const MAX_CAUSES: usize = 200;
 
 /// A client configuration: the connection settings, then `own`, then the user's properties, each overriding
 /// the previous ones.
@@ -39,20 +47,43 @@ pub fn open(kafka: &KafkaArgs, own: &[(&str, &str)]) -> Result<BaseConsumer<Cont
 }
 
 /// Logs a line of librdkafka. Its errors are logged as warnings, since it recovers from them by itself, and
-/// informational lines at debug level.
+/// informational lines at debug level. Errors and warnings of one cause are logged once, and then once per interval:
+/// during an outage, each client writes several for every attempt to connect.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        // A consumer property in a producer's configuration, or vice versa: `-X` applies to all clients.
-        _ if message.contains("Configuration property") => {
-            tracing::debug!(target: "librdkafka", facility, "{message}");
+    let is_error =
+        matches!(level, RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical);
+    let is_warning = matches!(level, RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning);
+    // A consumer property in a producer's configuration, or vice versa: `-X` applies to all clients.
+    if message.contains("Configuration property") || !(is_error || is_warning) {
+        return tracing::debug!(target: "librdkafka", facility, "{message}");
+    }
+    match REPEATED.lock().count(facility, message) {
+        None => tracing::debug!(target: "librdkafka", facility, "{message}"),
+        Some(0) if is_error => tracing::error!(target: "librdkafka", facility, "{message}"),
+        Some(0) => tracing::warn!(target: "librdkafka", facility, "{message}"),
+        Some(repeated) => tracing::warn!(target: "librdkafka", facility, repeated, "{message}"),
+    }
+}
+
+/// The lines of all clients: they fail for the same reason.
+static REPEATED: Mutex<Repeated> = Mutex::new(Repeated(BTreeMap::new()));
+
+/// Lines by their cause, with the number of those that were not logged.
+struct Repeated(BTreeMap<(String, String), (Throttle, u64)>);
+
+impl Repeated {
+    /// The number of lines of this cause since the last that was logged; None if this one is not logged.
+    fn count(&mut self, facility: &str, message: &str) -> Option<u64> {
+        if self.0.len() >= MAX_CAUSES {
+            self.0.clear();
         }
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(target: "librdkafka", facility, "{message}");
+        let cause = (facility.to_owned(), errors::cause(message));
+        let (throttle, repeated) = self.0.entry(cause).or_insert_with(|| (Throttle::new(LOG_INTERVAL), 0));
+        if throttle.is_due() {
+            return Some(std::mem::take(repeated));
         }
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-            tracing::warn!(target: "librdkafka", facility, "{message}");
-        }
-        _ => tracing::debug!(target: "librdkafka", facility, "{message}"),
+        *repeated += 1;
+        None
     }
 }
 
@@ -91,4 +122,25 @@ fn is_refused(client: &BaseConsumer<Context>) -> bool {
     // Errors are queued as events.
     while let Some(Err(_)) = client.poll(Duration::ZERO) {}
     client.context().is_refused()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_logged_once_and_not_for_every_attempt_of_every_client() {
+        let mut lines = Repeated(BTreeMap::new());
+        let refused = |client: &str| {
+            format!(
+                "[thrd:{client}/1]: {client}/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)"
+            )
+        };
+        assert_eq!(lines.count("FAIL", &refused("a")), Some(0));
+        assert!((0..500).all(|n| lines.count("FAIL", &refused(["a", "b"][n % 2])).is_none()));
+        let other = lines.count("FAIL", "[thrd:a/1]: a/1: Failed to resolve 'a:9092': unknown (after 2ms)");
+        assert_eq!(other, Some(0), "another cause is logged at once");
+        lines.0.values_mut().for_each(|(throttle, _)| _ = throttle.clear());
+        assert_eq!(lines.count("FAIL", &refused("a")), Some(500));
+    }
 }

@@ -68,8 +68,8 @@ impl Context {
         self.last_error.lock().as_ref().is_some_and(|(code, _)| is_refusal(*code))
     }
 
-    /// The client's last error.
-    pub fn last_error(&self) -> Option<String> {
+    /// The cause of the last error.
+    pub fn cause(&self) -> Option<String> {
         self.last_error.lock().as_ref().map(|(_, cause)| cause.clone())
     }
 }

@@ -81,7 +81,10 @@ impl GroupMember {
             gauges: Mutex::new(PartitionGauges::of(group)),
             commits: Mutex::new(Commits { in_flight: None, next: Instant::now() }),
             unopened_report: Mutex::new(Throttle::new(REPORT_INTERVAL)),
+            hears_nothing: AtomicBool::default(),
+            last_error: Mutex::default(),
         };
+        context.health.set_group(group);
         let mut config = config.clone();
         config.set("group.id", group);
         let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(config.create_with_context(context)?);
@@ -120,8 +123,17 @@ fn run(consumer: &Arc<BaseConsumer<MemberContext>>, mut probe: BrokerProbe) {
             context.set_gauges(consumer);
             next_gauges = Instant::now() + GAUGE_INTERVAL;
         }
-        if let Some(broker) = probe.run_if_due(consumer) {
-            logs.ask(consumer, broker);
+        if context.hears_nothing.swap(false, Ordering::Relaxed) && context.health.outage().is_none() {
+            probe.hurry();
+        }
+        match probe.run_if_due(consumer) {
+            Some(Some(broker)) => {
+                context.health.answered();
+                *context.last_error.lock() = None;
+                logs.ask(consumer, broker);
+            }
+            Some(None) => context.health.unanswered(context.cause()),
+            None => {}
         }
         logs.serve(consumer);
         context.control_flow(consumer);
@@ -158,6 +170,10 @@ struct MemberContext {
     commits: Mutex<Commits>,
     /// Limits the log messages about partitions that are not read yet.
     unopened_report: Mutex<Throttle>,
+    /// The client has no connection to any broker.
+    hears_nothing: AtomicBool,
+    /// The cause of the connection's last error.
+    last_error: Mutex<Option<String>>,
 }
 
 impl MemberContext {
@@ -167,6 +183,11 @@ impl MemberContext {
         let until = *self.leave_by.get_or_init(|| Instant::now() + self.drain);
         self.partitions.lock().values().for_each(|partition| partition.close());
         until
+    }
+
+    /// Why Kafka does not answer, as far as the client knows.
+    fn cause(&self) -> String {
+        self.last_error.lock().clone().unwrap_or_else(|| "no broker answers".to_owned())
     }
 
     /// The assigned partitions of which this is true.
@@ -299,7 +320,7 @@ impl MemberContext {
             let (condition, lasts) = partition.condition();
             let (group, lag) = (partition.group().to_owned(), end.saturating_sub(next).max(0));
             let (topic, partition) = (topic.to_owned(), index);
-            PartitionStatus { group, topic, partition, condition, lasts, lag, in_flight, held_keys }
+            PartitionStatus { group, topic, partition, condition, lasts, next, lag, in_flight, held_keys }
         };
         let all: Vec<PartitionStatus> = self.those(|_| true).iter().map(status).collect();
         self.gauges.lock().set(all.iter().map(|status| Values {
@@ -367,5 +388,12 @@ impl ClientContext for MemberContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(group = self.group, %error, reason, "client");
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.hears_nothing.store(true, Ordering::Relaxed),
+            Some(code) if errors::is_connection(code) => {
+                *self.last_error.lock() = Some(errors::cause(reason))
+            }
+            _ => {}
+        }
     }
 }

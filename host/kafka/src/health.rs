@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
+use base::clock;
 use parking_lot::Mutex;
 
 use crate::partition::Condition;
@@ -24,6 +25,27 @@ pub struct Health {
     alive_until: AtomicU64,
     partitions: Mutex<Vec<PartitionStatus>>,
     lost: OnceLock<String>,
+    group: OnceLock<String>,
+    /// When it joined first, in milliseconds since the Unix epoch.
+    joined_ms: OnceLock<i64>,
+    answers: Mutex<Answers>,
+}
+
+/// Whether Kafka answers a member.
+#[derive(Debug, Default)]
+struct Answers {
+    /// Since when it does, in milliseconds since the Unix epoch.
+    since_ms: Option<i64>,
+    outage: Option<Outage>,
+}
+
+/// Kafka does not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outage {
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since_ms: i64,
+    /// Why, as far as the client knows.
+    pub reason: String,
 }
 
 /// The state of a partition.
@@ -39,6 +61,8 @@ pub struct PartitionStatus {
     pub condition: Condition,
     /// For how long it has not been read.
     pub lasts: Duration,
+    /// The offset of the first unfinished message.
+    pub next: i64,
     /// Offsets from the first unfinished message to the end.
     pub lag: i64,
     /// Deliveries in progress.
@@ -74,8 +98,50 @@ impl Health {
         self.member_id.lock().clone()
     }
 
+    /// The member's group; None before it begins to join.
+    pub fn group(&self) -> Option<&str> {
+        self.group.get().map(String::as_str)
+    }
+
+    /// When it joined first, in milliseconds since the Unix epoch.
+    pub fn joined_ms(&self) -> Option<i64> {
+        self.joined_ms.get().copied()
+    }
+
+    /// The outage of Kafka, if there is one.
+    pub fn outage(&self) -> Option<Outage> {
+        self.answers.lock().outage.clone()
+    }
+
+    /// Since when Kafka answers, in milliseconds since the Unix epoch; None if it does not, or has not been asked.
+    pub fn answers_since_ms(&self) -> Option<i64> {
+        self.answers.lock().since_ms
+    }
+
+    /// Kafka has answered.
+    pub fn answered(&self) {
+        let mut answers = self.answers.lock();
+        if answers.outage.take().is_some() || answers.since_ms.is_none() {
+            answers.since_ms = Some(clock::now_ms());
+        }
+    }
+
+    /// Kafka has not answered in time.
+    pub fn unanswered(&self, reason: String) {
+        let mut answers = self.answers.lock();
+        answers.since_ms = None;
+        let since_ms = answers.outage.as_ref().map_or_else(clock::now_ms, |outage| outage.since_ms);
+        answers.outage = Some(Outage { since_ms, reason });
+    }
+
+    /// Sets the member's group, once.
+    pub fn set_group(&self, group: &str) {
+        let _ = self.group.set(group.to_owned());
+    }
+
     /// The member has received an assignment, under this id.
-    pub(super) fn join(&self, member_id: Option<String>) {
+    pub fn join(&self, member_id: Option<String>) {
+        let _ = self.joined_ms.set(clock::now_ms());
         *self.member_id.lock() = member_id;
         self.joined.store(true, Ordering::Relaxed);
     }
@@ -92,7 +158,7 @@ impl Health {
     }
 
     /// The member has polled.
-    pub(super) fn beat(&self) {
+    pub fn beat(&self) {
         self.alive_at(Instant::now());
     }
 
@@ -131,5 +197,20 @@ mod tests {
         assert!(health.alive_until.load(Ordering::Relaxed) >= 600_000);
         health.fail();
         assert!(!health.is_alive());
+    }
+
+    #[test]
+    fn an_outage_lasts_from_its_first_failure_to_the_next_answer() {
+        let health = Health::default();
+        assert_eq!((health.outage(), health.answers_since_ms()), (None, None), "nothing was asked");
+        health.answered();
+        assert!(health.answers_since_ms().is_some());
+        health.unanswered("refused".to_owned());
+        let began = health.outage().expect("an outage").since_ms;
+        health.unanswered("timed out".to_owned());
+        assert_eq!(health.outage(), Some(Outage { since_ms: began, reason: "timed out".to_owned() }));
+        assert_eq!(health.answers_since_ms(), None);
+        health.answered();
+        assert!(health.outage().is_none() && health.answers_since_ms().is_some());
     }
 }

@@ -13,6 +13,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The id of the cluster of the embedded broker begins so.
 const EMBEDDED: &str = "mockCluster";
 
+/// Whether this is the id of the cluster of the embedded broker.
+pub(crate) fn is_embedded(cluster: Option<&str>) -> bool {
+    cluster.is_some_and(|id| id.starts_with(EMBEDDED))
+}
+
 /// Settings by topic. Topics whose settings are unknown are absent.
 pub type Known = HashMap<String, TopicSettings>;
 
@@ -58,7 +63,7 @@ pub(crate) struct Described {
 pub(crate) async fn describe(admin: &AdminClient<Context>, topics: &[String]) -> Option<Described> {
     // The embedded broker never answers. A client that has metadata knows the id of its cluster.
     let cluster = admin.inner().fetch_cluster_id(Duration::ZERO);
-    if cluster.is_some_and(|id| id.starts_with(EMBEDDED)) {
+    if is_embedded(cluster.as_deref()) {
         return None;
     }
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use base::error::UserError;
 use base::throttle::Throttle;
+use parking_lot::Mutex;
 
 use crate::publisher::{Destination, Publisher};
 use crate::topic_check;
@@ -44,6 +45,7 @@ pub struct TopicWatch {
     chains: Vec<(TopicChain, Reports)>,
     /// The settings of the topics, as they were read last.
     settings: Known,
+    shown: Arc<Mutex<Known>>,
     deleted: DeletedTopics,
 }
 
@@ -51,7 +53,13 @@ impl TopicWatch {
     /// A watch that checks its chains every `interval`, and after a failed publish.
     pub fn new(topics: Topics, publisher: Arc<Publisher>, interval: Duration) -> Self {
         let deleted = DeletedTopics { since: HashMap::new(), wait: interval * INTERVALS_UNTIL_NOTICED };
-        Self { topics, publisher, interval, chains: Vec::new(), settings: Known::new(), deleted }
+        let (chains, settings, shown) = (Vec::new(), Known::new(), Arc::default());
+        Self { topics, publisher, interval, chains, settings, shown, deleted }
+    }
+
+    /// The settings of the topics, as they were read last.
+    pub fn settings(&self) -> Arc<Mutex<Known>> {
+        Arc::clone(&self.shown)
     }
 
     /// Checks the topics of all plugins, before any is created.
@@ -88,6 +96,7 @@ impl TopicWatch {
     /// Runs until it is dropped.
     pub async fn run(mut self) {
         loop {
+            self.shown.lock().clone_from(&self.settings);
             tokio::select! {
                 () = tokio::time::sleep(self.interval) => {}
                 () = self.publisher.topic_check_requested() => {}

@@ -50,6 +50,11 @@ impl InstancePool {
         self.reuse
     }
 
+    /// The number of instances that wait.
+    pub(super) fn idle(&self) -> usize {
+        self.waiting.lock().len()
+    }
+
     /// The instance used last, whose memory is in the caches.
     pub(super) fn take(&self) -> Option<Instance> {
         if self.reuse == Reuse::Never { None } else { self.waiting.lock().pop() }

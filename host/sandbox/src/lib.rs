@@ -51,6 +51,8 @@ pub struct Plugin {
     pub label: String,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
+    /// The contract that it implements, with its version.
+    pub contract: String,
     /// The capabilities that it imports.
     pub wants: Vec<&'static dyn Capability>,
     /// Its permissions and limits.
@@ -136,6 +138,11 @@ impl Plugin {
     /// The reason why each message has a new instance although the isolation is `message`: instances cannot be reset.
     pub fn not_reset(&self) -> Option<&Reason> {
         self.not_reset.as_ref().filter(|_| self.isolation == Isolation::Message)
+    }
+
+    /// The number of instances that wait for a message.
+    pub fn idle_instances(&self) -> usize {
+        self.pool.idle()
     }
 
     /// Whether its calls can have effects outside the process; in a dry run, whether they could.

@@ -6,6 +6,7 @@ mod dead_letters;
 mod document;
 mod export;
 mod failures;
+mod health;
 mod held_keys;
 mod import;
 mod overview;
@@ -28,7 +29,7 @@ use utoipa_axum::routes;
 pub(crate) use self::held_keys::refused as release_refused;
 pub(crate) use self::overview::overview;
 pub(crate) use self::partitions::partitions;
-pub(crate) use self::plugins::{intake, refused as pause_refused};
+pub(crate) use self::plugins::{details, intake, refused as pause_refused};
 pub(crate) use self::query::Query;
 pub(crate) use self::replays::one_line;
 pub(crate) use self::trials::refused as trial_refused;
@@ -82,6 +83,13 @@ fn routes() -> OpenApiRouter<Status> {
         .routes(routes!(waiting::run_now))
         .routes(routes!(waiting::postpone))
         .routes(routes!(waiting::give_up))
+        .routes(routes!(health::show))
+        .routes(routes!(health::history))
+        .routes(routes!(health::topics))
+        .routes(routes!(health::groups))
+        .routes(routes!(health::settings))
+        .routes(routes!(plugins::list))
+        .routes(routes!(plugins::show))
         .routes(routes!(plugins::pause))
         .routes(routes!(plugins::resume))
 }

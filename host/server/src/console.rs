@@ -17,10 +17,16 @@ mod overview;
 mod page;
 mod partitions;
 mod pause;
+mod plugins;
 mod release;
 mod replays;
 mod session;
+mod settings;
+mod spark;
 mod start_replay;
+mod strip;
+mod theme;
+mod topics;
 mod trials;
 mod waiting;
 mod words;
@@ -86,6 +92,9 @@ pub fn router(status: Status, policy: AccessPolicy) -> Router {
         .route("/release", get(release::form).post(release::release))
         .route("/waiting", get(waiting::list))
         .route("/waiting/{action}", get(waiting::form).post(waiting::submit))
+        .route("/plugins", get(plugins::list))
+        .route("/topics", get(topics::show))
+        .route("/settings", get(settings::list))
         .route("/audit-log", get(audit_log::list))
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", post(login::log_out))

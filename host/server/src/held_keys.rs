@@ -10,7 +10,7 @@ use kafka::key_order::OrderKey;
 use kafka::publisher::Publisher;
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::DeskState;
+use crate::{DeskState, health};
 
 /// The held keys of a plugin (`on-dead = "hold"`).
 #[derive(Clone)]
@@ -96,6 +96,9 @@ pub async fn release(
     };
     if keys.is_empty() {
         return Ok(0);
+    }
+    if health::outage(&state.members).is_some() {
+        return Err(ReleaseError::Kafka(RDKafkaErrorCode::AllBrokersDown));
     }
     // First, so that nothing is released without an entry.
     state.desk.log_release(&plugin.plugin, actor).await?;

@@ -3,11 +3,15 @@
 pub mod api;
 pub mod console;
 pub mod guard;
+mod health;
 mod held_keys;
+pub mod history;
 mod ids;
 pub mod metrics;
 mod partitions;
+mod plugins;
 mod remarks;
+mod topics;
 mod waiting;
 
 pub use self::held_keys::PluginKeys;
@@ -22,17 +26,23 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
-use consumer::Gate;
+use consumer::{Gate, Pipeline};
 use desk::Desk;
 use desk::alerts::Alerts;
 use desk::pauses::Pauses;
 use desk::replay::Replayer;
+use desk_api::SettingTable;
 use destinations::Destinations;
 use kafka::health::Health;
+use kafka::topic_settings::Known;
+use parking_lot::Mutex;
 use problem::server::Bounds;
 use sandbox::call::Services;
 use tokio::net::TcpListener;
 use trials::Trials;
+
+use self::history::History;
+pub use self::topics::{GroupInquiry, group_inquiry};
 
 /// The host's state, as known to the HTTP server. Empty until the host has started. Clones share it.
 #[derive(Clone, Default)]
@@ -40,6 +50,8 @@ pub struct Status(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    /// The addresses of Kafka's brokers.
+    kafka: OnceLock<String>,
     /// The consumer group members that are checked.
     members: OnceLock<Vec<Arc<Health>>>,
     /// The destinations of effects and their store, which are reported and not checked: what waits for one continues by
@@ -54,6 +66,16 @@ impl Status {
     /// Sets the members that are checked. Only the first call has an effect.
     pub fn set_members(&self, members: Vec<Arc<Health>>) {
         let _ = self.0.members.set(members);
+    }
+
+    /// The members, none before they are set.
+    pub(crate) fn members(&self) -> &[Arc<Health>] {
+        self.0.members.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Sets the addresses of Kafka's brokers. Only the first call has an effect.
+    pub fn set_kafka(&self, servers: &str) {
+        let _ = self.0.kafka.set(servers.to_owned());
     }
 
     /// Sets the services whose destinations and store are reported. Only the first call has an effect.
@@ -105,10 +127,18 @@ pub struct DeskState {
     pub held_keys: Arc<[PluginKeys]>,
     /// The retries of the plugins that have retry topics.
     pub waiting: Arc<[PluginWaiting]>,
+    /// The effective configuration.
+    pub settings: Arc<[SettingTable]>,
+    /// The settings of the plugins' topics in Kafka.
+    pub topic_settings: Arc<Mutex<Known>>,
+    /// Asks for the members of the plugins' consumer groups.
+    pub groups: GroupInquiry,
+    /// What the plugins did in the last hour and the last day.
+    pub history: Arc<History>,
 }
 
 /// A plugin of this host.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PluginInfo {
     /// The plugin's name in metrics.
     pub name: Arc<str>,
@@ -122,6 +152,8 @@ pub struct PluginInfo {
     pub retry_group: String,
     /// The retry topics, shortest delay first.
     pub retry_topics: Vec<String>,
+    /// Runs the plugin; None if nothing does.
+    pub pipeline: Option<Arc<Pipeline>>,
 }
 
 /// Serves `/livez` (the consumer threads are running), `/readyz` (every consumer group has been joined) and
@@ -162,6 +194,10 @@ async fn readyz(State(status): State<Status>) -> (StatusCode, String) {
         let text = "not every consumer group has been joined yet\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
     }
-    let lines: Vec<_> = ["ok".to_owned()].into_iter().chain(remarks::of(&status)).collect();
-    (StatusCode::OK, lines.join("\n") + "\n")
+    let (code, first) = match health::outage(status.members()) {
+        Some(outage) => (StatusCode::SERVICE_UNAVAILABLE, remarks::away(&status, &outage)),
+        None => (StatusCode::OK, "ok".to_owned()),
+    };
+    let lines: Vec<_> = [first].into_iter().chain(remarks::of(&status)).collect();
+    (code, lines.join("\n") + "\n")
 }

@@ -1,11 +1,12 @@
 //! The partitions that this process reads, for the API and the console.
 
-use base::clock;
+use std::sync::Arc;
+
 use desk_api::{PartitionOverview, PartitionState};
-use kafka::health::PartitionStatus;
+use kafka::health::{Health, PartitionStatus};
 use kafka::partition::Condition;
 
-use crate::{DeskState, PluginInfo};
+use crate::{DeskState, PluginInfo, health};
 
 /// A partition of a plugin.
 pub struct Assigned<'a> {
@@ -36,6 +37,22 @@ pub fn assigned(state: &DeskState) -> Vec<Assigned<'_>> {
     all.into_iter().map(|(_, assigned)| assigned).collect()
 }
 
+/// The lag of a group on the partitions of a topic that this process owns; None while Kafka does not answer: what its
+/// producers publish meanwhile is not known.
+pub fn lag(members: &[Arc<Health>], group: &str, topic: &str) -> Option<u64> {
+    if health::outage(members).is_some() {
+        return None;
+    }
+    let all = members.iter().flat_map(|member| member.partitions());
+    let own = all.filter(|status| status.group == group && status.topic == topic);
+    Some(own.map(|status| status.lag.max(0).unsigned_abs()).sum())
+}
+
+/// The messages in a plugin's retry topics.
+pub fn waiting(members: &[Arc<Health>], plugin: &PluginInfo) -> Option<u64> {
+    plugin.retry_topics.iter().map(|topic| lag(members, &plugin.group, topic)).sum()
+}
+
 /// What an operator looks for comes first.
 fn rank(condition: Condition) -> u8 {
     match condition {
@@ -62,7 +79,8 @@ impl Assigned<'_> {
     /// The partition in the API.
     pub fn overview(self) -> PartitionOverview {
         let since_ms = self.since_ms();
-        let PartitionStatus { topic, partition, condition, lag, in_flight, held_keys, .. } = self.status;
+        let PartitionStatus { topic, partition, condition, next, lag, in_flight, held_keys, .. } =
+            self.status;
         PartitionOverview {
             plugin: self.plugin.name.to_string(),
             topic,
@@ -70,6 +88,7 @@ impl Assigned<'_> {
             state: state(condition),
             reason: condition.reason().map(str::to_owned),
             since_ms,
+            offset: next,
             lag: lag.max(0).unsigned_abs(),
             in_progress: in_flight as u64,
             held_keys: held_keys as u64,
@@ -80,8 +99,7 @@ impl Assigned<'_> {
     /// Since when nothing has been read, in milliseconds since the Unix epoch, to the second.
     pub fn since_ms(&self) -> Option<i64> {
         self.status.condition.reason()?;
-        let since_ms = clock::now_ms().saturating_sub(clock::millis(self.status.lasts));
-        Some(since_ms.div_euclid(1000).saturating_mul(1000))
+        Some(health::since_ms(self.status.lasts))
     }
 }
 

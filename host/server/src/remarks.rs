@@ -1,5 +1,5 @@
-//! The lines of `/readyz` about what waits: for a destination, for a person, for Kafka, or for a plugin to work again. All of it
-//! continues by itself or is wanted, so the host is ready.
+//! The lines of `/readyz` about what waits: for a destination, for a person, for Kafka, or for a plugin to work again. It
+//! continues by itself or is wanted, so the host is ready, unless Kafka does not answer at all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +20,13 @@ pub fn of(status: &Status) -> Vec<String> {
     let partitions = status.0.members.get().into_iter().flatten().flat_map(|member| partitions(member));
     let waiting = destinations.iter().filter_map(waits);
     unread.into_iter().chain(gates).chain(outage).chain(partitions).chain(waiting).collect()
+}
+
+/// Says that Kafka does not answer.
+pub fn away(status: &Status, outage: &kafka::health::Outage) -> String {
+    let servers = status.0.kafka.get().map_or("", String::as_str);
+    let seconds = seconds_since(outage.since_ms);
+    format!("Kafka at {servers} has not answered for {seconds} s: {}", outage.reason)
 }
 
 /// Says which partitions of a member are not read, and why.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use consumer::Pipeline;
 use server::guard::AccessPolicy;
+use server::history::History;
 use server::{DeskState, PluginInfo, PluginKeys, api, console};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -38,11 +39,13 @@ impl Server {
 
     /// Publishes the state of the started app.
     pub(super) fn started(&self, app: &App) {
+        self.status.set_kafka(&app.kafka.bootstrap_servers);
         self.status.set_members(app.health());
         self.status.set_services(Arc::clone(&app.services));
         let gates = app.running.iter().map(|running| Arc::clone(&running.pipeline.gate));
         self.status.set_gates(gates.collect());
         if let Some(desk) = app.desk_state() {
+            tokio::spawn(Arc::clone(&desk.history).run());
             self.status.set_desk(desk);
         }
     }
@@ -58,11 +61,13 @@ impl App {
     fn desk_state(&self) -> Option<DeskState> {
         let (desk, replay) = self.desk.clone().zip(self.replay.as_ref())?;
         let (trials, pauses) = self.trials.clone().zip(self.pauses.clone())?;
-        let plugins = self.running.iter().map(RunningPlugin::info).collect();
+        let plugins: Arc<[PluginInfo]> = self.running.iter().map(RunningPlugin::info).collect();
+        let members = self.health().into();
+        let history = History::new(&plugins, &members);
         Some(DeskState {
             desk,
             plugins,
-            members: self.health().into(),
+            members,
             destinations: self.services.destinations.clone(),
             replayer: replay.replayer().clone(),
             alerts: self.alerts.clone(),
@@ -70,6 +75,10 @@ impl App {
             pauses,
             held_keys: self.running.iter().filter_map(RunningPlugin::held_keys).collect(),
             waiting: self.running.iter().filter_map(|plugin| plugin.waiting.clone()).collect(),
+            settings: self.settings.clone().into(),
+            topic_settings: Arc::clone(&self.topic_settings),
+            groups: server::group_inquiry(&self.kafka),
+            history,
         })
     }
 }
@@ -91,6 +100,7 @@ impl RunningPlugin {
             group: subscription.group.clone(),
             retry_group: subscription.retry_group(),
             retry_topics: subscription.retry_topics(),
+            pipeline: Some(Arc::clone(&self.pipeline)),
         }
     }
 }

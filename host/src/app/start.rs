@@ -5,12 +5,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use base::stderr;
-use cli::preflight;
+use cli::layers::Origins;
+use cli::{config, preflight};
 use consumer::Pipeline;
 use consumer::reports::{Outcomes, Report};
 use desk::Desk;
 use desk::alerts::Alerts;
 use desk::pauses::Pauses;
+use desk_api::SettingTable;
 use kafka::publisher::Publisher;
 use kafka::topic_watch::TopicWatch;
 use kafka::topics::Topics;
@@ -40,6 +42,7 @@ struct Prepared {
     pipelines: Vec<Arc<Pipeline>>,
     pauses: Option<Pauses>,
     topic_watch: TopicWatch,
+    settings: Vec<SettingTable>,
 }
 
 impl App {
@@ -48,10 +51,15 @@ impl App {
     ///
     /// # Errors
     /// The arguments are invalid, or Kafka or the store is unreachable.
-    pub async fn start(args: &Arc<RunArgs>, signals: &mut Signals) -> anyhow::Result<Option<Self>> {
+    pub async fn start(
+        args: &Arc<RunArgs>,
+        origins: &Origins,
+        signals: &mut Signals,
+    ) -> anyhow::Result<Option<Self>> {
         // On a thread of its own: compiling a plugin blocks it, and must not delay the end.
-        let (arguments, runtime) = (Arc::clone(args), Handle::current());
-        let preparing = tokio::task::spawn_blocking(move || runtime.block_on(Prepared::new(&arguments)));
+        let (arguments, origins, runtime) = (Arc::clone(args), origins.clone(), Handle::current());
+        let preparing =
+            tokio::task::spawn_blocking(move || runtime.block_on(Prepared::new(&arguments, &origins)));
         tokio::select! {
             prepared = preparing => prepared??.join(args).await.map(Some),
             () = signals.recv() => {
@@ -63,8 +71,10 @@ impl App {
 }
 
 impl Prepared {
-    async fn new(args: &RunArgs) -> anyhow::Result<Self> {
+    async fn new(args: &RunArgs, origins: &Origins) -> anyhow::Result<Self> {
         let (plugins, services) = preflight::prepare(args).await?;
+        let settings = config::tables(args, origins, &plugins)?;
+        config::warnings(args, &plugins).iter().for_each(|warning| tracing::warn!("{warning}"));
         // Before the store, which an invalid configuration must not change.
         let topics = Topics::new(&args.kafka, args.create_topics)?;
         let desk = store::open(args, &plugins, &services).await?;
@@ -84,13 +94,35 @@ impl Prepared {
         }
         // Before the first message is handed over.
         let pauses = plugin::pauses(desk.as_ref(), &pipelines).await?;
-        Ok(Self { services, desk, publisher, trials, alerts, reports, pipelines, pauses, topic_watch })
+        Ok(Self {
+            services,
+            desk,
+            publisher,
+            trials,
+            alerts,
+            reports,
+            pipelines,
+            pauses,
+            topic_watch,
+            settings,
+        })
     }
 
     /// Joins the consumer groups, and starts what reads and writes from now on.
     async fn join(self, args: &RunArgs) -> anyhow::Result<App> {
-        let Self { services, desk, publisher, trials, alerts, reports, pipelines, pauses, topic_watch } =
-            self;
+        let Self {
+            services,
+            desk,
+            publisher,
+            trials,
+            alerts,
+            reports,
+            pipelines,
+            pauses,
+            topic_watch,
+            settings,
+        } = self;
+        let topic_settings = topic_watch.settings();
         let stop = Arc::new(AtomicBool::new(false));
         let memory = Arc::default();
         let running =
@@ -118,6 +150,9 @@ impl Prepared {
             pausing,
             stop,
             topic_watch,
+            kafka: args.kafka.clone(),
+            settings,
+            topic_settings,
         })
     }
 }

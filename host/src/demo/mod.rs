@@ -12,6 +12,7 @@ use anyhow::Context;
 use base::error::UserError;
 use base::stderr;
 use cli::demo::Args;
+use cli::layers::Origins;
 use settings::KafkaArgs;
 use settings::{OffsetReset, RunArgs};
 use tokio::sync::oneshot;
@@ -57,7 +58,7 @@ pub async fn run(args: Args, mut signals: Signals) -> anyhow::Result<()> {
         mailbox::router(mailbox, producer, run.desk),
     );
     // Before the producer, which needs the topics.
-    let Some(app) = App::start(&run, &mut signals).await? else { return Ok(()) };
+    let Some(app) = App::start(&run, &Origins::new(), &mut signals).await? else { return Ok(()) };
     let settings = producer::Settings::new(&run.kafka.bootstrap_servers);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(async move {

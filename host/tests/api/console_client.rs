@@ -116,6 +116,10 @@ pub fn pages(dead_letter: &DeadLetter) -> Vec<String> {
         "/replays",
         "/trials",
         "/audit-log",
+        "/?range=day",
+        "/plugins",
+        "/topics",
+        "/settings",
     ]
     .map(str::to_owned)
     .into();

@@ -16,7 +16,7 @@ use desk::record;
 use desk::record::Record;
 use desk::replay::Replayer;
 use desk::replay::Route;
-use desk_api::{DeadLetter, Location};
+use desk_api::{DeadLetter, Location, Setting, SettingTable};
 use destinations::{Destinations, Options};
 use http_body_util::BodyExt as _;
 use kafka::decisions::{self, Decisions};
@@ -25,6 +25,7 @@ use kafka::publisher::{Destination, Publisher};
 use kafka::waiting::Waiting;
 use serde_json::Value;
 use server::guard::AccessPolicy;
+use server::history::History;
 use server::{DeskState, PluginInfo, PluginWaiting, Status, api, console};
 use settings::KafkaArgs;
 use store::{Store, StoreUrl};
@@ -85,6 +86,8 @@ pub struct Api {
     pub gate: Arc<Gate>,
     /// The health of the plugin's consumer group member.
     pub member: Arc<Health>,
+    /// What the plugin did.
+    pub history: Arc<History>,
     directory: PathBuf,
 }
 
@@ -125,29 +128,38 @@ impl Api {
         // No worker runs: replays keep the state they are created with.
         let gate = Gate::new(&served().name, NonZeroU32::new(1));
         let route = route(&served(), &gate);
-        let waiting_kafka = kafka.clone();
-        let replayer = Replayer::new(desk.clone(), kafka, publisher, vec![route], WEEK);
+        let replayer = Replayer::new(desk.clone(), kafka.clone(), publisher, vec![route], WEEK);
         let pauses = Pauses::new(desk.clone(), vec![Arc::clone(&gate)]);
         let member = Arc::new(Health::default());
-        status.set_members(Vec::new());
+        let (plugins, members) = (Arc::from([served()]), Arc::from([Arc::clone(&member)]));
+        let history = History::new(&plugins, &members);
+        member.set_group(&served().group);
+        member.beat();
+        member.join(None);
+        status.set_kafka(&kafka.bootstrap_servers);
+        status.set_members(vec![Arc::clone(&member)]);
         status.set_gates(vec![Arc::clone(&gate)]);
         let trials = trials(desk.clone());
         status.set_desk(DeskState {
             desk: desk.clone(),
-            plugins: [served()].into(),
-            members: [Arc::clone(&member)].into(),
+            plugins,
+            members,
             destinations: destinations().await,
             replayer,
             trials,
             alerts: None,
             pauses,
             held_keys: [].into(),
-            waiting: [waiting(&waiting_kafka)].into(),
+            waiting: [waiting(&kafka)].into(),
+            settings: settings().into(),
+            topic_settings: Arc::default(),
+            groups: server::group_inquiry(&kafka),
+            history: Arc::clone(&history),
         });
         let access = AccessPolicy::new(token);
         let router = api::router(status.clone(), access.clone());
         let router = router.merge(console::router(status.clone(), access)).merge(server::router(status));
-        Self { desk, store, router, gate, member, directory }
+        Self { desk, store, router, gate, member, history, directory }
     }
 
     /// Sends a request as a client on this machine.
@@ -250,6 +262,17 @@ async fn destinations() -> Destinations {
     all
 }
 
+/// The effective configuration.
+fn settings() -> Vec<SettingTable> {
+    let setting = |key: &str, value: &str| Setting {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        origin: "default".to_owned(),
+    };
+    let kafka = vec![setting("bootstrap-servers", "\"127.0.0.1:1\"")];
+    vec![SettingTable { heading: "[kafka]".to_owned(), remark: String::new(), settings: kafka }]
+}
+
 fn served() -> PluginInfo {
     PluginInfo {
         name: "email".into(),
@@ -258,6 +281,7 @@ fn served() -> PluginInfo {
         group: "email-send-group".to_owned(),
         retry_group: "email-send-group-retry".to_owned(),
         retry_topics: vec!["email.send-retry-1000".to_owned(), "email.send-retry-2000".to_owned()],
+        pipeline: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod console_client;
 mod console_forms;
 mod dead_letters;
 mod fixture;
+mod health;
 mod input;
 mod pages;
 mod partitions;

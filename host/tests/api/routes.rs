@@ -10,7 +10,7 @@ use server::{Status, api};
 use crate::console_client::Browser;
 use crate::fixture::{Api, ask, dead_letters};
 
-const ROUTES: [&str; 36] = [
+const ROUTES: [&str; 44] = [
     "get /audit-log",
     "get /dead-letters",
     "get /dead-letters/count",
@@ -19,12 +19,19 @@ const ROUTES: [&str; 36] = [
     "get /dead-letters/{id}/audit-log",
     "get /failures",
     "get /failures/{id}",
+    "get /groups",
+    "get /health",
     "get /held-keys",
+    "get /history",
     "get /overview",
     "get /partitions",
+    "get /plugins",
+    "get /plugins/{name}",
     "get /replays",
     "get /replays/{id}",
     "get /replays/{id}/dead-letters",
+    "get /settings",
+    "get /topics",
     "get /trials",
     "get /trials/{id}",
     "get /trials/{id}/dead-letters",

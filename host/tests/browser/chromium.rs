@@ -227,6 +227,20 @@ impl Browser {
         self.post("/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
+    /// Runs a script that calls its last argument when it is done.
+    #[track_caller]
+    pub fn run_async(&self, script: &str) -> Value {
+        self.post("/execute/async", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Gives the page this size, which may be smaller than a window can be.
+    #[track_caller]
+    pub fn resize(&self, (width, height): (u32, u32)) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": size });
+        self.post("/goog/cdp/execute", &command);
+    }
+
     pub fn path(&self) -> String {
         let url = self.ask("GET", &self.of("/url"), &Value::Null);
         let url: Url = url.as_str().expect("a URL").parse().expect("a URL");

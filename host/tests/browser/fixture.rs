@@ -86,6 +86,19 @@ impl Desk {
         self.kafka.read_all("faulty-fast").iter().filter(|record| record.text().contains(&wanted)).count()
     }
 
+    pub fn stop_kafka(&self) {
+        self.kafka.kill();
+    }
+
+    pub fn start_kafka(&self) {
+        self.kafka.start_again();
+    }
+
+    /// The answer of `/readyz`.
+    pub fn ready(&self) -> String {
+        get(self.port, "/readyz").expect("an answer").text()
+    }
+
     pub fn lag(&self) -> i64 {
         self.kafka.lag("faulty-fast-group", "faulty-fast")
     }

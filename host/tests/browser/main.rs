@@ -2,12 +2,15 @@
 //!
 //! Needs Debian's `chromium` and `chromium-driver`. `SCREENSHOTS=DIR` saves pictures of the pages.
 
+mod axe;
 mod chromium;
 mod fixture;
 mod keyboard;
 mod mailbox;
 mod mouse;
+mod outage;
 mod pages;
+mod pictures;
 mod safety;
 mod selection;
 mod waiting;

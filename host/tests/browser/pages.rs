@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::axe;
 use crate::chromium::{Browser, Options};
 use crate::fixture::{Desk, fixed_build};
 
@@ -35,6 +36,7 @@ fn check(browser: &Browser, desk: &Desk, name: &str, path: &str) {
         .run("return [...document.querySelectorAll('input:not([type=hidden]), select, textarea')].filter((it) => !it.labels?.length && !it.ariaLabel).map((it) => it.outerHTML)")
         ;
     assert_eq!(unlabelled, Value::Array(vec![]), "{name}");
+    axe::check(browser, name);
 }
 
 /// Pauses the plugin.
@@ -52,6 +54,29 @@ fn every_page_is_legible_in_both_languages_and_themes() {
     let empty = Browser::start(Options::default());
     check(&empty, &desk, "en-light-overview-empty", "/");
     check(&empty, &desk, "en-light-replays-empty", "/replays");
+    let pages = fill(&empty, &desk);
+    empty.close();
+    for like in [
+        Options { lang: "en", dark: false, ..Options::default() },
+        Options { lang: "ko", dark: true, ..Options::default() },
+        Options { lang: "ko", dark: false, ..Options::default() },
+        Options { lang: "en", dark: true, ..Options::default() },
+    ] {
+        let browser = Browser::start(like);
+        if like.lang == "en" && like.dark {
+            browser.resize((390, 844));
+        }
+        let theme = if like.dark { "dark" } else { "light" };
+        for (page, path) in &pages {
+            check(&browser, &desk, &format!("{}-{theme}-{page}", like.lang), path);
+        }
+        browser.close();
+    }
+    desk.stop();
+}
+
+/// Makes something to see on every page, and returns the pages.
+pub fn fill(empty: &Browser, desk: &Desk) -> Vec<(&'static str, String)> {
     desk.fail_as_usual(40, 3);
     desk.fail((0..5).map(|id| format!(r#"{{"id":"t{id}","do":"trap","path":"{}"}}"#, "long/".repeat(60))));
     // A trial, and a replay that stops.
@@ -72,9 +97,8 @@ fn every_page_is_legible_in_both_languages_and_themes() {
     empty.goto(&desk.url("/dead-letters?code=trap"));
     let dead_letter = empty.find("#list tbody a").attr("href");
     desk.wait_for_retry(0..6);
-    pause(&empty, &desk);
-    empty.close();
-    let pages = [
+    pause(empty, desk);
+    [
         ("overview", "/".to_owned()),
         ("failures", "/failures?all=1".to_owned()),
         ("failure", format!("/failures/{failure}")),
@@ -94,20 +118,10 @@ fn every_page_is_legible_in_both_languages_and_themes() {
         ("waiting", "/waiting".to_owned()),
         ("postpone", "/waiting/postpone?all=true&code=smtp-421".to_owned()),
         ("audit-log", "/audit-log".to_owned()),
+        ("plugins", "/plugins".to_owned()),
+        ("topics", "/topics".to_owned()),
+        ("settings", "/settings".to_owned()),
         ("not-found", "/nothing".to_owned()),
-    ];
-    for like in [
-        Options { lang: "en", dark: false, ..Options::default() },
-        Options { lang: "ko", dark: true, ..Options::default() },
-        Options { lang: "ko", dark: false, ..Options::default() },
-        Options { lang: "en", dark: true, size: (500, 900), ..Options::default() },
-    ] {
-        let browser = Browser::start(like);
-        let theme = if like.dark { "dark" } else { "light" };
-        for (page, path) in &pages {
-            check(&browser, &desk, &format!("{}-{theme}-{page}", like.lang), path);
-        }
-        browser.close();
-    }
-    desk.stop();
+    ]
+    .into()
 }

@@ -170,6 +170,13 @@ fn a_generated_file_is_valid_and_has_the_defaults_of_the_plugin() {
     let path = config("new", &written);
     let (code, output) = host(&["config", "check", "--config", text(&path)], &[]);
     assert!(code == Some(0) && output.contains("email@") && output.contains("is valid"), "{output}");
+    // It has the permission that the plugin wants, and a check says if it has not.
+    assert!(written.contains("allow = [\n    \"mail\", # `mail`: sending e-mail.\n]\n"), "{written}");
+    assert!(!output.contains("not granted"), "{output}");
+    let denied = config("denied", &written.replace("    \"mail\", #", "    # \"mail\", #"));
+    let (code, output) = host(&["config", "check", "--config", text(&denied)], &[]);
+    assert!(code == Some(0) && output.contains("warning: email@"), "{output}");
+    assert!(output.contains("each e-mail is denied; set allow = [\"mail\"]"), "{output}");
     // An existing file is not overwritten.
     let (code, output) = host(&["config", "init", "-o", text(&path)], &[]);
     assert!(code == Some(2) && output.contains("cannot write"), "{output}");

@@ -46,8 +46,10 @@ fn the_demo_catches_e_mails_in_its_mailbox() {
         "{}",
         page.text()
     );
-    demo.wait_for(|line| line.contains("SMS 발송: from=1588-0000, to=010-1234-5678"), BOUND);
-    assert_eq!(demo.count(|line| line.contains("이메일 발송: from=me@example.com")), 1);
+    // Who sends to whom, and what about, is not in the log unless somebody asks for it.
+    for personal in ["me@example.com,", "010-1234-5678", "안녕"] {
+        assert_eq!(demo.count(|line| line.contains(personal)), 0, "{personal}");
+    }
     demo.terminate();
     assert!(demo.wait(SHUTDOWN).success());
 }

@@ -27,7 +27,11 @@ fn email(number: usize) -> String {
 #[test]
 fn a_thousand_requests_are_a_thousand_e_mails_and_no_lag_is_left() {
     let kafka = Kafka::shared();
-    let host = Host::start(kafka, &[&plugin("email"), &plugin("sms")]);
+    let (email_plugin, sms_plugin) = (plugin("email"), plugin("sms"));
+    let plugins = [&email_plugin, &sms_plugin].map(|path| path.to_str().expect("a path in UTF-8"));
+    let args = ["--bootstrap-servers", kafka.bootstrap(), "--plugin", plugins[0], "--plugin", plugins[1]];
+    // The lines with addresses and subjects.
+    let host = Host::run(&args, &[("RUST_LOG", "info,plugin=debug")]);
     let (_producer, port) = producer(kafka);
     std::thread::scope(|scope| {
         for client in 0..CLIENTS {

@@ -66,7 +66,7 @@ fn an_email_is_shown_and_not_sent() {
     assert_eq!((&result["outcome"], &result["receipt"]), (&json!("done"), &json!("captured, not sent")));
     assert_eq!((&result["id"], &result["topic"]), (&json!("email.send/0/0/-1"), &json!("email.send")));
     assert_eq!(result["next"], json!({ "action": "finish" }));
-    let log = json!([{ "level": "info", "text": "이메일 발송: from=me@example.com, to=you@example.org, subject=제목" }]);
+    let log = json!([{ "level": "debug", "text": "이메일 발송: from=me@example.com, to=you@example.org, subject=제목" }]);
     assert_eq!(result["log"], log);
     let effects = result["effects"].as_array().expect("a list");
     assert_eq!(effects.len(), 1, "{result}");

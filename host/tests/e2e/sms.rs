@@ -253,10 +253,7 @@ fn without_a_grant_no_sms_is_sent_and_without_a_gateway_it_is_only_logged() {
         );
         settle(kafka, topic);
         let lines = host.stop();
-        assert_eq!(
-            lines.iter().filter(|line| line.contains("SMS 발송: from=1588-0000, to=0101234001")).count(),
-            1
-        );
+        assert!(!lines.iter().any(|line| line.contains("0101234001")), "numbers are personal data");
         assert_eq!(codes(kafka, topic).get("k").map(String::as_str), code);
     }
     assert_eq!(server.connections(), 0);

@@ -1,8 +1,8 @@
-//! `host plugin list`, `pause` and `resume`: the plugins of a running host, through its HTTP API.
+//! `host plugin list`, `show`, `pause` and `resume`: the plugins of a running host, through its HTTP API.
 
 use base::error::UserError;
 use base::text;
-use desk_api::{ChangedIntake, Intake, IntakeChange, IntakeState, Overview, PluginOverview};
+use desk_api::{ChangedIntake, Intake, IntakeChange, IntakeState, Overview, PluginDetails, PluginOverview};
 use url::form_urlencoded;
 
 use crate::confirm;
@@ -15,6 +15,19 @@ use crate::output::{self, Format, cell, escaped, note};
 pub struct List {
     #[command(flatten)]
     api: ApiArgs,
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+/// Arguments of `host plugin show`.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    #[command(flatten)]
+    api: ApiArgs,
+    /// Name of the plugin, without its version
+    #[arg(value_name = "NAME")]
+    name: String,
     /// Output format
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
     output: Format,
@@ -61,14 +74,50 @@ pub async fn list(args: List) -> Result<(), UserError> {
             escaped(name),
             state.as_str().to_owned(),
             cell(since_ms.map(age)),
-            lag.to_string(),
-            retry_waiting.to_string(),
+            cell(*lag),
+            cell(*retry_waiting),
             cell(actor.as_deref().map(escaped)),
             cell(reason.as_deref().map(escaped)),
         ]
     });
     let headings = ["PLUGIN", "STATE", ">FOR", ">LAG", ">RETRY", "USER", "REASON"];
     output::print(fitted(headings, rows.collect()))
+}
+
+/// Shows a plugin.
+///
+/// # Errors
+/// The plugin is unknown, or the host does not answer.
+pub async fn show(args: Show) -> Result<(), UserError> {
+    let path = format!("/plugins/{}", in_path(&args.name));
+    let plugin: PluginDetails = Client::new(&args.api)?.get(&path, &[]).await?;
+    if args.output == Format::Json {
+        return output::print_json(&plugin);
+    }
+    let PluginDetails { overview, grants, limits, not_reset, .. } = &plugin;
+    let mut lines = vec![
+        ("state", overview.intake.state.as_str().to_owned()),
+        ("sha256", plugin.digest.clone()),
+        ("contract", plugin.contract.clone()),
+        ("topic", overview.topic.clone()),
+        ("group", overview.group.clone()),
+        ("retry topics", plugin.retry_topics.join(", ")),
+        ("dead letters", plugin.dead_letter_topic.clone()),
+        ("ordering", plugin.ordering.clone()),
+        (
+            "isolation",
+            format!(
+                "{}{}",
+                plugin.isolation,
+                suffix("; instances are new: ", not_reset.as_deref().unwrap_or_default())
+            ),
+        ),
+        ("calls", format!("{} at a time, {} messages in a call", plugin.concurrency, plugin.max_batch)),
+    ];
+    lines.extend(grants.iter().map(|grant| ("permission", format!("{}: {}", grant.capability, grant.about))));
+    lines.extend(limits.iter().map(|limit| ("limit", format!("{} = {}", limit.key, limit.value))));
+    let lines: Vec<_> = lines.iter().map(|(name, text)| format!("  {name:<13}{}", escaped(text))).collect();
+    output::print(format_args!("{}\n{}", escaped(&overview.plugin), lines.join("\n")))
 }
 
 /// Pauses a plugin.
@@ -120,10 +169,15 @@ async fn change(
     action: &str,
     reason: String,
 ) -> Result<ChangedIntake, UserError> {
+    let path = format!("/plugins/{}/{action}", in_path(name));
+    client.post(&path, &IntakeChange { reason }).await
+}
+
+/// A name as a part of a path.
+fn in_path(name: &str) -> String {
     let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
     // In a path, a plus is a plus.
-    let path = format!("/plugins/{}/{action}", name.replace('+', "%20"));
-    client.post(&path, &IntakeChange { reason }).await
+    name.replace('+', "%20")
 }
 
 /// Since when it is paused, by whom and why.

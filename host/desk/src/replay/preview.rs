@@ -1,6 +1,7 @@
 //! Previews of replays, with warnings.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use base::clock;
 use base::error::UserError;
@@ -8,15 +9,17 @@ use base::text::{self, counted};
 use consumer::gate::{Pause, Status};
 use consumer::subscription;
 use desk_api::{DeadLetterState, Filter, ReplayPlan, ReplayPreview, ReplayTarget, TopicShare};
-use kafka::errors;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::route::Route;
 use super::store::{self, NO_SOURCE, VALUE_CUT};
-use super::{Replayer, effects, readers};
+use super::{Replayer, effects};
 use crate::sql::{self, WhereClause};
 use crate::{Desk, store_unavailable};
+
+/// The time that a preview waits for Kafka.
+const KAFKA_BOUND: Duration = Duration::from_millis(700);
 
 /// Dead letters of one topic and consumer group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +53,7 @@ impl Replayer {
         };
         let topics = match plan.target {
             ReplayTarget::Source => {
-                warnings.extend(self.missing_topics(&sources).await);
-                warnings.extend(self.other_readers(&sources).await);
+                warnings.extend(self.topic_warnings(&sources).await);
                 sum(sources.iter().map(|source| (source.topic.clone(), source.dead_letters)))
             }
             ReplayTarget::Retry => retry_topics(&self.0.routes, &sources)?,
@@ -80,32 +82,34 @@ impl Replayer {
         Ok(sources.iter().map(|source| source.dead_letters).sum())
     }
 
-    /// Warnings about other consumer groups that read the topics, and would receive the messages again.
-    async fn other_readers(&self, sources: &[Source]) -> Vec<String> {
+    /// Warnings about topics that do not exist, and about other consumer groups that read the topics and would receive
+    /// the messages again.
+    async fn topic_warnings(&self, sources: &[Source]) -> Vec<String> {
         let mut topics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for source in sources.iter().filter(|source| subscription::is_topic(&source.topic)) {
             topics.entry(source.topic.clone()).or_default().insert(source.group.clone());
         }
+        let invalid = sources.iter().filter(|source| !subscription::is_topic(&source.topic));
+        let mut warnings: Vec<String> = invalid.map(missing).collect();
         if topics.is_empty() {
-            return Vec::new();
+            return warnings;
         }
-        let (kafka, names) = (self.0.kafka.clone(), topics.keys().cloned().collect());
-        let readers = tokio::task::spawn_blocking(move || readers::of(&kafka, &names)).await;
-        let readers = match readers {
-            Ok(Ok(readers)) => readers,
-            Ok(Err(error)) => {
-                let why = errors::reason(&error);
-                return vec![format!("cannot list other groups that read these topics: {why}")];
+        let readers = match self.0.readers.of(&topics.keys().cloned().collect(), KAFKA_BOUND).await {
+            Ok(readers) => readers,
+            Err(why) => {
+                let text = format!(
+                    "Kafka does not answer: {why}; other groups that read these topics are unknown, and nothing is \
+                     sent until it answers"
+                );
+                warnings.push(text);
+                return warnings;
             }
-            Err(_) => return vec!["cannot list other groups that read these topics".to_owned()],
         };
-        let mut warnings: Vec<String> = topics
-            .iter()
-            .flat_map(|(topic, own)| {
-                let groups = readers.groups.get(topic).into_iter().flatten();
-                groups.filter(|group| !is_only_group(own, group)).map(|group| warning(topic, group, own))
-            })
-            .collect();
+        warnings.extend(sources.iter().filter(|source| readers.missing.contains(&source.topic)).map(missing));
+        warnings.extend(topics.iter().flat_map(|(topic, own)| {
+            let groups = readers.groups.get(topic).into_iter().flatten();
+            groups.filter(|group| !is_only_group(own, group)).map(|group| warning(topic, group, own))
+        }));
         if readers.unknown > 0 {
             let groups = counted(readers.unknown, "group");
             warnings.push(format!(
@@ -114,18 +118,11 @@ impl Replayer {
         }
         warnings
     }
+}
 
-    /// Warnings about topics that do not exist.
-    async fn missing_topics(&self, sources: &[Source]) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for Source { topic, dead_letters, .. } in sources {
-            if let Ok(None) = self.0.partitions(topic).await {
-                let count = counted(*dead_letters, "dead letter");
-                warnings.push(format!("topic {topic} does not exist; {count} will stay open"));
-            }
-        }
-        warnings
-    }
+/// The warning about a topic that does not exist.
+fn missing(Source { topic, dead_letters, .. }: &Source) -> String {
+    format!("topic {topic} does not exist; {} will stay open", counted(*dead_letters, "dead letter"))
 }
 
 /// Whether all dead letters failed in this group.

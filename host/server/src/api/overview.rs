@@ -9,7 +9,7 @@ use super::plugins::intake;
 use super::query::Query;
 use super::store_unavailable;
 use crate::metrics::Tally;
-use crate::{DeskState, PluginInfo};
+use crate::{DeskState, PluginInfo, partitions};
 
 /// Returns the state of the plugins and the number of open dead letters.
 #[utoipa::path(get, path = "/overview", tag = "overview", operation_id = "show_overview",
@@ -47,8 +47,8 @@ fn destination_overview(status: destinations::Status) -> DestinationOverview {
     }
 }
 
-fn plugin_overview(plugin: &PluginInfo, state: &DeskState, tally: &Tally) -> PluginOverview {
-    let PluginInfo { name, label, topic, group, retry_group, retry_topics } = plugin;
+pub(super) fn plugin_overview(plugin: &PluginInfo, state: &DeskState, tally: &Tally) -> PluginOverview {
+    let PluginInfo { name, label, topic, group, .. } = plugin;
     PluginOverview {
         name: name.to_string(),
         intake: intake(state, name),
@@ -58,7 +58,7 @@ fn plugin_overview(plugin: &PluginInfo, state: &DeskState, tally: &Tally) -> Plu
         done: ["done", "skipped"].into_iter().map(|outcome| tally.messages(name, outcome)).sum(),
         failed: tally.failures(name),
         dead_letters: tally.messages(name, "dead"),
-        retry_waiting: retry_topics.iter().map(|topic| tally.lag(retry_group, topic)).sum(),
-        lag: tally.lag(group, topic),
+        retry_waiting: partitions::waiting(&state.members, plugin),
+        lag: partitions::lag(&state.members, group, topic),
     }
 }

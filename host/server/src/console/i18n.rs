@@ -1,31 +1,36 @@
-//! The console's texts, in English and Korean.
+//! The console's texts, in English and Korean. Those of the rooms that show what runs are in [`rooms`].
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
 
 /// Defines each text in both languages, so that no translation is missing.
 macro_rules! texts {
-    ($($name:ident: $english:literal, $korean:literal;)*) => {
-        /// The console's texts in one language.
-        pub struct Texts { $(pub $name: &'static str,)* }
+    ($type:ident: $($name:ident: $english:literal, $korean:literal;)*) => {
+        /// Texts in one language.
+        pub struct $type { $(pub $name: &'static str,)* }
 
         /// English.
-        pub static ENGLISH: Texts = Texts { $($name: $english,)* };
+        pub static ENGLISH: $type = $type { $($name: $english,)* };
         /// Korean.
-        pub static KOREAN: Texts = Texts { $($name: $korean,)* };
+        pub static KOREAN: $type = $type { $($name: $korean,)* };
 
         #[cfg(test)]
-        impl Texts {
-            fn all(&self) -> Vec<(&'static str, &'static str)> {
+        impl $type {
+            pub fn all(&self) -> Vec<(&'static str, &'static str)> {
                 vec![$((stringify!($name), self.$name),)*]
             }
         }
     };
 }
 
+pub mod rooms;
+
 pub(super) use texts;
 
+use self::rooms::RoomTexts;
+
 texts! {
+    Texts:
     lang: "en", "ko";
     other_lang: "ko", "en";
     other_lang_name: "한국어", "English";
@@ -46,7 +51,7 @@ texts! {
     log_out: "Log out", "로그아웃";
     host_unreachable: "The host is not responding. This page updates as soon as it is available again.", "호스트가 응답하지 않습니다. 다시 연결되면 화면이 자동으로 갱신됩니다.";
     no_script: "JavaScript is disabled. Reload the page to update it.", "JavaScript가 비활성화되어 화면이 자동으로 갱신되지 않습니다. 페이지를 새로고침하세요.";
-    key_navigation: "g, then o, f, d, w, r, t or a: overview, failures, dead letters, waiting retries, replays, trials, audit log", "g를 누른 다음 o, f, d, w, r, t, a: 현황, 실패, 데드 레터, 재시도 대기, 재처리, 빌드 시험, 감사 로그";
+    key_navigation: "g, then the letter that the navigation shows: open a page", "g를 누른 다음 메뉴에 표시된 글자: 페이지 이동";
     key_search: "/: search", "/: 검색";
     key_list: "j, k: next and previous row; Enter: open", "j, k: 다음 행, 이전 행 / Enter: 열기";
     key_help: "?: show shortcuts", "?: 단축키 보기";
@@ -119,13 +124,10 @@ texts! {
     first_seen: "First seen", "최초 발생";
     last_seen: "Last seen", "최근 발생";
     oldest_open: "Oldest open", "가장 오래된 미처리 건";
-    throughput: "Throughput", "처리량";
-    per_second: "/s", "건/초";
     done: "Succeeded", "성공";
     failed: "Failed", "실패";
     failed_calls: "Failed calls", "실패한 호출";
     dead_lettered: "Dead-lettered", "데드 레터";
-    retry_waiting: "Waiting for retry", "재시도 대기";
     lag: "Lag", "랙";
     counted_since_start: "Counted by this process since it started, for the partitions assigned to it.", "이 프로세스가 시작된 후 할당된 파티션에서 집계한 값입니다.";
     destinations: "Destinations", "발송 대상";
@@ -291,6 +293,11 @@ impl Texts {
         [&ENGLISH, &KOREAN].into_iter().find(|texts| texts.lang == lang)
     }
 
+    /// The texts of the rooms that show what runs.
+    pub fn rooms(&self) -> &'static RoomTexts {
+        if self.lang == "ko" { &rooms::KOREAN } else { &rooms::ENGLISH }
+    }
+
     /// The supported language with the highest weight in `Accept-Language`; English if there is none.
     pub fn accepted(headers: &HeaderMap) -> &'static Self {
         let ranges = headers.get_all(ACCEPT_LANGUAGE).into_iter().filter_map(|value| value.to_str().ok());
@@ -316,6 +323,19 @@ impl Texts {
         }
     }
 
+    /// A duration, in one unit.
+    pub fn duration(&self, millis: u64) -> String {
+        let (number, english, korean) = match millis / 1000 {
+            0..60 => (millis as f64 / 1000.0, "s", "초"),
+            seconds @ 60..7200 => (seconds as f64 / 60.0, "min", "분"),
+            seconds @ 7200..172_800 => (seconds as f64 / 3600.0, "h", "시간"),
+            seconds => (seconds as f64 / 86_400.0, "d", "일"),
+        };
+        // At most one decimal, and none of zero.
+        let number = (number * 10.0).round() / 10.0;
+        if self.lang == "ko" { format!("{number}{korean}") } else { format!("{number} {english}") }
+    }
+
     /// An age, in one unit.
     pub fn ago(&self, seconds: i64) -> String {
         let (number, english, korean) = match seconds.max(0) {
@@ -337,14 +357,17 @@ mod tests {
 
     #[test]
     fn every_text_is_translated() {
-        for ((name, english), (_, korean)) in ENGLISH.all().into_iter().zip(KOREAN.all()) {
+        let texts = ENGLISH.all().into_iter().zip(KOREAN.all());
+        for ((name, english), (_, korean)) in
+            texts.chain(rooms::ENGLISH.all().into_iter().zip(rooms::KOREAN.all()))
+        {
             assert!(!english.is_empty() && !korean.is_empty(), "{name}");
             let has_hangul = |text: &str| text.chars().any(|c| ('가'..='힣').contains(&c));
             if name == "other_lang_name" {
                 continue;
             }
             assert!(!has_hangul(english), "{name}: {english}");
-            let is_untranslated = ["lang", "other_lang", "null", "to_topic"].contains(&name);
+            let is_untranslated = ["lang", "other_lang", "null", "to_topic", "kafka"].contains(&name);
             assert!(is_untranslated || has_hangul(korean), "{name}: {korean}");
         }
     }
@@ -367,6 +390,9 @@ mod tests {
             [ENGLISH.ago(3), ENGLISH.ago(59), ENGLISH.ago(125), ENGLISH.ago(7300)],
             ["just now", "59 s ago", "2 min ago", "2 h ago"]
         );
+        let hours = |hours: u64| ENGLISH.duration(hours * 3_600_000);
+        assert_eq!([hours(1), hours(30), hours(24 * 10), hours(84)], ["60 min", "30 h", "10 d", "3.5 d"]);
+        assert_eq!([ENGLISH.duration(1500), KOREAN.duration(0)], ["1.5 s", "0초"]);
         assert_eq!([KOREAN.ago(-5), KOREAN.ago(200_000)], ["방금 전", "2일 전"]);
         assert_eq!(
             [ENGLISH.dead_letter_count(&1), ENGLISH.dead_letter_count(&1200), KOREAN.dead_letter_count(&1)],

@@ -1,6 +1,5 @@
-//! Live updates: throughput, and events on which browsers reload.
+//! Live updates: events on which browsers reload.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -11,13 +10,13 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use base::clock;
-use desk_api::{Overview, PageSelector, PluginOverview};
+use desk_api::{Overview, PageSelector};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Console;
-use crate::{DeskState, api};
+use crate::{DeskState, api, health};
 
 /// Interval of the check for changes.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -47,8 +46,6 @@ pub struct Snapshot {
     at: Instant,
     /// The overview.
     pub overview: Overview,
-    /// Finished messages per second of each plugin, in the order of the overview. None in the first snapshot.
-    pub throughput: Vec<Option<f64>>,
     revision: u64,
 }
 
@@ -58,37 +55,14 @@ impl Live {
     /// # Errors
     /// The store is unavailable.
     pub async fn snapshot(&self, state: &DeskState) -> sqlx::Result<Snapshot> {
-        let before = self.latest.lock().clone();
-        if let Some(latest) = before.as_ref().filter(|latest| latest.at.elapsed() < MAX_AGE) {
+        if let Some(latest) = self.latest.lock().as_ref().filter(|latest| latest.at.elapsed() < MAX_AGE) {
             return Ok(latest.clone());
         }
         let overview = api::overview(state).await?;
-        let snapshot = Snapshot {
-            at: Instant::now(),
-            throughput: throughput(before.as_ref(), &overview),
-            revision: revision(state, &overview).await?,
-            overview,
-        };
+        let snapshot = Snapshot { at: Instant::now(), revision: revision(state, &overview).await?, overview };
         *self.latest.lock() = Some(snapshot.clone());
         Ok(snapshot)
     }
-}
-
-fn throughput(before: Option<&Snapshot>, now: &Overview) -> Vec<Option<f64>> {
-    let finished: HashMap<&str, (u64, Duration)> = before
-        .into_iter()
-        .flat_map(|snapshot| {
-            let elapsed = snapshot.at.elapsed();
-            let plugins = snapshot.overview.plugins.iter();
-            plugins.map(move |it| (&it.plugin[..], (it.done + it.dead_letters, elapsed)))
-        })
-        .collect();
-    let rate = |plugin: &PluginOverview| {
-        let (before, elapsed) = finished.get(&plugin.plugin[..])?;
-        let finished = (plugin.done + plugin.dead_letters).saturating_sub(*before);
-        Some(finished as f64 / elapsed.as_secs_f64())
-    };
-    now.plugins.iter().map(rate).collect()
 }
 
 /// A hash that changes with anything that a page shows.
@@ -110,6 +84,13 @@ async fn revision(state: &DeskState, overview: &Overview) -> sqlx::Result<u64> {
     Ok(hash.finish())
 }
 
+/// Changes with what the health strip shows.
+fn health_revision(console: &Console) -> u64 {
+    let mut hash = DefaultHasher::new();
+    health::of(&console.0.status).hash(&mut hash);
+    hash.finish()
+}
+
 /// Server-sent events: one for each change.
 pub async fn events(State(console): State<Console>, state: DeskState) -> Response {
     let Ok(permit) = Arc::clone(&console.0.live.listeners).try_acquire_owned() else {
@@ -123,15 +104,16 @@ pub async fn events(State(console): State<Console>, state: DeskState) -> Respons
         let mut last = None;
         while !sender.is_closed() {
             intervals.tick().await;
-            // Without the store there is nothing to show.
-            let Ok(snapshot) = console.0.live.snapshot(&state).await else { continue };
-            if last.is_some_and(|last| last != snapshot.revision) {
-                let event = Event::default().event("changed").data(format!("{:x}", snapshot.revision));
+            // Without the store, the health of the host is shown all the same.
+            let snapshot = console.0.live.snapshot(&state).await.ok();
+            let revision = (snapshot.map(|snapshot| snapshot.revision), health_revision(&console));
+            if last.is_some_and(|last| last != revision) {
+                let event = Event::default().event("changed").data(format!("{:x}", revision.1));
                 if sender.send(Ok(event)).await.is_err() {
                     return;
                 }
             }
-            last = Some(snapshot.revision);
+            last = Some(revision);
         }
     });
     Sse::new(receiver).keep_alive(KeepAlive::default()).into_response()

@@ -16,12 +16,14 @@ use super::Console;
 use super::i18n::Texts;
 use super::page::{self, PageContext};
 use super::session::{DEFAULT_USER, Session, is_https};
+use super::theme::{self, Theme};
 
 /// Failed logins per minute, of all browsers together.
 const MAX_FAILED_LOGINS: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// The cookie with the chosen language.
 const LANGUAGE_COOKIE: &str = "host-language";
-const LANGUAGE_LIFETIME: time::Duration = time::Duration::days(365);
+/// How long the language and the theme are kept.
+const PREFERENCE_LIFETIME: time::Duration = time::Duration::days(365);
 /// Only resources of this origin; no frames.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -75,7 +77,7 @@ fn admit(
     if let Err(problem) = policy.check_origin(method, headers) {
         return Err(Box::new(problem.into_response()));
     }
-    if let Some(response) = change_language(request) {
+    if let Some(response) = change_preference(request) {
         return Err(Box::new(response));
     }
     let (session, is_new) = match sessions.find(headers) {
@@ -100,18 +102,22 @@ fn require_login(request: &Request) -> Response {
     Redirect::to(&format!("/login?{next}")).into_response()
 }
 
-/// Stores the language of `?lang=ko` and redirects to the address without it.
-fn change_language(request: &Request) -> Option<Response> {
+/// Stores the language of `?lang=ko` or the theme of `?theme=dark`, and redirects to the address without it.
+fn change_preference(request: &Request) -> Option<Response> {
     let query = request.uri().query().filter(|_| *request.method() == Method::GET)?;
     let pairs = || form_urlencoded::parse(query.as_bytes());
-    let texts = pairs().find(|(name, _)| name == "lang").and_then(|(_, lang)| Texts::of(&lang))?;
+    let chosen = pairs().find_map(|(name, value)| match &*name {
+        "lang" => Texts::of(&value).map(|texts| (LANGUAGE_COOKIE, texts.lang)),
+        "theme" => Theme::parse(&value).map(|theme| (theme::COOKIE, theme.as_str())),
+        _ => None,
+    })?;
     let rest = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs().filter(|(name, _)| name != "lang"))
+        .extend_pairs(pairs().filter(|(name, _)| name != "lang" && name != "theme"))
         .finish();
     let path = local_path(request.uri().path());
     let to = if rest.is_empty() { path.to_owned() } else { format!("{path}?{rest}") };
-    let cookie = Cookie::build((LANGUAGE_COOKIE, texts.lang)).path("/").same_site(SameSite::Lax);
-    let jar = CookieJar::new().add(cookie.max_age(LANGUAGE_LIFETIME));
+    let cookie = Cookie::build(chosen).path("/").same_site(SameSite::Lax);
+    let jar = CookieJar::new().add(cookie.max_age(PREFERENCE_LIFETIME));
     Some((jar, Redirect::to(&to)).into_response())
 }
 

@@ -5,7 +5,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base::clock;
+use base::{clock, text};
 use desk::audit::Actor;
 use desk::{Desk, IdOf};
 use desk_api::{Cursor, DeadLetterState, IntakeState, MAX_REASON_CHARS, Page, PartitionState};
@@ -16,9 +16,12 @@ use super::assets::{PATHS, Paths};
 use super::format::{self, CopyableId, LocalTime, Timestamp};
 use super::i18n::{ENGLISH, Texts};
 use super::session::Session;
+use super::strip::Strip;
+use super::theme::Theme;
 use crate::{DeskState, api, ids};
 
-/// The context of a page: language, session and address.
+/// The context of a page: language, session, address, and the health of the host.
+#[derive(Clone)]
 pub struct PageContext {
     pub texts: &'static Texts,
     pub user: String,
@@ -27,6 +30,8 @@ pub struct PageContext {
     /// Whether a token is required, so that logging out makes sense.
     pub has_token: bool,
     pub now_ms: i64,
+    pub theme: Theme,
+    pub strip: Strip,
     /// The page's path and query.
     address: String,
 }
@@ -45,6 +50,8 @@ impl FromRequestParts<Console> for PageContext {
             paths: &PATHS,
             has_token: console.0.policy.has_token(),
             now_ms: clock::now_ms(),
+            theme: Theme::of(&parts.headers),
+            strip: Strip::of(&console.0.status, texts),
             address: parts.uri.path_and_query().map_or("/", |address| address.as_str()).to_owned(),
         })
     }
@@ -56,22 +63,28 @@ pub struct NavItem {
     pub name: &'static str,
     /// The key that follows `g` in the keyboard shortcut.
     pub key: char,
+    /// Whether it begins a part of the navigation.
+    pub is_first: bool,
 }
 
 impl PageContext {
     /// The navigation.
-    pub fn navigation(&self) -> [NavItem; 7] {
-        let texts = self.texts;
-        [
-            ("/", texts.overview, 'o'),
-            ("/failures", texts.failures, 'f'),
-            ("/dead-letters", texts.dead_letters, 'd'),
-            ("/waiting", texts.waiting, 'w'),
-            ("/replays", texts.replays, 'r'),
-            ("/trials", texts.trials, 't'),
-            ("/audit-log", texts.audit_log, 'a'),
-        ]
-        .map(|(path, name, key)| NavItem { path, name, key })
+    pub fn navigation(&self) -> Vec<NavItem> {
+        let (texts, rooms) = (self.texts, self.texts.rooms());
+        let parts: [&[(&'static str, &'static str, char)]; 3] = [
+            &[
+                ("/", texts.overview, 'o'),
+                ("/failures", texts.failures, 'f'),
+                ("/dead-letters", texts.dead_letters, 'd'),
+                ("/waiting", texts.waiting, 'w'),
+                ("/replays", texts.replays, 'r'),
+                ("/trials", texts.trials, 't'),
+            ],
+            &[("/plugins", rooms.plugins, 'p'), ("/topics", rooms.topics_short, 'k')],
+            &[("/audit-log", texts.audit_log, 'a'), ("/settings", rooms.settings, 's')],
+        ];
+        let items = parts.iter().flat_map(|part| part.iter().enumerate());
+        items.map(|(index, &(path, name, key))| NavItem { path, name, key, is_first: index == 0 }).collect()
     }
 
     /// Whether the page belongs to this item of the navigation.
@@ -94,6 +107,11 @@ impl PageContext {
     /// An abbreviated id that can be copied.
     pub fn id(&self, id: &str) -> CopyableId {
         CopyableId { id: id.to_owned(), texts: self.texts }
+    }
+
+    /// A time in UTC.
+    pub fn utc(&self, ms: &i64) -> String {
+        text::utc(*ms)
     }
 
     /// A number with thousands separators.
@@ -142,8 +160,24 @@ impl PageContext {
 
     /// The page's address in the other language.
     pub fn other_language(&self) -> String {
+        self.with("lang", self.texts.other_lang)
+    }
+
+    /// The page's address in the next theme, and the name of that theme.
+    pub fn next_theme(&self) -> (String, &'static str) {
+        let (next, rooms) = (self.theme.next(), self.texts.rooms());
+        let name = match next {
+            Theme::Auto => rooms.theme_auto,
+            Theme::Light => rooms.theme_light,
+            Theme::Dark => rooms.theme_dark,
+        };
+        (self.with("theme", next.as_str()), name)
+    }
+
+    /// The page's address with a parameter.
+    fn with(&self, name: &str, value: &str) -> String {
         let separator = if self.address.contains('?') { '&' } else { '?' };
-        format!("{}{separator}lang={}", self.address, self.texts.other_lang)
+        format!("{}{separator}{name}={value}", self.address)
     }
 
     /// The session's user as actor.
@@ -170,7 +204,8 @@ impl PageContext {
 
     /// An error page.
     pub fn error(&self, status: StatusCode, detail: &str) -> ErrorPage {
-        ErrorPage { status, texts: self.texts, detail: detail.to_owned() }
+        let ctx = Some(Box::new(self.clone()));
+        ErrorPage { status, texts: self.texts, detail: detail.to_owned(), ctx }
     }
 
     /// An error page for an error of the API.
@@ -234,29 +269,45 @@ pub struct ErrorPage {
     status: StatusCode,
     texts: &'static Texts,
     detail: String,
+    /// None without a session: the page has no navigation.
+    ctx: Option<Box<PageContext>>,
 }
 
+/// An error page with the navigation.
 #[derive(Template)]
 #[template(path = "console/error.html")]
 struct ErrorTemplate<'a> {
-    texts: &'static Texts,
-    paths: &'static Paths,
+    ctx: PageContext,
     heading: &'a str,
     detail: String,
     /// Whether the page reloads: the error may be temporary.
     reloads: bool,
 }
 
+/// An error page without a session.
+#[derive(Template)]
+#[template(path = "console/bare_error.html")]
+struct BareErrorTemplate<'a> {
+    texts: &'static Texts,
+    paths: &'static Paths,
+    heading: &'a str,
+    detail: String,
+}
+
 impl IntoResponse for ErrorPage {
     fn into_response(self) -> Response {
-        let Self { status, texts, detail } = self;
+        let Self { status, texts, detail, ctx } = self;
         let heading = match status {
             StatusCode::NOT_FOUND => texts.not_found,
             _ => texts.request_failed,
         };
         let reloads = status == StatusCode::SERVICE_UNAVAILABLE;
         let detail = format::line(&detail);
-        (status, render(&ErrorTemplate { texts, paths: &PATHS, heading, detail, reloads })).into_response()
+        let page = match ctx {
+            Some(ctx) => render(&ErrorTemplate { ctx: *ctx, heading, detail, reloads }),
+            None => render(&BareErrorTemplate { texts, paths: &PATHS, heading, detail }),
+        };
+        (status, page).into_response()
     }
 }
 
@@ -279,7 +330,7 @@ pub async fn not_found(ctx: PageContext) -> ErrorPage {
 /// The answer to a form without a valid session.
 pub fn form_expired(texts: &'static Texts) -> Response {
     let detail = texts.form_expired.to_owned();
-    ErrorPage { status: StatusCode::FORBIDDEN, texts, detail }.into_response()
+    ErrorPage { status: StatusCode::FORBIDDEN, texts, detail, ctx: None }.into_response()
 }
 
 impl FromRequestParts<Console> for DeskState {
@@ -290,14 +341,9 @@ impl FromRequestParts<Console> for DeskState {
         if let Some(state) = console.0.status.desk() {
             return Ok(state.clone());
         }
-        let texts = parts.extensions.get::<&'static Texts>().copied().unwrap_or(&ENGLISH);
-        let page = ErrorTemplate {
-            texts,
-            paths: &PATHS,
-            heading: texts.starting,
-            detail: texts.starting_detail.to_owned(),
-            reloads: true,
-        };
+        let ctx = PageContext::from_request_parts(parts, console).await?;
+        let (heading, detail) = (ctx.texts.starting, ctx.texts.starting_detail.to_owned());
+        let page = ErrorTemplate { ctx, heading, detail, reloads: true };
         Err((StatusCode::SERVICE_UNAVAILABLE, render(&page)).into_response())
     }
 }

@@ -1,4 +1,4 @@
-//! The partitions on the overview.
+//! The partitions of the plugins: those that are not read on the overview, and all of them with the topics.
 
 use desk_api::PartitionState;
 use kafka::partition::{Block, Condition, Limit};
@@ -37,6 +37,7 @@ pub struct PartitionRow {
     pub state: PartitionState,
     pub reason: Option<&'static str>,
     pub since_ms: Option<i64>,
+    pub offset: i64,
     pub lag: u64,
     pub in_progress: u64,
     pub held_keys: u64,
@@ -75,6 +76,7 @@ fn row(assigned: &Assigned<'_>, texts: &Texts) -> PartitionRow {
         state: state(status.condition),
         reason: reason(status.condition, texts),
         since_ms: assigned.since_ms(),
+        offset: status.next,
         lag: status.lag.max(0).unsigned_abs(),
         in_progress: status.in_flight as u64,
         held_keys: status.held_keys as u64,
@@ -118,6 +120,22 @@ impl Texts {
             _ => format!("{number} partitions"),
         }
     }
+}
+
+/// All conditions that have a reason.
+const CONDITIONS: [Condition; 6] = [
+    Condition::Blocked(Block::Commit),
+    Condition::Blocked(Block::Publish),
+    Condition::Resting(Limit::Unfinished),
+    Condition::Resting(Limit::Memory),
+    Condition::Resting(Limit::Keys),
+    Condition::Resting(Limit::Predecessor),
+];
+
+/// The reason of a condition in the language of the page.
+pub fn localized<'a>(english: &'a str, texts: &Texts) -> &'a str {
+    let found = CONDITIONS.into_iter().find(|condition| condition.reason() == Some(english));
+    found.and_then(|condition| reason(condition, texts)).unwrap_or(english)
 }
 
 fn reason(condition: Condition, texts: &Texts) -> Option<&'static str> {

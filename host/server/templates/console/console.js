@@ -5,7 +5,7 @@
   const isField = (element) => element.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
 
   // Replaces the live parts with those of a fresh copy of the page. Open details, selections and the focus are kept.
-  const swap = (next) => {
+  const swap = (next, isWhole) => {
     for (const part of document.querySelectorAll("[data-live]")) {
       const then = next.getElementById(part.id);
       if (!then || part.innerHTML === then.innerHTML) continue;
@@ -20,7 +20,7 @@
       if (current && current.id) byId(current.id)?.classList.add("current");
       if (focused) find(part, focused)?.focus({ preventScroll: true });
     }
-    document.title = next.title;
+    if (isWhole) document.title = next.title;
     decorate();
   };
   // Describes an element, so that it can be found again: by its link, its value or its position.
@@ -42,8 +42,10 @@
     try {
       const response = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
       if (response.type === "opaqueredirect") { location.reload(); return; }
-      if (response.ok) swap(new DOMParser().parseFromString(await response.text(), "text/html"));
-      byId("unreachable").hidden = response.ok;
+      // An error page has the health of the host too.
+      const isPage = (response.headers.get("content-type") ?? "").startsWith("text/html");
+      if (isPage) swap(new DOMParser().parseFromString(await response.text(), "text/html"), response.ok);
+      byId("unreachable").hidden = isPage;
     } catch {
       byId("unreachable").hidden = false;
     }

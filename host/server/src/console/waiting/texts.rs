@@ -3,6 +3,7 @@
 use super::super::i18n::{self, texts};
 
 texts! {
+    Texts:
     title: "Waiting retries", "재시도 대기 메시지";
     lead: "Messages that failed and wait in the retry topics for their next attempt.", "실패 후 재시도 토픽에서 다음 시도를 기다리는 메시지입니다.";
     none: "No message is waiting", "대기 중인 메시지가 없습니다";
