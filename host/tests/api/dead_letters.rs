@@ -198,12 +198,15 @@ async fn a_replay_lists_what_became_of_its_dead_letters() {
     let started = api.post("/replays", &json!({ "all": true, "plan": { "target": "retry" } })).await.json();
     let id = started["id"].as_str().expect("an id");
     let items = api.found(&format!("/replays/{}/dead-letters?limit=2", &id[..8])).await;
-    let listed: Vec<_> = items["items"].as_array().expect("items").iter().map(|item| &item["dead_letter"]).collect();
+    let listed: Vec<_> =
+        items["items"].as_array().expect("items").iter().map(|item| &item["dead_letter"]).collect();
     assert_eq!(listed, [&json!(some[0].id), &json!(some[1].id)]);
     let rest = api.found(&format!("/replays/{id}/dead-letters?from=2&state=waiting")).await;
     assert_eq!(rest["items"][0]["position"], 3);
     assert_eq!(api.found(&format!("/replays/{id}/dead-letters?state=failed")).await["items"], json!([]));
-    api.get(&format!("/replays/{id}/dead-letters?state=green")).await.is_problem(400, "waiting, sent, handled");
+    api.get(&format!("/replays/{id}/dead-letters?state=green"))
+        .await
+        .is_problem(400, "waiting, sent, handled");
     let shown = api.found(&format!("/dead-letters/{}", some[0].id)).await;
     assert_eq!((&shown["outcome"]["replay"], &shown["outcome"]["state"]), (&json!(id), &json!("waiting")));
 }

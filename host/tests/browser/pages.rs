@@ -48,6 +48,16 @@ fn pause(browser: &Browser, desk: &Desk) {
     browser.reads("Paused");
 }
 
+/// Both languages, both themes, and a narrow window.
+fn looks() -> [Options; 4] {
+    [
+        Options { lang: "en", dark: false, ..Options::default() },
+        Options { lang: "ko", dark: true, ..Options::default() },
+        Options { lang: "ko", dark: false, ..Options::default() },
+        Options { lang: "en", dark: true, size: (500, 900), ..Options::default() },
+    ]
+}
+
 #[test]
 fn every_page_is_legible_in_both_languages_and_themes() {
     let desk = Desk::start("pages", &[]);
@@ -87,6 +97,7 @@ pub fn fill(empty: &Browser, desk: &Desk) -> Vec<(&'static str, String)> {
     let trial = empty.path();
     empty.goto(&desk.url("/replay?code=asked-reject"));
     empty.fill("#ramp", "3, 10");
+    empty.fill("#number", "40");
     empty.click("Start replay");
     empty.reads("Stopped");
     let replay = empty.path();

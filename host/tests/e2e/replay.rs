@@ -58,7 +58,6 @@ fn a_dead_letter_is_replayed_to_its_topic_byte_for_byte() {
     ]);
     assert_eq!(headers(back), expected);
     let items = desk.runtime.block_on(desk.desk.replay_items(&replay.id, None, 0, 10)).expect("a store");
-    assert_eq!(items.len(), 1);
     let location = (items[0].topic.as_deref(), items[0].partition, items[0].offset);
     assert_eq!(location, (Some(&guest.topic[..]), Some(2), Some(back.offset)));
     // The audit log names the replay and the user.
@@ -98,8 +97,9 @@ fn failed_again(desk: &TestDesk, replay: &str, first: &str, again: &str) {
         (outcome.failed_as.as_deref(), read(again).failed_again_of.as_deref()),
         (Some(again), Some(first))
     );
-    let list = desk.desk.dead_letters(&Filter::default(), &PageSelector::First, 10);
-    let list = desk.runtime.block_on(list).expect("a store").items;
+    let all = Filter::default();
+    let list = desk.runtime.block_on(desk.desk.dead_letters(&all, &PageSelector::First, 10));
+    let list = list.expect("a store").items;
     let listed = list.iter().find(|listed| listed.id == first).expect("listed");
     assert_eq!(listed.outcome.as_ref(), Some(&outcome));
     let failed = desk.desk.replay_items(replay, Some(ReplayItemState::Failed), 0, 10);
