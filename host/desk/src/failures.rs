@@ -1,6 +1,5 @@
 //! Failures in the store: dead letters with the same code, plugin, digest and cause.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use desk_api::{Cursor, DeadLetter, Failure, FailureState, Page, PageSelector, cause};
@@ -127,8 +126,8 @@ pub(crate) async fn add<'a>(
     for (id, Added { first_ms, last }) in failures {
         sqlx::query(
             "INSERT INTO failure_groups \
-             (id, code, plugin, digest, first_seen, last_seen, detail, cause, note, state) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', 'open') ON CONFLICT (id) DO UPDATE SET \
+             (id, code, plugin, digest, first_seen, last_seen, detail, cause, kind, note, state) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', 'open') ON CONFLICT (id) DO UPDATE SET \
              first_seen = CASE WHEN excluded.first_seen < failure_groups.first_seen \
                  THEN excluded.first_seen ELSE failure_groups.first_seen END, \
              detail = CASE WHEN excluded.last_seen >= failure_groups.last_seen \
@@ -145,6 +144,7 @@ pub(crate) async fn add<'a>(
         .bind(last.failed_ms)
         .bind(&last.detail)
         .bind(cause_of(last))
+        .bind(failure_id(&last.code, &last.plugin, &last.digest, ""))
         .execute(&mut *connection)
         .await?;
     }
@@ -175,22 +175,22 @@ pub(crate) async fn crowded(
     let sql = format!("SELECT id FROM failure_groups {}", clause.sql());
     let known: Vec<String> = sql::scalar(sql, &clause).fetch_all(&mut *connection).await?;
     known.iter().for_each(|id| _ = new.remove(&id[..]));
-    let mut counts: HashMap<_, i64> = HashMap::new();
+    let mut counts: HashMap<String, i64> = HashMap::new();
     let mut crowded = HashMap::new();
     for (id, DeadLetter { code, plugin, digest, .. }) in new {
-        let count = match counts.entry((code, plugin, digest)) {
-            Entry::Occupied(counted) => counted.into_mut(),
-            Entry::Vacant(unknown) => {
+        let kind = failure_id(code, plugin, digest, "");
+        let count = match counts.get(&kind) {
+            Some(count) => *count,
+            None => {
                 let sql =
-                    "SELECT COUNT(*) FROM failure_groups WHERE code = $1 AND plugin = $2 AND digest = $3";
-                let sql = sqlx::query_scalar(sql).bind(code).bind(plugin).bind(digest);
-                unknown.insert(sql.fetch_one(&mut *connection).await?)
+                    sqlx::query_scalar("SELECT COUNT(*) FROM failure_groups WHERE kind = $1").bind(&kind);
+                sql.fetch_one(&mut *connection).await?
             }
         };
-        if *count >= MAX_CAUSES {
-            crowded.insert(id.to_owned(), failure_id(code, plugin, digest, ""));
+        counts.insert(kind.clone(), count + 1);
+        if count >= MAX_CAUSES {
+            crowded.insert(id.to_owned(), kind);
         }
-        *count += 1;
     }
     Ok(crowded)
 }
