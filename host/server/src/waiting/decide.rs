@@ -18,6 +18,8 @@ use crate::DeskState;
 
 /// How long a decision waits until all messages are known.
 const READ_BOUND: Duration = Duration::from_secs(20);
+/// How long it waits at once: an error of Kafka is noticed after that.
+const READ_WAIT: Duration = Duration::from_secs(1);
 /// How long it waits for the answers of the hosts.
 const ANSWER_BOUND: Duration = Duration::from_secs(3);
 const ANSWER_POLL: Duration = Duration::from_millis(50);
@@ -190,7 +192,7 @@ async fn choose<'a>(
 async fn read(plugin: &PluginWaiting) -> Result<(), DecideError> {
     let (began_ms, began) = (clock::now_ms(), Instant::now());
     loop {
-        let scan = plugin.refresh(Duration::from_secs(5)).await;
+        let scan = plugin.refresh(READ_WAIT).await;
         if let Some(problem) = scan.problem {
             return Err(DecideError::Unread(problem));
         }
