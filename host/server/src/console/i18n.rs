@@ -124,7 +124,6 @@ texts! {
     first_seen: "First seen", "최초 발생";
     last_seen: "Last seen", "최근 발생";
     oldest_open: "Oldest open", "가장 오래된 미처리 건";
-    done: "Succeeded", "성공";
     failed: "Failed", "실패";
     failed_calls: "Failed calls", "실패한 호출";
     dead_lettered: "Dead-lettered", "데드 레터";
