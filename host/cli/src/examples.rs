@@ -93,7 +93,7 @@ mod tests {
         for (words, examples) in EXAMPLES {
             for line in examples.lines() {
                 let line = line.rsplit_once("| ").map_or(line, |(_, line)| line);
-                let line = line.split([">", "<"].as_slice()).next().unwrap_or(line);
+                let line = line.split(['>', '<']).next().unwrap_or(line);
                 let args = words_of(line);
                 assert!(line.starts_with(&format!("host {words}")), "{line}");
                 // `--config` is taken out before the command line is parsed.

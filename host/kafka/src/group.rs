@@ -25,7 +25,7 @@ use self::commits::{Commits, commit_at_once, is_too_large};
 use self::log_watch::LogWatch;
 use self::opening::REPORT_INTERVAL;
 pub(crate) use self::opening::{describe, locate};
-use crate::broker_probe::BrokerProbe;
+use crate::broker_probe::{BrokerProbe, ConnectionErrors};
 use crate::health::{Health, PartitionStatus};
 use crate::metrics::{self, PartitionGauges, Values};
 use crate::partition::{Partition, PartitionContext, Progress};
@@ -81,8 +81,7 @@ impl GroupMember {
             gauges: Mutex::new(PartitionGauges::of(group)),
             commits: Mutex::new(Commits { in_flight: None, next: Instant::now() }),
             unopened_report: Mutex::new(Throttle::new(REPORT_INTERVAL)),
-            hears_nothing: AtomicBool::default(),
-            last_error: Mutex::default(),
+            errors: ConnectionErrors::default(),
         };
         context.health.set_group(group);
         let mut config = config.clone();
@@ -123,17 +122,12 @@ fn run(consumer: &Arc<BaseConsumer<MemberContext>>, mut probe: BrokerProbe) {
             context.set_gauges(consumer);
             next_gauges = Instant::now() + GAUGE_INTERVAL;
         }
-        if context.hears_nothing.swap(false, Ordering::Relaxed) && context.health.outage().is_none() {
+        if context.errors.lost_all() && context.health.outage().is_none() {
             probe.hurry();
         }
-        match probe.run_if_due(consumer) {
-            Some(Some(broker)) => {
-                context.health.answered();
-                *context.last_error.lock() = None;
-                logs.ask(consumer, broker);
-            }
-            Some(None) => context.health.unanswered(context.cause()),
-            None => {}
+        if let Some(answer) = probe.run_if_due(consumer) {
+            context.errors.tell(&context.health, answer.is_some());
+            answer.iter().for_each(|broker| logs.ask(consumer, *broker));
         }
         logs.serve(consumer);
         context.control_flow(consumer);
@@ -170,10 +164,7 @@ struct MemberContext {
     commits: Mutex<Commits>,
     /// Limits the log messages about partitions that are not read yet.
     unopened_report: Mutex<Throttle>,
-    /// The client has no connection to any broker.
-    hears_nothing: AtomicBool,
-    /// The cause of the connection's last error.
-    last_error: Mutex<Option<String>>,
+    errors: ConnectionErrors,
 }
 
 impl MemberContext {
@@ -183,11 +174,6 @@ impl MemberContext {
         let until = *self.leave_by.get_or_init(|| Instant::now() + self.drain);
         self.partitions.lock().values().for_each(|partition| partition.close());
         until
-    }
-
-    /// Why Kafka does not answer, as far as the client knows.
-    fn cause(&self) -> String {
-        self.last_error.lock().clone().unwrap_or_else(|| "no broker answers".to_owned())
     }
 
     /// The assigned partitions of which this is true.
@@ -388,12 +374,6 @@ impl ClientContext for MemberContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(group = self.group, %error, reason, "client");
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.hears_nothing.store(true, Ordering::Relaxed),
-            Some(code) if errors::is_connection(code) => {
-                *self.last_error.lock() = Some(errors::cause(reason))
-            }
-            _ => {}
-        }
+        self.errors.note(&error, reason);
     }
 }

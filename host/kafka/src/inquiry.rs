@@ -19,6 +19,8 @@ use crate::errors::{self, Context};
 const KEPT: Duration = Duration::from_secs(600);
 /// The timeout of one request.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+/// The time that an error may need to arrive as an event.
+const EVENT_WAIT: Duration = Duration::from_millis(50);
 /// The maximum number of names that are asked for together.
 const MAX_NAMES: usize = 1000;
 
@@ -138,7 +140,7 @@ impl<A: Clone + Send + 'static> Inquiry<A> {
 /// The last error of the client's connection.
 fn cause(consumer: &BaseConsumer<Context>) -> Option<String> {
     // Errors are queued as events.
-    while let Some(Err(_)) = consumer.poll(Duration::ZERO) {}
+    while let Some(Err(_)) = consumer.poll(EVENT_WAIT) {}
     consumer.context().cause()
 }
 

@@ -74,7 +74,10 @@ impl Prepared {
     async fn new(args: &RunArgs, origins: &Origins) -> anyhow::Result<Self> {
         let (plugins, services) = preflight::prepare(args).await?;
         let settings = config::tables(args, origins, &plugins)?;
-        config::warnings(args, &plugins).iter().for_each(|warning| tracing::warn!("{warning}"));
+        // Without a file, nobody has decided what plugins may use; the summary says what they may.
+        if args.found.as_ref().is_some_and(|found| !found.file.plugins.is_empty()) {
+            config::warnings(args, &plugins).iter().for_each(|warning| tracing::warn!("{warning}"));
+        }
         // Before the store, which an invalid configuration must not change.
         let topics = Topics::new(&args.kafka, args.create_topics)?;
         let desk = store::open(args, &plugins, &services).await?;

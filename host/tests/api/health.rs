@@ -46,10 +46,10 @@ async fn a_replay_form_does_not_wait_for_kafka() {
     let api = Api::with(&some).await;
     let browser = Browser::new(&api, "en");
     let page = browser.page("/replay").await;
-    assert!(page.contains("Kafka does not answer: 127.0.0.1:1 (connection refused)"), "{page}");
+    assert!(page.contains("Kafka does not answer: 127.0.0.1:1 ("), "{page}");
     assert!(page.contains("3 dead letters") && page.contains("Start replay"), "{page}");
     let topics = browser.page("/topics").await;
-    assert!(topics.contains("Kafka did not list the members."), "{topics}");
+    assert!(topics.contains("Kafka did not list the members:"), "{topics}");
     assert!(topics.contains("email.send-retry-2000"), "{topics}");
 }
 

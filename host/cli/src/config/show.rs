@@ -9,12 +9,13 @@ use base::clock::millis_u64;
 use base::error::UserError;
 use base::kafka_properties::Place;
 use bytesize::ByteSize;
+use consumer::policy::Retry;
 use consumer::{Subscriber, max_batch, worker};
 use desk_api::{Setting, SettingTable};
 use sandbox::limits::Limits;
 use sandbox::outgoing::Outgoing;
 use sandbox::tls;
-use settings::{LimitSettings, PluginSettings, Properties, RuleSettings, RunArgs, ShownTable};
+use settings::{LimitSettings, PluginSettings, Properties, RetrySettings, RuleSettings, RunArgs, ShownTable};
 use store::StoreUrl;
 
 use super::without_password;
@@ -181,8 +182,14 @@ fn plugin_tables(
         lines.iter().for_each(|(key, value)| shown.line(key, value, "file"));
     }
     limits(shown, &plugin.grants.limits, &set.limits);
+    retry_table(shown, subscription.policy.retry(), &set.retry);
+    subscription.policy.rules().iter().for_each(|rule| rule_table(shown, rule));
+}
+
+fn retry_table(shown: &mut Shown, retry: &Retry, set: &RetrySettings) {
     shown.table("[plugin.retry]", "");
-    let (retry, set) = (subscription.policy.retry(), &set.retry);
+    let origin = |is_set: bool| if is_set { "file" } else { "plugin" };
+    let or_default = |is_set: bool| if is_set { "file" } else { "default" };
     for (key, value, from) in [
         ("retries", i64::from(retry.retries).into(), origin(set.retries.is_some())),
         ("delay", time(retry.delay_ms), origin(set.delay.is_some())),
@@ -195,7 +202,6 @@ fn plugin_tables(
     ] {
         shown.line(key, &value, from);
     }
-    subscription.policy.rules().iter().for_each(|rule| rule_table(shown, rule));
 }
 
 /// Nothing without a setting or a variable. Variables that cannot be used are refused where they are needed.

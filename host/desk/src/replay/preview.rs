@@ -45,12 +45,20 @@ impl Replayer {
     ) -> Result<ReplayPreview, UserError> {
         plan.check().map_err(UserError::usage)?;
         let desk = &self.0.desk;
-        let sources = desk.sources(filter, ids, plan).await.map_err(|error| store_unavailable(&error))?;
-        let mut warnings = match ids {
-            // The trial that selected them has reported the others.
-            Some(_) => Vec::new(),
-            None => desk.left_out(filter, plan).await.map_err(|error| store_unavailable(&error))?,
+        let left_out = async {
+            match ids {
+                // The trial that selected them has reported the others.
+                Some(_) => Ok(Vec::new()),
+                None => desk.left_out(filter, plan).await,
+            }
         };
+        // Each reads all of them, and a person waits for the slowest.
+        let (sources, mut warnings, effects) = tokio::try_join!(
+            desk.sources(filter, ids, plan),
+            left_out,
+            desk.sent_effects(filter, ids, plan, self.0.keep_effects),
+        )
+        .map_err(|error| store_unavailable(&error))?;
         let topics = match plan.target {
             ReplayTarget::Source => {
                 warnings.extend(self.topic_warnings(&sources).await);
@@ -59,8 +67,6 @@ impl Replayer {
             ReplayTarget::Retry => retry_topics(&self.0.routes, &sources)?,
         };
         warnings.extend(paused(&self.0.routes, &sources));
-        let effects = desk.sent_effects(filter, ids, plan, self.0.keep_effects).await;
-        let effects = effects.map_err(|error| store_unavailable(&error))?;
         warnings.extend(effects::warnings(&effects, self.0.keep_effects));
         let dead_letters = sources.iter().map(|source| source.dead_letters).sum();
         let topics =
@@ -226,29 +232,31 @@ impl Desk {
             return Ok(warnings);
         }
         let open = Filter { state: Some(DeadLetterState::Open), ..filter.clone() };
-        let mut clause = WhereClause::from_filter(&open);
-        let max = clause.bind(i64::from(plan.max_replays));
-        clause.add(format!("replays >= {max}"));
+        let clause = WhereClause::from_filter(&open);
         let too_often = format!("already replayed {} times or more", plan.max_replays);
-        warnings.extend(self.left_out_warning(&clause, &too_often).await?);
-        for (condition, reason) in [
-            (VALUE_CUT, "whose value was cut: it exceeded the dead-letter topic's size limit"),
-            (NO_SOURCE, "whose record does not name the original topic"),
+        let reasons = [
+            (format!("replays >= {}", plan.max_replays), too_often.as_str()),
+            (VALUE_CUT.to_owned(), "whose value was cut: it exceeded the dead-letter topic's size limit"),
+            (NO_SOURCE.to_owned(), "whose record does not name the original topic"),
             (
-                &store::in_other_replay(clock::now_ms()),
+                store::in_other_replay(clock::now_ms()),
                 "in another replay that may still send them; cancel that replay first",
             ),
-        ] {
-            let mut clause = WhereClause::from_filter(&open);
-            clause.add(format!("({condition})"));
-            warnings.extend(self.left_out_warning(&clause, reason).await?);
+        ];
+        // One pass for all: the rows are large.
+        let sums = reasons.iter().enumerate().map(|(index, (condition, _))| {
+            format!("COALESCE(SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS count_{index}")
+        });
+        let sums = sums.collect::<Vec<_>>().join(", ");
+        let sql = format!("SELECT {sums} FROM letters {}", clause.sql());
+        let row = sql::query(sql, &clause).fetch_one(&self.pool).await?;
+        for (index, (_, reason)) in reasons.iter().enumerate() {
+            let count = sql::count(&row, &format!("count_{index}"))?;
+            if count > 0 {
+                warnings.push(format!("left out: {} {reason}", counted(count, "dead letter")));
+            }
         }
         Ok(warnings)
-    }
-
-    async fn left_out_warning(&self, clause: &WhereClause, reason: &str) -> sqlx::Result<Option<String>> {
-        let count = self.count_where(clause).await?;
-        Ok((count > 0).then(|| format!("left out: {} {reason}", counted(count, "dead letter"))))
     }
 }
 

@@ -322,19 +322,6 @@ impl Texts {
         }
     }
 
-    /// A duration, in one unit.
-    pub fn duration(&self, millis: u64) -> String {
-        let (number, english, korean) = match millis / 1000 {
-            0..60 => (millis as f64 / 1000.0, "s", "초"),
-            seconds @ 60..7200 => (seconds as f64 / 60.0, "min", "분"),
-            seconds @ 7200..172_800 => (seconds as f64 / 3600.0, "h", "시간"),
-            seconds => (seconds as f64 / 86_400.0, "d", "일"),
-        };
-        // At most one decimal, and none of zero.
-        let number = (number * 10.0).round() / 10.0;
-        if self.lang == "ko" { format!("{number}{korean}") } else { format!("{number} {english}") }
-    }
-
     /// An age, in one unit.
     pub fn ago(&self, seconds: i64) -> String {
         let (number, english, korean) = match seconds.max(0) {
@@ -389,9 +376,6 @@ mod tests {
             [ENGLISH.ago(3), ENGLISH.ago(59), ENGLISH.ago(125), ENGLISH.ago(7300)],
             ["just now", "59 s ago", "2 min ago", "2 h ago"]
         );
-        let hours = |hours: u64| ENGLISH.duration(hours * 3_600_000);
-        assert_eq!([hours(1), hours(30), hours(24 * 10), hours(84)], ["60 min", "30 h", "10 d", "3.5 d"]);
-        assert_eq!([ENGLISH.duration(1500), KOREAN.duration(0)], ["1.5 s", "0초"]);
         assert_eq!([KOREAN.ago(-5), KOREAN.ago(200_000)], ["방금 전", "2일 전"]);
         assert_eq!(
             [ENGLISH.dead_letter_count(&1), ENGLISH.dead_letter_count(&1200), KOREAN.dead_letter_count(&1)],

@@ -81,7 +81,7 @@ texts! {
     members: "Members", "멤버";
     this_process: "this process", "이 프로세스";
     no_members: "no members listed", "표시할 멤버가 없습니다";
-    not_told: "Kafka did not list the members.", "Kafka에서 멤버 목록을 받지 못했습니다.";
+    not_told: "Kafka did not list the members:", "Kafka에서 멤버 목록을 받지 못했습니다:";
     offset: "Offset", "오프셋";
 
     // Settings
