@@ -19,10 +19,10 @@ pub fn cause(detail: &str) -> String {
     words.join(" ").chars().take(MAX_CHARS).collect()
 }
 
-/// Replaces texts in quotation marks. An apostrophe within a word is none.
+/// Replaces texts in quotation marks. An apostrophe within a word is none, and backticks enclose names of code.
 fn without_quoted(text: &str) -> String {
     let (mut result, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(start) = rest.find(['"', '\'', '`', '“', '‘']) {
+    while let Some(start) = rest.find(['"', '\'', '“', '‘']) {
         let (before, quoted) = rest.split_at(start);
         let mut chars = quoted.chars();
         let open = chars.next().unwrap_or('"');
@@ -140,6 +140,7 @@ mod tests {
         assert_ne!(cause("no mailbox"), cause("no domain"));
         assert_eq!(cause("it doesn't fit, isn't it"), "it doesn't fit, isn't it");
         assert_eq!(cause("발신자는 필수입니다"), "발신자는 필수입니다");
+        assert_eq!(cause("wasm `unreachable` executed"), "wasm `unreachable` executed");
         assert_eq!(cause(""), "");
         assert_eq!(cause("an \"open quote"), "an \"open quote");
         assert_eq!(cause(&"x ".repeat(500)).chars().count(), MAX_CHARS);
