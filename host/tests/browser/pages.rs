@@ -25,7 +25,7 @@ return poor;
 "#;
 
 /// Returns what axe-core finds, so that one run shows everything.
-fn check(browser: &Browser, desk: &Desk, name: &str, path: &str) -> Vec<String> {
+pub fn check(browser: &Browser, desk: &Desk, name: &str, path: &str) -> Vec<String> {
     browser.goto(&desk.url(path));
     browser.find("h1");
     browser.picture(name);
@@ -40,8 +40,9 @@ fn check(browser: &Browser, desk: &Desk, name: &str, path: &str) -> Vec<String> 
     axe::findings(browser, name)
 }
 
-/// Pauses the plugin.
+/// Pauses the plugin, while messages wait for a retry.
 fn pause(browser: &Browser, desk: &Desk) {
+    desk.wait_for_retry(0..6);
     browser.goto(&desk.url("/"));
     browser.click("Pause");
     browser.fill("#reason", "the server moves until the afternoon");
@@ -109,7 +110,6 @@ pub fn fill(empty: &Browser, desk: &Desk) -> Vec<(&'static str, String)> {
         .expect("an id");
     empty.goto(&desk.url("/dead-letters?code=trap"));
     let dead_letter = empty.find("#list tbody a").attr("href");
-    desk.wait_for_retry(0..6);
     pause(empty, desk);
     [
         ("overview", "/".to_owned()),

@@ -2,6 +2,7 @@
 
 use crate::chromium::{Browser, Options};
 use crate::fixture::Desk;
+use crate::pages::check;
 
 #[test]
 fn waiting_retries_are_run_postponed_and_given_up() {
@@ -14,8 +15,12 @@ fn waiting_retries_are_run_postponed_and_given_up() {
     browser.reads("10 messages");
     browser.reads("smtp-450");
     // Nothing is ticked.
-    browser.click("Give up");
+    browser.run("document.querySelector('#selection [formaction=\"/waiting/give-up\"]').click()");
     browser.reads("No message is selected. Nothing was changed.");
+    for action in ["run-now", "postpone", "give-up"] {
+        let path = format!("/waiting/{action}?all=true&code=smtp-421");
+        check(&browser, &desk, &format!("en-light-{action}"), &path);
+    }
     // One is ticked, of those with a code.
     browser.goto(&desk.url("/waiting?code=smtp-421"));
     browser.reads("5 messages");

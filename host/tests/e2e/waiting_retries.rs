@@ -99,6 +99,23 @@ pub fn keyed(id: &str, action: &str, more: &str) -> Record {
     Record::new(body(id, action, more)).with_key(id)
 }
 
+/// Postpones a message, and then runs it after all: the last decision counts.
+fn postponed_and_run(host: &Host, all: &Value) {
+    let fourth = record(all, "fourth");
+    let later = decided(host, "postpone", &json!({"records": [fourth], "by_ms": 7_200_000}));
+    assert_eq!(later["obeyed"], 1);
+    let left = waits(host, 3);
+    let due = |list: &Value, id: &str| {
+        let messages = list["messages"].as_array().expect("messages").clone();
+        messages.iter().find(|it| it["key"] == id).expect("a message")["due_ms"].as_i64().expect("a time")
+    };
+    assert_eq!(due(&left, "fourth"), due(all, "fourth") + 7_200_000);
+    let decision = left["messages"].as_array().expect("messages").last().expect("one")["decision"].clone();
+    assert_eq!((&decision["action"], &decision["state"]), (&json!("postpone"), &json!("obeyed")), "{left}");
+    assert_eq!(decided(host, "run-now", &json!({"records": [fourth]}))["obeyed"], 1);
+    eventually(BOUND, || host.handled("fourth") == 2);
+}
+
 #[test]
 fn each_action_applies_to_one_message_and_the_others_wait() {
     let kafka = Kafka::shared();
@@ -134,20 +151,7 @@ fn each_action_applies_to_one_message_and_the_others_wait() {
     assert_eq!(dead.header_text("host-attempts").as_deref(), Some("1"), "no other attempt");
     let detail = dead.header_text("kafka_exception-message").expect("a detail");
     assert!(detail.starts_with("given up by api: the template is wrong (after asked-retry: "), "{detail}");
-    // Postponed, and then run after all: the last decision counts.
-    let fourth = record(&all, "fourth");
-    let later = decided(&host, "postpone", &json!({"records": [fourth], "by_ms": 7_200_000}));
-    assert_eq!(later["obeyed"], 1);
-    let left = waits(&host, 3);
-    let due = |list: &Value, id: &str| {
-        let messages = list["messages"].as_array().expect("messages").clone();
-        messages.iter().find(|it| it["key"] == id).expect("a message")["due_ms"].as_i64().expect("a time")
-    };
-    assert_eq!(due(&left, "fourth"), due(&all, "fourth") + 7_200_000);
-    let decision = left["messages"].as_array().expect("messages").last().expect("one")["decision"].clone();
-    assert_eq!((&decision["action"], &decision["state"]), (&json!("postpone"), &json!("obeyed")), "{left}");
-    assert_eq!(decided(&host, "run-now", &json!({"records": [fourth]}))["obeyed"], 1);
-    eventually(BOUND, || host.handled("fourth") == 2);
+    postponed_and_run(&host, &all);
     waits(&host, 2);
     sleep(QUIET);
     assert_eq!(["first", "second", "fifth"].map(|id| host.handled(id)), [1, 1, 1]);
