@@ -16,9 +16,8 @@ use wasmtime::{
 use self::epochs::Epochs;
 use self::guest_memory::GuestMemory;
 
-/// The share of one instance in the pool. A component that needs more does not fit it. Rust components have two or three
-/// tables, JavaScript and Python components up to six; a component that resets its instances has a card table for each
-/// module with a memory, and may keep a copy of it.
+/// The share of one instance in the pool. A component that needs more does not fit it. Those of Rust, JavaScript and
+/// Python do; one that resets its instances has a card table for each module with a memory, and may keep a copy of it.
 const TABLES_PER_CALL: u32 = 8;
 const MEMORIES_PER_CALL: u32 = 4;
 /// The number of elements of a table. Each table of the pool reserves address space for as many.
