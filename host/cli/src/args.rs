@@ -8,7 +8,9 @@ use settings::RunArgs;
 
 use crate::demo;
 use crate::layers::Origins;
-use crate::{alerts, completions, config, consume, dlt, doctor, groups, plugin, produce, status, topics, waiting};
+use crate::{
+    alerts, completions, config, consume, dlt, doctor, groups, plugin, produce, status, topics, waiting,
+};
 
 /// Run sandboxed WebAssembly components as Kafka consumers.
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::clock::millis_u64;
 use contract::{RetryPolicy, Subscription as Described};
 use kafka::held_keys;
-use kafka::topic_plan::TopicPlan;
+use kafka_topics::topic_plan::TopicPlan;
 use settings::Ordering;
 use settings::{OnDead, PluginSettings, RetrySettings};
 

@@ -8,11 +8,11 @@ use base::finding::Finding;
 use base::text::counted;
 use consumer::Subscription;
 use kafka::raw::admin;
-use kafka::topic_check::{self, Cluster};
-use kafka::topic_plan::TopicPlan;
-use kafka::topic_state;
-use kafka::topics::Topics;
 use kafka::{client, errors};
+use kafka_topics::admin::Topics;
+use kafka_topics::topic_check::{self, Cluster};
+use kafka_topics::topic_plan::TopicPlan;
+use kafka_topics::topic_state;
 use settings::{KafkaArgs, RunArgs};
 
 use crate::TIMEOUT;

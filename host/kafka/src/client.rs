@@ -46,6 +46,14 @@ pub fn open(kafka: &KafkaArgs, own: &[(&str, &str)]) -> Result<BaseConsumer<Cont
     config(kafka, own).create_with_context(Context::default()).map_err(|error| errors::invalid_config(&error))
 }
 
+/// The id of the cluster of the embedded broker begins so.
+const EMBEDDED: &str = "mockCluster";
+
+/// Whether this is the id of the cluster of the embedded broker.
+pub fn is_embedded(cluster: Option<&str>) -> bool {
+    cluster.is_some_and(|id| id.starts_with(EMBEDDED))
+}
+
 /// Logs a line of librdkafka. Its errors are logged as warnings, since it recovers from them by itself, and
 /// informational lines at debug level. Errors and warnings of one cause are logged once, and then once per interval:
 /// during an outage, each client writes several for every attempt to connect.

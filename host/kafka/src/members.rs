@@ -7,7 +7,7 @@ use rdkafka::error::KafkaResult;
 
 use crate::errors::Context;
 use crate::inquiry::TIMEOUT;
-use crate::{assignment, group_list, topic_settings};
+use crate::{assignment, client, group_list};
 
 /// A consumer group as its coordinator describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub fn of(
     let mut found = BTreeMap::new();
     // The id of the cluster is known with the first metadata.
     let id = consumer.client().fetch_cluster_id(TIMEOUT);
-    if topic_settings::is_embedded(id.as_deref()) {
+    if client::is_embedded(id.as_deref()) {
         return Ok(None);
     }
     for name in groups {

@@ -10,7 +10,7 @@ use rdkafka::groups::GroupInfo;
 use crate::errors::Context;
 use crate::inquiry::TIMEOUT;
 use crate::raw::admin::CommittedTopics;
-use crate::{assignment, group_list, topic_settings};
+use crate::{assignment, client, group_list};
 
 /// The timeout of the requests for offsets together.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub fn of(consumer: &BaseConsumer<Context>, topics: &BTreeSet<String>) -> KafkaR
         }
     }
     // The embedded broker cannot list groups. Its only groups are the host's own.
-    if topic_settings::is_embedded(consumer.client().fetch_cluster_id(Duration::ZERO).as_deref()) {
+    if client::is_embedded(consumer.client().fetch_cluster_id(Duration::ZERO).as_deref()) {
         return Ok(readers);
     }
     let listed = group_list::fetch(consumer, None, TIMEOUT)?;

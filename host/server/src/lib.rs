@@ -34,7 +34,7 @@ use desk::replay::Replayer;
 use desk_api::SettingTable;
 use destinations::Destinations;
 use kafka::health::Health;
-use kafka::topic_settings::Known;
+use kafka_topics::topic_settings::Known;
 use parking_lot::Mutex;
 use problem::server::Bounds;
 use sandbox::call::Services;

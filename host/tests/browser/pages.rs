@@ -50,16 +50,6 @@ fn pause(browser: &Browser, desk: &Desk) {
     browser.reads("Paused");
 }
 
-/// Both languages, both themes, and a narrow window.
-fn looks() -> [Options; 4] {
-    [
-        Options { lang: "en", dark: false, ..Options::default() },
-        Options { lang: "ko", dark: true, ..Options::default() },
-        Options { lang: "ko", dark: false, ..Options::default() },
-        Options { lang: "en", dark: true, size: (500, 900), ..Options::default() },
-    ]
-}
-
 #[test]
 fn every_page_is_legible_in_both_languages_and_themes() {
     let desk = Desk::start("pages", &[]);

@@ -8,7 +8,7 @@ use base::error::UserError;
 use desk::audit::Actor;
 use desk_api::{WaitingAction, WaitingAnswer, WaitingFilter};
 use kafka::decisions::{Action, Decision, Standing, Target};
-use kafka::topics::Topics;
+use kafka_topics::admin::Topics;
 use rdkafka::error::RDKafkaErrorCode;
 use serde_json::json;
 use uuid::Uuid;

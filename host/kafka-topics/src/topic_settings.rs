@@ -5,18 +5,11 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, OwnedResourceSpecifier, ResourceSpecifier};
 
-use crate::errors::Context;
+use kafka::client::is_embedded;
+use kafka::errors::Context;
 
 /// The time that a description may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The id of the cluster of the embedded broker begins so.
-const EMBEDDED: &str = "mockCluster";
-
-/// Whether this is the id of the cluster of the embedded broker.
-pub(crate) fn is_embedded(cluster: Option<&str>) -> bool {
-    cluster.is_some_and(|id| id.starts_with(EMBEDDED))
-}
 
 /// Settings by topic. Topics whose settings are unknown are absent.
 pub type Known = HashMap<String, TopicSettings>;

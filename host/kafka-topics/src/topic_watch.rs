@@ -9,12 +9,12 @@ use base::error::UserError;
 use base::throttle::Throttle;
 use parking_lot::Mutex;
 
-use crate::publisher::{Destination, Publisher};
+use crate::admin::{Derived, Topics};
 use crate::topic_check;
 use crate::topic_plan::TopicPlan;
 use crate::topic_settings::Known;
 use crate::topic_state;
-use crate::topics::{Derived, Topics};
+use kafka::publisher::{Destination, Publisher};
 
 /// The default interval of the checks, and of the metadata refresh of consumers.
 pub const INTERVAL: Duration = Duration::from_secs(30);

@@ -11,12 +11,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use settings::KafkaArgs;
 
-use crate::errors::{self, Context};
-use crate::raw;
 use crate::topic_check::{self, Cluster, Shape};
 use crate::topic_plan::TopicPlan;
 use crate::topic_settings::{self, Known};
 use crate::topic_state::{missing, placed_by_key, too_few_partitions};
+use kafka::errors::{self, Context};
+use kafka::raw;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The interval of the lookup of a topic that was created or grown, until it appears.
@@ -35,7 +35,7 @@ impl Topics {
     /// # Errors
     /// librdkafka refuses the configuration.
     pub fn new(kafka: &KafkaArgs, create: bool) -> Result<Self, UserError> {
-        let admin = crate::client::config(kafka, &[])
+        let admin = kafka::client::config(kafka, &[])
             .create_with_context(Context::default())
             .map_err(|error| errors::invalid_config(&error))?;
         Ok(Self { admin, address: kafka.bootstrap_servers.clone(), create })
