@@ -27,8 +27,8 @@ use self::plan::{Direction, Move, Partition, Retries, Topic};
 use crate::groups;
 use crate::kafka_client::{self, KafkaClient};
 use crate::live_group::{self, Members, UNKNOWN_MEMBERS, outside};
-use crate::output::{Format, note};
 use crate::preflight;
+use desk_cli::output::{Format, note};
 
 /// A topic setting that this host sets on topics that it creates, and Spring does not.
 const HOST_SETTING: &str = "max.message.bytes";

@@ -8,9 +8,8 @@ use settings::RunArgs;
 
 use crate::demo;
 use crate::layers::Origins;
-use crate::{
-    alerts, completions, config, consume, dlt, doctor, groups, plugin, produce, status, topics, waiting,
-};
+use crate::{completions, config, consume, doctor, groups, plugin, produce, topics};
+use desk_cli::{alerts, dlt, status, waiting};
 
 /// Run sandboxed WebAssembly components as Kafka consumers.
 ///

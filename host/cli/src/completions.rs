@@ -6,7 +6,7 @@ use base::error::UserError;
 use clap_complete::Shell;
 
 use crate::examples;
-use crate::output::{note, print};
+use desk_cli::output::{note, print};
 
 /// Arguments of `host completions`.
 #[derive(Debug, clap::Args)]

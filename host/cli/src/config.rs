@@ -19,8 +19,8 @@ use settings::RunArgs;
 use settings::reference;
 
 use crate::layers::Origins;
-use crate::output::{note, print, print_json};
 use crate::preflight;
+use desk_cli::output::{note, print, print_json};
 
 pub use self::show::tables;
 

@@ -17,8 +17,8 @@ use settings::KafkaArgs;
 use crate::interrupt::Interrupt;
 use crate::kafka_client::KafkaClient;
 use crate::live_group::{self, Members};
-use crate::output::{self, note};
 use crate::record;
+use desk_cli::output::{self, note};
 
 /// Arguments of `host consume`.
 #[derive(Debug, clap::Args)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use base::error::UserError;
 use settings::RunArgs;
 
-use crate::output::{self, Format};
 use crate::preflight;
+use desk_cli::output::{self, Format};
 
 /// Arguments of `host doctor`.
 #[derive(Debug, clap::Args)]

@@ -22,11 +22,11 @@ use tokio::runtime::Runtime;
 use self::held::HeldKey;
 use self::states::{State, States};
 use crate::adopt;
-use crate::dlt::client::ApiArgs;
-use crate::dlt::format::{age, fitted};
 use crate::kafka_client::{KafkaClient, TIMEOUT};
-use crate::output::{self, Format, escaped, note};
 use crate::release;
+use desk_cli::dlt::client::ApiArgs;
+use desk_cli::dlt::format::{age, fitted};
+use desk_cli::output::{self, Format, escaped, note};
 
 /// Arguments of `host groups`.
 #[derive(Debug, clap::Args)]

@@ -3,31 +3,25 @@
 //! Commands that use Kafka are synchronous and block their thread: call their `run` outside of an async runtime.
 //! stdout carries data, stderr carries messages to the user.
 
-pub mod alerts;
 mod args;
 pub mod completions;
 pub mod config;
 pub mod consume;
 pub mod demo;
-pub mod dlt;
 pub mod doctor;
 pub mod groups;
 pub mod layers;
 pub mod plugin;
 pub mod preflight;
 pub mod produce;
-pub mod status;
 pub mod topics;
-pub mod waiting;
 
 mod adopt;
-mod confirm;
 mod examples;
 mod held_keys;
 mod interrupt;
 mod kafka_client;
 mod live_group;
-mod output;
 mod record;
 mod release;
 

@@ -16,7 +16,7 @@ use settings::KafkaArgs;
 
 use self::tally::Deliveries;
 use crate::kafka_client::{self, KafkaClient};
-use crate::output::note;
+use desk_cli::output::note;
 
 /// Arguments of `host produce`.
 #[derive(Debug, clap::Args)]

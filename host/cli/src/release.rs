@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use crate::held_keys;
 use crate::kafka_client::KafkaClient;
-use crate::output::note;
+use desk_cli::output::note;
 
 /// Arguments of `host groups release`.
 #[derive(Debug, clap::Args)]

@@ -11,9 +11,9 @@ use rdkafka::topic_partition_list::Offset;
 use serde::Serialize;
 use settings::KafkaArgs;
 
-use crate::confirm;
 use crate::kafka_client::{self, KafkaClient};
-use crate::output::{self, Format, note};
+use desk_cli::confirm;
+use desk_cli::output::{self, Format, note};
 
 /// Arguments of `host topics`.
 #[derive(Debug, clap::Args)]

@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use base::clock::{self, millis};
 use consumer::subscription;
-use kafka::inquiry::Inquiry;
 use kafka::publisher::Publisher;
-use kafka::readers::{self, Readers};
+use kafka_inquiry::Inquiry;
+use kafka_inquiry::readers::{self, Readers};
 use rdkafka::error::KafkaResult;
 use settings::KafkaArgs;
 use tokio::sync::Notify;

@@ -26,14 +26,14 @@ use problem::Problem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use self::held_keys::refused as release_refused;
-pub(crate) use self::overview::overview;
-pub(crate) use self::partitions::partitions;
-pub(crate) use self::plugins::{details, intake, refused as pause_refused};
-pub(crate) use self::query::Query;
-pub(crate) use self::replays::one_line;
-pub(crate) use self::trials::refused as trial_refused;
-pub(crate) use self::waiting::{decide as decide_about_waiting, list as list_waiting};
+pub use self::held_keys::refused as release_refused;
+pub use self::overview::overview;
+pub use self::partitions::partitions;
+pub use self::plugins::{details, intake, refused as pause_refused};
+pub use self::query::Query;
+pub use self::replays::one_line;
+pub use self::trials::refused as trial_refused;
+pub use self::waiting::{decide as decide_about_waiting, list as list_waiting};
 use crate::Status;
 use crate::guard::{AccessPolicy, guard};
 
@@ -95,7 +95,7 @@ fn routes() -> OpenApiRouter<Status> {
 }
 
 /// 503: the store is unavailable. The cause is logged, not sent.
-pub(crate) fn store_unavailable(error: sqlx::Error) -> Problem {
+pub fn store_unavailable(error: sqlx::Error) -> Problem {
     tracing::warn!("the desk's store is unavailable: {error}");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the desk's store is unavailable; see the host's log")
 }

@@ -18,7 +18,7 @@ pub fn of(status: &Status) -> Health {
     parts.extend(status.destinations().into_iter().map(destination));
     parts.extend(members.iter().filter_map(|member| group(member)));
     parts.extend(members.iter().flat_map(|member| partitions(member)));
-    let gates = status.0.gates.get().into_iter().flatten();
+    let gates = status.gates().iter();
     parts.extend(gates.filter_map(|gate| plugin(gate.status())));
     let state = parts.iter().map(|part| part.state).max().unwrap_or(HealthState::Ok);
     Health { state, ready: is_ready(status), parts }

@@ -1,18 +1,17 @@
-//! The host's HTTP server: health checks, metrics, the API and the console.
+//! The host's HTTP server: health checks, metrics and the API, which the console uses too.
 
 pub mod api;
-pub mod console;
 pub mod guard;
-mod health;
-mod held_keys;
+pub mod health;
+pub mod held_keys;
 pub mod history;
-mod ids;
+pub mod ids;
 pub mod metrics;
-mod partitions;
-mod plugins;
-mod remarks;
-mod topics;
-mod waiting;
+pub mod partitions;
+pub mod plugins;
+pub mod remarks;
+pub mod topics;
+pub mod waiting;
 
 pub use self::held_keys::PluginKeys;
 pub use self::waiting::PluginWaiting;
@@ -69,7 +68,7 @@ impl Status {
     }
 
     /// The members, none before they are set.
-    pub(crate) fn members(&self) -> &[Arc<Health>] {
+    pub fn members(&self) -> &[Arc<Health>] {
         self.0.members.get().map_or(&[], Vec::as_slice)
     }
 
@@ -91,6 +90,11 @@ impl Status {
     /// Sets the gates that are reported. Only the first call has an effect.
     pub fn set_gates(&self, gates: Vec<Arc<Gate>>) {
         let _ = self.0.gates.set(gates);
+    }
+
+    /// The gates of the plugins; none until the host has started.
+    pub fn gates(&self) -> &[Arc<Gate>] {
+        self.0.gates.get().map_or(&[], Vec::as_slice)
     }
 
     /// Sets the desk that the API and the console serve. Only the first call has an effect.

@@ -14,7 +14,7 @@ use crate::Status;
 /// A line for each.
 pub fn of(status: &Status) -> Vec<String> {
     let unread = status.desk().and_then(|state| state.pauses.unread_since_ms()).map(unread);
-    let gates = status.0.gates.get().into_iter().flatten().filter_map(|gate| idles(gate.status()));
+    let gates = status.gates().iter().filter_map(|gate| idles(gate.status()));
     let destinations = status.destinations();
     let outage = status.0.services.get().and_then(|services| services.effects.store_outage()).map(unrecorded);
     let partitions = status.0.members.get().into_iter().flatten().flat_map(|member| partitions(member));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use consumer::Pipeline;
 use desk_api::{AssignedPartitions, GroupMember, GroupOverview, TopicOverview, TopicUse};
-use kafka::inquiry::Inquiry;
-use kafka::members::{self, Group, Member};
+use kafka_inquiry::Inquiry;
+use kafka_inquiry::members::{self, Group, Member};
 use settings::KafkaArgs;
 
 use crate::{DeskState, PluginInfo, partitions};

@@ -6,7 +6,7 @@ use axum::Router;
 use consumer::Pipeline;
 use server::guard::AccessPolicy;
 use server::history::History;
-use server::{DeskState, PluginInfo, PluginKeys, api, console};
+use server::{DeskState, PluginInfo, PluginKeys, api};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;

@@ -131,7 +131,7 @@ async fn malicious_addresses_are_answered_with_a_page() {
 #[tokio::test]
 async fn before_the_start_of_the_host_a_waiting_page_is_shown() {
     let status = server::Status::default();
-    let router = server::console::router(status, server::guard::AccessPolicy::new(None));
+    let router = console::router(status, server::guard::AccessPolicy::new(None));
     let request = Request::get("/").header("host", "localhost").header("accept-language", "ko");
     let answer = router.oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
     assert_eq!(answer.status(), 503);

@@ -26,7 +26,7 @@ use kafka::waiting::Waiting;
 use serde_json::Value;
 use server::guard::AccessPolicy;
 use server::history::History;
-use server::{DeskState, PluginInfo, PluginWaiting, Status, api, console};
+use server::{DeskState, PluginInfo, PluginWaiting, Status, api};
 use settings::KafkaArgs;
 use store::{Store, StoreUrl};
 use tower::ServiceExt as _;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::plan::{Direction, Move};
 use super::{Args, sides};
-use crate::output::{self, Format, note};
+use desk_cli::output::{self, Format, note};
 
 #[derive(Serialize)]
 struct Row<'a> {

@@ -10,10 +10,10 @@ use serde::Serialize;
 use settings::KafkaArgs;
 
 use super::Partition;
-use crate::dlt::format::{age, fitted};
 use crate::held_keys;
 use crate::kafka_client::KafkaClient;
-use crate::output::escaped;
+use desk_cli::dlt::format::{age, fitted};
+use desk_cli::output::escaped;
 
 /// The maximum number of keys in a table.
 const MAX_ROWS: usize = 50;

@@ -7,7 +7,7 @@ use base::error::UserError;
 use desk_api::{Page, PartitionOverview};
 use serde::Serialize;
 
-use crate::dlt::client::{ApiArgs, Client};
+use desk_cli::dlt::client::{ApiArgs, Client};
 
 /// The maximum time for the host's answer.
 const TIMEOUT: Duration = Duration::from_secs(5);

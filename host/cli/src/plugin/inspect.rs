@@ -19,7 +19,7 @@ use settings::{PluginSettings, RunArgs};
 
 use super::{Format, PluginArgs};
 use crate::config::{self, without_password};
-use crate::output::{escaped, print, print_json};
+use desk_cli::output::{escaped, print, print_json};
 
 /// Arguments of `host plugin inspect`.
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,8 @@ pub async fn run(args: Args) -> Result<(), UserError> {
     let path = run.plugins.first().map_or(Path::new(""), PathBuf::as_path);
     // The file is checked first, even if the configuration is wrong.
     let settings = run.settings_of(0).ok().flatten();
-    let file = PluginFile::read(path, &consumer::load::engines(iter::once(settings))?)?;
+    let engines = consumer::load::engines(iter::once(settings));
+    let file = PluginFile::read(path, &engines.or_else(|_| consumer::load::engines(iter::once(None)))?)?;
     file.check_exports()?;
     let described = describe(&file).await;
     let runs = config::load(&run).await;

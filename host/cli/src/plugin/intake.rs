@@ -5,10 +5,10 @@ use base::text;
 use desk_api::{ChangedIntake, Intake, IntakeChange, IntakeState, Overview, PluginDetails, PluginOverview};
 use url::form_urlencoded;
 
-use crate::confirm;
-use crate::dlt::client::{ApiArgs, Client};
-use crate::dlt::format::{age, fitted, suffix};
-use crate::output::{self, Format, cell, escaped, note};
+use desk_cli::confirm;
+use desk_cli::dlt::client::{ApiArgs, Client};
+use desk_cli::dlt::format::{age, fitted, suffix};
+use desk_cli::output::{self, Format, cell, escaped, note};
 
 /// Arguments of `host plugin list`.
 #[derive(Debug, clap::Args)]

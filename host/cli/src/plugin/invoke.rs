@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::message::messages;
 use super::next::Next;
 use super::{Format, PluginArgs};
-use crate::output::{self, escaped, note, print};
+use desk_cli::output::{self, escaped, note, print};
 
 /// Arguments of `host plugin invoke`.
 #[derive(Debug, clap::Args)]
