@@ -14,8 +14,10 @@ fn waiting_retries_are_run_postponed_and_given_up() {
     browser.goto(&desk.url("/waiting"));
     browser.reads("10 messages");
     browser.reads("smtp-450");
-    // Nothing is ticked.
-    browser.run("document.querySelector('#selection [formaction=\"/waiting/give-up\"]').click()");
+    // Nothing is ticked: the buttons are off and, without the script, change nothing.
+    let button = "document.querySelector('#selection [formaction=\"/waiting/give-up\"]')";
+    assert_eq!(browser.run(&format!("return {button}.disabled")), true);
+    browser.run(&format!("{button}.disabled = false; {button}.click()"));
     browser.reads("No message is selected. Nothing was changed.");
     for action in ["run-now", "postpone", "give-up"] {
         let path = format!("/waiting/{action}?all=true&code=smtp-421");
