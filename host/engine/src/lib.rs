@@ -21,7 +21,7 @@ use self::guest_memory::GuestMemory;
 const TABLES_PER_CALL: u32 = 8;
 const MEMORIES_PER_CALL: u32 = 4;
 /// The number of elements of a table. Each table of the pool reserves address space for as many.
-const TABLE_ELEMENTS: usize = 64 << 10;
+pub const TABLE_ELEMENTS: usize = 64 << 10;
 
 /// The bytes of a memory and of a table that remain in the process for their next instance, instead of being returned to the
 /// kernel: with the scan, what a call wrote; without it, the beginning, which is cleared whether it was written or not.

@@ -9,6 +9,7 @@ use settings::{LimitSettings, SizeLimit};
 use wasmtime::ResourceLimiter;
 
 use crate::capabilities;
+use engine::TABLE_ELEMENTS;
 use engine::guest_memory::GuestMemory;
 
 /// The limits of one call.
@@ -262,7 +263,17 @@ impl ResourceLimiter for Memory {
         Ok(self.grow(desired.saturating_sub(current)))
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // The end of a table of the pool is not the guest's own limit.
+        if maximum == Some(TABLE_ELEMENTS) && desired > TABLE_ELEMENTS {
+            self.refused = true;
+            return Ok(false);
+        }
         Ok(self.grow(desired.saturating_sub(current).saturating_mul(size_of::<usize>())))
     }
 }
