@@ -26,7 +26,7 @@ fn waiting_retries_are_run_postponed_and_given_up() {
     // One is ticked, of those with a code.
     browser.goto(&desk.url("/waiting?code=smtp-421"));
     browser.reads("5 messages");
-    browser.run("document.querySelector('#list input[type=checkbox]').click()");
+    browser.run("document.querySelector('#list tbody input[type=checkbox]').click()");
     browser.run("document.querySelector('#selection [formaction=\"/waiting/give-up\"]').click()");
     browser.reads("1 message");
     browser.fill("#reason", "the template is wrong");
