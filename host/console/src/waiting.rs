@@ -73,7 +73,7 @@ fn results(query: &QueryParams, w: &texts::Texts) -> Vec<String> {
     let number = |name: &str| query.get(name).and_then(|number| number.parse::<u64>().ok());
     let all = RESULTS.iter().zip(names).filter_map(|(parameter, name)| {
         let number = number(parameter).filter(|number| *number > 0 || *parameter == "decided")?;
-        Some(format!("{} {name}", format::number(number)))
+        Some(format!("{} {name}", format::number(number)).trim_end().to_owned())
     });
     all.collect()
 }
