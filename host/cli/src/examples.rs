@@ -1,4 +1,4 @@
-//! Examples in `--help`. Those of `host dlt` are with its commands.
+//! Examples in `--help`.
 
 use clap::{Command, CommandFactory as _};
 
@@ -46,6 +46,31 @@ const EXAMPLES: &[(&str, &str)] = &[
         "completions",
         "host completions bash > /etc/bash_completion.d/host\nhost completions zsh > ~/.zfunc/_host",
     ),
+    ("dlt list", "host dlt list --since 2h\nhost dlt list --code 'smtp-5*' --plugin email -o json"),
+    ("dlt show", "host dlt show 3f2a9c11"),
+    ("dlt failures", "host dlt failures\nhost dlt failures --all -o json"),
+    ("dlt failures close", "host dlt failures close 9d41 --reason 'mended in 1.4.2'"),
+    ("dlt failures reopen", "host dlt failures reopen 9d41"),
+    ("dlt failures note", "host dlt failures note 9d41 'the shop knows'"),
+    ("dlt try", "host dlt try --plugin email-1.4.2.wasm --failure 9d41"),
+    (
+        "dlt replay",
+        "host dlt replay --failure 9d41 --reason 'mended in 1.4.2'\nhost dlt replay 3f2a9c11 --to retry\nhost dlt replay --code smtp-421 --rate 50 --max-failures 5",
+    ),
+    (
+        "dlt edit",
+        "host dlt edit 3f2a9c11 --replay\nhost dlt edit 3f2a9c11 --value mended.json --reason 'a typo'",
+    ),
+    ("dlt discard", "host dlt discard --failure 9d41 --reason 'sent by a test'"),
+    ("dlt restore", "host dlt restore 3f2a9c11 --reason 'needed after all'"),
+    ("dlt export", "host dlt export --failure 9d41 --output failed.jsonl"),
+    ("dlt import", "host dlt import failed.jsonl"),
+    ("dlt replays show", "host dlt replays show 51c0"),
+    ("dlt replays follow", "host dlt replays follow 51c0"),
+    ("dlt replays pause", "host dlt replays pause 51c0 --reason 'the server is slow'"),
+    ("dlt replays resume", "host dlt replays resume 51c0"),
+    ("dlt replays cancel", "host dlt replays cancel 51c0"),
+    ("dlt audit-log", "host dlt audit-log --limit 20\nhost dlt audit-log 3f2a9c11 -o json"),
     ("man", "host man /usr/local/share/man/man1"),
 ];
 
@@ -70,7 +95,7 @@ mod tests {
     use super::*;
 
     fn leaves(command: &Command, path: &str, found: &mut Vec<(String, bool)>) {
-        for one in command.get_subcommands().filter(|one| !matches!(one.get_name(), "dlt" | "help")) {
+        for one in command.get_subcommands().filter(|one| one.get_name() != "help") {
             let path = format!("{path} {}", one.get_name()).trim_start().to_owned();
             if one.has_subcommands() {
                 leaves(one, &path, found);

@@ -1,5 +1,6 @@
 //! `host dlt`: works with the dead letters of a running host, through its HTTP API.
 
+mod audit_log;
 pub mod client;
 mod discard;
 mod edit;
@@ -51,6 +52,8 @@ enum Command {
     Import(transfer::Import),
     /// List, show, follow, pause, resume and cancel replays
     Replays(replays::Args),
+    /// List who did what to dead letters and plugins, newest first
+    AuditLog(audit_log::Args),
 }
 
 /// Runs `host dlt`.
@@ -71,6 +74,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Command::Export(args) => transfer::export(&client, args).await?,
         Command::Import(args) => transfer::import(&client, args).await?,
         Command::Replays(args) => replays::run(&client, args).await?,
+        Command::AuditLog(args) => audit_log::run(&client, args).await?,
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ use settings::KafkaArgs;
 use tokio::sync::Notify;
 use tokio::task;
 
-use self::outcomes::Signals;
+use self::outcomes::Unmatched;
 pub use self::preview::Source;
 pub use self::route::Route;
 pub use self::store::ReplayError;
@@ -61,7 +61,7 @@ struct Shared {
     worker: String,
     /// Signals that a replay was created or changed.
     wake: Notify,
-    signals: Arc<Signals>,
+    outcomes: Arc<Unmatched>,
 }
 
 impl Replayer {
@@ -75,7 +75,7 @@ impl Replayer {
         keep_effects: Duration,
     ) -> Self {
         let readers = Inquiry::new(&kafka, readers::of, READERS_FRESH);
-        let (worker, wake, signals) = (sortable_id(), Notify::new(), Arc::default());
+        let (worker, wake, outcomes) = (sortable_id(), Notify::new(), Arc::default());
         Self(Arc::new(Shared {
             desk,
             kafka,
@@ -85,7 +85,7 @@ impl Replayer {
             keep_effects,
             worker,
             wake,
-            signals,
+            outcomes,
         }))
     }
 

@@ -9,6 +9,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ pub struct Postfix {
     dir: PathBuf,
     submission: u16,
     smtps: u16,
-    master: Guarded,
+    master: Mutex<Guarded>,
 }
 
 impl Postfix {
@@ -64,13 +65,13 @@ impl Postfix {
         let (submission, smtps) = (free_port(), free_port());
         prepare(&dir, submission, smtps)?;
         let master = launch(&dir)?;
-        let mut postfix = Self { dir, submission, smtps, master };
+        let postfix = Self { dir, submission, smtps, master: Mutex::new(master) };
         postfix.wait()?;
         Ok(postfix)
     }
 
     /// Waits for the greeting.
-    fn wait(&mut self) -> Result<()> {
+    fn wait(&self) -> Result<()> {
         let end = Instant::now() + START_BOUND;
         loop {
             if let Ok(stream) = TcpStream::connect(("127.0.0.1", self.submission)) {
@@ -83,12 +84,34 @@ impl Postfix {
                 );
                 return Ok(());
             }
-            if let Some(status) = self.master.try_wait()? {
+            if let Some(status) = self.master().try_wait()? {
                 bail!("Postfix ended at its start ({status}):\n{}", self.log());
             }
             ensure!(Instant::now() < end, "Postfix did not start in {START_BOUND:?}:\n{}", self.log());
             sleep(Duration::from_millis(20));
         }
+    }
+
+    /// From now on, refuses e-mails whose subject begins with this text: 550, after all of the e-mail.
+    #[track_caller]
+    pub fn refuse_subjects(&self, start: &str) {
+        must(self.check_headers(&format!("/^Subject: {start}/ REJECT unsubscribe link is missing\n")));
+    }
+
+    /// Takes the last [`Self::refuse_subjects`] back.
+    #[track_caller]
+    pub fn refuse_no_subjects(&self) {
+        must(self.check_headers(""));
+    }
+
+    /// Replaces the rules, and has the services read them.
+    fn check_headers(&self, rules: &str) -> Result<()> {
+        fs::write(self.dir.join("etc/header_checks"), rules)?;
+        self.master().signal("HUP")
+    }
+
+    fn master(&self) -> MutexGuard<'_, Guarded> {
+        self.master.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The URL for submission with STARTTLS and the valid login.
@@ -167,8 +190,9 @@ impl Drop for Postfix {
             );
         }
         // Postfix ends its own processes.
-        let _ = self.master.signal("TERM");
-        let _ = self.master.wait(Duration::from_secs(10));
+        let mut master = self.master();
+        let _ = master.signal("TERM");
+        let _ = master.wait(Duration::from_secs(10));
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
@@ -185,6 +209,7 @@ fn prepare(dir: &Path, submission: u16, smtps: u16) -> Result<()> {
     )?;
     let services = SERVICES.replace("SUBMISSION", &submission.to_string());
     fs::write(dir.join("etc/master.cf"), services.replace("SMTPS", &smtps.to_string()))?;
+    fs::write(dir.join("etc/header_checks"), "")?;
     make_certificate(&dir.join("tls"))?;
     let sasl = format!(
         "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}/sasl/db\nmech_list: PLAIN LOGIN\n",
@@ -289,6 +314,7 @@ smtpd_recipient_restrictions =
   permit_sasl_authenticated
   reject
 smtpd_error_sleep_time = 0
+header_checks = regexp:DIR/etc/header_checks
 smtpd_client_connection_count_limit = 0
 ";
 

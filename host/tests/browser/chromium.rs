@@ -29,6 +29,7 @@ pub struct Browser {
     port: u16,
     session: String,
     profile: PathBuf,
+    clicks: AtomicU32,
     _driver: Process,
 }
 
@@ -56,8 +57,13 @@ impl Browser {
         let driver = Process::start_with(Path::new("chromedriver"), &["--port=0"], &[]);
         let line = driver.wait_for(|line| line.contains("started successfully on port"), BOUND);
         let port = line.trim_end_matches('.').rsplit(' ').next().and_then(|port| port.parse().ok());
-        let mut browser =
-            Self { port: port.expect("a port"), session: String::new(), profile, _driver: driver };
+        let mut browser = Self {
+            port: port.expect("a port"),
+            session: String::new(),
+            profile,
+            clicks: AtomicU32::new(0),
+            _driver: driver,
+        };
         let wanted = json!({ "capabilities": { "alwaysMatch": browser.capabilities(like) } });
         let session = browser.ask("POST", "/session", &wanted);
         browser.session = session["sessionId"].as_str().expect("a session").to_owned();
@@ -155,6 +161,11 @@ impl Browser {
             assert!(Instant::now() < end, "{name}: {why}");
             sleep(INTERVAL);
         }
+    }
+
+    /// The number of successful clicks.
+    pub fn clicks(&self) -> u32 {
+        self.clicks.load(Ordering::Relaxed)
     }
 
     #[track_caller]
@@ -291,7 +302,9 @@ impl Element<'_> {
 
     fn try_click(&self) -> Result<(), String> {
         let path = self.browser.of(&format!("/element/{}/click", self.id));
-        self.browser.try_ask("POST", &path, &json!({})).map(|_| ())
+        self.browser.try_ask("POST", &path, &json!({}))?;
+        self.browser.clicks.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     #[track_caller]

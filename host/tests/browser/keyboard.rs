@@ -4,7 +4,7 @@ use crate::chromium::{Browser, ENTER, ESCAPE, Options, TAB};
 use crate::fixture::{Desk, fixed_build};
 
 /// Presses Tab until the element with this text or id has the focus.
-fn tab_to(browser: &Browser, name: &str) {
+pub fn tab_to(browser: &Browser, name: &str) {
     let focused = "const it = document.activeElement; return [it.id, it.innerText, it.value].map((text) => (text ?? '').trim())";
     for _ in 0..120 {
         let now = browser.run(focused);
@@ -16,7 +16,7 @@ fn tab_to(browser: &Browser, name: &str) {
     panic!("Tab does not lead to {name}:\n{}", browser.text());
 }
 
-fn press(browser: &Browser, key: char) {
+pub fn press(browser: &Browser, key: char) {
     browser.keys(&key.to_string());
 }
 

@@ -13,4 +13,5 @@ mod pages;
 mod pictures;
 mod safety;
 mod selection;
+mod task;
 mod waiting;

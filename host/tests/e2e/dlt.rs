@@ -266,6 +266,10 @@ fn check_discards(desk: &Desk, dead_letters: &[DeadLetter]) {
     );
     let (code, printed) = desk.answered("restore --all", "", "[y/N] ", b"y\n");
     assert!(code == Some(0) && printed.contains("restored 4 dead letters"), "{printed}");
+    let (log, _) = desk.ok(&["audit-log"]);
+    assert!(log.contains("all of them") && log.contains("restore"), "{log}");
+    let (log, more) = desk.ok(&["audit-log", &dead_letters[0].id[..8], "--limit", "1"]);
+    assert!(log.lines().count() == 2 && more.contains("--limit"), "{log}{more}");
 }
 
 /// `export` and `import`.

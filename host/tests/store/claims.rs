@@ -35,13 +35,10 @@ async fn claimed_dead_letters_of_a_cancelled_replay_are_free_when_they_are_accou
             dead_letters[range].iter().map(|dead_letter| dead_letter.id.clone()).collect::<Vec<_>>()
         };
         assert!(desk.lease(&first.id, "one", NOW, lease_end()).await.expect("an answer"));
-        assert!(desk.claim(&first.id, "one", &[1, 2, 3], lease_end()).await.expect("an answer"));
-        assert!(!desk.claim(&first.id, "two", &[4], lease_end()).await.expect("an answer"), "no lease");
+        assert!(desk.claim(&first.id, "one", 3, lease_end()).await.expect("an answer"));
+        assert!(!desk.claim(&first.id, "two", 4, lease_end()).await.expect("an answer"), "no lease");
         desk.cancel_replay(&first.id, ACTOR).await.expect("cancelled");
-        assert!(
-            !desk.claim(&first.id, "one", &[4, 5, 6], lease_end()).await.expect("an answer"),
-            "cancelled"
-        );
+        assert!(!desk.claim(&first.id, "one", 6, lease_end()).await.expect("an answer"), "cancelled");
         // The host has 1 to 3 in flight and does not know about the cancellation.
         let second = start().await.expect("a replay");
         assert_eq!(frozen(&second).await, ids(3..6));
@@ -65,7 +62,7 @@ async fn claims_of_a_killed_host_end_with_its_lease() {
         let (first, _) = replay_of(&desk, 3).await;
         assert!(desk.lease(&first.id, "one", NOW, lease_end()).await.expect("an answer"));
         let past = base::clock::now_ms() - 1;
-        assert!(desk.claim(&first.id, "one", &[1, 2, 3], past).await.expect("an answer"));
+        assert!(desk.claim(&first.id, "one", 3, past).await.expect("an answer"));
         desk.cancel_replay(&first.id, ACTOR).await.expect("cancelled");
         let all = Filter::default();
         let second = desk.start_replay(&all, None, &ReplayPlan::default(), ACTOR).await.expect("an answer");
@@ -100,9 +97,8 @@ async fn send(desk: &Desk, name: &str, replay: &str, random: &mut Rng, published
             .waiting_items(replay, (0, i64::MAX), 1 + random.below(20) as usize)
             .await
             .expect("an answer");
-        let positions: Vec<i64> = waiting.iter().map(|item| item.position).collect();
-        if waiting.is_empty() || !desk.claim(replay, name, &positions, lease_end()).await.expect("an answer")
-        {
+        let Some(last) = waiting.last().map(|item| item.position) else { return };
+        if !desk.claim(replay, name, last, lease_end()).await.expect("an answer") {
             return;
         }
         sleep(Duration::from_millis(random.below(8))).await;
@@ -118,6 +114,8 @@ async fn send(desk: &Desk, name: &str, replay: &str, random: &mut Rng, published
                     topic,
                     partition: 0,
                     offset: None,
+                    group: String::new(),
+                    failed: None,
                 });
             }
         }

@@ -28,6 +28,8 @@ pub fn sent(position: i64, dead_letter: &DeadLetter, offset: Option<i64>) -> Sen
         topic: "email.send".to_owned(),
         partition: 2,
         offset,
+        group: "email-send-group".to_owned(),
+        failed: None,
     }
 }
 

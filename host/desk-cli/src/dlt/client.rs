@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use base::error::UserError;
-use desk_api::{BASE_PATH, JSON_LINES, MAX_USER_CHARS, USER_HEADER, is_id_prefix};
+use desk_api::{BASE_PATH, JSON_LINES, MAX_PAGE, MAX_USER_CHARS, Page, USER_HEADER, is_id_prefix};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, Url};
 use sandbox::tls;
@@ -77,6 +77,28 @@ impl Client {
         query: &[(&str, String)],
     ) -> Result<T, UserError> {
         read(self.stream(path, query).await?).await
+    }
+
+    /// The first items of a list, and whether there are more.
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        limit: u32,
+    ) -> Result<(Vec<T>, bool), UserError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (mut items, mut after) = (Vec::new(), None);
+        loop {
+            let mut query = query.to_vec();
+            query.push(("limit", (limit - items.len()).min(MAX_PAGE).to_string()));
+            query.extend(after.map(|after: String| ("after", after)));
+            let page: Page<T> = self.get(path, &query).await?;
+            items.extend(page.items);
+            after = page.next.map(|next| next.to_string());
+            if after.is_none() || items.len() >= limit {
+                return Ok((items, after.is_some()));
+            }
+        }
     }
 
     /// `POST` of a JSON body.

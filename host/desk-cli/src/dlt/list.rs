@@ -1,7 +1,7 @@
 //! `host dlt list`.
 
 use base::error::UserError;
-use desk_api::{DeadLetterState, DeadLetterSummary, MAX_PAGE, Page};
+use desk_api::{DeadLetterState, DeadLetterSummary};
 
 use super::client::Client;
 use super::format::{age, fate, fitted, short};
@@ -29,20 +29,9 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     let Args { select, state, limit, output } = args;
     let mut filter = select.filter()?;
     filter.state = state;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut dead_letters: Vec<DeadLetterSummary> = Vec::new();
-    let mut after = None;
-    loop {
-        let mut query = filter.query_pairs();
-        query.push(("limit", (limit - dead_letters.len()).min(MAX_PAGE).to_string()));
-        query.extend(after.map(|after: String| ("after", after)));
-        let page: Page<DeadLetterSummary> = client.get("/dead-letters", &query).await?;
-        dead_letters.extend(page.items);
-        after = page.next.map(|next| next.to_string());
-        if after.is_none() || dead_letters.len() >= limit {
-            break;
-        }
-    }
+    let path = "/dead-letters";
+    let (dead_letters, more): (Vec<DeadLetterSummary>, _) =
+        client.list(path, &filter.query_pairs(), limit).await?;
     if output == Format::Json {
         return output::print_json(&dead_letters);
     }
@@ -51,7 +40,7 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
         return Ok(());
     }
     output::print(table(&dead_letters))?;
-    if after.is_some() {
+    if more {
         note("there are more; list them with --limit N");
     }
     Ok(())

@@ -36,6 +36,10 @@ pub struct SentItem {
     pub partition: i32,
     /// Its offset, if the broker returned it.
     pub offset: Option<i64>,
+    /// The consumer group in which its message failed; empty if it is not known.
+    pub group: String,
+    /// Whether its first delivery failed; None without an outcome yet.
+    pub failed: Option<bool>,
 }
 
 /// A dead letter that is not sent.
@@ -85,32 +89,20 @@ impl Desk {
         Ok(self.write(sql.bind(until).bind(replay).bind(worker)).await?.rows_affected() == 1)
     }
 
-    /// Claims waiting dead letters of a replay before they are published, and renews the lease. Returns false if the
-    /// replay is not running, or another worker holds the lease; then nothing may be published.
+    /// Claims the dead letters of a replay up to this position before they are published, and renews the lease. Returns
+    /// false if the replay is not running, or another worker holds the lease; then nothing may be published.
     ///
     /// No other replay takes claimed dead letters, not even after a cancellation, until the lease is released or has
     /// expired.
     ///
     /// # Errors
     /// The store is unavailable.
-    pub async fn claim(
-        &self,
-        replay: &str,
-        worker: &str,
-        positions: &[i64],
-        until: i64,
-    ) -> sqlx::Result<bool> {
-        let mut transaction = self.begin().await?;
-        let holds = sqlx::query(
-            "UPDATE jobs SET worker_until = $1 WHERE id = $2 AND worker = $3 AND state = 'running'",
+    pub async fn claim(&self, replay: &str, worker: &str, position: i64, until: i64) -> sqlx::Result<bool> {
+        let sql = sqlx::query(
+            "UPDATE jobs SET worker_until = $1, claimed = $2 WHERE id = $3 AND worker = $4 AND state = 'running'",
         );
-        let holds = holds.bind(until).bind(replay).bind(worker).execute(&mut *transaction).await?;
-        if holds.rows_affected() == 0 {
-            return Ok(false);
-        }
-        self.set_claims(replay, worker, positions).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(true)
+        let sql = sql.bind(until).bind(position).bind(replay).bind(worker);
+        Ok(self.write(sql).await?.rows_affected() == 1)
     }
 
     /// Whether the replay is running and this worker holds its lease.
@@ -275,17 +267,6 @@ impl Desk {
         Ok(self.write(sql).await?.rows_affected() == 1)
     }
 
-    /// Claims waiting dead letters. `COALESCE` keeps SQLite from using the index on the state.
-    fn set_claims<'q>(&self, replay: &str, worker: &str, positions: &[i64]) -> Query<'q, Any, AnyArguments> {
-        let sql = format!(
-            "UPDATE job_letters SET claim = $1 WHERE job = $2 AND COALESCE(state, '') = 'waiting' \
-             AND position {}",
-            self.store.is_first_of(sql::NUMBER, "$3")
-        );
-        let sql = sqlx::query(AssertSqlSafe(sql)).bind(worker.to_owned()).bind(replay.to_owned());
-        sql.bind(sql::rows(positions.iter().map(|position| [position])))
-    }
-
     /// Marks dead letters as replayed, unless their state has changed meanwhile. `COALESCE` keeps SQLite from using the
     /// index on the state, which would scan all open dead letters.
     fn update_dead_letters<'q>(
@@ -303,23 +284,31 @@ impl Desk {
         sql.bind(sql::rows(sent.iter().map(|sent| [&sent.dead_letter])))
     }
 
-    /// Marks items as sent. All of the rows exist: the upsert finds each by its key, while SQLite would scan all waiting
-    /// items for each row of an `UPDATE … FROM`. Without a `WHERE`, SQLite would take `ON` for a part of a join.
+    /// Marks items as sent, or with their outcome. All of the rows exist: the upsert finds each by its key, while SQLite
+    /// would scan all waiting items for each row of an `UPDATE … FROM`. Without a `WHERE`, SQLite would take `ON` for a
+    /// part of a join.
     fn update_items<'q>(&self, replay: &str, sent: &[SentItem], now_ms: i64) -> Query<'q, Any, AnyArguments> {
         let sql = format!(
-            "INSERT INTO job_letters (job, position, letter, state, sent, topic, topic_partition, topic_offset) \
-             SELECT $1, CAST(value ->> 0 AS BIGINT), value ->> 1, 'sent', $2, value ->> 2, \
-             CAST(value ->> 3 AS BIGINT), CAST(value ->> 4 AS BIGINT) FROM {} WHERE TRUE \
+            "INSERT INTO job_letters (job, position, letter, state, sent, ended, topic, topic_partition, topic_offset) \
+             SELECT $1, CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 5, $2, CAST(value ->> 6 AS BIGINT), \
+             value ->> 2, CAST(value ->> 3 AS BIGINT), CAST(value ->> 4 AS BIGINT) FROM {} WHERE TRUE \
              ON CONFLICT (job, position) DO UPDATE SET state = excluded.state, sent = excluded.sent, \
-             topic = excluded.topic, topic_partition = excluded.topic_partition, \
+             ended = excluded.ended, topic = excluded.topic, topic_partition = excluded.topic_partition, \
              topic_offset = excluded.topic_offset WHERE job_letters.state = 'waiting'",
             self.store.rows("$3")
         );
         let row = |sent: &SentItem| {
-            let SentItem { position, dead_letter, topic, partition, offset } = sent;
-            (*position, dead_letter.clone(), topic.clone(), *partition, *offset)
+            let SentItem { position, dead_letter, topic, partition, offset, failed, .. } = sent;
+            let state = failed.map_or("sent", outcome);
+            let ended = failed.map(|_| now_ms);
+            (*position, dead_letter.clone(), topic.clone(), *partition, *offset, state, ended)
         };
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(replay.to_owned()).bind(now_ms);
         sql.bind(sql::rows(sent.iter().map(row)))
     }
+}
+
+/// The state in the store of dead letters whose first delivery has ended.
+pub(super) fn outcome(failed: bool) -> &'static str {
+    if failed { "failed" } else { "done" }
 }

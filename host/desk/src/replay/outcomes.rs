@@ -1,7 +1,7 @@
 //! Outcomes of replayed messages: reported by the pipelines, recorded by one task.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
@@ -11,6 +11,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio::sync::{Notify, mpsc};
 
+use super::items::{SentItem, outcome};
 use crate::Desk;
 use crate::sql;
 
@@ -20,55 +21,102 @@ const MAX_REPORTS: usize = 500;
 /// retried.
 const EARLY_TIMEOUT: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(50);
+/// How long a report is left to the replay that sent its record, until the store is asked.
+const LEFT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum pause while the store is unavailable.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// Maximum duration of recording the remaining reports during shutdown.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Signals between the recorder and the replays.
+/// Reports that are not recorded yet, shared by the recorder and the replays of this host.
 #[derive(Debug, Default)]
-pub(super) struct Signals {
-    /// Dead letters were recorded as sent.
-    pub sent: Notify,
+pub(super) struct Unmatched {
+    /// Reports, and when they were received.
+    reports: Mutex<Vec<(Instant, Report)>>,
+    /// The positions up to which the replays that run here are recorded as sent, by replay.
+    recorded: Mutex<HashMap<String, i64>>,
     /// Outcomes were recorded.
     pub settled: Notify,
 }
 
+impl Unmatched {
+    /// Gives these records their outcomes, so far as they are known: they are recorded as sent and ended at once.
+    pub fn take(&self, replay: &str, sent: &mut [SentItem]) {
+        let mut by_position: HashMap<i64, &mut SentItem> =
+            sent.iter_mut().map(|item| (item.position, item)).collect();
+        self.reports().retain(|(_, report)| {
+            let item = Some(&report.tag).filter(|tag| tag.replay == replay);
+            let item = item.and_then(|tag| by_position.get_mut(&tag.position));
+            let Some(item) = item.filter(|item| item.is_of(report)) else { return true };
+            item.failed = Some(report.failed);
+            false
+        });
+    }
+
+    /// These records of a replay were recorded as sent.
+    pub fn recorded(&self, replay: &str, sent: &[SentItem]) {
+        if let Some(last) = sent.iter().map(|item| item.position).max() {
+            let mut positions = self.positions();
+            let known = positions.entry(replay.to_owned()).or_default();
+            *known = last.max(*known);
+        }
+        if sent.iter().any(|item| item.failed.is_some()) {
+            self.settled.notify_waiters();
+        }
+    }
+
+    /// A replay runs here no longer.
+    pub fn ended(&self, replay: &str) {
+        self.positions().remove(replay);
+    }
+
+    /// Takes the reports that may be on recorded records. The others are left to their replay, but not forever.
+    fn take_due(&self) -> Vec<(Instant, Report)> {
+        let recorded = self.positions();
+        let is_due = |since: &Instant, report: &Report| {
+            let last = recorded.get(&report.tag.replay);
+            last.is_none_or(|last| report.tag.position <= *last) || since.elapsed() >= LEFT_TIMEOUT
+        };
+        self.reports().extract_if(.., |(since, report)| is_due(since, report)).collect()
+    }
+
+    fn reports(&self) -> MutexGuard<'_, Vec<(Instant, Report)>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn positions(&self) -> MutexGuard<'_, HashMap<String, i64>> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Records reports until all senders are dropped.
-pub(super) async fn record(desk: Desk, mut reports: mpsc::Receiver<Report>, signals: Arc<Signals>) {
-    let mut recorder = Recorder {
-        desk,
-        signals: Arc::clone(&signals),
-        waiting: Vec::new(),
-        backoff: backoff(),
-        pause: RETRY,
-    };
+pub(super) async fn record(desk: Desk, mut reports: mpsc::Receiver<Report>, unmatched: Arc<Unmatched>) {
+    let mut recorder = Recorder { desk, unmatched, backoff: backoff(), pause: RETRY };
     let mut new = Vec::with_capacity(MAX_REPORTS);
     let mut due = Instant::now();
     loop {
-        let capacity = QUEUE.saturating_sub(recorder.waiting.len()).min(MAX_REPORTS);
-        let was_empty = recorder.waiting.is_empty();
+        let waiting = recorder.unmatched.reports().len();
+        let capacity = QUEUE.saturating_sub(waiting).min(MAX_REPORTS);
         tokio::select! {
             count = reports.recv_many(&mut new, capacity), if capacity > 0 => {
                 if count == 0 {
                     break;
                 }
                 let now = Instant::now();
-                if was_empty {
+                if waiting == 0 {
                     due = now + recorder.pause;
                 }
-                // Together with others, and not before they are recorded as sent.
-                recorder.waiting.extend(new.drain(..).map(|report| (now, report)));
+                // Together with others, and most of them by their replay.
+                recorder.unmatched.reports().extend(new.drain(..).map(|report| (now, report)));
                 continue;
             }
-            () = tokio::time::sleep_until(due.into()), if !was_empty => {}
-            () = signals.sent.notified(), if !was_empty => {}
+            () = tokio::time::sleep_until(due.into()), if waiting > 0 => {}
         }
         recorder.record().await;
         due = Instant::now() + recorder.pause;
     }
     let end = Instant::now() + FINISH_TIMEOUT;
-    while !recorder.waiting.is_empty() && Instant::now() < end {
+    while !recorder.unmatched.reports().is_empty() && Instant::now() < end {
         recorder.record().await;
         tokio::time::sleep(RETRY).await;
     }
@@ -80,17 +128,19 @@ fn backoff() -> ExponentialBackoff {
 
 struct Recorder {
     desk: Desk,
-    signals: Arc<Signals>,
-    /// Reports, and when they were received.
-    waiting: Vec<(Instant, Report)>,
+    unmatched: Arc<Unmatched>,
     backoff: ExponentialBackoff,
     pause: Duration,
 }
 
 impl Recorder {
     async fn record(&mut self) {
+        let due = self.unmatched.take_due();
+        if due.is_empty() {
+            return;
+        }
         let mut left = Vec::new();
-        for chunk in self.waiting.chunks(MAX_REPORTS) {
+        for chunk in due.chunks(MAX_REPORTS) {
             let reports: Vec<&Report> = chunk.iter().map(|(_, report)| report).collect();
             match self.desk.record_outcomes(&reports, clock::now_ms()).await {
                 Ok(early) => {
@@ -107,8 +157,8 @@ impl Recorder {
                 }
             }
         }
-        self.waiting = left;
-        self.signals.settled.notify_waiters();
+        self.unmatched.reports().append(&mut left);
+        self.unmatched.settled.notify_waiters();
     }
 }
 
@@ -134,7 +184,7 @@ impl Desk {
                  AND position {}",
                 self.store.is_first_of(sql::NUMBER, "$4")
             );
-            let sql = sqlx::query(AssertSqlSafe(sql)).bind(if failed { "failed" } else { "done" });
+            let sql = sqlx::query(AssertSqlSafe(sql)).bind(outcome(failed));
             let sql = sql.bind(now_ms).bind(replay.to_owned());
             let sql = sql.bind(sql::rows(positions.into_iter().map(|position| [position])));
             sql.execute(&mut *transaction).await?;
@@ -156,8 +206,12 @@ impl Desk {
             for index in indices {
                 let report = reports[index];
                 match items.get(&report.tag.position) {
-                    Some(item) if item.state == "waiting" => early.push(index),
-                    Some(item) if item.is_of(report) => settled.push(report),
+                    Some((state, _)) if state == "waiting" => early.push(index),
+                    Some((state, Some(item)))
+                        if matches!(&state[..], "sent" | "unknown") && item.is_of(report) =>
+                    {
+                        settled.push(report);
+                    }
                     _ => tracing::debug!(?report, "not a record of a replay"),
                 }
             }
@@ -165,13 +219,14 @@ impl Desk {
         Ok((settled, early))
     }
 
+    /// The states of these positions, and the records that were sent.
     async fn sent_items(
         &self,
         replay: &str,
         positions: impl Iterator<Item = i64>,
-    ) -> sqlx::Result<BTreeMap<i64, SentItem>> {
+    ) -> sqlx::Result<BTreeMap<i64, (String, Option<SentItem>)>> {
         let sql = format!(
-            "SELECT l.position, l.state, l.topic, l.topic_partition, l.topic_offset, \
+            "SELECT l.position, l.state, l.letter, l.topic, l.topic_partition, l.topic_offset, \
              COALESCE((SELECT consumer_group FROM letters v WHERE v.id = l.letter), '') \
              FROM job_letters l WHERE l.job = $1 \
              AND l.position {}",
@@ -180,35 +235,29 @@ impl Desk {
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(replay.to_owned());
         let sql = sql.bind(sql::rows(positions.map(|position| [position])));
         let rows = sql.fetch_all(&self.pool).await?;
-        let item = |row: &AnyRow| {
-            let item = SentItem {
-                state: row.try_get(1)?,
-                topic: row.try_get(2)?,
-                partition: row.try_get(3)?,
-                offset: row.try_get(4)?,
-                group: row.try_get(5)?,
-            };
-            Ok((row.try_get(0)?, item))
-        };
-        rows.iter().map(item).collect()
+        rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, sent_item(row)?)))).collect()
     }
 }
 
-/// The record that was sent for a dead letter.
-struct SentItem {
-    state: String,
-    topic: Option<String>,
-    partition: Option<i64>,
-    offset: Option<i64>,
-    group: String,
+fn sent_item(row: &AnyRow) -> sqlx::Result<Option<SentItem>> {
+    let (topic, partition): (Option<String>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
+    let Some((topic, partition)) = topic.zip(partition) else { return Ok(None) };
+    Ok(Some(SentItem {
+        position: row.try_get(0)?,
+        dead_letter: row.try_get(2)?,
+        topic,
+        partition: i32::try_from(partition).unwrap_or(-1),
+        offset: row.try_get(5)?,
+        group: row.try_get(6)?,
+        failed: None,
+    }))
 }
 
 impl SentItem {
     /// Whether the report concerns exactly this record, in the dead letter's group.
     fn is_of(&self, report: &Report) -> bool {
-        matches!(self.state.as_str(), "sent" | "unknown")
-            && self.topic.as_ref() == Some(&report.topic)
-            && self.partition == Some(i64::from(report.partition))
+        self.topic == report.topic
+            && self.partition == report.partition
             && self.offset.is_none_or(|offset| offset == report.offset)
             && (self.group.is_empty() || self.group == report.group)
     }

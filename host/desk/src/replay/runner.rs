@@ -94,6 +94,7 @@ impl Runner {
             }
         }
         self.record().await;
+        self.shared.outcomes.ended(&self.replay.id);
         lease.abort();
         if let Err(error) = self.shared.desk.release_lease(&self.replay.id, &self.shared.worker).await {
             tracing::debug!(replay = self.replay.id, %error, "the lease was not released and will expire");
@@ -127,7 +128,7 @@ impl Runner {
             Batch::Empty => {}
         }
         // Registered before the query, so that no signal is missed.
-        let settled = shared.signals.settled.notified();
+        let settled = shared.outcomes.settled.notified();
         if desk.has_pending_items(&self.replay.id, end.cast_signed()).await? {
             self.wait_for(settled).await;
             return Ok(());
@@ -152,7 +153,7 @@ impl Runner {
             return Ok(false);
         }
         let shared = Arc::clone(&self.shared);
-        let settled = shared.signals.settled.notified();
+        let settled = shared.outcomes.settled.notified();
         let (id, stepped) = (&self.replay.id, self.replay.stepped);
         let counts = shared.desk.step_counts(id, stepped.cast_signed(), end.cast_signed()).await?;
         let sent = stepped + counts.left_the_queue();
@@ -263,11 +264,12 @@ impl Runner {
                 SendResult::Failed(topic, code) => failed = Some((topic, code)),
             }
         }
+        self.shared.outcomes.take(&self.replay.id, &mut sent);
         while !(sent.is_empty() && skipped.is_empty()) {
             let (desk, id) = (&self.shared.desk, &self.replay.id);
             match desk.record_sent(id, &self.audit_entry, &sent, &skipped, clock::now_ms()).await {
                 Ok(()) => {
-                    self.shared.signals.sent.notify_one();
+                    self.shared.outcomes.recorded(id, &sent);
                     break;
                 }
                 Err(error) => {
@@ -332,8 +334,8 @@ async fn read(shared: Arc<Shared>, replay: String, between: (i64, i64), limit: u
     if waiting.is_empty() {
         return Ok(Batch::Empty);
     }
-    let positions: Vec<i64> = waiting.iter().map(|item| item.position).collect();
-    if !desk.claim(&replay, &shared.worker, &positions, super::lease_end()).await? {
+    let last = waiting.last().map_or(0, |item| item.position);
+    if !desk.claim(&replay, &shared.worker, last, super::lease_end()).await? {
         return Ok(Batch::Lost);
     }
     let ids: Vec<&str> = waiting.iter().map(|item| &item.dead_letter[..]).collect();

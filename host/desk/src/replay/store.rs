@@ -151,7 +151,7 @@ pub(super) fn in_other_replay(now_ms: i64) -> String {
         "EXISTS (SELECT 1 FROM job_letters taken JOIN jobs ON jobs.id = taken.job \
          WHERE taken.letter = letters.id AND taken.state = 'waiting' \
          AND (jobs.state IN ('preparing', 'running', 'paused', 'stopped') \
-         OR (taken.claim = jobs.worker AND jobs.worker_until >= {now_ms})))"
+         OR ((taken.position <= jobs.claimed OR taken.claim = jobs.worker) AND jobs.worker_until >= {now_ms})))"
     )
 }
 

@@ -30,7 +30,7 @@ impl ReplayTasks {
     pub fn start(replayer: Replayer, reports: mpsc::Receiver<Report>) -> Self {
         let shared = &replayer.0;
         let recorder =
-            tokio::spawn(outcomes::record(shared.desk.clone(), reports, Arc::clone(&shared.signals)));
+            tokio::spawn(outcomes::record(shared.desk.clone(), reports, Arc::clone(&shared.outcomes)));
         let overdue = tokio::spawn(overdue::run(shared.desk.clone(), shared.kafka.clone()));
         let stop = CancellationToken::new();
         let worker = tokio::spawn(Worker::new(Arc::clone(shared), stop.clone()).run());

@@ -49,6 +49,8 @@ impl Runner {
                     topic: to.name().into_owned(),
                     partition,
                     offset: Some(offset),
+                    group: dead_letter.consumer_group.clone(),
+                    failed: None,
                 }),
                 Err(RDKafkaErrorCode::MessageSizeTooLarge) => {
                     let reason = format!("it exceeds the size limit of {}", to.name());
