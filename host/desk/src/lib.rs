@@ -55,10 +55,10 @@ impl Desk {
     /// # Errors
     /// The store is unavailable.
     pub async fn open(store: &Store) -> Result<Self, UserError> {
-        let options = AnyPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        let options = |max| AnyPoolOptions::new().max_connections(max).acquire_timeout(ACQUIRE_TIMEOUT);
         let desk = Self {
-            pool: store.pool(options.clone()),
-            writers: store.pool(options),
+            pool: store.pool(options(MAX_CONNECTIONS)),
+            writers: store.pool(options(store.max_writers().unwrap_or(MAX_CONNECTIONS))),
             store: store.clone(),
             store_id: String::new(),
             store_name: store.url().to_string(),

@@ -1,7 +1,7 @@
 //! Bulk work in rounds: short transactions, with a pause for other writers after each.
 //!
 //! A transaction over 100,000 dead letters keeps the ledger of a SQLite file, and with it every e-mail, waiting for
-//! half a minute. No transaction of the desk changes more than [`MAX_ROWS`] dead letters.
+//! half a minute. No transaction of the desk changes more than [`MAX_ROUND`] dead letters.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::{Desk, Writing};
 
 /// Bounds of the number of dead letters per round.
 const FIRST_ROWS: usize = 100;
+const MAX_ROUND: usize = 2000;
+/// Maximum number of dead letters per statement that binds each of them.
 pub(crate) const MAX_ROWS: usize = 500;
 /// The duration of a round above which the next one is smaller: dead letters may be large, and disks slow.
 const TARGET: Duration = Duration::from_millis(50);
@@ -55,7 +57,7 @@ impl Rounds {
         if took > TARGET {
             self.rows = (self.rows / 2).max(1);
         } else if took < TARGET / 2 {
-            self.rows = (self.rows * 2).min(MAX_ROWS);
+            self.rows = (self.rows * 2).min(MAX_ROUND);
         }
     }
 
@@ -111,7 +113,7 @@ mod tests {
         for _ in 0..10 {
             rounds.adapt(Duration::from_millis(1));
         }
-        assert_eq!(rounds.rows(), MAX_ROWS);
+        assert_eq!(rounds.rows(), MAX_ROUND);
         for _ in 0..20 {
             rounds.adapt(Duration::from_millis(400));
         }

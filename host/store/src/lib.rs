@@ -33,9 +33,10 @@ pub use self::url::StoreUrl;
 const LONG_MIGRATION: Duration = Duration::from_secs(5);
 const MIGRATION_BOUND: Duration = Duration::from_secs(3600);
 /// Commits are synchronous, and another writing process is waited for.
-/// The cache, in KiB, is for the indexes that bulk work changes.
+/// The cache, in KiB, is for the indexes that bulk work changes. So is the size of the log, in pages, at which it is
+/// moved into the file: pages that change again and again are moved once.
 const SQLITE: &str = "PRAGMA busy_timeout = 3000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                      PRAGMA cache_size = -8000";
+                      PRAGMA cache_size = -8000; PRAGMA wal_autocheckpoint = 4000";
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -100,6 +101,12 @@ impl Store {
             })
         });
         options.connect_lazy_with(self.options.clone())
+    }
+
+    /// The number of connections that writing takes, if one has to do: in SQLite they take turns, and each commit makes
+    /// the others read their pages again.
+    pub fn max_writers(&self) -> Option<u32> {
+        matches!(self.url.0, Kind::Sqlite(_)).then_some(1)
     }
 
     /// The statement that begins a writing transaction. In SQLite it takes the lock at once: a transaction

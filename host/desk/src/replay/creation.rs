@@ -86,7 +86,10 @@ impl Creation {
     async fn run(mut self) -> sqlx::Result<Option<Replay>> {
         self.begin().await?;
         match self.ids.take() {
-            Some(ids) => self.freeze(&ids).await?,
+            Some(ids) => {
+                let filter = self.filter.clone();
+                self.freeze(&ids, &filter).await?;
+            }
             None => {
                 let mut selection = Selection::new(&self.desk, &self.filter, DeadLetterState::Open).await?;
                 loop {
@@ -94,7 +97,8 @@ impl Creation {
                     if ids.is_empty() {
                         break;
                     }
-                    self.freeze(&ids).await?;
+                    // They match the filter. Its conditions would make SQLite use their indexes in place of the ids.
+                    self.freeze(&ids, &Filter::default()).await?;
                 }
             }
         }
@@ -161,7 +165,7 @@ impl Creation {
     }
 
     /// Adds those of these dead letters that can be sent, in rounds.
-    async fn freeze(&mut self, ids: &[String]) -> sqlx::Result<()> {
+    async fn freeze(&mut self, ids: &[String], filter: &Filter) -> sqlx::Result<()> {
         let mut left = ids;
         while !left.is_empty() {
             let (some, rest) = self.rounds.split(left);
@@ -173,7 +177,7 @@ impl Creation {
             self.still_ours(renew.bind(until).bind(&self.id), &mut transaction).await?;
             let mut clause = WhereClause::default();
             let replay = clause.bind(self.id.as_str());
-            sendable(&mut clause, &self.desk.store, &self.filter, Some(some), &self.plan, clock::now_ms());
+            sendable(&mut clause, &self.desk.store, filter, Some(some), &self.plan, clock::now_ms());
             let sql = format!(
                 "INSERT INTO job_letters (job, position, letter, state) \
                  SELECT {replay}, {} + ROW_NUMBER() OVER (ORDER BY failed, id), id, 'waiting' FROM letters {}",

@@ -229,7 +229,7 @@ impl Desk {
     pub async fn step_counts(&self, replay: &str, from: i64, end: i64) -> sqlx::Result<Counts> {
         let sql = sqlx::query(
             "SELECT state, COUNT(*) FROM job_letters WHERE job = $1 AND position > $2 AND position <= $3 \
-             GROUP BY state",
+             AND state IN ('done', 'failed', 'unknown', 'sent', 'gone') GROUP BY state",
         );
         let mut counts = Counts::default();
         for row in sql.bind(replay).bind(from).bind(end).fetch_all(&self.pool).await? {

@@ -147,11 +147,16 @@ pub(super) const NO_SOURCE: &str = "topic IS NOT NULL AND topic = source";
 /// The condition of dead letters in a replay that may still send them. That includes a cancelled replay while its
 /// worker has claimed them: until the worker has recorded what it sent, or its lease has expired.
 pub(super) fn in_other_replay(now_ms: i64) -> String {
+    format!("EXISTS (SELECT 1 {})", other_replays(now_ms))
+}
+
+/// `COALESCE` keeps both databases from using the index on the state: they would read all waiting dead letters for each.
+fn other_replays(now_ms: i64) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM job_letters taken JOIN jobs ON jobs.id = taken.job \
-         WHERE taken.letter = letters.id AND taken.state = 'waiting' \
+        "FROM job_letters taken JOIN jobs ON jobs.id = taken.job \
+         WHERE taken.letter = letters.id AND COALESCE(taken.state, '') = 'waiting' \
          AND (jobs.state IN ('preparing', 'running', 'paused', 'stopped') \
-         OR ((taken.position <= jobs.claimed OR taken.claim = jobs.worker) AND jobs.worker_until >= {now_ms})))"
+         OR ((taken.position <= jobs.claimed OR taken.claim = jobs.worker) AND jobs.worker_until >= {now_ms}))"
     )
 }
 
@@ -169,15 +174,23 @@ pub(super) fn sendable(
     plan: &ReplayPlan,
     now_ms: i64,
 ) {
-    if let Some(ids) = ids {
-        sql::has_id(clause, store, ids);
+    clause.filter(&Filter { state: None, ..filter.clone() });
+    let open = clause.bind(DeadLetterState::Open.as_str());
+    match ids {
+        Some(ids) => {
+            sql::has_id(clause, store, ids);
+            // Not with an index on the state.
+            clause.add(format!("COALESCE(state, '') = {open}"));
+            // PostgreSQL would make a join of EXISTS, and read the items of all replays for a few ids.
+            clause.add(format!("(SELECT COUNT(*) {}) = 0", other_replays(now_ms)));
+        }
+        None => {
+            clause.add(format!("state = {open}"));
+            clause.add(format!("NOT {}", in_other_replay(now_ms)));
+        }
     }
-    clause.filter(&Filter { state: Some(DeadLetterState::Open), ..filter.clone() });
     let max = clause.bind(i64::from(plan.max_replays));
-    clause.add(format!(
-        "replays < {max} AND NOT ({VALUE_CUT}) AND NOT ({NO_SOURCE}) AND NOT {}",
-        in_other_replay(now_ms)
-    ));
+    clause.add(format!("replays < {max} AND NOT ({VALUE_CUT}) AND NOT ({NO_SOURCE})"));
 }
 
 fn replay(row: &AnyRow) -> sqlx::Result<Replay> {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::replay::items::WaitingItem;
 
 /// Maximum number of dead letters that are sent concurrently and recorded together.
-const MAX_BATCH: usize = 2000;
+const MAX_BATCH: usize = 1000;
 /// Maximum size of their keys and values, in bytes. A single larger dead letter is sent alone.
 const MAX_BATCH_BYTES: i64 = 16 << 20;
 /// Maximum time over which a batch is spread by the rate.

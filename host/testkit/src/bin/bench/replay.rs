@@ -24,8 +24,11 @@ pub struct Args {
     #[arg(long, default_value_t = 3)]
     runs: usize,
     /// Only SQLite
-    #[arg(long)]
+    #[arg(long, conflicts_with = "postgresql")]
     sqlite: bool,
+    /// Only PostgreSQL
+    #[arg(long)]
+    postgresql: bool,
     /// Further arguments of the host, after --
     #[arg(last = true)]
     host_args: Vec<String>,
@@ -47,7 +50,8 @@ struct Figures {
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.runs > 0 && args.messages > 0, "nothing to measure: --runs and --messages start at 1");
     let postgres = (!args.sqlite).then(Postgres::start);
-    let mut rows = vec![("SQLite", Vec::new())];
+    let mut rows = Vec::new();
+    rows.extend((!args.postgresql).then(|| ("SQLite", Vec::new())));
     rows.extend(postgres.is_some().then(|| ("PostgreSQL", Vec::new())));
     for number in 1..=args.runs {
         for (name, runs) in &mut rows {
