@@ -12,7 +12,7 @@ NATIVE := --workspace $(addprefix --exclude ,$(PLUGINS) $(GUESTS))
 # There are no examples, but with this flag the features of dev-dependencies count, as they do in tests.
 AS_IN_TESTS := --examples
 # Concurrent tests of a test binary; fewer if each test starts servers of its own (scripts/run-test).
-export TEST_THREADS ?= 6
+export TEST_THREADS ?= 14
 TEST_RUNNER := --config 'target."cfg(all())".runner = ["$(CURDIR)/scripts/run-test"]'
 # Seconds for each fuzz target, and which targets; all of them by default.
 FUZZ_TIME ?= 60

@@ -37,7 +37,7 @@ impl Shop {
         let file = directory.join("host.toml");
         let text = format!(
             "[kafka]\nbootstrap-servers = {:?}\n[store]\nurl = \"sqlite:{}/host.db\"\n[server]\nlisten = \
-             \"127.0.0.1:0\"\n[mail]\nurl = {:?}\nca = {:?}\n[[plugin]]\npath = {:?}\nallow = [\"mail\"]\n",
+             \"127.0.0.1:0\"\n[mail]\nurl = {:?}\nca = {:?}\n[[plugin]]\npath = {:?}\ntopic = \"email\"\nallow = [\"mail\"]\n",
             kafka.bootstrap(),
             directory.display(),
             postfix.starttls(),

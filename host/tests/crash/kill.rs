@@ -17,7 +17,7 @@ const EARLY: usize = 5;
 #[test]
 fn repeated_kills_lose_no_message() {
     let mut rng = Rng::seeded();
-    let kills = scale(20, 100);
+    let kills = scale(12, 100);
     let work = Workload::mixed(&mut rng, kills * 500);
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), 4, &[]);

@@ -220,7 +220,7 @@ struct Outcome {
 /// Kills hosts that send to a real server with TLS and a login.
 fn killed(unsettled: &str) -> Outcome {
     let mut rng = Rng::seeded();
-    let (count, kills) = (scale(500, 10_000), scale(3, 10));
+    let (count, kills) = (scale(300, 10_000), scale(3, 10));
     let postfix = Postfix::start();
     let scene = Scene::new("postfix", &postfix.smtps(), &postfix.ca(), unsettled);
     scene.produce(count, |_| ("a@example.com".to_owned(), "b@example.com".to_owned()));

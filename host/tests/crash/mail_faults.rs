@@ -73,7 +73,7 @@ fn late(
 
 fn killed(on_unsettled: &str) {
     let mut rng = Rng::seeded();
-    let (all, kills) = (scale(500, 10_000), scale(3, 10));
+    let (all, kills) = (scale(300, 10_000), scale(3, 10));
     let refused: Vec<Option<&str>> = (0..all)
         .map(|_| (rng.below(REFUSED) == 0).then(|| FaultySmtp::REFUSED[rng.below(4) as usize]))
         .collect();

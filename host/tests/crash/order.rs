@@ -38,7 +38,7 @@ fn a_partitions_messages_end_in_order_over_rebalances() {
 #[test]
 fn a_partition_waits_if_more_keys_fail_than_a_commit_holds() {
     let mut rng = Rng::seeded();
-    let keys = scale(5_000, 50_000);
+    let keys = scale(3_000, 50_000);
     let work = Workload::new((0..keys).map(|_| Task::Flaky(1 + rng.below(4) as u32)));
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), PARTITIONS, &[]);
@@ -121,7 +121,7 @@ impl Churn<'_> {
 fn nothing_behind_a_dead_letter_of_a_held_key_is_handled() {
     const KEYS: usize = 100;
     let mut rng = Rng::seeded();
-    let (rounds, round) = scale((4, 1_500), (10, 5_000));
+    let (rounds, round) = scale((3, 1_500), (10, 5_000));
     let work = Workload::new((0..rounds * round).map(|_| match rng.below(40) {
         0 => Task::Rejected,
         1 => Task::Hopeless,

@@ -29,7 +29,7 @@ fn a_broker_stopped_under_load_loses_no_message() {
 /// Ends the broker repeatedly under load, and starts it again shortly afterwards.
 fn outages(end: impl Fn(&Kafka)) -> (Report, usize) {
     let mut rng = Rng::seeded();
-    let (outages, round) = scale((3, 1_500), (20, 2_500));
+    let (outages, round) = scale((2, 1_500), (20, 2_500));
     let work = Workload::mixed(&mut rng, outages * round);
     let kafka = Kafka::start();
     kafka.create_topic(FAST.source(), 4, &[]);
