@@ -71,6 +71,16 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("dlt replays resume", "host dlt replays resume 51c0"),
     ("dlt replays cancel", "host dlt replays cancel 51c0"),
     ("dlt audit-log", "host dlt audit-log --limit 20\nhost dlt audit-log 3f2a9c11 -o json"),
+    ("waiting list", "host waiting list\nhost waiting list --code 'smtp-*' -o json"),
+    ("waiting run-now", "host waiting run-now email.send-retry-16000/0/11022"),
+    (
+        "waiting postpone",
+        "host waiting postpone --by 30m --code smtp-421 --count 1000 --reason 'the mail server moves'",
+    ),
+    (
+        "waiting give-up",
+        "host waiting give-up --code bad-template --count 171 --reason 'the template is wrong'",
+    ),
     ("man", "host man /usr/local/share/man/man1"),
 ];
 
