@@ -107,9 +107,11 @@ mod tests {
     fn leaves(command: &Command, path: &str, found: &mut Vec<(String, bool)>) {
         for one in command.get_subcommands().filter(|one| one.get_name() != "help") {
             let path = format!("{path} {}", one.get_name()).trim_start().to_owned();
+            // Some commands with subcommands do something by themselves.
             if one.has_subcommands() {
                 leaves(one, &path, found);
-            } else {
+            }
+            if !one.has_subcommands() || one.get_after_help().is_some() {
                 found.push((path, one.get_after_help().is_some()));
             }
         }
