@@ -30,7 +30,7 @@ pub fn audit(browser: &Browser, desk: &Desk, name: &str, path: &str) -> Vec<Stri
     axe::findings(browser, name)
 }
 
-pub fn check(browser: &Browser, desk: &Desk, name: &str, path: &str) {
+fn check(browser: &Browser, desk: &Desk, name: &str, path: &str) {
     browser.goto(&desk.url(path));
     browser.find("h1");
     browser.picture(name);

@@ -2,7 +2,7 @@
 
 use crate::chromium::{Browser, Options};
 use crate::fixture::Desk;
-use crate::pages::check;
+use crate::pages::audit;
 
 #[test]
 fn waiting_retries_are_run_postponed_and_given_up() {
@@ -21,7 +21,8 @@ fn waiting_retries_are_run_postponed_and_given_up() {
     browser.reads("No message is selected. Nothing was changed.");
     for action in ["run-now", "postpone", "give-up"] {
         let path = format!("/waiting/{action}?all=true&code=smtp-421");
-        check(&browser, &desk, &format!("en-light-{action}"), &path);
+        let found = audit(&browser, &desk, &format!("en-light-{action}"), &path);
+        assert!(found.is_empty(), "{}", found.join("\n"));
     }
     // One is ticked, of those with a code.
     browser.goto(&desk.url("/waiting?code=smtp-421"));

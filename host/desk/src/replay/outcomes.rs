@@ -262,3 +262,45 @@ impl SentItem {
             && (self.group.is_empty() || self.group == report.group)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use consumer::reports::ReplayTag;
+
+    use super::*;
+
+    const REPLAY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn sent(position: i64, offset: i64) -> SentItem {
+        let (dead_letter, topic, group) = (position.to_string(), "t".to_owned(), "g".to_owned());
+        SentItem { position, dead_letter, topic, partition: 0, offset: Some(offset), group, failed: None }
+    }
+
+    fn report(position: i64, offset: i64, failed: bool) -> Report {
+        let tag = ReplayTag { replay: REPLAY.to_owned(), position };
+        Report { tag, group: "g".to_owned(), topic: "t".to_owned(), partition: 0, offset, failed }
+    }
+
+    #[test]
+    fn a_replay_takes_the_outcomes_of_its_own_records_and_leaves_the_others() {
+        let unmatched = Unmatched::default();
+        let others = [
+            report(1, 11, true),
+            Report { group: "billing".to_owned(), ..report(1, 10, true) },
+            Report { tag: ReplayTag { replay: "f".repeat(32), position: 1 }, ..report(1, 10, true) },
+            report(9, 19, true),
+        ];
+        let all = others.iter().cloned().chain([report(1, 10, false), report(2, 12, true)]);
+        unmatched.reports().extend(all.map(|report| (Instant::now(), report)));
+        let mut items = [sent(1, 10), sent(2, 12), sent(3, 13)];
+        unmatched.take(REPLAY, &mut items);
+        assert_eq!(items.each_ref().map(|item| item.failed), [Some(false), Some(true), None]);
+        assert_eq!(unmatched.reports().len(), others.len());
+        // What is recorded is compared with the store; a record that is in flight is left to its replay.
+        unmatched.recorded(REPLAY, &items);
+        assert_eq!(unmatched.take_due().len(), others.len() - 1);
+        assert_eq!(unmatched.reports()[0].1.tag.position, 9);
+        unmatched.ended(REPLAY);
+        assert_eq!(unmatched.take_due().len(), 1);
+    }
+}
