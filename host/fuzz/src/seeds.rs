@@ -74,7 +74,7 @@ fn main() {
 fn component(module: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).expect("a module");
     let mut contract = Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/0.1");
     let (package, _) = contract.push_dir(wit).expect("the contract");
     let world = contract.select_world(&[package], Some("plugin")).expect("world `plugin`");
     embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");

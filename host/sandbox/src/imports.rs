@@ -165,7 +165,7 @@ mod tests {
         let record = std::fs::read_to_string(record).expect("the decision");
         let lines: Vec<&str> = record.lines().filter(|line| line.starts_with('|')).collect();
         let mut contract = Resolve::default();
-        contract.push_dir(root.join("wit")).expect("the contract");
+        contract.push_dir(root.join("wit/0.1")).expect("the contract");
         let exports = ["handler", "lifecycle"];
         let own = contract.interfaces.iter().filter_map(|(_, interface)| interface.name.clone());
         let own = own.filter(|name| !exports.contains(&name.as_str()));

@@ -37,7 +37,7 @@ fn component(module: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).unwrap_or_else(|error| panic!("{error}\n{module}"));
     let mut contract = Resolve::default();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (package, _) = contract.push_dir(root.join("../wit")).expect("the contract");
+    let (package, _) = contract.push_dir(root.join("../wit/0.1")).expect("the contract");
     let world = contract.select_world(&[package], Some("handler-only")).expect("a world");
     embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");
     let mut encoder = ComponentEncoder::default();

@@ -16,7 +16,7 @@ use messages::EmailSendMessage;
 )]
 mod contract {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "../../wit/0.1",
         world: "plugin",
         ownership: Borrowing { duplicate_if_necessary: false },
     });

@@ -28,7 +28,7 @@ use self::http::{Request, SendError};
 )]
 mod contract {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "../../wit/0.1",
         world: "plugin",
         ownership: Borrowing { duplicate_if_necessary: false },
     });

@@ -9,7 +9,7 @@ import { componentize as starlingMonkey } from '@bytecodealliance/componentize-j
 import { componentize as quickJs } from 'componentize-qjs';
 
 const here = resolve(process.argv[2]);
-const contract = resolve(here, '../../../../wit');
+const contract = resolve(here, '../../../../wit/0.1');
 const out = resolve(process.argv[3]);
 const work = mkdtempSync(join(tmpdir(), 'guests-js-'));
 

@@ -23,7 +23,7 @@ mod waste;
     reason = "generated, and values cross the component's boundary as raw pointers"
 )]
 mod contract {
-    wit_bindgen::generate!({ path: "../../../../wit", world: "plugin" });
+    wit_bindgen::generate!({ path: "../../../../wit/0.1", world: "plugin" });
 
     use super::Hostile;
     export!(Hostile);
