@@ -6,7 +6,8 @@ use wasmtime::AsContextMut;
 use wasmtime::component::Linker;
 
 use self::bindings::exports::kafka_host::plugin::lifecycle;
-pub(crate) use self::bindings::kafka_host::plugin::messages;
+// Public in a private module: the generated code of 0.1 exports it again.
+pub use self::bindings::kafka_host::plugin::messages;
 use self::bindings::kafka_host::plugin::{config, effects, log};
 pub(crate) use self::bindings::{HandlerOnly as Instance, HandlerOnlyPre as Linked, resetting};
 use crate::imports::{Host, Imports, Level, Provided};

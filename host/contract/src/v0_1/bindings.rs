@@ -11,5 +11,5 @@ wasmtime::component::bindgen!({
     },
     exports: { default: async },
     ownership: Borrowing { duplicate_if_necessary: true },
-    with: { "consumer:plugin/types@0.1.0": crate::v0_2::bindings::kafka_host::plugin::messages },
+    with: { "consumer:plugin/types@0.1.0": crate::v0_2::messages },
 });
