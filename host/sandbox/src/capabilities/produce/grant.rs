@@ -40,7 +40,8 @@ impl ProduceGrant {
             let services = services?;
             let publisher = Arc::clone(services.shared.get::<Arc<RecordPublisher>>()?);
             // All plugins have the same options.
-            let destination = services.destinations.get_or_add(&format!("topic {name}"), None, OPTIONS).ok()?;
+            let destination =
+                services.destinations.get_or_add(&format!("topic {name}"), None, OPTIONS).ok()?;
             Some(Arc::new(Topic { name: CString::new(name).ok()?, destination, publisher }))
         };
         Self { topics: topics.iter().map(|name| ((*name).to_owned(), access(name))).collect() }
