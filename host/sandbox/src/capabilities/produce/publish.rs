@@ -31,8 +31,9 @@ use crate::limits::Exceeded;
 
 /// The maximum number of records of one `publish`.
 pub const MAX_RECORDS: usize = 1_000;
-/// A record is begun only when there is room for it, so that few are in doubt after a crash.
-const AHEAD: usize = 1;
+/// The number of records that are recorded for each one in progress, since that takes longer than publishing. A crash
+/// leaves them in doubt.
+const AHEAD: usize = 4;
 
 type Published = Result<Position, ProduceError>;
 
