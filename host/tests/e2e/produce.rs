@@ -170,7 +170,7 @@ fn a_dry_run_captures_records_and_a_plugin_without_a_grant_is_denied() {
         let args = ["plugin", "invoke", text(&guest.path), "--message", "-"];
         let output = command("prod-dry", &[&args[..], more].concat(), &format!("{input}\n"));
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        stdout(&output).to_owned()
+        stdout(&output)
     };
     let result: Value = serde_json::from_str(&invoke(&["--config", &config, "-o", "json"])).expect("JSON");
     let effects = result["effects"].as_array().expect("effects");
