@@ -47,6 +47,7 @@ mod plugin_inspect;
 mod plugin_invoke;
 mod postfix;
 mod process;
+mod produce;
 mod recreated;
 mod replay;
 mod replay_pace;

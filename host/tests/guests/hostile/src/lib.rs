@@ -4,14 +4,15 @@
 //! An attempt to reach a resource is rejected with the code `denied` if it failed and `reached` if it
 //! succeeded.
 
-use contract::kafka_host::plugin::log::{self, Level};
-use contract::kafka_host::plugin::messages::Failure;
 use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
 use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use contract::kafka_host::plugin::log::{self, Level};
+use contract::kafka_host::plugin::messages::Failure;
 use serde::Deserialize;
 
 mod http;
 mod mail;
+mod produce;
 mod reach;
 mod waste;
 
@@ -90,6 +91,7 @@ fn handle_one(message: &Message) -> Vec<Outcome> {
         action => match action.split_once('-') {
             Some(("http", action)) => vec![http::attempt(action, &at)],
             Some(("mail", action)) => vec![mail::attempt(action)],
+            Some(("produce", action)) => vec![produce::attempt(action, &at)],
             Some(("reach", action)) => vec![reach::attempt(action, &at)],
             _ => {
                 waste::attempt(action, &at);
