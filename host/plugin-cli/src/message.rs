@@ -59,7 +59,11 @@ pub fn messages(
     })
 }
 
-fn read(value: Value, subscription: &Subscription) -> Result<Input, String> {
+/// Reads a message.
+///
+/// # Errors
+/// The problem with it.
+pub fn read(value: Value, subscription: &Subscription) -> Result<Input, String> {
     if !value.is_object() {
         return Err("a message is a JSON object, such as {\"value\": \"text\"}".to_owned());
     }
