@@ -9,7 +9,7 @@ import { componentize as starlingMonkey } from '@bytecodealliance/componentize-j
 import { componentize as quickJs } from 'componentize-qjs';
 
 const here = resolve(process.argv[2]);
-const contract = resolve(here, '../../../../wit/0.1');
+const contract = resolve(here, '../../../../wit');
 const out = resolve(process.argv[3]);
 const work = mkdtempSync(join(tmpdir(), 'guests-js-'));
 
@@ -20,13 +20,13 @@ function sources(sleep) {
   cpSync(join(here, sleep), join(dir, 'sleep.js'));
   cpSync(join(here, 'wit'), join(dir, 'wit'), { recursive: true });
   mkdirSync(join(dir, 'wit/deps/plugin'), { recursive: true });
-  for (const name of ['plugin.wit', 'mail.wit']) cpSync(join(contract, name), join(dir, 'wit/deps/plugin', name));
+  for (const name of ['plugin.wit', 'mail.wit', 'produce.wit']) cpSync(join(contract, name), join(dir, 'wit/deps/plugin', name));
   return dir;
 }
 
 async function build(dir, guest) {
   const path = join(dir, `${guest}.js`);
-  const world = guest === 'faulty' ? 'clocked' : 'consumer:plugin/handler-only@0.1.0';
+  const world = guest === 'faulty' ? 'clocked' : 'kafka-host:plugin/handler-only@0.2.0';
   if (dir === forQuickJs) {
     const { component } = await quickJs({
       witPath: join(dir, 'wit'), jsSource: readFileSync(path, 'utf8'), jsPath: path, moduleRoot: dir, world, sync: true,
