@@ -40,29 +40,11 @@ pub enum Lang {
 }
 
 impl Lang {
-    /// Its folder among the templates.
-    fn template(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::Ts => "ts",
-            Self::Js => "js",
-            Self::Python => "python",
-        }
-    }
-
-    /// Its folder among the SDKs.
-    fn sdk(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::Ts | Self::Js => "js",
-            Self::Python => "python",
-        }
-    }
-
     /// The commands that make a project ready to be built.
     fn set_up(self) -> &'static [&'static str] {
         match self {
-            Self::Rust => &["rustup target add wasm32-wasip2"],
+            // Its rust-toolchain.toml names the target.
+            Self::Rust => &[],
             Self::Ts | Self::Js => &["npm install"],
             Self::Python => &["python3 -m venv .venv", ".venv/bin/pip install -r requirements.txt"],
         }

@@ -139,7 +139,9 @@ impl PluginFile {
     /// It implements another contract or none, or has an unknown import.
     pub fn check(&self) -> Result<(), UserError> {
         let mut contracts = self.contracts().into_iter();
-        if let Some((package, version)) = contracts.find(|(package, version)| !contract::is_supported(package, version)) {
+        if let Some((package, version)) =
+            contracts.find(|(package, version)| !contract::is_supported(package, version))
+        {
             let problem = format!("it implements {package} {version}, and this host supports {VERSIONS}");
             return Err(self.error(problem).help(REBUILD));
         }

@@ -4,9 +4,6 @@ use super::Lang;
 use super::name::Name;
 use crate::embedded;
 
-/// Where a project has its copy of the SDK, on which it depends by this path.
-const SDK: &str = "vendor/kafka-host-plugin";
-
 /// The files of a new project: paths and contents.
 pub fn files(lang: Lang, name: &Name) -> Vec<(String, Vec<u8>)> {
     let own = embedded::below(&format!("templates/{}", lang.template()));
@@ -15,9 +12,41 @@ pub fn files(lang: Lang, name: &Name) -> Vec<(String, Vec<u8>)> {
     if files.is_empty() {
         return files;
     }
-    let sdk = embedded::below(&format!("sdk/{}", lang.sdk()));
-    files.extend(sdk.map(|(path, content)| (format!("{SDK}/{path}"), content.to_vec())));
+    let Sdk { source, place } = lang.sdk();
+    let sdk = embedded::below(&format!("sdk/{source}"));
+    // Its own tests are no part of the project.
+    let sdk = sdk.filter(|(path, _)| !path.starts_with("test/") && !path.starts_with("tests/"));
+    files.extend(sdk.map(|(path, content)| (format!("{place}/{path}"), content.to_vec())));
     files
+}
+
+/// The SDK of a language.
+struct Sdk {
+    /// Its folder among the SDKs.
+    source: &'static str,
+    /// Where a project has its copy, on which it depends by this path.
+    place: &'static str,
+}
+
+impl Lang {
+    /// Its folder among the templates.
+    fn template(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Ts => "ts",
+            Self::Js => "js",
+            Self::Python => "python",
+        }
+    }
+
+    fn sdk(self) -> Sdk {
+        let (source, place) = match self {
+            Self::Rust => ("rust", "vendor/kafka-host-plugin"),
+            Self::Ts | Self::Js => ("js", "sdk"),
+            Self::Python => ("python", "vendor/kafka-host-plugin"),
+        };
+        Sdk { source, place }
+    }
 }
 
 fn filled(text: &str, name: &Name) -> String {
@@ -46,13 +75,17 @@ mod tests {
             let has = |end: &str| files.iter().any(|(path, _)| path.starts_with(end));
             assert!(has("cases/") && has("README.md") && has(".gitignore"), "{lang:?}: {files:?}");
             let mut all = String::new();
-            for (path, content) in files.iter().filter(|(path, _)| !path.starts_with(SDK)) {
+            let Sdk { place, .. } = lang.sdk();
+            for (path, content) in files.iter().filter(|(path, _)| !path.starts_with(place)) {
                 assert!(!path.split('/').any(|part| part == ".."), "{path}");
                 let text = String::from_utf8_lossy(content);
                 assert!(!text.contains("{{name") && !path.contains("{{"), "{lang:?}: {path}");
                 all.push_str(&text);
             }
             assert!(all.contains("order-mail"), "{lang:?}");
+            assert!(all.contains(place) && has(&format!("{place}/")), "{lang:?}: no SDK in {place}");
+            let has_test = |(path, _): &(String, _)| path.starts_with(&format!("{place}/test"));
+            assert!(!files.iter().any(has_test), "{lang:?}");
         }
     }
 }
