@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     size = built.path.stat().st_size / (1 << 20)
-    print(f"{built.path}  {built.name}@{built.version}  {size:.1f} MiB  {', '.join(built.capabilities) or 'no capabilities'}")
+    capabilities = ", ".join(built.capabilities) or "no capabilities"
+    print(f"{built.path}  {built.name}@{built.version}  {size:.1f} MiB  {capabilities}")
     return 0
 
 

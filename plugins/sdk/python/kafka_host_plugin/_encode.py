@@ -16,7 +16,8 @@ def to_json(value: object) -> bytes:
 
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.metadata.get("json", field.name): getattr(value, field.name) for field in dataclasses.fields(value)}
+        fields = dataclasses.fields(value)
+        return {field.metadata.get("json", field.name): getattr(value, field.name) for field in fields}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, date):

@@ -13,13 +13,13 @@ from types import TracebackType
 #: The maximum length of an exception's message, in characters.
 _MAX_MESSAGE = 1000
 #: The maximum number of frames of a traceback: the outermost, and the innermost.
-_MAX_FRAMES = (4, 12)
+_MAX_FRAMES = (3, 9)
 #: The maximum number of exceptions, of which each is the cause of the next.
 _MAX_CHAIN = 4
 #: The maximum number of exceptions shown of a group.
 _MAX_GROUP = 5
 #: The maximum length of a source line, in characters.
-_MAX_SOURCE = 120
+_MAX_SOURCE = 100
 
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
@@ -43,7 +43,9 @@ def remember_sources(directory: str) -> None:
 def summary(error: BaseException) -> str:
     """Class and message of an exception, in one line."""
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__
+    if kind.__module__ not in ("builtins", "__main__"):
+        name = f"{kind.__module__}.{name}"
     try:
         message = str(error)
         notes = [note for note in getattr(error, "__notes__", []) if isinstance(note, str)]

@@ -43,8 +43,8 @@ class Retry(_Failure):
     """A transient failure: the message is delivered again. Returned or raised.
 
     `code` is a short, stable name with few values, of lower-case words joined by `-`. `detail` is for people, without
-    secrets. Without `after`, the delay is the retry policy's next one, which uses an attempt. With it, the delay is what
-    the provider asked for, and no attempt is used.
+    secrets. Without `after`, the delay is the retry policy's next one, which uses an attempt. With it, the delay is
+    what the provider asked for, and no attempt is used.
     """
 
     def __init__(self, code: str, detail: str = "", after: timedelta | None = None) -> None:

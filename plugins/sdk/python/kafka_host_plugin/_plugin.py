@@ -110,8 +110,8 @@ def _caller(handler: Callable[..., Outcome | None]) -> Callable[[Message], Any]:
         return handler
     if not parameters or len(parameters) > 2 or types[0] is None or types[1:] not in ([], [Message]):
         raise TypeError(
-            f"{name} must have one parameter with a type, of the value or Message, and may have a second one of the type"
-            " Message: def handle(order: Order, message: Message)"
+            f"{name} must have one parameter with a type, of the value or Message, and may have a second one of the"
+            " type Message: def handle(order: Order, message: Message)"
         )
     decode = decoder(types[0])
     if len(parameters) == 1:

@@ -142,7 +142,10 @@ def _count(email: Email) -> int:
 
 
 def _only(email: Email, recipients: set[str]) -> Email:
-    """The e-mail to these alone. The host writes an international domain in ASCII; such a recipient has no name then."""
+    """The e-mail to these alone.
+
+    The host writes an international domain in ASCII; such a recipient has no name then.
+    """
     lists = [
         [one for one in given if (one if isinstance(one, str) else one.email) in recipients]
         for given in (email.to, email.cc, email.bcc)

@@ -93,10 +93,11 @@ def try_publish(*records: Record) -> list[Position | ProduceError]:
 
 
 def _new_record(record: Record) -> _produce.NewRecord:
-    headers = [_messages.Header(_host.text(header.name, "the name of a header"), header.value) for header in record.headers]
     for what, value in (("value", record.value), ("key", record.key)):
         if not isinstance(value, bytes | None):
-            raise TypeError(f"the {what} of a record must be bytes or None, not {type(value).__name__}; see Record.json")
+            kind = type(value).__name__
+            raise TypeError(f"the {what} of a record must be bytes or None, not {kind}; see Record.json")
+    headers = [_messages.Header(_host.text(one.name, "the name of a header"), one.value) for one in record.headers]
     return _produce.NewRecord(_host.text(record.topic, "the topic of a record"), record.key, record.value, headers)
 
 

@@ -81,7 +81,7 @@ class Declaring(Tests):
 
     def test_a_component_has_one_plugin(self) -> None:
         self.assertRaisesRegex(LookupError, "no plugin is declared", registered)
-        first = self.declare(lambda: None) if False else self.declare(_raw)
+        first = self.declare(_raw)
         self.assertIs(registered(), first)
         self.declare(_raw, name="other")
         self.assertRaisesRegex(LookupError, "orders, other", registered)
