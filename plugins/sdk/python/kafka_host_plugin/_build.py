@@ -22,8 +22,8 @@ _CAPABILITIES = {
 _ENTRY = "kafka_host_plugin_entry"
 #: Imports the plugin in a process of its own, as componentize-py does, and says what it has found.
 _LOOK = """
-import importlib, json, sys
-importlib.import_module(sys.argv[1])
+import json, sys
+import {module}
 from kafka_host_plugin import _plugin
 plugin = _plugin.registered()
 json.dump([plugin.name, plugin.version, sorted(sys.modules)], sys.__stdout__)
@@ -60,10 +60,11 @@ def _look(module: str, directories: list[Path]) -> tuple[str, str, list[str]]:
     """Imports the plugin here first: an error is easier to read, and what it imports decides about its world."""
     path = os.pathsep.join([*map(str, directories), str(_PACKAGE.parent)])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", _LOOK, module]
-    looked = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
+    command = [sys.executable, "-c", _LOOK.format(module=module)]
+    looked = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if looked.returncode != 0:
-        raise BuildError(f"the module {module} cannot be imported, or declares no plugin; see above")
+        raise BuildError(f"the module {module} cannot be imported, or declares no plugin\n{looked.stderr.rstrip()}")
+    sys.stderr.write(looked.stderr)
     try:
         name, version, modules = json.loads(looked.stdout.splitlines()[-1])
     except (ValueError, IndexError):

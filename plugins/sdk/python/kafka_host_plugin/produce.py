@@ -67,8 +67,8 @@ ProduceError = Union[Transient, Permanent, Denied]
 def publish(*records: Record) -> list[Position]:
     """Publishes records, and returns their positions, in order, when all in-sync replicas have them.
 
-    Raises `Retry("produce-transient")`, `Reject("produce-permanent")` or `Reject("produce-denied")` for the first record
-    that failed. The next delivery publishes again only what was not published.
+    Raises `Retry("produce-transient")`, `Reject("produce-permanent")` or `Reject("produce-denied")` for the first
+    record that failed. The next delivery publishes again only what was not published.
     """
     positions = []
     for result in try_publish(*records):

@@ -183,7 +183,8 @@ class Decoding(unittest.TestCase):
 
     def test_a_type_may_contain_itself(self) -> None:
         self.assertEqual(decode(Tree, b'{"children": [{"children": []}]}'), Tree([Tree([])]))
-        self.assertEqual(problem(Tree, {"children": [{"children": [{}]}]}), "children[0].children[0].children: is missing")
+        found = problem(Tree, {"children": [{"children": [{}]}]})
+        self.assertEqual(found, "children[0].children[0].children: is missing")
 
     def test_types_without_a_form_in_json_are_refused_when_they_are_declared(self) -> None:
         wrong = dataclasses.make_dataclass("wrong", [("tags", list[set[str]])])
@@ -198,7 +199,8 @@ class Decoding(unittest.TestCase):
             self.assertIn(text, str(raised.exception))
 
     def test_json_of_values_that_have_no_form(self) -> None:
-        self.assertEqual(to_json({"a": "é\ud800", "when": date(2026, 1, 2)}), '{"a":"é?","when":"2026-01-02"}'.encode())
+        json_text = to_json({"a": "é\ud800", "when": date(2026, 1, 2)}).decode()
+        self.assertEqual(json_text, '{"a":"é?","when":"2026-01-02"}')
         self.assertRaises(TypeError, to_json, {"a": {1}})
         self.assertRaises(ValueError, to_json, float("nan"))
 

@@ -74,7 +74,8 @@ class Reports(unittest.TestCase):
 
     def test_a_group_shows_its_exceptions(self) -> None:
         group = ExceptionGroup("two", [ValueError("a"), KeyError("b")])
-        self.assertEqual(_failures.summary(group), "ExceptionGroup: two (2 sub-exceptions): ValueError: a; KeyError: 'b'")
+        expected = "ExceptionGroup: two (2 sub-exceptions): ValueError: a; KeyError: 'b'"
+        self.assertEqual(_failures.summary(group), expected)
 
     def test_everything_has_a_bound(self) -> None:
         def recurse(depth: int) -> int:
@@ -93,7 +94,11 @@ class Reports(unittest.TestCase):
             error.__cause__.__cause__.__cause__ = error  # type: ignore[union-attr]
             raise error
 
-        for function, end in ((lambda: recurse(0), "RecursionError: "), (large, "ValueError: xxx"), (chained, "RuntimeError: 99 ")):
+        for function, end in (
+            (lambda: recurse(0), "RecursionError: "),
+            (large, "ValueError: xxx"),
+            (chained, "RuntimeError: 99 "),
+        ):
             lines = printed(function)
             self.assertTrue(lines[-1].startswith(end), lines[-1][:100])
             self.assertLess(sum(map(len, lines)), 12_000)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from kafka_host_plugin import Done, Message, Outcome, Plugin, Reject, Retry, RetryPolicy, Skipped, config, effects, plugin
+from kafka_host_plugin import Done, Message, Outcome, Plugin, Reject, Retry, RetryPolicy, Skipped
+from kafka_host_plugin import config, effects, plugin
 from kafka_host_plugin._plugin import _registered, registered
 from kafka_host_plugin._wire import description, received, wire
 from kafka_host_plugin.testing import Host, LogLine, message
@@ -166,7 +167,8 @@ class Delivering(Tests):
         header = messages.Header("a", None)
         wired = messages.Message("id", "t", 1, 2, 3000, b"k", None, [header], 4, 5, [("x", "y")])
         one = received(wired)
-        self.assertEqual((one.id, one.topic, one.partition, one.offset, one.key, one.value), ("id", "t", 1, 2, b"k", None))
+        self.assertEqual((one.id, one.topic, one.partition, one.offset), ("id", "t", 1, 2))
+        self.assertEqual((one.key, one.value), (b"k", None))
         self.assertEqual((one.attempt, one.max_attempts, one.attributes), (4, 5, {"x": "y"}))
         self.assertEqual(one.timestamp, datetime(1970, 1, 1, 0, 0, 3, tzinfo=timezone.utc))
         self.assertIsNone(message("").timestamp)
