@@ -51,7 +51,7 @@ guests-py: ## Build the guests in Python (needs python 3.10 with venv)
 	python3 -m venv $(CARGO_TARGET_DIR)/guests-py
 	$(CARGO_TARGET_DIR)/guests-py/bin/pip install -q --disable-pip-version-check -r host/tests/guests/python/requirements.txt
 	for guest in parse faulty; do \
-	  PYTHONDONTWRITEBYTECODE=1 $(CARGO_TARGET_DIR)/guests-py/bin/componentize-py -q -d wit/0.1 -w consumer:plugin/handler-only \
+	  PYTHONDONTWRITEBYTECODE=1 $(CARGO_TARGET_DIR)/guests-py/bin/componentize-py -q -d wit -w kafka-host:plugin/handler-only \
 	    componentize $$guest -p host/tests/guests/python -o $(WASM)/$${guest}_py.wasm || exit 1; \
 	done
 

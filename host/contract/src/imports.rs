@@ -1,5 +1,9 @@
 //! The imports that are available to every plugin. Capabilities have imports of their own.
 
+use std::marker::PhantomData;
+
+use wasmtime::component::HasData;
+
 /// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -34,4 +38,14 @@ pub trait Imports: Send {
     /// # Errors
     /// An error ends the call.
     fn log(&mut self, level: Level, text: String, fields: Vec<(String, String)>) -> wasmtime::Result<()>;
+}
+
+/// Implements the generated traits of every version.
+pub(crate) struct Host<'a, T>(pub &'a mut T);
+
+/// Selects [`Host`] in a linker.
+pub(crate) struct Provided<T>(PhantomData<T>);
+
+impl<T: Imports + 'static> HasData for Provided<T> {
+    type Data<'a> = Host<'a, T>;
 }

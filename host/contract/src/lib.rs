@@ -7,8 +7,10 @@ mod component;
 mod imports;
 mod types;
 mod v0_1;
+mod v0_2;
+mod wire;
 
-pub use self::component::{Guest, Linked, PACKAGE, VERSIONS, is_supported, link};
+pub use self::component::{Guest, Linked, VERSIONS, is_package, is_supported, link};
 pub use self::imports::{Imports, Level};
 pub use self::types::{
     Description, Failure, Header, Message, Outcome, RetryLater, RetryPolicy, Subscription,

@@ -13,8 +13,8 @@
   (data (i32.const 0x300) "\08\03\00\00\01\00\00\00" "\02\00\00\00\00\00\00\00"
     "\00\01\00\00\06\00\00\00" "\06\01\00\00\05\00\00\00" "\01\00\00\00\00\00\00\00" "\60\ea\00\00\00\00\00\00")
   (global $heap (mut i32) (i32.const 0x1000))
-  (func (export "consumer:plugin/lifecycle@0.1.0#describe") (result i32) (i32.const 0x200))
-  (func (export "consumer:plugin/handler@0.1.0#handle") (param i32 i32) (result i32) (i32.const 0x300))
+  (func (export "kafka-host:plugin/lifecycle@0.2.0#describe") (result i32) (i32.const 0x200))
+  (func (export "kafka-host:plugin/handler@0.2.0#handle") (param i32 i32) (result i32) (i32.const 0x300))
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
     (global.get $heap)
     (global.set $heap (i32.add (global.get $heap) (i32.and (i32.add (local.get 3) (i32.const 15)) (i32.const -8))))))

@@ -22,24 +22,24 @@ const PLUGINS: [(&str, &str); 2] =
 const OTHERS: [(&str, &str); 7] = [
     ("module", "(module)"),
     ("empty", "(component)"),
-    ("other-contract", r#"(component (instance $i) (export "consumer:plugin/handler@0.2.0" (instance $i)))"#),
+    ("other-contract", r#"(component (instance $i) (export "kafka-host:plugin/handler@0.3.0" (instance $i)))"#),
     (
         "empty-instances",
-        r#"(component (instance $i) (export "consumer:plugin/handler@0.1.0" (instance $i))
-            (export "consumer:plugin/lifecycle@0.1.0" (instance $i)))"#,
+        r#"(component (instance $i) (export "kafka-host:plugin/handler@0.2.0" (instance $i))
+            (export "kafka-host:plugin/lifecycle@0.2.0" (instance $i)))"#,
     ),
     (
         "unknown-import",
         r#"(component (import "other:package/thing@1.0.0" (instance)) (instance $i)
-            (export "consumer:plugin/handler@0.1.0" (instance $i))
-            (export "consumer:plugin/lifecycle@0.1.0" (instance $i)))"#,
+            (export "kafka-host:plugin/handler@0.2.0" (instance $i))
+            (export "kafka-host:plugin/lifecycle@0.2.0" (instance $i)))"#,
     ),
     (
         "wasi",
         r#"(component (import "wasi:io/poll@0.2.6" (instance (export "pollable" (type (sub resource)))))
             (import "wasi:random/random@0.2.6" (instance (export "get-random-u64" (func (result u64)))))
-            (instance $i) (export "consumer:plugin/handler@0.1.0" (instance $i))
-            (export "consumer:plugin/lifecycle@0.1.0" (instance $i)))"#,
+            (instance $i) (export "kafka-host:plugin/handler@0.2.0" (instance $i))
+            (export "kafka-host:plugin/lifecycle@0.2.0" (instance $i)))"#,
     ),
     (
         "lifted",
@@ -47,8 +47,8 @@ const OTHERS: [(&str, &str); 7] = [
             (core instance $m (instantiate $m)) (func $f (result u32) (canon lift (core func $m "f")))
             (component $c (import "f" (func $f (result u32))) (export "describe" (func $f)))
             (instance $i (instantiate $c (with "f" (func $f))))
-            (export "consumer:plugin/handler@0.1.0" (instance $i))
-            (export "consumer:plugin/lifecycle@0.1.0" (instance $i)))"#,
+            (export "kafka-host:plugin/handler@0.2.0" (instance $i))
+            (export "kafka-host:plugin/lifecycle@0.2.0" (instance $i)))"#,
     ),
 ];
 
@@ -74,7 +74,7 @@ fn main() {
 fn component(module: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).expect("a module");
     let mut contract = Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/0.1");
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let (package, _) = contract.push_dir(wit).expect("the contract");
     let world = contract.select_world(&[package], Some("plugin")).expect("world `plugin`");
     embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");

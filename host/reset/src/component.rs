@@ -15,7 +15,7 @@ use crate::undo::Undo;
 use crate::{EXPORT, HASH, Options};
 
 /// The core function that implements `handle` has a name that the component model's tools agree on.
-const HANDLE: (&str, &str) = ("consumer:plugin/handler@", "#handle");
+const HANDLE: ([&str; 2], &str) = (["kafka-host:plugin/handler@", "consumer:plugin/handler@"], "#handle");
 
 /// A component that qualifies.
 #[derive(Default)]
@@ -217,7 +217,7 @@ impl<'a> Component<'a> {
         match alias {
             ComponentAlias::CoreInstanceExport { kind, name, instance_index } => match kind {
                 ExternalKind::Func | ExternalKind::FuncExact => {
-                    if name.starts_with(HANDLE.0) && name.ends_with(HANDLE.1) {
+                    if HANDLE.0.iter().any(|handler| name.starts_with(handler)) && name.ends_with(HANDLE.1) {
                         self.handle = Some(self.core_funcs);
                     }
                     self.exported.insert(self.core_funcs, (*instance_index, (*name).to_owned()));

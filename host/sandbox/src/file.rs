@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::error::UserError;
 use bytesize::ByteSize;
-use contract::{Description, Linked, PACKAGE, VERSIONS};
+use contract::{Description, Linked, VERSIONS};
 use reset::Reason;
 use settings::PluginSettings;
 use sha2::{Digest, Sha256};
@@ -125,8 +125,9 @@ impl PluginFile {
     /// # Errors
     /// It implements another contract or none, or has an unknown import.
     pub fn check(&self) -> Result<(), UserError> {
-        if let Some(version) = self.contracts().into_iter().find(|version| !contract::is_supported(version)) {
-            let problem = format!("it implements contract {version}, and this host supports {VERSIONS}");
+        let mut contracts = self.contracts().into_iter();
+        if let Some((package, version)) = contracts.find(|(package, version)| !contract::is_supported(package, version)) {
+            let problem = format!("it implements {package} {version}, and this host supports {VERSIONS}");
             return Err(self.error(problem).help(REBUILD));
         }
         self.check_exports()?;
@@ -138,7 +139,7 @@ impl PluginFile {
         Err(self
             .error(format!("it has imports that this host does not provide:\n    {}", unknown.join("\n    ")))
             .help(
-                "a plugin may import consumer:plugin and WASI 0.2 (cli, clocks, filesystem, http, io, random, sockets)",
+                "a plugin may import kafka-host:plugin and WASI 0.2 (cli, clocks, filesystem, http, io, random, sockets)",
             ))
     }
 
@@ -148,20 +149,22 @@ impl PluginFile {
     /// It lacks an export.
     pub fn check_exports(&self) -> Result<(), UserError> {
         for wanted in ["handler", "lifecycle"] {
-            let exported = self.exports.iter().any(|name| name.starts_with(&format!("{PACKAGE}/{wanted}@")));
-            if !exported {
+            let is_wanted = |name: &String| {
+                let interface = name.split_once('/').and_then(|(_, name)| name.split_once('@'));
+                interface.is_some_and(|(interface, _)| interface == wanted) && contract_of(name).is_some()
+            };
+            if !self.exports.iter().any(is_wanted) {
                 return Err(self
-                    .error(format!("not a plugin: it does not export {PACKAGE}/{wanted}"))
+                    .error(format!("not a plugin: it does not export kafka-host:plugin/{wanted}"))
                     .help("implement the world `plugin` of wit/plugin.wit"));
             }
         }
         Ok(())
     }
 
-    /// The versions of the contract among its imports and exports; one in a correct build.
-    pub fn contracts(&self) -> BTreeSet<&str> {
-        let names = self.exports.iter().chain(&self.imports).filter_map(|name| package(name));
-        names.filter(|(package, _)| *package == PACKAGE).map(|(_, version)| version).collect()
+    /// The packages of the contract among its imports and exports, with their versions; one in a correct build.
+    pub fn contracts(&self) -> BTreeSet<(&str, &str)> {
+        self.exports.iter().chain(&self.imports).filter_map(|name| contract_of(name)).collect()
     }
 
     /// The capabilities that it imports.
@@ -305,10 +308,15 @@ fn compile(bytes: &[u8], engines: &Engines) -> wasmtime::Result<Compiled> {
 
 fn is_known(import: &str) -> bool {
     match package(import) {
-        Some((PACKAGE, version)) => contract::is_supported(version),
+        Some((package, version)) if contract::is_package(package) => contract::is_supported(package, version),
         Some((package, version)) if WASI.contains(&package) => version.starts_with("0.2."),
         _ => capabilities::is_provided(import),
     }
+}
+
+/// The package of the contract to which this interface belongs, and its version.
+fn contract_of(name: &str) -> Option<(&str, &str)> {
+    package(name).filter(|(package, _)| contract::is_package(package))
 }
 
 /// `a:b/c@1.2.3` is package `a:b`, version `1.2.3`.
@@ -325,7 +333,8 @@ mod tests {
     fn names_are_taken_apart() {
         assert_eq!(package("wasi:io/poll@0.2.6"), Some(("wasi:io", "0.2.6")));
         assert_eq!(package("plain"), None);
-        assert!(is_known("consumer:plugin/mail@0.1.7"));
+        assert!(is_known("consumer:plugin/mail@0.1.7") && is_known("kafka-host:plugin/mail@0.2.1"));
+        assert!(!is_known("consumer:plugin/mail@0.2.0") && !is_known("kafka-host:plugin/mail@0.1.0"));
         assert!(!is_known("consumer:plugin/mail@0.10.0"));
         assert!(is_known("wasi:http/types@0.2.6") && !is_known("wasi:http/incoming-handler@0.2.6"));
         assert!(!is_known("wasi:io/poll@0.3.0"));

@@ -18,11 +18,15 @@ use crate::capabilities;
 use crate::limits::Exceeded;
 
 /// Interfaces and packages of WASI with which an instance can be reset. The decision record 0104 has a line for each.
-const PERMIT_RESET: [&str; 10] = [
+const PERMIT_RESET: [&str; 14] = [
     "consumer:plugin/config",
     "consumer:plugin/effects",
     "consumer:plugin/log",
     "consumer:plugin/types",
+    "kafka-host:plugin/config",
+    "kafka-host:plugin/effects",
+    "kafka-host:plugin/log",
+    "kafka-host:plugin/messages",
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
@@ -165,11 +169,11 @@ mod tests {
         let record = std::fs::read_to_string(record).expect("the decision");
         let lines: Vec<&str> = record.lines().filter(|line| line.starts_with('|')).collect();
         let mut contract = Resolve::default();
-        contract.push_dir(root.join("wit/0.1")).expect("the contract");
+        contract.push_dir(root.join("wit")).expect("the contract");
         let exports = ["handler", "lifecycle"];
         let own = contract.interfaces.iter().filter_map(|(_, interface)| interface.name.clone());
         let own = own.filter(|name| !exports.contains(&name.as_str()));
-        let own = own.map(|name| format!("consumer:plugin/{name}"));
+        let own = own.map(|name| format!("kafka-host:plugin/{name}"));
         let of_capabilities = capabilities::ALL
             .iter()
             .filter(|capability| capability.permits_reset())

@@ -57,7 +57,7 @@ impl Plugin {
         let plugin = Self {
             label: format!("{name}@{version}"),
             name: name.into(),
-            contract: file.contracts().into_iter().collect::<Vec<_>>().join(", "),
+            contract: file.contracts().into_iter().map(|(_, version)| version).collect::<Vec<_>>().join(", "),
             digest: file.digest,
             engine: file.engine,
             memory: file.memory,

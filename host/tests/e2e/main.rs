@@ -11,6 +11,7 @@ mod calls;
 mod clock;
 mod configuration;
 mod consume;
+mod contracts;
 mod derived_topics;
 mod desk;
 mod dlt;

@@ -24,7 +24,7 @@ fn a_plugin_is_described_and_runs() {
         (&report["name"], &report["runs"], &report["errors"]),
         (&json!("email"), &json!(true), &json!([]))
     );
-    assert_eq!(report["contract"], json!(["0.1.0"]));
+    assert_eq!(report["contract"], json!(["0.2.0"]));
     assert_eq!(report["size"], std::fs::metadata(&email).expect("the file").len());
     assert_eq!(report["sha256"].as_str().map(str::len), Some(64));
     assert_eq!((&report["wants"], &report["granted"]), (&json!(["mail"]), &json!(["mail"])));
@@ -35,8 +35,8 @@ fn a_plugin_is_described_and_runs() {
     );
     assert_eq!(reads["tiers"][4], json!({ "topic": "email.send-retry-16000", "delay_ms": 16000 }));
     let all = |group: &str| report["imports"][group].to_string();
-    assert!(all("contract").contains("mail@0.1.0") && all("wasi").contains("cli/"), "{report}");
-    assert!(report["exports"].to_string().contains("consumer:plugin/handler@0.1.0"), "{report}");
+    assert!(all("contract").contains("mail@0.2.0") && all("wasi").contains("cli/"), "{report}");
+    assert!(report["exports"].to_string().contains("kafka-host:plugin/handler@0.2.0"), "{report}");
     assert!(!report["exports"].to_string().contains("handle-reset"), "{report}");
     assert_eq!(report["not_reset"], json!(null), "its instances are reset");
     assert!(report["warnings"][0].as_str().is_some_and(|report| report.contains("--mail-url")), "{report}");
@@ -63,8 +63,8 @@ fn a_plugin_is_described_and_runs() {
 fn a_plugin_that_does_not_run_is_explained_as_by_the_host() {
     let email = plugin("email");
     let newer = [
-        ("consumer:plugin/handler@0.1.0", "consumer:plugin/handler@0.9.0"),
-        ("consumer:plugin/types@0.1.0", "consumer:plugin/types@0.9.0"),
+        ("kafka-host:plugin/handler@0.2.0", "kafka-host:plugin/handler@0.9.0"),
+        ("kafka-host:plugin/messages@0.2.0", "kafka-host:plugin/messages@0.9.0"),
     ];
     let newer = patched("sms", "inspected-newer", &newer);
     let foreign = patched("faulty_fast", "inspected-foreign", &[("wasi:clocks/", "acme:clocks/")]);
@@ -74,7 +74,7 @@ fn a_plugin_that_does_not_run_is_explained_as_by_the_host() {
     let of = |path: &PathBuf| vec!["--config".to_owned(), text(path).to_owned()];
     let poll = ["-X", "max.poll.interval.ms=20000"].map(str::to_owned).to_vec();
     for (path, more, what, is_known) in [
-        (&newer, vec![], "contract 0.9.0", false),
+        (&newer, vec![], "kafka-host:plugin 0.9.0", false),
         (&foreign, vec![], "acme:clocks/", false),
         (&email, of(&listed), "is not listed in", true),
         (&email, of(&limits), "limits.memory", true),

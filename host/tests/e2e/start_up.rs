@@ -64,7 +64,7 @@ fn files_that_are_not_plugins_are_refused() {
     let module = file("module.wasm", b"\0asm\x01\0\0\0");
     refuses_plugin(&module, "a core WebAssembly module, not a component", "wasm32-wasip2");
     let component = file("component.wasm", b"\0asm\x0d\0\x01\0");
-    refuses_plugin(&component, "not a plugin: it does not export consumer:plugin/handler", "wit/plugin.wit");
+    refuses_plugin(&component, "not a plugin: it does not export kafka-host:plugin/handler", "wit/plugin.wit");
     let whole = std::fs::read(plugin("sms")).expect("the plugin's bytes");
     refuses_plugin(&file("half.wasm", &whole[..whole.len() / 2]), "not a valid component", "build");
 }
@@ -72,12 +72,12 @@ fn files_that_are_not_plugins_are_refused() {
 #[test]
 fn plugins_of_other_contracts_and_hosts_are_refused() {
     let newer = [
-        ("consumer:plugin/handler@0.1.0", "consumer:plugin/handler@0.9.0"),
-        ("consumer:plugin/types@0.1.0", "consumer:plugin/types@0.9.0"),
+        ("kafka-host:plugin/handler@0.2.0", "kafka-host:plugin/handler@0.9.0"),
+        ("kafka-host:plugin/messages@0.2.0", "kafka-host:plugin/messages@0.9.0"),
     ];
     refuses_plugin(
         &patched("sms", "newer", &newer),
-        "it implements contract 0.9.0, and this host supports 0.1",
+        "it implements kafka-host:plugin 0.9.0, and this host supports kafka-host:plugin 0.2",
         "wit/",
     );
     let foreign = [("wasi:clocks/", "acme:clocks/")];
@@ -94,7 +94,7 @@ fn plugins_of_other_contracts_and_hosts_are_refused() {
         "it has imports that this host does not provide:\n    wasi:cli/stdout@0.3.",
         "a plugin may import",
     );
-    let function = [("consumer:plugin/log@", "consumer:plugin/lug@")];
+    let function = [("kafka-host:plugin/log@", "kafka-host:plugin/lug@")];
     let function = patched("faulty_fast", "function", &function);
     refuses_plugin(&function, "it cannot be linked", "wit/");
     let topic = patched("faulty_fast", "topic", &[("faulty-fast", "faulty fast")]);

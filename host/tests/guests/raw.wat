@@ -4,9 +4,9 @@
 ;; action of `cabi_realloc` while the host passes the message. `hostile_components.rs` has the table of
 ;; both, and builds a component of the contract from this module.
 (module
-  (import "consumer:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))
-  (import "consumer:plugin/config@0.1.0" "get" (func $config (param i32 i32 i32)))
-  (import "consumer:plugin/mail@0.1.0" "send" (func $mail (param i32 i32 i32)))
+  (import "kafka-host:plugin/log@0.2.0" "write" (func $log (param i32 i32 i32 i32 i32)))
+  (import "kafka-host:plugin/config@0.2.0" "get" (func $config (param i32 i32 i32)))
+  (import "kafka-host:plugin/mail@0.2.0" "send" (func $mail (param i32 i32 i32)))
 
   (memory (export "memory") 4)
   (table $handlers 64 funcref)
@@ -25,7 +25,7 @@
   (data (i32.const 0x140) "ok\80\c0\80\ed\a0\80")
 
   ;; The description: three texts, the subscription with its retry policy, no attributes.
-  (func (export "consumer:plugin/lifecycle@0.1.0#describe") (result i32)
+  (func (export "kafka-host:plugin/lifecycle@0.2.0#describe") (result i32)
     (call $text (i32.const 0x200) (i32.const 0x100) (i32.const 3))
     (call $text (i32.const 0x208) (i32.const 0x110) (i32.const 5))
     (call $text (i32.const 0x210) (i32.const 0x100) (i32.const 3))
@@ -58,14 +58,14 @@
     (global.set $heap (i32.add (local.get $at) (local.get $size)))
     (local.get $at))
 
-  (func $handle (export "consumer:plugin/handler@0.1.0#handle") (param $batch i32) (param $len i32) (result i32)
+  (func $handle (export "kafka-host:plugin/handler@0.2.0#handle") (param $batch i32) (param $len i32) (result i32)
     (local $which i32)
     ;; `value` of the first message: an option at 52, the address of its bytes at 56.
     (if (i32.load8_u offset=52 (local.get $batch))
       (then (local.set $which (i32.sub (i32.load8_u (i32.load offset=56 (local.get $batch))) (i32.const 0x41)))))
     (call_indirect $handlers (type $handler) (local.get $which)))
 
-  (func (export "cabi_post_consumer:plugin/handler@0.1.0#handle") (param i32)
+  (func (export "cabi_post_kafka-host:plugin/handler@0.2.0#handle") (param i32)
     (global.set $heap (i32.const 0x10000))
     (if (i32.eq (global.get $post) (i32.const 1)) (then unreachable))
     (if (i32.eq (global.get $post) (i32.const 2)) (then (loop $again (br $again))))

@@ -19,8 +19,8 @@ const MODULE: &str = r#"(module
   (data (i32.const 0x300) "\08\03\00\00\01\00\00\00")
   (data (OFFSET) "x")
   (global $heap (mut i32) (i32.const 0x1000))
-  (func (export "consumer:plugin/lifecycle@0.1.0#describe") (result i32) (i32.const 0x200))
-  (func (export "consumer:plugin/handler@0.1.0#handle") (param i32 i32) (result i32)
+  (func (export "kafka-host:plugin/lifecycle@0.2.0#describe") (result i32) (i32.const 0x200))
+  (func (export "kafka-host:plugin/handler@0.2.0#handle") (param i32 i32) (result i32)
     HANDLE
     (i32.store (i32.const 0x500) (i32.add (i32.const 1) (i32.load (i32.const 0x500))))
     (i32.const 0x300))
@@ -37,7 +37,7 @@ fn component(module: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).unwrap_or_else(|error| panic!("{error}\n{module}"));
     let mut contract = Resolve::default();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (package, _) = contract.push_dir(root.join("../wit/0.1")).expect("the contract");
+    let (package, _) = contract.push_dir(root.join("../wit")).expect("the contract");
     let world = contract.select_world(&[package], Some("handler-only")).expect("a world");
     embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");
     let mut encoder = ComponentEncoder::default();

@@ -50,7 +50,7 @@ impl Subject {
         );
         let instance = self.component.instantiate_async(&mut store).await.expect("an instance");
         store.data_mut().note_first_state();
-        let handler = instance.get_export_index(&mut store, None, "consumer:plugin/handler@0.1.0");
+        let handler = instance.get_export_index(&mut store, None, "kafka-host:plugin/handler@0.2.0");
         let handle = instance.get_export_index(&mut store, handler.as_ref(), "handle").expect("handle");
         let handle = instance.get_func(&mut store, handle).expect("handle");
         let mut root = |name| instance.get_func(&mut store, name).expect(name);

@@ -80,7 +80,7 @@ async fn every_range_is_restored() {
 }
 
 /// `config.get` of a key that is not set: the host writes a zero over the byte at 0x2000.
-const GET: &str = r#"(import "consumer:plugin/config@0.1.0" "get" (func $get (param i32 i32 i32)))"#;
+const GET: &str = r#"(import "kafka-host:plugin/config@0.2.0" "get" (func $get (param i32 i32 i32)))"#;
 const ARGUMENTS: &str = "(i32.const 0x600) (i32.const 1) (i32.const 0x2000)";
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! Sends the messages of `email.send`.
 
-use contract::consumer::plugin::log::{self, Level};
-use contract::consumer::plugin::mail::{self, Address, Email, Receipt};
-use contract::consumer::plugin::types::{Failure, RetryLater};
-use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
-use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use contract::kafka_host::plugin::log::{self, Level};
+use contract::kafka_host::plugin::mail::{self, Address, Email, Receipt};
+use contract::kafka_host::plugin::messages::{Failure, RetryLater};
+use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
+use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use messages::EmailSendMessage;
 
 #[allow(
@@ -16,7 +16,7 @@ use messages::EmailSendMessage;
 )]
 mod contract {
     wit_bindgen::generate!({
-        path: "../../wit/0.1",
+        path: "../../wit",
         world: "plugin",
         ownership: Borrowing { duplicate_if_necessary: false },
     });
@@ -65,14 +65,14 @@ fn write_log(line: &str) {
     log::write(Level::Debug, line, &[]);
 }
 
-fn send(email: Email<'_>) -> Option<Result<Receipt, mail::Error>> {
+fn send(email: Email<'_>) -> Option<Result<Receipt, mail::MailError>> {
     mail::send(&[email]).pop()
 }
 
 fn deliver(
     message: &Message,
     log: impl FnOnce(&str),
-    mut send: impl FnMut(Email<'_>) -> Option<Result<Receipt, mail::Error>>,
+    mut send: impl FnMut(Email<'_>) -> Option<Result<Receipt, mail::MailError>>,
 ) -> Outcome {
     let Some(value) = &message.value else {
         return reject("tombstone", "the message has no value".into());
@@ -107,7 +107,7 @@ fn deliver(
 /// these calls: the host answers those that succeeded from its ledger.
 fn send_to_all(
     mut to: Vec<Recipient>,
-    mut send: impl FnMut(&[Address<'_>]) -> Option<Result<Receipt, mail::Error>>,
+    mut send: impl FnMut(&[Address<'_>]) -> Option<Result<Receipt, mail::MailError>>,
 ) -> Outcome {
     let (mut refused, mut code) = (Vec::new(), String::new());
     loop {
@@ -115,7 +115,7 @@ fn send_to_all(
             to.iter().map(|(name, email)| Address { name: name.as_deref(), email }).collect();
         let receipt = match send(&addresses) {
             Some(Ok(receipt)) => receipt,
-            Some(Err(mail::Error::Permanent(detail))) if !refused.is_empty() => {
+            Some(Err(mail::MailError::Permanent(detail))) if !refused.is_empty() => {
                 refused.push(detail);
                 return reject(&code, refused.join("; "));
             }
@@ -149,12 +149,12 @@ fn named(to: &[Recipient], email: String) -> Recipient {
     (name, email)
 }
 
-fn failure(failed: Option<Result<Receipt, mail::Error>>) -> Outcome {
+fn failure(failed: Option<Result<Receipt, mail::MailError>>) -> Outcome {
     match failed {
         Some(Ok(receipt)) => Outcome::Done(receipt.response),
-        Some(Err(mail::Error::Transient(detail))) => retry(detail),
-        Some(Err(mail::Error::Permanent(detail))) => reject(&permanent(&detail), detail),
-        Some(Err(mail::Error::Denied(detail))) => reject("mail-denied", detail),
+        Some(Err(mail::MailError::Transient(detail))) => retry(detail),
+        Some(Err(mail::MailError::Permanent(detail))) => reject(&permanent(&detail), detail),
+        Some(Err(mail::MailError::Denied(detail))) => reject("mail-denied", detail),
         None => retry("the host returned no result for the e-mail".into()),
     }
 }

@@ -18,7 +18,7 @@ fn message(value: Option<&str>) -> Message {
     }
 }
 
-fn after_sending(sent: Option<Result<Receipt, mail::Error>>) -> Outcome {
+fn after_sending(sent: Option<Result<Receipt, mail::MailError>>) -> Outcome {
     let mut sent = Some(sent);
     deliver(&message(Some(JSON)), |_| (), |_| sent.take().expect("one e-mail"))
 }
@@ -62,7 +62,7 @@ fn invalid_messages_are_rejected_unsent() {
 
 #[test]
 fn a_transient_failure_is_retried_by_the_policy() {
-    let busy = |detail: &str| Some(Err(mail::Error::Transient(detail.into())));
+    let busy = |detail: &str| Some(Err(mail::MailError::Transient(detail.into())));
     for (sent, code) in [
         (busy("451 busy"), "smtp-451"),
         (busy("usual (smtp://mail:25) answered 421 4.3.2 closing"), "smtp-421"),
@@ -77,7 +77,7 @@ fn a_transient_failure_is_retried_by_the_policy() {
 
 #[test]
 fn a_permanent_failure_is_rejected() {
-    let permanent = Some(Err(mail::Error::Permanent("550 no such user".into())));
+    let permanent = Some(Err(mail::MailError::Permanent("550 no such user".into())));
     assert_rejected(after_sending(permanent), "smtp-550", "550 no such user");
     for (detail, code) in [
         ("usual (smtp://mail:25) answered 554 5.7.1 spam", "smtp-554"),
@@ -88,9 +88,9 @@ fn a_permanent_failure_is_rejected() {
             "smtp-permanent",
         ),
     ] {
-        assert_rejected(after_sending(Some(Err(mail::Error::Permanent(detail.into())))), code, detail);
+        assert_rejected(after_sending(Some(Err(mail::MailError::Permanent(detail.into())))), code, detail);
     }
-    let denied = Some(Err(mail::Error::Denied("mail is not granted".into())));
+    let denied = Some(Err(mail::MailError::Denied("mail is not granted".into())));
     assert_rejected(after_sending(denied), "mail-denied", "mail is not granted");
 }
 
@@ -103,7 +103,7 @@ fn refusal(recipient: &str, transient: bool) -> mail::Refusal {
 }
 
 /// The outcome for these answers, and the recipients of each e-mail.
-fn sent_in_part(answers: Vec<Result<Vec<mail::Refusal>, mail::Error>>) -> (Outcome, Vec<Vec<String>>) {
+fn sent_in_part(answers: Vec<Result<Vec<mail::Refusal>, mail::MailError>>) -> (Outcome, Vec<Vec<String>>) {
     let json = r#"{"from":"\"Shop\" <s@bücher.de>","to":"a@x, B <b@x>, c@x"}"#;
     let (mut answers, mut sent) = (answers.into_iter(), vec![]);
     let outcome = deliver(
@@ -133,7 +133,7 @@ fn recipients_that_were_refused_for_now_are_sent_to_alone() {
     let (outcome, sent) = sent_in_part(vec![Ok(vec![refusal("x@xn--bcher-kva.de", true)]), Ok(vec![])]);
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     assert_eq!(sent[1], ["x@xn--bcher-kva.de"]);
-    let busy = mail::Error::Transient("450 busy".into());
+    let busy = mail::MailError::Transient("450 busy".into());
     let (outcome, _) = sent_in_part(vec![Ok(vec![refusal("b@x", true)]), Err(busy)]);
     assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
 }
@@ -144,7 +144,7 @@ fn recipients_that_were_refused_for_good_are_in_the_dead_letter() {
     assert_rejected(outcome, "smtp-550", "b@x: 550");
     let (outcome, _) = sent_in_part(vec![Ok(vec![refusal("b@x", false), refusal("c@x", true)]), Ok(vec![])]);
     assert_rejected(outcome, "smtp-550", "b@x: 550");
-    let gone = mail::Error::Permanent("550 gone".into());
+    let gone = mail::MailError::Permanent("550 gone".into());
     let (outcome, _) = sent_in_part(vec![Ok(vec![refusal("b@x", false), refusal("c@x", true)]), Err(gone)]);
     assert_rejected(outcome, "smtp-550", "b@x: 550; 550 gone");
 }

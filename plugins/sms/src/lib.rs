@@ -8,11 +8,11 @@ mod http;
 mod solapi;
 mod twilio;
 
-use contract::consumer::plugin::config;
-use contract::consumer::plugin::log::{self, Level};
-use contract::consumer::plugin::types::{Failure, RetryLater};
-use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
-use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use contract::kafka_host::plugin::config;
+use contract::kafka_host::plugin::log::{self, Level};
+use contract::kafka_host::plugin::messages::{Failure, RetryLater};
+use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
+use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use messages::SmsSendMessage;
 
 use self::answer::{Answer, Verdict};
@@ -28,7 +28,7 @@ use self::http::{Request, SendError};
 )]
 mod contract {
     wit_bindgen::generate!({
-        path: "../../wit/0.1",
+        path: "../../wit",
         world: "plugin",
         ownership: Borrowing { duplicate_if_necessary: false },
     });

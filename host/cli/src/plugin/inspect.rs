@@ -10,7 +10,6 @@ use bytesize::ByteSize;
 use consumer::Subscriber;
 use consumer::subscription::Subscription;
 use contract::Description;
-use contract::PACKAGE;
 use sandbox::capabilities::{self, Capability};
 use sandbox::engine;
 use sandbox::file::PluginFile;
@@ -143,7 +142,7 @@ impl Report {
             summary: own(|it| &it.summary),
             size: file.size,
             sha256: file.digest.clone(),
-            contract: file.contracts().into_iter().map(str::to_owned).collect(),
+            contract: file.contracts().into_iter().map(|(_, version)| version.to_owned()).collect(),
             imports: grouped(&file.imports),
             exports: file.exports.clone(),
             not_reset: file.not_reset.as_ref().map(ToString::to_string),
@@ -279,12 +278,17 @@ fn topics(
     })
 }
 
+/// The interface, if it belongs to the contract.
+fn of_contract(name: &str) -> Option<&str> {
+    name.split_once('/').filter(|(package, _)| contract::is_package(package)).map(|(_, interface)| interface)
+}
+
 /// Imports by their origin; those of the contract without its name.
 fn grouped(imports: &[String]) -> BTreeMap<&'static str, Vec<String>> {
     let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for name in imports {
-        let (group, name) = if let Some(own) = name.strip_prefix(PACKAGE) {
-            ("contract", own.trim_start_matches('/'))
+        let (group, name) = if let Some(own) = of_contract(name) {
+            ("contract", own)
         } else if let Some(of_capability) = capabilities::by_import(name) {
             of_capability
         } else if let Some(wasi) = name.strip_prefix("wasi:") {

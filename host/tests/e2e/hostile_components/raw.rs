@@ -18,7 +18,7 @@ pub fn component_of(wat: &[u8], name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut module = wat::parse_bytes(wat).expect("a module").into_owned();
     let mut contract = Resolve::default();
-    let (package, _) = contract.push_dir(root.join("../wit/0.1")).expect("the contract");
+    let (package, _) = contract.push_dir(root.join("../wit")).expect("the contract");
     let world = contract.select_world(&[package], Some("plugin")).expect("world `plugin`");
     embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");
     let mut encoder = ComponentEncoder::default();

@@ -7,7 +7,7 @@ import time
 
 from shared import description
 from wit_world import exports
-from wit_world.imports.types import Outcome_Done
+from wit_world.imports.messages import Outcome_Done
 
 logging.basicConfig(level=logging.DEBUG)
 

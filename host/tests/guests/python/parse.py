@@ -4,7 +4,7 @@ import json
 
 from shared import description
 from wit_world import exports
-from wit_world.imports.types import Failure, Message, Outcome_Done, Outcome_Reject
+from wit_world.imports.messages import Failure, Message, Outcome_Done, Outcome_Reject
 
 FIELDS = ("from", "to", "subject", "body")
 

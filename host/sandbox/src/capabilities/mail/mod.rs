@@ -20,6 +20,7 @@ use base::error::UserError;
 use wasmtime::component::{HasSelf, Linker};
 
 use self::bindings::MailCapability;
+use self::bindings::kafka_host::plugin::mail;
 pub use self::capture::{CapturedFile, CapturedMail};
 pub use self::grant::MailGrant;
 use self::servers::MailServers;
@@ -29,6 +30,8 @@ use crate::call::Call;
 use crate::capture::Effect;
 
 const NAME: &str = "mail";
+/// The interface in contract 0.1.
+const FIRST: &str = "consumer:plugin/mail@";
 
 /// The maximum size of an e-mail with its attachments.
 pub static MAX_EMAIL: &SizeLimit = &SETTINGS.limits[0];
@@ -62,11 +65,15 @@ impl Capability for Mail {
     }
 
     fn imports(&self) -> &'static [&'static str] {
-        &["consumer:plugin/mail@"]
+        &["kafka-host:plugin/mail@", FIRST]
     }
 
     fn link(&self, linker: &mut Linker<Call>) -> wasmtime::Result<()> {
-        MailCapability::add_to_linker::<Call, HasSelf<Call>>(linker, |call| call)
+        MailCapability::add_to_linker::<Call, HasSelf<Call>>(linker, |call| call)?;
+        // Contract 0.1 has the same function by another name.
+        linker.instance(&format!("{FIRST}0.1.0"))?.func_wrap_async("send", |mut store, (emails,)| {
+            Box::new(async move { Ok((mail::Host::send(store.data_mut(), emails).await?,)) })
+        })
     }
 
     fn permits_reset(&self) -> bool {

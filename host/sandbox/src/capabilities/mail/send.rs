@@ -12,7 +12,7 @@ use effects::{Content, Digest, Effects, Key, Performed, Record, Recorded};
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
-use super::bindings::consumer::plugin::mail;
+use super::bindings::kafka_host::plugin::mail;
 use super::compose::{Composed, compose};
 use super::grant::{MailGrant, Refused, Turn};
 use super::mailer::{self as host_mail, MailError, Mailer, NotSent, ServerTrouble};
@@ -36,13 +36,13 @@ impl mail::Host for Call {
     async fn send(
         &mut self,
         emails: Vec<mail::Email>,
-    ) -> wasmtime::Result<Vec<Result<mail::Receipt, mail::Error>>> {
+    ) -> wasmtime::Result<Vec<Result<mail::Receipt, mail::MailError>>> {
         let context = self.context.clone();
         let count = counter(&context);
         let Some((outside, grant)) = context.outside.as_ref().zip(context.grants.get::<MailGrant>()) else {
             let denied = |_| {
                 count("denied");
-                Err(mail::Error::Denied("`mail` is not in the plugin's `allow`".to_owned()))
+                Err(mail::MailError::Denied("`mail` is not in the plugin's `allow`".to_owned()))
             };
             return Ok(emails.iter().map(denied).collect());
         };
@@ -65,7 +65,7 @@ impl mail::Host for Call {
                         Outside::Captured(_) => capture(&context, &grant, &email),
                     };
                     let sent = sent.inspect_err(|_| count("not-tried"))?;
-                    (name_of(&grant, &sent), sent.map_err(mail::Error::from))
+                    (name_of(&grant, &sent), sent.map_err(mail::MailError::from))
                 }
                 Err(refused @ Refused::Denied(_)) => ("denied", Err(refused.into())),
                 Err(refused @ Refused::InvalidAddress(_)) => ("permanent", Err(refused.into())),
@@ -232,7 +232,7 @@ fn capture(context: &Context, grant: &MailGrant, email: &host_mail::Email) -> wa
     Ok(Ok(mail::Receipt { id, response: "captured, not sent".to_owned(), refused: Vec::new() }))
 }
 
-impl From<Refused> for mail::Error {
+impl From<Refused> for mail::MailError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Denied(text) => Self::Denied(text),
@@ -262,7 +262,7 @@ impl From<host_mail::Receipt> for mail::Receipt {
     }
 }
 
-impl From<MailError> for mail::Error {
+impl From<MailError> for mail::MailError {
     fn from(error: MailError) -> Self {
         match error {
             // The plugin can only retry. The host decides whether that sends the e-mail again.

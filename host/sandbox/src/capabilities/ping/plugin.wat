@@ -11,8 +11,8 @@
   ;; A list of one outcome: `done` with an empty receipt.
   (data (i32.const 0x300) "\08\03\00\00\01\00\00\00")
   (global $heap (mut i32) (i32.const 0x1000))
-  (func (export "consumer:plugin/lifecycle@0.1.0#describe") (result i32) (i32.const 0x200))
-  (func (export "consumer:plugin/handler@0.1.0#handle") (param i32 i32) (result i32)
+  (func (export "kafka-host:plugin/lifecycle@0.2.0#describe") (result i32) (i32.const 0x200))
+  (func (export "kafka-host:plugin/handler@0.2.0#handle") (param i32 i32) (result i32)
     (call $ping (i32.const 0x120) (i32.const 3) (i32.const 0x400))
     (if (i32.load8_u (i32.const 0x400)) (then
       (i32.store8 (i32.const 0x308) (i32.const 3))

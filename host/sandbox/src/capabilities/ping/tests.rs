@@ -20,12 +20,12 @@ use engine::Engines;
 
 const WIT: &str = "package test:ping@1.0.0;
     interface ping { ping: func(to: string) -> result<_, string>; }
-    world plugin { import ping; include consumer:plugin/handler-only@0.1.0; }";
+    world plugin { import ping; include kafka-host:plugin/handler-only@0.2.0; }";
 
 fn component() -> Vec<u8> {
     let mut module = wat::parse_str(include_str!("plugin.wat")).expect("a module");
     let mut contract = Resolve::default();
-    contract.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/0.1")).expect("the contract");
+    contract.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).expect("the contract");
     let package = contract.push_str("ping.wit", WIT).expect("an interface");
     let world = contract.select_world(&[package], Some("plugin")).expect("a world");
     embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");

@@ -8,12 +8,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use contract::consumer::plugin::config;
-use contract::consumer::plugin::log::{self, Level};
-use contract::consumer::plugin::mail;
-use contract::consumer::plugin::types::{Failure, RetryLater};
-use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
-use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use contract::kafka_host::plugin::config;
+use contract::kafka_host::plugin::log::{self, Level};
+use contract::kafka_host::plugin::mail;
+use contract::kafka_host::plugin::messages::{Failure, RetryLater};
+use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
+use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use serde::Deserialize;
 
 mod harm;
@@ -26,7 +26,7 @@ mod harm;
     reason = "generated, and values cross the component's boundary as raw pointers"
 )]
 mod contract {
-    wit_bindgen::generate!({ path: "../../../../wit/0.1", world: "plugin" });
+    wit_bindgen::generate!({ path: "../../../../wit", world: "plugin" });
 
     use super::Faulty;
     export!(Faulty);

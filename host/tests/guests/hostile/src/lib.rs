@@ -4,10 +4,10 @@
 //! An attempt to reach a resource is rejected with the code `denied` if it failed and `reached` if it
 //! succeeded.
 
-use contract::consumer::plugin::log::{self, Level};
-use contract::consumer::plugin::types::Failure;
-use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
-use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use contract::kafka_host::plugin::log::{self, Level};
+use contract::kafka_host::plugin::messages::Failure;
+use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
+use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use serde::Deserialize;
 
 mod http;
@@ -23,7 +23,7 @@ mod waste;
     reason = "generated, and values cross the component's boundary as raw pointers"
 )]
 mod contract {
-    wit_bindgen::generate!({ path: "../../../../wit/0.1", world: "plugin" });
+    wit_bindgen::generate!({ path: "../../../../wit", world: "plugin" });
 
     use super::Hostile;
     export!(Hostile);

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{Descriptor, DescriptorFlags, OpenFlags, PathFlags};
 
-use crate::contract::exports::consumer::plugin::handler::Outcome;
+use crate::contract::exports::kafka_host::plugin::handler::Outcome;
 use crate::reject;
 
 /// `at` is a path or an address.

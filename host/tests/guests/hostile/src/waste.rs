@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::random::random::get_random_bytes;
 
-use crate::contract::consumer::plugin::config;
-use crate::contract::consumer::plugin::log::{self, Level};
+use crate::contract::kafka_host::plugin::config;
+use crate::contract::kafka_host::plugin::log::{self, Level};
 
 /// Most of these never return.
 pub fn attempt(action: &str, at: &str) {

@@ -1,9 +1,9 @@
 //! Reads the fields of an e-mail from JSON and discards them: the guest of the benchmarks. Its peer in Spring does the same;
 //! neither checks addresses.
 
-use contract::consumer::plugin::types::Failure;
-use contract::exports::consumer::plugin::handler::{self, Message, Outcome};
-use contract::exports::consumer::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use contract::kafka_host::plugin::messages::Failure;
+use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
+use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use messages::EmailSendMessage;
 
 #[allow(
@@ -14,7 +14,7 @@ use messages::EmailSendMessage;
     reason = "generated, and values cross the component's boundary as raw pointers"
 )]
 mod contract {
-    wit_bindgen::generate!({ path: "../../../../wit/0.1", world: "plugin" });
+    wit_bindgen::generate!({ path: "../../../../wit", world: "plugin" });
 
     use super::Parse;
     export!(Parse);
