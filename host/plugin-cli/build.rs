@@ -7,11 +7,10 @@ use std::{env, fs, io};
 /// The folders, by the names that they have in the list.
 const ROOTS: [(&str, &str); 3] = [("templates", "plugins/templates"), ("sdk", "plugins/sdk"), ("wit", "wit")];
 /// Folders with the results of builds and installations.
-const NOT_SOURCES: [&str; 10] = [
+const NOT_SOURCES: [&str; 9] = [
     "target",
     "node_modules",
     "dist",
-    "build",
     "venv",
     ".venv",
     "__pycache__",
@@ -63,7 +62,10 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let kind = entry.file_type()?;
-        if kind.is_dir() && !NOT_SOURCES.contains(&name.as_str()) && !name.ends_with(".egg-info") {
+        // pip builds there; in other places it is a word like others.
+        let is_built = name == "build" && folder.join("pyproject.toml").exists();
+        if kind.is_dir() && !is_built && !NOT_SOURCES.contains(&name.as_str()) && !name.ends_with(".egg-info")
+        {
             files(&path, found)?;
         }
         let is_result = path.extension().is_some_and(|it| RESULTS.iter().any(|result| it == *result));

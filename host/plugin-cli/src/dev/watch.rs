@@ -17,8 +17,9 @@ const MAX_DEPTH: usize = 32;
 /// The maximum size of a file whose content is compared, in bytes. Of others, the size and the time are.
 const MAX_CONTENT: u64 = 4 << 20;
 /// Folders with the results of builds and installations; those that begin with a dot are left out, too.
-const NOT_SOURCES: [&str; 8] =
-    ["target", "node_modules", "dist", "build", "venv", "__pycache__", "vendor", "wit_world"];
+const NOT_SOURCES: [&str; 3] = ["node_modules", "__pycache__", "wit_world"];
+/// The same in the project's own directory.
+const NOT_SOURCES_AT_TOP: [&str; 5] = ["target", "dist", "build", "venv", "vendor"];
 /// Files that builds write beside the sources.
 const RESULTS: [&str; 4] = ["wasm", "pyc", "lock", "tsbuildinfo"];
 const LOCK: &str = "package-lock.json";
@@ -82,8 +83,9 @@ impl Snapshot {
             let Ok(kind) = entry.file_type() else { continue };
             let inside = inside.join(&name);
             if kind.is_dir() {
-                let is_source = !name.starts_with('.') && !NOT_SOURCES.contains(&name.as_str());
-                if is_source && depth < MAX_DEPTH && found.len() <= MAX_FILES {
+                let is_result = |list: &[&str]| list.contains(&name.as_str());
+                let is_result = is_result(&NOT_SOURCES) || depth == 0 && is_result(&NOT_SOURCES_AT_TOP);
+                if !name.starts_with('.') && !is_result && depth < MAX_DEPTH && found.len() <= MAX_FILES {
                     // It may have vanished since.
                     let _ = self.look(&path, &inside, depth + 1, found);
                 }
@@ -139,7 +141,7 @@ mod tests {
     fn contents_count_and_results_do_not() {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path();
-        for folder in ["src/deep", "target", "node_modules/x", ".git"] {
+        for folder in ["src/build", "src/deep", "target", "node_modules/x", ".git"] {
             fs::create_dir_all(root.join(folder)).expect("a folder");
         }
         let write = |path: &str, text: &str| fs::write(root.join(path), text).expect("written");
@@ -155,7 +157,7 @@ mod tests {
         files.iter().for_each(|path| write(path, "1"));
         let first = Snapshot::default().again(root).expect("a snapshot");
         assert_eq!(first.changed(&first), Vec::<PathBuf>::new());
-        assert_eq!(first.0.len(), 2);
+        assert_eq!(first.0.len(), 3);
         // The same content at another time.
         let later = SystemTime::now() + std::time::Duration::from_secs(5);
         let file = File::options().write(true).open(root.join("src/lib.rs")).expect("a file");
