@@ -1,8 +1,8 @@
 //! Messages and outcomes as they are passed. They are the same in versions 0.1 and 0.2.
 
+use crate::types::{self, Failure, Outcome, RetryLater};
 pub(crate) use crate::v0_2::messages::Message;
 use crate::v0_2::messages::{self, Header};
-use crate::types::{self, Failure, Outcome, RetryLater};
 
 /// Takes the headers of a message. Both types have the same layout, so that the list is converted without an allocation.
 pub(crate) fn headers<'a>(message: &mut types::Message<'a>) -> Vec<Header<'a>> {
@@ -41,4 +41,3 @@ pub(crate) fn outcome(outcome: messages::Outcome) -> Outcome {
 fn failure(messages::Failure { code, detail }: messages::Failure) -> Failure {
     Failure { code, detail }
 }
-

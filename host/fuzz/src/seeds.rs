@@ -22,7 +22,10 @@ const PLUGINS: [(&str, &str); 2] =
 const OTHERS: [(&str, &str); 7] = [
     ("module", "(module)"),
     ("empty", "(component)"),
-    ("other-contract", r#"(component (instance $i) (export "kafka-host:plugin/handler@0.3.0" (instance $i)))"#),
+    (
+        "other-contract",
+        r#"(component (instance $i) (export "kafka-host:plugin/handler@0.3.0" (instance $i)))"#,
+    ),
     (
         "empty-instances",
         r#"(component (instance $i) (export "kafka-host:plugin/handler@0.2.0" (instance $i))

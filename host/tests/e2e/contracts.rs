@@ -50,5 +50,9 @@ fn a_plugin_of_contract_0_1_is_inspected_and_invoked() {
     let message = json!({ "value": String::from_utf8_lossy(&message.value.unwrap_or_default()) }).to_string();
     let invoked = host(name, &["plugin", "invoke", text(&path), "--message", "-", "-o", "json"], &message);
     let result: Value = serde_json::from_str(&stdout(&invoked)).expect("JSON");
-    assert_eq!((&result["outcome"], &result["effects"][0]["kind"]), (&json!("done"), &json!("mail")), "{result}");
+    assert_eq!(
+        (&result["outcome"], &result["effects"][0]["kind"]),
+        (&json!("done"), &json!("mail")),
+        "{result}"
+    );
 }

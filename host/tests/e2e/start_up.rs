@@ -64,7 +64,11 @@ fn files_that_are_not_plugins_are_refused() {
     let module = file("module.wasm", b"\0asm\x01\0\0\0");
     refuses_plugin(&module, "a core WebAssembly module, not a component", "wasm32-wasip2");
     let component = file("component.wasm", b"\0asm\x0d\0\x01\0");
-    refuses_plugin(&component, "not a plugin: it does not export kafka-host:plugin/handler", "wit/plugin.wit");
+    refuses_plugin(
+        &component,
+        "not a plugin: it does not export kafka-host:plugin/handler",
+        "wit/plugin.wit",
+    );
     let whole = std::fs::read(plugin("sms")).expect("the plugin's bytes");
     refuses_plugin(&file("half.wasm", &whole[..whole.len() / 2]), "not a valid component", "build");
 }

@@ -1,10 +1,10 @@
 //! Sends the messages of `email.send`.
 
+use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
+use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use contract::kafka_host::plugin::log::{self, Level};
 use contract::kafka_host::plugin::mail::{self, Address, Email, Receipt};
 use contract::kafka_host::plugin::messages::{Failure, RetryLater};
-use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
-use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use messages::EmailSendMessage;
 
 #[allow(

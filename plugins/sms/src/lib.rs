@@ -8,11 +8,11 @@ mod http;
 mod solapi;
 mod twilio;
 
+use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
+use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use contract::kafka_host::plugin::config;
 use contract::kafka_host::plugin::log::{self, Level};
 use contract::kafka_host::plugin::messages::{Failure, RetryLater};
-use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
-use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use messages::SmsSendMessage;
 
 use self::answer::{Answer, Verdict};

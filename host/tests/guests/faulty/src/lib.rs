@@ -8,12 +8,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
+use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use contract::kafka_host::plugin::config;
 use contract::kafka_host::plugin::log::{self, Level};
 use contract::kafka_host::plugin::mail;
 use contract::kafka_host::plugin::messages::{Failure, RetryLater};
-use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
-use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
 use serde::Deserialize;
 
 mod harm;

@@ -8,9 +8,9 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::StreamError;
 
+use crate::contract::exports::kafka_host::plugin::handler::Outcome;
 use crate::contract::kafka_host::plugin::effects;
 use crate::contract::kafka_host::plugin::messages::{Failure, RetryLater};
-use crate::contract::exports::kafka_host::plugin::handler::Outcome;
 use crate::{done, reject};
 
 /// Ends a line of the request if the host does not check it.

@@ -4,10 +4,10 @@
 //! An attempt to reach a resource is rejected with the code `denied` if it failed and `reached` if it
 //! succeeded.
 
-use contract::kafka_host::plugin::log::{self, Level};
-use contract::kafka_host::plugin::messages::Failure;
 use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
 use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use contract::kafka_host::plugin::log::{self, Level};
+use contract::kafka_host::plugin::messages::Failure;
 use serde::Deserialize;
 
 mod http;

@@ -1,9 +1,9 @@
 //! Reads the fields of an e-mail from JSON and discards them: the guest of the benchmarks. Its peer in Spring does the same;
 //! neither checks addresses.
 
-use contract::kafka_host::plugin::messages::Failure;
 use contract::exports::kafka_host::plugin::handler::{self, Message, Outcome};
 use contract::exports::kafka_host::plugin::lifecycle::{self, Description, RetryPolicy, Subscription};
+use contract::kafka_host::plugin::messages::Failure;
 use messages::EmailSendMessage;
 
 #[allow(
