@@ -19,9 +19,12 @@ TEST_RUNNER := --config 'target."cfg(all())".runner = ["$(CURDIR)/scripts/run-te
 FUZZ_TIME ?= 60
 FUZZ_TARGETS ?=
 ARGS ?=
+PYTHON = $(CARGO_TARGET_DIR)/guests-py/bin/python
+# The SDK from its sources, which stay as they are.
+PYTHON_ENV = PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(CURDIR)/plugins/sdk/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugins guests guests-js guests-py demo check test test-languages test-long fuzz bench component lint dist docs
+.PHONY: help setup build plugins guests guests-js guests-py test-py demo check test test-languages test-long fuzz bench component lint dist docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,16 +50,26 @@ guests-js: ## Build the guests in JavaScript, for StarlingMonkey and for QuickJS
 	cd $(CARGO_TARGET_DIR)/guests-js && npm ci --no-audit --no-fund
 	node $(CARGO_TARGET_DIR)/guests-js/build.mjs host/tests/guests/js $(WASM)
 
-guests-py: ## Build the guests in Python (needs python 3.10 with venv)
+guests-py: ## Build the guests and the example in Python (needs python 3.11 with venv)
 	mkdir -p $(WASM)
 	python3 -m venv $(CARGO_TARGET_DIR)/guests-py
-	$(CARGO_TARGET_DIR)/guests-py/bin/pip install -q --disable-pip-version-check -r host/tests/guests/python/requirements.txt
+	$(PYTHON) -m pip install -q --disable-pip-version-check -r host/tests/guests/python/requirements.txt
 	for guest in parse faulty; do \
-	  PYTHONDONTWRITEBYTECODE=1 $(CARGO_TARGET_DIR)/guests-py/bin/componentize-py -q -d wit -w kafka-host:plugin/handler-only \
+	  $(PYTHON_ENV) $(CARGO_TARGET_DIR)/guests-py/bin/componentize-py -q -d wit -w kafka-host:plugin/handler-only \
 	    componentize $$guest -p host/tests/guests/python -o $(WASM)/$${guest}_py.wasm || exit 1; \
 	done
+	for guest in parse_sdk mailer hostile; do \
+	  $(PYTHON_ENV) $(PYTHON) -m kafka_host_plugin build $$guest -p host/tests/guests/python -o $(WASM)/$${guest}_py.wasm \
+	    || exit 1; \
+	done
+	$(PYTHON_ENV) $(PYTHON) -m kafka_host_plugin build app -p plugins/examples/invoice-mail -o $(WASM)/invoice_mail.wasm
 
-test-languages: build guests-js guests-py ## Run the tests of plugins in JavaScript and Python
+test-py: ## Type-check and test the SDK, the template and the example in Python, without a host (needs python 3.11 with venv)
+	python3 -m venv $(CARGO_TARGET_DIR)/guests-py
+	$(PYTHON) -m pip install -q --disable-pip-version-check -r host/tests/guests/python/requirements.txt
+	$(PYTHON_ENV) plugins/sdk/python/check $(CARGO_TARGET_DIR)/guests-py/bin
+
+test-languages: build guests-js guests-py test-py ## Run the tests of plugins in JavaScript and Python
 	cargo test --release $(NATIVE) --test e2e $(TEST_RUNNER) -- --ignored languages
 
 check: ## Format, lints and the unit tests of changed crates: for every few minutes of work (ARGS=name picks tests)
