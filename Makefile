@@ -3,12 +3,13 @@ export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # rustup's installer adds this directory to the path of later shells only.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 WASM := $(CARGO_TARGET_DIR)/wasm32-wasip2/release
-# Packages are named like their folders.
-PLUGINS := $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
-GUESTS := $(patsubst host/tests/guests/%/Cargo.toml,%,$(wildcard host/tests/guests/*/Cargo.toml))
+PLUGINS := $(shell scripts/wasm-packages plugins)
+SDK := $(shell scripts/wasm-packages sdk)
+EXAMPLES := $(shell scripts/wasm-packages examples)
+GUESTS := $(shell scripts/wasm-packages guests)
 # Every native build selects the same packages. Cargo unites the features of what is selected, and a
 # dependency with other features would be compiled once more. The plugins would change wasmtime's.
-NATIVE := --workspace $(addprefix --exclude ,$(PLUGINS) $(GUESTS))
+NATIVE := --workspace $(addprefix --exclude ,$(PLUGINS) $(SDK) $(EXAMPLES) $(GUESTS))
 # There are no examples, but with this flag the features of dev-dependencies count, as they do in tests.
 AS_IN_TESTS := --examples
 # Concurrent tests of a test binary; fewer if each test starts servers of its own (scripts/run-test).
@@ -39,9 +40,9 @@ build: ## Build host, producer and the plugins
 demo: build ## Run the whole system in one process, without Kafka
 	$(CARGO_TARGET_DIR)/release/host demo --plugins $(WASM) $(ARGS)
 
-guests: ## Build the guests of the host's own tests
+guests: ## Build the guests of the host's own tests, and the examples
 	@scripts/setup build
-	cargo build --release --target wasm32-wasip2 $(addprefix -p ,$(GUESTS))
+	cargo build --release --target wasm32-wasip2 $(addprefix -p ,$(GUESTS) $(EXAMPLES))
 
 guests-js: ## Build the guests in JavaScript, for StarlingMonkey and for QuickJS (needs node 20 and npm)
 	mkdir -p $(CARGO_TARGET_DIR)/guests-js
@@ -76,9 +77,10 @@ check: ## Format, lints and the unit tests of changed crates: for every few minu
 	scripts/check $(ARGS)
 
 test: setup build guests ## Run every test, those on a real Kafka too (TEST_SEED=N repeats a seed, ARGS=name picks tests)
-	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS)) --lib -- $(ARGS)
+	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS) $(SDK) $(EXAMPLES)) --all-features --lib -- $(ARGS)
 	scripts/quick-cargo test $(NATIVE) --exclude fuzz --lib --bins -- $(ARGS)
 	cargo test --release $(NATIVE) --doc
+	cargo test --release -p $(SDK) --all-features --doc
 	cargo test --release $(NATIVE) --test '*' $(TEST_RUNNER) -- $(ARGS)
 
 test-long: export LONG := 1
@@ -96,9 +98,8 @@ bench: setup build guests ## Measure the host beside Spring Kafka and a bare rdk
 component: ## Check that cargo-component builds the plugins too
 	@scripts/setup build
 	@cargo component --version >/dev/null 2>&1 || { echo "cargo-component is missing: cargo install cargo-component --locked" >&2; exit 1; }
-	cd plugins/email && cargo component build --release
-	cd plugins/sms && cargo component build --release
-	ls -l $(CARGO_TARGET_DIR)/wasm32-wasip1/release/email.wasm $(CARGO_TARGET_DIR)/wasm32-wasip1/release/sms.wasm
+	for plugin in $(PLUGINS) $(addprefix examples/,$(EXAMPLES)); do (cd plugins/$$plugin && cargo component build --release) || exit 1; done
+	ls -l $(foreach plugin,$(PLUGINS) $(EXAMPLES),$(CARGO_TARGET_DIR)/wasm32-wasip1/release/$(subst -,_,$(plugin)).wasm)
 
 lint: export QUICK_WARNINGS := deny
 lint: ## Check format and lints
@@ -106,8 +107,8 @@ lint: ## Check format and lints
 	cargo fmt --all --check
 	scripts/quick-cargo build $(NATIVE) --exclude fuzz --all-targets
 	scripts/quick-cargo build $(NATIVE) --lib --bins $(AS_IN_TESTS)
-	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS)) --lib --no-run
-	scripts/quick-cargo build --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS) $(GUESTS))
+	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS) $(SDK) $(EXAMPLES)) --all-features --lib --no-run
+	scripts/quick-cargo build --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS) $(EXAMPLES) $(GUESTS))
 
 # What ships and what is measured depends on no earlier build.
 bench dist: export CARGO_INCREMENTAL := 0

@@ -8,6 +8,7 @@ use consumer::{Subscriber, bounds, load};
 use desk::alerts::{self, Thresholds};
 use desk::retention::Retention;
 use effects::Effects;
+use kafka::publisher::RecordPublisher;
 use sandbox::call::Services;
 use sandbox::capabilities::mail::servers::MailServers;
 use sandbox::outgoing::Outgoing;
@@ -39,7 +40,8 @@ pub fn services(args: &RunArgs) -> Result<Arc<Services>, UserError> {
     let mail = mail_servers(args)?;
     let services = Services::new(Effects::new(Handle::current()));
     mail.all().for_each(|mailer| services.destinations.add(Arc::clone(mailer.destination())));
-    Ok(Arc::new(services.with(Some(Arc::new(mail))).with(Some(Arc::new(http(args))))))
+    let records = Arc::new(RecordPublisher::new(&args.kafka));
+    Ok(Arc::new(services.with(Some(Arc::new(mail))).with(Some(Arc::new(http(args)))).with(Some(records))))
 }
 
 /// The clients of the mail servers.

@@ -3,17 +3,18 @@
 use std::borrow::Cow;
 
 use contract::{Header, Message};
-use kafka::headers::Origin;
+use kafka::headers::{Origin, is_of_replay};
 
 use crate::policy::Policy;
 
 /// A record's headers with their names as text.
 pub(crate) type NamedHeaders<'a> = Vec<(Cow<'a, str>, Option<&'a [u8]>)>;
 
-/// The sender's headers with their names as text, in order. Names that are not UTF-8 get replacement
+/// The sender's headers, without those of replays, with their names as text, in order. Names that are not UTF-8 get replacement
 /// characters.
 pub(crate) fn named<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> NamedHeaders<'a> {
-    headers.map(|(name, value)| (String::from_utf8_lossy(name), value)).collect()
+    let senders = headers.filter(|(name, _)| !is_of_replay(name));
+    senders.map(|(name, value)| (String::from_utf8_lossy(name), value)).collect()
 }
 
 /// A record, as far as the contract's message contains it.
@@ -93,7 +94,9 @@ mod tests {
     #[test]
     fn headers_keep_their_order_and_values() {
         let policy = Policy::new(RETRY, Vec::new()).expect("a policy");
-        let headers = named([(&b"a"[..], Some(&b"1"[..])), (b"\xff", None), (b"a", None)].into_iter());
+        // A plugin that passes headers on must not pass those of a replay on.
+        let all = [(&b"a"[..], Some(&b"1"[..])), (b"\xff", None), (b"host-replay", None), (b"a", None)];
+        let headers = named(all.into_iter());
         let message = record(&headers, 1).message(&policy);
         let expected = [("a", Some(&b"1"[..])), ("\u{fffd}", None), ("a", None)];
         assert!(message.headers.iter().map(|header| (header.key, header.value)).eq(expected));

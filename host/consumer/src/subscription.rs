@@ -6,14 +6,15 @@ use std::time::Duration;
 use base::clock::millis_u64;
 use contract::{RetryPolicy, Subscription as Described};
 use kafka::held_keys;
+use kafka::topic_name::MAX_TOPIC_NAME;
+pub use kafka::topic_name::is_topic;
 use kafka_topics::topic_plan::TopicPlan;
+use sandbox::capabilities::produce;
 use settings::Ordering;
 use settings::{OnDead, PluginSettings, RetrySettings};
 
 use crate::policy::{Policy, Retry};
 
-/// The maximum length of a topic name in Kafka.
-const MAX_TOPIC_NAME: usize = 249;
 /// The default suffix of retry topics, which is Spring Kafka's.
 const RETRY_SUFFIX: &str = "-retry";
 /// The default suffix of the dead-letter topic.
@@ -46,6 +47,8 @@ pub struct Subscription {
     pub on_dead: OnDead,
     /// The number of requested retries in a row after which the plugin rests; None if it never does.
     pub breaker: Option<NonZeroU32>,
+    /// The topics to which the plugin may publish.
+    pub publishes: Vec<String>,
 }
 
 impl Subscription {
@@ -79,6 +82,7 @@ impl Subscription {
             ordering: settings.ordering.unwrap_or_default(),
             on_dead: settings.on_dead.unwrap_or_default(),
             breaker: settings.breaker.and_then(NonZeroU32::new),
+            publishes: produce::topics(Some(settings)),
         };
         check(&subscription)?;
         Ok(subscription)
@@ -116,6 +120,7 @@ impl Subscription {
             dead_letter: self.dead_letter_topic.clone(),
             held_keys: (self.on_dead == OnDead::Hold).then(|| held_keys::topic_of(&self.topic)),
             max_wait: Duration::from_millis(self.policy.retry().max_age_ms),
+            publishes: self.publishes.clone(),
         }
     }
 
@@ -180,22 +185,27 @@ fn check(subscription: &Subscription) -> Result<(), String> {
     }
     // Includes the retry topics of other policies, since a policy may change.
     let retries_of_it = format!("{topic}{retry_suffix}");
-    let rest = dead_letter_topic.strip_prefix(&retries_of_it);
-    if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) {
+    let is_retry = |name: &str| {
+        name.strip_prefix(&retries_of_it).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    if is_retry(dead_letter_topic) {
         return Err(format!("its dead-letter topic begins like its retry topics, {retries_of_it}"));
+    }
+    for name in &subscription.publishes {
+        let (what, why) = match name {
+            name if name == topic => ("its source topic", "it would handle its own records"),
+            name if name == dead_letter_topic => ("its dead-letter topic", "only the host publishes to it"),
+            name if is_retry(name) => ("a retry topic", "only the host publishes to it"),
+            _ => continue,
+        };
+        return Err(format!("its `allow` has `produce:{name}`, which is {what}: {why}"));
     }
     Ok(())
 }
 
-/// Whether this is a valid topic name in Kafka.
-pub fn is_topic(name: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=MAX_TOPIC_NAME).contains(&name.len()) && name.bytes().all(legal) && !matches!(name, "." | "..")
-}
-
 #[cfg(test)]
 mod tests {
-    use settings::{File, RuleSettings};
+    use settings::{Allow, File, RuleSettings};
 
     use super::*;
 
@@ -273,11 +283,27 @@ mod tests {
     }
 
     #[test]
-    fn topic_names_are_kafkas() {
-        assert!(is_topic("email.send") && is_topic("a_b-c.9"));
-        assert!(is_topic(&"x".repeat(249)) && !is_topic(&"x".repeat(250)));
-        assert!(!is_topic("") && !is_topic("..") && !is_topic("a b"));
-        // Including the longest suffix.
+    fn a_plugin_does_not_publish_to_its_own_topics() {
+        let refused = |topic: &str| {
+            let allow = vec![Allow::Capability(format!("produce:{topic}")), Allow::Capability("mail".into())];
+            let settings = PluginSettings { allow, ..settings("email.send") };
+            Subscription::new(described(), Some(&settings)).map(|subscription| subscription.publishes)
+        };
+        assert_eq!(refused("email.sent").expect("another topic"), ["email.sent"]);
+        assert_eq!(refused("email.send-retrying").expect("another topic"), ["email.send-retrying"]);
+        for (topic, what) in [
+            ("email.send", "which is its source topic"),
+            ("email.send.dlt", "which is its dead-letter topic"),
+            ("email.send-retry", "which is a retry topic"),
+            // Also one of another policy.
+            ("email.send-retry-77", "which is a retry topic"),
+        ] {
+            assert!(refused(topic).expect_err(topic).contains(what), "{topic}");
+        }
+    }
+
+    #[test]
+    fn the_longest_suffix_is_part_of_the_length_of_a_topic_name() {
         let result = Subscription::new(described(), Some(&settings(&"x".repeat(240))));
         assert!(result.is_err_and(|what| what.contains("retry topic \"xxx")));
     }

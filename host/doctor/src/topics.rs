@@ -31,6 +31,7 @@ pub async fn check(args: Arc<RunArgs>, subscriptions: Arc<Vec<Subscription>>) ->
     for plan in &plans {
         let mut findings = topic_check::check(&cluster, slice::from_ref(plan));
         findings.extend(topic_state::check(&cluster, plan, args.create_topics));
+        findings.extend(topic_check::published(&cluster, plan, &plans));
         known.extend(findings.iter().cloned());
         checks.push(Check::new(Area::Topics, &plan.source, detail(&cluster, plan), findings));
     }
@@ -72,7 +73,7 @@ fn missing_rights(
     cluster: &Cluster,
     plans: &[TopicPlan],
 ) -> Result<Vec<Finding>, UserError> {
-    let names = plans.iter().flat_map(TopicPlan::all).filter(|name| cluster.topics.contains_key(*name));
+    let names = plans.iter().flat_map(TopicPlan::needed).filter(|name| cluster.topics.contains_key(*name));
     let names: Vec<&str> = names.map(String::as_str).collect();
     let connection = client::open(kafka, &[])?;
     let rights = admin::rights_on_topics(&connection, &names, TIMEOUT);
@@ -80,13 +81,19 @@ fn missing_rights(
     let rights = rights.map_err(|code| UserError::unavailable(errors::short(code)))?;
     let mut findings: Vec<Finding> = Vec::new();
     for plan in plans {
-        for name in plan.all() {
+        for name in plan.needed() {
             let Some(found) = rights.get(name) else { continue };
-            let is_read = *name != plan.dead_letter || has_desk;
-            let is_written = *name != plan.source;
+            let is_published = plan.publishes.contains(name);
+            let is_read = !is_published && (*name != plan.dead_letter || has_desk);
+            let is_written = !is_published && *name != plan.source;
             for (is_missing, right, why) in [
                 (is_read && !found.read, "READ", "its messages are not handled"),
                 (is_written && !found.write, "WRITE", "failed messages cannot be published to it"),
+                (
+                    is_published && !found.write,
+                    "WRITE",
+                    "a plugin cannot publish to it, and its messages wait",
+                ),
             ] {
                 let problem = format!("this client may not {right} topic {name}");
                 if is_missing && findings.iter().all(|finding| finding.problem != problem) {

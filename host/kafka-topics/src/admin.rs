@@ -50,7 +50,7 @@ impl Topics {
         let all = metadata.topics().iter().map(|topic| (topic.name().to_owned(), shape(topic)));
         let mut topics: BTreeMap<String, Shape> = all.collect();
         let mut existing = Vec::new();
-        for name in plans.iter().flat_map(TopicPlan::all) {
+        for name in plans.iter().flat_map(TopicPlan::needed) {
             if !topics.contains_key(name) {
                 // Topics that this client may not see are not in the list.
                 let Some(found) = self.look_up(name)? else { continue };
@@ -357,6 +357,7 @@ mod tests {
             dead_letter: "source.dlt".into(),
             held_keys: None,
             max_wait: Duration::ZERO,
+            publishes: Vec::new(),
         };
         let found = topics.follow(&plan, &plan.derived(), &Known::new()).await.expect("the topics");
         assert_eq!(found.partitions, [4, 1]);

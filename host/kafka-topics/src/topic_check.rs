@@ -67,6 +67,31 @@ pub fn check(cluster: &Cluster, plans: &[TopicPlan]) -> Vec<Finding> {
     distinct
 }
 
+/// Checks the topics to which a plugin of `all` may publish: they exist, or are the source of a plugin, for which they are
+/// created; and none is a topic of failed messages.
+pub fn published(cluster: &Cluster, plan: &TopicPlan, all: &[TopicPlan]) -> Vec<Finding> {
+    let (mut findings, group) = (Vec::new(), &plan.group);
+    for name in &plan.publishes {
+        let taken = all.iter().find(|other| other.derived().contains(name));
+        let finding = if let Some(other) = taken {
+            let owner = &other.group;
+            let problem =
+                format!("group {group} may publish to {name}, a topic of the failed messages of {owner}");
+            let why = "its records would be taken for failed messages";
+            Finding::error(problem, why).cure("publish to another topic")
+        } else if !cluster.topics.contains_key(name) && !all.iter().any(|other| other.source == *name) {
+            let why = format!("the plugin of group {group} publishes to it, and the host does not create it");
+            let address = &cluster.bootstrap_servers;
+            Finding::error(format!("topic {name} does not exist"), why)
+                .cure(format!("create it: host topics create {name} --bootstrap-servers {address}"))
+        } else {
+            continue;
+        };
+        findings.push(finding.cure(format!("or remove \"produce:{name}\" from the plugin's `allow`")));
+    }
+    findings
+}
+
 /// The error for findings with which the host does not start, if there are any.
 pub fn refusal(findings: &[Finding]) -> Option<UserError> {
     let errors: Vec<&Finding> =

@@ -8,6 +8,7 @@ fn plan(source: &str) -> TopicPlan {
         dead_letter: format!("{source}.dlt"),
         held_keys: None,
         max_wait: Duration::from_secs(24 * 3600),
+        publishes: Vec::new(),
     }
 }
 

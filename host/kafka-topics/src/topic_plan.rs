@@ -32,6 +32,8 @@ pub struct TopicPlan {
     pub held_keys: Option<String>,
     /// The longest time that a record waits in a retry topic until it is due.
     pub max_wait: Duration,
+    /// The topics to which the plugin may publish. Others create them.
+    pub publishes: Vec<String>,
 }
 
 impl TopicPlan {
@@ -44,6 +46,7 @@ impl TopicPlan {
             dead_letter: String::new(),
             held_keys: Some(name.to_owned()),
             max_wait: Duration::ZERO,
+            publishes: Vec::new(),
         }
     }
 
@@ -55,6 +58,11 @@ impl TopicPlan {
     /// The source, then the derived topics.
     pub fn all(&self) -> impl Iterator<Item = &String> {
         [&self.source].into_iter().chain(&self.retry).chain([&self.dead_letter]).chain(&self.held_keys)
+    }
+
+    /// All that must exist: [`TopicPlan::all`], and those to which the plugin may publish.
+    pub fn needed(&self) -> impl Iterator<Item = &String> {
+        self.all().chain(&self.publishes)
     }
 
     /// The settings with which a derived topic is created. `source` is None if the source's cannot be read.
@@ -136,6 +144,7 @@ mod tests {
             dead_letter: "s.dlt".into(),
             held_keys: Some("s-held".into()),
             max_wait: Duration::from_secs(24 * 3600),
+            publishes: Vec::new(),
         }
     }
 

@@ -28,6 +28,12 @@ pub fn check(cluster: &Cluster, plan: &TopicPlan, creates: bool) -> Vec<Finding>
             findings.push(Finding::of(Severity::Warning, &error, why));
         }
     }
+    for name in &plan.publishes {
+        if let Some(shape) = cluster.topics.get(name) {
+            findings.extend(leaders(cluster, name, shape));
+            findings.extend(replicas(cluster, plan, name, shape));
+        }
+    }
     findings
 }
 
@@ -68,7 +74,7 @@ fn leaders(cluster: &Cluster, name: &str, shape: &Shape) -> Option<Finding> {
 }
 
 /// Replicas that a topic needs for `acks=all`. The host does not publish to the source, but its producers do.
-fn replicas(cluster: &Cluster, plan: &TopicPlan, name: &str, shape: &Shape) -> Option<Finding> {
+fn replicas(cluster: &Cluster, plan: &TopicPlan, name: &String, shape: &Shape) -> Option<Finding> {
     let needed = cluster.settings.get(name)?.min_insync_replicas?;
     if shape.in_sync >= needed || shape.leaderless > 0 {
         return None;
@@ -79,6 +85,8 @@ fn replicas(cluster: &Cluster, plan: &TopicPlan, name: &str, shape: &Shape) -> O
     );
     let finding = if *name == plan.source {
         Finding::warning(problem, "its producers cannot publish with acks=all")
+    } else if plan.publishes.contains(name) {
+        Finding::error(problem, "plugins cannot publish to it, and their messages wait")
     } else {
         Finding::error(problem, "failed messages cannot be published to it, and their partitions wait")
     };
@@ -107,6 +115,7 @@ mod tests {
             dead_letter: "s.dlt".into(),
             held_keys: None,
             max_wait: Duration::ZERO,
+            publishes: Vec::new(),
         };
         let mut cluster = Cluster { bootstrap_servers: "kafka:9092".into(), ..Cluster::default() };
         for topic in plan.all() {

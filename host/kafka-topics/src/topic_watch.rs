@@ -71,7 +71,9 @@ impl TopicWatch {
         if cluster.has_hidden_settings {
             tracing::info!("{}", topic_state::hidden_settings());
         }
-        if let Some(refusal) = topic_check::refusal(&topic_check::check(&cluster, plans)) {
+        let mut findings = topic_check::check(&cluster, plans);
+        findings.extend(plans.iter().flat_map(|plan| topic_check::published(&cluster, plan, plans)));
+        if let Some(refusal) = topic_check::refusal(&findings) {
             return Err(refusal);
         }
         self.settings = cluster.settings;

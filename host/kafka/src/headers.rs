@@ -13,7 +13,7 @@ use std::str;
 use crate::raw::{HeaderList, Headers, TimestampType};
 use crate::window::RetryState;
 
-pub use self::added::added;
+pub use self::added::{added, is_of_replay, is_reserved};
 
 /// The sender's message id, preserved by every retry.
 pub const ID: &[u8] = b"host-id";

@@ -1,26 +1,24 @@
-//! Publishing to retry and dead-letter topics. A record is durable when the call returns.
+//! Publishing to retry and dead-letter topics, and for plugins. A record is durable when the call returns.
+
+mod client;
+mod records;
 
 use std::borrow::Cow;
 use std::ffi::CString;
-use std::pin::pin;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use base::clock;
-use base::throttle::Throttle;
-use parking_lot::{Mutex, RwLock};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
-use rdkafka::producer::{DeliveryResult, Producer, ProducerContext};
+use parking_lot::Mutex;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use settings::KafkaArgs;
-use tokio::sync::{Notify, oneshot};
-use tokio::time::timeout;
+use tokio::sync::Notify;
 
-use crate::errors;
-use crate::raw::{self, HeaderList, PolledProducer, Record};
+use self::client::Client;
+pub use self::client::Unacknowledged;
+pub use self::records::{NewRecord, RecordPublisher};
+use crate::raw::{HeaderList, Record};
 
 /// The time after which a publish counts as failing.
 pub const PUBLISH_BOUND: Duration = Duration::from_secs(5);
@@ -41,12 +39,8 @@ const SETTINGS: [(&str, &str); 9] = [
     ("reconnect.backoff.max.ms", "2000"),
 ];
 
-/// The maximum age of an error that is reported as the cause of a failing publish.
-const MAX_ERROR_AGE: Duration = Duration::from_secs(60);
 /// The interval at which a time that was refused is tried again, and logged.
 const REFUSAL_INTERVAL: Duration = Duration::from_secs(30);
-/// The timeout of a metadata request.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A record was reported as delivered, but without an offset.
 const UNPROVEN: RDKafkaErrorCode = RDKafkaErrorCode::Inconsistent;
@@ -125,18 +119,6 @@ pub struct Publisher {
     topic_check: Notify,
 }
 
-/// A producer that is replaced when it fails permanently.
-struct Client {
-    config: ClientConfig,
-    producer: RwLock<Arc<PolledProducer<DeliveryReports>>>,
-    /// Limits how often the bootstrap brokers are added again.
-    bootstrap: Mutex<Throttle>,
-    last_error: LastError,
-}
-
-/// The time and text of a producer's last error.
-type LastError = Arc<Mutex<Option<(Instant, String)>>>;
-
 impl Publisher {
     /// # Errors
     /// librdkafka refuses the configuration.
@@ -158,17 +140,14 @@ impl Publisher {
 
     /// The last error of the connection, unless it is older than a minute.
     pub fn last_error(&self) -> Option<String> {
-        let last_error = self.batched.last_error.lock();
-        last_error.as_ref().filter(|(at, _)| at.elapsed() < MAX_ERROR_AGE).map(|(_, error)| error.clone())
+        self.batched.last_error()
     }
 
     /// Makes the producers fetch a topic's metadata, which they do by themselves only every few minutes.
     /// Blocks for up to 10 s.
     pub fn refresh_metadata(&self, topic: &str) {
         for client in [Some(&self.batched), self.unbatched.get()].into_iter().flatten() {
-            let producer = Arc::clone(&client.producer.read());
-            // If no broker responds, a later check repeats the request.
-            let _ = producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
+            client.refresh_metadata(topic);
         }
     }
 
@@ -177,8 +156,7 @@ impl Publisher {
     /// # Errors
     /// Kafka is unreachable.
     pub fn partitions(&self, topic: &str) -> KafkaResult<Option<usize>> {
-        let producer = Arc::clone(&self.batched.producer.read());
-        let metadata = producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
+        let metadata = self.batched.metadata(topic)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
         Ok(found.map(|topic| topic.partitions().len()).filter(|count| *count > 0))
     }
@@ -228,12 +206,12 @@ impl Publisher {
         let mut published = self.batched.publish(record(time)).await;
         // A batch is refused as a whole: the topic may accept this record without the others, or compressed.
         if let Err(Code::MessageSizeTooLarge | Code::InvalidDifferentRecord) = published {
-            published = self.unbatched()?.publish(record(time)).await;
+            published = self.batched.unbatched(&self.unbatched)?.publish(record(time)).await;
         }
         // Among several refused records of a batch, any reason is reported as `InvalidRecord`. The broker's text with
         // the reason cannot be read: librdkafka frees it before the delivery report.
         if let Err(Code::InvalidTimestamp | Code::InvalidRecord) = published {
-            published = self.unbatched()?.publish(record(timestamp_ms)).await;
+            published = self.batched.unbatched(&self.unbatched)?.publish(record(timestamp_ms)).await;
             if published.is_ok() && time != timestamp_ms {
                 self.report_refused_time(to);
             }
@@ -256,119 +234,6 @@ impl Publisher {
                  retention counts",
                 clock::KAFKA_REFUSES
             );
-        }
-    }
-
-    fn unbatched(&self) -> Result<&Client, RDKafkaErrorCode> {
-        if let Some(client) = self.unbatched.get() {
-            return Ok(client);
-        }
-        let mut config = self.batched.config.clone();
-        // An alias of the user would compete with its property.
-        config.remove("compression.type");
-        for (key, value) in UNBATCHED {
-            config.set(key, value);
-        }
-        let client = Client::new(config).map_err(|error| {
-            tracing::error!(%error, "cannot create a producer");
-            error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
-        })?;
-        Ok(self.unbatched.get_or_init(|| client))
-    }
-}
-
-impl Client {
-    fn new(config: ClientConfig) -> KafkaResult<Self> {
-        let last_error = LastError::default();
-        let producer = config.create_with_context(DeliveryReports { last_error: Arc::clone(&last_error) })?;
-        let bootstrap = Mutex::new(Throttle::new(PUBLISH_BOUND));
-        Ok(Self { config, producer: RwLock::new(Arc::new(producer)), bootstrap, last_error })
-    }
-
-    async fn publish(&self, record: Record<'_>) -> Result<Placed, RDKafkaErrorCode> {
-        let producer = Arc::clone(&self.producer.read());
-        let result = self.publish_by(&producer, record).await;
-        // Also if it refused the record: it may have failed while nothing was published.
-        if producer.client().fatal_error().is_some() || result == Err(RDKafkaErrorCode::MessageTimedOut) {
-            self.replace(&producer);
-        }
-        result
-    }
-
-    async fn publish_by(
-        &self,
-        producer: &PolledProducer<DeliveryReports>,
-        record: Record<'_>,
-    ) -> Result<Placed, RDKafkaErrorCode> {
-        let (report, reported) = oneshot::channel();
-        raw::produce(producer, record, Box::new(report))?;
-        let mut reported = pin!(reported);
-        loop {
-            match timeout(PUBLISH_BOUND, &mut reported).await {
-                Ok(result) => return result.unwrap_or(Err(RDKafkaErrorCode::Fail)),
-                Err(_) => self.restore_brokers(producer),
-            }
-        }
-    }
-
-    /// A record was not acknowledged in time; see [`raw::bootstrap_again`].
-    fn restore_brokers(&self, producer: &PolledProducer<DeliveryReports>) {
-        if self.bootstrap.lock().is_due() {
-            let servers = self.config.get("bootstrap.servers").unwrap_or_default();
-            raw::bootstrap_again(producer.client(), servers);
-        }
-    }
-
-    /// Replaces a producer. A fatal error of an idempotent producer is permanent, and one that timed out may
-    /// have lost the connection to a partition's leader. The old producer is dropped when its last record has
-    /// been reported.
-    fn replace(&self, broken: &Arc<PolledProducer<DeliveryReports>>) {
-        let mut current = self.producer.write();
-        if !Arc::ptr_eq(&current, broken) {
-            return;
-        }
-        tracing::warn!(fatal = ?broken.client().fatal_error(), "replacing the producer");
-        match self.config.create_with_context(DeliveryReports { last_error: Arc::clone(&self.last_error) }) {
-            Ok(producer) => *current = Arc::new(producer),
-            Err(error) => tracing::error!(%error, "cannot replace the producer"),
-        }
-    }
-}
-
-/// Passes each delivery report to the call that waits for it.
-struct DeliveryReports {
-    last_error: LastError,
-}
-
-type Report = oneshot::Sender<Result<Placed, RDKafkaErrorCode>>;
-
-impl ProducerContext for DeliveryReports {
-    type DeliveryOpaque = Box<Report>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, report: Box<Report>) {
-        let result = match result {
-            // Not confirmed by the broker: librdkafka concludes from a later record that was accepted that
-            // this one was accepted before. That is wrong if the topic was created again in between, since an
-            // empty log accepts any sequence number. Reported as unpublished, the record is published again.
-            Ok(record) if record.offset() < 0 => Err(UNPROVEN),
-            Ok(record) => Ok(Placed { partition: record.partition(), offset: record.offset() }),
-            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
-        };
-        // The receiver is gone if the call was cancelled.
-        let _ = report.send(result);
-    }
-}
-
-impl ClientContext for DeliveryReports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::client::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "producer");
-        // "All brokers are down" follows the error with the cause.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last_error.lock() = Some((Instant::now(), errors::cause(reason)));
         }
     }
 }

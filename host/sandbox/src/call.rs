@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use connections::is_shortage;
 use destinations::{Destination, Destinations};
 use effects::{Calls, Digest, Effects, Key};
 use http::Extensions;
@@ -19,7 +20,7 @@ use crate::capture::Answers;
 use crate::grants::Grants;
 use crate::limits::{Exceeded, MAX_HANDLES, MAX_RANDOM, Memory};
 use crate::output::{Output, Place};
-use crate::shortage::{Shortage, is_shortage};
+use crate::shortage::Shortage;
 use engine::epochs::TICK;
 use engine::guest_memory::GuestMemory;
 

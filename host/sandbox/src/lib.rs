@@ -19,12 +19,12 @@ pub mod needs;
 pub mod outgoing;
 pub mod output;
 mod shortage;
-pub mod tls;
 pub mod wording;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use connections::tls;
 use contract::{Linked, Message, Outcome, RetryLater};
 use effects::Key;
 pub use engine;

@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 use settings::{LimitSettings, SizeLimit};
 use wasmtime::ResourceLimiter;
 
-use crate::capabilities;
+use crate::capabilities::{self, produce::MAX_RECORDS};
 use engine::TABLE_ELEMENTS;
 use engine::guest_memory::GuestMemory;
 
@@ -155,6 +155,8 @@ pub enum Exceeded {
     Size(&'static SizeLimit),
     /// Calls of host functions.
     HostCalls,
+    /// Records of one `publish`.
+    Records,
     /// The size of the data passed to a host function.
     HandOver,
     /// Host resources held at the same time: streams, pollables, descriptors.
@@ -181,6 +183,7 @@ impl Exceeded {
             Self::Log => "log-too-large",
             Self::Size(limit) => limit.code,
             Self::HostCalls => "too-many-host-calls",
+            Self::Records => "too-many-records",
             Self::HandOver => "too-much-data",
             Self::Handles => "too-many-handles",
         }
@@ -197,6 +200,7 @@ impl Exceeded {
             Self::Log => format!("the plugin logged and printed more than {}", bytes(limits.log)),
             Self::Size(limit) => format!("{} {}", limit.detail, bytes(limits.size(limit))),
             Self::HostCalls => format!("the plugin made more than {} host calls", limits.host_calls),
+            Self::Records => format!("the plugin published more than {MAX_RECORDS} records at once"),
             Self::HandOver => {
                 format!("the plugin passed more than {} to a host function", bytes(limits.hand_over()))
             }

@@ -179,6 +179,11 @@ impl Room {
         self.fail(reason);
     }
 
+    /// The use has lasted for longer than it does at a destination that works, and goes on.
+    pub fn stalled(&self, reason: &str) {
+        self.fail(reason);
+    }
+
     /// The destination does not work.
     pub fn failed(mut self, reason: &str) {
         self.reservation.has_begun = true;

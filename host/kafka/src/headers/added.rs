@@ -25,6 +25,17 @@ fn is_known(name: &[u8]) -> bool {
     BLOCK.contains(&name) || HOSTS.contains(&name) || family.is_some_and(|rest| SPRINGS.contains(&rest))
 }
 
+/// Whether replays write headers of this name, which are no plugin's concern.
+pub fn is_of_replay(name: &[u8]) -> bool {
+    name == REPLAYS || name == REPLAY
+}
+
+/// Whether headers of this name are the host's or Spring Kafka's, so that a plugin does not write them. The id of a message
+/// may be the plugin's own.
+pub fn is_reserved(name: &[u8]) -> bool {
+    name != ID && (is_known(name) || name.starts_with(b"host-"))
+}
+
 /// Whether each header of a dead letter was added by this host or Spring Kafka, and not by the sender. A replay
 /// leaves it out.
 ///

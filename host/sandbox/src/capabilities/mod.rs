@@ -7,6 +7,7 @@ pub mod http;
 pub mod mail;
 #[cfg(test)]
 pub mod ping;
+pub mod produce;
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -23,6 +24,7 @@ use crate::capture::Effect;
 pub static ALL: &[&dyn Capability] = &[
     &mail::Mail,
     &http::Http,
+    &produce::Produce,
     #[cfg(test)]
     &ping::Ping,
 ];

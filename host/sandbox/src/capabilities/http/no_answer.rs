@@ -4,8 +4,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::iter::successors;
 
+use connections::is_shortage;
+
 use crate::outgoing::{CA, Proxy};
-use crate::shortage::is_shortage;
 use crate::tls;
 
 /// The reason why there is no response.

@@ -11,12 +11,12 @@ mod send;
 mod server;
 pub mod servers;
 pub mod settings;
-pub mod smtp;
 
 use std::sync::Arc;
 
 use ::settings::{AllowEntry, Extension, RunArgs, SectionType, SizeLimit};
 use base::error::UserError;
+pub use connections::smtp;
 use wasmtime::component::{HasSelf, Linker};
 
 use self::bindings::MailCapability;

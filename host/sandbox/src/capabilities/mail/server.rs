@@ -1,6 +1,5 @@
 //! The URL of a mail server.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -100,17 +99,6 @@ fn invalid(reason: &str) -> UserError {
         "write smtp://HOST:PORT, smtp://USER:PASSWORD@HOST:587?tls=required (STARTTLS) or \
          smtps://USER:PASSWORD@HOST; percent-encode special characters in USER and PASSWORD",
     )
-}
-
-/// Without credentials.
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if matches!(self.security, Security::Implicit(_)) { "smtps" } else { "smtp" };
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
-        }
-    }
 }
 
 /// The time-outs of a server, with the defaults for those that are not set.

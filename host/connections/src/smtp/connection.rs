@@ -1,5 +1,6 @@
 //! A connection that is ready for transactions: greeted, secured, logged in.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 pub use super::login::Login;
 use super::stream::Stream;
 use super::{Broken, Kind, Reply, Timeouts};
-use crate::shortage::is_shortage;
+use crate::is_shortage;
 
 /// How to use TLS.
 #[derive(Clone)]
@@ -40,6 +41,17 @@ pub struct Endpoint {
     pub hello: Option<String>,
     /// The credentials.
     pub login: Option<Login>,
+}
+
+/// Without credentials.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if matches!(self.security, Security::Implicit(_)) { "smtps" } else { "smtp" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// The server's extensions.
