@@ -58,15 +58,15 @@ pub async fn run(mut args: Args, mut signals: Signals) -> anyhow::Result<()> {
     let Some(app) = App::start(&run, &Origins::new(), &mut signals).await? else { return Ok(()) };
     let settings = producer::Settings::new(&run.kafka.bootstrap_servers);
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(async move {
-        let stopped = async move { _ = stopped.await };
-        producer::serve(api, &settings, stopped).await
-    });
-    let summary = app.summary(&run, address);
-    stderr::line(format_args!(
-        "{summary}\n  broker   embedded, in memory; not for production\n  producer http://{producer}\n  \
-         mailbox  http://{address}/demo/mailbox"
-    ));
+    let stopped = async move { _ = stopped.await };
+    // It publishes to the topics of the demo's own plugins.
+    let serving =
+        (own > 0).then(|| tokio::spawn(async move { producer::serve(api, &settings, stopped).await }));
+    let mut summary = app.summary(&run, address) + "\n  broker   embedded, in memory; not for production";
+    if serving.is_some() {
+        summary.push_str(&format!("\n  producer http://{producer}"));
+    }
+    stderr::line(format_args!("{summary}\n  mailbox  http://{address}/demo/mailbox"));
     let ready = Ready {
         producer,
         address,
@@ -78,7 +78,9 @@ pub async fn run(mut args: Args, mut signals: Signals) -> anyhow::Result<()> {
     app.run(server, signals, move || ready.announce(started)).await?;
     // The receiver is dropped if the producer has ended already.
     let _ = stop.send(());
-    serving.await??;
+    if let Some(serving) = serving {
+        serving.await??;
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Attempts to smuggle lines into e-mails and to send oversized ones.
 
-use crate::contract::kafka_host::plugin::mail::{self, Address, Attachment, Email, MailError};
 use crate::contract::exports::kafka_host::plugin::handler::Outcome;
+use crate::contract::kafka_host::plugin::mail::{self, Address, Attachment, Email, MailError};
 use crate::{done, reject};
 
 /// A separate line of the e-mail if the host does not check it.
