@@ -191,6 +191,19 @@ async fn reservations_from_before_an_outage_end_when_it_begins() {
 }
 
 #[tokio::test]
+async fn a_use_that_stalls_is_an_outage_until_it_succeeds() {
+    let destination = warm(2, 1).await;
+    let room = enter(&destination).await;
+    room.stalled("no answer");
+    room.stalled("still no answer");
+    assert!(!destination.works() && is_waiting(&destination).await);
+    assert_eq!(destination.status().in_use, 1);
+    room.succeeded();
+    assert!(destination.works());
+    enter(&destination).await.succeeded();
+}
+
+#[tokio::test]
 async fn a_destination_that_asks_for_a_rest_is_not_used_before() {
     let destination = destination(10, 5);
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Effects of plugins, which are e-mails and HTTP requests: each is performed once per message.
+//! Effects of plugins, which are e-mails, HTTP requests and records: each is performed once per message.
 
 mod deduplicator;
 mod in_flight;

@@ -9,7 +9,7 @@ const STORE: &str = "host_store_available";
 
 /// Registers the description.
 pub fn describe() {
-    describe_counter!(EFFECTS, "E-mails and HTTP requests of plugins, by result.");
+    describe_counter!(EFFECTS, "E-mails, HTTP requests and records of plugins, by result.");
     describe_gauge!(STORE, "1 if effects can be recorded, 0 while they wait for the store.");
 }
 

@@ -154,6 +154,25 @@ fn a_retry_topic_that_another_plugin_reads_as_something_else_is_an_error() {
 }
 
 #[test]
+fn topics_to_publish_to_exist_and_belong_to_nobodys_failed_messages() {
+    let publishing = |name: &str| TopicPlan { publishes: vec![name.into()], ..plan("s") };
+    let found = |name: &str, topics: &[&str]| {
+        let (plan, other) = (publishing(name), plan("t"));
+        published(&cluster(topics.iter().copied()), &plan, &[plan.clone(), other])
+    };
+    assert_eq!(found("results", &["results"]), []);
+    assert_eq!(found("t", &[]), [], "the host creates the source of another plugin");
+    let missing = only(found("results", &[]), Severity::Error);
+    assert_eq!(missing.problem, "topic results does not exist");
+    assert_eq!(missing.cures[0], "create it: host topics create results --bootstrap-servers kafka:9092");
+    assert!(missing.cures[1].contains(r#"remove "produce:results""#), "{missing:?}");
+    for name in ["t-retry-10", "t.dlt"] {
+        let taken = only(found(name, &[name]), Severity::Error);
+        assert!(taken.problem.contains("a topic of the failed messages of t-group"), "{taken:?}");
+    }
+}
+
+#[test]
 fn all_errors_are_in_the_refusal_and_warnings_are_not() {
     let warnings = found("s.dlt", |s| s.retention_ms = Some(1));
     assert!(refusal(&warnings).is_none());

@@ -43,6 +43,22 @@ const HERE: Origin<'static> = Origin { topic: "retry", partition: 9, offset: 9, 
 
 /// The bytes that Spring Kafka 3.3 wrote for the same record.
 #[test]
+fn names_that_the_host_or_spring_writes_are_reserved() {
+    for name in [
+        "host-attempts",
+        "host-replay",
+        "host-anything",
+        "kafka_original-topic",
+        "kafka_dlt-exception-message",
+    ] {
+        assert!(is_reserved(name.as_bytes()), "{name}");
+    }
+    for name in ["host-id", "hosts", "kafka_own", "x"] {
+        assert!(!is_reserved(name.as_bytes()), "{name}");
+    }
+}
+
+#[test]
 fn bytes_are_those_of_spring_kafka() {
     let origin = Origin {
         topic: "email.send",

@@ -297,7 +297,7 @@ pub struct LimitSettings {
     /// Logged and printed text (`log-too-large`).
     #[schemars(with = "Option<String>", example = &"256 KiB")]
     pub log: Option<ByteSize>,
-    /// The number of calls of the host: log lines, reads of `config`, e-mails. HTTP requests are counted
+    /// The number of calls of the host: log lines, reads of `config`, e-mails, records. HTTP requests are counted
     /// separately, with the same limit (`too-many-host-calls`).
     #[schemars(example = 10_000)]
     pub host_calls: Option<u32>,

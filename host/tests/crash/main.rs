@@ -16,6 +16,7 @@ mod mail;
 mod mail_faults;
 mod order;
 mod outage;
+mod produce;
 mod rebalance;
 mod recreated;
 mod replay;

@@ -97,6 +97,17 @@ const HOSTILE: &[(&str, &str, &str)] = &[
     ("mail-body", "", ""),
     ("mail-large", "", "mail-too-large"),
     ("mail-flood", "", "too-many-host-calls"),
+    // Records.
+    ("produce-to", "hostile", "denied"),
+    ("produce-to", "hostile.dlt", "denied"),
+    ("produce-to", "__consumer_offsets", "denied"),
+    ("produce-to", "", "denied"),
+    ("produce-to", "a/../b", "denied"),
+    ("produce-none", "", ""),
+    ("produce-large", "t", "produce-too-large"),
+    ("produce-giant", "t", "too-much-data"),
+    ("produce-many", "t", "too-many-records"),
+    ("produce-flood", "t", "too-many-host-calls"),
 ];
 
 /// Actions of `raw.wat` by the first byte of the value, and their failure codes.

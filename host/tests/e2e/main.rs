@@ -54,6 +54,7 @@ mod plugin_new;
 mod plugin_test;
 mod postfix;
 mod process;
+mod produce;
 mod recreated;
 mod replay;
 mod replay_pace;

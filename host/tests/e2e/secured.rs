@@ -63,6 +63,7 @@ fn messages_are_handled_over_tls_with_a_password() {
         assert_eq!(kafka.kafka().read_all(&guest.dead).len(), round + 1);
     }
     check_rights_of_the_doctor(&kafka, &guest, secret[0]);
+    check_right_to_publish(&kafka, &guest, secret[0]);
     check_missing_rights_of_the_desk(&kafka, &guest, secret[0]);
     check_missing_right_to_settings(&kafka, &guest, secret[0]);
     let config = config(&kafka, &guest, "PLAIN", &authority(&kafka));
@@ -95,6 +96,30 @@ fn check_rights_of_the_doctor(kafka: &Secured, guest: &Guest, secret: (&str, &st
     }
     kafka.grant(&["Write"], &topics);
     kafka.grant(&["Read"], &["--group", &group]);
+}
+
+/// The doctor tells that a plugin may not publish. Its messages wait for the right.
+fn check_right_to_publish(kafka: &Secured, guest: &Guest, secret: (&str, &str)) {
+    const TOPIC: &str = "published";
+    kafka.kafka().create_topic(TOPIC, 1, &[]);
+    kafka.grant(&["Describe"], &["--topic", TOPIC]);
+    let config = config(kafka, guest, "PLAIN", &authority(kafka));
+    let text = std::fs::read_to_string(&config).expect("the configuration");
+    let text = format!("{text}allow = [\"produce:{TOPIC}\"]\nretry = {{ retries = 0 }}\n");
+    let config = file("secured-publishing.toml", text.as_bytes());
+    let (code, text) = run(&config, &["doctor"], &[secret]);
+    let expected = format!("error: this client may not WRITE topic {TOPIC}\n");
+    assert!(code == Some(1) && text.contains(&expected), "{text}");
+    let host = Host::run(&["--config", config.to_str().expect("a path in UTF-8")], &[secret]);
+    let message = body("publishing", "produce", &format!(r#","to":["{TOPIC}"]"#));
+    kafka.kafka().produce(&guest.topic, [Record::new(message)]);
+    let line = host.process.wait_for(|line| line.contains("topic published does not work"), BOUND);
+    assert!(line.contains("grant WRITE and DESCRIBE on topic published to this client"), "{line}");
+    kafka.grant(&["Write"], &["--topic", TOPIC]);
+    eventually(BOUND, || kafka.kafka().end_offsets(TOPIC) == [1]);
+    guest.settle(kafka.kafka());
+    assert_eq!(host.handled("publishing"), 1, "no attempt was spent");
+    host.stop();
 }
 
 /// The plugin continues, and the dead letters stay in their topic.

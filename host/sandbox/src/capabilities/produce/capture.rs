@@ -29,9 +29,9 @@ impl Effect for CapturedRecord {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("record to {}", line(&self.topic))];
         lines.push(format!("  key {}", shown(self.key.as_ref())));
-        lines.extend(self.headers.iter().map(|(name, value)| {
-            format!("  {}: {}", line(name), shown(value.as_ref()))
-        }));
+        lines.extend(
+            self.headers.iter().map(|(name, value)| format!("  {}: {}", line(name), shown(value.as_ref()))),
+        );
         lines.extend(self.host_id.iter().map(|id| format!("  host-id: {} (added by the host)", line(id))));
         match &self.value {
             Some(value) => lines.extend(content("value", &value.0)),

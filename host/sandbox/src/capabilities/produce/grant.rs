@@ -10,8 +10,8 @@ use kafka::publisher::RecordPublisher;
 use crate::call::Services;
 use crate::capabilities::Grant;
 
-/// The maximum number of records of a topic between their begin and their acknowledgement. A crash leaves them in doubt.
-const MAX_IN_PROGRESS: usize = 256;
+/// The maximum number of records of a topic that were handed over and are not acknowledged.
+const MAX_IN_PROGRESS: usize = 64;
 /// Kafka takes any number of records at a time, and says so itself if a topic does not work: one failure is enough.
 const OPTIONS: Options = Options { max: MAX_IN_PROGRESS, per_minute: None, breaker: Some(1) };
 
@@ -40,7 +40,8 @@ impl ProduceGrant {
             let services = services?;
             let publisher = Arc::clone(services.shared.get::<Arc<RecordPublisher>>()?);
             // All plugins have the same options.
-            let destination = services.destinations.get_or_add(&format!("topic {name}"), None, OPTIONS).ok()?;
+            let destination =
+                services.destinations.get_or_add(&format!("topic {name}"), None, OPTIONS).ok()?;
             Some(Arc::new(Topic { name: CString::new(name).ok()?, destination, publisher }))
         };
         Self { topics: topics.iter().map(|name| ((*name).to_owned(), access(name))).collect() }

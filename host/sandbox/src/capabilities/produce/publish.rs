@@ -31,8 +31,9 @@ use crate::limits::Exceeded;
 
 /// The maximum number of records of one `publish`.
 pub const MAX_RECORDS: usize = 1_000;
-/// A record is begun only when there is room for it, so that few are in doubt after a crash.
-const AHEAD: usize = 1;
+/// The number of records that are recorded for each one in progress, since that takes longer than publishing. A crash
+/// leaves them in doubt.
+const AHEAD: usize = 4;
 
 type Published = Result<Position, ProduceError>;
 
@@ -44,7 +45,8 @@ impl produce::Host for Call {
         let requested = records.into_iter().map(|record| request(&context, record, &mut order));
         let requested = requested.collect::<wasmtime::Result<Vec<_>>>()?;
         self.enter_host();
-        let published = try_join_all(requested.into_iter().map(|requested| requested.publish(&context))).await;
+        let published =
+            try_join_all(requested.into_iter().map(|requested| requested.publish(&context))).await;
         self.leave_host();
         published
     }
@@ -74,11 +76,7 @@ enum Requested {
 }
 
 /// Checks a record. Identifies it if it may be published, and captures it in a dry run.
-fn request(
-    context: &Context,
-    record: produce::NewRecord,
-    order: &mut Order,
-) -> wasmtime::Result<Requested> {
+fn request(context: &Context, record: produce::NewRecord, order: &mut Order) -> wasmtime::Result<Requested> {
     let grant = context.grants.get::<ProduceGrant>();
     let granted = grant.as_ref().and_then(|grant| grant.topic(&record.topic));
     let Some((outside, topic)) = context.outside.as_ref().zip(granted) else {
@@ -116,7 +114,7 @@ impl Requested {
             (Self::Refused(topic, error), _) => (topic, Ok(Err(error))),
             (Self::Publication(publication), Some(services)) => {
                 let topic = publication.topic.name.to_string_lossy().into_owned();
-                (Some(topic), publication.run(context, &services.effects).await)
+                (Some(topic), publication.run(context.clock(), &services.effects).await)
             }
             (Self::Publication(_), None) => return Err(wasmtime::Error::msg("a dry run publishes nothing")),
         };
@@ -156,11 +154,11 @@ enum NotPublished {
 impl Publication {
     /// Waits until the record may be published and publishes it, again and again while Kafka or the topic is the reason
     /// that it was not published. Waiting costs the message no attempt, and the call no time.
-    async fn run(mut self, context: &Context, effects: &Effects) -> Result<Published, CallEnd> {
+    async fn run(mut self, clock: Option<&Arc<CallClock>>, effects: &Effects) -> Result<Published, CallEnd> {
         loop {
-            let waiting = context.clock().map(CallClock::wait);
+            let waiting = clock.map(CallClock::wait);
             let reservation = self.topic.destination.reserve(AHEAD).await;
-            match self.once(context, effects, waiting, reservation).await? {
+            match self.once(clock, effects, waiting, reservation).await? {
                 Ok(position) => return Ok(Ok(position)),
                 Err(NotPublished::Refused(error)) => return Ok(Err(error)),
                 Err(NotPublished::Again) => {}
@@ -172,13 +170,13 @@ impl Publication {
     /// and has no result is in doubt after a crash.
     async fn once(
         &mut self,
-        context: &Context,
+        clock: Option<&Arc<CallClock>>,
         effects: &Effects,
         waiting: Option<Pause>,
         reservation: Reservation,
     ) -> Result<Result<Position, NotPublished>, CallEnd> {
         let (topic, record, turn) = (Arc::clone(&self.topic), Arc::clone(&self.record), self.turn.take());
-        let clock = context.clock().cloned();
+        let clock = clock.cloned();
         // A call that has ended begins nothing.
         let (_call, ended) = oneshot::channel::<Infallible>();
         let publishing = async move {
@@ -298,7 +296,9 @@ fn digest(record: &produce::NewRecord) -> Digest {
     let content = Content::default().field(NAME.as_bytes()).field(record.topic.as_bytes());
     let content = bytes(bytes(content, &record.key), &record.value);
     let headers = record.headers.iter();
-    headers.fold(content, |content, header| bytes(content.field(header.key.as_bytes()), &header.value)).digest()
+    headers
+        .fold(content, |content, header| bytes(content.field(header.key.as_bytes()), &header.value))
+        .digest()
 }
 
 impl From<Placed> for Position {

@@ -17,6 +17,7 @@ use contract::kafka_host::plugin::messages::{Failure, RetryLater};
 use serde::Deserialize;
 
 mod harm;
+mod records;
 
 #[allow(
     unsafe_code,
@@ -59,6 +60,14 @@ struct Request {
     /// The file that `look` reads.
     #[serde(default)]
     path: String,
+    /// The topics to which `produce` publishes a record each.
+    #[serde(default)]
+    to: Vec<String>,
+    /// The additional size of these records, in bytes.
+    #[serde(default)]
+    bytes: usize,
+    /// The name of a header of these records.
+    header: Option<String>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -100,6 +109,10 @@ enum Action {
     Mail,
     /// Sends an e-mail and then requests a retry.
     MailRetry,
+    /// Publishes records, the same on every attempt, and then sleeps for `ms`.
+    Produce,
+    /// Publishes records and then requests a retry.
+    ProduceRetry,
 }
 
 fn always() -> u32 {
@@ -164,10 +177,7 @@ fn act(request: &Request, count: u64) -> Option<Outcome> {
     match request.action {
         Action::Done => {}
         Action::Skip => return Some(Outcome::Skipped("asked to skip".into())),
-        Action::Retry => {
-            let failure = failure("asked-retry", "asked to retry");
-            return Some(Outcome::Retry(RetryLater { failure, after_ms: request.after_ms }));
-        }
+        Action::Retry => return Some(asked_retry(request)),
         Action::Busy if now_ms() >= request.ms => {}
         Action::Busy => {
             let failure = failure("busy", "asked to retry until later");
@@ -196,12 +206,24 @@ fn act(request: &Request, count: u64) -> Option<Outcome> {
         }
         Action::MailRetry => {
             send_mail(&request.id);
-            let failure = failure("asked-retry", "asked to retry");
-            return Some(Outcome::Retry(RetryLater { failure, after_ms: request.after_ms }));
+            return Some(asked_retry(request));
+        }
+        Action::Produce => {
+            records::publish(request);
+            std::thread::sleep(std::time::Duration::from_millis(request.ms));
+        }
+        Action::ProduceRetry => {
+            records::publish(request);
+            return Some(asked_retry(request));
         }
         Action::Talk => return Some(Outcome::Done("x".repeat(request.ms as usize))),
     }
     Some(done())
+}
+
+fn asked_retry(request: &Request) -> Outcome {
+    let failure = failure("asked-retry", "asked to retry");
+    Outcome::Retry(RetryLater { failure, after_ms: request.after_ms })
 }
 
 fn now_ms() -> u64 {

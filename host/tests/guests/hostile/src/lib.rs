@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 mod http;
 mod mail;
+mod produce;
 mod reach;
 mod waste;
 
@@ -90,6 +91,7 @@ fn handle_one(message: &Message) -> Vec<Outcome> {
         action => match action.split_once('-') {
             Some(("http", action)) => vec![http::attempt(action, &at)],
             Some(("mail", action)) => vec![mail::attempt(action)],
+            Some(("produce", action)) => vec![produce::attempt(action, &at)],
             Some(("reach", action)) => vec![reach::attempt(action, &at)],
             _ => {
                 waste::attempt(action, &at);
