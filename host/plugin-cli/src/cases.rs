@@ -1,13 +1,14 @@
 //! Cases of a plugin: found, and run one after the other, each in a plugin of its own.
 
 use std::iter;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use base::error::UserError;
 use base::text;
 use consumer::dry_run::DryRun;
+use sandbox::capabilities;
 use sandbox::capabilities::http::Responses;
-use sandbox::capabilities::{self};
 use sandbox::capture::Answers;
 use sandbox::engine::Engines;
 use sandbox::file::PluginFile;
@@ -149,6 +150,6 @@ fn engines(
     let memory = |settings: &PluginSettings| Limits::new(&settings.limits).map(|limits| limits.memory);
     let all = iter::once(base).chain(list.iter().map(|(_, settings)| settings.as_ref())).flatten();
     let largest = all.max_by_key(|settings| memory(settings).unwrap_or_default()).cloned();
-    let one = PluginSettings { concurrency: Some(std::num::NonZeroU32::MIN), ..largest.unwrap_or_default() };
+    let one = PluginSettings { concurrency: Some(NonZeroU32::MIN), ..largest.unwrap_or_default() };
     consumer::load::engines(iter::once(Some(&one)))
 }

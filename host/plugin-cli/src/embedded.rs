@@ -4,8 +4,9 @@
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 /// The files below a folder, with their paths in it.
-pub fn below(folder: &str) -> impl Iterator<Item = (&'static str, &'static [u8])> {
-    FILES
-        .iter()
-        .filter_map(move |(path, content)| Some((path.strip_prefix(folder)?.strip_prefix('/')?, *content)))
+pub fn below(folder: &str) -> Vec<(&'static str, &'static [u8])> {
+    let inside = |(path, content): &(&'static str, &'static [u8])| {
+        Some((path.strip_prefix(folder)?.strip_prefix('/')?, *content))
+    };
+    FILES.iter().filter_map(inside).collect()
 }

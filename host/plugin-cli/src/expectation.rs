@@ -43,7 +43,7 @@ impl Expected {
         };
         let is_same = old.is_some_and(|old| old.0.get("outcome") == result.get("outcome"));
         let further = OF_OUTCOME.iter().filter(|_| !is_same);
-        for key in ["outcome"].iter().chain(further).filter(named) {
+        for key in ["outcome"].iter().chain(further).filter(|key| named(key)) {
             new.insert((*key).to_owned(), result.get(*key).cloned().unwrap_or_default());
         }
         Self(new)

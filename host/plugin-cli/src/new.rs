@@ -77,9 +77,13 @@ pub fn run(args: &Args) -> Result<(), UserError> {
 /// Creates the directory. One that exists must be empty.
 fn prepare(directory: &Path) -> Result<(), UserError> {
     match fs::read_dir(directory) {
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
-        Ok(_) => Err(UserError::usage(format!("{} is not empty; nothing was written", directory.display()))
-            .help("choose a directory that does not exist: --dir DIR")),
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => {
+                let problem = format!("{} is not empty; nothing was written", directory.display());
+                Err(UserError::usage(problem).help("choose a directory that does not exist: --dir DIR"))
+            }
+        },
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let created = DirBuilder::new().recursive(true).create(directory);
             created.map_err(|error| unwritable(directory, &error))

@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long)]
     update: bool,
     /// Print the JSON Schema of a case
-    #[arg(long, exclusive = true)]
+    #[arg(long)]
     schema: bool,
     /// Output format: text, or a JSON object per line
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
@@ -86,7 +86,7 @@ fn files(file: Option<PathBuf>, mut cases: Vec<PathBuf>) -> Result<(PathBuf, Vec
     let file = match file {
         Some(file) if is_component(&file) => file,
         other => {
-            cases.splice(0..0, other);
+            cases.splice(0..0, other).for_each(drop);
             Project::find(Path::new("."), None)?.component()?
         }
     };

@@ -78,7 +78,7 @@ fn large() -> PathBuf {
         "(func (param i32) (result i32) local.get 0 {})",
         "local.get 0 i32.add i32.clz i32.popcnt ".repeat(150)
     );
-    let text = format!("(component (core module {}))", function.repeat(6_000));
+    let text = format!("(component (core module {}))", function.repeat(2_000));
     file("large.wasm", &wat::parse_str(text).expect("a component"))
 }
 

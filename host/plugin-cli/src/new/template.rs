@@ -8,14 +8,14 @@ use crate::embedded;
 pub fn files(lang: Lang, name: &Name) -> Vec<(String, Vec<u8>)> {
     let own = embedded::below(&format!("templates/{}", lang.template()));
     let mut files: Vec<_> =
-        own.map(|(path, content)| (filled(path, name), with_name(content, name))).collect();
+        own.into_iter().map(|(path, content)| (filled(path, name), with_name(content, name))).collect();
     if files.is_empty() {
         return files;
     }
     let Sdk { source, place } = lang.sdk();
     let sdk = embedded::below(&format!("sdk/{source}"));
     // Its own tests are no part of the project.
-    let sdk = sdk.filter(|(path, _)| !path.starts_with("test/") && !path.starts_with("tests/"));
+    let sdk = sdk.into_iter().filter(|(path, _)| !path.starts_with("test/") && !path.starts_with("tests/"));
     files.extend(sdk.map(|(path, content)| (format!("{place}/{path}"), content.to_vec())));
     files
 }
