@@ -3,12 +3,13 @@ export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # rustup's installer adds this directory to the path of later shells only.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 WASM := $(CARGO_TARGET_DIR)/wasm32-wasip2/release
-# Packages are named like their folders.
-PLUGINS := $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
-GUESTS := $(patsubst host/tests/guests/%/Cargo.toml,%,$(wildcard host/tests/guests/*/Cargo.toml))
+PLUGINS := $(shell scripts/wasm-packages plugins)
+SDK := $(shell scripts/wasm-packages sdk)
+EXAMPLES := $(shell scripts/wasm-packages examples)
+GUESTS := $(shell scripts/wasm-packages guests)
 # Every native build selects the same packages. Cargo unites the features of what is selected, and a
 # dependency with other features would be compiled once more. The plugins would change wasmtime's.
-NATIVE := --workspace $(addprefix --exclude ,$(PLUGINS) $(GUESTS))
+NATIVE := --workspace $(addprefix --exclude ,$(PLUGINS) $(SDK) $(EXAMPLES) $(GUESTS))
 # There are no examples, but with this flag the features of dev-dependencies count, as they do in tests.
 AS_IN_TESTS := --examples
 # Concurrent tests of a test binary; fewer if each test starts servers of its own (scripts/run-test).
@@ -18,9 +19,12 @@ TEST_RUNNER := --config 'target."cfg(all())".runner = ["$(CURDIR)/scripts/run-te
 FUZZ_TIME ?= 60
 FUZZ_TARGETS ?=
 ARGS ?=
+PYTHON = $(CARGO_TARGET_DIR)/guests-py/bin/python
+# The SDK from its sources, which stay as they are.
+PYTHON_ENV = PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(CURDIR)/plugins/sdk/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugins guests guests-js guests-py demo check test test-languages test-long fuzz bench component lint dist docs
+.PHONY: help setup build plugins guests guests-js guests-py test-py demo check test test-languages test-long fuzz bench component lint dist docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,9 +40,9 @@ build: ## Build host, producer and the plugins
 demo: build ## Run the whole system in one process, without Kafka
 	$(CARGO_TARGET_DIR)/release/host demo --plugins $(WASM) $(ARGS)
 
-guests: ## Build the guests of the host's own tests
+guests: ## Build the guests of the host's own tests, and the examples
 	@scripts/setup build
-	cargo build --release --target wasm32-wasip2 $(addprefix -p ,$(GUESTS))
+	cargo build --release --target wasm32-wasip2 $(addprefix -p ,$(GUESTS) $(EXAMPLES))
 
 guests-js: ## Build the guests in JavaScript, for StarlingMonkey and for QuickJS (needs node 20 and npm)
 	mkdir -p $(CARGO_TARGET_DIR)/guests-js
@@ -46,16 +50,26 @@ guests-js: ## Build the guests in JavaScript, for StarlingMonkey and for QuickJS
 	cd $(CARGO_TARGET_DIR)/guests-js && npm ci --no-audit --no-fund
 	node $(CARGO_TARGET_DIR)/guests-js/build.mjs host/tests/guests/js $(WASM)
 
-guests-py: ## Build the guests in Python (needs python 3.10 with venv)
+guests-py: ## Build the guests and the example in Python (needs python 3.11 with venv)
 	mkdir -p $(WASM)
 	python3 -m venv $(CARGO_TARGET_DIR)/guests-py
-	$(CARGO_TARGET_DIR)/guests-py/bin/pip install -q --disable-pip-version-check -r host/tests/guests/python/requirements.txt
+	$(PYTHON) -m pip install -q --disable-pip-version-check -r host/tests/guests/python/requirements.txt
 	for guest in parse faulty; do \
-	  PYTHONDONTWRITEBYTECODE=1 $(CARGO_TARGET_DIR)/guests-py/bin/componentize-py -q -d wit -w kafka-host:plugin/handler-only \
+	  $(PYTHON_ENV) $(CARGO_TARGET_DIR)/guests-py/bin/componentize-py -q -d wit -w kafka-host:plugin/handler-only \
 	    componentize $$guest -p host/tests/guests/python -o $(WASM)/$${guest}_py.wasm || exit 1; \
 	done
+	for guest in parse_sdk mailer hostile; do \
+	  $(PYTHON_ENV) $(PYTHON) -m kafka_host_plugin build $$guest -p host/tests/guests/python -o $(WASM)/$${guest}_py.wasm \
+	    || exit 1; \
+	done
+	$(PYTHON_ENV) $(PYTHON) -m kafka_host_plugin build app -p plugins/examples/invoice-mail -o $(WASM)/invoice_mail.wasm
 
-test-languages: build guests-js guests-py ## Run the tests of plugins in JavaScript and Python
+test-py: ## Type-check and test the SDK, the template and the example in Python, without a host (needs python 3.11 with venv)
+	python3 -m venv $(CARGO_TARGET_DIR)/guests-py
+	$(PYTHON) -m pip install -q --disable-pip-version-check -r host/tests/guests/python/requirements.txt
+	$(PYTHON_ENV) plugins/sdk/python/check $(CARGO_TARGET_DIR)/guests-py/bin
+
+test-languages: build guests-js guests-py test-py ## Run the tests of plugins in JavaScript and Python
 	cargo test --release $(NATIVE) --test e2e $(TEST_RUNNER) -- --ignored languages
 
 check: ## Format, lints and the unit tests of changed crates: for every few minutes of work (ARGS=name picks tests)
@@ -63,9 +77,10 @@ check: ## Format, lints and the unit tests of changed crates: for every few minu
 	scripts/check $(ARGS)
 
 test: setup build guests ## Run every test, those on a real Kafka too (TEST_SEED=N repeats a seed, ARGS=name picks tests)
-	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS)) --lib -- $(ARGS)
+	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS) $(SDK) $(EXAMPLES)) --all-features --lib -- $(ARGS)
 	scripts/quick-cargo test $(NATIVE) --exclude fuzz --lib --bins -- $(ARGS)
 	cargo test --release $(NATIVE) --doc
+	cargo test --release -p $(SDK) --all-features --doc
 	cargo test --release $(NATIVE) --test '*' $(TEST_RUNNER) -- $(ARGS)
 
 test-long: export LONG := 1
@@ -83,9 +98,8 @@ bench: setup build guests ## Measure the host beside Spring Kafka and a bare rdk
 component: ## Check that cargo-component builds the plugins too
 	@scripts/setup build
 	@cargo component --version >/dev/null 2>&1 || { echo "cargo-component is missing: cargo install cargo-component --locked" >&2; exit 1; }
-	cd plugins/email && cargo component build --release
-	cd plugins/sms && cargo component build --release
-	ls -l $(CARGO_TARGET_DIR)/wasm32-wasip1/release/email.wasm $(CARGO_TARGET_DIR)/wasm32-wasip1/release/sms.wasm
+	for plugin in $(PLUGINS) $(addprefix examples/,$(EXAMPLES)); do (cd plugins/$$plugin && cargo component build --release) || exit 1; done
+	ls -l $(foreach plugin,$(PLUGINS) $(EXAMPLES),$(CARGO_TARGET_DIR)/wasm32-wasip1/release/$(subst -,_,$(plugin)).wasm)
 
 lint: export QUICK_WARNINGS := deny
 lint: ## Check format and lints
@@ -93,8 +107,8 @@ lint: ## Check format and lints
 	cargo fmt --all --check
 	scripts/quick-cargo build $(NATIVE) --exclude fuzz --all-targets
 	scripts/quick-cargo build $(NATIVE) --lib --bins $(AS_IN_TESTS)
-	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS)) --lib --no-run
-	scripts/quick-cargo build --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS) $(GUESTS))
+	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS) $(SDK) $(EXAMPLES)) --all-features --lib --no-run
+	scripts/quick-cargo build --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS) $(EXAMPLES) $(GUESTS))
 
 # What ships and what is measured depends on no earlier build.
 bench dist: export CARGO_INCREMENTAL := 0

@@ -6,7 +6,7 @@ use crate::Cli;
 
 /// Examples by the words of the command.
 const EXAMPLES: &[(&str, &str)] = &[
-    ("demo", "host demo\nhost demo --listen 127.0.0.1:9000"),
+    ("demo", "host demo\nhost demo --listen 127.0.0.1:9000\nhost demo --plugin greeter.wasm --alone"),
     (
         "doctor",
         "host doctor --plugin email.wasm --bootstrap-servers kafka:9092\nhost doctor --config host.toml -o json",
@@ -30,6 +30,19 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "consume",
         "host consume email.send --from-beginning --max-messages 10\nhost consume email.send.dlt -o json",
+    ),
+    (
+        "plugin new",
+        "host plugin new greeter --lang rust\nhost plugin new order-mail --lang python --dir plugins/order-mail",
+    ),
+    ("plugin dev", "host plugin dev\nhost plugin dev plugins/order-mail --build 'make plugin'"),
+    (
+        "plugin test",
+        "host plugin test\nhost plugin test greeter.wasm cases/empty.json -o json\nhost plugin test --update",
+    ),
+    (
+        "plugin compile",
+        "host plugin compile email.wasm\nhost plugin compile email.wasm sms.wasm --cache /var/cache/host",
     ),
     ("plugin inspect", "host plugin inspect email.wasm\nhost plugin inspect email.wasm -o json"),
     ("plugin invoke", "echo '{\"value\": \"Kim\"}' | host plugin invoke greeter.wasm --message -"),

@@ -106,6 +106,11 @@ impl KafkaClient {
         }
     }
 
+    /// Whether this is the broker of `host demo`.
+    pub fn is_embedded(&self) -> bool {
+        kafka::client::is_embedded(self.consumer.client().fetch_cluster_id(TIMEOUT).as_deref())
+    }
+
     /// The error for a failed operation.
     pub fn failure(&self, doing: &str, error: &KafkaError) -> UserError {
         match error.rdkafka_error_code() {

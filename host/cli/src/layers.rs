@@ -15,7 +15,7 @@ use clap::{ArgMatches, Command, FromArgMatches};
 use sandbox::capabilities;
 use settings::{File, Found, KafkaArgs, Properties};
 
-use crate::args::Cli;
+use crate::args::{self, Cli};
 use crate::examples;
 
 /// The source of each value, by key.
@@ -58,6 +58,11 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Cli, UserError> {
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     cli.origins = origins(&matches, &values);
     check_properties(&matches, &mut cli)?;
+    if let Some(args::Command::Demo(demo)) = &mut cli.command {
+        // A host.toml that happens to be here is about another system.
+        demo.found = found.filter(|_| path.is_some()).map(Box::new);
+        return Ok(cli);
+    }
     if let Some(run) = cli.run_args_mut() {
         run.found = found.map(Box::new);
     }

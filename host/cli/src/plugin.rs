@@ -1,13 +1,9 @@
-//! `host plugin`: inspects and calls plugins without Kafka, and pauses those of a running host.
+//! `host plugin`: for authors of plugins (crate `plugin-cli`), and for the plugins of a running host.
 
 mod inspect;
 mod intake;
-mod invoke;
-mod message;
-mod next;
 
-use std::path::PathBuf;
-
+use plugin_cli::{compile, dev, invoke, new, test};
 use settings::RunArgs;
 
 /// Arguments of `host plugin`.
@@ -19,6 +15,14 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Write a new project: a handler with its tests
+    New(new::Args),
+    /// Build a project at every change, and run its cases
+    Dev(dev::Args),
+    /// Run cases: messages, each with the outcome and the effects that are expected
+    Test(test::Args),
+    /// Compile a plugin ahead of its first start
+    Compile(compile::Args),
     /// Describe a plugin: imports, capabilities, and whether it runs with this configuration
     Inspect(inspect::Args),
     /// Call a plugin with messages, and show its outcomes and effects; nothing is sent
@@ -33,54 +37,30 @@ enum Command {
     Resume(intake::Resume),
 }
 
-/// A plugin with its configuration.
-#[derive(Debug, clap::Args)]
-// Help hides arguments that do not matter for a plugin. They are accepted, because the environment may have them.
-#[command(mut_args(|arg| match arg.get_id().as_str() {
-    "plugins" => arg.required(false).hide(true),
-    "listen" | "create_topics" | "auto_offset_reset" => arg.hide(true),
-    _ => arg,
-}))]
-struct PluginArgs {
-    /// File of the plugin
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    #[command(flatten)]
-    run: RunArgs,
-}
-
-impl PluginArgs {
-    /// The arguments of `host --plugin FILE`.
-    fn run_args(mut self) -> RunArgs {
-        self.run.plugins = vec![self.file];
-        self.run
-    }
-}
-
-/// The format of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// Text
-    Text,
-    /// JSON
-    Json,
-}
-
 impl Args {
     /// The arguments for running plugins.
     pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
         match &mut self.command {
             Command::Inspect(args) => Some(&mut args.plugin.run),
             Command::Invoke(args) => Some(&mut args.plugin.run),
+            Command::Test(args) => Some(&mut args.dry.run),
+            Command::Dev(args) => Some(&mut args.dry.run),
+            Command::Compile(args) => Some(&mut args.dry.run),
+            Command::New(_) => None,
             Command::List(_) | Command::Show(_) | Command::Pause(_) | Command::Resume(_) => None,
         }
     }
 }
 
 /// # Errors
-/// See [`inspect::run`], [`invoke::run`], [`intake::list`], [`intake::show`], [`intake::pause`] and [`intake::resume`].
+/// See [`new::run`], [`dev::run`], [`test::run`], [`compile::run`], [`inspect::run`], [`invoke::run`],
+/// [`intake::list`], [`intake::show`], [`intake::pause`] and [`intake::resume`].
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
+        Command::New(args) => Ok(new::run(&args)?),
+        Command::Dev(args) => Ok(dev::run(args).await?),
+        Command::Test(args) => Ok(test::run(args).await?),
+        Command::Compile(args) => Ok(compile::run(args).await?),
         Command::Inspect(args) => Ok(inspect::run(args).await?),
         Command::Invoke(args) => Ok(invoke::run(args).await?),
         Command::List(args) => Ok(intake::list(args).await?),

@@ -36,8 +36,10 @@ pub struct Args {
 
 /// Runs `host produce`: publishes each line of stdin as a message, without its line feed.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    KafkaClient::open(&args.kafka, &[])?.topic(&args.topic)?;
-    let config = settings(&args.kafka, &batch_bytes(&args)?);
+    let client = KafkaClient::open(&args.kafka, &[])?;
+    client.topic(&args.topic)?;
+    let batch_bytes = if client.is_embedded() { MAX_BATCH } else { batch_bytes(&args)? };
+    let config = settings(&args.kafka, &batch_bytes.to_string());
     let limit = config.get("message.max.bytes").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_BYTES);
     let producer: BaseProducer<Deliveries> =
         config.create_with_context(Deliveries::default()).map_err(|error| errors::invalid_config(&error))?;
@@ -58,12 +60,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 /// Default of `message.max.bytes`. The broker enforces the topic's own limit (`max.message.bytes`, 1 MiB by default).
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
+/// The default of librdkafka. The broker of the demo has no settings that could be asked for.
+const MAX_BATCH: u32 = 1_000_000;
+
 /// The batch size: below the topic's limit for messages, because the broker rejects a larger batch as a whole.
-fn batch_bytes(args: &Args) -> Result<String, UserError> {
+fn batch_bytes(args: &Args) -> Result<u32, UserError> {
     let settings = kafka_client::settings(&args.kafka, &args.topic)?.unwrap_or_default();
     let limit = settings.into_iter().find(|setting| setting.name == "max.message.bytes");
     let limit = limit.and_then(|setting| setting.value?.parse::<u32>().ok());
-    Ok(limit.unwrap_or(1_000_000).clamp(1, 1_000_000).to_string())
+    Ok(limit.unwrap_or(MAX_BATCH).clamp(1, MAX_BATCH))
 }
 
 fn settings(kafka: &KafkaArgs, batch_bytes: &str) -> ClientConfig {

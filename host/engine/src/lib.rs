@@ -39,6 +39,9 @@ const SHARE_OF_POOL: u64 = 2;
 const SMALL_RESERVATION: u64 = 1 << 20;
 const SMALL_GUARD: u64 = 64 << 10;
 
+/// The variable with the directory of compiled plugins.
+pub const CACHE: &str = "HOST_CACHE";
+
 /// Two engines: one with pooled instances, and one with instances on demand for components that do not fit the pool.
 pub struct Engines {
     /// Instances come from a pool, unless the process may not reserve the address space that it takes.
@@ -53,6 +56,7 @@ pub struct Engines {
     pub memory: Arc<GuestMemory>,
     /// The maximum memory of an instance, in bytes.
     pub max_memory: usize,
+    cache: Option<Cache>,
 }
 
 impl Engines {
@@ -76,7 +80,7 @@ impl Engines {
         let on_demand = InstanceAllocationStrategy::OnDemand;
         let mut findings = Vec::new();
         let (pooled, on_demand) = match pooled(calls, memory, cache.clone()) {
-            Ok(pooled) => (pooled, Engine::new(base(cache).allocation_strategy(on_demand))?),
+            Ok(pooled) => (pooled, Engine::new(base(cache.clone()).allocation_strategy(on_demand))?),
             Err(reason) => {
                 let why = "instances get their memory on demand, and calls take longer";
                 let cure =
@@ -88,7 +92,12 @@ impl Engines {
             }
         };
         let epochs = Arc::new(Epochs::start(vec![pooled.weak(), on_demand.weak()])?);
-        Ok(Self { pooled, on_demand, epochs, findings, memory: all, max_memory: memory })
+        Ok(Self { pooled, on_demand, epochs, findings, memory: all, max_memory: memory, cache })
+    }
+
+    /// The number of modules and components that were compiled and not found in the cache.
+    pub fn cache_misses(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::cache_misses)
     }
 }
 
@@ -157,41 +166,70 @@ pub fn scans_pages() -> bool {
     PoolingAllocationConfig::is_pagemap_scan_available()
 }
 
-/// Compiled components are cached, because JavaScript and Python components take many seconds to compile. The
-/// directory must belong to the user: write access to it permits running code as the host.
+/// Compiled components are cached, because JavaScript and Python components take many seconds to compile. Write access
+/// to the directory permits running code as the host.
 fn cache() -> wasmtime::Result<(Option<Cache>, Option<Finding>)> {
-    let Some(directory) = cache_directory() else { return Ok((None, None)) };
-    if let Err(error) = private_directory(&directory) {
-        return Ok((None, Some(unusable(&directory, &error))));
+    if cache_directory(None).is_none() {
+        return Ok((None, None));
     }
-    let mut config = CacheConfig::new();
-    config.with_directory(directory);
-    Ok((Some(Cache::new(config)?), None))
+    Ok(match cache_in(None) {
+        Ok(cache) => (Some(cache), None),
+        Err(finding) => (None, Some(finding)),
+    })
 }
 
-fn cache_directory() -> Option<PathBuf> {
+/// The cache in a directory, by default that of [`CACHE`] or of the user.
+///
+/// # Errors
+/// There is no directory, or it cannot be used.
+pub fn cache_in(named: Option<&Path>) -> Result<Cache, Finding> {
+    let Some(directory) = cache_directory(named) else {
+        let why = "plugins are compiled at every start";
+        return Err(Finding::warning("there is no directory for compiled plugins", why)
+            .cure("name one: HOST_CACHE=DIR, or host plugin compile --cache DIR"));
+    };
+    let unusable = |error: &std::io::Error| unusable(&directory, error);
+    private_directory(&directory).map_err(|error| unusable(&error))?;
+    let mut config = CacheConfig::new();
+    config.with_directory(&directory);
+    Cache::new(config).map_err(|error| unusable(&std::io::Error::other(format!("{error:#}"))))
+}
+
+fn cache_directory(named: Option<&Path>) -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(named) = named.map(Path::to_owned).or_else(|| variable(CACHE)) {
+        return std::path::absolute(named).ok();
+    }
     // Relative paths are ignored, as the XDG specification asks for: they would mean another directory at every start.
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| variable(name).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(base.join("consumer-host"))
 }
 
-/// Creates the directory, or checks that this user can write to it, and no other.
+/// Creates the directory, or checks that no other user than this one and root can write to it. One of root that this user
+/// can only read is that of an image: what is missing in it is compiled at every start.
 fn private_directory(directory: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let metadata = std::fs::symlink_metadata(directory)?;
     let own = std::fs::metadata("/proc/self").map_or(metadata.uid(), |own| own.uid());
-    if !metadata.is_dir() || metadata.uid() != own || metadata.permissions().mode() & 0o022 != 0 {
+    let is_safe = is_safe_owner(metadata.uid(), own) && metadata.permissions().mode() & 0o022 == 0;
+    if !metadata.is_dir() || !is_safe {
         return Err(std::io::Error::other("not a directory that only this user can write to"));
     }
-    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
+    let wanted = if metadata.uid() == own { Access::WRITE_OK } else { Access::READ_OK };
+    Ok(access(directory, wanted | Access::EXEC_OK)?)
+}
+
+/// Root can run code as anyone already.
+fn is_safe_owner(owner: u32, own: u32) -> bool {
+    owner == own || owner == 0
 }
 
 fn unusable(directory: &Path, error: &std::io::Error) -> Finding {
     let problem = format!("the cache of plugins is disabled: {}: {error}", directory.display());
     Finding::warning(problem, "plugins are compiled at every start")
-        .cure("make it a directory that only this user can write to, or set XDG_CACHE_HOME to another one")
+        .cure("make it a directory that only this user can write to, or set HOST_CACHE to another one")
 }
 
 #[cfg(test)]
@@ -211,9 +249,26 @@ mod tests {
         let error = private_directory(&directory).expect_err("anyone can write to it");
         let finding = unusable(&directory, &error).to_string();
         assert!(finding.contains("/cache: not a directory that only this user"), "{finding}");
-        assert!(finding.contains("XDG_CACHE_HOME"), "{finding}");
+        assert!(finding.contains("HOST_CACHE"), "{finding}");
         let file = parent.path().join("file");
         std::fs::write(&file, "").expect("a file");
         assert!(private_directory(&file).is_err());
+    }
+    #[test]
+    fn a_cache_of_root_is_safe_and_one_of_another_user_is_not() {
+        assert!(is_safe_owner(1000, 1000) && is_safe_owner(0, 1000) && is_safe_owner(0, 0));
+        assert!(!is_safe_owner(1001, 1000) && !is_safe_owner(1000, 0));
+    }
+
+    #[test]
+    fn a_named_cache_is_used_and_a_file_is_refused() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let named = parent.path().join("a/b");
+        let cache = cache_in(Some(&named)).expect("a cache");
+        assert_eq!(cache.directory().as_path(), named.canonicalize().expect("it exists"));
+        let file = parent.path().join("file");
+        std::fs::write(&file, "").expect("a file");
+        let finding = cache_in(Some(&file)).expect_err("a file").to_string();
+        assert!(finding.contains("/file: "), "{finding}");
     }
 }

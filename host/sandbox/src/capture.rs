@@ -18,7 +18,7 @@ use crate::capabilities;
 const MAX_EFFECTS: usize = 16 << 20;
 
 /// The responses of capabilities in a dry run, each by a type of the capability, such as
-/// [`crate::capabilities::http::Canned`].
+/// [`crate::capabilities::http::Responses`].
 pub type Answers = Extensions;
 
 /// An effect as a dry run captures it. Its JSON is part of the HTTP API and of `host plugin invoke -o json`.

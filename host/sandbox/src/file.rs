@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use base::error::UserError;
+use base::{stderr, text};
 use bytesize::ByteSize;
 use contract::{Description, Linked, VERSIONS};
 use reset::Reason;
@@ -19,6 +23,7 @@ use crate::cause::Cause;
 use crate::grants::Grants;
 use crate::imports::{self, permits_reset};
 use crate::instances::{POOL_WAIT, has_no_room};
+use crate::needs::Needs;
 use crate::output::{At, Place};
 use engine::Engines;
 use engine::epochs::Epochs;
@@ -36,7 +41,11 @@ const REBUILD: &str = "build it against this host's wit/, or run it with the hos
 /// Help for a damaged file.
 const DAMAGED: &str = "the file is damaged or truncated: build or copy it again";
 
+/// The time of a compilation after which it is reported.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// A compiled component that may be a plugin.
+#[derive(Clone)]
 pub struct PluginFile {
     pub(crate) path: PathBuf,
     /// The size of the file, in bytes.
@@ -53,6 +62,8 @@ pub struct PluginFile {
     pub not_pooled: Option<String>,
     /// The size of its largest memory at first, in bytes.
     pub first_memory: usize,
+    /// What an instance takes.
+    pub needs: Needs,
     resets: bool,
     pub(crate) engine: Engine,
     pub(crate) memory: Arc<GuestMemory>,
@@ -60,7 +71,7 @@ pub struct PluginFile {
     max_memory: usize,
     pub(crate) epochs: Arc<Epochs>,
     component: Component,
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
 }
 
 impl PluginFile {
@@ -74,7 +85,7 @@ impl PluginFile {
             at(error.to_string())
                 .help("build the plugins: make build, or cargo build --release --target wasm32-wasip2")
         })?;
-        Self::from_bytes(path, &bytes, engines)
+        announced(path, || Self::from_bytes(path, &bytes, engines))
     }
 
     /// Compiles the content of the file `path`.
@@ -95,6 +106,7 @@ impl PluginFile {
             imports: kind.imports(&engine).map(|(name, _)| name.to_owned()).collect(),
             exports: exports.map(str::to_owned).collect(),
             first_memory: first_memory(&component),
+            needs: Needs::of(&component, bytes),
             resets: not_reset.is_none(),
             not_reset,
             not_pooled,
@@ -103,7 +115,7 @@ impl PluginFile {
             max_memory: engines.max_memory,
             epochs: Arc::clone(&engines.epochs),
             component,
-            bytes: bytes.to_owned(),
+            bytes: bytes.into(),
         })
     }
 
@@ -112,7 +124,8 @@ impl PluginFile {
     /// # Errors
     /// It cannot be linked.
     pub(crate) fn without_reset(&mut self) -> Result<Linked<Call>, UserError> {
-        let component = Component::from_binary(&self.engine, &self.bytes);
+        let compile = || Component::from_binary(&self.engine, &self.bytes);
+        let component = announced(&self.path, compile);
         self.component = component.map_err(|error| {
             self.error(format!("not a valid component: {}", error.root_cause())).help(DAMAGED)
         })?;
@@ -266,6 +279,24 @@ fn check_kind(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
         [0, b'a', b's', b'm', ..] => Err(("WebAssembly of a version that this host does not support", BUILD)),
         _ => Err(("not a WebAssembly component", BUILD)),
     }
+}
+
+/// Says so if a compilation takes long. The component of an interpreter takes seconds, unless it is in the cache.
+fn announced<T>(path: &Path, compile: impl FnOnce() -> T) -> T {
+    let (done, waiting) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let notice = move || {
+            if waiting.recv_timeout(QUIET) == Err(RecvTimeoutError::Timeout) {
+                let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+                stderr::line(format_args!("compiling {}…", text::line(name.as_bytes())));
+            }
+        };
+        // Without a thread there is no notice.
+        let _notice = thread::Builder::new().spawn_scoped(scope, notice);
+        let compiled = compile();
+        drop(done);
+        compiled
+    })
 }
 
 struct Compiled {

@@ -15,6 +15,7 @@ mod instance_pool;
 mod instances;
 pub mod limits;
 pub mod load;
+pub mod needs;
 pub mod outgoing;
 pub mod output;
 mod shortage;

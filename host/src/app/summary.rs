@@ -10,6 +10,11 @@ use settings::RunArgs;
 use super::{App, RunningPlugin};
 
 impl App {
+    /// The topics of the plugins, in the order of the files.
+    pub fn topics(&self) -> impl Iterator<Item = String> {
+        self.running.iter().map(|running| running.pipeline.subscription.topic.clone())
+    }
+
     /// The plugins and addresses of this process, as text.
     pub fn summary(&self, args: &RunArgs, address: SocketAddr) -> String {
         let mut lines = vec![format!("host {}", env!("CARGO_PKG_VERSION"))];

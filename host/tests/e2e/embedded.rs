@@ -1,6 +1,7 @@
 //! The embedded broker: the demo, and the retry path on a broker that is not Apache Kafka.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -11,7 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 use testkit::{Process, binary, eventually, get, post, request};
 
-use crate::support::{BOUND, Guest, SHUTDOWN, between, file};
+use crate::support::{BOUND, Guest, SHUTDOWN, between, body, file};
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
@@ -142,6 +143,30 @@ fn retries_and_dead_letters_work_on_the_embedded_broker() {
     assert_eq!((deliveries("late"), deliveries("dead"), deliveries("now")), (3, 6, 1));
     host.terminate();
     assert!(host.wait(SHUTDOWN).success());
+}
+
+#[test]
+fn the_demo_runs_another_plugin_alone() {
+    let guest = Guest::fast("demo");
+    let plugin = guest.path.to_str().expect("a path in UTF-8");
+    let args = ["demo", "--listen", ANY_PORT, "--producer-listen", ANY_PORT, "--plugin", plugin, "--alone"];
+    let mut demo = Process::start("host", &args);
+    let hint = format!("| host produce {} --bootstrap-servers ", guest.topic);
+    let line = demo.wait_for(|line| line.contains(&hint), BOUND);
+    let broker = line.rsplit_once(' ').map(|(_, broker)| broker.to_owned()).expect("a broker");
+    let mut produce = Command::new(binary("host"));
+    produce.args(["produce", &guest.topic, "--bootstrap-servers", &broker]).stdin(Stdio::piped());
+    let mut produce = produce.spawn().expect("it starts");
+    let message = body("one", "done", "") + "\n";
+    produce.stdin.take().expect("a pipe").write_all(message.as_bytes()).expect("written");
+    assert!(produce.wait().expect("it ends").success());
+    demo.wait_for(|line| line.contains("handled id=one "), BOUND);
+    assert_eq!(demo.count(|line| line.contains("email@") || line.contains("/api/emails/send")), 0);
+    demo.terminate();
+    assert!(demo.wait(SHUTDOWN).success());
+    let mut demo = Process::start("host", &["demo", "--plugin", "/nowhere.wasm"]);
+    demo.wait_for(|line| line.contains("/nowhere.wasm does not exist"), BOUND);
+    assert_eq!(demo.wait(BOUND).code(), Some(2));
 }
 
 fn read(config: &ClientConfig, topic: &str, count: usize) -> Vec<String> {

@@ -39,6 +39,13 @@ fn a_plugin_is_described_and_runs() {
     assert!(report["exports"].to_string().contains("kafka-host:plugin/handler@0.2.0"), "{report}");
     assert!(!report["exports"].to_string().contains("handle-reset"), "{report}");
     assert_eq!(report["not_reset"], json!(null), "its instances are reset");
+    let needs = &report["needs"];
+    assert!(needs["core_instances"].as_u64().is_some_and(|count| count > 0), "{report}");
+    assert!(
+        needs["memories"].as_u64().is_some_and(|count| count > 0) && needs["tables"].is_u64(),
+        "{report}"
+    );
+    assert_eq!((&report["isolation"], &report["memory_limit"]), (&json!("message"), &json!(64 << 20)));
     assert!(report["warnings"][0].as_str().is_some_and(|report| report.contains("--mail-url")), "{report}");
 
     let more = "allow = [\"env:TZ\"]\nretry = { retries = 2, delay = \"50ms\" }\nconfig.brand = { env = \"SECRET\" }";
@@ -53,6 +60,16 @@ fn a_plugin_is_described_and_runs() {
     let output = host("inspected", &args, "");
     let report = stdout(&output);
     assert_eq!(output.status.code(), Some(0));
+    let more = "isolation = \"new-instance\"\nlimits.memory = \"48 MiB\"";
+    let path = config("inspected-instances", &sms, more);
+    let said = stdout(&host("inspected", &["plugin", "inspect", text(&sms), "--config", text(&path)], ""));
+    for part in [
+        "new for each message: isolation = \"new-instance\"",
+        "up to 48.0 MiB (limits.memory)",
+        "  takes        core instances ",
+    ] {
+        assert!(said.contains(part), "{part:?} in\n{said}");
+    }
     for line in ["sms@0.1.0", "  wants        http", "  mail server  smtp://me:***@h", "  runs here    yes"] {
         assert!(report.lines().any(|report| report == line), "{line:?} in\n{report}");
     }

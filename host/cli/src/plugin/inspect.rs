@@ -13,12 +13,14 @@ use contract::Description;
 use sandbox::capabilities::{self, Capability};
 use sandbox::engine;
 use sandbox::file::PluginFile;
+use sandbox::limits::Limits;
+use sandbox::needs::Needs;
 use serde::Serialize;
 use settings::{PluginSettings, RunArgs};
 
-use super::{Format, PluginArgs};
 use crate::config::{self, without_password};
 use desk_cli::output::{escaped, print, print_json};
+use plugin_cli::args::{Format, PluginArgs};
 
 /// Arguments of `host plugin inspect`.
 #[derive(Debug, clap::Args)]
@@ -70,10 +72,16 @@ struct Report {
     contract: Vec<String>,
     imports: BTreeMap<&'static str, Vec<String>>,
     exports: Vec<String>,
+    /// Whether messages share an instance, with this configuration.
+    isolation: &'static str,
     /// The reason why its instances cannot be reset after each message, if they cannot.
     not_reset: Option<String>,
     /// The size of its largest memory at first, in bytes.
     first_memory: usize,
+    /// The limit on the memory of an instance with this configuration, in bytes.
+    memory_limit: usize,
+    /// What an instance takes from the pool.
+    needs: Needs,
     /// The reason why its instances do not come from the pool, if they do not.
     not_pooled: Option<String>,
     subscription: Option<Topics>,
@@ -147,6 +155,9 @@ impl Report {
             exports: file.exports.clone(),
             not_reset: file.not_reset.as_ref().map(ToString::to_string),
             first_memory: file.first_memory,
+            memory_limit: settings.and_then(|it| Limits::new(&it.limits).ok()).unwrap_or_default().memory,
+            needs: file.needs,
+            isolation: settings.and_then(|settings| settings.isolation).unwrap_or_default().as_str(),
             not_pooled: file.not_pooled.clone(),
             subscription: topics(described, runs, settings),
             wants: wants.iter().map(|capability| capability.name()).collect(),
@@ -180,11 +191,9 @@ impl Report {
             title = "";
         }
         add("exports", &self.exports.join(" "));
-        match &self.not_reset {
-            Some(reason) => add("instances", &format!("new for each message: {reason}")),
-            None => add("instances", "reset after each message"),
-        }
+        add("instances", &self.instances());
         add("memory", &self.memory());
+        add("takes", &self.takes());
         if let Some(topics) = &self.subscription {
             topics.lines().iter().for_each(|(name, line)| add(name, line));
         }
@@ -209,13 +218,30 @@ impl Report {
 }
 
 impl Report {
-    fn memory(&self) -> String {
-        let first = ByteSize::b(self.first_memory as u64);
-        match &self.not_pooled {
-            Some(reason) => format!("{first} at first, not from the pool: {reason}"),
-            None if engine::scans_pages() => format!("{first} at first, from the pool (PAGEMAP_SCAN)"),
-            None => format!("{first} at first, from the pool (without PAGEMAP_SCAN: Linux 6.7 has it)"),
+    /// How messages get their instance, and why.
+    fn instances(&self) -> String {
+        match (self.isolation, &self.not_reset) {
+            ("message", Some(reason)) => format!("new for each message: {reason}"),
+            ("message", None) => "reset after each message".to_owned(),
+            ("instance", _) => "shared by messages: isolation = \"instance\"".to_owned(),
+            (isolation, _) => format!("new for each message: isolation = {isolation:?}"),
         }
+    }
+
+    fn memory(&self) -> String {
+        let [first, limit] = [self.first_memory, self.memory_limit].map(|bytes| ByteSize::b(bytes as u64));
+        format!("{first} at first, up to {limit} (limits.memory)")
+    }
+
+    /// What an instance takes, and from where.
+    fn takes(&self) -> String {
+        let Needs { core_instances, memories, tables } = self.needs;
+        let place = match &self.not_pooled {
+            Some(reason) => format!("on demand, not from the pool: {reason}"),
+            None if engine::scans_pages() => "from the pool (PAGEMAP_SCAN)".to_owned(),
+            None => "from the pool (without PAGEMAP_SCAN: Linux 6.7 has it)".to_owned(),
+        };
+        format!("core instances {core_instances}, memories {memories}, tables {tables}; {place}")
     }
 }
 

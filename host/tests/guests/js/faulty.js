@@ -1,22 +1,20 @@
 // Acts as its messages ask it to, like ../faulty: {"do": "throw"}.
 
-import { description, text } from './shared.js';
-import { sleep } from './sleep.js';
+import { Reject, Retry, plugin } from 'kafka-host-plugin';
+import { about } from './about.js';
 
-export const lifecycle = {
-  describe: () => description('faulty', []),
-};
+class OwnError extends Error {}
 
-export const handler = {
-  handle: (batch) => act(JSON.parse(text(batch[0].value))),
-};
+export default plugin({ ...about('faulty'), handle: act });
 
 function act(request) {
   switch (request.do) {
     case 'sleep':
-      return sleep(request.ms, done());
+      return sleep(request.ms);
     case 'throw':
       return fail(request.message);
+    case 'throw-own':
+      throw new OwnError(request.message);
     case 'reject-promise':
       return rejectLater(request.message);
     case 'cause':
@@ -25,20 +23,26 @@ function act(request) {
       throw request.message;
     case 'recurse':
       return recurse(1);
+    case 'retry':
+      throw new Retry('busy', request.message, request.ms);
+    case 'reject':
+      throw new Reject('refused', request.message);
     case 'log':
       console.debug('console debug');
       console.log('console log');
       console.info('console info');
       console.warn('console warn');
       console.error('console error');
-      return done();
+      return;
     case 'log-throw':
       console.log('before the failure');
       console.error('console error before it');
       return fail(request.message);
-    default:
-      return done();
   }
+}
+
+async function sleep(ms) {
+  await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function fail(message) {
@@ -60,8 +64,4 @@ function failWithCause(message) {
 
 function recurse(depth) {
   return recurse(depth + 1) + 1;
-}
-
-function done() {
-  return [{ tag: 'done', val: '' }];
 }

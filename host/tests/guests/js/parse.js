@@ -1,25 +1,15 @@
 // Reads the fields of an e-mail from JSON and discards them, as ../parse does: the guest of the benchmarks.
 
-import { description, text } from './shared.js';
+import { plugin, reject } from 'kafka-host-plugin';
+import { about } from './about.js';
 
-export const lifecycle = {
-  describe: () => description('parse', [['max-batch', '1000']]),
-};
+const FIELDS = ['from', 'to', 'subject', 'body'];
 
-export const handler = {
-  handle: (batch) => batch.map(parse),
-};
-
-function parse({ value }) {
-  let message;
-  try {
-    message = JSON.parse(text(value));
-  } catch (error) {
-    return { tag: 'reject', val: { code: 'invalid-message', detail: error.message } };
-  }
-  const missing = ['from', 'to', 'subject', 'body'].find((field) => message[field] === undefined);
-  if (missing !== undefined) {
-    return { tag: 'reject', val: { code: 'invalid-message', detail: `${missing} is missing` } };
-  }
-  return { tag: 'done', val: '' };
-}
+export default plugin({
+  ...about('parse'),
+  maxBatch: 1000,
+  handle: (message) => {
+    const missing = FIELDS.find((field) => message[field] === undefined);
+    return missing === undefined ? '' : reject('invalid-message', `${missing} is missing`);
+  },
+});

@@ -1,12 +1,17 @@
 //! Requests of dry runs, and the response to them.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base::bytes::Bytes as JsonBytes;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use url::Url;
 
 use super::client::Answer;
@@ -63,16 +68,43 @@ impl Effect for CapturedRequest {
     }
 }
 
-/// The response to every captured request.
+/// The responses to the captured requests of a plugin, in order. The last one is the response to all further requests.
+#[derive(Debug, Clone, Default)]
+pub struct Responses(Arc<Prepared>);
+
+#[derive(Debug, Default)]
+struct Prepared {
+    list: Vec<Canned>,
+    next: AtomicUsize,
+}
+
+impl FromIterator<Canned> for Responses {
+    fn from_iter<T: IntoIterator<Item = Canned>>(list: T) -> Self {
+        Self(Arc::new(Prepared { list: list.into_iter().collect(), next: AtomicUsize::new(0) }))
+    }
+}
+
+impl Responses {
+    /// The response to the next request.
+    pub(super) fn next(&self) -> Answer {
+        let Prepared { list, next } = &*self.0;
+        let last = list.len().saturating_sub(1);
+        let number = next.fetch_add(1, Ordering::Relaxed).min(last);
+        list.get(number).cloned().unwrap_or_default().answer()
+    }
+}
+
+/// The response to a captured request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canned {
     status: StatusCode,
+    headers: HeaderMap,
     body: Bytes,
 }
 
 impl Default for Canned {
     fn default() -> Self {
-        Self { status: StatusCode::OK, body: Bytes::from_static(b"{}") }
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::from_static(b"{}") }
     }
 }
 
@@ -83,19 +115,72 @@ impl FromStr for Canned {
     fn from_str(text: &str) -> Result<Self, String> {
         let (status, body) = text.split_once(':').map_or((text, None), |(status, body)| (status, Some(body)));
         let digits = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
-        let status = status.parse().ok().filter(|status| digits && (200..=599).contains(status));
-        let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+        let status = status.parse().ok().filter(|_| digits).and_then(final_status);
         let status = status.ok_or("expected STATUS[:BODY] with a status from 200 to 599, for example 429")?;
         let body = body.map_or(Self::default().body, |body| Bytes::copy_from_slice(body.as_bytes()));
-        Ok(Self { status, body })
+        Ok(Self { status, body, ..Self::default() })
+    }
+}
+
+fn final_status(status: u16) -> Option<StatusCode> {
+    StatusCode::from_u16(status).ok().filter(|_| (200..=599).contains(&status))
+}
+
+/// A response in JSON: `STATUS[:BODY]`, or an object.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected \"STATUS[:BODY]\", or {\"status\": …, \"headers\": {…}, \"body\": …}"
+)]
+enum Written {
+    Short(String),
+    Full(Full),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Full {
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// A text; any other JSON is itself the text.
+    #[serde(default)]
+    body: Option<Value>,
+}
+
+impl<'de> Deserialize<'de> for Canned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = match Written::deserialize(deserializer)? {
+            Written::Short(text) => text.parse(),
+            Written::Full(full) => full.try_into(),
+        };
+        read.map_err(D::Error::custom)
+    }
+}
+
+impl TryFrom<Full> for Canned {
+    type Error = String;
+
+    fn try_from(Full { status, headers, body }: Full) -> Result<Self, String> {
+        let status = final_status(status).ok_or("a status is from 200 to 599")?;
+        let headers = headers.iter().map(|(name, value)| {
+            let pair = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
+            pair.ok_or_else(|| format!("{name:?} is not a header"))
+        });
+        let body = match body {
+            None => Bytes::new(),
+            Some(Value::String(text)) => text.into(),
+            Some(json) => json.to_string().into(),
+        };
+        Ok(Self { status, headers: headers.collect::<Result<_, _>>()?, body })
     }
 }
 
 impl Canned {
     /// The response. Its content type is JSON if the body is.
-    pub(super) fn answer(&self) -> Answer {
-        let mut headers = HeaderMap::new();
-        if serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_ok() {
+    fn answer(&self) -> Answer {
+        let mut headers = self.headers.clone();
+        if !headers.contains_key(CONTENT_TYPE) && serde_json::from_slice::<IgnoredAny>(&self.body).is_ok() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         Answer { status: self.status, headers, body: Some(self.body.clone()) }
@@ -104,8 +189,6 @@ impl Canned {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::capture::Captured;
 
@@ -160,6 +243,30 @@ mod tests {
         assert_eq!(Canned::default().answer().headers["content-type"], "application/json");
         for wrong in ["", "20", "2000", "+20", "99", "100", "600", ":x", "ok"] {
             assert!(canned(wrong).is_err(), "{wrong}");
+        }
+    }
+    #[test]
+    fn responses_come_in_order_and_the_last_one_again() {
+        let json = r#"["500", {"status": 429, "headers": {"Retry-After": "7"}, "body": {"wait": 7}}]"#;
+        let list: Vec<Canned> = serde_json::from_str(json).expect("responses");
+        let responses = Responses::from_iter(list);
+        let statuses: Vec<_> = (0..3).map(|_| responses.next().status.as_u16()).collect();
+        assert_eq!(statuses, [500, 429, 429]);
+        let Answer { headers, body, .. } = responses.next();
+        assert_eq!(
+            (&headers["retry-after"], &headers["content-type"]),
+            (&"7".parse().expect("a value"), &"application/json".parse().expect("a value"))
+        );
+        assert_eq!(body, Some("{\"wait\":7}".into()));
+        assert_eq!(Responses::default().next().status, StatusCode::OK);
+        for wrong in [
+            "7",
+            "\"x\"",
+            r#"{"status": 99}"#,
+            r#"{"status": 200, "x": 1}"#,
+            r#"{"status": 200, "headers": {"a b": ""}}"#,
+        ] {
+            assert!(serde_json::from_str::<Canned>(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -20,7 +20,7 @@ use base::error::UserError;
 use ipnet::IpNet;
 use wasmtime::component::Linker;
 
-pub use self::capture::{Canned, CapturedRequest};
+pub use self::capture::{Canned, CapturedRequest, Responses};
 pub use self::grant::HttpGrant;
 pub use self::request::requested;
 pub use self::sending::retry_after;

@@ -17,7 +17,7 @@ use super::client::{Answer, Bounds, Request};
 use super::hooks::Session;
 use super::sending::Sending;
 use super::target::is_usable;
-use super::{Canned, CapturedRequest, MAX_REQUEST, MAX_RESPONSE, NAME};
+use super::{CapturedRequest, MAX_REQUEST, MAX_RESPONSE, NAME, Responses};
 use crate::call::Outside;
 use crate::call_end::CallEnd;
 use crate::limits::Exceeded;
@@ -76,7 +76,7 @@ impl Session {
         match &self.context.outside {
             Some(Outside::Captured(answers)) => {
                 self.capture(request);
-                Ok(answers.get::<Canned>().cloned().unwrap_or_default().answer())
+                Ok(answers.get::<Responses>().cloned().unwrap_or_default().next())
             }
             Some(Outside::Sent(services)) => {
                 self.grant.credentials.iter().for_each(|credentials| credentials.add_to(&mut request));

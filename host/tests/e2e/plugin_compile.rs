@@ -1,0 +1,93 @@
+//! `host plugin compile`: plugins in the cache before their first start.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use testkit::{binary, plugin};
+
+use crate::plugin_command::{config, stderr, stdout, text};
+use crate::support::file;
+
+/// A cache that does not exist yet.
+fn cache(name: &str) -> PathBuf {
+    let path = file("cache.txt", b"").with_file_name(format!("cache-{name}"));
+    let _ = fs::remove_dir_all(&path);
+    path
+}
+
+#[track_caller]
+fn host(args: &[&str], cache: &Path, code: i32) -> Output {
+    let output = Command::new(binary("host")).args(args).env("HOST_CACHE", cache).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(code), "{}{}", stdout(&output), stderr(&output));
+    output
+}
+
+/// The compiled modules and components.
+fn compiled(cache: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(cache) else { return 0 };
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths
+        .map(|path| match path.is_dir() {
+            true => compiled(&path),
+            // Statistics are kept beside what is compiled.
+            false => usize::from(path.extension().is_none()),
+        })
+        .sum()
+}
+
+#[test]
+fn a_host_finds_what_was_compiled() {
+    let (email, cache) = (plugin("email"), cache("found"));
+    let args = ["plugin", "compile", text(&email), "--cache", text(&cache)];
+    let output = host(&args, Path::new("/nonexistent"), 0);
+    assert!(stdout(&output).contains("compiled in "), "{}", stdout(&output));
+    assert!(stderr(&output).contains(&format!("HOST_CACHE={}", text(&cache))), "{}", stderr(&output));
+    let count = compiled(&cache);
+    assert!(count > 0);
+    let again = host(&["plugin", "compile", text(&email)], &cache, 0);
+    assert!(stdout(&again).contains("was compiled already"), "{}", stdout(&again));
+    // Neither the number of calls nor the memory of an instance changes what is compiled.
+    let more = "allow = [\"mail\"]\nconcurrency = 7\nlimits.memory = \"256 MiB\"";
+    let path = config("compiled", &email, more);
+    host(&["config", "check", "--config", text(&path), "--bootstrap-servers", "127.0.0.1:1"], &cache, 0);
+    assert_eq!(compiled(&cache), count);
+    // Another isolation does.
+    let path = config("compiled-as-it-is", &email, "isolation = \"instance\"");
+    let output = host(&["plugin", "compile", text(&email), "--config", text(&path)], &cache, 0);
+    assert!(stdout(&output).contains("compiled in "), "{}", stdout(&output));
+}
+
+#[test]
+fn a_cache_that_others_can_write_to_is_an_error() {
+    let cache = cache("open");
+    fs::create_dir_all(&cache).expect("a directory");
+    fs::set_permissions(&cache, Permissions::from_mode(0o777)).expect("permissions");
+    let output = host(&["plugin", "compile", text(&plugin("email"))], &cache, 1);
+    assert!(stderr(&output).contains("that only this user can write to"), "{}", stderr(&output));
+    assert_eq!(compiled(&cache), 0);
+    // It was no plugin that failed.
+    let output = host(&["plugin", "compile", "/nowhere.wasm", "--cache", "/dev/null/x"], &cache, 1);
+    assert!(stderr(&output).contains("/dev/null/x"), "{}", stderr(&output));
+}
+
+/// A component that is compiled for more than a second, and is no plugin.
+fn large() -> PathBuf {
+    let function = format!(
+        "(func (param i32) (result i32) local.get 0 {})",
+        "local.get 0 i32.add i32.clz i32.popcnt ".repeat(150)
+    );
+    let text = format!("(component (core module {}))", function.repeat(2_000));
+    file("large.wasm", &wat::parse_str(text).expect("a component"))
+}
+
+#[test]
+fn a_long_compilation_is_announced_once() {
+    let (large, cache) = (large(), cache("large"));
+    let output = host(&["plugin", "inspect", text(&large)], &cache, 2);
+    assert_eq!(stderr(&output).matches("compiling large.wasm…").count(), 1, "{}", stderr(&output));
+    // From the cache it takes no time.
+    let output = host(&["plugin", "inspect", text(&large)], &cache, 2);
+    assert!(!stderr(&output).contains("compiling"), "{}", stderr(&output));
+}
