@@ -45,7 +45,9 @@ fn javascript_exceptions_have_class_message_and_places_in_the_source() {
                 assert!(!backtrace.contains(noise), "{case}");
             }
             let printed = result["log"].as_array().map_or(0, |log| {
-                log.iter().filter(|line| line["text"].as_str().is_some_and(|text| text.contains(detail))).count()
+                log.iter()
+                    .filter(|line| line["text"].as_str().is_some_and(|text| text.contains(detail)))
+                    .count()
             });
             assert_eq!(printed, 1, "{case}");
         }

@@ -49,7 +49,10 @@ fn webhook_forwarder_ends_each_message_as_the_receiver_answers() {
     let target = format!("http://{}/stolen", elsewhere.address);
     let server = serve(target);
     let host = start(kafka, topic, &server);
-    kafka.produce(topic, CASES.iter().map(|(name, ..)| Record::new(format!("{{\"do\": \"{name}\"}}")).with_key(*name)));
+    kafka.produce(
+        topic,
+        CASES.iter().map(|(name, ..)| Record::new(format!("{{\"do\": \"{name}\"}}")).with_key(*name)),
+    );
     kafka.produce(topic, [Record::tombstone().with_key("tombstone")]);
     settle(kafka, topic);
     let lines = host.stop();
@@ -132,6 +135,7 @@ fn start(kafka: &Kafka, topic: &str, server: &HttpServer) -> Host {
         server.address,
     );
     let path = file(&format!("{topic}.toml"), text.as_bytes());
-    let args = ["--config", path.to_str().expect("a path in UTF-8"), "--bootstrap-servers", kafka.bootstrap()];
+    let args =
+        ["--config", path.to_str().expect("a path in UTF-8"), "--bootstrap-servers", kafka.bootstrap()];
     Host::run(&args, &[("SECRET", SECRET)])
 }
