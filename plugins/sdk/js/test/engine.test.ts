@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { line } from '../dist/console.js';
 import { OwnPromise } from '../dist/engine/promise.js';
@@ -146,11 +145,4 @@ test('console prints any value', () => {
     assert.equal(line(values), text);
   }
   assert.equal(line(['x'.repeat(1_000_000)]).length, 8192);
-});
-
-test('the WIT of the package is that of the repository', () => {
-  const [own, repository] = ['../wit/', '../../../../wit/'].map((path) => new URL(path, import.meta.url)) as [URL, URL];
-  const names = (url: URL) => readdirSync(url).filter((name) => name.endsWith('.wit'));
-  assert.deepEqual(names(own), names(repository));
-  for (const name of names(own)) assert.equal(readFileSync(new URL(name, own), 'utf8'), readFileSync(new URL(name, repository), 'utf8'), name);
 });
