@@ -1,6 +1,6 @@
 //! Attempts to smuggle lines into e-mails and to send oversized ones.
 
-use crate::contract::kafka_host::plugin::mail::{self, Address, Attachment, Email, Error};
+use crate::contract::kafka_host::plugin::mail::{self, Address, Attachment, Email, MailError};
 use crate::contract::exports::kafka_host::plugin::handler::Outcome;
 use crate::{done, reject};
 
@@ -32,9 +32,9 @@ pub fn attempt(action: &str) -> Outcome {
     }
     match mail::send(&[email]).pop() {
         Some(Ok(_)) => done(),
-        Some(Err(Error::Permanent(detail))) => reject("refused", &detail),
-        Some(Err(Error::Transient(detail))) => reject("failed", &detail),
-        Some(Err(Error::Denied(detail))) => reject("denied", &detail),
+        Some(Err(MailError::Permanent(detail))) => reject("refused", &detail),
+        Some(Err(MailError::Transient(detail))) => reject("failed", &detail),
+        Some(Err(MailError::Denied(detail))) => reject("denied", &detail),
         None => reject("failed", "no answer"),
     }
 }
