@@ -24,7 +24,7 @@ PYTHON = $(CARGO_TARGET_DIR)/guests-py/bin/python
 PYTHON_ENV = PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(CURDIR)/plugins/sdk/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugins guests guests-js guests-py test-py demo check test test-languages test-long fuzz bench component lint dist docs
+.PHONY: help setup build plugins guests sdk-js guests-js guests-py test-js test-py demo check test test-languages test-long fuzz bench component lint dist docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,11 +44,26 @@ guests: ## Build the guests of the host's own tests, and the examples
 	@scripts/setup build
 	cargo build --release --target wasm32-wasip2 $(addprefix -p ,$(GUESTS) $(EXAMPLES))
 
-guests-js: ## Build the guests in JavaScript, for StarlingMonkey and for QuickJS (needs node 20 and npm)
-	mkdir -p $(CARGO_TARGET_DIR)/guests-js
-	cp $(addprefix host/tests/guests/js/,package.json package-lock.json build.mjs) $(CARGO_TARGET_DIR)/guests-js
-	cd $(CARGO_TARGET_DIR)/guests-js && npm ci --no-audit --no-fund
-	node $(CARGO_TARGET_DIR)/guests-js/build.mjs host/tests/guests/js $(WASM)
+# What npm and tsc write is beside copies of the sources, not among them.
+JS := $(CARGO_TARGET_DIR)/js
+JS_SOURCES := wit host/tests/guests/js plugins/sdk/js plugins/templates plugins/examples/webhook-forwarder
+
+sdk-js:
+	mkdir -p $(JS)/node_modules
+	tar --exclude node_modules --exclude dist -cf - $(JS_SOURCES) | tar -xf - -C $(JS)
+	cd $(JS)/plugins/sdk/js && npm ci --no-audit --no-fund && npm run build
+	ln -sfn ../plugins/sdk/js $(JS)/node_modules/kafka-host-plugin
+	ln -sfn ../plugins/sdk/js/node_modules/@types $(JS)/node_modules/@types
+
+guests-js: sdk-js ## Build the plugins and guests in JavaScript and TypeScript (needs node 20 and npm)
+	node $(JS)/host/tests/guests/js/build.mjs $(WASM)
+	cd $(JS)/plugins/examples/webhook-forwarder && node ../../sdk/js/dist/build/cli.js --out $(WASM)/webhook_forwarder.wasm
+
+test-js: sdk-js ## Run the unit tests of the SDK for JavaScript, its templates and its example
+	cd $(JS)/plugins/sdk/js && npm test
+	cd $(JS)/plugins/examples/webhook-forwarder && npm test
+	cd $(JS)/plugins/templates/ts && npm test
+	cd $(JS)/plugins/templates/js && npm test
 
 guests-py: ## Build the guests and the example in Python (needs python 3.11 with venv)
 	mkdir -p $(WASM)
@@ -69,8 +84,8 @@ test-py: ## Type-check and test the SDK, the template and the example in Python,
 	$(PYTHON) -m pip install -q --disable-pip-version-check -r host/tests/guests/python/requirements.txt
 	$(PYTHON_ENV) plugins/sdk/python/check $(CARGO_TARGET_DIR)/guests-py/bin
 
-test-languages: build guests-js guests-py test-py ## Run the tests of plugins in JavaScript and Python
-	cargo test --release $(NATIVE) --test e2e $(TEST_RUNNER) -- --ignored languages
+test-languages: build guests-js guests-py test-js test-py ## Run the tests of plugins in JavaScript and Python
+	cargo test --release $(NATIVE) --test e2e $(TEST_RUNNER) -- --ignored languages javascript webhook_forwarder invoice_mail
 
 check: ## Format, lints and the unit tests of changed crates: for every few minutes of work (ARGS=name picks tests)
 	@scripts/setup build

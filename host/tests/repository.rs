@@ -33,7 +33,7 @@ fn files(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
             if !name.starts_with('.')
-                && !matches!(name.as_str(), "target" | "dist" | "corpus" | "regressions")
+                && !matches!(name.as_str(), "target" | "dist" | "node_modules" | "corpus" | "regressions")
             {
                 files(&path, extension, found);
             }

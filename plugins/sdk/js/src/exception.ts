@@ -16,14 +16,14 @@ const MAX_FRAMES = 20;
 const MAX_CAUSES = 3;
 
 /** Runs an export, whose exceptions end the call. */
-export function ended<T>(run: () => T | Promise<T>): T | Promise<T> {
+export function ended<T extends object>(run: () => T | Promise<T>): T | Promise<T> {
+  let result: T | Promise<T>;
   try {
-    const result = run();
-    if (typeof result !== 'object' || result === null || !('then' in result)) return result;
-    return settle(result, raise);
+    result = run();
   } catch (error) {
     return raise(error);
   }
+  return 'then' in result ? settle(result, raise) : result;
 }
 
 function raise(error: unknown): never {
@@ -33,7 +33,7 @@ function raise(error: unknown): never {
   const stack = [...frames.map(frame), ...causes.flatMap(caused)];
   if (engine === 'quickjs') {
     const thrown = new Error(text);
-    Object.defineProperty(thrown, 'stack', { value: `${stack.join('\n')}\n` });
+    Object.defineProperty(thrown, 'stack', { value: stack.join('\n') });
     throw thrown;
   }
   // What StarlingMonkey prints of an object that is no Error is what its `toSource` returns. It has no prototype, for it

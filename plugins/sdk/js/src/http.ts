@@ -14,7 +14,7 @@ export async function request(url: string, init?: RequestInit): Promise<Response
   try {
     response = await fetch(url, init);
   } catch (error) {
-    throw new Retry('http-no-response', `${place(url)}: no response: ${messageOf(error)}`, undefined, { cause: error });
+    throw new Retry('http-no-response', `${place(url)}: no response: ${messageOf(error, url)}`, undefined, { cause: error });
   }
   await check(response, url);
   return response;
@@ -39,7 +39,8 @@ export async function check(response: Response, url: string): Promise<void> {
 export function retryAfterMs(value: string | null, now = Date.now()): number | undefined {
   if (value === null) return undefined;
   if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1000;
-  const date = Date.parse(value);
+  // `Date.parse` reads all sorts of texts.
+  const date = /GMT\s*$/.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
@@ -48,6 +49,7 @@ function place(url: string): string {
   return url.replace(/[?#].*$/, '').replace(/\/\/[^/]*@/, '//');
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function messageOf(error: unknown, url: string): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replaceAll(url, place(url));
 }

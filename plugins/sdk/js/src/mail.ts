@@ -143,5 +143,6 @@ function permanentCode(detail: string): string {
 function replyCode(detail: string): string | undefined {
   const at = detail.indexOf(' answered ');
   const reply = at < 0 ? detail : detail.slice(at + ' answered '.length);
-  return /^(\d{3})(?![\p{L}\p{N}])/u.exec(reply)?.[1];
+  // Not `\p{L}`: StarlingMonkey has no tables of Unicode.
+  return /^(\d{3})(?=$|[\s\-.,;:)])/.exec(reply)?.[1];
 }

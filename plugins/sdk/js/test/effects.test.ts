@@ -129,7 +129,7 @@ test('configuration, log and effects reach the host', async () => {
 
 test('the status of a response is an outcome', async () => {
   const status = async (code: number, headers: Record<string, string> = {}) => {
-    const { outcome } = await run(() => request('https://u:p@x/a?secret').then(() => 'ok'), {
+    const { outcome } = await run(() => request('https://x/a?secret').then(() => 'ok'), {
       fetch: () => new Response(code === 204 ? null : 'body', { status: code, headers }),
     });
     return outcome;
@@ -146,6 +146,9 @@ test('the status of a response is an outcome', async () => {
 test('no response is a retry', async () => {
   const { outcome } = await run(() => request('https://x/a'), { fetch: () => Promise.reject(new TypeError('closed')) });
   assert.deepEqual(outcome, { outcome: 'retry', code: 'http-no-response', detail: 'https://x/a: no response: closed' });
+  const secret = await run(() => request('https://u:p@x/a?b'));
+  const detail = 'detail' in secret.outcome ? secret.outcome.detail : '';
+  assert.match(detail, /^https:\/\/x\/a: no response: (?!.*u:p)/);
   await check(new Response(null, { status: 200 }), 'https://x');
 });
 

@@ -1,6 +1,7 @@
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions, type Metafile } from 'esbuild';
+import { placesOf } from './map.js';
 
 export type Engine = 'starlingmonkey' | 'quickjs';
 export const ENGINES: readonly Engine[] = ['starlingmonkey', 'quickjs'];
@@ -25,8 +26,8 @@ export class BuildError extends Error {
 }
 
 /** Bundles the module that exports the plugin, for one engine. */
-export async function bundle(entry: string, root: string, engine: Engine, minify: boolean): Promise<Bundle> {
-  const result = await build(options(entry, root, engine, minify)).catch((error: unknown) => {
+export async function bundle(entry: string, root: string, engine: Engine): Promise<Bundle> {
+  const result = await build(options(entry, root, engine)).catch((error: unknown) => {
     // esbuild has printed what is wrong.
     throw new BuildError(`${relative(root, entry)} cannot be bundled`, { cause: error });
   });
@@ -34,10 +35,11 @@ export async function bundle(entry: string, root: string, engine: Engine, minify
   const map = result.outputFiles.find((file) => file.path.endsWith('.map'))?.text ?? '{}';
   const [output] = Object.values(result.metafile.outputs).filter((output) => output.entryPoint !== undefined);
   const imports = [...new Set((output?.imports ?? []).filter(({ external }) => external).map(({ path }) => path))].sort();
-  return { code: `${code}\n${mapAtTheEnd(map, root)}`, imports, usesFetch: uses(result.metafile, 'engine/fetch.js') };
+  const source = engine === 'quickjs' ? withDefaultImports(code) : code;
+  return { code: `${source}\n${placesAtTheEnd(map, root)}`, imports, usesFetch: uses(result.metafile, 'engine/fetch.js') };
 }
 
-function options(entry: string, root: string, engine: Engine, minify: boolean) {
+function options(entry: string, root: string, engine: Engine) {
   const shim = (name: string) => join(PACKAGE, 'dist/engine', `${name}.js`);
   const isQuickJs = engine === 'quickjs';
   // The names of the plugin's module are those of the contract's exports, or it has a plugin as its default.
@@ -62,7 +64,6 @@ function options(entry: string, root: string, engine: Engine, minify: boolean) {
     define: { KAFKA_HOST_ENGINE: JSON.stringify(engine) },
     external: ['kafka-host:*', 'wasi:*'],
     minifySyntax: true,
-    minifyWhitespace: minify,
     treeShaking: true,
     sourcemap: 'external',
     metafile: true,
@@ -77,10 +78,18 @@ function uses(metafile: Metafile, suffix: string): boolean {
   );
 }
 
-/** The map as `source-map.ts` reads it. It comes last, so that no line of the bundle moves. */
-function mapAtTheEnd(text: string, root: string): string {
-  const { sources = [], mappings = '' } = JSON.parse(text) as { sources?: string[]; mappings?: string };
+/** QuickJS has the functions of an interface only as members of the default export. No line moves. */
+function withDefaultImports(code: string): string {
+  let count = 0;
+  const named = /import\s*\{([^}]*)\}\s*from\s*("(?:kafka-host|wasi):[^"]+");/g;
+  return code.replace(named, (_, names: string, from: string) => {
+    count += 1;
+    return `import $wit${count} from ${from}; const {${names.replace(/ as /g, ': ')}} = $wit${count};`;
+  });
+}
+
+/** The places of the plugin's own code. They come last, so that no line of the bundle moves. */
+function placesAtTheEnd(map: string, root: string): string {
   const isOwn = (path: string) => !path.endsWith('<entry>') && !resolve(root, path).startsWith(`${PACKAGE}/dist/`);
-  const map = { file: BUNDLE, sources: sources.map((path) => (isOwn(path) ? path : null)), mappings };
-  return `globalThis.__kafkaHostSourceMap = ${JSON.stringify(map)};\n`;
+  return `globalThis.__kafkaHostSourceMap = ${JSON.stringify(placesOf(map, BUNDLE, isOwn))};\n`;
 }

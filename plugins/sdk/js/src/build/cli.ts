@@ -14,7 +14,6 @@ ENTRY is the module that exports the plugin as its default: src/plugin.ts or src
   --engine ENGINE  starlingmonkey (default; has fetch, timers, web APIs) or quickjs (small, fast to start)
   --out FILE       dist/NAME.wasm by default, with the name in package.json
   --wit FOLDER     a folder with further WIT packages that the plugin imports, a folder for each
-  --minify         without spaces and line breaks
   --no-check       without type check (tsc with the tsconfig.json of this folder)
   --help
 
@@ -32,7 +31,6 @@ async function main(): Promise<void> {
       engine: { type: 'string', default: 'starlingmonkey' },
       out: { type: 'string' },
       wit: { type: 'string', multiple: true, default: [] },
-      minify: { type: 'boolean', default: false },
       'no-check': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -47,10 +45,10 @@ async function main(): Promise<void> {
   await build(entry, root, engine, out, values);
 }
 
-async function build(entry: string, root: string, engine: Engine, out: string, given: { wit: string[]; minify: boolean }) {
+async function build(entry: string, root: string, engine: Engine, out: string, given: { wit: string[] }) {
   const from = Date.now();
   const wit = given.wit.map((folder) => resolve(root, folder));
-  const built = await buildComponent({ entry, root, engine, wit, minify: given.minify });
+  const built = await buildComponent({ entry, root, engine, wit });
   mkdirSync(dirname(out), { recursive: true });
   writeFileSync(out, built.component);
   const size = (built.component.length / 2 ** 20).toFixed(1);

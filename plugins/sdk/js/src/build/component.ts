@@ -12,8 +12,6 @@ export interface BuildOptions {
   engine: Engine;
   /** Folders with further WIT packages. */
   wit?: string[];
-  /** Without spaces and line breaks. Stacks are the same. */
-  minify?: boolean;
 }
 
 export interface Built {
@@ -25,7 +23,7 @@ export interface Built {
 
 /** Builds a component. */
 export async function buildComponent(options: BuildOptions): Promise<Built> {
-  const bundled = await bundle(options.entry, options.root, options.engine, options.minify ?? false);
+  const bundled = await bundle(options.entry, options.root, options.engine);
   if (bundled.usesFetch && options.engine === 'quickjs') {
     throw new BuildError('the plugin uses `fetch`, which QuickJS does not have\n  help: --engine starlingmonkey has it');
   }
