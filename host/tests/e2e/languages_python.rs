@@ -33,7 +33,7 @@ const HOSTILE: &[(&str, &str, &str)] = &[
     ("receipt-of-another-type", "trap", "TypeError: the receipt of Done must be a text (str), not bytes"),
     ("outcome-of-another-type", "trap", "TypeError: the handler returned a dict; it must return Done,"),
     ("config-endless", "too-many-host-calls", ""),
-    ("mail-of-another-type", "trap", "AttributeError"),
+    ("mail-of-another-type", "trap", "TypeError: to must be an address"),
     // Ends of a call.
     ("sys-exit", "exit", ""),
     ("sys-exit-text", "exit", ""),

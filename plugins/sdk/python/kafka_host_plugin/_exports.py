@@ -1,6 +1,7 @@
 """The exports of a component: the functions that the host calls."""
 
 import gc
+import logging
 import sys
 
 from . import _failures, _host
@@ -35,6 +36,8 @@ def ready(directory: str) -> None:
     """The last step of a build, when all is imported: from here on, the state is that of each new instance."""
     sys.excepthook = _failures.report
     _failures.remember_sources(directory)
+    # A log record would look for its thread, process and task, of which there is one.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
     # The collector would write to every object that the build has made.
     gc.collect()
     gc.freeze()
