@@ -32,12 +32,13 @@ class Handler(exports.Handler):
         return [wire(_plugin.deliver(received(message))) for message in batch]
 
 
-def ready(directory: str) -> None:
+def ready() -> None:
     """The last step of a build, when all is imported: from here on, the state is that of each new instance."""
     sys.excepthook = _failures.report
-    _failures.remember_sources(directory)
+    _failures.remember_sources()
     # A log record would look for its thread, process and task, of which there is one.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, name, False)
     # The collector would write to every object that the build has made.
     gc.collect()
     gc.freeze()

@@ -25,6 +25,8 @@ _FIRST = "Traceback (most recent call last):"
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 
+#: In a component, the directory of each import path has a number, and the standard library has none.
+_COMPONENT = r"^/[0-9]+/"
 _SDK = str(Path(__file__).parent)
 
 
@@ -38,11 +40,11 @@ def report(kind: type[BaseException], error: BaseException, traceback: Traceback
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def remember_sources(directory: str) -> None:
-    """Keeps the source lines of the modules in a directory, which cannot be read in a component."""
+def remember_sources() -> None:
+    """Keeps the source lines of the plugin's modules. In a component there are no files."""
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
-        if isinstance(path, str) and path.startswith(directory + "/") and not path.startswith(_SDK):
+        if isinstance(path, str) and re.match(_COMPONENT, path) and not path.startswith(_SDK):
             linecache.getlines(path)
 
 
@@ -119,5 +121,4 @@ def _frames(traceback: TracebackType | None) -> Iterator[str]:
 
 
 def _short(path: str) -> str:
-    """In a component, the directory of each import path has a number."""
-    return re.sub(r"^/[0-9]+/", "", path)
+    return re.sub(_COMPONENT, "", path)
