@@ -92,6 +92,7 @@ fn languages_hostile_python_fails_only_its_own_message() {
     for isolation in ["message", "instance"] {
         let more = format!("isolation = \"{isolation}\"\n{LIMITS}");
         let results = invoke(&format!("hostile-py-{isolation}"), &guest, &more, &requests);
+        assert_eq!(results.len(), requests.len(), "{isolation}");
         let wrong: Vec<_> = HOSTILE
             .iter()
             .zip(results.chunks(2))
@@ -102,7 +103,6 @@ fn languages_hostile_python_fails_only_its_own_message() {
                 found != *code || !text.contains(detail) || text.len() > 3000 || next != "done"
             })
             .collect();
-        assert_eq!(results.len(), requests.len());
         assert!(wrong.is_empty(), "{isolation}: {wrong:#?}");
     }
 }
