@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,11 +13,15 @@ from pathlib import Path
 #: The directory with this package, and the contract.
 _PACKAGE = Path(__file__).resolve().parent
 _WIT = _PACKAGE / "wit"
-_WORLD = "kafka-host:plugin/handler-only"
+#: componentize-py fails on several worlds, so that the build writes one that includes them.
+_WORLD = """
+package kafka-host:plugin@0.2.0;
+world built {{ {includes} }}
+"""
 #: Modules whose import needs a capability, and the world that has it.
 _CAPABILITIES = {
-    "kafka_host_plugin.mail": ("mail", "kafka-host:plugin/mail-capability"),
-    "kafka_host_plugin.produce": ("produce", "kafka-host:plugin/produce-capability"),
+    "kafka_host_plugin.mail": ("mail", "mail-capability"),
+    "kafka_host_plugin.produce": ("produce", "produce-capability"),
 }
 #: The module that componentize-py gets.
 _ENTRY = "kafka_host_plugin_entry"
@@ -75,14 +80,17 @@ def _look(module: str, directories: list[Path]) -> tuple[str, str, list[str]]:
 def _componentize(module: str, worlds: list[str], directories: list[Path], output: Path) -> None:
     with tempfile.TemporaryDirectory() as directory:
         entry = Path(directory, f"{_ENTRY}.py")
-        root = f"/{1}"
         entry.write_text(
             f"import {module}\n"
             "from kafka_host_plugin._exports import Handler, Lifecycle, ready\n"
-            f"ready({root!r})\n"
+            "ready()\n"
         )
         made = Path(directory, "made.wasm")
-        arguments = ["-q", "-d", str(_WIT), *_repeated("-w", [_WORLD, *worlds]), "componentize", _ENTRY]
+        wit = Path(directory, "wit")
+        shutil.copytree(_WIT, wit)
+        includes = " ".join(f"include {world};" for world in ("handler-only", *worlds))
+        (wit / "built.wit").write_text(_WORLD.format(includes=includes))
+        arguments = ["-q", "-d", str(wit), "-w", "kafka-host:plugin/built", "componentize", _ENTRY]
         arguments += _repeated("-p", [directory, *map(str, directories), str(_PACKAGE.parent)])
         _run([*arguments, "-o", str(made)])
         # A host that has the old file open, or a watcher, sees one file or the other.

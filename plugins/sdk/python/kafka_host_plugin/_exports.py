@@ -1,10 +1,12 @@
 """The exports of a component: the functions that the host calls."""
 
 import gc
+import logging
 import sys
 
 from . import _failures, _host
 from ._plugin import registered
+from ._warm_up import warm_up
 from ._wire import description, received, wire
 from wit_world import exports
 from wit_world.exports import lifecycle
@@ -31,10 +33,14 @@ class Handler(exports.Handler):
         return [wire(_plugin.deliver(received(message))) for message in batch]
 
 
-def ready(directory: str) -> None:
+def ready() -> None:
     """The last step of a build, when all is imported: from here on, the state is that of each new instance."""
     sys.excepthook = _failures.report
-    _failures.remember_sources(directory)
+    warm_up(_plugin)
+    _failures.remember_sources()
+    # A log record would look for its thread, process and task, of which there is one.
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, name, False)
     # The collector would write to every object that the build has made.
     gc.collect()
     gc.freeze()

@@ -21,22 +21,30 @@ _MAX_GROUP = 5
 #: The maximum length of a source line, in characters.
 _MAX_SOURCE = 100
 
+_FIRST = "Traceback (most recent call last):"
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 
+#: In a component, the directory of each import path has a number, and the standard library has none.
+_COMPONENT = r"^/[0-9]+/"
 _SDK = str(Path(__file__).parent)
 
 
 def report(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Prints an exception that was not caught; for `sys.excepthook`."""
-    print("\n".join(_lines(error)), file=sys.stderr, flush=True)
+    try:
+        lines = list(_lines(error))
+    except BaseException:
+        # Its attributes can be properties, which fail.
+        lines = [_FIRST, *_frames(traceback), summary(error)]
+    print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def remember_sources(directory: str) -> None:
-    """Keeps the source lines of the modules in a directory, which cannot be read in a component."""
+def remember_sources() -> None:
+    """Keeps the source lines of the plugin's modules. In a component there are no files."""
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
-        if isinstance(path, str) and path.startswith(directory + "/") and not path.startswith(_SDK):
+        if isinstance(path, str) and re.match(_COMPONENT, path) and not path.startswith(_SDK):
             linecache.getlines(path)
 
 
@@ -48,10 +56,9 @@ def summary(error: BaseException) -> str:
         name = f"{kind.__module__}.{name}"
     try:
         message = str(error)
-        notes = [note for note in getattr(error, "__notes__", []) if isinstance(note, str)]
-        message = " | ".join([message, *notes])
     except BaseException as failed:
         message = f"<its text failed with {type(failed).__qualname__}>"
+    message = " | ".join([message[: _MAX_MESSAGE + 1], *_notes(error)])
     if isinstance(error, BaseExceptionGroup):
         inner = [summary(one)[:_MAX_MESSAGE] for one in error.exceptions[:_MAX_GROUP]]
         message = f"{message[:_MAX_MESSAGE]}: {'; '.join(inner)}"
@@ -63,13 +70,20 @@ def summary(error: BaseException) -> str:
     return f"{name}: {message}" if message else name
 
 
+def _notes(error: BaseException) -> list[str]:
+    try:
+        return [note[:_MAX_MESSAGE] for note in error.__notes__ if isinstance(note, str)]
+    except BaseException:
+        return []
+
+
 def _lines(error: BaseException) -> Iterator[str]:
     chain, link = [(error, "")], _linked(error)
     while link is not None and len(chain) < _MAX_CHAIN and all(link[0] is not seen for seen, _ in chain):
         chain.append(link)
         link = _linked(link[0])
     for one, how in reversed(chain):
-        yield "Traceback (most recent call last):"
+        yield _FIRST
         yield from _frames(one.__traceback__)
         yield summary(one)
         if how:
@@ -107,5 +121,4 @@ def _frames(traceback: TracebackType | None) -> Iterator[str]:
 
 
 def _short(path: str) -> str:
-    """In a component, the directory of each import path has a number."""
-    return re.sub(r"^/[0-9]+/", "", path)
+    return re.sub(_COMPONENT, "", path)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Header:
     """A Kafka header. Names may repeat."""
 
@@ -13,7 +13,7 @@ class Header:
     value: bytes | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Message:
     """A message. A handler gets it whose first or second parameter has this type."""
 

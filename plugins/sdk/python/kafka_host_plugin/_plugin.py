@@ -67,6 +67,7 @@ class Plugin(Generic[P]):
             _check(value != "", f"{what} must not be empty")
         _check(1 <= max_batch <= 1000, "max_batch must be from 1 to 1000")
         self.handler = handler
+        self._handle: Callable[..., Outcome | None] = handler
         self.name = name
         self.version = version
         self.summary = summary
@@ -75,10 +76,23 @@ class Plugin(Generic[P]):
         self.dead_letter_topic = f"{topic}.dlt" if dead_letter_topic is None else dead_letter_topic
         self.retry = retry
         self.max_batch = max_batch
-        self._call = _caller(handler)
+        #: The type of the value; None if the handler gets the message alone.
+        self.value_type, self._has_message = _asked(handler)
+        self._decoder: Decoder = (lambda value: value) if self.value_type is None else decoder(self.value_type)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Outcome | None:
         return self.handler(*args, **kwargs)
+
+    def decode(self, message: Message) -> Any:
+        """The value of a message in the type of the handler. Raises `Reject` if it has another."""
+        if message.value is None:
+            raise Reject("tombstone", "the message has no value")
+        try:
+            return self._decoder(parse(message.value))
+        except Invalid as invalid:
+            raise Reject("invalid-message", str(invalid)) from None
+        except RecursionError:
+            raise Reject("invalid-message", "the value is nested too deeply") from None
 
     def deliver(self, message: Message) -> Outcome:
         """Handles a message as the host has it: decodes its value, calls the handler, and returns the outcome.
@@ -86,7 +100,12 @@ class Plugin(Generic[P]):
         Exceptions other than `Retry` and `Reject` are those of the handler.
         """
         try:
-            outcome = self._call(message)
+            if self.value_type is None:
+                outcome = self._handle(message)
+            elif self._has_message:
+                outcome = self._handle(self.decode(message), message)
+            else:
+                outcome = self._handle(self.decode(message))
         except (Retry, Reject) as failure:
             return failure
         if outcome is None:
@@ -98,36 +117,22 @@ class Plugin(Generic[P]):
         )
 
 
-def _caller(handler: Callable[..., Outcome | None]) -> Callable[[Message], Any]:
-    """Calls a handler with what its parameters ask for: the value, or the message, or both."""
+def _asked(handler: Callable[..., Outcome | None]) -> tuple[Any, bool]:
+    """The type of the value for which a handler asks, and whether it asks for the message."""
     name = getattr(handler, "__qualname__", "the handler")
     if inspect.iscoroutinefunction(handler):
         raise TypeError(f"{name} is async; a handler is a plain function")
     hints = typing.get_type_hints(handler, include_extras=True)
-    parameters = list(inspect.signature(handler).parameters.values())
-    types = [hints.get(parameter.name) for parameter in parameters]
-    if len(parameters) == 1 and types[0] is Message:
-        return handler
-    if not parameters or len(parameters) > 2 or types[0] is None or types[1:] not in ([], [Message]):
-        raise TypeError(
-            f"{name} must have one parameter with a type, of the value or Message, and may have a second one of the"
-            " type Message: def handle(order: Order, message: Message)"
-        )
-    decode = decoder(types[0])
-    if len(parameters) == 1:
-        return lambda message: handler(_value(decode, message))
-    return lambda message: handler(_value(decode, message), message)
-
-
-def _value(decode: Decoder, message: Message) -> Any:
-    if message.value is None:
-        raise Reject("tombstone", "the message has no value")
-    try:
-        return decode(parse(message.value))
-    except Invalid as invalid:
-        raise Reject("invalid-message", str(invalid)) from None
-    except RecursionError:
-        raise Reject("invalid-message", "the value is nested too deeply") from None
+    types = [hints.get(parameter) for parameter in inspect.signature(handler).parameters]
+    match types:
+        case [first] if first is Message:
+            return (None, True)
+        case [first, *others] if first is not None and others in ([], [Message]):
+            return (first, bool(others))
+    raise TypeError(
+        f"{name} must have one parameter with a type, of the value or Message, and may have a second one of the type"
+        " Message: def handle(order: Order, message: Message)"
+    )
 
 
 _registered: list[Plugin[Any]] = []

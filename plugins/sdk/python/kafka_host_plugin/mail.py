@@ -165,6 +165,8 @@ def _code(detail: str, kind: str, other: str) -> str:
 def _address(value: Address | str, what: str) -> _mail.Address:
     if isinstance(value, str):
         return _mail.Address(None, _host.text(value, what))
+    if not isinstance(value, Address):
+        raise TypeError(f"{what} must be an address, a text or mail.Address, not {type(value).__name__}")
     name = None if value.name is None else _host.text(value.name, f"the name of {what}")
     return _mail.Address(name, _host.text(value.email, what))
 

@@ -82,6 +82,7 @@ class Mail(unittest.TestCase):
         wrong = mail.Attachment("a", "b", "c")  # type: ignore[arg-type]
         for email, text in [
             (mail.Email("a@example.com", "b@example.com", "s"), "to must be a list"),
+            (mail.Email("a@example.com", [5], "s"), "to must be an address"),  # type: ignore[list-item]
             (mail.Email("a@example.com", ["b@example.com"], None), "subject must be a text"),  # type: ignore[arg-type]
             (mail.Email("a", ["b"], "s", attachments=[wrong]), "bytes"),
         ]:

@@ -37,6 +37,11 @@ class Unprintable(Exception):
         raise KeyError("no text")
 
 
+class Odd(Exception):
+    __cause__ = property(lambda self: 1 // 0)
+    __notes__ = property(lambda self: 1 // 0)
+
+
 class Reports(unittest.TestCase):
     def test_class_message_and_place(self) -> None:
         lines = printed(fail)
@@ -71,6 +76,14 @@ class Reports(unittest.TestCase):
         self.assertEqual(_failures.summary(error), f"ValueError: a | {TRACEBACK} | b? | a note")
         self.assertEqual(_failures.summary(KeyboardInterrupt()), "KeyboardInterrupt")
         self.assertEqual(_failures.summary(Unprintable()), f"{__name__}.Unprintable: <its text failed with KeyError>")
+
+    def test_an_exception_whose_attributes_fail_is_reported(self) -> None:
+        def function() -> None:
+            raise Odd("bad thing: x")
+
+        lines = printed(function)
+        self.assertEqual(lines[-1], f"{__name__}.Odd: bad thing: x")
+        self.assertEqual(lines.count(TRACEBACK), 1)
 
     def test_a_group_shows_its_exceptions(self) -> None:
         group = ExceptionGroup("two", [ValueError("a"), KeyError("b")])
