@@ -36,9 +36,11 @@ pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
-/// Standard error of the command.
+/// Standard error of the command, without what it says about a compilation that takes long on a busy machine.
 pub fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines = text.split_inclusive('\n');
+    lines.filter(|line| !(line.starts_with("compiling ") && line.ends_with("…\n"))).collect()
 }
 
 /// A path as an argument.

@@ -146,6 +146,7 @@ mod tests {
         }
         let write = |path: &str, text: &str| fs::write(root.join(path), text).expect("written");
         let files = [
+            "src/build/b.js",
             "src/lib.rs",
             "src/deep/a.py",
             "target/x.rs",
