@@ -79,15 +79,15 @@ fn javascript_outcomes_and_log_levels_are_the_same_on_both_engines() {
 /// is done.
 const HOSTILE: &[(&str, &str, &str)] = &[
     // Time.
-    ("loop", "cpu-timeout", "cpu-timeout"),
-    ("regex", "cpu-timeout", "cpu-timeout"),
-    ("jobs", "cpu-timeout|out-of-memory", "cpu-timeout|out-of-memory"),
-    ("timers", "cpu-timeout|out-of-memory", "cpu-timeout|out-of-memory"),
+    ("loop", "cpu-timeout|timeout", "cpu-timeout|timeout"),
+    ("regex", "cpu-timeout|timeout", "cpu-timeout|timeout"),
+    ("jobs", "cpu-timeout|timeout|out-of-memory", "cpu-timeout|timeout|out-of-memory"),
+    ("timers", "cpu-timeout|timeout|out-of-memory", "cpu-timeout|timeout|out-of-memory"),
     ("sleep", "timeout", "timeout"),
     // Memory.
     ("grow", "out-of-memory", "out-of-memory"),
     ("grow-text", "trap", "trap"),
-    ("grow-objects", "cpu-timeout|out-of-memory", "cpu-timeout|out-of-memory"),
+    ("grow-objects", "cpu-timeout|timeout|out-of-memory", "cpu-timeout|timeout|out-of-memory"),
     ("recurse", "trap", "stack-overflow"),
     // Output. A line is cut.
     ("log", "log-too-large", "log-too-large"),
@@ -95,8 +95,8 @@ const HOSTILE: &[(&str, &str, &str)] = &[
     ("console-large", "|out-of-memory", ""),
     ("config", "too-many-host-calls", "too-many-host-calls"),
     // Outcomes.
-    ("receipt", "outcome-too-large|cpu-timeout", "outcome-too-large"),
-    ("failure", "outcome-too-large|cpu-timeout", "outcome-too-large"),
+    ("receipt", "outcome-too-large|cpu-timeout|timeout", "outcome-too-large"),
+    ("failure", "outcome-too-large|cpu-timeout|timeout", "outcome-too-large"),
     ("no-outcome", "trap", "trap"),
     ("number", "trap", "trap"),
     ("symbol-code", "Symbol(code)", "Symbol(code)"),
@@ -135,9 +135,8 @@ fn javascript_harm_fails_only_its_own_message() {
     for engine in ENGINES {
         let topic = format!("hostile-{engine}");
         kafka.create_topic(&topic, 1, &[]);
-        let more = format!(
-            "group = \"{topic}-group\"\ndead-letter-topic = \"{topic}.dlt\"\nretry.retries = 0\nlimits.call-time = \"5s\""
-        );
+        let more =
+            format!("group = \"{topic}-group\"\ndead-letter-topic = \"{topic}.dlt\"\nretry.retries = 0");
         let config = config(&topic, &plugin(&format!("hostile-{engine}")), &more);
         let host = Host::run(&["--config", text(&config), "--bootstrap-servers", kafka.bootstrap()], &[]);
         let record = |action: &str| Record::new(json!({ "do": action }).to_string()).with_key(action);
