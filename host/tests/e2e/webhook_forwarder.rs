@@ -6,8 +6,7 @@ use std::net::TcpStream;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use testkit::{Kafka, Record, plugin};
@@ -74,7 +73,9 @@ fn webhook_forwarder_ends_each_message_as_the_receiver_answers() {
             let values: BTreeSet<_> = requests.iter().map(|request| request.header(header)).collect();
             assert!(values.len() == 1 && !values.contains(&None), "{name}: {header} changed: {values:?}");
         };
-        ["idempotency-key", "webhook-id", "webhook-timestamp", "webhook-signature"].map(same);
+        for header in ["idempotency-key", "webhook-id", "webhook-timestamp", "webhook-signature"] {
+            same(header);
+        }
         if name == "throttled" {
             let after = requests[1].at - requests[0].at;
             assert!(after >= THROTTLED, "after {after:?}");
@@ -94,7 +95,7 @@ fn is_signed(request: &Request) -> bool {
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
         let (id, timestamp) = (part("webhook-id")?, part("webhook-timestamp")?);
         mac.update(format!("{id}.{timestamp}.{}", request.body).as_bytes());
-        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
         Some(part("webhook-signature")? == format!("v1,{signature}"))
     };
     signed().unwrap_or(false)

@@ -2,7 +2,6 @@ import type { WitOutcome } from './contract.js';
 import { u64 } from './engine/current.js';
 
 /** What a handler may return: an outcome, or a receipt, or nothing, which is done without a receipt. */
-// biome-ignore lint: a handler without a return value returns void
 export type Result = Outcome | Retry | Reject | string | undefined | void;
 
 /** The outcome of a message. */

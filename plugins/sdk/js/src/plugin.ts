@@ -117,7 +117,8 @@ function all(batch: WitMessage[], from: number, outcomes: WitOutcome[], handle: 
 function one(message: WitMessage, handle: Handle): WitOutcome | Promise<WitOutcome> {
   try {
     const result = handle(new Message(message));
-    return isPromise(result) ? result.then(returned, thrown) : returned(result);
+    // What has a `then` need not be a promise.
+    return isPromise(result) ? Promise.resolve(result).then(returned, thrown) : returned(result);
   } catch (error) {
     return thrown(error);
   }
@@ -125,7 +126,7 @@ function one(message: WitMessage, handle: Handle): WitOutcome | Promise<WitOutco
 
 function returned(result: unknown): WitOutcome {
   const outcome = outcomeOf(result);
-  if (outcome === undefined) throw new TypeError(`the handler returned a ${typeof result}, which is no outcome`);
+  if (outcome === undefined) throw new TypeError(`the handler returned a value of type ${typeof result}, which is no outcome`);
   return toWit(outcome);
 }
 

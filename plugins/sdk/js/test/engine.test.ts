@@ -66,7 +66,6 @@ test('promises of the SDK are promises', () => {
   assert.equal(settled(new OwnPromise(() => {})), 'pending');
   assert.equal(settled(new OwnPromise(() => assert.fail(error))), error);
   const trap = {
-    // biome-ignore lint/suspicious/noThenProperty: hostile
     get then() {
       throw error;
     },

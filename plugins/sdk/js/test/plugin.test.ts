@@ -65,7 +65,7 @@ test('any other exception ends the call, and so does a result that is no outcome
   };
   await assert.rejects(outcome({ handle: fail }), { name: 'RangeError', message: 'bad thing: x' });
   await assert.rejects(outcome({ handle: async () => fail() }), { name: 'RangeError' });
-  await assert.rejects(outcome({ handle: () => 7 as never }), /the handler returned a number, which is no outcome/);
+  await assert.rejects(outcome({ handle: () => 7 as never }), /the handler returned a value of type number, which is no outcome/);
   await assert.rejects(outcome({ handle: () => ({ outcome: 'perhaps' }) as never }), /no outcome/);
 });
 
@@ -106,6 +106,11 @@ test('a handler of messages gets tombstones, bytes and headers', async () => {
   };
   const message = { value: null, offset: 5, timestampMs: 6, attempt: 2, headers: { a: '한', b: null } };
   assert.deepEqual(await outcome({ handleMessage }, message), done('deleted'));
+});
+
+test('whatever has a `then` is awaited', async () => {
+  const thenable = { then: (resolve: (value: string) => void) => resolve('later') };
+  assert.deepEqual(await outcome({ handle: () => thenable as never }), done('later'));
 });
 
 test('the messages of a batch are handled one after the other', async () => {

@@ -61,7 +61,6 @@ export class OwnPromise {
     else enqueue(() => reaction[this.#state === 'done' ? 'done' : 'failed'](this.#value));
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: it is a promise
   then(onDone?: unknown, onFailed?: unknown): OwnPromise {
     return new OwnPromise((resolve, reject) => {
       const by = (handler: unknown, otherwise: Resolve): Resolve => (value) => {
