@@ -115,7 +115,10 @@ fn its_settings_are_in_the_reference_and_checked() {
     for (lines, expected) in [
         ("[plugin.pnig]\nto = \"a\"", "did you mean ping?"),
         ("[plugin.ping]\nat = \"a\"", "expected `to`"),
-        ("allow = [\"pong\"]", "`mail`, a URL, `network:CIDR`, `ping`, `env:NAME` or `dir:PATH`"),
+        (
+            "allow = [\"pong\"]",
+            "`mail`, a URL, `network:CIDR`, `produce:TOPIC`, `ping`, `env:NAME` or `dir:PATH`",
+        ),
     ] {
         let text = format!("[[plugin]]\npath = \"a\"\ntopic = \"a\"\n{lines}");
         let error = File::parse(&text, &capabilities::extensions()).expect_err(lines).to_string();
