@@ -1,4 +1,4 @@
-//! Shared basics: user-facing errors, findings of checks, Kafka arguments, terminal text, the clock, bytes in JSON, throttled log messages,
+//! Shared basics: user-facing errors, findings of checks, Kafka arguments, names of topics, terminal text, the clock, bytes in JSON, throttled log messages,
 //! standard error, the limit on open files.
 
 pub mod bytes;
@@ -11,4 +11,5 @@ pub mod kafka_properties;
 pub mod stderr;
 pub mod text;
 pub mod throttle;
+pub mod topic_name;
 pub mod user;

@@ -1,6 +1,10 @@
 //! Throttled log messages.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+/// The maximum number of causes that are known at the same time.
+const MAX_CAUSES: usize = 200;
 
 /// A condition that is logged when it begins, and then once per interval while it lasts.
 #[derive(Debug)]
@@ -31,6 +35,34 @@ impl Throttle {
     }
 }
 
+/// Lines that repeat for a lasting cause, with the number of those that were not logged.
+#[derive(Debug)]
+pub struct RepeatedLines {
+    interval: Duration,
+    causes: BTreeMap<(String, String), (Throttle, u64)>,
+}
+
+impl RepeatedLines {
+    /// No cause is known yet.
+    pub const fn new(interval: Duration) -> Self {
+        Self { interval, causes: BTreeMap::new() }
+    }
+
+    /// The number of lines of this cause since the last that was logged; None if this one is not logged.
+    pub fn count(&mut self, facility: &str, cause: String) -> Option<u64> {
+        if self.causes.len() >= MAX_CAUSES {
+            self.causes.clear();
+        }
+        let unknown = || (Throttle::new(self.interval), 0);
+        let (throttle, repeated) = self.causes.entry((facility.to_owned(), cause)).or_insert_with(unknown);
+        if throttle.is_due() {
+            return Some(std::mem::take(repeated));
+        }
+        *repeated += 1;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -54,5 +86,18 @@ mod tests {
         assert!(throttle.is_due());
         assert!(throttle.clear() && !throttle.clear());
         assert!(throttle.is_due());
+    }
+
+    #[test]
+    fn lines_that_were_not_logged_are_counted_for_each_cause() {
+        const INTERVAL: Duration = Duration::from_millis(200);
+        let mut lines = RepeatedLines::new(INTERVAL);
+        let begun = Instant::now();
+        assert_eq!(lines.count("FAIL", "refused".to_owned()), Some(0));
+        let unlogged = (0..500).filter(|_| lines.count("FAIL", "refused".to_owned()).is_none()).count();
+        assert!(unlogged == 500 || begun.elapsed() >= INTERVAL, "{unlogged}");
+        assert_eq!(lines.count("FAIL", "resolve".to_owned()), Some(0), "another cause is logged at once");
+        thread::sleep(INTERVAL);
+        assert_eq!(lines.count("FAIL", "refused".to_owned()), Some(unlogged as u64));
     }
 }

@@ -4,10 +4,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use base::clock::millis_u64;
+use base::topic_name::MAX_TOPIC_NAME;
+pub use base::topic_name::is_topic;
 use contract::{RetryPolicy, Subscription as Described};
 use kafka::held_keys;
-use kafka::topic_name::MAX_TOPIC_NAME;
-pub use kafka::topic_name::is_topic;
 use kafka_topics::topic_plan::TopicPlan;
 use sandbox::capabilities::produce;
 use settings::Ordering;

@@ -1,12 +1,11 @@
 //! The configuration of Kafka clients, and the connection to Kafka.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use base::error::UserError;
 use base::stderr;
-use base::throttle::Throttle;
+use base::throttle::RepeatedLines;
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -17,8 +16,6 @@ use crate::errors::{self, Context};
 
 /// The interval at which a lasting cause of librdkafka's errors is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// The maximum number of causes that are known at the same time.
-const MAX_CAUSES: usize = 200;
 
 /// A client configuration: the connection settings, then `own`, then the user's properties, each overriding
 /// the previous ones.
@@ -68,7 +65,7 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     if message.contains("Configuration property") || !(is_error || is_warning) {
         return tracing::debug!(target: "librdkafka", facility, "{message}");
     }
-    match REPEATED.lock().count(facility, message) {
+    match REPEATED.lock().count(facility, errors::cause(message)) {
         None => tracing::debug!(target: "librdkafka", facility, "{message}"),
         Some(0) if is_error => tracing::error!(target: "librdkafka", facility, "{message}"),
         Some(0) => tracing::warn!(target: "librdkafka", facility, "{message}"),
@@ -77,26 +74,7 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 }
 
 /// The lines of all clients: they fail for the same reason.
-static REPEATED: Mutex<Repeated> = Mutex::new(Repeated(BTreeMap::new()));
-
-/// Lines by their cause, with the number of those that were not logged.
-struct Repeated(BTreeMap<(String, String), (Throttle, u64)>);
-
-impl Repeated {
-    /// The number of lines of this cause since the last that was logged; None if this one is not logged.
-    fn count(&mut self, facility: &str, message: &str) -> Option<u64> {
-        if self.0.len() >= MAX_CAUSES {
-            self.0.clear();
-        }
-        let cause = (facility.to_owned(), errors::cause(message));
-        let (throttle, repeated) = self.0.entry(cause).or_insert_with(|| (Throttle::new(LOG_INTERVAL), 0));
-        if throttle.is_due() {
-            return Some(std::mem::take(repeated));
-        }
-        *repeated += 1;
-        None
-    }
-}
+static REPEATED: Mutex<RepeatedLines> = Mutex::new(RepeatedLines::new(LOG_INTERVAL));
 
 /// Creates a client and waits until a broker responds.
 ///
@@ -141,17 +119,16 @@ mod tests {
 
     #[test]
     fn an_outage_is_logged_once_and_not_for_every_attempt_of_every_client() {
-        let mut lines = Repeated(BTreeMap::new());
+        let mut lines = RepeatedLines::new(LOG_INTERVAL);
         let refused = |client: &str| {
             format!(
                 "[thrd:{client}/1]: {client}/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)"
             )
         };
-        assert_eq!(lines.count("FAIL", &refused("a")), Some(0));
-        assert!((0..500).all(|n| lines.count("FAIL", &refused(["a", "b"][n % 2])).is_none()));
-        let other = lines.count("FAIL", "[thrd:a/1]: a/1: Failed to resolve 'a:9092': unknown (after 2ms)");
+        assert_eq!(lines.count("FAIL", errors::cause(&refused("a"))), Some(0));
+        assert!((0..500).all(|n| lines.count("FAIL", errors::cause(&refused(["a", "b"][n % 2]))).is_none()));
+        let other = errors::cause("[thrd:a/1]: a/1: Failed to resolve 'a:9092': unknown (after 2ms)");
+        let other = lines.count("FAIL", other);
         assert_eq!(other, Some(0), "another cause is logged at once");
-        lines.0.values_mut().for_each(|(throttle, _)| _ = throttle.clear());
-        assert_eq!(lines.count("FAIL", &refused("a")), Some(500));
     }
 }

@@ -23,7 +23,6 @@ mod pending;
 pub mod publisher;
 pub mod resume;
 pub mod retry_backlog;
-pub mod topic_name;
 pub mod tracker;
 pub mod waiting;
 mod waker;

@@ -132,9 +132,12 @@ pub(crate) fn permit_reset(import: &str) -> bool {
 /// The capabilities that a component with these imports wants.
 pub(crate) fn wanted(imports: &[String]) -> Vec<&'static dyn Capability> {
     let name = |import: &str| import.split('@').next().unwrap_or_default().to_owned();
+    let interface = |name: &str| name.split_once('/').map(|(_, interface)| interface.to_owned());
     let wants = |capability: &&&dyn Capability| {
-        let first = capability.imports().first().map(|import| name(import));
-        imports.iter().any(|import| Some(name(import)) == first)
+        let own: Vec<String> = capability.imports().iter().map(|import| name(import)).collect();
+        // The first one, also by the name of an earlier contract; others have types only.
+        let first = own.first().and_then(|first| interface(first));
+        imports.iter().any(|import| own.contains(&name(import)) && interface(&name(import)) == first)
     };
     ALL.iter().filter(wants).copied().collect()
 }

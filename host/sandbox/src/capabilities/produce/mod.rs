@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ::settings::{Allow, AllowEntry, Extension, PluginSettings, RunArgs, SizeLimit};
 use base::error::UserError;
-use kafka::topic_name::{MAX_TOPIC_NAME, is_topic, owner};
+use base::topic_name::{MAX_TOPIC_NAME, is_topic, owner};
 use wasmtime::component::{HasSelf, Linker};
 
 use self::bindings::kafka_host::plugin::produce;
