@@ -45,8 +45,8 @@ impl Lang {
         match self {
             // Its rust-toolchain.toml names the target.
             Self::Rust => &[],
-            Self::Ts | Self::Js => &["npm install"],
-            Self::Python => &["python3 -m venv .venv", ".venv/bin/pip install -r requirements.txt"],
+            Self::Ts | Self::Js => &["npm ci"],
+            Self::Python => &["python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"],
         }
     }
 }

@@ -24,8 +24,8 @@ fn new(name: &str, lang: &str, directory: &Path, code: i32) -> String {
 fn a_new_project_is_complete_in_every_language() {
     for (lang, manifest, next) in [
         ("rust", "Cargo.toml", "host plugin dev"),
-        ("ts", "package.json", "npm install"),
-        ("js", "package.json", "npm install"),
+        ("ts", "package.json", "npm ci"),
+        ("js", "package.json", "npm ci"),
         ("python", "pyproject.toml", ".venv/bin/pip install"),
     ] {
         let directory = fresh(lang);

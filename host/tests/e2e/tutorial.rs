@@ -125,6 +125,51 @@ fn follow(language: &str) {
     assert!(configured.contains("greeter"), "{configured}");
 }
 
+/// From an empty directory to a message that is handled, by the commands that `host plugin new` prints and three of the
+/// host's own.
+#[track_caller]
+fn first_message(language: &str, steps: &[&str], plugin: &str) {
+    let kafka = Kafka::start();
+    let shell = Shell::new(&format!("first-{language}"), &kafka);
+    let new = format!("host plugin new hello --lang {language} --dir .");
+    let printed = shell.run(&new, true);
+    for step in steps {
+        shell.run(step, true);
+    }
+    let set_up = steps.iter().filter(|step| !step.contains("build"));
+    assert!(set_up.clone().all(|step| printed.contains(step)), "{printed}");
+    let mut host = shell.start(&format!("host --plugin {plugin}"));
+    host.wait_for(|line| line.starts_with("Ready in"), BUILD);
+    shell.run(r#"echo '{"name": "Kim"}' | host produce greetings"#, true);
+    host.wait_for(|line| line.contains("Hello, Kim!"), BOUND);
+    eventually(BOUND, || kafka.lag("hello-group", "greetings") == 0);
+    host.terminate();
+    assert_eq!(host.wait(SHUTDOWN).code(), Some(0));
+    assert!(steps.len() + 3 <= 5, "{language}: new, {steps:?}, host, produce");
+}
+
+#[test]
+fn a_message_is_handled_after_five_commands_in_rust() {
+    let build = ["cargo build --release --target wasm32-wasip2"];
+    first_message("rust", &build, "target/wasm32-wasip2/release/hello.wasm");
+}
+
+#[test]
+#[ignore = "needs npm"]
+fn languages_a_message_is_handled_after_five_commands_in_javascript() {
+    for language in ["ts", "js"] {
+        first_message(language, &["npm ci", "npm run build"], "dist/hello.wasm");
+    }
+}
+
+#[test]
+#[ignore = "needs pip"]
+fn languages_a_message_is_handled_after_five_commands_in_python() {
+    let set_up = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt";
+    let build = ".venv/bin/python -m kafka_host_plugin build app -o hello.wasm";
+    first_message("python", &[set_up, build], "hello.wasm");
+}
+
 fn eventually_true(mut is_true: impl FnMut() -> bool) -> bool {
     (0..20).any(|turn| {
         std::thread::sleep(Duration::from_millis(if turn == 0 { 0 } else { 500 }));
