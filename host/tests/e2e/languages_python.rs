@@ -19,12 +19,13 @@ const HOSTILE: &[(&str, &str, &str)] = &[
     ("memory-in-small", "out-of-memory", ""),
     ("memory-caught", "", ""),
     ("recurse", "trap", "RecursionError: maximum recursion depth exceeded"),
-    ("recurse-without-limit", "trap", ""),
-    ("deep-repr", "trap", "RecursionError"),
+    ("recurse-without-limit", "out-of-memory", ""),
+    ("deep-repr", "stack-overflow", ""),
     ("cycles", "out-of-memory", ""),
     // Output and outcomes.
     ("print-endless", "log-too-large", ""),
-    ("print-giant", "log-too-large", ""),
+    // A line is truncated at 8 KiB.
+    ("print-giant", "", ""),
     ("log-endless", "log-too-large", ""),
     ("log-surrogate", "", ""),
     ("giant-receipt", "outcome-too-large", ""),
@@ -85,15 +86,18 @@ fn invoke(name: &str, guest: &Path, more: &str, requests: &[Value]) -> Vec<Value
 fn languages_hostile_python_fails_only_its_own_message() {
     const LIMITS: &str = "limits = { log = \"64KiB\", host-calls = 1000 }";
     let guest = plugin("hostile_py");
-    let requests: Vec<Value> = HOSTILE
-        .iter()
-        .flat_map(|(action, ..)| [json!({ "do": action }), json!({ "do": "harmless" })])
-        .collect();
     for isolation in ["message", "instance"] {
+        // It ends well, so that its instance is used again, as it left it.
+        let is_meant = |(action, ..): &&(&str, &str, &str)| isolation == "message" || *action != "spoil-json";
+        let cases: Vec<_> = HOSTILE.iter().filter(is_meant).collect();
+        let requests: Vec<Value> = cases
+            .iter()
+            .flat_map(|(action, ..)| [json!({ "do": action }), json!({ "do": "harmless" })])
+            .collect();
         let more = format!("isolation = \"{isolation}\"\n{LIMITS}");
         let results = invoke(&format!("hostile-py-{isolation}"), &guest, &more, &requests);
         assert_eq!(results.len(), requests.len(), "{isolation}");
-        let wrong: Vec<_> = HOSTILE
+        let wrong: Vec<_> = cases
             .iter()
             .zip(results.chunks(2))
             .filter(|((_, code, detail), pair)| {

@@ -1,5 +1,6 @@
 """The invoice of an order: as a text, as HTML, and as a file for a spreadsheet."""
 
+import codecs
 import csv
 import html
 import io
@@ -40,7 +41,8 @@ def table(order: Order) -> bytes:
         prices = [f"{item.unit_price:.2f}", f"{item.price:.2f}"]
         writer.writerow([item.quantity, _cell(item.name), *prices, order.currency])
     writer.writerow(["", "total", "", f"{order.total:.2f}", order.currency])
-    return file.getvalue().encode("utf-8-sig")
+    # The codec "utf-8-sig" is a module, which a component would import too late.
+    return codecs.BOM_UTF8 + file.getvalue().encode()
 
 
 def money(order: Order, amount: Decimal) -> str:

@@ -1,6 +1,7 @@
 """Attempts what no plugin should, as its messages ask it to: {"do": "loop"}. With the SDK."""
 
 import builtins
+import encodings.idna  # noqa: F401
 import gc
 import json
 import logging
