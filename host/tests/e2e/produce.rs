@@ -25,7 +25,14 @@ fn config(guest: &Guest, topics: &[&str], settings: &str) -> String {
 fn start(kafka: &Kafka, guest: &Guest, topics: &[&str], settings: &str) -> Host {
     let (config, store) = (config(guest, topics, settings), sqlite(&fresh(&guest.topic)));
     let args = ["--config", &config, "--bootstrap-servers", kafka.bootstrap(), "--store", &store];
-    Host::run(&[&args, frequent_refresh()].concat(), &[])
+    // A producer believes for half a minute by default that a topic which is gone is only not known yet.
+    let soon = ["-X", "topic.metadata.propagation.max.ms=2000"];
+    Host::run(&[&args, frequent_refresh(), &soon].concat(), &[])
+}
+
+/// Waits until all messages of a guest without retry topics have ended.
+fn settle(kafka: &Kafka, guest: &Guest) {
+    eventually(BOUND, || kafka.lag(&guest.group, &guest.topic) == 0);
 }
 
 /// Asks the guest to publish to these topics.
@@ -148,7 +155,7 @@ fn a_limit_bounds_the_records_of_a_call() {
     ask(kafka, &guest, "fits", "produce", &[topic], r#","bytes":9000"#);
     ask(kafka, &guest, "too-large", "produce", &[topic, topic], r#","bytes":9000"#);
     ask(kafka, &guest, "too-many", "produce", &[topic; 1001], "");
-    guest.settle(kafka);
+    settle(kafka, &guest);
     let dead: Vec<_> = kafka.read_all(&guest.dead);
     let mut codes: Vec<_> =
         dead.iter().filter_map(|record| record.header_text("host-failure-code")).collect();
@@ -251,15 +258,14 @@ fn without_the_topic_messages_wait_and_spend_no_attempt() {
     delete(kafka, topic);
     let ids: Vec<String> = (0..20).map(|number| format!("gone-{number}")).collect();
     ids.iter().for_each(|id| ask(kafka, &guest, id, "produce", &[topic], ""));
-    let line = host.process.wait_for(|line| line.contains(&format!("topic {topic} does not work")), BOUND);
-    assert!(line.contains(&format!("create it: host topics create {topic}")), "{line}");
-    let ready = wait_ready(&host, &format!("topic {topic} has not worked for"));
-    assert!(ready.contains("wait"), "{ready}");
+    host.process.wait_for(|line| line.contains(&format!("topic {topic} does not work")), BOUND);
+    let ready = wait_ready(&host, &format!("create it: host topics create {topic}"));
+    assert!(ready.contains(&format!("topic {topic} has not worked for")), "{ready}");
     let works = format!(r#"host_destination_works{{destination="topic {topic}"}}"#);
     assert!(metrics(&host).contains(&format!("{works} 0")), "{}", metrics(&host));
     kafka.create_topic(topic, 2, &[]);
     host.process.wait_for(|line| line.contains(&format!("topic {topic} works again")), BOUND);
-    guest.settle(kafka);
+    settle(kafka, &guest);
     assert_eq!(kafka.end_offsets(topic).iter().sum::<i64>(), 20);
     assert!(kafka.read_all(&guest.dead).is_empty());
     assert!(ids.iter().all(|id| host.handled(id) == 1));
@@ -284,7 +290,7 @@ fn an_outage_of_kafka_costs_no_attempt_and_repeats_no_record() {
     sleep(Duration::from_secs(20));
     assert_eq!(testkit::get(host.port, "/readyz").expect("an answer").status, 503);
     kafka.start_again();
-    guest.settle(&kafka);
+    settle(&kafka, &guest);
     for topic in topics {
         let mut keys: Vec<String> = kafka.read_all(topic).iter().map(crate::support::id_of).collect();
         assert_eq!(keys.len(), COUNT, "{topic}");
