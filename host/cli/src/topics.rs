@@ -13,7 +13,7 @@ use settings::KafkaArgs;
 
 use crate::kafka_client::{self, KafkaClient};
 use desk_cli::confirm;
-use desk_cli::output::{self, Format, note};
+use desk_cli::output::{self, OutputArgs, note};
 
 /// Arguments of `host topics`.
 #[derive(Debug, clap::Args)]
@@ -60,9 +60,8 @@ struct List {
     /// Include Kafka's internal topics (with the prefix __)
     #[arg(long)]
     internal: bool,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     kafka: KafkaArgs,
 }
@@ -72,9 +71,8 @@ struct Describe {
     /// Topics to show
     #[arg(required = true, value_name = "TOPIC")]
     names: Vec<String>,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     kafka: KafkaArgs,
 }
@@ -187,13 +185,10 @@ fn list(args: &List) -> Result<(), UserError> {
         })
         .collect();
     topics.sort_by(|a, b| a.name.cmp(&b.name));
-    match args.output {
-        Format::Json => output::print_json(&topics),
-        Format::Table => output::print(output::table(
-            ["TOPIC", ">PARTITIONS", ">REPLICATION"],
-            topics.into_iter().map(|t| [t.name, t.partitions.to_string(), t.replication_factor.to_string()]),
-        )),
-    }
+    args.output.print(&topics, || {
+        let row = |t: &Listed| [t.name.clone(), t.partitions.to_string(), t.replication_factor.to_string()];
+        output::table(["TOPIC", ">PARTITIONS", ">REPLICATION"], topics.iter().map(row))
+    })
 }
 
 #[derive(Serialize)]
@@ -231,11 +226,7 @@ fn describe(mut args: Describe) -> Result<(), UserError> {
         let partitions = partitions(&client, name)?;
         topics.push(Described { name: name.clone(), partitions, configs: configs(&args.kafka, name)? });
     }
-    if args.output == Format::Json {
-        return output::print_json(&topics);
-    }
-    let blocks: Vec<_> = topics.iter().map(block).collect();
-    output::print(blocks.join("\n\n"))
+    args.output.print(&topics, || topics.iter().map(block).collect::<Vec<_>>().join("\n\n"))
 }
 
 fn partitions(client: &KafkaClient, name: &str) -> Result<Vec<Partition>, UserError> {
