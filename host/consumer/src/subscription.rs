@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::clock::millis_u64;
 use contract::{RetryPolicy, Subscription as Described};
-use kafka::held_keys;
+use kafka::{decisions, held_keys};
 use kafka_topics::topic_plan::TopicPlan;
 use settings::Ordering;
 use settings::{OnDead, PluginSettings, RetrySettings};
@@ -109,10 +109,12 @@ impl Subscription {
 
     /// All its topics.
     pub fn topic_plan(&self) -> TopicPlan {
+        let retry = self.retry_topics();
         TopicPlan {
             group: self.group.clone(),
             source: self.topic.clone(),
-            retry: self.retry_topics(),
+            decisions: (!retry.is_empty()).then(|| decisions::topic_of(&self.topic)),
+            retry,
             dead_letter: self.dead_letter_topic.clone(),
             held_keys: (self.on_dead == OnDead::Hold).then(|| held_keys::topic_of(&self.topic)),
             max_wait: Duration::from_millis(self.policy.retry().max_age_ms),

@@ -106,6 +106,7 @@ mod tests {
             retry: vec!["s-retry".into()],
             dead_letter: "s.dlt".into(),
             held_keys: None,
+            decisions: None,
             max_wait: Duration::ZERO,
         };
         let mut cluster = Cluster { bootstrap_servers: "kafka:9092".into(), ..Cluster::default() };
