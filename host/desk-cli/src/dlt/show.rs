@@ -106,7 +106,9 @@ fn timeline(details: &Details) -> Vec<(i64, String)> {
     events.extend(dead_letter.source_timestamp_ms.map(|at| (at, "published".to_owned())));
     events.extend(dead_letter.first_failed_ms.map(|at| (at, "first failure".to_owned())));
     let attempts = text::counted(dead_letter.attempts, "attempt");
-    events.push((dead_letter.failed_ms, format!("dead-lettered after {attempts}")));
+    // The clocks of a record and of its failure may differ by some milliseconds.
+    let failed_ms = dead_letter.failed_ms.max(dead_letter.first_failed_ms.unwrap_or_default());
+    events.push((failed_ms, format!("dead-lettered after {attempts}")));
     events.push((dead_letter.ingested_ms, "stored by the desk".to_owned()));
     events.extend(details.audit_log.iter().map(|entry| {
         let reason = suffix(": ", &entry.reason);
