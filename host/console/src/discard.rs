@@ -1,33 +1,13 @@
 //! `/discard` and `/restore`: the same form, for one and the other.
 
-use std::convert::Infallible;
-
 use askama::Template;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use desk_api::{DeadLetterState, Filter};
 use serde::Deserialize;
 
-use super::Console;
-use super::form::{self, QueryParams, Refusal, Submitted, query_string};
+use super::form::{self, QueryParams, Refusal, Submitted, Undoes, query_string};
 use super::page::{self, ErrorPage, PageContext};
 use server::DeskState;
-
-/// What the form does, by the path of the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    Discard,
-    Restore,
-}
-
-impl FromRequestParts<Console> for Change {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Console) -> Result<Self, Infallible> {
-        Ok(if parts.uri.path() == "/discard" { Self::Discard } else { Self::Restore })
-    }
-}
 
 #[derive(Template)]
 #[template(path = "console/discard.html")]
@@ -59,7 +39,7 @@ pub struct ConfirmForm {
 pub async fn form(
     state: DeskState,
     ctx: PageContext,
-    change: Change,
+    Undoes(restores): Undoes,
     query: QueryParams,
 ) -> Result<Response, ErrorPage> {
     if let Some(back) = query.nothing_ticked() {
@@ -68,21 +48,20 @@ pub async fn form(
     let filter = Filter { state: None, ..query.filter(&ctx)? };
     let form =
         ConfirmForm { query: query_string(&filter), back: query.back(&filter), ..ConfirmForm::default() };
-    let dead_letters = affected(&state, &ctx, &filter, change).await?;
-    Ok(show(ctx, change, &filter, dead_letters, form, None))
+    let dead_letters = affected(&state, &ctx, &filter, restores).await?;
+    Ok(show(ctx, restores, &filter, dead_letters, form, None))
 }
 
 fn show(
     ctx: PageContext,
-    change: Change,
+    restores: bool,
     filter: &Filter,
     dead_letters: u64,
     form: ConfirmForm,
     refused: Option<Refusal>,
 ) -> Response {
     let asks_for_number = form::asks_for_number(filter) && dead_letters > 1;
-    let is_discard = change == Change::Discard;
-    let page = ConfirmPage { ctx, is_discard, dead_letters, asks_for_number, form, refused };
+    let page = ConfirmPage { ctx, is_discard: !restores, dead_letters, asks_for_number, form, refused };
     page::render_form(&page, page.refused.as_ref())
 }
 
@@ -91,40 +70,38 @@ async fn affected(
     state: &DeskState,
     ctx: &PageContext,
     filter: &Filter,
-    change: Change,
+    restores: bool,
 ) -> Result<u64, ErrorPage> {
     let count = async |from| {
         let affected = Filter { state: Some(from), ..filter.clone() };
         state.desk.count(&affected).await.map_err(|error| ctx.store_unavailable(error))
     };
-    match change {
-        Change::Discard => count(DeadLetterState::Open).await,
-        Change::Restore if filter.ids.is_empty() => count(DeadLetterState::Discarded).await,
-        Change::Restore => {
-            Ok(count(DeadLetterState::Discarded).await? + count(DeadLetterState::Edited).await?)
-        }
+    match restores {
+        false => count(DeadLetterState::Open).await,
+        true if filter.ids.is_empty() => count(DeadLetterState::Discarded).await,
+        true => Ok(count(DeadLetterState::Discarded).await? + count(DeadLetterState::Edited).await?),
     }
 }
 
 /// Discards or restores dead letters, and leads to their list.
 pub async fn submit(
     state: DeskState,
-    change: Change,
+    Undoes(restores): Undoes,
     Submitted { ctx, form }: Submitted<ConfirmForm>,
 ) -> Result<Response, ErrorPage> {
     let filter = Filter { state: None, ..form::parse_filter(&form.query, &ctx)? };
-    let dead_letters = affected(&state, &ctx, &filter, change).await?;
-    let refused = match change == Change::Discard && form.reason.trim().is_empty() {
+    let dead_letters = affected(&state, &ctx, &filter, restores).await?;
+    let refused = match !restores && form.reason.trim().is_empty() {
         true => Some(Refusal::input(ctx.texts.reason_required)),
         false => form::wrong_number(&filter, &form.number, dead_letters, &ctx),
     };
     if refused.is_some() {
-        return Ok(show(ctx, change, &filter, dead_letters, form, refused));
+        return Ok(show(ctx, restores, &filter, dead_letters, form, refused));
     }
     let actor = ctx.actor(&form.reason)?;
-    let (changed, to) = match change {
-        Change::Discard => (state.desk.discard(&filter, actor).await, DeadLetterState::Discarded),
-        Change::Restore => (state.desk.restore(&filter, actor).await, DeadLetterState::Open),
+    let (changed, to) = match restores {
+        false => (state.desk.discard(&filter, actor).await, DeadLetterState::Discarded),
+        true => (state.desk.restore(&filter, actor).await, DeadLetterState::Open),
     };
     changed.map_err(|error| ctx.store_unavailable(error))?;
     let changed = query_string(&Filter { state: Some(to), ..filter });

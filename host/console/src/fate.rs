@@ -50,7 +50,7 @@ impl PageContext {
             }
             ReplayItemState::Unknown => Fate::new("paused", texts.unknown),
             ReplayItemState::Skipped => {
-                let reason = self.line(item.skip_reason.as_deref().unwrap_or_default());
+                let reason = self.remark(item.skip_reason.as_deref().unwrap_or_default());
                 Fate { detail: reason, ..Fate::new("cancelled", texts.skipped) }
             }
         }

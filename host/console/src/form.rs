@@ -1,5 +1,7 @@
 //! Query strings and form fields.
 
+use std::convert::Infallible;
+
 use axum::extract::{Form, FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -43,6 +45,17 @@ impl<T: DeserializeOwned> FromRequest<Console> for Submitted<T> {
         let Form(Signed { csrf, form }) = form.map_err(IntoResponse::into_response)?;
         ctx.check_csrf(&csrf).map_err(IntoResponse::into_response)?;
         Ok(Self { ctx, form })
+    }
+}
+
+/// Whether a form takes an action back: `/discard` and `/restore` are one page, and so are `/pause` and `/resume`.
+pub struct Undoes(pub bool);
+
+impl FromRequestParts<Console> for Undoes {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Console) -> Result<Self, Infallible> {
+        Ok(Self(matches!(parts.uri.path(), "/restore" | "/resume")))
     }
 }
 

@@ -31,6 +31,7 @@ macro_rules! texts {
 
 pub mod desk;
 mod general;
+mod remarks;
 pub mod retries;
 pub mod rooms;
 

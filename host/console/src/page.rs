@@ -128,9 +128,9 @@ impl PageContext {
         counted(text, *number)
     }
 
-    /// A text on several lines.
-    pub fn block(&self, text: &str) -> String {
-        format::block(text.as_bytes())
+    /// What the host says, in the language of the page.
+    pub fn remark(&self, said: &str) -> String {
+        format::block(self.texts.remark(said).as_bytes())
     }
 
     /// A text on a single line.

@@ -1,32 +1,12 @@
 //! `/pause` and `/resume`: a plugin.
 
-use std::convert::Infallible;
-
 use askama::Template;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::Console;
-use super::form::{QueryParams, Refusal, Submitted};
+use super::form::{QueryParams, Refusal, Submitted, Undoes};
 use super::page::{self, ErrorPage, PageContext};
 use server::{DeskState, api};
-
-/// What the form does, by the path of the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    Pause,
-    Resume,
-}
-
-impl FromRequestParts<Console> for Change {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Console) -> Result<Self, Infallible> {
-        Ok(if parts.uri.path() == "/pause" { Self::Pause } else { Self::Resume })
-    }
-}
 
 #[derive(Template)]
 #[template(path = "console/pause.html")]
@@ -49,35 +29,35 @@ pub struct PauseForm {
 pub async fn form(
     state: DeskState,
     ctx: PageContext,
-    change: Change,
+    Undoes(resumes): Undoes,
     query: QueryParams,
 ) -> Result<Response, ErrorPage> {
     let plugin = query.get("plugin").unwrap_or_default().to_owned();
     if state.pauses.gate(&plugin).is_none() {
         return Err(ctx.not_found());
     }
-    Ok(show(ctx, change, PauseForm { plugin, ..PauseForm::default() }, None))
+    Ok(show(ctx, resumes, PauseForm { plugin, ..PauseForm::default() }, None))
 }
 
-fn show(ctx: PageContext, change: Change, form: PauseForm, refused: Option<Refusal>) -> Response {
-    let page = PausePage { ctx, is_pause: change == Change::Pause, form, refused };
+fn show(ctx: PageContext, resumes: bool, form: PauseForm, refused: Option<Refusal>) -> Response {
+    let page = PausePage { ctx, is_pause: !resumes, form, refused };
     page::render_form(&page, page.refused.as_ref())
 }
 
 /// Pauses or resumes a plugin.
 pub async fn submit(
     state: DeskState,
-    change: Change,
+    Undoes(resumes): Undoes,
     Submitted { ctx, form }: Submitted<PauseForm>,
 ) -> Result<Response, ErrorPage> {
-    if change == Change::Pause && form.reason.trim().is_empty() {
+    if !resumes && form.reason.trim().is_empty() {
         let refused = Refusal::input(ctx.texts.reason_required);
-        return Ok(show(ctx, change, form, Some(refused)));
+        return Ok(show(ctx, resumes, form, Some(refused)));
     }
     let actor = ctx.actor(&form.reason)?;
-    let changed = match change {
-        Change::Pause => state.pauses.pause(&form.plugin, actor).await,
-        Change::Resume => state.pauses.resume(&form.plugin, actor).await,
+    let changed = match resumes {
+        false => state.pauses.pause(&form.plugin, actor).await,
+        true => state.pauses.resume(&form.plugin, actor).await,
     };
     changed.map_err(|error| ctx.problem(api::pause_refused(&form.plugin, error)))?;
     Ok(Redirect::to("/#plugins").into_response())

@@ -41,7 +41,7 @@ fn waiting_retries_are_run_postponed_and_given_up() {
     browser.fill("#confirm", "3");
     browser.fill("#minutes", "30");
     browser.click("Postpone");
-    browser.reads("4 messages match, more than 3; nothing is decided");
+    browser.reads("4 messages match, more than 3. Nothing was changed.");
     browser.fill("#confirm", "4");
     browser.click("Postpone");
     browser.reads("Decided: 4, 4 applied");

@@ -2,12 +2,13 @@
 //! some.
 
 use super::desk::DeskTexts;
+use super::remarks::RemarkTexts;
 use super::retries::RetryTexts;
 use super::rooms::RoomTexts;
 
 texts! {
     /// Texts in one language.
-    Texts { desk: DeskTexts, retries: RetryTexts, rooms: RoomTexts }
+    Texts { desk: DeskTexts, remarks: RemarkTexts, retries: RetryTexts, rooms: RoomTexts }
 
     lang: "en", "ko";
     other_lang: "ko", "en";
@@ -23,7 +24,7 @@ texts! {
     trials: "Trials", "빌드 시험";
     audit_log: "Audit log", "감사 로그";
     search: "Search", "검색";
-    search_hint: "Search key, value, detail or id", "키, 값, 오류 내용, ID 검색";
+    search_hint: "Search text or an ID", "키, 값, 오류 내용, ID 검색";
     shortcuts: "Shortcuts", "단축키";
     close: "Close", "닫기";
     log_out: "Log out", "로그아웃";
@@ -268,6 +269,7 @@ texts! {
     n_messages: "1 message|{} messages", "메시지 {}건";
     n_partitions: "1 partition|{} partitions", "파티션 {}개";
     n_keys: "1 key|{} keys", "키 {}개";
+    n_groups: "1 group|{} groups", "컨슈머 그룹 {}개";
     n_ids: "1 ID|{} IDs", "ID {}개";
 
     // Times
