@@ -28,7 +28,7 @@ use crate::groups;
 use crate::kafka_client::{self, KafkaClient};
 use crate::live_group::{self, Members, UNKNOWN_MEMBERS, outside};
 use crate::preflight;
-use desk_cli::output::{Format, note};
+use desk_cli::output::{OutputArgs, note};
 
 /// A topic setting that this host sets on topics that it creates, and Spring does not.
 const HOST_SETTING: &str = "max.message.bytes";
@@ -45,9 +45,8 @@ pub struct Args {
     /// Show the offsets to commit, without committing them
     #[arg(long)]
     dry_run: bool,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
     /// The plugins and their settings.
     #[command(flatten)]
     pub run: RunArgs,

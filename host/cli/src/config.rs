@@ -15,12 +15,13 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
 use sandbox::call::Outside;
 use sandbox::capabilities::{self, Capability};
+use serde::Serialize;
 use settings::RunArgs;
 use settings::reference;
 
 use crate::layers::Origins;
 use crate::preflight;
-use desk_cli::output::{note, print, print_json};
+use desk_cli::output::{OutputArgs, note, print, print_json};
 
 pub use self::show::tables;
 
@@ -34,13 +35,21 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Check the configuration and load the plugins, without Kafka
-    Check(RunArgs),
+    Check(CheckArgs),
     /// Print the effective configuration with the origin of each value
     Show(ShowArgs),
     /// Write a new configuration file that describes every key
     Init(InitArgs),
     /// Print the reference of all keys as Markdown
     Reference,
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    run: RunArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,7 +84,7 @@ impl Args {
     /// The arguments for running plugins.
     pub fn run_args_mut(&mut self) -> Option<&mut RunArgs> {
         match &mut self.command {
-            Command::Check(args) => Some(args),
+            Command::Check(args) => Some(&mut args.run),
             Command::Show(args) => Some(&mut args.run),
             Command::Init(_) | Command::Reference => None,
         }
@@ -93,17 +102,47 @@ pub async fn run(args: Args, origins: Origins) -> anyhow::Result<()> {
     }
 }
 
-async fn check(args: &RunArgs) -> Result<(), UserError> {
-    let plugins = load(args).await?;
-    for Subscriber { plugin, subscription } in &plugins {
-        let label = &plugin.label;
-        note(format_args!("{label}: topic {}, group {}", subscription.topic, subscription.group));
-    }
-    warnings(args, &plugins).iter().for_each(|warning| note(format_args!("warning: {warning}")));
+async fn check(CheckArgs { output, run }: &CheckArgs) -> Result<(), UserError> {
+    let plugins = load(run).await?;
     let place =
-        args.found.as_ref().map_or("the command line".to_owned(), |found| found.path.display().to_string());
-    note(format_args!("{place} is valid"));
-    Ok(())
+        run.found.as_ref().map_or("the command line".to_owned(), |found| found.path.display().to_string());
+    let checked = Checked {
+        place,
+        plugins: plugins.iter().map(CheckedPlugin::of).collect(),
+        warnings: warnings(run, &plugins),
+    };
+    output.report(&checked, || checked.lines())
+}
+
+/// A configuration that is valid.
+#[derive(Serialize)]
+struct Checked {
+    place: String,
+    plugins: Vec<CheckedPlugin>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct CheckedPlugin {
+    plugin: String,
+    topic: String,
+    group: String,
+}
+
+impl CheckedPlugin {
+    fn of(Subscriber { plugin, subscription }: &Subscriber) -> Self {
+        let (topic, group) = (subscription.topic.clone(), subscription.group.clone());
+        Self { plugin: plugin.label.clone(), topic, group }
+    }
+}
+
+impl Checked {
+    fn lines(&self) -> String {
+        let plugin = |it: &CheckedPlugin| format!("{}: topic {}, group {}", it.plugin, it.topic, it.group);
+        let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}"));
+        let lines = self.plugins.iter().map(plugin).chain(warnings);
+        lines.chain([format!("{} is valid", self.place)]).collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// What plugins import and may not use, or not fully: a message that uses it fails.

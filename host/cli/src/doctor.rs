@@ -6,14 +6,13 @@ use base::error::UserError;
 use settings::RunArgs;
 
 use crate::preflight;
-use desk_cli::output::{self, Format};
+use desk_cli::output::{self, OutputArgs};
 
 /// Arguments of `host doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }
@@ -26,9 +25,6 @@ pub async fn run(args: Args) -> Result<(), UserError> {
     let services = preflight::services(&args.run)?;
     let store = preflight::store(&args.run)?.map(|(url, _)| url);
     let report = doctor::check(&Arc::new(args.run), &services, store).await;
-    match args.output {
-        Format::Json => output::print_json(&report)?,
-        Format::Table => output::print(report.text(output::is_coloured()))?,
-    }
+    args.output.print(&report, || report.text(output::is_coloured()))?;
     report.verdict()
 }

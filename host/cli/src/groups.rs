@@ -26,7 +26,7 @@ use crate::kafka_client::{KafkaClient, TIMEOUT};
 use crate::release;
 use desk_cli::dlt::client::ApiArgs;
 use desk_cli::dlt::format::{age, fitted};
-use desk_cli::output::{self, Format, escaped, note};
+use desk_cli::output::{self, OutputArgs, escaped, note};
 
 /// Arguments of `host groups`.
 #[derive(Debug, clap::Args)]
@@ -59,9 +59,8 @@ impl Args {
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     kafka: KafkaArgs,
 }
@@ -73,9 +72,8 @@ struct Describe {
     group: String,
     #[command(flatten)]
     api: ApiArgs,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     kafka: KafkaArgs,
 }
@@ -110,14 +108,14 @@ fn list(args: &List) -> Result<(), UserError> {
     if groups.iter().any(|group| group.state.is_none()) {
         note(UNKNOWN_STATE);
     }
-    if args.output == Format::Json {
-        return output::print_json(&groups);
-    }
-    let rows = groups.into_iter().map(|g| {
-        let state = g.state.unwrap_or_else(|| "unknown".to_owned());
-        [text::line(g.group.as_bytes()), state, output::cell(g.protocol_type), output::cell(g.members)]
-    });
-    output::print(output::table(["GROUP", "STATE", "TYPE", ">MEMBERS"], rows))
+    args.output.print(&groups, || {
+        let rows = groups.iter().map(|g| {
+            let state = g.state.as_deref().unwrap_or("unknown").to_owned();
+            let (kind, members) = (output::cell(g.protocol_type.as_ref()), output::cell(g.members));
+            [text::line(g.group.as_bytes()), state, kind, members]
+        });
+        output::table(["GROUP", "STATE", "TYPE", ">MEMBERS"], rows)
+    })
 }
 
 const UNKNOWN_STATE: &str = "note: a group in unknown state is being deleted, or is not a classic consumer group: \
@@ -205,10 +203,7 @@ fn describe(args: &Describe, runtime: &Runtime) -> Result<(), UserError> {
     if described.members.is_none() {
         note(UNKNOWN_STATE);
     }
-    match args.output {
-        Format::Json => output::print_json(&described),
-        Format::Table => output::print(blocks(&described)),
-    }
+    args.output.print(&described, || blocks(&described))
 }
 
 /// The states of the members' partitions, as far as a running host has them.

@@ -12,11 +12,12 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::json;
 use settings::KafkaArgs;
 
 use self::tally::Deliveries;
 use crate::kafka_client::{self, KafkaClient};
-use desk_cli::output::note;
+use desk_cli::output::{OutputArgs, note};
 
 /// Arguments of `host produce`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,8 @@ pub struct Args {
     /// Header of every message; can be repeated
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     kafka: KafkaArgs,
 }
@@ -52,7 +55,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         producer.poll(Duration::from_millis(20));
     }
     let tally = producer.context().tally.lock();
-    note(format!("published {} messages to {}", tally.delivered, args.topic));
+    args.output.report(&json!({ "topic": args.topic, "published": tally.delivered }), || {
+        format!("published {} to {}", text::counted(tally.delivered, "message"), args.topic)
+    })?;
     read.map_err(|error| UserError::unavailable(format!("cannot read stdin: {error}")))?;
     Ok(tally.outcome()?)
 }

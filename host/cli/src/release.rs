@@ -5,12 +5,13 @@ use base::text;
 use kafka::errors::{invalid_config, publish_help, short};
 use kafka::key_order::{OrderKey, order_key};
 use kafka::publisher::Publisher;
+use serde_json::json;
 use settings::{KafkaArgs, Ordering};
 use tokio::runtime::Runtime;
 
 use crate::held_keys;
 use crate::kafka_client::KafkaClient;
-use desk_cli::output::note;
+use desk_cli::output::OutputArgs;
 
 /// Arguments of `host groups release`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +28,8 @@ pub struct Args {
     /// Release every key
     #[arg(long, conflicts_with = "keys")]
     all: bool,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     kafka: KafkaArgs,
 }
@@ -58,8 +61,9 @@ pub fn run(args: &Args, runtime: &Runtime) -> Result<(), UserError> {
         let what = format!("cannot release {left} of {topic}: {}", short(code));
         UserError::unavailable(what).help(help)
     })?;
-    note(format_args!("released {} of {topic}", text::counted(released, "key")));
-    Ok(())
+    args.output.report(&json!({ "released": released }), || {
+        format!("released {} of {topic}", text::counted(released, "key"))
+    })
 }
 
 impl Args {

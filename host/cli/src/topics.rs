@@ -13,7 +13,7 @@ use settings::KafkaArgs;
 
 use crate::kafka_client::{self, KafkaClient};
 use desk_cli::confirm;
-use desk_cli::output::{self, Format, note};
+use desk_cli::output::{self, Format, OutputArgs, note};
 
 /// Arguments of `host topics`.
 #[derive(Debug, clap::Args)]
@@ -52,6 +52,8 @@ struct Create {
     #[arg(long)]
     if_not_exists: bool,
     #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
     kafka: KafkaArgs,
 }
 
@@ -60,9 +62,8 @@ struct List {
     /// Include Kafka's internal topics (with the prefix __)
     #[arg(long)]
     internal: bool,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     kafka: KafkaArgs,
 }
@@ -72,9 +73,8 @@ struct Describe {
     /// Topics to show
     #[arg(required = true, value_name = "TOPIC")]
     names: Vec<String>,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     kafka: KafkaArgs,
 }
@@ -87,6 +87,8 @@ struct Delete {
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     kafka: KafkaArgs,
 }
@@ -138,8 +140,19 @@ fn create(mut args: Create) -> Result<(), UserError> {
         }
     }
     client.wait_for_topics(&created, true);
-    created.iter().for_each(|name| note(format!("created {name}")));
+    changed(args.output, "created", &created)?;
     report(failures)
+}
+
+/// Says which topics were changed.
+fn changed(output: OutputArgs, what: &str, names: &[String]) -> Result<(), UserError> {
+    match output.format() {
+        Format::Json => output::print_json(&names),
+        Format::Table => {
+            names.iter().for_each(|name| note(format!("{what} {name}")));
+            Ok(())
+        }
+    }
 }
 
 fn not_created(name: &str, code: RDKafkaErrorCode, args: &Create, brokers: usize) -> UserError {
@@ -187,13 +200,10 @@ fn list(args: &List) -> Result<(), UserError> {
         })
         .collect();
     topics.sort_by(|a, b| a.name.cmp(&b.name));
-    match args.output {
-        Format::Json => output::print_json(&topics),
-        Format::Table => output::print(output::table(
-            ["TOPIC", ">PARTITIONS", ">REPLICATION"],
-            topics.into_iter().map(|t| [t.name, t.partitions.to_string(), t.replication_factor.to_string()]),
-        )),
-    }
+    args.output.print(&topics, || {
+        let row = |t: &Listed| [t.name.clone(), t.partitions.to_string(), t.replication_factor.to_string()];
+        output::table(["TOPIC", ">PARTITIONS", ">REPLICATION"], topics.iter().map(row))
+    })
 }
 
 #[derive(Serialize)]
@@ -231,11 +241,7 @@ fn describe(mut args: Describe) -> Result<(), UserError> {
         let partitions = partitions(&client, name)?;
         topics.push(Described { name: name.clone(), partitions, configs: configs(&args.kafka, name)? });
     }
-    if args.output == Format::Json {
-        return output::print_json(&topics);
-    }
-    let blocks: Vec<_> = topics.iter().map(block).collect();
-    output::print(blocks.join("\n\n"))
+    args.output.print(&topics, || topics.iter().map(block).collect::<Vec<_>>().join("\n\n"))
 }
 
 fn partitions(client: &KafkaClient, name: &str) -> Result<Vec<Partition>, UserError> {
@@ -306,8 +312,10 @@ fn delete(mut args: Delete) -> Result<(), UserError> {
     for name in &args.names {
         let partitions = partitions(&client, name)?;
         let length = |p: &Partition| p.end_offset.zip(p.start_offset).map_or(0, |(end, start)| end - start);
-        let messages: i64 = partitions.iter().map(length).sum();
-        descriptions.push(format!("{name} ({} partitions, up to {messages} messages)", partitions.len()));
+        let messages = partitions.iter().map(length).sum::<i64>().unsigned_abs();
+        let (parts, messages) =
+            (text::counted(partitions.len(), "partition"), text::counted(messages, "message"));
+        descriptions.push(format!("{name} ({parts}, up to {messages})"));
     }
     let question = format!("Delete {}? This cannot be undone.", descriptions.join(", "));
     if !args.yes && !confirm::confirm(&question)? {
@@ -321,7 +329,7 @@ fn delete(mut args: Delete) -> Result<(), UserError> {
         results.into_iter().partition(Result::is_ok);
     let deleted: Vec<_> = deleted.into_iter().flatten().collect();
     client.wait_for_topics(&deleted, false);
-    deleted.iter().for_each(|name| note(format!("deleted {name}")));
+    changed(args.output, "deleted", &deleted)?;
     let failed = failed.into_iter().filter_map(Result::err);
     report(
         failed

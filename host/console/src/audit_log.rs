@@ -2,11 +2,13 @@
 
 use askama::Template;
 use axum::response::Response;
+use base::text;
 use desk_api::{AuditEntry, Filter};
 
 use super::PAGE_SIZE;
 use super::form::{QueryParams, query_string};
-use super::i18n::Texts;
+use super::format::short;
+use super::i18n::{Texts, counted};
 use super::page::{self, ErrorPage, PageContext, PageLinks};
 use server::DeskState;
 
@@ -28,23 +30,32 @@ impl ListPage {
         let query = query_string(&Filter { state: None, ..filter.clone() });
         let address = format!("/dead-letters?{query}{}state=any", if query.is_empty() { "" } else { "&" });
         let conditions: Vec<String> =
-            filter.query_pairs().iter().map(|(name, value)| condition(name, value)).collect();
+            filter.query_pairs().iter().map(|(name, value)| self.condition(name, value, &filter)).collect();
         let conditions = match conditions.is_empty() {
-            true => self.ctx.texts.all_of_desk().to_owned(),
+            true => self.ctx.texts.desk.all_of_desk.to_owned(),
             false => self.ctx.line(&conditions.join(", ")),
         };
         Some((address, conditions))
     }
-}
 
-/// A condition of a filter. A list of many ids is abbreviated.
-fn condition(name: &str, value: &str) -> String {
-    let ids: Vec<&str> = value.split(',').collect();
-    match (name, ids.len()) {
-        ("ids", 1..=MAX_IDS) => ids.iter().map(|id| id.get(..8).unwrap_or(id)).collect::<Vec<_>>().join(", "),
-        ("ids", count) => format!("{count} IDs"),
-        ("failure", _) => format!("failure {}", value.get(..8).unwrap_or(value)),
-        _ => format!("{name} {value}"),
+    /// A condition of a filter. A list of many ids is abbreviated.
+    fn condition(&self, name: &str, value: &str, filter: &Filter) -> String {
+        let texts = self.ctx.texts;
+        let time = || value.parse().map_or_else(|_| value.to_owned(), text::local);
+        let (label, value) = match name {
+            "ids" if filter.ids.len() > MAX_IDS => return counted(texts.n_ids, filter.ids.len() as u64),
+            "ids" => return filter.ids.iter().map(|id| short(id)).collect::<Vec<_>>().join(", "),
+            "state" => (texts.state, filter.state.map_or("", |state| self.ctx.state(&state)).to_owned()),
+            "failure" => (texts.failure, short(value)),
+            "since_ms" => (texts.desk.since, time()),
+            "until_ms" => (texts.desk.until, time()),
+            "code" => (texts.code, value.to_owned()),
+            "topic" => (texts.topic, value.to_owned()),
+            "plugin" => (texts.plugin, value.to_owned()),
+            "message" => (texts.message, value.to_owned()),
+            _ => (texts.text, value.to_owned()),
+        };
+        format!("{label} {value}")
     }
 }
 

@@ -1,8 +1,7 @@
 //! `/dead-letters/{id}/edit`: edited copies.
 
 use askama::Template;
-use axum::Extension;
-use axum::extract::{Form, Path};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use base::bytes::Bytes;
@@ -14,9 +13,9 @@ use serde::de::IgnoredAny;
 use similar::{ChangeTag, TextDiff};
 
 use super::dead_letters::find;
+use super::form::{Refusal, Submitted};
 use super::format;
 use super::page::{self, ErrorPage, PageContext};
-use super::session::Session;
 use server::DeskState;
 
 /// Maximum size of a value that can be edited, in bytes.
@@ -33,7 +32,7 @@ struct EditPage {
     value: Option<String>,
     reason: String,
     changes: Option<Changes>,
-    error: String,
+    refused: Option<Refusal>,
 }
 
 /// The differences between the original and the copy.
@@ -54,15 +53,13 @@ struct Change {
 pub async fn form(state: DeskState, ctx: PageContext, Path(id): Path<String>) -> Result<Response, ErrorPage> {
     let dead_letter = find(&state.desk, &ctx, &id).await?;
     let value = editable(&dead_letter).map(|value| shown(&value));
-    let (reason, error) = (String::new(), String::new());
-    let page = EditPage { ctx, dead_letter, value, reason, changes: None, error };
+    let page = EditPage { ctx, dead_letter, value, reason: String::new(), changes: None, refused: None };
     Ok(page::render(&page))
 }
 
 /// The fields of the form.
 #[derive(Deserialize)]
 pub struct EditForm {
-    csrf: String,
     value: String,
     #[serde(default)]
     reason: String,
@@ -74,22 +71,20 @@ pub struct EditForm {
 /// Shows the changes, or saves the copy and replays it.
 pub async fn submit(
     state: DeskState,
-    ctx: PageContext,
-    Extension(session): Extension<Session>,
     Path(id): Path<String>,
-    Form(form): Form<EditForm>,
+    Submitted { ctx, form }: Submitted<EditForm>,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &form.csrf)?;
     let dead_letter = find(&state.desk, &ctx, &id).await?;
     let before =
         editable(&dead_letter).ok_or_else(|| ctx.error(StatusCode::BAD_REQUEST, ctx.texts.not_text))?;
     let after = normalized(&before, &form.value);
-    let error = refusal(&before, &after, &form, &ctx);
-    if form.action != SEND || !error.is_empty() {
+    let refused = refusal(&before, &after, &form, &ctx);
+    if form.action != SEND || refused.is_some() {
         let changes = (before != after).then(|| compare(&before, &after));
         // What was entered stays as it is: an error names its line.
         let (value, reason) = (Some(form.value), form.reason);
-        return Ok(page::render(&EditPage { ctx, dead_letter, value, reason, changes, error }));
+        let page = EditPage { ctx, dead_letter, value, reason, changes, refused };
+        return Ok(page::render_form(&page, page.refused.as_ref()));
     }
     let edited = Edited {
         key: dead_letter.key.clone(),
@@ -118,18 +113,16 @@ async fn send(
     Ok(Redirect::to(&to).into_response())
 }
 
-/// The reason why the form cannot be sent, or empty.
-fn refusal(before: &str, after: &str, form: &EditForm, ctx: &PageContext) -> String {
+/// The reason why the form cannot be sent.
+fn refusal(before: &str, after: &str, form: &EditForm, ctx: &PageContext) -> Option<Refusal> {
     if before == after {
-        return ctx.texts.no_changes.to_owned();
+        return Some(Refusal::input(ctx.texts.no_changes));
     }
     if let (Some(_), Err(error)) = (json::compact(before), serde_json::from_str::<IgnoredAny>(&form.value)) {
-        return format!("{} {error}", ctx.texts.not_json());
+        return Some(Refusal::input(format!("{} {error}", ctx.texts.desk.not_json)));
     }
-    if form.action == SEND && form.reason.trim().is_empty() {
-        return ctx.texts.reason_required.to_owned();
-    }
-    String::new()
+    let lacks_reason = form.action == SEND && form.reason.trim().is_empty();
+    lacks_reason.then(|| Refusal::input(ctx.texts.reason_required))
 }
 
 /// The value as it is edited: JSON without white space is indented.

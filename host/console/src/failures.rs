@@ -1,8 +1,7 @@
 //! `/failures`
 
 use askama::Template;
-use axum::Extension;
-use axum::extract::{Form, Path};
+use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use base::text;
 use desk::{Desk, IdOf};
@@ -13,9 +12,8 @@ use desk_api::{
 use serde::Deserialize;
 
 use super::PAGE_SIZE;
-use super::form::QueryParams;
+use super::form::{QueryParams, Submitted};
 use super::page::{self, ErrorPage, PageContext, PageLinks};
-use super::session::Session;
 use server::DeskState;
 
 /// Dead letters listed on a failure's page.
@@ -110,7 +108,6 @@ fn hour(number: i64) -> String {
 /// The forms of a failure's page.
 #[derive(Deserialize)]
 pub struct UpdateForm {
-    csrf: String,
     note: Option<String>,
     state: Option<FailureState>,
     #[serde(default)]
@@ -120,12 +117,9 @@ pub struct UpdateForm {
 /// Changes the note, closes or reopens the failure.
 pub async fn update(
     DeskState { desk, .. }: DeskState,
-    ctx: PageContext,
-    Extension(session): Extension<Session>,
     Path(id): Path<String>,
-    Form(form): Form<UpdateForm>,
+    Submitted { ctx, form }: Submitted<UpdateForm>,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &form.csrf)?;
     let failure = find(&desk, &ctx, &id).await?;
     let note = form.note.map(|note| note.replace('\0', ""));
     let note = note.map(|note| note.trim().chars().take(MAX_NOTE_CHARS).collect::<String>());

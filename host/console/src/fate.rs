@@ -27,7 +27,7 @@ impl PageContext {
         match (state, outcome) {
             (DeadLetterState::Replayed, Some(item)) if item.sent_ms.is_some() => self.item_fate(item),
             (DeadLetterState::Open, Some(item)) if item.state == ReplayItemState::Waiting => {
-                let detail = self.texts.waits_in_replay().to_owned();
+                let detail = self.texts.desk.waits_in_replay.to_owned();
                 Fate { detail, ..Fate::new(state.as_str(), self.state(state)) }
             }
             _ => Fate::new(state.as_str(), self.state(state)),
@@ -39,18 +39,18 @@ impl PageContext {
         let texts = self.texts;
         match item.state {
             ReplayItemState::Waiting => Fate::new("waiting", texts.waiting),
-            ReplayItemState::Sent => Fate::new("sent", texts.waits_for_outcome()),
-            ReplayItemState::Handled => Fate::new("done", texts.handled()),
+            ReplayItemState::Sent => Fate::new("sent", texts.desk.waits_for_outcome),
+            ReplayItemState::Handled => Fate::new("done", texts.desk.handled),
             ReplayItemState::Failed if item.failed_as.is_some() => {
-                Fate { dead_letter: item.failed_as.clone(), ..Fate::new("failed", texts.failed_again()) }
+                Fate { dead_letter: item.failed_as.clone(), ..Fate::new("failed", texts.desk.failed_again) }
             }
             ReplayItemState::Failed => {
-                let detail = texts.first_attempt_failed_detail().to_owned();
-                Fate { detail, ..Fate::new("paused", texts.first_attempt_failed()) }
+                let detail = texts.desk.first_attempt_failed_detail.to_owned();
+                Fate { detail, ..Fate::new("paused", texts.desk.first_attempt_failed) }
             }
             ReplayItemState::Unknown => Fate::new("paused", texts.unknown),
             ReplayItemState::Skipped => {
-                let reason = self.line(item.skip_reason.as_deref().unwrap_or_default());
+                let reason = self.remark(item.skip_reason.as_deref().unwrap_or_default());
                 Fate { detail: reason, ..Fate::new("cancelled", texts.skipped) }
             }
         }
@@ -59,7 +59,7 @@ impl PageContext {
     /// What became of a replay. One of which dead letters failed again has not simply succeeded.
     pub fn replay_fate(&self, replay: &Replay) -> Fate {
         match replay.state {
-            ReplayState::Done if replay.failed > 0 => Fate::new("failed", self.texts.done_with_failures()),
+            ReplayState::Done if replay.failed > 0 => Fate::new("failed", self.texts.desk.done_with_failures),
             state => Fate::new(state.as_str(), self.replay_state(&state)),
         }
     }

@@ -1,19 +1,83 @@
 //! Query strings and form fields.
 
-use axum::extract::FromRequestParts;
+use std::convert::Infallible;
+
+use axum::extract::{Form, FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use desk_api::{FILTER_PARAMETERS, Filter, PageSelector};
 use problem::Problem;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
 use super::Console;
+use super::i18n::counted;
 use super::page::{ErrorPage, PageContext};
 use server::api::Query;
 
 /// The parameter of a list that says that nothing was ticked.
 pub const UNTICKED: &str = "unticked";
+
+/// A form that a page of this session has sent; any other is refused.
+pub struct Submitted<T> {
+    pub ctx: PageContext,
+    pub form: T,
+}
+
+/// A form with its session's token.
+#[derive(Deserialize)]
+struct Signed<T> {
+    #[serde(default)]
+    csrf: String,
+    #[serde(flatten)]
+    form: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<Console> for Submitted<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, console: &Console) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let ctx = PageContext::from_request_parts(&mut parts, console).await?;
+        let form = Form::<Signed<T>>::from_request(Request::from_parts(parts, body), console).await;
+        let Form(Signed { csrf, form }) = form.map_err(IntoResponse::into_response)?;
+        ctx.check_csrf(&csrf).map_err(IntoResponse::into_response)?;
+        Ok(Self { ctx, form })
+    }
+}
+
+/// Whether a form takes an action back: `/discard` and `/restore` are one page, and so are `/pause` and `/resume`.
+pub struct Undoes(pub bool);
+
+impl FromRequestParts<Console> for Undoes {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Console) -> Result<Self, Infallible> {
+        Ok(Self(matches!(parts.uri.path(), "/restore" | "/resume")))
+    }
+}
+
+/// Why a form was refused. Its page appears again, with what was entered and this text.
+#[derive(Debug)]
+pub struct Refusal {
+    pub status: StatusCode,
+    pub text: String,
+}
+
+impl Refusal {
+    /// What was entered is wrong.
+    pub fn input(text: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, text: text.into() }
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { status: problem.status(), text: problem.detail().to_owned() }
+    }
+}
 
 /// Query parameters. Empty ones are dropped, and repeated ids are joined to a list.
 pub struct QueryParams(Vec<(String, String)>);
@@ -106,11 +170,15 @@ pub fn asks_for_number(filter: &Filter) -> bool {
     filter.ids.is_empty() && !is_of_failure
 }
 
-/// The error for a number that is not the number of dead letters; None if it is, or is not asked for.
-pub fn wrong_number(filter: &Filter, given: &str, count: u64, ctx: &PageContext) -> Option<String> {
-    let given = given.trim().replace([',', '.', ' '], "");
-    let is_right = !asks_for_number(filter) || count <= 1 || given.parse() == Ok(count);
-    (!is_right).then(|| format!("{} {}", ctx.texts.wrong_number(), ctx.number(&count)))
+/// The refusal of a number that is not the number of dead letters; None if it is, or is not asked for.
+pub fn wrong_number(filter: &Filter, given: &str, count: u64, ctx: &PageContext) -> Option<Refusal> {
+    let is_right = !asks_for_number(filter) || count <= 1 || whole(&given.replace('.', "")) == Some(count);
+    (!is_right).then(|| Refusal::input(counted(ctx.texts.desk.wrong_number, count)))
+}
+
+/// A whole number as people write it, with separators.
+pub fn whole<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.replace([',', ' '], "").parse().ok()
 }
 
 /// Only parameters of the list are part of an address.
@@ -136,14 +204,10 @@ pub fn parse_filter(query: &str, ctx: &PageContext) -> Result<Filter, ErrorPage>
 ///
 /// # Errors
 /// It is not a number.
-pub fn number<T: std::str::FromStr>(
-    text: &str,
-    label: &str,
-    ctx: &PageContext,
-) -> Result<Option<T>, ErrorPage> {
+pub fn number<T: std::str::FromStr>(text: &str, label: &str) -> Result<Option<T>, Refusal> {
     let text = text.trim().replace(',', "");
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| ctx.error(StatusCode::BAD_REQUEST, &format!("{label}: {text}")))
+    text.parse().map(Some).map_err(|_| Refusal::input(format!("{label}: {text}")))
 }

@@ -17,17 +17,16 @@ const BYTES_PER_LINE: usize = 32;
 /// Digits of an abbreviated id.
 const SHORT_ID: usize = 8;
 
-/// A timestamp as `<time>` element: the age, and the exact time as tooltip.
+/// A timestamp as `<time>` element: its distance from now, and the exact time as tooltip.
 pub struct Timestamp {
     pub ms: i64,
-    pub now_ms: i64,
-    pub texts: &'static Texts,
+    pub shown: String,
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (utc, ago) = (text::utc(self.ms), self.texts.ago(self.now_ms.saturating_sub(self.ms) / 1000));
-        write!(f, "<time datetime=\"{utc}\" title=\"{utc}\">{ago}</time>")
+        let (utc, shown) = (text::utc(self.ms), &self.shown);
+        write!(f, "<time datetime=\"{utc}\" title=\"{utc}\">{shown}</time>")
     }
 }
 
@@ -58,7 +57,7 @@ impl fmt::Display for CopyableId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits: String = self.id.chars().filter(char::is_ascii_alphanumeric).collect();
         let (short, Texts { lang, .. }) = (short(&digits), self.texts);
-        let (copy, copied) = (self.texts.copy_id(), self.texts.copied());
+        let (copy, copied) = (self.texts.desk.copy_id, self.texts.desk.copied);
         write!(
             f,
             "<button type=\"button\" class=\"id mono\" lang=\"{lang}\" data-copy=\"{short}\" \

@@ -29,7 +29,6 @@ mod theme;
 mod topics;
 mod trials;
 mod waiting;
-mod words;
 
 use std::sync::Arc;
 
@@ -79,16 +78,16 @@ pub fn router(status: Status, policy: AccessPolicy) -> Router {
         .route("/dead-letters/{id}", get(dead_letters::show))
         .route("/dead-letters/{id}/value", get(dead_letters::value))
         .route("/dead-letters/{id}/edit", get(edit::form).post(edit::submit))
-        .route("/discard", get(discard::discard_form).post(discard::discard))
-        .route("/restore", get(discard::restore_form).post(discard::restore))
+        .route("/discard", get(discard::form).post(discard::submit))
+        .route("/restore", get(discard::form).post(discard::submit))
         .route("/replay", get(start_replay::form).post(start_replay::start))
         .route("/replays", get(replays::list))
         .route("/replays/{id}", get(replays::show).post(replays::change))
         .route("/try", get(trials::form).post(trials::start).layer(build_limit))
         .route("/trials", get(trials::list))
         .route("/trials/{id}", get(trials::show).post(trials::cancel))
-        .route("/pause", get(pause::pause_form).post(pause::pause))
-        .route("/resume", get(pause::resume_form).post(pause::resume))
+        .route("/pause", get(pause::form).post(pause::submit))
+        .route("/resume", get(pause::form).post(pause::submit))
         .route("/release", get(release::form).post(release::release))
         .route("/waiting", get(waiting::list))
         .route("/waiting/{action}", get(waiting::form).post(waiting::submit))

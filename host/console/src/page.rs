@@ -13,8 +13,9 @@ use problem::Problem;
 
 use super::Console;
 use super::assets::{PATHS, Paths};
+use super::form::Refusal;
 use super::format::{self, CopyableId, LocalTime, Timestamp};
-use super::i18n::{ENGLISH, Texts};
+use super::i18n::{ENGLISH, Texts, counted};
 use super::session::Session;
 use super::strip::Strip;
 use super::theme::Theme;
@@ -24,8 +25,7 @@ use server::{DeskState, api, ids};
 #[derive(Clone)]
 pub struct PageContext {
     pub texts: &'static Texts,
-    pub user: String,
-    pub csrf: String,
+    pub session: Session,
     pub paths: &'static Paths,
     /// Whether a token is required, so that logging out makes sense.
     pub has_token: bool,
@@ -45,8 +45,7 @@ impl FromRequestParts<Console> for PageContext {
         let session = parts.extensions.get::<Session>().ok_or_else(|| form_expired(texts))?;
         Ok(Self {
             texts,
-            user: session.user.clone(),
-            csrf: session.csrf.clone(),
+            session: session.clone(),
             paths: &PATHS,
             has_token: console.0.policy.has_token(),
             now_ms: clock::now_ms(),
@@ -70,7 +69,7 @@ pub struct NavItem {
 impl PageContext {
     /// The navigation.
     pub fn navigation(&self) -> Vec<NavItem> {
-        let (texts, rooms) = (self.texts, self.texts.rooms());
+        let (texts, rooms) = (self.texts, &self.texts.rooms);
         let parts: [&[(&'static str, &'static str, char)]; 3] = [
             &[
                 ("/", texts.overview, 'o'),
@@ -94,9 +93,14 @@ impl PageContext {
             || (path != "/" && current.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
     }
 
-    /// A `<time>` element.
+    /// A `<time>` element with the age.
     pub fn ago(&self, ms: &i64) -> Timestamp {
-        Timestamp { ms: *ms, now_ms: self.now_ms, texts: self.texts }
+        Timestamp { ms: *ms, shown: self.texts.ago(self.now_ms.saturating_sub(*ms) / 1000) }
+    }
+
+    /// A `<time>` element with the time until something is due.
+    pub fn due(&self, ms: &i64) -> Timestamp {
+        Timestamp { ms: *ms, shown: self.texts.ahead(ms.saturating_sub(self.now_ms) / 1000) }
     }
 
     /// A `<time>` element with the local time.
@@ -119,6 +123,16 @@ impl PageContext {
         format::number(*number)
     }
 
+    /// A text with a number.
+    pub fn counted(&self, text: &str, number: &u64) -> String {
+        counted(text, *number)
+    }
+
+    /// What the host says, in the language of the page.
+    pub fn remark(&self, said: &str) -> String {
+        format::block(self.texts.remark(said).as_bytes())
+    }
+
     /// A text on a single line.
     pub fn line(&self, text: &str) -> String {
         format::line(text)
@@ -135,7 +149,7 @@ impl PageContext {
             DeadLetterState::Open => self.texts.open,
             DeadLetterState::Replayed => self.texts.replayed,
             DeadLetterState::Discarded => self.texts.discarded,
-            DeadLetterState::Edited => self.texts.edited_state(),
+            DeadLetterState::Edited => self.texts.desk.edited_state,
         }
     }
 
@@ -165,7 +179,7 @@ impl PageContext {
 
     /// The page's address in the next theme, and the name of that theme.
     pub fn next_theme(&self) -> (String, &'static str) {
-        let (next, rooms) = (self.theme.next(), self.texts.rooms());
+        let (next, rooms) = (self.theme.next(), &self.texts.rooms);
         let name = match next {
             Theme::Auto => rooms.theme_auto,
             Theme::Light => rooms.theme_light,
@@ -188,15 +202,15 @@ impl PageContext {
         if reason.chars().count() > MAX_REASON_CHARS {
             return Err(self.error(StatusCode::BAD_REQUEST, self.texts.reason_too_long));
         }
-        Ok(Actor { name: &self.user, reason: reason.trim(), now_ms: clock::now_ms() })
+        Ok(Actor { name: &self.session.user, reason: reason.trim(), now_ms: clock::now_ms() })
     }
 
     /// Refuses a form that was not sent by a page of this session.
     ///
     /// # Errors
     /// The token does not match.
-    pub fn check_csrf(&self, session: &Session, csrf: &str) -> Result<(), ErrorPage> {
-        if session.is_csrf(csrf) {
+    pub fn check_csrf(&self, csrf: &str) -> Result<(), ErrorPage> {
+        if self.session.is_csrf(csrf) {
             return Ok(());
         }
         Err(self.error(StatusCode::FORBIDDEN, self.texts.form_expired))
@@ -225,7 +239,7 @@ impl PageContext {
         let problem = ids::refused(desk, of, id).await;
         match problem.status() {
             StatusCode::NOT_FOUND => self.not_found(),
-            StatusCode::CONFLICT => self.error(StatusCode::CONFLICT, self.texts.ambiguous_id()),
+            StatusCode::CONFLICT => self.error(StatusCode::CONFLICT, self.texts.desk.ambiguous_id),
             _ => self.problem(problem),
         }
     }
@@ -320,6 +334,12 @@ pub fn render(page: &impl Template) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// Renders the page of a form; of one that was refused, with the status of its refusal.
+pub fn render_form(page: &impl Template, refused: Option<&Refusal>) -> Response {
+    let status = refused.map_or(StatusCode::OK, |refused| refused.status);
+    (status, render(page)).into_response()
 }
 
 /// The fallback of the router.

@@ -3,7 +3,6 @@
 use desk_api::PartitionState;
 use kafka::partition::{Block, Condition, Limit};
 
-use super::format;
 use super::i18n::Texts;
 use server::DeskState;
 use server::partitions::{Assigned, assigned, state};
@@ -106,18 +105,6 @@ impl Partitions {
             notice.since_ms = notice.since_ms.min(since_ms);
         } else {
             self.notices.push(Notice { topic: topic.clone(), state, reason, since_ms, count: 1 });
-        }
-    }
-}
-
-impl Texts {
-    /// A number of partitions.
-    pub fn partition_count(&self, count: &u64) -> String {
-        let number = format::number(*count);
-        match (self.lang, count) {
-            ("ko", _) => format!("파티션 {number}개"),
-            (_, 1) => "1 partition".to_owned(),
-            _ => format!("{number} partitions"),
         }
     }
 }

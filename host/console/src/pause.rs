@@ -1,92 +1,64 @@
 //! `/pause` and `/resume`: a plugin.
 
 use askama::Template;
-use axum::Extension;
-use axum::extract::Form;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::form::QueryParams;
+use super::form::{QueryParams, Refusal, Submitted, Undoes};
 use super::page::{self, ErrorPage, PageContext};
-use super::session::Session;
 use server::{DeskState, api};
 
 #[derive(Template)]
 #[template(path = "console/pause.html")]
 struct PausePage {
     ctx: PageContext,
-    /// Pause, or resume.
     is_pause: bool,
-    plugin: String,
-    error: &'static str,
+    form: PauseForm,
+    refused: Option<Refusal>,
 }
 
-/// The form that pauses.
-pub async fn pause_form(
-    state: DeskState,
-    ctx: PageContext,
-    query: QueryParams,
-) -> Result<Response, ErrorPage> {
-    form(&state, ctx, query.get("plugin").unwrap_or_default(), true, "")
-}
-
-/// The form that resumes.
-pub async fn resume_form(
-    state: DeskState,
-    ctx: PageContext,
-    query: QueryParams,
-) -> Result<Response, ErrorPage> {
-    form(&state, ctx, query.get("plugin").unwrap_or_default(), false, "")
-}
-
-fn form(
-    state: &DeskState,
-    ctx: PageContext,
-    plugin: &str,
-    is_pause: bool,
-    error: &'static str,
-) -> Result<Response, ErrorPage> {
-    if state.pauses.gate(plugin).is_none() {
-        return Err(ctx.not_found());
-    }
-    Ok(page::render(&PausePage { ctx, is_pause, plugin: plugin.to_owned(), error }))
-}
-
-/// The fields of both forms.
-#[derive(Deserialize)]
+/// The fields of the form.
+#[derive(Default, Deserialize)]
 pub struct PauseForm {
-    csrf: String,
     plugin: String,
     #[serde(default)]
     reason: String,
 }
 
-/// Pauses a plugin.
-pub async fn pause(
+/// The form.
+pub async fn form(
     state: DeskState,
     ctx: PageContext,
-    Extension(session): Extension<Session>,
-    Form(PauseForm { csrf, plugin, reason }): Form<PauseForm>,
+    Undoes(resumes): Undoes,
+    query: QueryParams,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &csrf)?;
-    if reason.trim().is_empty() {
-        let error = ctx.texts.reason_required;
-        return form(&state, ctx, &plugin, true, error);
+    let plugin = query.get("plugin").unwrap_or_default().to_owned();
+    if state.pauses.gate(&plugin).is_none() {
+        return Err(ctx.not_found());
     }
-    let paused = state.pauses.pause(&plugin, ctx.actor(&reason)?).await;
-    paused.map_err(|error| ctx.problem(api::pause_refused(&plugin, error)))?;
-    Ok(Redirect::to("/#plugins").into_response())
+    Ok(show(ctx, resumes, PauseForm { plugin, ..PauseForm::default() }, None))
 }
 
-/// Resumes a plugin.
-pub async fn resume(
+fn show(ctx: PageContext, resumes: bool, form: PauseForm, refused: Option<Refusal>) -> Response {
+    let page = PausePage { ctx, is_pause: !resumes, form, refused };
+    page::render_form(&page, page.refused.as_ref())
+}
+
+/// Pauses or resumes a plugin.
+pub async fn submit(
     state: DeskState,
-    ctx: PageContext,
-    Extension(session): Extension<Session>,
-    Form(PauseForm { csrf, plugin, reason }): Form<PauseForm>,
+    Undoes(resumes): Undoes,
+    Submitted { ctx, form }: Submitted<PauseForm>,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &csrf)?;
-    let resumed = state.pauses.resume(&plugin, ctx.actor(&reason)?).await;
-    resumed.map_err(|error| ctx.problem(api::pause_refused(&plugin, error)))?;
+    if !resumes && form.reason.trim().is_empty() {
+        let refused = Refusal::input(ctx.texts.reason_required);
+        return Ok(show(ctx, resumes, form, Some(refused)));
+    }
+    let actor = ctx.actor(&form.reason)?;
+    let changed = match resumes {
+        false => state.pauses.pause(&form.plugin, actor).await,
+        true => state.pauses.resume(&form.plugin, actor).await,
+    };
+    changed.map_err(|error| ctx.problem(api::pause_refused(&form.plugin, error)))?;
     Ok(Redirect::to("/#plugins").into_response())
 }

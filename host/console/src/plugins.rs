@@ -28,7 +28,7 @@ struct Row {
 
 impl Row {
     fn isolation(&self, ctx: &PageContext) -> &'static str {
-        let rooms = ctx.texts.rooms();
+        let rooms = &ctx.texts.rooms;
         match self.it.isolation.as_str() {
             "instance" => rooms.isolation_kept,
             "message" if self.it.not_reset.is_none() => rooms.isolation_reset,

@@ -1,16 +1,12 @@
 //! `/release`: held keys of a plugin.
 
 use askama::Template;
-use axum::Extension;
-use axum::extract::Form;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::form::QueryParams;
-use super::format;
-use super::i18n::Texts;
+use super::form::{QueryParams, Submitted};
+use super::i18n::counted;
 use super::page::{self, ErrorPage, PageContext};
-use super::session::Session;
 use server::held_keys::{self, PluginKeys, Selected};
 use server::{DeskState, api};
 
@@ -36,7 +32,7 @@ pub async fn form(state: DeskState, ctx: PageContext, query: QueryParams) -> Res
     };
     let id = query.get("id").unwrap_or_default().to_owned();
     let what = if id.is_empty() {
-        ctx.texts.key_count(&(of.keys.len() as u64))
+        counted(ctx.texts.n_keys, of.keys.len() as u64)
     } else {
         key_text(of, &id).ok_or_else(|| ctx.not_found())?
     };
@@ -52,7 +48,6 @@ fn key_text(of: &PluginKeys, id: &str) -> Option<String> {
 /// The fields of the form.
 #[derive(Deserialize)]
 pub struct ReleaseForm {
-    csrf: String,
     plugin: String,
     #[serde(default)]
     id: String,
@@ -63,11 +58,8 @@ pub struct ReleaseForm {
 /// Releases a key, or all keys of a plugin.
 pub async fn release(
     state: DeskState,
-    ctx: PageContext,
-    Extension(session): Extension<Session>,
-    Form(ReleaseForm { csrf, plugin, id, reason }): Form<ReleaseForm>,
+    Submitted { ctx, form: ReleaseForm { plugin, id, reason } }: Submitted<ReleaseForm>,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &csrf)?;
     let ids = match id.as_str() {
         "" => None,
         id => Some([held_keys::parse_id(id).ok_or_else(|| ctx.not_found())?]),
@@ -76,16 +68,4 @@ pub async fn release(
     let released = held_keys::release(&state, &plugin, selected, ctx.actor(&reason)?).await;
     released.map_err(|error| ctx.problem(api::release_refused(&state, &plugin, error)))?;
     Ok(Redirect::to("/#held-keys").into_response())
-}
-
-impl Texts {
-    /// A number of keys.
-    pub fn key_count(&self, count: &u64) -> String {
-        let number = format::number(*count);
-        match (self.lang, count) {
-            ("ko", _) => format!("키 {number}개"),
-            (_, 1) => "1 key".to_owned(),
-            _ => format!("{number} keys"),
-        }
-    }
 }

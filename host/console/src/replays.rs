@@ -1,8 +1,7 @@
 //! `/replays`
 
 use askama::Template;
-use axum::Extension;
-use axum::extract::{Form, Path};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use desk::replay::ReplayError;
@@ -13,10 +12,9 @@ use desk_api::{
 use serde::Deserialize;
 
 use super::PAGE_SIZE;
-use super::form::{QueryParams, query_string};
+use super::form::{QueryParams, Submitted, query_string};
 use super::i18n::Texts;
 use super::page::{self, ErrorPage, PageContext, PageLinks};
-use super::session::Session;
 use server::DeskState;
 
 /// The width of the progress bar, in its own units.
@@ -110,8 +108,8 @@ async fn find(desk: &Desk, ctx: &PageContext, id: &str) -> Result<Replay, ErrorP
 
 fn segments(replay: &Replay, texts: &Texts) -> Vec<Segment> {
     let counts = [
-        ("done", texts.handled(), ReplayItemState::Handled, replay.done),
-        ("failed", texts.failed_again(), ReplayItemState::Failed, replay.failed),
+        ("done", texts.desk.handled, ReplayItemState::Handled, replay.done),
+        ("failed", texts.desk.failed_again, ReplayItemState::Failed, replay.failed),
         ("unknown", texts.unknown, ReplayItemState::Unknown, replay.unknown),
         ("skipped", texts.skipped, ReplayItemState::Skipped, replay.skipped),
         ("sent", texts.sent, ReplayItemState::Sent, replay.sent),
@@ -143,7 +141,6 @@ impl PageContext {
 /// The form that changes a replay.
 #[derive(Deserialize)]
 pub struct ChangeForm {
-    csrf: String,
     /// `pause`, `resume` or `cancel`.
     action: String,
 }
@@ -151,12 +148,9 @@ pub struct ChangeForm {
 /// Pauses, resumes or cancels a replay.
 pub async fn change(
     DeskState { desk, replayer, .. }: DeskState,
-    ctx: PageContext,
-    Extension(session): Extension<Session>,
     Path(id): Path<String>,
-    Form(form): Form<ChangeForm>,
+    Submitted { ctx, form }: Submitted<ChangeForm>,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &form.csrf)?;
     let id = find(&desk, &ctx, &id).await?.id;
     let actor = ctx.actor("")?;
     let replay = match &form.action[..] {

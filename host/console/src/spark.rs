@@ -53,6 +53,10 @@ impl Spark {
         for (index, (x, y)) in run.iter().enumerate() {
             let _ = write!(path, "{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' });
         }
+        if run.len() == 1 {
+            // A point alone is a dot.
+            path.push_str("h0");
+        }
         let _ = write!(self.area, "{path}L{right:.1} {HEIGHT}L{left:.1} {HEIGHT}Z");
         self.line.push_str(&path);
     }
@@ -91,13 +95,13 @@ mod tests {
         assert!(spark.area.ends_with("L240.0 48L0.0 48Z"), "{}", spark.area);
         assert_eq!((spark.highest, spark.last), (Some(10.0), Some(5.0)));
         let few = Spark::new(&[Some(1.0)], 3);
-        assert_eq!(few.line, "M240.0 2.0");
+        assert_eq!(few.line, "M240.0 2.0h0");
     }
 
     #[test]
     fn what_is_not_known_is_a_gap() {
         let spark = Spark::new(&[Some(1.0), None, Some(1.0), Some(1.0)], 4);
-        assert_eq!(spark.line, "M0.0 2.0M160.0 2.0L240.0 2.0");
+        assert_eq!(spark.line, "M0.0 2.0h0M160.0 2.0L240.0 2.0");
         assert_eq!(Spark::new(&[Some(1.0), None], 2).last, None);
         assert!(Spark::new(&[], 360).line.is_empty());
     }

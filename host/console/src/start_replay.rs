@@ -1,16 +1,14 @@
 //! `/replay`: previews a replay and starts it.
 
 use askama::Template;
-use axum::Extension;
-use axum::extract::Form;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use desk_api::{Filter, ReplayPlan, ReplayPreview, ReplayTarget};
 use serde::Deserialize;
 
-use super::form::{self, QueryParams, query_string};
+use super::form::{self, QueryParams, Refusal, Submitted, query_string};
+use super::i18n::Texts;
 use super::page::{self, ErrorPage, PageContext};
-use super::session::Session;
 use server::DeskState;
 use server::api::one_line;
 
@@ -19,8 +17,8 @@ use server::api::one_line;
 struct StartPage {
     ctx: PageContext,
     preview: ReplayPreview,
-    /// The reason why the replay is not possible, or empty.
-    error: String,
+    /// Why the replay is not possible.
+    refused: Option<Refusal>,
     /// Whether the number has to be entered.
     asks_for_number: bool,
     form: StartForm,
@@ -35,8 +33,6 @@ impl StartPage {
 /// The fields of the form.
 #[derive(Debug, Clone, Deserialize)]
 pub struct StartForm {
-    #[serde(default)]
-    csrf: String,
     /// The filter as a query string.
     #[serde(default)]
     query: String,
@@ -61,7 +57,6 @@ impl StartForm {
     /// The defaults: a careful replay to the original topic.
     fn new(query: String, trial: String, back: String) -> Self {
         Self {
-            csrf: String::new(),
             query,
             trial,
             back,
@@ -96,22 +91,22 @@ impl StartForm {
         self.trial.is_empty() && form::asks_for_number(filter)
     }
 
-    fn plan(&self, ctx: &PageContext) -> Result<ReplayPlan, ErrorPage> {
+    fn plan(&self, texts: &Texts) -> Result<ReplayPlan, Refusal> {
         let mut ramp = Vec::new();
         for size in self.ramp.split([',', ' ']).filter(|size| !size.is_empty()) {
-            ramp.extend(form::number::<u32>(size, ctx.texts.ramp, ctx)?);
+            ramp.extend(form::number::<u32>(size, texts.ramp)?);
         }
-        let limit = form::number(&self.limit, ctx.texts.stop_above, ctx)?;
+        let limit = form::number(&self.limit, texts.stop_above)?;
         let default = ReplayPlan::default();
         let is_retry = self.target == ReplayTarget::Retry.as_str();
         let plan = ReplayPlan {
             target: if is_retry { ReplayTarget::Retry } else { ReplayTarget::Source },
-            rate: form::number(&self.rate, ctx.texts.rate_limit, ctx)?,
+            rate: form::number(&self.rate, texts.rate_limit)?,
             ramp,
             limit_percent: limit.unwrap_or(default.limit_percent),
             max_replays: default.max_replays,
         };
-        plan.check().map_err(|error| ctx.error(StatusCode::BAD_REQUEST, &error))?;
+        plan.check().map_err(Refusal::input)?;
         Ok(plan)
     }
 }
@@ -125,7 +120,7 @@ pub async fn form(state: DeskState, ctx: PageContext, params: QueryParams) -> Re
     let trial = params.get("trial").unwrap_or_default().to_owned();
     let mut form = StartForm::new(query_string(&filter), trial, params.back(&filter));
     form.prefill(&params);
-    start_page(&state, ctx, &filter, form, String::new()).await
+    start_page(&state, ctx, &filter, form, None).await
 }
 
 async fn start_page(
@@ -133,33 +128,39 @@ async fn start_page(
     ctx: PageContext,
     filter: &Filter,
     form: StartForm,
-    mut error: String,
+    refused: Option<Refusal>,
 ) -> Result<Response, ErrorPage> {
-    let plan = form.plan(&ctx)?;
+    let (plan, wrong) = match form.plan(ctx.texts) {
+        Ok(plan) => (plan, None),
+        Err(wrong) => (ReplayPlan::default(), Some(wrong)),
+    };
+    let mut refused = refused.or(wrong);
     let ids = trial_ids(state, &ctx, &form.trial)?;
-    let preview = state.replayer.preview(filter, ids.as_deref(), &plan).await.unwrap_or_else(|refused| {
-        error = one_line(&refused);
+    let preview = state.replayer.preview(filter, ids.as_deref(), &plan).await.unwrap_or_else(|error| {
+        // The page says why there is no preview; the form itself is not wrong.
+        refused = Some(Refusal { status: StatusCode::OK, text: one_line(&error) });
         ReplayPreview::default()
     });
     let asks_for_number = form.asks_for_number(filter) && preview.dead_letters > 1;
-    Ok(page::render(&StartPage { ctx, preview, error, asks_for_number, form }))
+    let page = StartPage { ctx, preview, refused, asks_for_number, form };
+    Ok(page::render_form(&page, page.refused.as_ref()))
 }
 
 /// Starts the replay.
 pub async fn start(
     state: DeskState,
-    ctx: PageContext,
-    Extension(session): Extension<Session>,
-    Form(form): Form<StartForm>,
+    Submitted { ctx, form }: Submitted<StartForm>,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &form.csrf)?;
     let filter = form::parse_filter(&form.query, &ctx)?;
-    let (plan, ids) = (form.plan(&ctx)?, trial_ids(&state, &ctx, &form.trial)?);
+    let ids = trial_ids(&state, &ctx, &form.trial)?;
+    let Ok(plan) = form.plan(ctx.texts) else {
+        return start_page(&state, ctx, &filter, form, None).await;
+    };
     if form.asks_for_number(&filter) {
         let count = state.replayer.sendable(&filter, ids.as_deref(), &plan).await;
         let count = count.map_err(|error| ctx.store_unavailable(error))?;
-        if let Some(error) = form::wrong_number(&filter, &form.number, count, &ctx) {
-            return start_page(&state, ctx, &filter, form, error).await;
+        if let Some(refused) = form::wrong_number(&filter, &form.number, count, &ctx) {
+            return start_page(&state, ctx, &filter, form, Some(refused)).await;
         }
     }
     let actor = ctx.actor(&form.reason)?;

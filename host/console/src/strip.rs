@@ -2,7 +2,7 @@
 
 use desk_api::{HealthPart, HealthState, PartKind};
 
-use super::i18n::Texts;
+use super::i18n::{Texts, counted};
 use super::{format, partitions};
 use server::{Status, health};
 
@@ -65,7 +65,7 @@ fn link(kind: PartKind) -> &'static str {
 
 fn trouble(part: &HealthPart, status: &Status, texts: &Texts) -> Trouble {
     let HealthPart { kind, name, state, since_ms, reason, count } = part;
-    let rooms = texts.rooms();
+    let rooms = &texts.rooms;
     let reason = reason.as_deref().unwrap_or_default();
     let with = |text: &str| format!("{text} {reason}").trim_end().to_owned();
     let waiting = || {
@@ -84,7 +84,7 @@ fn trouble(part: &HealthPart, status: &Status, texts: &Texts) -> Trouble {
         (PartKind::Group, HealthState::Down) => with(rooms.group_failed),
         (PartKind::Group, _) => rooms.group_joining.to_owned(),
         (PartKind::Partitions, _) => {
-            let count = texts.partition_count(&count.unwrap_or(0));
+            let count = counted(texts.n_partitions, count.unwrap_or(0));
             format!("{count}: {}", partitions::localized(reason, texts))
         }
         (PartKind::Plugin, _) => idle(name, status, texts).unwrap_or_else(|| reason.to_owned()),
@@ -104,7 +104,7 @@ fn idle(plugin: &str, status: &Status, texts: &Texts) -> Option<String> {
 
 /// Kafka, store and destinations by name; groups and partitions by their number.
 fn well(parts: &[&HealthPart], texts: &Texts) -> Vec<Well> {
-    let rooms = texts.rooms();
+    let rooms = &texts.rooms;
     let of = |kind: PartKind| parts.iter().filter(move |part| part.kind == kind);
     let mut well = Vec::new();
     let mut add = |name: String, since_ms: Option<i64>, kind: PartKind| {

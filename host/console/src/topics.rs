@@ -4,7 +4,6 @@ use askama::Template;
 use axum::response::Response;
 use desk_api::{GroupMember, GroupOverview, TopicOverview, TopicUse};
 
-use super::i18n::Texts;
 use super::page::{self, PageContext};
 use super::partitions::{self, Partitions};
 use server::{DeskState, topics};
@@ -22,7 +21,7 @@ struct TopicsPage {
 
 impl TopicsPage {
     fn used_as(&self, used_as: &TopicUse) -> &'static str {
-        let rooms = self.ctx.texts.rooms();
+        let rooms = &self.ctx.texts.rooms;
         match used_as {
             TopicUse::Source => rooms.source,
             TopicUse::Retry => rooms.retry,
@@ -35,7 +34,7 @@ impl TopicsPage {
             None => "–".to_owned(),
             Some(millis) => match u64::try_from(*millis) {
                 Ok(millis) => self.ctx.texts.duration(millis),
-                Err(_) => self.ctx.texts.rooms().retention_forever.to_owned(),
+                Err(_) => self.ctx.texts.rooms.retention_forever.to_owned(),
             },
         }
     }
@@ -66,21 +65,6 @@ fn ranges(numbers: &[i32]) -> String {
     runs.into_iter().map(run).collect::<Vec<_>>().join(", ")
 }
 
-impl Texts {
-    /// A duration, in one unit.
-    pub fn duration(&self, millis: u64) -> String {
-        let (number, english, korean) = match millis / 1000 {
-            0..60 => (millis as f64 / 1000.0, "s", "초"),
-            seconds @ 60..7200 => (seconds as f64 / 60.0, "min", "분"),
-            seconds @ 7200..172_800 => (seconds as f64 / 3600.0, "h", "시간"),
-            seconds => (seconds as f64 / 86_400.0, "d", "일"),
-        };
-        // At most one decimal, and none of zero.
-        let number = (number * 10.0).round() / 10.0;
-        if self.lang == "ko" { format!("{number}{korean}") } else { format!("{number} {english}") }
-    }
-}
-
 /// The topics and groups.
 pub async fn show(state: DeskState, ctx: PageContext) -> Response {
     let groups = topics::groups(&state).await;
@@ -93,14 +77,6 @@ pub async fn show(state: DeskState, ctx: PageContext) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::i18n::{ENGLISH, KOREAN};
-
-    #[test]
-    fn durations_have_one_unit() {
-        let hours = |hours: u64| ENGLISH.duration(hours * 3_600_000);
-        assert_eq!([hours(1), hours(30), hours(24 * 10), hours(84)], ["60 min", "30 h", "10 d", "3.5 d"]);
-        assert_eq!([ENGLISH.duration(1500), KOREAN.duration(0)], ["1.5 s", "0초"]);
-    }
 
     #[test]
     fn runs_of_partitions_are_joined() {

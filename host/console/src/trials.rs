@@ -1,21 +1,18 @@
 //! `/try` and `/trials`
 
 use askama::Template;
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::multipart::MultipartError;
-use axum::extract::{Form, Multipart, Path};
+use axum::extract::{Multipart, Path};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use desk_api::{DeadLetterState, Filter, Trial, TrialResult, TrialState, TrialVerdict};
 use sandbox::capture;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::form::{self, QueryParams, query_string};
+use super::form::{self, QueryParams, Refusal, Submitted, query_string};
 use super::format;
 use super::page::{self, ErrorPage, PageContext};
-use super::session::Session;
 use server::{DeskState, api};
 
 /// Results listed per outcome.
@@ -28,7 +25,7 @@ struct StartPage {
     /// The filter as a query string.
     query: String,
     dead_letters: u64,
-    error: String,
+    refused: Option<Refusal>,
 }
 
 /// The form that starts a trial.
@@ -37,35 +34,29 @@ pub async fn form(state: DeskState, ctx: PageContext, query: QueryParams) -> Res
         return Ok(back);
     }
     let filter = query.filter(&ctx)?;
-    start_page(&state, ctx, &filter, "").await
+    start_page(&state, ctx, &filter, None).await
 }
 
 async fn start_page(
     state: &DeskState,
     ctx: PageContext,
     filter: &Filter,
-    error: &str,
+    refused: Option<Refusal>,
 ) -> Result<Response, ErrorPage> {
     let filter = Filter { state: None, ..filter.clone() };
     let open = Filter { state: Some(DeadLetterState::Open), ..filter.clone() };
     let dead_letters = state.desk.count(&open).await.map_err(|error| ctx.store_unavailable(error))?;
-    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let (query, error) = (query_string(&filter), format::block(error.as_bytes()));
-    Ok((status, page::render(&StartPage { ctx, query, dead_letters, error })).into_response())
+    let page = StartPage { ctx, query: query_string(&filter), dead_letters, refused };
+    Ok(page::render_form(&page, page.refused.as_ref()))
 }
 
 /// Starts a trial of the uploaded build.
-pub async fn start(
-    state: DeskState,
-    ctx: PageContext,
-    Extension(session): Extension<Session>,
-    mut upload: Multipart,
-) -> Result<Response, ErrorPage> {
+pub async fn start(state: DeskState, ctx: PageContext, mut upload: Multipart) -> Result<Response, ErrorPage> {
     let failed = |error: MultipartError| ctx.error(error.status(), &error.body_text());
     let (mut query, mut build, mut has_csrf) = (String::new(), Bytes::new(), false);
     while let Some(field) = upload.next_field().await.map_err(failed)? {
         match field.name() {
-            Some("csrf") => has_csrf = session.is_csrf(&field.text().await.map_err(failed)?),
+            Some("csrf") => has_csrf = ctx.session.is_csrf(&field.text().await.map_err(failed)?),
             Some("query") => query = field.text().await.map_err(failed)?,
             // The form sends its token before the file.
             Some("build") if has_csrf => build = field.bytes().await.map_err(failed)?,
@@ -78,7 +69,7 @@ pub async fn start(
     let filter = form::parse_filter(&query, &ctx)?;
     match state.trials.start(build, &filter, ctx.actor("")?).await {
         Ok(trial) => Ok(Redirect::to(&format!("/trials/{}", trial.id)).into_response()),
-        Err(error) => start_page(&state, ctx, &filter, api::trial_refused(error).detail()).await,
+        Err(error) => start_page(&state, ctx, &filter, Some(api::trial_refused(error).into())).await,
     }
 }
 
@@ -138,21 +129,12 @@ impl PageContext {
     }
 }
 
-/// The form that cancels a trial.
-#[derive(Deserialize)]
-pub struct CancelForm {
-    csrf: String,
-}
-
 /// Cancels a trial.
 pub async fn cancel(
     state: DeskState,
-    ctx: PageContext,
-    Extension(session): Extension<Session>,
     Path(id): Path<String>,
-    Form(form): Form<CancelForm>,
+    Submitted { ctx, form: () }: Submitted<()>,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &form.csrf)?;
     let trial = state.trials.cancel(&id).ok_or_else(|| ctx.not_found())?;
     Ok(Redirect::to(&format!("/trials/{}", trial.id)).into_response())
 }

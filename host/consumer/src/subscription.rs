@@ -7,7 +7,7 @@ use base::clock::millis_u64;
 use base::topic_name::MAX_TOPIC_NAME;
 pub use base::topic_name::is_topic;
 use contract::{RetryPolicy, Subscription as Described};
-use kafka::held_keys;
+use kafka::{decisions, held_keys};
 use kafka_topics::topic_plan::TopicPlan;
 use sandbox::capabilities::produce;
 use settings::Ordering;
@@ -113,10 +113,12 @@ impl Subscription {
 
     /// All its topics.
     pub fn topic_plan(&self) -> TopicPlan {
+        let retry = self.retry_topics();
         TopicPlan {
             group: self.group.clone(),
             source: self.topic.clone(),
-            retry: self.retry_topics(),
+            decisions: (!retry.is_empty()).then(|| decisions::topic_of(&self.topic)),
+            retry,
             dead_letter: self.dead_letter_topic.clone(),
             held_keys: (self.on_dead == OnDead::Hold).then(|| held_keys::topic_of(&self.topic)),
             max_wait: Duration::from_millis(self.policy.retry().max_age_ms),

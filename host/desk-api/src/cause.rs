@@ -4,6 +4,9 @@
 const MAX_CHARS: usize = 200;
 /// Digits and letters from which on a word with both is taken for an id.
 const MIN_ID: usize = 6;
+/// The address of a machine, with its numbers replaced.
+const HOST: &str = "<n>.<n>.<n>.<n>";
+const HOST_AND_PORT: &str = "<n>.<n>.<n>.<n>:<n>";
 
 /// The detail of a failure without what differs between messages: quoted values, addresses, ids and numbers are
 /// replaced by `<value>`, `<address>`, `<id>` and `<n>`. A status code at the beginning or after a colon is kept, and
@@ -65,7 +68,7 @@ fn normalised(word: &str) -> String {
     let replacement = match core {
         address if is_address(address) => "<address>".to_owned(),
         id if is_id(id) => "<id>".to_owned(),
-        other => without_numbers(other),
+        other => without_numbers(other).replace(HOST_AND_PORT, "<address>").replace(HOST, "<address>"),
     };
     // An address often has angle brackets already.
     let word = if replacement == "<address>" { word.replace(['<', '>'], "") } else { word.to_owned() };
@@ -122,6 +125,11 @@ mod tests {
             ),
             ("order 17 took 300 ms", "order 4711 took 21 ms", "order <n> took <n> ms"),
             ("queued as 3F9A01BC", "queued as AB12CD34", "queued as <id>"),
+            (
+                "smtp://10.0.0.7:25 answered 550 no",
+                "smtp://10.0.0.8:2525 answered 550 no",
+                "smtp://<address> answered 550 no",
+            ),
             ("b@x: 554 refused", "c@y: 554 refused", "<address>: 554 refused"),
             (
                 "id 019a2190-b7c1-737f-9b1e-0c6d5a4f3e21 gone",
@@ -148,7 +156,12 @@ mod tests {
 
     #[test]
     fn a_cause_is_its_own_cause() {
-        for text in ["550 5.1.1 no such user: kim@example.com", "to: \"x\" is 5", "queued as 3F9A01BC, 7"] {
+        for text in [
+            "550 5.1.1 no such user: kim@example.com",
+            "http://10.0.0.7:80/a is away",
+            "to: \"x\" is 5",
+            "queued as 3F9A01BC, 7",
+        ] {
             assert_eq!(cause(&cause(text)), cause(text));
         }
     }

@@ -2,25 +2,20 @@
 
 use base::error::UserError;
 use clap::Subcommand;
-use desk_api::AlertTest;
+use desk_api::{AlertTest, ChannelResult};
 use serde_json::json;
 
-use crate::dlt::client::{ApiArgs, Client};
-use crate::output::{escaped, print};
+use crate::dlt::client::HostArgs;
+use crate::output::{OutputArgs, escaped};
 
 /// Arguments of `host alerts`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    api: ApiArgs,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = HostArgs<Command>;
 
+/// A command about alerts.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Send a test alert to every channel
-    Test,
+    Test(OutputArgs),
 }
 
 /// Runs `host alerts`.
@@ -28,16 +23,10 @@ enum Command {
 /// # Errors
 /// The host does not answer, or a channel does not accept the test alert.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let client = Client::new(&args.api)?;
-    let Command::Test = args.command;
-    let AlertTest { channels } = client.post("/alerts/test", &json!({})).await?;
-    for channel in &channels {
-        let (name, error) = (escaped(&channel.channel), escaped(&channel.error));
-        print(match channel.accepted {
-            true => format!("{name}  accepted"),
-            false => format!("{name}  not accepted: {error}"),
-        })?;
-    }
+    let (client, Command::Test(output)) = args.connect()?;
+    let test: AlertTest = client.post("/alerts/test", &json!({})).await?;
+    output.print(&test, || text(&test))?;
+    let channels = test.channels;
     let failed = channels.iter().filter(|channel| !channel.accepted).count();
     if failed > 0 {
         let what = format!("{failed} of {} channels did not accept the test alert", channels.len());
@@ -46,4 +35,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             .into());
     }
     Ok(())
+}
+
+fn text(test: &AlertTest) -> String {
+    let line = |channel: &ChannelResult| {
+        let (name, error) = (escaped(&channel.channel), escaped(&channel.error));
+        match channel.accepted {
+            true => format!("{name}  accepted"),
+            false => format!("{name}  not accepted: {error}"),
+        }
+    };
+    test.channels.iter().map(line).collect::<Vec<_>>().join("\n")
 }

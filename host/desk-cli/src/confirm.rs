@@ -30,6 +30,23 @@ pub fn require(question: &str, unchanged: &str) -> Result<(), UserError> {
     if confirm(question)? { Ok(()) } else { Err(UserError::unavailable(unchanged)) }
 }
 
+/// The reason for an action that requires one: as given, or as typed at the terminal. `action` names it.
+///
+/// # Errors
+/// There is none.
+pub fn reason(given: Option<String>, action: &str) -> Result<String, UserError> {
+    let reason = match given {
+        Some(reason) => reason,
+        None if is_interactive() => prompt("Reason: ")?,
+        None => String::new(),
+    };
+    if reason.trim().is_empty() {
+        return Err(UserError::usage(format!("{action} requires a reason; nothing was changed"))
+            .help("set a reason: --reason TEXT"));
+    }
+    Ok(reason)
+}
+
 /// Prompts for a line of text.
 ///
 /// # Errors

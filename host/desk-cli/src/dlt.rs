@@ -17,19 +17,14 @@ mod trial;
 
 use clap::Subcommand;
 
-use self::client::{ApiArgs, Client};
+use self::client::HostArgs;
 
 /// Arguments of `host dlt`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    api: ApiArgs,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = HostArgs<Command>;
 
+/// A command about dead letters.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List dead letters, newest first
     List(list::Args),
     /// Show a dead letter
@@ -61,8 +56,8 @@ enum Command {
 /// # Errors
 /// The host does not answer, or refuses the request.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let client = Client::new(&args.api)?;
-    match args.command {
+    let (client, command) = args.connect()?;
+    match command {
         Command::List(args) => list::run(&client, args).await?,
         Command::Show(args) => show::run(&client, &args).await?,
         Command::Failures(args) => failures::run(&client, args).await?,

@@ -17,6 +17,44 @@ pub enum Format {
     Json,
 }
 
+/// The argument for the output format.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct OutputArgs {
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+impl OutputArgs {
+    /// The format.
+    pub fn format(self) -> Format {
+        self.output
+    }
+
+    /// Prints a value as JSON, or as this text.
+    ///
+    /// # Errors
+    /// It cannot be printed.
+    pub fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), UserError> {
+        match self.output {
+            Format::Json => print_json(value),
+            Format::Table => print(text()),
+        }
+    }
+
+    /// Prints the result of a change as JSON, or says it in these words on standard error.
+    ///
+    /// # Errors
+    /// It cannot be printed.
+    pub fn report(self, value: &impl Serialize, words: impl FnOnce() -> String) -> Result<(), UserError> {
+        match self.output {
+            Format::Json => print_json(value)?,
+            Format::Table => note(words()),
+        }
+        Ok(())
+    }
+}
+
 /// Whether data is coloured.
 pub fn is_coloured() -> bool {
     stderr::takes_colours(&io::stdout())

@@ -5,16 +5,15 @@ use desk_api::{Health, HealthPart, HealthState};
 
 use crate::dlt::client::{ApiArgs, Client};
 use crate::dlt::format::{age, fitted};
-use crate::output::{self, Format, cell, escaped};
+use crate::output::{OutputArgs, cell, escaped};
 
 /// Arguments of `host status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     api: ApiArgs,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Prints the health. The answer is "no" (exit code 1) if something does not work.
@@ -23,10 +22,7 @@ pub struct Args {
 /// The host does not answer, or something does not work.
 pub async fn run(args: Args) -> Result<(), UserError> {
     let health: Health = Client::new(&args.api)?.get("/health", &[]).await?;
-    match args.output {
-        Format::Json => output::print_json(&health)?,
-        Format::Table => output::print(table(&health))?,
-    }
+    args.output.print(&health, || table(&health))?;
     if health.state == HealthState::Down {
         let down: Vec<_> = health.parts.iter().filter(|part| part.state == HealthState::Down).collect();
         let names: Vec<_> = down.iter().map(|part| escaped(&part.name)).collect();

@@ -6,19 +6,14 @@ mod list;
 use clap::Subcommand;
 use desk_api::WaitingFilter;
 
-use crate::dlt::client::{ApiArgs, Client};
+use crate::dlt::client::HostArgs;
 
 /// Arguments of `host waiting`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    api: ApiArgs,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = HostArgs<Command>;
 
+/// A command about waiting retries.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List the messages that wait for a retry: by plugin, code and tier, and those that are due first
     List(list::Args),
     /// Run waiting messages now
@@ -54,8 +49,8 @@ impl Conditions {
 /// # Errors
 /// The host does not answer, or refuses the request.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let client = Client::new(&args.api)?;
-    match args.command {
+    let (client, command) = args.connect()?;
+    match command {
         Command::List(args) => list::run(&client, args).await?,
         Command::RunNow(args) => decide::run_now(&client, args).await?,
         Command::Postpone(args) => decide::postpone(&client, args).await?,

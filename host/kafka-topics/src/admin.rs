@@ -58,6 +58,10 @@ impl Topics {
             }
             existing.push(name.clone());
         }
+        // They need not exist.
+        existing.extend(
+            plans.iter().filter_map(|plan| plan.decisions.clone()).filter(|it| topics.contains_key(it)),
+        );
         let described = topic_settings::describe(&self.admin, &existing).await;
         let has_hidden_settings = described.as_ref().is_some_and(|described| described.is_incomplete);
         let settings = described.map(|described| described.settings).unwrap_or_default();
@@ -356,6 +360,7 @@ mod tests {
             retry: vec!["source-retry".into()],
             dead_letter: "source.dlt".into(),
             held_keys: None,
+            decisions: None,
             max_wait: Duration::ZERO,
             publishes: Vec::new(),
         };

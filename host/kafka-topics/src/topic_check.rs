@@ -44,7 +44,9 @@ pub struct Shape {
 /// not reported.
 pub fn check(cluster: &Cluster, plans: &[TopicPlan]) -> Vec<Finding> {
     let mut findings = shared_topics(plans);
+    findings.extend(shared_held_keys(plans));
     findings.extend(colliding_names(cluster, plans));
+    findings.extend(foreign_decisions(cluster, plans).into_iter().map(|(_, finding)| finding));
     for plan in plans {
         for name in plan.derived() {
             if let Some(settings) = cluster.settings.get(&name) {
@@ -139,6 +141,75 @@ fn shared_topics(plans: &[TopicPlan]) -> Vec<Finding> {
     findings
 }
 
+/// Topics of held keys that a plugin uses as something else.
+fn shared_held_keys(plans: &[TopicPlan]) -> impl Iterator<Item = Finding> {
+    let used = |plan: &TopicPlan| Some((plan.group.clone(), plan.held_keys.clone()?));
+    plans.iter().filter_map(used).filter_map(|(group, name)| {
+        let (other, what) = used_as(plans, &name)?;
+        Some(Finding {
+            severity: Severity::Error,
+            problem: format!(
+                "topic {name} has the held keys of group {group} and is {what} of group {other}"
+            ),
+            why: format!("group {other} would handle held keys as messages"),
+            cures: vec![
+                "set another topic, retry-suffix or dead-letter-topic for one of the plugins in [[plugin]]"
+                    .to_owned(),
+                "or hold no keys: on-dead = \"continue\"".to_owned(),
+            ],
+        })
+    })
+}
+
+/// The group that uses a topic for messages, and as what.
+fn used_as<'a>(plans: &'a [TopicPlan], name: &str) -> Option<(&'a str, &'static str)> {
+    plans.iter().find_map(|plan| {
+        let what = match name {
+            name if plan.source == name => "the source topic",
+            name if plan.dead_letter == name => "the dead-letter topic",
+            name if plan.is_retry(name) => "a retry topic",
+            _ => return None,
+        };
+        Some((plan.group.as_str(), what))
+    })
+}
+
+/// Topics that have the name of a topic of decisions and are used otherwise. The host leaves them alone: it neither reads
+/// them nor decides anything about the retries of that source.
+pub fn foreign_decisions(cluster: &Cluster, plans: &[TopicPlan]) -> Vec<(String, Finding)> {
+    let found = plans.iter().filter_map(|plan| {
+        let name = plan.decisions.as_ref()?;
+        let is = other_use(cluster, plans, name)?;
+        let source = &plan.source;
+        let finding = Finding {
+            severity: Severity::Warning,
+            problem: format!("topic {name} {is}, so it is not the topic of decisions about retries of {source}"),
+            why: "it is left alone, and waiting retries are listed but cannot be run now, postponed or given up"
+                .to_owned(),
+            cures: vec![format!(
+                "if nothing uses the topic, delete it: host topics delete {name} --bootstrap-servers {}; the host \
+                 creates it with the first decision",
+                cluster.bootstrap_servers
+            )],
+        };
+        Some((name.clone(), finding))
+    });
+    found.collect()
+}
+
+/// Why a topic is not one of decisions, if anything tells.
+fn other_use(cluster: &Cluster, plans: &[TopicPlan], name: &str) -> Option<String> {
+    if let Some((group, what)) = used_as(plans, name) {
+        return Some(format!("is {what} of group {group}"));
+    }
+    let shape = cluster.topics.get(name)?;
+    if shape.partitions != 1 {
+        return Some(format!("has {} partitions, not one", shape.partitions));
+    }
+    let policy = cluster.settings.get(name)?.cleanup_policy.as_deref()?.trim();
+    (policy != "compact").then(|| format!("is not compacted alone (cleanup.policy={policy})"))
+}
+
 /// Names that Kafka refuses to create, because they differ from another topic's only in `.` and `_`. The names of
 /// metrics, in which both are `_`, would be the same.
 fn colliding_names(cluster: &Cluster, plans: &[TopicPlan]) -> Vec<Finding> {
@@ -192,9 +263,12 @@ impl Existing<'_> {
         (policy.trim() != "compact").then(|| Finding {
             severity: Severity::Error,
             problem: format!("topic {} is not compacted alone (cleanup.policy={policy})", self.name),
-            why: "Kafka would remove its records after a time: held keys, or decisions about waiting retries"
+            why: "Kafka would remove held keys after a time, or the topic is another application's"
                 .to_owned(),
-            cures: vec![self.set("cleanup.policy", "compact")],
+            cures: vec![
+                format!("if nothing else uses the topic: {}", self.set("cleanup.policy", "compact")),
+                "otherwise hold no keys: on-dead = \"continue\"".to_owned(),
+            ],
         })
     }
 

@@ -1,3 +1,5 @@
+use std::slice;
+
 use super::*;
 
 fn plan(source: &str) -> TopicPlan {
@@ -7,6 +9,7 @@ fn plan(source: &str) -> TopicPlan {
         retry: vec![format!("{source}-retry-10"), format!("{source}-retry-20")],
         dead_letter: format!("{source}.dlt"),
         held_keys: None,
+        decisions: Some(format!("{source}-waiting")),
         max_wait: Duration::from_secs(24 * 3600),
         publishes: Vec::new(),
     }
@@ -132,7 +135,7 @@ fn names_that_differ_only_in_dots_and_underscores_collide() {
     // Both exist, in a cluster of another kind.
     let both = plan("mail.send");
     let names = both.all().map(String::as_str).chain(["mail_send.dlt"]);
-    assert_eq!(check(&cluster(names), std::slice::from_ref(&both)), []);
+    assert_eq!(check(&cluster(names), slice::from_ref(&both)), []);
     // Two plugins, none of whose topics exist: the sources and the three derived topics of each.
     let findings = check(&cluster([]), &[plan("mail.send"), plan("mail_send")]);
     assert_eq!(findings.len(), 4, "{findings:?}");
@@ -170,6 +173,51 @@ fn topics_to_publish_to_exist_and_belong_to_nobodys_failed_messages() {
         let taken = only(found(name, &[name]), Severity::Error);
         assert!(taken.problem.contains("a topic of the failed messages of t-group"), "{taken:?}");
     }
+}
+
+#[test]
+fn a_topic_of_decisions_that_is_used_otherwise_is_left_alone() {
+    let of = |partitions: usize, policy: &str| {
+        let mut cluster = cluster(["s", "s-waiting"]);
+        cluster.topics.get_mut("s-waiting").expect("a topic").partitions = partitions;
+        let settings = TopicSettings { cleanup_policy: Some(policy.into()), ..defaults() };
+        cluster.settings = [("s-waiting".to_owned(), settings)].into();
+        check(&cluster, &[plan("s")])
+    };
+    assert_eq!(of(1, "compact"), []);
+    let deleted = only(of(1, "delete"), Severity::Warning);
+    assert_eq!(
+        deleted.problem,
+        "topic s-waiting is not compacted alone (cleanup.policy=delete), so it is not the topic of decisions about \
+         retries of s"
+    );
+    assert!(deleted.cures[0].starts_with("if nothing uses the topic, delete it"), "{deleted:?}");
+    let parted = only(of(3, "compact"), Severity::Warning);
+    assert!(parted.problem.contains("has 3 partitions, not one"), "{parted:?}");
+    // Also one that does not exist yet, of another plugin or its own.
+    let handled = only(check(&cluster([]), &[plan("s"), plan("s-waiting")]), Severity::Warning);
+    assert!(handled.problem.contains("is the source topic of group s-waiting-group"), "{handled:?}");
+    let own = TopicPlan { dead_letter: "s-waiting".into(), ..plan("s") };
+    let own = only(check(&cluster([]), &[own]), Severity::Warning);
+    assert!(own.problem.contains("is the dead-letter topic of group s-group"), "{own:?}");
+    // Nothing is known of a topic that the client may not see.
+    assert_eq!(check(&cluster(["s-waiting"]), &[plan("s")]), []);
+}
+
+#[test]
+fn a_topic_of_held_keys_that_is_used_otherwise_is_an_error() {
+    let holding = TopicPlan { held_keys: Some("s-held".into()), ..plan("s") };
+    assert_eq!(check(&cluster([]), slice::from_ref(&holding)), []);
+    let shared = only(check(&cluster([]), &[holding.clone(), plan("s-held")]), Severity::Error);
+    assert_eq!(
+        shared.problem,
+        "topic s-held has the held keys of group s-group and is the source topic of group s-held-group"
+    );
+    assert!(shared.cures[1].contains("on-dead = \"continue\""), "{shared:?}");
+    let mut cluster = cluster(["s-held"]);
+    cluster.settings = [("s-held".to_owned(), defaults())].into();
+    let foreign = only(check(&cluster, &[holding]), Severity::Error);
+    assert!(foreign.cures[0].starts_with("if nothing else uses the topic: kafka-configs"), "{foreign:?}");
 }
 
 #[test]

@@ -30,6 +30,9 @@ pub struct TopicPlan {
     pub dead_letter: String,
     /// The topic of the held keys, if the plugin holds any.
     pub held_keys: Option<String>,
+    /// The topic of the decisions about waiting retries, which exists from the first decision on. None without retry
+    /// topics.
+    pub decisions: Option<String>,
     /// The longest time that a record waits in a retry topic until it is due.
     pub max_wait: Duration,
     /// The topics to which the plugin may publish. Others create them.
@@ -45,6 +48,7 @@ impl TopicPlan {
             retry: Vec::new(),
             dead_letter: String::new(),
             held_keys: Some(name.to_owned()),
+            decisions: None,
             max_wait: Duration::ZERO,
             publishes: Vec::new(),
         }
@@ -143,6 +147,7 @@ mod tests {
             retry: vec!["s-retry".into()],
             dead_letter: "s.dlt".into(),
             held_keys: Some("s-held".into()),
+            decisions: Some("s-waiting".into()),
             max_wait: Duration::from_secs(24 * 3600),
             publishes: Vec::new(),
         }

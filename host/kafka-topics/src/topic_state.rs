@@ -114,6 +114,7 @@ mod tests {
             retry: vec!["s-retry".into()],
             dead_letter: "s.dlt".into(),
             held_keys: None,
+            decisions: None,
             max_wait: Duration::ZERO,
             publishes: Vec::new(),
         };

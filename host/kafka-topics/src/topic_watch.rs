@@ -1,7 +1,7 @@
 //! Watches the topics while the host runs: derived topics grow with their source and are created again if
 //! deleted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ pub struct TopicWatch {
     settings: Known,
     shown: Arc<Mutex<Known>>,
     deleted: DeletedTopics,
+    /// Topics that have the name of a topic of decisions and are used otherwise.
+    foreign: HashSet<String>,
 }
 
 impl TopicWatch {
@@ -54,7 +56,8 @@ impl TopicWatch {
     pub fn new(topics: Topics, publisher: Arc<Publisher>, interval: Duration) -> Self {
         let deleted = DeletedTopics { since: HashMap::new(), wait: interval * INTERVALS_UNTIL_NOTICED };
         let (chains, settings, shown) = (Vec::new(), Known::new(), Arc::default());
-        Self { topics, publisher, interval, chains, settings, shown, deleted }
+        let foreign = HashSet::new();
+        Self { topics, publisher, interval, chains, settings, shown, deleted, foreign }
     }
 
     /// The settings of the topics, as they were read last.
@@ -76,8 +79,17 @@ impl TopicWatch {
         if let Some(refusal) = topic_check::refusal(&findings) {
             return Err(refusal);
         }
+        for (name, finding) in topic_check::foreign_decisions(&cluster, plans) {
+            tracing::warn!("{}", UserError::from(finding));
+            self.foreign.insert(name);
+        }
         self.settings = cluster.settings;
         Ok(())
+    }
+
+    /// The topic of a plugin's decisions, unless a topic of that name is used otherwise.
+    pub fn decisions_of<'a>(&self, plan: &'a TopicPlan) -> Option<&'a str> {
+        plan.decisions.as_deref().filter(|name| !self.foreign.contains(*name))
     }
 
     /// Makes sure that the topics of a plugin exist; see [`Topics::ensure`].

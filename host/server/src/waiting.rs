@@ -28,8 +28,8 @@ pub struct PluginWaiting {
     pub delays_ms: Arc<[u64]>,
     /// The messages that wait.
     pub waiting: Arc<Waiting>,
-    /// The decisions about them.
-    pub decisions: Arc<Decisions>,
+    /// The decisions about them. None if their topic is used otherwise, so that there are none.
+    pub decisions: Option<Arc<Decisions>>,
     /// Publishes decisions.
     pub publisher: Arc<Publisher>,
     /// The settings of Kafka clients.
@@ -68,7 +68,7 @@ impl PluginWaiting {
 
     /// The decision about a message, unless it is about an earlier one at its place.
     fn decision(&self, target: &Target, retry: &WaitingRetry) -> Option<(Arc<Decision>, Standing)> {
-        self.decisions.find(target).filter(|(decision, _)| *decision.message == *retry.id)
+        self.decisions.as_ref()?.find(target).filter(|(decision, _)| *decision.message == *retry.id)
     }
 }
 

@@ -12,7 +12,7 @@ use consumer::{Gate, Pipeline, Subscriber, Subscription, worker};
 use desk::pauses::Pauses;
 use desk::{Desk, store_unavailable};
 use kafka::compacted::Reader;
-use kafka::decisions::{self, Decisions};
+use kafka::decisions::Decisions;
 use kafka::group::GroupMember;
 use kafka::held_keys::HeldKeys;
 use kafka::memory::Memory;
@@ -116,11 +116,14 @@ impl RunningPlugin {
 fn waiting(pipeline: &Pipeline, args: &RunArgs) -> Option<PluginWaiting> {
     let Pipeline { plugin, subscription, publisher, decisions, .. } = pipeline;
     let (topics, group) = (subscription.retry_topics(), &subscription.group);
+    if topics.is_empty() {
+        return None;
+    }
     Some(PluginWaiting {
         plugin: Arc::clone(&plugin.name),
         source: subscription.topic.clone(),
         delays_ms: subscription.policy.tiers_ms().into(),
-        decisions: decisions.clone()?,
+        decisions: decisions.clone(),
         waiting: Waiting::new(&args.kafka, group, &subscription.retry_group(), topics),
         publisher: Arc::clone(publisher),
         kafka: args.kafka.clone(),
@@ -185,8 +188,7 @@ pub(super) async fn pipeline(
     let (publisher, outcomes) = (Arc::clone(publisher), outcomes.clone());
     let gate = Gate::new(&plugin.name, subscription.breaker);
     // Not created before somebody decides.
-    let decisions = Destination::new(&decisions::topic_of(&subscription.topic), 1);
-    let decisions = decisions.filter(|_| !retry.is_empty());
+    let decisions = topic_watch.decisions_of(&plan).and_then(|name| Destination::new(name, 1));
     let decisions = decisions.map(|topic| Decisions::new(&subscription.group, topic));
     let pipeline = Pipeline {
         plugin,

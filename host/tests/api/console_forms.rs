@@ -16,6 +16,7 @@ async fn dead_letters_are_discarded_and_restored_by_forms() {
         api.desk.count(&Filter { state: Some(state), ..Filter::default() }).await.expect("a count")
     };
     let refused = browser.submit(&page, "/discard", &[("reason", "  ")]).await;
+    assert_eq!(refused.status, 400);
     assert!(refused.text().contains("Enter a reason."), "{}", refused.text());
     assert_eq!(count(DeadLetterState::Open).await, 3);
     let done = browser.submit(&page, "/discard", &[("reason", "a test")]).await;
@@ -50,7 +51,11 @@ async fn a_replay_is_started_paused_and_cancelled_by_forms() {
         let mut fields = fields.to_vec();
         fields.retain(|(known, _)| *known != name);
         fields.push((name, wrong));
-        assert_eq!(browser.submit(&page, "/replay", &fields).await.status, 400, "{name}");
+        let refused = browser.submit(&page, "/replay", &fields).await;
+        assert_eq!(refused.status, 400, "{name}");
+        let page = refused.text();
+        assert!(page.contains("role=\"alert\"") && page.contains("<form"), "the form appears again: {page}");
+        assert!(page.contains(&format!("value=\"{wrong}\"")), "with what was entered: {page}");
     }
 }
 
@@ -194,12 +199,12 @@ async fn a_build_is_tried_by_a_form() {
     }
     let (media, body) = multipart(&fields, b"no component");
     let refused = browser.ask("POST", "/try", &[("content-type", &media)], body).await;
-    assert_eq!(refused.status, 422);
+    assert_eq!(refused.status, 400);
     assert!(refused.text().contains("the build"), "{}", refused.text());
     // A build may be larger than any other form.
     let (media, body) = multipart(&fields, &vec![0; 6 << 20]);
     let refused = browser.ask("POST", "/try", &[("content-type", &media)], body).await;
-    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert_eq!(refused.status, 400, "{}", refused.text());
     let large = format!("csrf={}&reason=x&query=", "x".repeat(6 << 20));
     let form = [("content-type", "application/x-www-form-urlencoded")];
     assert_eq!(browser.ask("POST", "/discard", &form, large).await.status, 413);

@@ -246,7 +246,7 @@ fn waiting(kafka: &KafkaArgs) -> PluginWaiting {
         source: topic,
         delays_ms: [1000, 2000].into(),
         waiting: Waiting::new(kafka, &group, &retry_group, retry_topics),
-        decisions: Decisions::new(&group, decided),
+        decisions: Some(Decisions::new(&group, decided)),
         publisher: Arc::new(Publisher::new(kafka).expect("a producer")),
         kafka: kafka.clone(),
         creates_topics: true,

@@ -252,6 +252,13 @@ impl Browser {
         self.post("/goog/cdp/execute", &command);
     }
 
+    /// Gives the browser another time zone.
+    #[track_caller]
+    pub fn time_zone(&self, name: &str) {
+        let command = json!({ "cmd": "Emulation.setTimezoneOverride", "params": { "timezoneId": name } });
+        self.post("/goog/cdp/execute", &command);
+    }
+
     pub fn path(&self) -> String {
         let url = self.ask("GET", &self.of("/url"), &Value::Null);
         let url: Url = url.as_str().expect("a URL").parse().expect("a URL");

@@ -70,6 +70,11 @@ impl Desk {
         json["dead_letters"].as_u64().unwrap_or_else(|| panic!("{}", answer.text()))
     }
 
+    pub fn waiting(&self) -> Value {
+        let answer = get(self.port, "/api/v1/waiting").expect("an answer");
+        serde_json::from_slice(&answer.body).expect("JSON")
+    }
+
     pub fn failures(&self) -> Vec<Value> {
         let answer = get(self.port, "/api/v1/failures").expect("an answer");
         let json: Value = serde_json::from_slice(&answer.body).expect("JSON");

@@ -41,7 +41,7 @@ fn waiting_retries_are_run_postponed_and_given_up() {
     browser.fill("#confirm", "3");
     browser.fill("#minutes", "30");
     browser.click("Postpone");
-    browser.reads("4 messages match, more than 3; nothing is decided");
+    browser.reads("4 messages match, more than 3. Nothing was changed.");
     browser.fill("#confirm", "4");
     browser.click("Postpone");
     browser.reads("Decided: 4, 4 applied");
@@ -55,5 +55,36 @@ fn waiting_retries_are_run_postponed_and_given_up() {
     browser.reads("Give up");
     browser.reads("the template is wrong");
     browser.close();
+    desk.stop();
+}
+
+#[test]
+fn a_time_that_is_entered_is_of_the_browsers_zone_which_the_page_names() {
+    let desk = Desk::start("until", &[]);
+    desk.wait_for_retry(0..1);
+    let browser = Browser::start(Options::default());
+    browser.time_zone("Asia/Seoul");
+    browser.goto(&desk.url("/waiting"));
+    browser.reads("1 message");
+    browser.goto(&desk.url("/waiting/postpone?all=true"));
+    browser.reads("Time zone: Asia/Seoul (+09:00)");
+    browser.fill("#confirm", "1");
+    // 20 hours from now, which no other zone takes for a time that is possible.
+    let in_seoul = base::clock::now_ms() + (20 + 9) * 3_600_000;
+    let local = &base::text::utc(in_seoul)[..16];
+    browser.run(&format!(
+        "const field = document.getElementById('until'); field.value = '{local}'; field.dispatchEvent(new Event('input'))"
+    ));
+    browser.click("Postpone");
+    browser.reads("Decided: 1, 1 applied");
+    let due = desk.waiting()["messages"][0]["due_ms"].as_i64().expect("a time");
+    assert!((due - base::clock::now_ms() - 20 * 3_600_000).abs() < 120_000, "{due}");
+    browser.close();
+    // Without the script, the zone is that of the host, and the page says so.
+    let plain = Browser::start(Options { scripts: false, ..Options::default() });
+    plain.goto(&desk.url("/waiting/postpone?all=true"));
+    let here = base::text::local(base::clock::now_ms());
+    plain.reads(&format!("Time zone: {}", here.rsplit(' ').next().expect("an offset")));
+    plain.close();
     desk.stop();
 }

@@ -277,6 +277,27 @@ fn messages_are_given_up_while_their_plugin_is_paused() {
 }
 
 #[test]
+fn a_topic_that_only_has_the_name_of_a_topic_of_decisions_is_left_alone() {
+    let kafka = Kafka::shared();
+    let slow = Slow::new(kafka, "wr-foreign", 1);
+    // Somebody else's, with one partition as a topic of decisions has.
+    let foreign = format!("{}-waiting", slow.guest.topic);
+    kafka.create_topic(&foreign, 1, &[("cleanup.policy", "delete")]);
+    kafka.produce(&foreign, ["theirs"].map(|text| Record::new(text.to_owned()).with_key("k")));
+    let host = slow.host(kafka);
+    host.process.wait_for(|line| line.contains("so it is not the topic of decisions about retries"), BOUND);
+    kafka.produce(&slow.guest.topic, [keyed("a", "retry", r#","until":1"#)]);
+    let all = waits(&host, 1);
+    let (status, refused) = decide(&host, "run-now", &json!({"records": [record(&all, "a")]}));
+    assert_eq!(status, 409, "{refused}");
+    let detail = refused["detail"].as_str().expect("a detail");
+    assert!(detail.contains(&format!("topic {foreign} is used otherwise")), "{detail}");
+    assert!(!get(host.port, "/api/v1/audit-log").expect("an answer").text().contains("run-now"));
+    assert_eq!(kafka.read_all(&foreign).len(), 1, "nothing is published to it");
+    host.stop();
+}
+
+#[test]
 fn a_decision_that_comes_too_late_is_answered_so() {
     let kafka = Kafka::shared();
     let slow = Slow::new(kafka, "wr-late", 1);

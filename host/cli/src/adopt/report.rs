@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::plan::{Direction, Move};
 use super::{Args, sides};
-use desk_cli::output::{self, Format, note};
+use desk_cli::output::{self, note};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -42,10 +42,7 @@ pub fn print(args: &Args, all: &[(&Subscription, Vec<Move>)], to: Direction) -> 
             })
         })
         .collect();
-    match args.output {
-        Format::Json => output::print_json(&rows)?,
-        Format::Table => output::print(table(&rows))?,
-    }
+    args.output.print(&rows, || table(&rows))?;
     note_omitted(&rows, to);
     note(if args.dry_run { "Nothing was changed." } else { "Done." });
     match to {

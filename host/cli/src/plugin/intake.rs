@@ -8,16 +8,15 @@ use url::form_urlencoded;
 use desk_cli::confirm;
 use desk_cli::dlt::client::{ApiArgs, Client};
 use desk_cli::dlt::format::{age, fitted, suffix};
-use desk_cli::output::{self, Format, cell, escaped, note};
+use desk_cli::output::{OutputArgs, cell, escaped};
 
 /// Arguments of `host plugin list`.
 #[derive(Debug, clap::Args)]
 pub struct List {
     #[command(flatten)]
     api: ApiArgs,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Arguments of `host plugin show`.
@@ -28,9 +27,8 @@ pub struct Show {
     /// Name of the plugin, without its version
     #[arg(value_name = "NAME")]
     name: String,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Arguments of `host plugin pause`.
@@ -44,6 +42,8 @@ pub struct Pause {
     /// Reason for the audit log; prompted for on a terminal
     #[arg(long)]
     reason: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Arguments of `host plugin resume`.
@@ -57,6 +57,8 @@ pub struct Resume {
     /// Reason for the audit log
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Lists plugins.
@@ -65,9 +67,10 @@ pub struct Resume {
 /// The host does not answer.
 pub async fn list(args: List) -> Result<(), UserError> {
     let Overview { plugins, .. } = Client::new(&args.api)?.get("/overview", &[]).await?;
-    if args.output == Format::Json {
-        return output::print_json(&plugins);
-    }
+    args.output.print(&plugins, || table(&plugins))
+}
+
+fn table(plugins: &[PluginOverview]) -> String {
     let rows = plugins.iter().map(|PluginOverview { name, intake, lag, retry_waiting, .. }| {
         let Intake { state, since_ms, actor, reason } = intake;
         [
@@ -81,7 +84,7 @@ pub async fn list(args: List) -> Result<(), UserError> {
         ]
     });
     let headings = ["PLUGIN", "STATE", ">FOR", ">LAG", ">RETRY", "USER", "REASON"];
-    output::print(fitted(headings, rows.collect()))
+    fitted(headings, rows.collect())
 }
 
 /// Shows a plugin.
@@ -91,10 +94,11 @@ pub async fn list(args: List) -> Result<(), UserError> {
 pub async fn show(args: Show) -> Result<(), UserError> {
     let path = format!("/plugins/{}", in_path(&args.name));
     let plugin: PluginDetails = Client::new(&args.api)?.get(&path, &[]).await?;
-    if args.output == Format::Json {
-        return output::print_json(&plugin);
-    }
-    let PluginDetails { overview, grants, limits, not_reset, .. } = &plugin;
+    args.output.print(&plugin, || page(&plugin))
+}
+
+fn page(plugin: &PluginDetails) -> String {
+    let PluginDetails { overview, grants, limits, not_reset, .. } = plugin;
     let mut lines = vec![
         ("state", overview.intake.state.as_str().to_owned()),
         ("sha256", plugin.digest.clone()),
@@ -117,7 +121,7 @@ pub async fn show(args: Show) -> Result<(), UserError> {
     lines.extend(grants.iter().map(|grant| ("permission", format!("{}: {}", grant.capability, grant.about))));
     lines.extend(limits.iter().map(|limit| ("limit", format!("{} = {}", limit.key, limit.value))));
     let lines: Vec<_> = lines.iter().map(|(name, text)| format!("  {name:<13}{}", escaped(text))).collect();
-    output::print(format_args!("{}\n{}", escaped(&overview.plugin), lines.join("\n")))
+    format!("{}\n{}", escaped(&overview.plugin), lines.join("\n"))
 }
 
 /// Pauses a plugin.
@@ -126,22 +130,13 @@ pub async fn show(args: Show) -> Result<(), UserError> {
 /// There is no reason, the plugin is unknown, or the host does not answer.
 pub async fn pause(args: Pause) -> Result<(), UserError> {
     let client = Client::new(&args.api)?;
-    let reason = match args.reason {
-        Some(reason) => reason,
-        None if confirm::is_interactive() => confirm::prompt("Reason: ")?,
-        None => String::new(),
-    };
-    if reason.trim().is_empty() {
-        return Err(UserError::usage("a pause requires a reason; nothing was changed")
-            .help("set a reason: --reason TEXT"));
-    }
-    let ChangedIntake { plugin, changed, intake } = change(&client, &args.name, "pause", reason).await?;
-    let plugin = escaped(&plugin);
-    note(match changed {
+    let reason = confirm::reason(args.reason, "a pause")?;
+    let changed = change(&client, &args.name, "pause", reason).await?;
+    let plugin = escaped(&changed.plugin);
+    args.output.report(&changed, || match changed.changed {
         true => format!("paused {plugin}; to resume it: host plugin resume {plugin}"),
-        false => format!("{plugin} was paused already, {}; nothing was changed", details(&intake)),
-    });
-    Ok(())
+        false => format!("{plugin} was paused already, {}; nothing was changed", details(&changed.intake)),
+    })
 }
 
 /// Resumes a plugin.
@@ -150,17 +145,15 @@ pub async fn pause(args: Pause) -> Result<(), UserError> {
 /// The plugin is unknown, or the host does not answer.
 pub async fn resume(args: Resume) -> Result<(), UserError> {
     let client = Client::new(&args.api)?;
-    let ChangedIntake { plugin, changed, intake } =
-        change(&client, &args.name, "resume", args.reason).await?;
-    let plugin = escaped(&plugin);
-    note(match (changed, intake.state) {
+    let changed = change(&client, &args.name, "resume", args.reason).await?;
+    let plugin = escaped(&changed.plugin);
+    args.output.report(&changed, || match (changed.changed, changed.intake.state) {
         (true, _) => format!("resumed {plugin}"),
         (false, IntakeState::Resting) => {
             format!("{plugin} is not paused; it rests, and continues by itself when a call succeeds")
         }
         (false, _) => format!("{plugin} is not paused; nothing was changed"),
-    });
-    Ok(())
+    })
 }
 
 async fn change(

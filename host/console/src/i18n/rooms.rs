@@ -1,7 +1,9 @@
 //! The texts of the health strip, the overview's charts, and the rooms Plugins, Topics and Settings.
 
 texts! {
-    RoomTexts:
+    /// Texts of the rooms that show what runs.
+    RoomTexts {}
+
     // Layout
     theme_light: "Light", "밝게";
     theme_dark: "Dark", "어둡게";

@@ -100,7 +100,7 @@ impl Shown {
         texts: &Texts,
         plugin: Option<&PluginOverview>,
     ) -> Chart {
-        let rooms = texts.rooms();
+        let rooms = &texts.rooms;
         let (name, class, unit) = match self {
             Self::Handled => (rooms.handled, "handled", rooms.handled_unit),
             Self::Failed => (rooms.failed_calls, "failed", rooms.failed_unit),

@@ -1,20 +1,20 @@
 //! `/waiting/run-now`, `/waiting/postpone` and `/waiting/give-up`: a decision, and its confirmation.
 
 use askama::Template;
-use axum::Extension;
-use axum::extract::{Form, Path};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use base::text;
 use desk_api::{WaitingAction, WaitingAnswer, WaitingFilter, WaitingRequest};
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use super::super::form::QueryParams;
+use super::super::form::{QueryParams, Refusal, Submitted, whole};
+use super::super::i18n::retries::RetryTexts;
 use super::super::page::{self, ErrorPage, PageContext};
-use super::super::session::Session;
-use super::{RESULTS, action_name, filter_of, query_string, show, texts};
+use super::{RESULTS, action_name, filter_of, query_string, show};
 use server::{DeskState, api};
 
 const MINUTE_MS: i64 = 60_000;
@@ -23,27 +23,33 @@ const MINUTE_MS: i64 = 60_000;
 #[template(path = "console/waiting_decide.html")]
 struct DecidePage {
     ctx: PageContext,
-    w: &'static texts::Texts,
     action: WaitingAction,
     name: &'static str,
     detail: &'static str,
-    /// The selected records, separated by commas; empty for all that match.
-    ids: String,
-    filter: WaitingFilter,
     /// The filter as a query string.
     query: String,
     /// The number of messages.
     count: u64,
-    fields: Fields,
-    error: String,
+    /// The offset of this machine's time zone, which applies if the browser does not tell its own.
+    zone: String,
+    form: DecideForm,
+    refused: Option<Refusal>,
 }
 
-/// What the form has, as it was entered.
-#[derive(Default)]
-struct Fields {
+/// The fields of the form.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct DecideForm {
+    /// The selected records, separated by commas; empty for all that match.
+    ids: String,
+    plugin: String,
+    code: String,
+    topic: String,
     count: String,
     minutes: String,
     until: String,
+    /// The offset of the browser's time zone at that time, in minutes; empty without its script.
+    offset: String,
     reason: String,
 }
 
@@ -62,98 +68,61 @@ pub async fn form(
         return Ok(page);
     }
     let ids = if is_all { String::new() } else { ids };
-    let page = page(&state, ctx, action, ids, filter_of(&query)).await;
-    Ok(page::render(&page))
+    let WaitingFilter { plugin, code, topic } = filter_of(&query);
+    let [plugin, code, topic] = [plugin, code, topic].map(Option::unwrap_or_default);
+    let form = DecideForm { ids, plugin, code, topic, ..DecideForm::default() };
+    Ok(decide_page(&state, ctx, action, form, None).await)
 }
 
-async fn page(
+async fn decide_page(
     state: &DeskState,
     ctx: PageContext,
     action: WaitingAction,
-    ids: String,
-    filter: WaitingFilter,
-) -> DecidePage {
-    let count = match ids.as_str() {
+    form: DecideForm,
+    refused: Option<Refusal>,
+) -> Response {
+    let filter = form.filter();
+    let count = match form.ids.as_str() {
         "" => api::list_waiting(state, &filter, 0).await.total,
         ids => ids.split(',').count() as u64,
     };
-    let w = texts::of(ctx.texts);
+    let w = &ctx.texts.retries;
     let detail = match action {
         WaitingAction::RunNow => w.run_now_detail,
         WaitingAction::Postpone => w.postpone_detail,
         WaitingAction::GiveUp => w.give_up_detail,
     };
     let (name, query) = (action_name(action, w), query_string(&filter));
-    let (fields, error) = (Fields::default(), String::new());
-    DecidePage { ctx, w, action, name, detail, ids, filter, query, count, fields, error }
-}
-
-/// The fields of the form.
-#[derive(Deserialize)]
-pub struct DecideForm {
-    csrf: String,
-    #[serde(default)]
-    ids: String,
-    #[serde(default)]
-    plugin: String,
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    topic: String,
-    #[serde(default)]
-    count: String,
-    #[serde(default)]
-    minutes: String,
-    #[serde(default)]
-    until: String,
-    #[serde(default)]
-    reason: String,
+    let zone = text::local(ctx.now_ms).rsplit(' ').next().unwrap_or_default().to_owned();
+    let page = DecidePage { ctx, action, name, detail, query, count, zone, form, refused };
+    page::render_form(&page, page.refused.as_ref())
 }
 
 /// Decides, and leads to the list with the result.
 pub async fn submit(
     state: DeskState,
-    ctx: PageContext,
-    Extension(session): Extension<Session>,
     Path(action): Path<String>,
-    Form(form): Form<DecideForm>,
+    Submitted { ctx, form }: Submitted<DecideForm>,
 ) -> Result<Response, ErrorPage> {
-    ctx.check_csrf(&session, &form.csrf)?;
     let action = WaitingAction::from_name(&action).ok_or_else(|| ctx.not_found())?;
-    let request = match form.request(action, texts::of(ctx.texts)) {
-        Ok(request) => request,
-        Err(error) => return Ok(again(&state, ctx, action, form, StatusCode::BAD_REQUEST, error).await),
+    let lacks_reason = action == WaitingAction::GiveUp && form.reason.trim().is_empty();
+    let request = match form.request(action, &ctx.texts.retries) {
+        Ok(_) if lacks_reason => Err(Refusal::input(ctx.texts.reason_required)),
+        request => request,
     };
-    if action == WaitingAction::GiveUp && request.reason.is_empty() {
-        let error = ctx.texts.reason_required.to_owned();
-        return Ok(again(&state, ctx, action, form, StatusCode::BAD_REQUEST, error).await);
-    }
-    let actor = ctx.actor(&form.reason)?;
-    let answer = match api::decide_about_waiting(&state, &request, action, actor).await {
-        Ok(answer) => answer,
-        Err(problem) => {
-            let (status, error) = (problem.status(), problem.detail().to_owned());
-            return Ok(again(&state, ctx, action, form, status, error).await);
+    let answer = match request {
+        Ok(request) => {
+            let actor = ctx.actor(&form.reason)?;
+            api::decide_about_waiting(&state, &request, action, actor).await.map_err(Refusal::from)
         }
+        Err(refused) => Err(refused),
     };
-    Ok(Redirect::to(&format!("/waiting?{}", result_query(&form.filter(), &answer))).into_response())
-}
-
-/// The form again, as it was filled in, with an error.
-async fn again(
-    state: &DeskState,
-    ctx: PageContext,
-    action: WaitingAction,
-    form: DecideForm,
-    status: StatusCode,
-    error: String,
-) -> Response {
-    let filter = form.filter();
-    let DecideForm { ids, count, minutes, until, reason, .. } = form;
-    let mut page = page(state, ctx, action, ids, filter).await;
-    page.fields = Fields { count, minutes, until, reason };
-    page.error = error;
-    (status, page::render(&page)).into_response()
+    Ok(match answer {
+        Ok(answer) => {
+            Redirect::to(&format!("/waiting?{}", result_query(&form.filter(), &answer))).into_response()
+        }
+        Err(refused) => decide_page(&state, ctx, action, form, Some(refused)).await,
+    })
 }
 
 fn result_query(filter: &WaitingFilter, answer: &WaitingAnswer) -> String {
@@ -170,11 +139,8 @@ impl DecideForm {
         WaitingFilter { plugin: text(&self.plugin), code: text(&self.code), topic: text(&self.topic) }
     }
 
-    fn request(&self, action: WaitingAction, w: &texts::Texts) -> Result<WaitingRequest, String> {
-        let whole = |text: &str| {
-            let digits = text.trim().replace(',', "");
-            digits.parse::<u32>().map_err(|_| w.not_a_number.to_owned())
-        };
+    fn request(&self, action: WaitingAction, w: &RetryTexts) -> Result<WaitingRequest, Refusal> {
+        let whole = |text: &str| whole::<u32>(text).ok_or_else(|| Refusal::input(w.not_a_number));
         let records: Vec<String> =
             self.ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
         let mut request =
@@ -186,20 +152,29 @@ impl DecideForm {
         request.records = records;
         if action == WaitingAction::Postpone {
             match (self.minutes.trim(), self.until.trim()) {
-                ("", "") => return Err(w.one_of_both.to_owned()),
-                ("", until) => request.until_ms = Some(utc(until).ok_or_else(|| w.not_a_time.to_owned())?),
-                (minutes, "") => request.by_ms = Some(i64::from(whole(minutes)?) * MINUTE_MS),
-                _ => return Err(w.one_of_both.to_owned()),
+                (minutes, "") if !minutes.is_empty() => {
+                    request.by_ms = Some(i64::from(whole(minutes)?) * MINUTE_MS);
+                }
+                ("", until) if !until.is_empty() => {
+                    let until = time(until, &self.offset).ok_or_else(|| Refusal::input(w.not_a_time))?;
+                    request.until_ms = Some(until);
+                }
+                _ => return Err(Refusal::input(w.one_of_both)),
             }
         }
         Ok(request)
     }
 }
 
-/// Milliseconds since the Unix epoch of a local time in UTC, as browsers send it.
-fn utc(text: &str) -> Option<i64> {
-    let time: DateTime = text.parse().ok()?;
-    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
+/// Milliseconds since the Unix epoch of a browser's local time. Without the browser's offset, which only a script can
+/// tell, it is a time of this machine's zone.
+fn time(until: &str, offset: &str) -> Option<i64> {
+    if offset.is_empty() {
+        return text::time(until);
+    }
+    let offset = Offset::from_seconds(offset.parse::<i32>().ok()?.checked_mul(60)?).ok()?;
+    let time: DateTime = until.parse().ok()?;
+    Some(time.to_zoned(TimeZone::fixed(offset)).ok()?.timestamp().as_millisecond())
 }
 
 #[cfg(test)]
@@ -207,8 +182,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_of_browsers_are_read() {
-        assert_eq!(utc("1970-01-02T00:01"), Some(86_460_000));
-        assert_eq!(utc("tomorrow"), None);
+    fn times_of_browsers_are_of_their_zone() {
+        assert_eq!(time("1970-01-02T00:01", "0"), Some(86_460_000));
+        assert_eq!(time("1970-01-02T09:01", "540"), Some(86_460_000), "Seoul");
+        assert_eq!(time("1970-01-01T20:31", "-210"), Some(86_460_000));
+        assert_eq!(time("1970-01-02T00:01", ""), text::time("1970-01-02T00:01"), "this machine's zone");
+        for (until, offset) in [("tomorrow", "0"), ("tomorrow", ""), ("1970-01-02T00:01", "east")] {
+            assert_eq!(time(until, offset), None, "{until} {offset}");
+        }
+        assert_eq!(time("1970-01-02T00:01", "2000000000"), None);
     }
 }

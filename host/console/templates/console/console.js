@@ -73,16 +73,33 @@
   }
 
   // Times in the browser's zone.
+  const two = (number) => String(number).padStart(2, "0");
+  const dayOf = (at) => `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  const minuteOf = (at) => `${two(at.getHours())}:${two(at.getMinutes())}`;
+  const offsetOf = (at) => {
+    const east = -at.getTimezoneOffset(), zone = Math.abs(east);
+    return `${east < 0 ? "-" : "+"}${two(Math.floor(zone / 60))}:${two(zone % 60)}`;
+  };
   const localize = () => {
     for (const time of document.querySelectorAll("time[data-local]")) {
-      const at = new Date(time.dateTime), two = (number) => String(number).padStart(2, "0");
+      const at = new Date(time.dateTime);
       if (Number.isNaN(at.getTime())) continue;
-      const east = -at.getTimezoneOffset(), zone = Math.abs(east);
-      const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
-      time.textContent = `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())} ` +
-        `${east < 0 ? "-" : "+"}${two(Math.floor(zone / 60))}:${two(zone % 60)}`;
+      time.textContent = `${dayOf(at)} ${minuteOf(at)}:${two(at.getSeconds())} ${offsetOf(at)}`;
     }
   };
+  // A time that is entered is of the browser's zone, and the page says so.
+  const until = byId("until");
+  const zoned = () => {
+    const now = new Date(), at = until.value ? new Date(until.value) : now;
+    const [name, latest] = [Intl.DateTimeFormat().resolvedOptions().timeZone, new Date(now.getTime() + 86400000)];
+    until.form.elements.offset.value = String(-at.getTimezoneOffset());
+    until.form.querySelector("[data-zone]").textContent = `${name} (${offsetOf(at)})`;
+    [until.min, until.max] = [now, latest].map((limit) => `${dayOf(limit)}T${minuteOf(limit)}`);
+  };
+  if (until) {
+    zoned();
+    until.addEventListener("input", zoned);
+  }
   // What is not ticked is not acted on: without a ticked dead letter, there is nothing to do.
   const count = () => {
     const form = byId("selection");
@@ -112,6 +129,10 @@
   });
   decorate();
   addEventListener("pageshow", count);
+
+  // On a small screen the navigation is one line.
+  const here = document.querySelector("nav a[aria-current]"), nav = here?.parentElement;
+  if (nav) nav.scrollLeft = here.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2;
 
   const rows = () => [...document.querySelectorAll("tr[data-row]")];
   const step = (by) => {

@@ -4,9 +4,9 @@ use base::error::UserError;
 use base::text;
 use desk_api::AuditEntry;
 
-use super::client::{Client, check_id};
+use super::client::{Client, ListArgs, check_id};
 use super::format::{fitted, short};
-use crate::output::{self, Format, escaped, note};
+use crate::output::escaped;
 
 /// Arguments of `host dlt audit-log`.
 #[derive(Debug, clap::Args)]
@@ -14,12 +14,8 @@ pub struct Args {
     /// Id of a dead letter, or a unique prefix of it: only actions on this one
     #[arg(value_name = "ID")]
     id: Option<String>,
-    /// Maximum number of entries
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    list: ListArgs,
 }
 
 /// Lists who did what, newest first.
@@ -28,19 +24,7 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
         Some(id) => format!("/dead-letters/{}/audit-log", check_id(id, "host dlt list")?),
         None => "/audit-log".to_owned(),
     };
-    let (entries, more): (Vec<AuditEntry>, _) = client.list(&path, &[], args.limit).await?;
-    if args.output == Format::Json {
-        return output::print_json(&entries);
-    }
-    if entries.is_empty() {
-        note("no entries");
-        return Ok(());
-    }
-    output::print(table(&entries))?;
-    if more {
-        note("there are more; list them with --limit N");
-    }
-    Ok(())
+    client.print_list((&path, &[]), args.list, "no entries", table).await
 }
 
 fn table(entries: &[AuditEntry]) -> String {

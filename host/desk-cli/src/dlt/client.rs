@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use base::error::UserError;
+use clap::Subcommand;
 use desk_api::{BASE_PATH, JSON_LINES, MAX_PAGE, MAX_USER_CHARS, Page, USER_HEADER, is_id_prefix};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, Url};
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use crate::output::escaped;
+use crate::output::{Format, OutputArgs, escaped, note};
 
 /// The environment variable with the token.
 const TOKEN: &str = "HOST_TOKEN";
@@ -33,6 +34,35 @@ pub struct ApiArgs {
         env = "HOST_API"
     )]
     api: String,
+}
+
+/// Arguments of a group of commands that ask a running host.
+#[derive(Debug, clap::Args)]
+pub struct HostArgs<C: Subcommand> {
+    #[command(flatten)]
+    api: ApiArgs,
+    #[command(subcommand)]
+    command: C,
+}
+
+impl<C: Subcommand> HostArgs<C> {
+    /// A client of the host, and the command.
+    ///
+    /// # Errors
+    /// The arguments or the environment are wrong.
+    pub fn connect(self) -> Result<(Client, C), UserError> {
+        Ok((Client::new(&self.api)?, self.command))
+    }
+}
+
+/// The argument for the length of a list.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct ListArgs {
+    /// Maximum number of entries
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// A client of a host's API.
@@ -79,8 +109,28 @@ impl Client {
         read(self.stream(path, query).await?).await
     }
 
+    /// Prints the first items of a list as a table or as JSON, and says if there are none or more.
+    pub async fn print_list<T: DeserializeOwned + Serialize>(
+        &self,
+        (path, query): (&str, &[(&str, String)]),
+        ListArgs { limit, output }: ListArgs,
+        none: &str,
+        table: impl FnOnce(&[T]) -> String,
+    ) -> Result<(), UserError> {
+        let (items, has_more) = self.list(path, query, limit).await?;
+        if items.is_empty() && output.format() == Format::Table {
+            note(none);
+            return Ok(());
+        }
+        output.print(&items, || table(&items))?;
+        if has_more && output.format() == Format::Table {
+            note("there are more; list them with --limit N");
+        }
+        Ok(())
+    }
+
     /// The first items of a list, and whether there are more.
-    pub async fn list<T: DeserializeOwned>(
+    async fn list<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, String)],

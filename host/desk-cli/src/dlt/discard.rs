@@ -7,7 +7,7 @@ use desk_api::{ChangeRequest, DeadLetterCount, DeadLetterState, Filter};
 use super::client::Client;
 use super::select::{Select, confirm_count, count};
 use crate::confirm;
-use crate::output::note;
+use crate::output::OutputArgs;
 
 /// Arguments of `host dlt discard`.
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,8 @@ pub struct Discard {
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Arguments of `host dlt restore`.
@@ -39,6 +41,8 @@ pub struct Restore {
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Discards dead letters.
@@ -46,12 +50,13 @@ pub async fn discard(client: &Client, args: Discard) -> Result<(), UserError> {
     let filter = args.select.restricted(args.all)?;
     let open = Filter { state: Some(DeadLetterState::Open), ..filter.clone() };
     let found = count(client, &open, "open").await?;
-    let reason = reason(args.reason)?;
+    let reason = confirm::reason(args.reason, "discarding")?;
     confirm_count(&format!("Discard {}?", counted(found, "dead letter")), found, args.yes)?;
     let request = ChangeRequest { filter, reason, all: args.all };
-    let DeadLetterCount { dead_letters } = client.post("/dead-letters/discard", &request).await?;
-    note(format!("discarded {}; to reopen: host dlt restore", counted(dead_letters, "dead letter")));
-    Ok(())
+    let changed: DeadLetterCount = client.post("/dead-letters/discard", &request).await?;
+    args.output.report(&changed, || {
+        format!("discarded {}; to reopen: host dlt restore", counted(changed.dead_letters, "dead letter"))
+    })
 }
 
 /// Restores dead letters.
@@ -61,20 +66,6 @@ pub async fn restore(client: &Client, args: Restore) -> Result<(), UserError> {
     let found = count(client, &discarded, "discarded").await?;
     confirm_count(&format!("Restore {}?", counted(found, "dead letter")), found, args.yes)?;
     let request = ChangeRequest { filter, reason: args.reason, all: args.all };
-    let DeadLetterCount { dead_letters } = client.post("/dead-letters/restore", &request).await?;
-    note(format!("restored {}", counted(dead_letters, "dead letter")));
-    Ok(())
-}
-
-fn reason(given: Option<String>) -> Result<String, UserError> {
-    let reason = match given {
-        Some(reason) => reason,
-        None if confirm::is_interactive() => confirm::prompt("Reason: ")?,
-        None => String::new(),
-    };
-    if reason.trim().is_empty() {
-        return Err(UserError::usage("discarding requires a reason; nothing was changed")
-            .help("set a reason: --reason TEXT"));
-    }
-    Ok(reason)
+    let changed: DeadLetterCount = client.post("/dead-letters/restore", &request).await?;
+    args.output.report(&changed, || format!("restored {}", counted(changed.dead_letters, "dead letter")))
 }

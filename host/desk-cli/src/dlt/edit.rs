@@ -19,7 +19,7 @@ use super::format::short;
 use super::replay;
 use super::show::fetch;
 use crate::confirm;
-use crate::output::{self, Format, note};
+use crate::output::{OutputArgs, escaped, note};
 
 /// Arguments of `host dlt edit`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,8 @@ pub struct Args {
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Creates an edited copy of a dead letter.
@@ -62,11 +64,11 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     let value = Some(Some(Bytes(after)));
     let request = EditRequest { value, reason: args.reason.clone(), ..EditRequest::default() };
     let copy: DeadLetter = client.post(&format!("/dead-letters/{}/edit", original.id), &request).await?;
-    output::print(&copy.id)?;
+    args.output.print(&copy, || copy.id.clone())?;
     if args.replay {
         let filter = Filter { ids: vec![copy.id], ..Filter::default() };
         let request = ReplayRequest { filter, reason: args.reason, ..ReplayRequest::default() };
-        return replay::send(client, &request, true, false, Format::Table).await;
+        return replay::send(client, &request, true, false, args.output.format()).await;
     }
     note(format!("to replay it: host dlt replay {}", short(&copy.id)));
     Ok(())
@@ -145,7 +147,7 @@ fn comparison(before: &[u8], after: &[u8]) -> String {
     let texts = str::from_utf8(before).ok().zip(str::from_utf8(after).ok());
     if let Some(fields) = texts.and_then(|(before, after)| json::field_changes(before, after)) {
         let line = |sign: char, path: &str, value: Option<String>| {
-            value.map(|value| format!("{sign} {}: {}", output::escaped(path), output::escaped(&value)))
+            value.map(|value| format!("{sign} {}: {}", escaped(path), escaped(&value)))
         };
         let lines = fields.into_iter().flat_map(|json::FieldChange { path, before, after }| {
             [line('-', &path, before), line('+', &path, after)].into_iter().flatten()

@@ -2,12 +2,12 @@
 
 use base::error::UserError;
 use base::text::counted;
-use desk_api::{Failure, FailureState, FailureUpdate, Page};
+use desk_api::{Failure, FailureState, FailureUpdate};
 
-use super::client::{Client, check_id};
+use super::client::{Client, ListArgs, check_id};
 use super::format::{age, fitted, short, suffix};
 use super::select::Target;
-use crate::output::{self, Format, escaped, note};
+use crate::output::{escaped, note};
 
 /// Arguments of `host dlt failures`.
 #[derive(Debug, clap::Args)]
@@ -40,12 +40,8 @@ struct List {
     /// Include failures without open dead letters
     #[arg(long)]
     all: bool,
-    /// Maximum number of failures
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
-    limit: u32,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    list: ListArgs,
 }
 
 /// Lists failures, or changes one.
@@ -62,11 +58,13 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
 }
 
 async fn update(client: &Client, target: Target, update: FailureUpdate) -> Result<(), UserError> {
-    let Target { id, reason } = target;
+    let Target { id, reason, output } = target;
     let path = format!("/failures/{}", check_id(&id, "host dlt failures")?);
     let failure: Failure = client.patch(&path, &FailureUpdate { reason, ..update }).await?;
-    let text = suffix(": ", &failure.note);
-    note(format!("{} {} is {}{text}", short(&failure.id), escaped(&failure.code), failure.state.as_str()));
+    output.report(&failure, || {
+        let text = suffix(": ", &failure.note);
+        format!("{} {} is {}{text}", short(&failure.id), escaped(&failure.code), failure.state.as_str())
+    })?;
     if failure.state == FailureState::Closed && failure.open > 0 {
         note(format!("{} left; replay or discard them", counted(failure.open, "open dead letter")));
     }
@@ -74,16 +72,12 @@ async fn update(client: &Client, target: Target, update: FailureUpdate) -> Resul
 }
 
 async fn list(client: &Client, args: &List) -> Result<(), UserError> {
-    let query = [("open", (!args.all).to_string()), ("limit", args.limit.to_string())];
-    let failures: Page<Failure> = client.get("/failures", &query).await?;
-    if args.output == Format::Json {
-        return output::print_json(&failures.items);
-    }
-    if failures.items.is_empty() {
-        note("no failures");
-        return Ok(());
-    }
-    let rows = failures.items.iter().map(|failure| {
+    let query = [("open", (!args.all).to_string())];
+    client.print_list(("/failures", &query), args.list, "no failures", table).await
+}
+
+fn table(failures: &[Failure]) -> String {
+    let rows = failures.iter().map(|failure| {
         let recent = if failure.recent > 0 { format!("+{}", failure.recent) } else { "-".to_owned() };
         let closed = if failure.state == FailureState::Closed { "(closed) " } else { "" };
         let about = [&failure.note, &failure.cause, &failure.detail];
@@ -101,5 +95,5 @@ async fn list(client: &Client, args: &List) -> Result<(), UserError> {
     });
     let headings =
         ["ID", ">OPEN", ">LAST HOUR", ">FIRST SEEN", ">LAST SEEN", "CODE", "PLUGIN", "NOTE OR CAUSE"];
-    output::print(fitted(headings, rows.collect()))
+    fitted(headings, rows.collect())
 }

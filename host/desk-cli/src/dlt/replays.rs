@@ -5,11 +5,11 @@ use base::text;
 use clap::Subcommand;
 use desk_api::{Page, Replay, ReplayChange, ReplayItem, ReplayItemState, ReplayTarget};
 
-use super::client::{Client, check_id};
+use super::client::{Client, ListArgs, check_id};
 use super::follow;
 use super::format::{age, fitted, item_fate, replay_fate, short, suffix};
 use super::select::Target;
-use crate::output::{self, Format, escaped, note};
+use crate::output::{self, Format, OutputArgs, escaped, note};
 
 /// Dead letters that are listed with a replay.
 const MAX_LISTED: u64 = 20;
@@ -19,9 +19,8 @@ const MAX_LISTED: u64 = 20;
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    list: ListArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -29,11 +28,7 @@ enum Command {
     /// Show a replay
     Show(Show),
     /// Follow a replay until it ends
-    Follow {
-        /// Id of the replay, or a unique prefix of it
-        #[arg(value_name = "ID")]
-        id: String,
-    },
+    Follow(Show),
     /// Pause a replay
     Pause(Target),
     /// Resume a paused or stopped replay
@@ -47,42 +42,33 @@ struct Show {
     /// Id of the replay, or a unique prefix of it
     #[arg(value_name = "ID")]
     id: String,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Lists replays, or shows, follows or changes one.
 pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     match args.command {
-        None => list(client, args.output).await,
+        None => client.print_list(("/replays", &[]), args.list, "no replays", table).await,
         Some(Command::Show(show)) => {
             let replay = fetch(client, &show.id).await?;
-            match show.output {
-                Format::Json => output::print_json(&replay),
-                Format::Table => {
-                    output::print(details(&replay))?;
-                    failed(client, &replay).await
-                }
+            show.output.print(&replay, || details(&replay))?;
+            match show.output.format() {
+                Format::Json => Ok(()),
+                Format::Table => failed(client, &replay).await,
             }
         }
-        Some(Command::Follow { id }) => follow::run(client, fetch(client, &id).await?, Format::Table).await,
+        Some(Command::Follow(Show { id, output })) => {
+            follow::run(client, fetch(client, &id).await?, output.format()).await
+        }
         Some(Command::Pause(target)) => change(client, target, "pause").await,
         Some(Command::Resume(target)) => change(client, target, "resume").await,
         Some(Command::Cancel(target)) => change(client, target, "cancel").await,
     }
 }
 
-async fn list(client: &Client, output: Format) -> Result<(), UserError> {
-    let replays: Page<Replay> = client.get("/replays", &[]).await?;
-    if output == Format::Json {
-        return output::print_json(&replays.items);
-    }
-    if replays.items.is_empty() {
-        note("no replays");
-        return Ok(());
-    }
-    let rows = replays.items.iter().map(|replay| {
+fn table(replays: &[Replay]) -> String {
+    let rows = replays.iter().map(|replay| {
         [
             short(&replay.id),
             replay_fate(replay),
@@ -97,7 +83,7 @@ async fn list(client: &Client, output: Format) -> Result<(), UserError> {
     });
     let headings =
         ["ID", "STATE", ">AGE", ">DEAD LETTERS", ">HANDLED", ">FAILED AGAIN", ">WAITING", "USER", "REASON"];
-    output::print(fitted(headings, rows.collect()))
+    fitted(headings, rows.collect())
 }
 
 fn details(replay: &Replay) -> String {
@@ -156,9 +142,8 @@ async fn fetch(client: &Client, id: &str) -> Result<Replay, UserError> {
 }
 
 async fn change(client: &Client, target: Target, action: &str) -> Result<(), UserError> {
-    let Target { id, reason } = target;
+    let Target { id, reason, output } = target;
     let path = format!("/replays/{}/{action}", check_id(&id, "host dlt replays")?);
     let replay: Replay = client.post(&path, &ReplayChange { reason }).await?;
-    note(format!("replay {} is {}", short(&replay.id), replay.state.as_str()));
-    Ok(())
+    output.report(&replay, || format!("replay {} is {}", short(&replay.id), replay.state.as_str()))
 }

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 
 use super::client::Client;
 use crate::confirm;
+use crate::output::OutputArgs;
 
 /// A failure or replay to change.
 #[derive(Debug, clap::Args)]
@@ -18,6 +19,8 @@ pub struct Target {
     /// Reason for the audit log
     #[arg(long, default_value = "", hide_default_value = true)]
     pub reason: String,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Arguments that select dead letters; all conditions must match.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::client::{Client, check_id};
 use super::format::{age, item_fate, short, suffix};
-use crate::output::{self, Format, escaped};
+use crate::output::{OutputArgs, escaped};
 
 /// Arguments of `host dlt show`.
 #[derive(Debug, clap::Args)]
@@ -17,9 +17,8 @@ pub struct Args {
     /// Id of the dead letter, or a unique prefix of it
     #[arg(value_name = "ID")]
     id: String,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Serialize)]
@@ -35,10 +34,7 @@ pub async fn run(client: &Client, args: &Args) -> Result<(), UserError> {
     let path = format!("/dead-letters/{}/audit-log", dead_letter.id);
     let audit_log: Page<AuditEntry> = client.get(&path, &[("limit", MAX_PAGE.to_string())]).await?;
     let details = Details { dead_letter, audit_log: audit_log.items };
-    match args.output {
-        Format::Json => output::print_json(&details),
-        Format::Table => output::print(page(&details)),
-    }
+    args.output.print(&details, || page(&details))
 }
 
 /// The dead letter with this id or unique prefix of an id.
@@ -110,7 +106,9 @@ fn timeline(details: &Details) -> Vec<(i64, String)> {
     events.extend(dead_letter.source_timestamp_ms.map(|at| (at, "published".to_owned())));
     events.extend(dead_letter.first_failed_ms.map(|at| (at, "first failure".to_owned())));
     let attempts = text::counted(dead_letter.attempts, "attempt");
-    events.push((dead_letter.failed_ms, format!("dead-lettered after {attempts}")));
+    // The clocks of a record and of its failure may differ by some milliseconds.
+    let failed_ms = dead_letter.failed_ms.max(dead_letter.first_failed_ms.unwrap_or_default());
+    events.push((failed_ms, format!("dead-lettered after {attempts}")));
     events.push((dead_letter.ingested_ms, "stored by the desk".to_owned()));
     events.extend(details.audit_log.iter().map(|entry| {
         let reason = suffix(": ", &entry.reason);

@@ -17,7 +17,7 @@ use tokio_util::io::ReaderStream;
 use super::client::{Client, incomplete};
 use super::follow::progress_bar;
 use super::select::Select;
-use crate::output::{note, unwritable};
+use crate::output::{OutputArgs, note, unwritable};
 
 /// Interval at which the progress of an import is read.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -41,6 +41,8 @@ pub struct Import {
     /// File to read from [default: standard input]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Exports dead letters.
@@ -99,12 +101,14 @@ pub async fn import(client: &Client, args: Import) -> Result<(), UserError> {
         _ => (Body::wrap_stream(ReaderStream::new(tokio::io::stdin())), None),
     };
     let importing = client.post_lines("/dead-letters/import", body);
-    let ImportResult { new, known } = match lines {
+    let imported = match lines {
         Some(lines) => with_progress(client, lines, importing).await?,
         None => importing.await?,
     };
-    note(format!("imported {}; {known} existed already", counted(new, "dead letter")));
-    Ok(())
+    args.output.report(&imported, || {
+        let ImportResult { new, known } = imported;
+        format!("imported {}; {known} existed already", counted(new, "dead letter"))
+    })
 }
 
 /// The number of lines of a file, without empty ones.

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::follow::progress_bar;
 use super::format::{fitted, short, suffix};
 use super::select::Conditions;
-use crate::output::{self, Format, escaped, note};
+use crate::output::{self, Format, OutputArgs, escaped, note};
 
 /// Poll interval.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -36,9 +36,8 @@ pub struct Args {
     /// Number of dead letters of each verdict to show with their effects and log
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=20))]
     show: u8,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Tries a build on dead letters.
@@ -56,7 +55,7 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     let passed = results(client, &trial, TrialVerdict::Passed, args.show).await?;
     let undecided = results(client, &trial, TrialVerdict::Undecided, args.show).await?;
     let failed = results(client, &trial, TrialVerdict::Failed, args.show).await?;
-    match args.output {
+    match args.output.format() {
         Format::Json => {
             output::print_json(
                 &json!({ "trial": trial, "passed": passed, "undecided": undecided, "failed": failed }),

@@ -1,9 +1,9 @@
 //! `host waiting run-now`, `postpone` and `give-up`.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use base::clock;
 use base::error::UserError;
+use base::{clock, text};
 use desk_api::{WaitingAction, WaitingAnswer, WaitingList, WaitingRequest};
 use humantime_serde::re::humantime;
 
@@ -11,7 +11,7 @@ use super::Conditions;
 use super::list::counted_messages;
 use crate::confirm;
 use crate::dlt::client::Client;
-use crate::output::{self, Format, note};
+use crate::output::OutputArgs;
 
 /// The messages that are selected.
 #[derive(Debug, clap::Args)]
@@ -24,9 +24,8 @@ struct Select {
     /// Select all messages that match, this number at most; prompted for on a terminal
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Arguments of `host waiting run-now`.
@@ -47,7 +46,8 @@ pub struct Postpone {
     /// Time that is added to each due time, such as 10m or 2h
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, required_unless_present = "until")]
     by: Option<Duration>,
-    /// New due time, such as 2026-11-30T10:20:00Z, at most 24 hours ahead
+    /// New due time, such as 2026-11-30T10:20, at most 24 hours ahead; of this machine's time zone (TZ) unless an
+    /// offset or Z follows
     #[arg(long, value_name = "TIME", value_parser = timestamp, conflicts_with = "by")]
     until: Option<i64>,
     /// Reason for the audit log
@@ -80,15 +80,7 @@ pub async fn postpone(client: &Client, args: Postpone) -> Result<(), UserError> 
 
 /// Gives messages up.
 pub async fn give_up(client: &Client, args: GiveUp) -> Result<(), UserError> {
-    let reason = match args.reason {
-        Some(reason) => reason,
-        None if confirm::is_interactive() => confirm::prompt("Reason: ")?,
-        None => String::new(),
-    };
-    if reason.trim().is_empty() {
-        return Err(UserError::usage("giving up requires a reason; nothing was changed")
-            .help("set a reason: --reason TEXT"));
-    }
+    let reason = confirm::reason(args.reason, "giving up")?;
     let request = WaitingRequest { reason, ..WaitingRequest::default() };
     decide(client, WaitingAction::GiveUp, args.select, request).await
 }
@@ -109,11 +101,7 @@ async fn decide(
     }
     request.records = select.records;
     let answer: WaitingAnswer = client.post(&format!("/waiting/{}", action.as_str()), &request).await?;
-    match output {
-        Format::Json => output::print_json(&answer)?,
-        Format::Table => note(summary(action, &answer)),
-    }
-    Ok(())
+    output.report(&answer, || summary(action, &answer))
 }
 
 /// The number of all messages that match, as somebody at the terminal confirms it.
@@ -152,9 +140,8 @@ fn summary(action: WaitingAction, answer: &WaitingAnswer) -> String {
 
 /// Milliseconds since the Unix epoch.
 fn timestamp(text: &str) -> Result<i64, String> {
-    let time = humantime::parse_rfc3339_weak(text)
-        .map_err(|_| "expected a time such as 2026-11-30T10:20:00Z".to_owned())?;
-    Ok(time.duration_since(UNIX_EPOCH).map_or(0, clock::millis))
+    let expected = "expected a time such as 2026-11-30T10:20 or 2026-11-30T10:20:00Z";
+    text::time(text).ok_or_else(|| expected.to_owned())
 }
 
 #[cfg(test)]
@@ -168,5 +155,13 @@ mod tests {
         assert_eq!(text, "give-up 3 messages: 2 applied, 1 too late, already started");
         let text = summary(WaitingAction::RunNow, &WaitingAnswer::default());
         assert_eq!(text, "run-now 0 messages");
+    }
+
+    #[test]
+    fn a_time_without_an_offset_is_of_this_machines_zone() {
+        assert_eq!(timestamp("2026-11-30T10:20:00Z"), Ok(1_796_034_000_000));
+        assert_eq!(timestamp("2026-11-30T19:20+09:00"), Ok(1_796_034_000_000));
+        assert_eq!(timestamp("2026-11-30T10:20").ok(), text::time("2026-11-30T10:20"));
+        assert!(timestamp("10m").is_err_and(|error| error.contains("2026-11-30T10:20")));
     }
 }

@@ -11,7 +11,7 @@ use humantime_serde::re::humantime::format_duration;
 use super::Conditions;
 use crate::dlt::client::Client;
 use crate::dlt::format::{age, fitted};
-use crate::output::{self, Format, cell, escaped, note};
+use crate::output::{self, Format, OutputArgs, cell, escaped, note};
 
 /// Arguments of `host waiting list`.
 #[derive(Debug, clap::Args)]
@@ -21,9 +21,8 @@ pub struct Args {
     /// Maximum number of messages
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
-    /// Output format
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Lists the messages that wait.
@@ -31,7 +30,7 @@ pub async fn run(client: &Client, args: Args) -> Result<(), UserError> {
     let mut query = args.conditions.filter().query_pairs();
     query.push(("limit", args.limit.to_string()));
     let list: WaitingList = client.get("/waiting", &query).await?;
-    if args.output == Format::Json {
+    if args.output.format() == Format::Json {
         return output::print_json(&list);
     }
     for problem in &list.problems {

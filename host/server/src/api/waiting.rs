@@ -7,6 +7,7 @@ use desk_api::{
     MAX_WAITING_RECORDS, WAITING_PARAMETERS, WaitingAction, WaitingAnswer, WaitingFilter, WaitingList,
     WaitingRequest,
 };
+use kafka::decisions;
 use kafka::errors::short;
 use problem::Problem;
 
@@ -117,6 +118,14 @@ fn refused(error: DecideError) -> Problem {
         }
         DecideError::Unread(detail) => {
             unavailable(format!("the retry topics cannot be read, and nothing is decided: {detail}"))
+        }
+        DecideError::Foreign(source) => {
+            let topic = decisions::topic_of(&source);
+            let detail = format!(
+                "nothing is decided: topic {topic} is used otherwise, and would have the decisions about retries of \
+                 {source}; see host doctor"
+            );
+            Problem::new(StatusCode::CONFLICT, detail)
         }
         DecideError::Topic(error) => {
             unavailable(format!("nothing is decided: {}", error.to_string().replace("\n  help: ", "; ")))

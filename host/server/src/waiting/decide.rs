@@ -1,13 +1,14 @@
 //! Decisions about messages that wait.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base::clock;
 use base::error::UserError;
 use desk::audit::Actor;
 use desk_api::{WaitingAction, WaitingAnswer, WaitingFilter};
-use kafka::decisions::{Action, Decision, Standing, Target};
+use kafka::decisions::{Action, Decision, Decisions, Standing, Target};
 use kafka_topics::admin::Topics;
 use rdkafka::error::RDKafkaErrorCode;
 use serde_json::json;
@@ -74,6 +75,9 @@ pub enum DecideError {
     /// The retry topics cannot be read.
     #[error("{0}")]
     Unread(String),
+    /// The topic of the decisions about retries of this source is used otherwise.
+    #[error("the topic of decisions about retries of {0} is used otherwise")]
+    Foreign(String),
     /// The topic of the decisions cannot be used.
     #[error(transparent)]
     Topic(#[from] UserError),
@@ -93,6 +97,7 @@ pub enum DecideError {
 /// The messages of a plugin about which is decided.
 struct Chosen<'a> {
     plugin: &'a PluginWaiting,
+    log: &'a Arc<Decisions>,
     decisions: Vec<(Target, Decision)>,
 }
 
@@ -104,14 +109,14 @@ pub async fn decide(state: &DeskState, request: &Request<'_>) -> Result<WaitingA
     check(request)?;
     let (chosen, gone) = choose(state, request).await?;
     let mut answer = WaitingAnswer { gone, ..WaitingAnswer::default() };
-    for Chosen { plugin, decisions } in &chosen {
+    for Chosen { plugin, log, decisions } in &chosen {
         let selection = selection(&request.selected, decisions);
         let (action, name) = (request.action.as_str(), &plugin.plugin);
         // First, so that nothing is decided without an entry.
         state.desk.log_waiting(action, name, &selection, request.actor).await?;
         let topics = Topics::new(&plugin.kafka, plugin.creates_topics)?;
-        topics.ensure_compacted(&plugin.source, &plugin.decisions.topic().name()).await?;
-        let (decided, error) = plugin.decisions.decide(&plugin.publisher, decisions.clone()).await;
+        topics.ensure_compacted(&plugin.source, &log.topic().name()).await?;
+        let (decided, error) = log.decide(&plugin.publisher, decisions.clone()).await;
         answer.decided += decided as u64;
         if let Some(code) = error {
             return Err(DecideError::Kafka { decided: answer.decided, code });
@@ -177,15 +182,16 @@ async fn choose<'a>(
             }
         });
         if !decisions.is_empty() {
-            all.push((plugin, decisions));
+            let foreign = || DecideError::Foreign(plugin.source.clone());
+            all.push(Chosen { plugin, log: plugin.decisions.as_ref().ok_or_else(foreign)?, decisions });
         }
     }
-    let matching = all.iter().map(|(_, decisions)| decisions.len() as u64).sum();
+    let matching = all.iter().map(|chosen| chosen.decisions.len() as u64).sum();
     if let Some(expected) = expected.filter(|expected| matching > *expected) {
         return Err(DecideError::TooMany { matching, expected });
     }
     let gone = (wanted.len() as u64).saturating_sub(matching);
-    Ok((all.into_iter().map(|(plugin, decisions)| Chosen { plugin, decisions }).collect(), gone))
+    Ok((all, gone))
 }
 
 /// Waits until all messages of a plugin are known as they are now.
@@ -247,9 +253,9 @@ async fn wait_for_answers(chosen: &[Chosen<'_>], answer: &mut WaitingAnswer) {
     let until = Instant::now() + ANSWER_BOUND;
     loop {
         let mut counts: HashMap<Option<Standing>, u64> = HashMap::new();
-        for Chosen { plugin, decisions } in chosen {
+        for Chosen { log, decisions, .. } in chosen {
             for (target, decision) in decisions {
-                let found = plugin.decisions.find(target);
+                let found = log.find(target);
                 let own = found.filter(|(found, _)| found.number == decision.number);
                 *counts.entry(own.map(|(_, standing)| standing)).or_default() += 1;
             }

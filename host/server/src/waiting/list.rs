@@ -59,7 +59,7 @@ fn add(
     now_ms: i64,
 ) {
     let mut groups: HashMap<(usize, Arc<str>), WaitingGroup> = HashMap::new();
-    let has_decisions = !plugin.decisions.is_empty();
+    let has_decisions = plugin.decisions.as_ref().is_some_and(|decisions| !decisions.is_empty());
     plugin.each(filter, |Message { topic, partition, offset, retry }| {
         let Some(target) = plugin.waiting.target(topic, partition, offset) else { return };
         let decision = has_decisions.then(|| plugin.decision(&target, retry)).flatten();

@@ -1,23 +1,9 @@
-//! More of the console's texts, of the pages about dead letters: [`i18n`](super::i18n) has the others.
+//! The texts of the pages about dead letters, replays and trials.
 
-use super::format;
-use super::i18n::Texts;
+texts! {
+    /// Texts of the desk.
+    DeskTexts {}
 
-/// Defines each text in both languages, so that no translation is missing.
-macro_rules! words {
-    ($($name:ident: $english:literal, $korean:literal;)*) => {
-        impl Texts {
-            $(#[doc = $english] pub fn $name(&self) -> &'static str {
-                if self.lang == "ko" { $korean } else { $english }
-            })*
-        }
-
-        #[cfg(test)]
-        const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $korean),)*];
-    };
-}
-
-words! {
     // Ids
     id: "ID", "ID";
     copy_id: "Copy the ID", "ID 복사";
@@ -28,8 +14,10 @@ words! {
     nothing_ticked: "Nothing was done: no dead letter is selected. Select dead letters in the list, or open “All that match”.", "선택한 데드 레터가 없어 아무 작업도 하지 않았습니다. 목록에서 선택하거나 ‘검색 결과 전체’를 여세요.";
     tick_page: "Select all on this page", "이 페이지 전체 선택";
     all_matching_detail: "Applies to every dead letter that matches the filter, on all pages. You confirm the number in the next step.", "모든 페이지에서 조건에 맞는 데드 레터 전체에 적용됩니다. 다음 단계에서 건수를 입력해 확인합니다.";
+    all_matching: "All {} that match", "검색 결과 전체 {}건";
+    type_number: "Enter the number of dead letters, {}, to confirm", "확인을 위해 건수 {} 입력";
     number_hint: "This applies to everything that matches the filter.", "조건에 맞는 데드 레터 전체에 적용됩니다.";
-    wrong_number: "The number entered is not the number of dead letters. Nothing was changed. The number may have changed meanwhile:", "입력한 건수가 실제 건수와 달라 변경하지 않았습니다. 그사이 건수가 바뀌었을 수 있습니다. 현재 건수:";
+    wrong_number: "The number entered is not the number of dead letters. Nothing was changed. There are {} now.", "입력한 건수가 실제 건수와 달라 변경하지 않았습니다. 현재 건수는 {}건입니다.";
     required: "required", "필수";
 
     // Outcomes
@@ -73,40 +61,7 @@ words! {
 
     // Audit log
     subject: "Subject", "대상";
+    since: "since", "시작:";
+    until: "until", "끝:";
     all_of_desk: "all dead letters", "전체 데드 레터";
-}
-
-impl Texts {
-    /// The choice of everything that a filter matches.
-    pub fn all_matching(&self, count: &u64) -> String {
-        let number = format::number(*count);
-        if self.lang == "ko" {
-            format!("검색 결과 전체 {number}건")
-        } else {
-            format!("All {number} that match")
-        }
-    }
-
-    /// Asks for the number of dead letters.
-    pub fn type_number(&self, count: &u64) -> String {
-        let number = format::number(*count);
-        match self.lang {
-            "ko" => format!("확인을 위해 건수 {number} 입력"),
-            _ => format!("Enter the number of dead letters, {number}, to confirm"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_word_is_translated() {
-        for (name, english, korean) in ALL {
-            let has_hangul = |text: &str| text.chars().any(|c| ('가'..='힣').contains(&c));
-            assert!(!english.is_empty() && !has_hangul(english), "{name}: {english}");
-            assert!(has_hangul(korean) || *name == "id", "{name}: {korean}");
-        }
-    }
 }

@@ -1,9 +1,10 @@
 //! The texts of the pages about waiting retries.
 
-use super::super::i18n::{self, texts};
-
 texts! {
-    Texts:
+    /// Texts of the waiting retries.
+    RetryTexts {}
+
+    now: "now", "지금";
     title: "Waiting retries", "재시도 대기 메시지";
     lead: "Messages that failed and wait in the retry topics for their next attempt.", "실패 후 재시도 토픽에서 다음 시도를 기다리는 메시지입니다.";
     none: "No message is waiting", "대기 중인 메시지가 없습니다";
@@ -33,33 +34,16 @@ texts! {
     type_number: "Number of messages, to confirm", "확인을 위해 메시지 수 입력";
     type_number_hint: "Nothing is changed if more messages match by then. While the number grows, enter a larger one.", "입력한 수보다 많은 메시지가 일치하면 아무것도 변경하지 않습니다. 계속 늘어나고 있다면 더 큰 수를 입력하세요.";
     minutes: "Minutes later than due", "예정보다 늦출 시간(분)";
-    until: "Or until (UTC)", "또는 이 시각까지(UTC)";
+    until: "Or until this time", "또는 이 시각까지";
+    zone: "Time zone:", "시간대:";
     one_of_both: "Enter minutes or a time.", "시간(분)과 시각 중 하나를 입력하세요.";
     not_a_number: "Enter a whole number.", "정수를 입력하세요.";
     not_a_time: "Enter a time such as 2026-11-30T10:20.", "2026-11-30T10:20과 같은 형식으로 입력하세요.";
-    all_matching: "All that match:", "조건에 맞는 전체:";
+    all_matching_detail: "Applies to every message that matches the filters, listed or not. You confirm the number in the next step.", "목록에 없는 메시지를 포함하여 조건에 맞는 전체에 적용됩니다. 다음 단계에서 건수를 입력해 확인합니다.";
     decided: "Decided:", "결정한 메시지:";
     obeyed: "applied", "적용";
     too_late: "too late, already started", "이미 시작되어 적용 안 됨";
     replaced: "replaced by another decision", "다른 결정으로 대체됨";
     unanswered: "not confirmed yet", "확인 대기";
     gone: "no longer waiting", "더 이상 대기하지 않음";
-}
-
-/// The texts in the language of these.
-pub fn of(texts: &i18n::Texts) -> &'static Texts {
-    if texts.lang == i18n::KOREAN.lang { &KOREAN } else { &ENGLISH }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_text_is_translated() {
-        for ((name, english), (_, korean)) in ENGLISH.all().into_iter().zip(KOREAN.all()) {
-            let has_hangul = |text: &str| text.chars().any(|c| ('가'..='힣').contains(&c));
-            assert!(!has_hangul(english) && has_hangul(korean), "{name}");
-        }
-    }
 }
