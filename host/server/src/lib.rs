@@ -17,7 +17,7 @@ pub use self::held_keys::PluginKeys;
 pub use self::waiting::PluginWaiting;
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use axum::Router;
@@ -156,8 +156,8 @@ pub struct PluginInfo {
     pub retry_group: String,
     /// The retry topics, shortest delay first.
     pub retry_topics: Vec<String>,
-    /// Runs the plugin; None if nothing does.
-    pub pipeline: Option<Arc<Pipeline>>,
+    /// Runs the plugin; nothing if nothing does. The server outlives the pipelines, whose end is the end of their outcomes.
+    pub pipeline: Weak<Pipeline>,
 }
 
 /// Serves `/livez` (the consumer threads are running), `/readyz` (every consumer group has been joined) and

@@ -1,6 +1,6 @@
 //! The plugins of this process in detail, for the API and the console.
 
-use consumer::{Pipeline, max_batch, worker};
+use consumer::{max_batch, worker};
 use desk_api::{Grant, PluginDetails, PluginOverview, Setting, SettingTable};
 
 use crate::{DeskState, PluginInfo};
@@ -11,7 +11,8 @@ const LIMITS: &str = "[plugin.limits]";
 
 /// A plugin in detail. None if nothing runs it.
 pub fn details(state: &DeskState, info: &PluginInfo, overview: PluginOverview) -> Option<PluginDetails> {
-    let Pipeline { plugin, subscription, .. } = info.pipeline.as_deref()?;
+    let pipeline = info.pipeline.upgrade()?;
+    let (plugin, subscription) = (&pipeline.plugin, &pipeline.subscription);
     let grants = plugin.wants.iter().map(|capability| {
         let grant = plugin.grants.of(*capability);
         Grant {

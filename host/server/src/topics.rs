@@ -31,7 +31,8 @@ pub fn topics(state: &DeskState) -> Vec<TopicOverview> {
 }
 
 fn topics_of(state: &DeskState, plugin: &PluginInfo) -> Vec<TopicOverview> {
-    let plan = plugin.pipeline.as_deref().map(|pipeline| pipeline.subscription.topic_plan());
+    let pipeline = plugin.pipeline.upgrade();
+    let plan = pipeline.as_deref().map(|pipeline| pipeline.subscription.topic_plan());
     let read = state.members.iter().flat_map(|member| member.partitions()).collect::<Vec<_>>();
     let settings = state.topic_settings.lock();
     let topic = |topic: &String, used_as: TopicUse, group: String| {
@@ -57,7 +58,7 @@ fn topics_of(state: &DeskState, plugin: &PluginInfo) -> Vec<TopicOverview> {
     let source = topic(&plugin.topic, TopicUse::Source, plugin.group.clone());
     let retry =
         plugin.retry_topics.iter().map(|name| topic(name, TopicUse::Retry, plugin.retry_group.clone()));
-    let dead = plugin.pipeline.as_deref().map(|Pipeline { subscription, .. }| {
+    let dead = pipeline.as_deref().map(|Pipeline { subscription, .. }| {
         topic(&subscription.dead_letter_topic, TopicUse::DeadLetter, subscription.dead_letter_group())
     });
     [source].into_iter().chain(retry).chain(dead).collect()

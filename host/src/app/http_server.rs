@@ -100,7 +100,7 @@ impl RunningPlugin {
             group: subscription.group.clone(),
             retry_group: subscription.retry_group(),
             retry_topics: subscription.retry_topics(),
-            pipeline: Some(Arc::clone(&self.pipeline)),
+            pipeline: Arc::downgrade(&self.pipeline),
         }
     }
 }

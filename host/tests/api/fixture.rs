@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -281,7 +281,7 @@ fn served() -> PluginInfo {
         group: "email-send-group".to_owned(),
         retry_group: "email-send-group-retry".to_owned(),
         retry_topics: vec!["email.send-retry-1000".to_owned(), "email.send-retry-2000".to_owned()],
-        pipeline: None,
+        pipeline: Weak::new(),
     }
 }
 

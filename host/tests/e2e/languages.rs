@@ -1,10 +1,15 @@
 //! Plugins in JavaScript (StarlingMonkey and QuickJS) and Python. `make test-languages` builds them and runs these tests.
 
+use std::collections::BTreeMap;
+
+use mail_parser::MessageParser;
 use serde_json::{Value, json};
-use testkit::plugin;
+use testkit::{Kafka, Postfix, eventually, plugin};
 
 use crate::instances::sleeps;
+use crate::mail_servers::{produce, run};
 use crate::plugin_command::{host, stdout, text};
+use crate::support::BOUND;
 
 const ENGINES: [&str; 3] = ["js", "qjs", "py"];
 
@@ -19,6 +24,41 @@ fn languages_sleeping_messages_cost_no_attempt() {
                 r#"{"do":"sleep","ms":50}"#.to_owned()
             });
         }
+    }
+}
+
+/// A real Postfix gets each e-mail once, at default settings, without retries.
+#[test]
+#[ignore = "needs make guests-js guests-py"]
+fn languages_deliver_each_e_mail_once() {
+    const EMAILS: usize = 1000;
+    let kafka = Kafka::shared();
+    for (engine, how, more) in ENGINES.iter().flat_map(|engine| {
+        [(engine, "all", ""), (engine, "one", "concurrency = 1\n")]
+    }) {
+        let topic = format!("mailer-{engine}-{how}");
+        produce(kafka, &topic, EMAILS);
+        let postfix = Postfix::start();
+        let path = plugin(&format!("mailer-{engine}"));
+        let text = format!(
+            "[mail]\nurl = {:?}\nca = {:?}\n[[plugin]]\npath = {:?}\ntopic = {topic:?}\ngroup = \"{topic}-group\"\n\
+             dead-letter-topic = \"{topic}.dlt\"\nallow = [\"mail\"]\n{more}[plugin.retry]\nretries = 0\n",
+            postfix.starttls(),
+            postfix.ca(),
+            plugin(&format!("mailer-{engine}")),
+        );
+        let host = run(kafka, &topic, &text);
+        eventually(BOUND * 3, || kafka.lag(&format!("{topic}-group"), &topic) == 0);
+        host.stop();
+        eventually(BOUND, || postfix.is_idle());
+        let mut copies = BTreeMap::new();
+        for mail in postfix.mails() {
+            let mail = MessageParser::default().parse(&mail).expect("an e-mail");
+            *copies.entry(mail.subject().expect("a subject").to_owned()).or_insert(0) += 1;
+        }
+        let dead: i64 = kafka.end_offsets(&format!("{topic}.dlt")).iter().sum();
+        let doubled = copies.values().filter(|copies| **copies > 1).count();
+        assert_eq!((copies.len(), doubled, dead), (EMAILS, 0, 0), "{topic}: (delivered, doubled, dead)");
     }
 }
 

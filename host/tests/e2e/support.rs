@@ -184,6 +184,9 @@ impl Host {
         assert_eq!(status.code(), Some(0), "{}", lines.join("\n"));
         let panicked = lines.iter().find(|line| line.contains("panicked") && !line.contains("plugin="));
         assert_eq!(panicked, None);
+        // Something still held a pipeline, whose outcomes the host waits for.
+        let unrecorded = lines.iter().find(|line| line.contains("outcomes of replayed messages were not recorded"));
+        assert_eq!(unrecorded, None);
         lines
     }
 
