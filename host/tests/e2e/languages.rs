@@ -33,9 +33,9 @@ fn languages_sleeping_messages_cost_no_attempt() {
 fn languages_deliver_each_e_mail_once() {
     const EMAILS: usize = 1000;
     let kafka = Kafka::shared();
-    for (engine, how, more) in ENGINES.iter().flat_map(|engine| {
-        [(engine, "all", ""), (engine, "one", "concurrency = 1\n")]
-    }) {
+    for (engine, how, more) in
+        ENGINES.iter().flat_map(|engine| [(engine, "all", ""), (engine, "one", "concurrency = 1\n")])
+    {
         let topic = format!("mailer-{engine}-{how}");
         produce(kafka, &topic, EMAILS);
         let postfix = Postfix::start();

@@ -185,7 +185,8 @@ impl Host {
         let panicked = lines.iter().find(|line| line.contains("panicked") && !line.contains("plugin="));
         assert_eq!(panicked, None);
         // Something still held a pipeline, whose outcomes the host waits for.
-        let unrecorded = lines.iter().find(|line| line.contains("outcomes of replayed messages were not recorded"));
+        let unrecorded =
+            lines.iter().find(|line| line.contains("outcomes of replayed messages were not recorded"));
         assert_eq!(unrecorded, None);
         lines
     }
