@@ -81,7 +81,15 @@ fn all_is_well_before_and_while_a_host_runs_and_nothing_is_changed() {
     let guest = Guest::fast("doctor-ok");
     let [store, path] = prepare(&kafka, &guest);
     let smtp = ManneredSmtp::start(Manners::default());
-    let more = [store.as_str(), &path, "--mail-url", &smtp.url()].map(str::to_owned);
+    // What the guest imports.
+    kafka.create_topic("doctor-ok.one", 1, &[]);
+    let config = format!(
+        "[[plugin]]\npath = {:?}\ntopic = {:?}\nallow = [\"mail\", \"produce:doctor-ok.one\"]\n",
+        guest.path, guest.topic
+    );
+    let config = file("doctor-ok.toml", config.as_bytes());
+    let config = config.to_str().expect("UTF-8");
+    let more = [store.as_str(), &path, "--mail-url", &smtp.url(), "--config", config].map(str::to_owned);
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
     // Kafka creates the topic of offsets when a coordinator is asked for the first time.
     eventually(BOUND, || {

@@ -106,7 +106,6 @@ const HOSTILE: &[(&str, &str, &str)] = &[
     ("produce-none", "", ""),
     ("produce-large", "t", "produce-too-large"),
     ("produce-giant", "t", "too-much-data"),
-    ("produce-many", "t", "too-many-records"),
     ("produce-flood", "t", "too-many-host-calls"),
 ];
 
@@ -309,7 +308,7 @@ fn start(kafka: &Kafka, outside: &Outside, isolation: &str, topics: &[String; 2]
              dead-letter-topic = \"{topic}.dlt\"\nisolation = \"{isolation}\"\n\
              allow = [\"mail\", \"dir:{}\"]\nretry = {{ retries = 0 }}\n\
              limits = {{ memory = \"16MiB\", guest-time = \"300ms\", call-time = \"5s\", outcome = \"64KiB\", \
-             log = \"64KiB\", mail = \"256KiB\", host-calls = 1000 }}\n",
+             log = \"64KiB\", mail = \"256KiB\", produce = \"256KiB\", host-calls = 1000 }}\n",
             outside.directory.display()
         );
     }

@@ -90,7 +90,7 @@ impl Capability for Produce {
     }
 
     fn warning(&self, is_granted: bool, _: &RunArgs) -> Option<String> {
-        let text = "it imports `produce`, but no topic is granted: each record is denied; add `produce:TOPIC` to \
+        let text = "it imports `produce`, which is not granted: each record is denied; add `produce:TOPIC` to \
                     the `allow` of its [[plugin]]";
         (!is_granted).then(|| text.to_owned())
     }

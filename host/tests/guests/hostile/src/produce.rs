@@ -9,9 +9,8 @@ pub fn attempt(action: &str, at: &str) -> Outcome {
     let record = NewRecord { topic: at.into(), key: None, value: Some(b"x".to_vec()), headers: vec![] };
     let records = match action {
         "to" => vec![record],
-        "large" => vec![NewRecord { value: Some(vec![b'x'; 5 << 20]), ..record }],
-        "giant" => vec![NewRecord { value: Some(vec![b'x'; 20 << 20]), ..record }],
-        "many" => vec![record; 1001],
+        "large" => vec![NewRecord { value: Some(vec![b'x'; 300 << 10]), ..record }],
+        "giant" => vec![NewRecord { value: Some(vec![b'x'; 5 << 20]), ..record }],
         "none" => vec![],
         "flood" => loop {
             produce::publish(std::slice::from_ref(&record));
