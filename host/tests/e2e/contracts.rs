@@ -24,10 +24,11 @@ fn a_plugin_of_contract_0_1_runs_beside_one_of_0_2() {
     kafka.produce(&next.topic, (0..count).map(|n| Record::new(format!(r#"{{"id":"{n}"}}"#))));
     let config = format!(
         "[mail]\nurl = {:?}\n[[plugin]]\npath = {:?}\ntopic = {topic:?}\ngroup = \"{topic}-group\"\n\
-         allow = [\"mail\"]\n[plugin.retry]\nretries = 0\n[[plugin]]\npath = {:?}\n",
+         allow = [\"mail\"]\n[plugin.retry]\nretries = 0\n[[plugin]]\npath = {:?}\ntopic = {:?}\n",
         server.url(),
         frozen(),
         next.path,
+        next.topic,
     );
     let host = run(kafka, topic, &config);
     next.settle(kafka);
