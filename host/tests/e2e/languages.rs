@@ -39,7 +39,6 @@ fn languages_deliver_each_e_mail_once() {
         let topic = format!("mailer-{engine}-{how}");
         produce(kafka, &topic, EMAILS);
         let postfix = Postfix::start();
-        let path = plugin(&format!("mailer-{engine}"));
         let text = format!(
             "[mail]\nurl = {:?}\nca = {:?}\n[[plugin]]\npath = {:?}\ntopic = {topic:?}\ngroup = \"{topic}-group\"\n\
              dead-letter-topic = \"{topic}.dlt\"\nallow = [\"mail\"]\n{more}[plugin.retry]\nretries = 0\n",

@@ -49,7 +49,7 @@ class Transient:
 
 @dataclass(frozen=True)
 class Permanent:
-    """A permanent failure: the record is too large, or the topic does not exist."""
+    """A permanent failure: the record is too large, or the topic refuses it."""
 
     detail: str
 
