@@ -24,9 +24,6 @@ pub fn config(kafka: &KafkaArgs, own: &[(&str, &str)]) -> ClientConfig {
     config.set("bootstrap.servers", &kafka.bootstrap_servers);
     config.set("client.id", "host");
     config.set("allow.auto.create.topics", "false");
-    // librdkafka waits half as long between two new connections, and each client has two in a row at the start: one to
-    // the bootstrap address, one to a broker.
-    config.set("reconnect.backoff.ms", "20");
     // The system's certificates: the default paths of the linked OpenSSL do not exist.
     config.set("ssl.ca.location", "probe");
     for (key, value) in own {
