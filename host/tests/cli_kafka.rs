@@ -132,7 +132,7 @@ fn a_deletion_requires_a_confirmation() {
         drop(stdin);
         stdout.read_to_end(&mut printed).unwrap();
         assert!(
-            String::from_utf8_lossy(&printed).contains("Delete delete.me (1 partitions, up to 0 messages)?")
+            String::from_utf8_lossy(&printed).contains("Delete delete.me (1 partition, up to 0 messages)?")
         );
         child.wait().unwrap().code()
     };

@@ -28,7 +28,7 @@ fn an_outage_of_kafka_is_shown_while_it_lasts_and_no_page_waits_for_it() {
         assert!(began.elapsed() < PATIENCE, "{path}: {:?}", began.elapsed());
     }
     browser.goto(&desk.url("/replay?code=asked-reject"));
-    browser.reads("other groups that read these topics are unknown");
+    browser.reads("Other groups that read these topics are unknown");
     desk.start_kafka();
     browser.goto(&desk.url("/"));
     browser.reads("Groups joined");
