@@ -52,16 +52,21 @@ impl Replayer {
                 None => desk.left_out(filter, plan).await,
             }
         };
-        // Each reads all of them, and a person waits for the slowest.
-        let (sources, mut warnings, effects) = tokio::try_join!(
-            desk.sources(filter, ids, plan),
-            left_out,
-            desk.sent_effects(filter, ids, plan, self.0.keep_effects),
-        )
-        .map_err(|error| store_unavailable(&error))?;
+        let sources = async {
+            let sources = desk.sources(filter, ids, plan).await?;
+            let warnings = match plan.target {
+                ReplayTarget::Source => self.topic_warnings(&sources).await,
+                ReplayTarget::Retry => Vec::new(),
+            };
+            Ok((sources, warnings))
+        };
+        // Each reads all of them, or waits for Kafka, and a person waits for the slowest.
+        let ((sources, of_topics), mut warnings, effects) =
+            tokio::try_join!(sources, left_out, desk.sent_effects(filter, ids, plan, self.0.keep_effects),)
+                .map_err(|error| store_unavailable(&error))?;
+        warnings.extend(of_topics);
         let topics = match plan.target {
             ReplayTarget::Source => {
-                warnings.extend(self.topic_warnings(&sources).await);
                 sum(sources.iter().map(|source| (source.topic.clone(), source.dead_letters)))
             }
             ReplayTarget::Retry => retry_topics(&self.0.routes, &sources)?,
@@ -144,6 +149,11 @@ fn warning(topic: &str, group: &str, own: &BTreeSet<String>) -> String {
     format!("group {group} also reads {topic} and will receive these messages again{alternative}")
 }
 
+/// SQL for the number of rows for which the condition holds, under this name.
+pub(super) fn sum_of(condition: &str, name: &str) -> String {
+    format!("COALESCE(SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS {name}")
+}
+
 /// The number of dead letters per topic.
 fn sum(counts: impl Iterator<Item = (String, u64)>) -> BTreeMap<String, u64> {
     let mut topics = BTreeMap::new();
@@ -213,7 +223,8 @@ impl Desk {
         plan: &ReplayPlan,
     ) -> sqlx::Result<Vec<Source>> {
         let mut clause = WhereClause::default();
-        store::sendable(&mut clause, &self.store, filter, ids, plan, clock::now_ms());
+        let active_ms = self.active_at(clock::now_ms()).await?;
+        store::sendable(&mut clause, &self.store, filter, ids, plan, active_ms);
         let sql = format!(
             "SELECT source, consumer_group, COUNT(*) AS count FROM letters {} GROUP BY source, consumer_group",
             clause.sql()
@@ -239,14 +250,13 @@ impl Desk {
             (VALUE_CUT.to_owned(), "whose value was cut: it exceeded the dead-letter topic's size limit"),
             (NO_SOURCE.to_owned(), "whose record does not name the original topic"),
             (
-                store::in_other_replay(clock::now_ms()),
+                self.active_at(clock::now_ms()).await?.map_or("1 = 0".to_owned(), store::in_other_replay),
                 "in another replay that may still send them; cancel that replay first",
             ),
         ];
         // One pass for all: the rows are large.
-        let sums = reasons.iter().enumerate().map(|(index, (condition, _))| {
-            format!("COALESCE(SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS count_{index}")
-        });
+        let sums = reasons.iter().enumerate();
+        let sums = sums.map(|(index, (condition, _))| sum_of(condition, &format!("count_{index}")));
         let sums = sums.collect::<Vec<_>>().join(", ");
         let sql = format!("SELECT {sums} FROM letters {}", clause.sql());
         let row = sql::query(sql, &clause).fetch_one(&self.pool).await?;
