@@ -1,4 +1,4 @@
-//! Pages, forms and searches of a desk with many dead letters are quick.
+//! Pages, forms and searches of a desk with many dead letters are quick, on SQLite and on PostgreSQL.
 //!
 //! `LONG=1 … -- --nocapture many` prints the times with 100,000 of them.
 
@@ -8,7 +8,7 @@ use base::bytes::Bytes;
 use desk::Desk;
 use desk::audit::Actor;
 use desk_api::{DeadLetter, Filter, ReplayPlan};
-use testkit::{Kafka, scale};
+use testkit::{Kafka, Postgres, scale};
 
 use crate::console_client::Browser;
 use crate::fixture::{Api, NOW, dead_letter};
@@ -117,6 +117,8 @@ async fn every_page_of_many_dead_letters_is_quick() {
     let kafka = Kafka::start();
     kafka.create_topic("email.send", 1, &[]);
     measure("SQLite", &Api::on(None, kafka.bootstrap()).await, count).await;
+    let postgres = Postgres::start();
+    measure("PostgreSQL", &Api::on(Some(&postgres.url()), kafka.bootstrap()).await, count).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

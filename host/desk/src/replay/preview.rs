@@ -52,21 +52,25 @@ impl Replayer {
                 None => desk.left_out(filter, plan).await,
             }
         };
-        let sources = async {
-            let sources = desk.sources(filter, ids, plan).await?;
-            let warnings = match plan.target {
-                ReplayTarget::Source => self.topic_warnings(&sources).await,
-                ReplayTarget::Retry => Vec::new(),
-            };
-            Ok((sources, warnings))
+        // Kafka may take longer than the store, and is asked before it is known which topics matter.
+        let kafka = async {
+            let topics = self.0.routes.iter().map(|route| route.topic.clone()).collect();
+            Ok(match plan.target {
+                ReplayTarget::Source => self.0.readers.of(&topics, KAFKA_BOUND).await.err(),
+                ReplayTarget::Retry => None,
+            })
         };
-        // Each reads all of them, or waits for Kafka, and a person waits for the slowest.
-        let ((sources, of_topics), mut warnings, effects) =
-            tokio::try_join!(sources, left_out, desk.sent_effects(filter, ids, plan, self.0.keep_effects),)
-                .map_err(|error| store_unavailable(&error))?;
-        warnings.extend(of_topics);
+        // Each of the others reads all dead letters, and a person waits for the slowest.
+        let (sources, mut warnings, effects, away) = tokio::try_join!(
+            desk.sources(filter, ids, plan),
+            left_out,
+            desk.sent_effects(filter, ids, plan, self.0.keep_effects),
+            kafka,
+        )
+        .map_err(|error| store_unavailable(&error))?;
         let topics = match plan.target {
             ReplayTarget::Source => {
+                warnings.extend(self.topic_warnings(&sources, away).await);
                 sum(sources.iter().map(|source| (source.topic.clone(), source.dead_letters)))
             }
             ReplayTarget::Retry => retry_topics(&self.0.routes, &sources)?,
@@ -94,8 +98,8 @@ impl Replayer {
     }
 
     /// Warnings about topics that do not exist, and about other consumer groups that read the topics and would receive
-    /// the messages again.
-    async fn topic_warnings(&self, sources: &[Source]) -> Vec<String> {
+    /// the messages again. `away` is the reason why Kafka has not answered for the topics of the plugins.
+    async fn topic_warnings(&self, sources: &[Source], away: Option<String>) -> Vec<String> {
         let mut topics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for source in sources.iter().filter(|source| subscription::is_topic(&source.topic)) {
             topics.entry(source.topic.clone()).or_default().insert(source.group.clone());
@@ -105,7 +109,12 @@ impl Replayer {
         if topics.is_empty() {
             return warnings;
         }
-        let readers = match self.0.readers.of(&topics.keys().cloned().collect(), KAFKA_BOUND).await {
+        let readers = match away {
+            Some(why) => Err(why),
+            // Known by now, unless a topic is none of the plugins'.
+            None => self.0.readers.of(&topics.keys().cloned().collect(), KAFKA_BOUND).await,
+        };
+        let readers = match readers {
             Ok(readers) => readers,
             Err(why) => {
                 let text = format!(
