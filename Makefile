@@ -97,6 +97,7 @@ test: setup build guests ## Run every test, those on a real Kafka too (TEST_SEED
 	cargo test --release $(NATIVE) --doc
 	cargo test --release -p $(SDK) --all-features --doc
 	cargo test --release $(NATIVE) --test '*' $(TEST_RUNNER) -- $(ARGS)
+	TEST_THREADS=1 cargo test --release $(NATIVE) --test e2e $(TEST_RUNNER) -- --ignored in_rust
 
 test-long: export LONG := 1
 test-long: FUZZ_TIME := 3600

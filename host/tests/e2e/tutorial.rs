@@ -149,6 +149,7 @@ fn first_message(language: &str, steps: &[&str], plugin: &str) {
 }
 
 #[test]
+#[ignore = "compiles a project: make test runs it after the others"]
 fn a_message_is_handled_after_five_commands_in_rust() {
     let build = ["cargo build --release --target wasm32-wasip2"];
     first_message("rust", &build, "target/wasm32-wasip2/release/hello.wasm");
@@ -178,6 +179,7 @@ fn eventually_true(mut is_true: impl FnMut() -> bool) -> bool {
 }
 
 #[test]
+#[ignore = "compiles a project: make test runs it after the others"]
 fn the_tutorial_works_word_for_word_in_rust() {
     follow("Rust");
 }
