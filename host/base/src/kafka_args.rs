@@ -85,6 +85,14 @@ fn is_name(name: &str) -> bool {
     name.chars().all(is_known) && (name.contains('.') || WITHOUT_DOT.contains(&name))
 }
 
+/// The id of the cluster of the embedded broker begins so.
+const EMBEDDED: &str = "mockCluster";
+
+/// Whether this is the id of the cluster of the embedded broker.
+pub fn is_embedded(cluster: Option<&str>) -> bool {
+    cluster.is_some_and(|id| id.starts_with(EMBEDDED))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -108,7 +108,7 @@ impl KafkaClient {
 
     /// Whether this is the broker of `host demo`.
     pub fn is_embedded(&self) -> bool {
-        kafka::client::is_embedded(self.consumer.client().fetch_cluster_id(TIMEOUT).as_deref())
+        base::kafka_args::is_embedded(self.consumer.client().fetch_cluster_id(TIMEOUT).as_deref())
     }
 
     /// The error for a failed operation.

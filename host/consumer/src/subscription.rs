@@ -10,8 +10,7 @@ use contract::{RetryPolicy, Subscription as Described};
 use kafka::{decisions, held_keys};
 use kafka_topics::topic_plan::TopicPlan;
 use sandbox::capabilities::produce;
-use settings::Ordering;
-use settings::{OnDead, PluginSettings, RetrySettings};
+use settings::{OnDead, Ordering, PluginSettings, RetrySettings};
 
 use crate::policy::{Policy, Retry};
 
@@ -185,7 +184,7 @@ fn check(subscription: &Subscription) -> Result<(), String> {
     if topic == dead_letter_topic {
         return Err("its dead-letter topic is its source topic".to_owned());
     }
-    // Includes the retry topics of other policies, since a policy may change.
+    // Includes the retry topics of other policies.
     let retries_of_it = format!("{topic}{retry_suffix}");
     let is_retry = |name: &str| {
         name.strip_prefix(&retries_of_it).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))

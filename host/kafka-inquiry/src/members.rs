@@ -43,7 +43,7 @@ pub fn of(
     let mut found = BTreeMap::new();
     // The id of the cluster is known with the first metadata.
     let id = consumer.client().fetch_cluster_id(TIMEOUT);
-    if client::is_embedded(id.as_deref()) {
+    if base::kafka_args::is_embedded(id.as_deref()) {
         return Ok(None);
     }
     for name in groups {

@@ -44,7 +44,7 @@ pub fn of(consumer: &BaseConsumer<Context>, topics: &BTreeSet<String>) -> KafkaR
         }
     }
     // The embedded broker cannot list groups. Its only groups are the host's own.
-    if client::is_embedded(consumer.client().fetch_cluster_id(Duration::ZERO).as_deref()) {
+    if base::kafka_args::is_embedded(consumer.client().fetch_cluster_id(Duration::ZERO).as_deref()) {
         return Ok(readers);
     }
     let listed = group_list::fetch(consumer, None, TIMEOUT)?;

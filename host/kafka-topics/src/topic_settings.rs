@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, OwnedResourceSpecifier, ResourceSpecifier};
 
-use kafka::client::is_embedded;
+use base::kafka_args::is_embedded;
 use kafka::errors::Context;
 
 /// The time that a description may take.

@@ -17,8 +17,7 @@ use crate::errors::{self, Context};
 /// The interval at which a lasting cause of librdkafka's errors is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A client configuration: the connection settings, then `own`, then the user's properties, each overriding
-/// the previous ones.
+/// A client configuration: the connection settings, overridden by `own`, and by the user's properties.
 pub fn config(kafka: &KafkaArgs, own: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &kafka.bootstrap_servers);
@@ -43,17 +42,8 @@ pub fn open(kafka: &KafkaArgs, own: &[(&str, &str)]) -> Result<BaseConsumer<Cont
     config(kafka, own).create_with_context(Context::default()).map_err(|error| errors::invalid_config(&error))
 }
 
-/// The id of the cluster of the embedded broker begins so.
-const EMBEDDED: &str = "mockCluster";
-
-/// Whether this is the id of the cluster of the embedded broker.
-pub fn is_embedded(cluster: Option<&str>) -> bool {
-    cluster.is_some_and(|id| id.starts_with(EMBEDDED))
-}
-
-/// Logs a line of librdkafka. Its errors are logged as warnings, since it recovers from them by itself, and
-/// informational lines at debug level. Errors and warnings of one cause are logged once, and then once per interval:
-/// during an outage, each client writes several for every attempt to connect.
+/// Logs a line of librdkafka: errors as warnings, since it recovers by itself, and informational lines at debug level. Those
+/// of one cause are logged once, and then once per interval: each attempt to connect of each client writes several.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     let is_error =
         matches!(level, RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical);
