@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kafka::errors::Context;
 use kafka::raw::admin::CommittedTopics;
-use kafka::{assignment, client, group_list};
+use kafka::{assignment, group_list};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::groups::GroupInfo;
