@@ -6,7 +6,6 @@ import sys
 
 from . import _failures, _host
 from ._plugin import registered
-from ._warm_up import warm_up
 from ._wire import description, received, wire
 from wit_world import exports
 from wit_world.exports import lifecycle
@@ -36,7 +35,6 @@ class Handler(exports.Handler):
 def ready() -> None:
     """The last step of a build, when all is imported: from here on, the state is that of each new instance."""
     sys.excepthook = _failures.report
-    warm_up(_plugin)
     _failures.remember_sources()
     # A log record would look for its thread, process and task, of which there is one.
     for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
