@@ -166,7 +166,16 @@ impl Log for HeldKeys {
 
 #[cfg(test)]
 mod tests {
+    use base::topic_name::owner;
+
     use super::*;
+
+    #[test]
+    fn no_plugin_publishes_to_the_topics_of_held_keys_and_of_decisions() {
+        for name in [topic_of("orders"), crate::decisions::topic_of("orders")] {
+            assert_eq!(owner(&name), Some("the host"), "{name}");
+        }
+    }
 
     fn held_keys() -> Arc<HeldKeys> {
         HeldKeys::new("g", Destination::new("s-held", 1).expect("a topic"))
