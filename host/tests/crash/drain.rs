@@ -15,8 +15,8 @@ const SESSION: &[&str] = &["-X", "session.timeout.ms=6000"];
 /// The number of calls in flight at the signal, and their duration.
 const SLOW_CALLS: usize = 20;
 const CALL: Duration = Duration::from_secs(4);
-/// The attempt whose retries wait at the signal, for 4 s each.
-const WAITING: u32 = 4;
+/// The attempt whose retries wait at the signal, for 8 s each.
+const WAITING: u32 = 5;
 
 #[test]
 fn calls_in_flight_end_and_waiting_retries_come_back_when_due() {

@@ -25,7 +25,9 @@ fn a_replay_is_previewed_confirmed_started_and_followed() {
         "group other-of-{} also reads {} and will receive these messages again; --to retry sends them to {} only",
         guest.topic, guest.topic, guest.group
     );
-    desk.fails(&asked, 2, &[&format!("9 dead letters to {}", guest.topic), &warned, "there is no terminal"]);
+    // A preview waits for Kafka for a moment only, and the broker is busy with other tests.
+    eventually(BOUND, || texts(&desk.run(&asked, b"")).1.contains(&warned));
+    desk.fails(&asked, 2, &[&format!("9 dead letters to {}", guest.topic), "there is no terminal"]);
     desk.fails(
         &["replay", "--code", "smtp-421"],
         1,
