@@ -93,13 +93,14 @@ fn nothing_is_lost_or_stands_still_whatever_happens() {
 }
 
 /// The simulation sees what it is made for: without the ids of topics, the commit of a deleted topic that arrives late
-/// hides messages of the next one.
+/// hides messages of the next one, and later messages of their keys may start first.
 #[test]
 fn without_topic_ids_messages_of_the_next_topic_are_skipped() {
     let (steps, broken) = run(STEPS, |rng| Plan { has_ids: false, ..plan(rng) });
     let broken = broken.expect("a message that would be skipped");
     println!("found after {steps} steps");
-    assert!(broken.contains("would be skipped") || broken.contains("stalled"), "{broken}");
+    let expected = ["would be skipped", "stalled", "starts before its predecessor"];
+    assert!(expected.iter().any(|one| broken.contains(one)), "{broken}");
 }
 
 #[test]
