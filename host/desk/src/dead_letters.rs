@@ -1,32 +1,34 @@
 //! Dead letters in the store.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod rows;
+
+use std::collections::{HashMap, HashSet};
 
 use base::bytes::Bytes;
 use desk_api::{
     Cursor, DeadLetter, DeadLetterState, DeadLetterSummary, Filter, Location, Page, PageSelector,
 };
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::QueryScalar;
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _};
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row as _};
 
-use crate::record::searchable_text;
+pub(crate) use self::rows::{delete, ingest, insert};
+use crate::Desk;
 use crate::sql::{self, WhereClause};
-use crate::{Desk, failures};
 
-/// Dead letters per statement: SQLite's driver finds each parameter by its name, in a time that grows with their number.
-const INSERTED: usize = 16;
-/// The columns of a dead letter, in the order of [`bind`].
+/// The columns of a dead letter without its record, in the order in which they are bound.
 const COLUMNS: &str = "id, topic, topic_partition, topic_offset, failed, first_failed, taken, message, source, \
     source_partition, source_offset, source_timestamp, consumer_group, failure_group, plugin, digest, code, \
-    detail, exception, backtrace, attempts, replays, record_key, record_value, record_headers, value_cut, \
-    words, state, state_since, action, edited_from, again_of";
-const COLUMN_COUNT: usize = 32;
+    detail, exception, attempts, replays, value_cut, state, state_since, action, edited_from, again_of";
+/// The columns of its record, after the id.
+const RECORD_COLUMNS: &str = "backtrace, record_key, record_value, record_headers";
+/// Whole dead letters, as `SELECT` reads them.
+const WHOLE: &str = "letters JOIN letter_records USING (id)";
 /// The columns of a [`DeadLetterSummary`].
 const SUMMARY_COLUMNS: &str = "id, state, failed, source, message, consumer_group, failure_group, plugin, code, \
     detail, attempts, replays";
 
+/// Dead letters with a text that are few enough to be named by their ids.
+const MAX_RARE: usize = 1000;
 /// Ids named in the error about an ambiguous one.
 const MAX_NAMED: usize = 5;
 
@@ -70,7 +72,7 @@ impl Desk {
     /// The store is unavailable.
     pub async fn dead_letter(&self, id: &str) -> sqlx::Result<Option<DeadLetter>> {
         let clause = WhereClause::from_filter(&Filter { ids: vec![id.to_owned()], ..Filter::default() });
-        let sql = format!("SELECT {COLUMNS} FROM letters {} LIMIT 2", clause.sql());
+        let sql = format!("SELECT {COLUMNS}, {RECORD_COLUMNS} FROM {WHOLE} {} LIMIT 2", clause.sql());
         let mut rows = sql::query(sql, &clause).fetch_all(&self.pool).await?;
         let (Some(row), None) = (rows.pop(), rows.pop()) else { return Ok(None) };
         let mut dead_letter = dead_letter(&row)?;
@@ -106,7 +108,8 @@ impl Desk {
         selector: &PageSelector,
         limit: usize,
     ) -> sqlx::Result<Page<DeadLetterSummary>> {
-        let (sql, clause) = select(SUMMARY_COLUMNS, filter, selector, limit);
+        let clause = self.conditions(filter).await?;
+        let (sql, clause) = select(SUMMARY_COLUMNS, "letters", clause, selector, limit);
         let mut rows = sql::fetch(&self.pool, sql, &clause, summary).await?;
         let ids: Vec<&str> = rows.iter().map(|summary| &summary.id[..]).collect();
         let mut outcomes = self.outcomes(&ids).await?;
@@ -127,7 +130,8 @@ impl Desk {
         selector: &PageSelector,
         limit: usize,
     ) -> sqlx::Result<Page<DeadLetter>> {
-        let (sql, clause) = select(COLUMNS, filter, selector, limit);
+        let columns = format!("{COLUMNS}, {RECORD_COLUMNS}");
+        let (sql, clause) = select(&columns, WHOLE, WhereClause::from_filter(filter), selector, limit);
         let rows = sql::fetch(&self.pool, sql, &clause, dead_letter).await?;
         Ok(Page::from_rows(rows, selector, limit, |dead_letter| Cursor {
             time_ms: dead_letter.failed_ms,
@@ -141,7 +145,7 @@ impl Desk {
             return Ok(HashMap::new());
         }
         let sql = format!(
-            "SELECT {COLUMNS} FROM letters WHERE id IN (SELECT value ->> 0 FROM {})",
+            "SELECT {COLUMNS}, {RECORD_COLUMNS} FROM {WHOLE} WHERE id IN (SELECT value ->> 0 FROM {})",
             self.store.rows("$1")
         );
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(sql::rows(ids.iter().map(|id| [id])));
@@ -165,108 +169,50 @@ impl Desk {
     /// # Errors
     /// The store is unavailable.
     pub async fn count(&self, filter: &Filter) -> sqlx::Result<u64> {
-        self.count_where(&WhereClause::from_filter(filter)).await
+        match &filter.text {
+            // Nothing but the words has to be read.
+            Some(text) if Filter { text: None, ..filter.clone() } == Filter::default() => {
+                let mut search = WhereClause::default();
+                search.search(text);
+                self.count_in("letter_words", &search).await
+            }
+            _ => self.count_in("letters", &self.conditions(filter).await?).await,
+        }
     }
 
-    pub(crate) async fn count_where(&self, clause: &WhereClause) -> sqlx::Result<u64> {
-        let sql = format!("SELECT COUNT(*) FROM letters {}", clause.sql());
+    /// The conditions of a filter. If few dead letters have its text, they are named by their ids: one pass through the
+    /// words alone finds them, where a list would go through all dead letters.
+    async fn conditions(&self, filter: &Filter) -> sqlx::Result<WhereClause> {
+        let Some(text) = &filter.text else { return Ok(WhereClause::from_filter(filter)) };
+        let mut search = WhereClause::default();
+        search.search(text);
+        let sql = format!("SELECT id FROM letter_words {} LIMIT {}", search.sql(), MAX_RARE + 1);
+        let ids: Vec<String> = sql::scalar(sql, &search).fetch_all(&self.pool).await?;
+        if ids.len() > MAX_RARE {
+            return Ok(WhereClause::from_filter(filter));
+        }
+        let mut clause = WhereClause::from_filter(&Filter { text: None, ..filter.clone() });
+        sql::has_id(&mut clause, &self.store, &ids);
+        Ok(clause)
+    }
+
+    async fn count_in(&self, table: &str, clause: &WhereClause) -> sqlx::Result<u64> {
+        let sql = format!("SELECT COUNT(*) FROM {table} {}", clause.sql());
         let count: i64 = sql::scalar(sql, clause).fetch_one(&self.pool).await?;
         Ok(count.unsigned_abs())
     }
 }
 
-/// Stores dead letters and updates their failures. `origins` are those whose replays led to these. Returns the ids of
-/// the new ones.
-pub(crate) async fn ingest(
-    connection: &mut AnyConnection,
-    dead_letters: &[DeadLetter],
-    origins: &HashMap<String, String>,
-) -> sqlx::Result<HashSet<String>> {
-    // In the order of ids, so that two desks cannot deadlock; and each id once.
-    let mut by_id: BTreeMap<&str, Cow<'_, DeadLetter>> =
-        dead_letters.iter().map(|one| (&one.id[..], Cow::Borrowed(one))).collect();
-    let crowded = failures::crowded(connection, dead_letters).await?;
-    for dead_letter in by_id.values_mut() {
-        if let Some(origin) = origins.get(&dead_letter.id) {
-            dead_letter.to_mut().failed_again_of = Some(origin.clone());
-        }
-        if let Some(failure) = crowded.get(&dead_letter.failure) {
-            dead_letter.to_mut().failure.clone_from(failure);
-        }
-    }
-    let dead_letters: Vec<&DeadLetter> = by_id.values().map(|one| &**one).collect();
-    let mut new = HashSet::new();
-    for chunk in dead_letters.chunks(INSERTED) {
-        new.extend(insert(connection, chunk).await?);
-    }
-    let added = dead_letters.into_iter().filter(|dead_letter| new.contains(&dead_letter.id));
-    failures::add(connection, added).await?;
-    Ok(new)
-}
-
-fn select(columns: &str, filter: &Filter, selector: &PageSelector, limit: usize) -> (String, WhereClause) {
-    let mut clause = WhereClause::from_filter(filter);
+fn select(
+    columns: &str,
+    from: &str,
+    mut clause: WhereClause,
+    selector: &PageSelector,
+    limit: usize,
+) -> (String, WhereClause) {
     let order = clause.page(selector, "failed", "id");
     let limit = limit.saturating_add(1);
-    (format!("SELECT {columns} FROM letters {} {order} LIMIT {limit}", clause.sql()), clause)
-}
-
-/// Inserts dead letters; returns the ids of those that did not exist.
-pub(crate) async fn insert(
-    connection: &mut AnyConnection,
-    dead_letters: &[&DeadLetter],
-) -> sqlx::Result<Vec<String>> {
-    if dead_letters.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = store::placeholders(1, dead_letters.len(), COLUMN_COUNT);
-    let sql =
-        format!("INSERT INTO letters ({COLUMNS}) VALUES {rows} ON CONFLICT (id) DO NOTHING RETURNING id");
-    let mut query = sqlx::query_scalar(AssertSqlSafe(sql));
-    for dead_letter in dead_letters {
-        query = bind(query, dead_letter)?;
-    }
-    query.fetch_all(connection).await
-}
-
-type Insert<'q> = QueryScalar<'q, Any, String, AnyArguments>;
-
-fn bind<'q>(query: Insert<'q>, dead_letter: &'q DeadLetter) -> sqlx::Result<Insert<'q>> {
-    let location = dead_letter.location.as_ref();
-    let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| bytes.0.clone());
-    Ok(query
-        .bind(&dead_letter.id)
-        .bind(location.map(|location| location.topic.clone()))
-        .bind(location.map(|location| i64::from(location.partition)))
-        .bind(location.map(|location| location.offset))
-        .bind(dead_letter.failed_ms)
-        .bind(dead_letter.first_failed_ms)
-        .bind(dead_letter.ingested_ms)
-        .bind(&dead_letter.message)
-        .bind(&dead_letter.source.topic)
-        .bind(i64::from(dead_letter.source.partition))
-        .bind(dead_letter.source.offset)
-        .bind(dead_letter.source_timestamp_ms)
-        .bind(&dead_letter.consumer_group)
-        .bind(&dead_letter.failure)
-        .bind(&dead_letter.plugin)
-        .bind(&dead_letter.digest)
-        .bind(&dead_letter.code)
-        .bind(&dead_letter.detail)
-        .bind(&dead_letter.exception)
-        .bind(&dead_letter.backtrace)
-        .bind(i64::from(dead_letter.attempts))
-        .bind(i64::from(dead_letter.replays))
-        .bind(bytes(&dead_letter.key))
-        .bind(bytes(&dead_letter.value))
-        .bind(sql::to_json(&dead_letter.headers)?)
-        .bind(dead_letter.value_cut.map(u64::cast_signed))
-        .bind(searchable_text(dead_letter))
-        .bind(dead_letter.state.as_str())
-        .bind(dead_letter.state_since_ms)
-        .bind(dead_letter.audit_entry.clone())
-        .bind(dead_letter.edited_from.clone())
-        .bind(dead_letter.failed_again_of.clone()))
+    (format!("SELECT {columns} FROM {from} {} {order} LIMIT {limit}", clause.sql()), clause)
 }
 
 fn summary(row: &AnyRow) -> sqlx::Result<DeadLetterSummary> {

@@ -8,8 +8,11 @@ use sha2::{Digest as _, Sha256};
 
 /// How many bytes of key and value a search covers.
 const SEARCHED_BYTES: usize = 4 << 10;
-/// Maximum length of codes, names and details, in bytes.
+/// Maximum length of details and other texts, in bytes.
 pub(crate) const MAX_TEXT_BYTES: usize = 8 << 10;
+/// Maximum length of codes and of the names of plugins and topics, in bytes. PostgreSQL's indexes accept 2,704 bytes, and
+/// some have one of each.
+pub(crate) const MAX_NAME_BYTES: usize = 512;
 /// Maximum length of a message id, in bytes: PostgreSQL's indexes accept 2,704 bytes.
 pub(crate) const MAX_MESSAGE_ID_BYTES: usize = 1 << 10;
 
@@ -33,7 +36,7 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
     let headers = || record.headers.iter().map(|(name, value)| (&name[..], value.as_deref()));
     let info = DeadLetterInfo::read(headers());
     let source = match (info.topic, info.partition, info.offset) {
-        (Some(topic), Some(partition), Some(offset)) => Location { topic: bounded(topic), partition, offset },
+        (Some(topic), Some(partition), Some(offset)) => Location { topic: named(topic), partition, offset },
         _ => record.location.clone(),
     };
     let message = match headers::own_id(headers()) {
@@ -43,13 +46,13 @@ pub fn dead_letter(record: Record, now_ms: i64) -> DeadLetter {
             headers::coordinates(&source.topic, source.partition, source.offset, timestamp)
         }
     };
-    let consumer_group = bounded(info.group.unwrap_or_default());
+    let consumer_group = named(info.group.unwrap_or_default());
     let (plugin, digest) = match info.plugin {
-        Some(plugin) => (bounded(plugin), bounded(info.digest.unwrap_or_default())),
+        Some(plugin) => (named(plugin), bounded(info.digest.unwrap_or_default())),
         None => (consumer_group.clone(), String::new()),
     };
     let code = info.code.or(info.cause).or(info.exception).filter(|code| !code.is_empty());
-    let code = bounded(code.unwrap_or("unknown"));
+    let code = named(code.unwrap_or("unknown"));
     let detail = bounded(info.detail.unwrap_or_default());
     DeadLetter {
         id: id(&record),
@@ -125,6 +128,10 @@ fn id(record: &Record) -> String {
     hash.update(offset.to_be_bytes());
     hash.update(record.timestamp_ms.to_be_bytes());
     hex::encode(&hash.finalize()[..16])
+}
+
+fn named(text: &str) -> String {
+    truncated(text, MAX_NAME_BYTES)
 }
 
 fn bounded(text: &str) -> String {

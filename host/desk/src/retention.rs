@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::rounds::{MAX_ROWS, Rounds};
 use crate::sql::{self, WhereClause};
-use crate::{Desk, metrics};
+use crate::{Desk, dead_letters, metrics};
 
 /// Interval at which open dead letters are counted, and the number of intervals between cleanups.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
@@ -162,11 +162,9 @@ impl Desk {
         if ids.is_empty() {
             return Ok(0);
         }
-        let mut clause = WhereClause::default();
-        sql::has_id(&mut clause, &self.store, ids);
-        let sql = format!("DELETE FROM letters {} AND {condition} AND NOT {IN_USE}", clause.sql());
         let mut transaction = self.begin().await?;
-        let deleted = sql::query(sql, &clause).execute(&mut *transaction).await?.rows_affected();
+        let condition = format!("{condition} AND NOT {IN_USE}");
+        let deleted = dead_letters::delete(&mut transaction, &self.store, ids, &condition).await?;
         rounds.end(transaction).await?;
         Ok(deleted)
     }

@@ -91,14 +91,32 @@ impl WhereClause {
             self.add(format!("failed < {until}"));
         }
         if let Some(text) = &filter.text {
-            let words = self.bind(format!("%{}%", escape_like(&text.to_lowercase())).as_str());
-            let words = format!("words LIKE {words} ESCAPE '!'");
-            let is_id = is_id_prefix(text) && text.len() >= MIN_SEARCHED_ID;
-            let condition = match is_id.then(|| self.has_prefix("id", &text.to_ascii_lowercase())) {
-                Some(id) => format!("({words} OR {id})"),
-                None => words,
-            };
-            self.add(condition);
+            let words = self.has_words(text);
+            let words = format!(
+                "EXISTS (SELECT 1 FROM letter_words w WHERE w.failed = letters.failed AND w.id = letters.id AND {words})"
+            );
+            self.add_or_id(words, text);
+        }
+    }
+
+    /// Adds a search for a text among the rows of `letter_words`.
+    pub fn search(&mut self, text: &str) {
+        let words = self.has_words(text);
+        self.add_or_id(words, text);
+    }
+
+    fn has_words(&mut self, text: &str) -> String {
+        let words = self.bind(format!("%{}%", escape_like(&text.to_lowercase())).as_str());
+        format!("words LIKE {words} ESCAPE '!'")
+    }
+
+    /// Adds a condition for the words, or that the id begins with the text if that is possible.
+    fn add_or_id(&mut self, words: String, text: &str) {
+        if is_id_prefix(text) && text.len() >= MIN_SEARCHED_ID {
+            let id = self.has_prefix("id", &text.to_ascii_lowercase());
+            self.add(format!("({words} OR {id})"));
+        } else {
+            self.add(words);
         }
     }
 

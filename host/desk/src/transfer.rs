@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::audit::{self, Actor, Subject, write, write_with_id};
 use crate::dead_letters::ingest;
-use crate::record::{MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES, failure_id};
+use crate::record::{MAX_MESSAGE_ID_BYTES, MAX_NAME_BYTES, MAX_TEXT_BYTES, failure_id};
 use crate::rounds::Rounds;
 use crate::sql::to_json;
 use crate::{Desk, sortable_id};
@@ -197,10 +197,10 @@ fn check_timestamps(dead_letter: &DeadLetter) -> Result<(), String> {
 fn check_texts(dead_letter: &DeadLetter) -> Result<(), String> {
     let texts = [
         ("message", &dead_letter.message, MAX_MESSAGE_ID_BYTES),
-        ("consumer_group", &dead_letter.consumer_group, MAX_TEXT_BYTES),
-        ("plugin", &dead_letter.plugin, MAX_TEXT_BYTES),
+        ("consumer_group", &dead_letter.consumer_group, MAX_NAME_BYTES),
+        ("plugin", &dead_letter.plugin, MAX_NAME_BYTES),
         ("digest", &dead_letter.digest, MAX_TEXT_BYTES),
-        ("code", &dead_letter.code, MAX_TEXT_BYTES),
+        ("code", &dead_letter.code, MAX_NAME_BYTES),
         ("detail", &dead_letter.detail, MAX_TEXT_BYTES),
         ("exception", &dead_letter.exception, MAX_TEXT_BYTES),
         ("backtrace", &dead_letter.backtrace, MAX_TEXT_BYTES),
@@ -213,7 +213,7 @@ fn check_texts(dead_letter: &DeadLetter) -> Result<(), String> {
 
 fn is_location(location: &Location) -> bool {
     let Location { topic, partition, offset } = location;
-    is_text(topic, MAX_TEXT_BYTES) && !topic.is_empty() && *partition >= 0 && *offset >= 0
+    is_text(topic, MAX_NAME_BYTES) && !topic.is_empty() && *partition >= 0 && *offset >= 0
 }
 
 fn is_text(text: &str, max_bytes: usize) -> bool {

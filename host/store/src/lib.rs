@@ -17,7 +17,7 @@ use backon::{ConstantBuilder, Retryable as _};
 use base::error::UserError;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Executor as _};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::time::{sleep, timeout};
 
 pub use self::look::{Look, look};
@@ -70,6 +70,8 @@ impl Store {
             pooler::refuse(&store.url, &mut connection, &mut other).await?;
         }
         store.migrate(&mut connection, &mut patience).await?;
+        // One that is dropped is closed later, at the same time as another one perhaps: then SQLite keeps its log.
+        let _ = connection.close().await;
         Ok(store)
     }
 

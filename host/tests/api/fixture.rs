@@ -107,7 +107,22 @@ impl Api {
         Self::open(dead_letters, None, "127.0.0.1:1", trials).await
     }
 
+    /// Starts an API without dead letters, with a Kafka and a store; without a URL, the store is a SQLite file.
+    pub async fn on(store: Option<&str>, kafka: &str) -> Self {
+        Self::open_in(store, &[], None, kafka, |desk| Trials::new(desk, vec![])).await
+    }
+
     async fn open(
+        dead_letters: &[DeadLetter],
+        token: Option<&str>,
+        kafka: &str,
+        trials: impl FnOnce(Desk) -> Trials,
+    ) -> Self {
+        Self::open_in(None, dead_letters, token, kafka, trials).await
+    }
+
+    async fn open_in(
+        store: Option<&str>,
         dead_letters: &[DeadLetter],
         token: Option<&str>,
         kafka: &str,
@@ -118,7 +133,7 @@ impl Api {
         let directory = std::env::temp_dir().join(format!("host-api-{}-{number}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).expect("a directory");
-        let url = format!("sqlite:{}/host.db", directory.display());
+        let url = store.map_or_else(|| format!("sqlite:{}/host.db", directory.display()), str::to_owned);
         let store = Store::open(StoreUrl::parse(&url).expect("a URL")).await.expect("a store");
         let desk = Desk::open(&store).await.expect("a desk");
         desk.ingest(dead_letters).await.expect("ingested");

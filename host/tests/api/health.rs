@@ -48,6 +48,8 @@ async fn a_replay_form_does_not_wait_for_kafka() {
     let page = browser.page("/replay").await;
     assert!(page.contains("Kafka does not answer: 127.0.0.1:1 ("), "{page}");
     assert!(page.contains("3 dead letters") && page.contains("Start replay"), "{page}");
+    let korean = Browser::new(&api, "ko").page("/replay").await;
+    assert!(korean.contains("Kafka가 응답하지 않습니다: 127.0.0.1:1 ("), "{korean}");
     let topics = browser.page("/topics").await;
     assert!(topics.contains("Kafka did not list the members:"), "{topics}");
     assert!(topics.contains("email.send-retry-2000"), "{topics}");

@@ -9,6 +9,7 @@ mod dead_letters;
 mod fixture;
 mod health;
 mod input;
+mod many;
 mod pages;
 mod partitions;
 mod plugins;

@@ -71,6 +71,13 @@ async fn a_replay_into_a_paused_plugin_is_warned_about() {
     api.post("/plugins/email/pause", &json!({"reason": "the server moves"})).await;
     let warnings = preview().await;
     assert!(warnings.contains("paused") && warnings.contains("host plugin resume email"), "{warnings}");
+    // The console has its own words for it.
+    let korean = Browser::new(&api, "ko").page("/replay").await;
+    assert!(
+        korean.contains("플러그인 email 일시 중지됨:") && korean.contains("(사유: the server moves)"),
+        "{korean}"
+    );
+    assert!(!korean.contains("is paused since"), "{korean}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod claims;
 mod desk;
 mod fixture;
 mod ledger;
+mod migration;
 mod pauses;
 mod pooler;
 mod replay;

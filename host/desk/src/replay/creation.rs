@@ -177,7 +177,8 @@ impl Creation {
             self.still_ours(renew.bind(until).bind(&self.id), &mut transaction).await?;
             let mut clause = WhereClause::default();
             let replay = clause.bind(self.id.as_str());
-            sendable(&mut clause, &self.desk.store, filter, Some(some), &self.plan, clock::now_ms());
+            let now_ms = Some(clock::now_ms());
+            sendable(&mut clause, &self.desk.store, filter, Some(some), &self.plan, now_ms);
             let sql = format!(
                 "INSERT INTO job_letters (job, position, letter, state) \
                  SELECT {replay}, {} + ROW_NUMBER() OVER (ORDER BY failed, id), id, 'waiting' FROM letters {}",

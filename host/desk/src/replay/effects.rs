@@ -5,8 +5,8 @@ use std::time::Duration;
 use base::clock::{self, millis};
 use base::text::counted;
 use desk_api::{DeadLetterState, Filter, ReplayEffects, ReplayPlan};
-use sqlx::Row as _;
 
+use super::preview::sum_of;
 use super::store;
 use crate::Desk;
 use crate::sql::{self, WhereClause};
@@ -76,7 +76,8 @@ impl Desk {
         let since = since.unwrap_or(0);
         let mut clause = WhereClause::default();
         let keep_ms = millis(keep.saturating_sub(CALL_TIME));
-        store::sendable(&mut clause, &self.store, filter, ids, plan, clock::now_ms());
+        let active_ms = self.active_at(clock::now_ms()).await?;
+        store::sendable(&mut clause, &self.store, filter, ids, plan, active_ms);
         let effect = |condition: &str| {
             format!(
                 "EXISTS (SELECT 1 FROM effects WHERE effects.message = letters.message \
@@ -90,24 +91,20 @@ impl Desk {
             "edited_from IS NULL AND ({first} < taken - {keep_ms} OR {first} < state_since - {keep_ms} \
              OR (taken < {since} AND {first} < {since} - {keep_ms}))"
         );
+        // Each kind is found once, and no row is sorted.
         let sql = format!(
-            "SELECT kind, COUNT(*) AS count FROM (SELECT CASE WHEN {} THEN 'in_doubt' WHEN {} THEN 'sent' \
-             WHEN {late} THEN 'unknown' ELSE 'none' END AS kind FROM letters {}) kinds GROUP BY kind",
+            "WITH kinds AS MATERIALIZED (SELECT CASE WHEN {} THEN 1 WHEN {} THEN 2 WHEN {late} THEN 3 ELSE 0 END \
+             AS kind FROM letters {}) SELECT {}, {}, {} FROM kinds",
             effect("answer IS NULL"),
             effect("answer IS NOT NULL"),
-            clause.sql()
+            clause.sql(),
+            sum_of("kind = 1", "in_doubt"),
+            sum_of("kind = 2", "sent"),
+            sum_of("kind = 3", "unknown")
         );
-        let mut effects = ReplayEffects::default();
-        for row in sql::query(sql, &clause).fetch_all(&self.pool).await? {
-            let (kind, count): (String, u64) = (row.try_get("kind")?, sql::count(&row, "count")?);
-            match &kind[..] {
-                "in_doubt" => effects.in_doubt = count,
-                "sent" => effects.sent = count,
-                "unknown" => effects.unknown = count,
-                _ => {}
-            }
-        }
-        Ok(effects)
+        let row = sql::query(sql, &clause).fetch_one(&self.pool).await?;
+        let count = |kind| sql::count(&row, kind);
+        Ok(ReplayEffects { sent: count("sent")?, in_doubt: count("in_doubt")?, unknown: count("unknown")? })
     }
 }
 

@@ -168,7 +168,7 @@ impl Desk {
     ) -> sqlx::Result<Vec<WaitingItem>> {
         let sql = sqlx::query(
             "SELECT l.position, l.letter, COALESCE(LENGTH(v.record_key), 0) + COALESCE(LENGTH(v.record_value), 0) \
-             FROM job_letters l LEFT JOIN letters v ON v.id = l.letter \
+             FROM job_letters l LEFT JOIN letter_records v ON v.id = l.letter \
              WHERE l.job = $1 AND l.state = 'waiting' AND l.position > $2 AND l.position <= $3 \
              ORDER BY l.position LIMIT $4",
         );

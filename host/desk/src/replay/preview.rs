@@ -52,16 +52,25 @@ impl Replayer {
                 None => desk.left_out(filter, plan).await,
             }
         };
-        // Each reads all of them, and a person waits for the slowest.
-        let (sources, mut warnings, effects) = tokio::try_join!(
+        // Kafka may take longer than the store, and is asked before it is known which topics matter.
+        let kafka = async {
+            let topics = self.0.routes.iter().map(|route| route.topic.clone()).collect();
+            Ok(match plan.target {
+                ReplayTarget::Source => self.0.readers.of(&topics, KAFKA_BOUND).await.err(),
+                ReplayTarget::Retry => None,
+            })
+        };
+        // Each of the others reads all dead letters, and a person waits for the slowest.
+        let (sources, mut warnings, effects, away) = tokio::try_join!(
             desk.sources(filter, ids, plan),
             left_out,
             desk.sent_effects(filter, ids, plan, self.0.keep_effects),
+            kafka,
         )
         .map_err(|error| store_unavailable(&error))?;
         let topics = match plan.target {
             ReplayTarget::Source => {
-                warnings.extend(self.topic_warnings(&sources).await);
+                warnings.extend(self.topic_warnings(&sources, away).await);
                 sum(sources.iter().map(|source| (source.topic.clone(), source.dead_letters)))
             }
             ReplayTarget::Retry => retry_topics(&self.0.routes, &sources)?,
@@ -89,8 +98,8 @@ impl Replayer {
     }
 
     /// Warnings about topics that do not exist, and about other consumer groups that read the topics and would receive
-    /// the messages again.
-    async fn topic_warnings(&self, sources: &[Source]) -> Vec<String> {
+    /// the messages again. `away` is the reason why Kafka has not answered for the topics of the plugins.
+    async fn topic_warnings(&self, sources: &[Source], away: Option<String>) -> Vec<String> {
         let mut topics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for source in sources.iter().filter(|source| subscription::is_topic(&source.topic)) {
             topics.entry(source.topic.clone()).or_default().insert(source.group.clone());
@@ -100,7 +109,12 @@ impl Replayer {
         if topics.is_empty() {
             return warnings;
         }
-        let readers = match self.0.readers.of(&topics.keys().cloned().collect(), KAFKA_BOUND).await {
+        let readers = match away {
+            Some(why) => Err(why),
+            // Known by now, unless a topic is none of the plugins'.
+            None => self.0.readers.of(&topics.keys().cloned().collect(), KAFKA_BOUND).await,
+        };
+        let readers = match readers {
             Ok(readers) => readers,
             Err(why) => {
                 let text = format!(
@@ -142,6 +156,11 @@ fn warning(topic: &str, group: &str, own: &BTreeSet<String>) -> String {
         _ => String::new(),
     };
     format!("group {group} also reads {topic} and will receive these messages again{alternative}")
+}
+
+/// SQL for the number of rows for which the condition holds, under this name.
+pub(super) fn sum_of(condition: &str, name: &str) -> String {
+    format!("COALESCE(SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS {name}")
 }
 
 /// The number of dead letters per topic.
@@ -213,7 +232,8 @@ impl Desk {
         plan: &ReplayPlan,
     ) -> sqlx::Result<Vec<Source>> {
         let mut clause = WhereClause::default();
-        store::sendable(&mut clause, &self.store, filter, ids, plan, clock::now_ms());
+        let active_ms = self.active_at(clock::now_ms()).await?;
+        store::sendable(&mut clause, &self.store, filter, ids, plan, active_ms);
         let sql = format!(
             "SELECT source, consumer_group, COUNT(*) AS count FROM letters {} GROUP BY source, consumer_group",
             clause.sql()
@@ -239,14 +259,13 @@ impl Desk {
             (VALUE_CUT.to_owned(), "whose value was cut: it exceeded the dead-letter topic's size limit"),
             (NO_SOURCE.to_owned(), "whose record does not name the original topic"),
             (
-                store::in_other_replay(clock::now_ms()),
+                self.active_at(clock::now_ms()).await?.map_or("1 = 0".to_owned(), store::in_other_replay),
                 "in another replay that may still send them; cancel that replay first",
             ),
         ];
         // One pass for all: the rows are large.
-        let sums = reasons.iter().enumerate().map(|(index, (condition, _))| {
-            format!("COALESCE(SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS count_{index}")
-        });
+        let sums = reasons.iter().enumerate();
+        let sums = sums.map(|(index, (condition, _))| sum_of(condition, &format!("count_{index}")));
         let sums = sums.collect::<Vec<_>>().join(", ");
         let sql = format!("SELECT {sums} FROM letters {}", clause.sql());
         let row = sql::query(sql, &clause).fetch_one(&self.pool).await?;

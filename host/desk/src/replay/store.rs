@@ -3,8 +3,8 @@
 use desk_api::{
     Cursor, DeadLetterState, Filter, Page, PageSelector, Replay, ReplayPlan, ReplayState, ReplayTarget,
 };
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row as _};
 use store::Store;
 
 use crate::Desk;
@@ -54,6 +54,15 @@ impl Desk {
         let sql = format!("{SELECT} WHERE {condition} AND {CREATED} LIMIT 2");
         let mut replays = sql::fetch(&self.pool, sql, &clause, replay).await?;
         Ok(if replays.len() == 1 { replays.pop() } else { None })
+    }
+
+    /// This time, if any replay may still send dead letters then.
+    pub(super) async fn active_at(&self, now_ms: i64) -> sqlx::Result<Option<i64>> {
+        let sql = format!(
+            "SELECT COUNT(*) FROM jobs WHERE state IN ({MAY_SEND}) OR COALESCE(worker_until, 0) >= {now_ms}"
+        );
+        let active: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&self.pool).await?;
+        Ok((active > 0).then_some(now_ms))
     }
 
     /// A page of the replays, newest first.
@@ -140,6 +149,8 @@ impl Desk {
     }
 }
 
+/// The states of replays that may still send dead letters.
+const MAY_SEND: &str = "'preparing', 'running', 'paused', 'stopped'";
 /// The condition of dead letters whose value was cut.
 pub(super) const VALUE_CUT: &str = "value_cut IS NOT NULL";
 /// The condition of dead letters that do not name their original topic.
@@ -155,7 +166,7 @@ fn other_replays(now_ms: i64) -> String {
     format!(
         "FROM job_letters taken JOIN jobs ON jobs.id = taken.job \
          WHERE taken.letter = letters.id AND COALESCE(taken.state, '') = 'waiting' \
-         AND (jobs.state IN ('preparing', 'running', 'paused', 'stopped') \
+         AND (jobs.state IN ({MAY_SEND}) \
          OR ((taken.position <= jobs.claimed OR taken.claim = jobs.worker) AND jobs.worker_until >= {now_ms}))"
     )
 }
@@ -165,14 +176,15 @@ pub(super) fn id_chunks(ids: Option<&[String]>) -> Vec<Option<&[String]>> {
     ids.map_or_else(|| vec![None], |ids| ids.chunks(MAX_IDS).map(Some).collect())
 }
 
-/// Adds the conditions of dead letters that a replay sends.
+/// Adds the conditions of dead letters that a replay sends. `active_ms` is the time if other replays may still send any, as
+/// [`Desk::active_at`] has it: the condition takes a while for each dead letter.
 pub(super) fn sendable(
     clause: &mut WhereClause,
     store: &Store,
     filter: &Filter,
     ids: Option<&[String]>,
     plan: &ReplayPlan,
-    now_ms: i64,
+    active_ms: Option<i64>,
 ) {
     clause.filter(&Filter { state: None, ..filter.clone() });
     let open = clause.bind(DeadLetterState::Open.as_str());
@@ -182,11 +194,15 @@ pub(super) fn sendable(
             // Not with an index on the state.
             clause.add(format!("COALESCE(state, '') = {open}"));
             // PostgreSQL would make a join of EXISTS, and read the items of all replays for a few ids.
-            clause.add(format!("(SELECT COUNT(*) {}) = 0", other_replays(now_ms)));
+            if let Some(now_ms) = active_ms {
+                clause.add(format!("(SELECT COUNT(*) {}) = 0", other_replays(now_ms)));
+            }
         }
         None => {
             clause.add(format!("state = {open}"));
-            clause.add(format!("NOT {}", in_other_replay(now_ms)));
+            if let Some(now_ms) = active_ms {
+                clause.add(format!("NOT {}", in_other_replay(now_ms)));
+            }
         }
     }
     let max = clause.bind(i64::from(plan.max_replays));
