@@ -115,7 +115,7 @@ impl Desk {
             ..original.clone()
         };
         let mut transaction = self.begin().await?;
-        insert(&mut transaction, &[&copy]).await?;
+        insert(&self.store, &mut transaction, &[&copy]).await?;
         failures::add(&mut transaction, [&copy].into_iter()).await?;
         let subject = Subject { dead_letter: Some(&original.id), dead_letters: 1, ..Subject::default() };
         write_with_id(&mut transaction, &entry, "edit", actor, subject).await?;

@@ -61,7 +61,7 @@ impl Desk {
     pub async fn ingest(&self, dead_letters: &[DeadLetter]) -> sqlx::Result<HashSet<String>> {
         let origins = self.origins(dead_letters).await?;
         let mut transaction = self.begin().await?;
-        let new = ingest(&mut transaction, dead_letters, &origins).await?;
+        let new = ingest(&self.store, &mut transaction, dead_letters, &origins).await?;
         transaction.commit().await?;
         Ok(new)
     }

@@ -102,7 +102,7 @@ impl Desk {
         for number in 0.. {
             let batch = next_batch(&mut waiting, rounds.rows())?;
             let mut transaction = self.begin().await?;
-            let new = ingest(&mut transaction, &batch, &HashMap::new()).await?.len();
+            let new = ingest(&self.store, &mut transaction, &batch, &HashMap::new()).await?.len();
             result.new += new as u64;
             result.known += (batch.len() - new) as u64;
             if number == 0 {

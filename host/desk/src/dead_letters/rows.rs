@@ -15,7 +15,7 @@ use crate::failures;
 use crate::record::searchable_text;
 use crate::sql::{self, WhereClause};
 
-/// Dead letters per statement: SQLite's driver finds each parameter by its name, in a time that grows with their number.
+/// Dead letters per statement.
 const INSERTED: usize = 16;
 /// The number of columns of a dead letter, of its record with the id, and of its words.
 const COLUMN_COUNT: usize = 27;
@@ -25,6 +25,7 @@ const WORDS_COLUMN_COUNT: usize = 3;
 /// Stores dead letters and updates their failures. `origins` are those whose replays led to these. Returns the ids of
 /// the new ones.
 pub(crate) async fn ingest(
+    store: &Store,
     connection: &mut AnyConnection,
     dead_letters: &[DeadLetter],
     origins: &HashMap<String, String>,
@@ -44,7 +45,7 @@ pub(crate) async fn ingest(
     let dead_letters: Vec<&DeadLetter> = by_id.values().map(|one| &**one).collect();
     let mut new = HashSet::new();
     for chunk in dead_letters.chunks(INSERTED) {
-        new.extend(insert(connection, chunk).await?);
+        new.extend(insert(store, connection, chunk).await?);
     }
     let added = dead_letters.into_iter().filter(|dead_letter| new.contains(&dead_letter.id));
     failures::add(connection, added).await?;
@@ -53,13 +54,14 @@ pub(crate) async fn ingest(
 
 /// Inserts dead letters; returns the ids of those that did not exist.
 pub(crate) async fn insert(
+    store: &Store,
     connection: &mut AnyConnection,
     dead_letters: &[&DeadLetter],
 ) -> sqlx::Result<Vec<String>> {
     if dead_letters.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = store::placeholders(1, dead_letters.len(), COLUMN_COUNT);
+    let rows = store.placeholders(1, dead_letters.len(), COLUMN_COUNT);
     let sql =
         format!("INSERT INTO letters ({COLUMNS}) VALUES {rows} ON CONFLICT (id) DO NOTHING RETURNING id");
     let mut query = sqlx::query_scalar(AssertSqlSafe(sql));
@@ -70,18 +72,22 @@ pub(crate) async fn insert(
     let added: Vec<&DeadLetter> =
         dead_letters.iter().copied().filter(|dead_letter| new.contains(&dead_letter.id)).collect();
     if !added.is_empty() {
-        insert_records(connection, &added).await?;
+        insert_records(store, connection, &added).await?;
     }
     Ok(new)
 }
 
 /// Inserts the records of new dead letters, and the words that a search looks in.
-async fn insert_records(connection: &mut AnyConnection, added: &[&DeadLetter]) -> sqlx::Result<()> {
+async fn insert_records(
+    store: &Store,
+    connection: &mut AnyConnection,
+    added: &[&DeadLetter],
+) -> sqlx::Result<()> {
     let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| bytes.0.clone());
-    let rows = store::placeholders(1, added.len(), RECORD_COLUMN_COUNT);
+    let rows = store.placeholders(1, added.len(), RECORD_COLUMN_COUNT);
     let sql = format!("INSERT INTO letter_records (id, {RECORD_COLUMNS}) VALUES {rows}");
     let mut records = sqlx::query(AssertSqlSafe(sql));
-    let rows = store::placeholders(1, added.len(), WORDS_COLUMN_COUNT);
+    let rows = store.placeholders(1, added.len(), WORDS_COLUMN_COUNT);
     let sql = format!("INSERT INTO letter_words (failed, id, words) VALUES {rows}");
     let mut words = sqlx::query(AssertSqlSafe(sql));
     for dead_letter in added {

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use base::clock::{self, millis};
+use base::clock::millis;
 use base::text::counted;
-use desk_api::{DeadLetterState, Filter, ReplayEffects, ReplayPlan};
+use desk_api::ReplayEffects;
 
-use super::preview::sum_of;
-use super::store;
 use crate::Desk;
-use crate::sql::{self, WhereClause};
 
 /// How much older than a message's first failure its effects may be.
 const CALL_TIME: Duration = Duration::from_secs(3600);
+
+/// The kinds of effects in the answers of the store. Of those of one message, the greatest counts.
+pub(super) const NONE: i64 = 0;
+const SENT: i64 = 1;
+const IN_DOUBT: i64 = 2;
+const UNKNOWN: i64 = 3;
 
 /// The warnings about these effects.
 pub(super) fn warnings(effects: &ReplayEffects, keep: Duration) -> Vec<String> {
@@ -42,69 +45,32 @@ fn has(messages: u64) -> String {
     format!("{} {verb}", counted(messages, "message"))
 }
 
-impl Desk {
-    /// Counts the effects of the messages that a replay would send.
-    pub(super) async fn sent_effects(
-        &self,
-        filter: &Filter,
-        ids: Option<&[String]>,
-        plan: &ReplayPlan,
-        keep: Duration,
-    ) -> sqlx::Result<ReplayEffects> {
-        let mut all = ReplayEffects::default();
-        if filter.state.is_some_and(|state| state != DeadLetterState::Open) {
-            return Ok(all);
-        }
-        for chunk in store::id_chunks(ids) {
-            let some = self.chunk_effects(filter, chunk, plan, keep).await?;
-            all.sent += some.sent;
-            all.in_doubt += some.in_doubt;
-            all.unknown += some.unknown;
-        }
-        Ok(all)
-    }
+/// SQL for the effects of a dead letter's message, as [`count`] understands it.
+pub(super) async fn kind(desk: &Desk, keep: Duration) -> sqlx::Result<String> {
+    let since: Option<i64> =
+        sqlx::query_scalar("SELECT MAX(effects_since) FROM stores").fetch_one(&desk.pool).await?;
+    let (since, keep_ms) = (since.unwrap_or(0), millis(keep.saturating_sub(CALL_TIME)));
+    // The effects of open dead letters are kept, but not from before they arrived or were restored, and not by
+    // an older host. An edited copy is a message of its own.
+    let first = "COALESCE(first_failed, failed)";
+    let late = format!(
+        "edited_from IS NULL AND ({first} < taken - {keep_ms} OR {first} < state_since - {keep_ms} \
+         OR (taken < {since} AND {first} < {since} - {keep_ms}))"
+    );
+    Ok(format!(
+        "COALESCE((SELECT MAX(CASE WHEN answer IS NULL THEN {IN_DOUBT} ELSE {SENT} END) FROM effects \
+         WHERE effects.message = letters.message AND effects.consumer_group = letters.consumer_group), \
+         CASE WHEN {late} THEN {UNKNOWN} ELSE {NONE} END)"
+    ))
+}
 
-    async fn chunk_effects(
-        &self,
-        filter: &Filter,
-        ids: Option<&[String]>,
-        plan: &ReplayPlan,
-        keep: Duration,
-    ) -> sqlx::Result<ReplayEffects> {
-        let since: Option<i64> =
-            sqlx::query_scalar("SELECT MAX(effects_since) FROM stores").fetch_one(&self.pool).await?;
-        let since = since.unwrap_or(0);
-        let mut clause = WhereClause::default();
-        let keep_ms = millis(keep.saturating_sub(CALL_TIME));
-        let active_ms = self.active_at(clock::now_ms()).await?;
-        store::sendable(&mut clause, &self.store, filter, ids, plan, active_ms);
-        let effect = |condition: &str| {
-            format!(
-                "EXISTS (SELECT 1 FROM effects WHERE effects.message = letters.message \
-                 AND effects.consumer_group = letters.consumer_group AND {condition})"
-            )
-        };
-        // The effects of open dead letters are kept, but not from before they arrived or were restored, and not by
-        // an older host. An edited copy is a message of its own.
-        let first = "COALESCE(first_failed, failed)";
-        let late = format!(
-            "edited_from IS NULL AND ({first} < taken - {keep_ms} OR {first} < state_since - {keep_ms} \
-             OR (taken < {since} AND {first} < {since} - {keep_ms}))"
-        );
-        // Each kind is found once, and no row is sorted.
-        let sql = format!(
-            "WITH kinds AS MATERIALIZED (SELECT CASE WHEN {} THEN 1 WHEN {} THEN 2 WHEN {late} THEN 3 ELSE 0 END \
-             AS kind FROM letters {}) SELECT {}, {}, {} FROM kinds",
-            effect("answer IS NULL"),
-            effect("answer IS NOT NULL"),
-            clause.sql(),
-            sum_of("kind = 1", "in_doubt"),
-            sum_of("kind = 2", "sent"),
-            sum_of("kind = 3", "unknown")
-        );
-        let row = sql::query(sql, &clause).fetch_one(&self.pool).await?;
-        let count = |kind| sql::count(&row, kind);
-        Ok(ReplayEffects { sent: count("sent")?, in_doubt: count("in_doubt")?, unknown: count("unknown")? })
+/// Counts messages with effects of this kind.
+pub(super) fn count(effects: &mut ReplayEffects, kind: i64, messages: u64) {
+    match kind {
+        SENT => effects.sent += messages,
+        IN_DOUBT => effects.in_doubt += messages,
+        UNKNOWN => effects.unknown += messages,
+        _ => {}
     }
 }
 

@@ -8,7 +8,7 @@ use base::error::UserError;
 use base::text::{self, counted};
 use consumer::gate::{Pause, Status};
 use consumer::subscription;
-use desk_api::{DeadLetterState, Filter, ReplayPlan, ReplayPreview, ReplayTarget, TopicShare};
+use desk_api::{DeadLetterState, Filter, ReplayEffects, ReplayPlan, ReplayPreview, ReplayTarget, TopicShare};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -60,14 +60,13 @@ impl Replayer {
                 ReplayTarget::Retry => None,
             })
         };
-        // Each of the others reads all dead letters, and a person waits for the slowest.
-        let (sources, mut warnings, effects, away) = tokio::try_join!(
-            desk.sources(filter, ids, plan),
-            left_out,
-            desk.sent_effects(filter, ids, plan, self.0.keep_effects),
-            kafka,
-        )
-        .map_err(|error| store_unavailable(&error))?;
+        let sources = async {
+            let kind = effects::kind(desk, self.0.keep_effects).await?;
+            desk.sources(filter, ids, plan, &kind).await
+        };
+        // The others read all dead letters, and a person waits for the slowest.
+        let ((sources, effects), mut warnings, away) =
+            tokio::try_join!(sources, left_out, kafka).map_err(|error| store_unavailable(&error))?;
         let topics = match plan.target {
             ReplayTarget::Source => {
                 warnings.extend(self.topic_warnings(&sources, away).await);
@@ -93,7 +92,7 @@ impl Replayer {
         ids: Option<&[String]>,
         plan: &ReplayPlan,
     ) -> sqlx::Result<u64> {
-        let sources = self.0.desk.sources(filter, ids, plan).await?;
+        let (sources, _) = self.0.desk.sources(filter, ids, plan, &effects::NONE.to_string()).await?;
         Ok(sources.iter().map(|source| source.dead_letters).sum())
     }
 
@@ -158,11 +157,6 @@ fn warning(topic: &str, group: &str, own: &BTreeSet<String>) -> String {
     format!("group {group} also reads {topic} and will receive these messages again{alternative}")
 }
 
-/// SQL for the number of rows for which the condition holds, under this name.
-pub(super) fn sum_of(condition: &str, name: &str) -> String {
-    format!("COALESCE(SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS {name}")
-}
-
 /// The number of dead letters per topic.
 fn sum(counts: impl Iterator<Item = (String, u64)>) -> BTreeMap<String, u64> {
     let mut topics = BTreeMap::new();
@@ -205,24 +199,26 @@ fn paused(routes: &[Route], sources: &[Source]) -> Vec<String> {
 }
 
 impl Desk {
-    /// Topics and groups of the dead letters that a replay would send.
+    /// Topics, groups and effects of the dead letters that a replay would send. `kind` is the SQL for the effects of one.
     async fn sources(
         &self,
         filter: &Filter,
         ids: Option<&[String]>,
         plan: &ReplayPlan,
-    ) -> sqlx::Result<Vec<Source>> {
+        kind: &str,
+    ) -> sqlx::Result<(Vec<Source>, ReplayEffects)> {
+        let (mut all, mut effects) = (BTreeMap::new(), ReplayEffects::default());
         if filter.state.is_some_and(|state| state != DeadLetterState::Open) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), effects));
         }
-        let mut all: BTreeMap<(String, String), u64> = BTreeMap::new();
         for chunk in store::id_chunks(ids) {
-            for Source { topic, group, dead_letters } in self.chunk_sources(filter, chunk, plan).await? {
-                *all.entry((topic, group)).or_default() += dead_letters;
+            for (source, kind, count) in self.chunk_sources(filter, chunk, plan, kind).await? {
+                *all.entry(source).or_default() += count;
+                effects::count(&mut effects, kind, count);
             }
         }
         let source = |((topic, group), dead_letters)| Source { topic, group, dead_letters };
-        Ok(all.into_iter().map(source).collect())
+        Ok((all.into_iter().map(source).collect(), effects))
     }
 
     async fn chunk_sources(
@@ -230,19 +226,21 @@ impl Desk {
         filter: &Filter,
         ids: Option<&[String]>,
         plan: &ReplayPlan,
-    ) -> sqlx::Result<Vec<Source>> {
+        kind: &str,
+    ) -> sqlx::Result<Vec<((String, String), i64, u64)>> {
         let mut clause = WhereClause::default();
         let active_ms = self.active_at(clock::now_ms()).await?;
         store::sendable(&mut clause, &self.store, filter, ids, plan, active_ms);
+        // One pass for both: it reads all of them.
         let sql = format!(
-            "SELECT source, consumer_group, COUNT(*) AS count FROM letters {} GROUP BY source, consumer_group",
+            "SELECT source, consumer_group, {kind} AS kind, COUNT(*) AS count FROM letters {} \
+             GROUP BY source, consumer_group, kind",
             clause.sql()
         );
-        let source = |row: &AnyRow| {
-            let (topic, group) = (row.try_get(0)?, row.try_get(1)?);
-            Ok(Source { topic, group, dead_letters: sql::count(row, "count")? })
+        let counted = |row: &AnyRow| {
+            Ok(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?, sql::count(row, "count")?))
         };
-        sql::fetch(&self.pool, sql, &clause, source).await
+        sql::fetch(&self.pool, sql, &clause, counted).await
     }
 
     /// Warnings about open dead letters that are left out.
@@ -264,8 +262,9 @@ impl Desk {
             ),
         ];
         // One pass for all: the rows are large.
-        let sums = reasons.iter().enumerate();
-        let sums = sums.map(|(index, (condition, _))| sum_of(condition, &format!("count_{index}")));
+        let sums = reasons.iter().enumerate().map(|(index, (condition, _))| {
+            format!("COALESCE(SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS count_{index}")
+        });
         let sums = sums.collect::<Vec<_>>().join(", ");
         let sql = format!("SELECT {sums} FROM letters {}", clause.sql());
         let row = sql::query(sql, &clause).fetch_one(&self.pool).await?;

@@ -271,7 +271,12 @@ impl Writer {
         };
         let _turn = self.store.next_turn().await;
         let mut transaction = connection.begin().await?;
-        let ends = [sql::forget(batch), sql::undo(batch), sql::disown(batch), sql::settle(batch, now)];
+        let ends = [
+            sql::forget(&self.store, batch),
+            sql::undo(&self.store, batch),
+            sql::disown(&self.store, batch),
+            sql::settle(&self.store, batch, now),
+        ];
         let beat = !batch.begin.is_empty() && now - self.seen > clock::millis(HEARTBEAT);
         let seen = beat.then(|| sql::seen(&self.owner, now));
         let first: Vec<_> = ends.into_iter().chain([seen]).flatten().collect();
@@ -279,11 +284,11 @@ impl Writer {
             transaction.execute(sql).await?;
         }
         let (mut new, mut old) = (HashSet::new(), HashMap::new());
-        if let Some(sql) = sql::insert(batch, now, &self.owner) {
+        if let Some(sql) = sql::insert(&self.store, batch, now, &self.owner) {
             let rows = transaction.fetch_all(sql).await?;
             new = rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>()?;
         }
-        if let Some(sql) = sql::select_old(batch, &new) {
+        if let Some(sql) = sql::select_old(&self.store, batch, &new) {
             let rows = transaction.fetch_all(sql).await?;
             old = rows.iter().map(sql::existing).collect::<sqlx::Result<_>>()?;
         }
@@ -303,7 +308,7 @@ impl Writer {
         let found: HashMap<_, _> = batch.begin.keys().map(|hash| (hash.clone(), state(hash))).collect();
         let is_unsettled = |found: &Found| matches!(found, Found::Begun(Begun::Unsettled));
         let taken = found.iter().filter(|(_, found)| is_unsettled(found)).map(|(hash, _)| hash).collect();
-        if let Some(sql) = sql::own(taken, &self.owner) {
+        if let Some(sql) = sql::own(&self.store, taken, &self.owner) {
             transaction.execute(sql).await?;
         }
         transaction.commit().await?;

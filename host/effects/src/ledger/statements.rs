@@ -7,7 +7,7 @@ use base::clock;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row as _};
-use store::placeholders;
+use store::Store;
 
 use super::batch::Batch;
 use super::{Begun, decode};
@@ -39,27 +39,28 @@ impl Existing {
     }
 }
 
-pub(super) fn forget(batch: &Batch) -> Option<Statement> {
+pub(super) fn forget(store: &Store, batch: &Batch) -> Option<Statement> {
     let sql = "DELETE FROM effects WHERE answer IS NULL AND hash IN";
-    (!batch.forget.is_empty()).then(|| list(sql, batch.forget.keys().collect()))
+    (!batch.forget.is_empty()).then(|| list(store, sql, batch.forget.keys().collect()))
 }
 
-pub(super) fn undo(batch: &Batch) -> Option<Statement> {
-    (!batch.undo.is_empty()).then(|| list("DELETE FROM effects WHERE hash IN", batch.undo.keys().collect()))
+pub(super) fn undo(store: &Store, batch: &Batch) -> Option<Statement> {
+    (!batch.undo.is_empty())
+        .then(|| list(store, "DELETE FROM effects WHERE hash IN", batch.undo.keys().collect()))
 }
 
 /// From now on nobody performs these effects; they are in doubt.
-pub(super) fn disown(batch: &Batch) -> Option<Statement> {
+pub(super) fn disown(store: &Store, batch: &Batch) -> Option<Statement> {
     let sql = "UPDATE effects SET owner = NULL WHERE answer IS NULL AND hash IN";
-    (!batch.disown.is_empty()).then(|| list(sql, batch.disown.keys().collect()))
+    (!batch.disown.is_empty()).then(|| list(store, sql, batch.disown.keys().collect()))
 }
 
 /// From now on this process performs these effects, which were in doubt.
-pub(super) fn own(hashes: Vec<&String>, owner: &str) -> Option<Statement> {
+pub(super) fn own(store: &Store, hashes: Vec<&String>, owner: &str) -> Option<Statement> {
     if hashes.is_empty() {
         return None;
     }
-    let in_list = placeholders(2, 1, hashes.len());
+    let in_list = store.placeholders(2, 1, hashes.len());
     let sql = sqlx::query(AssertSqlSafe(format!("UPDATE effects SET owner = $1 WHERE hash IN {in_list}")));
     Some(hashes.into_iter().fold(sql.bind(owner.to_owned()), |sql, hash| sql.bind(hash.clone())))
 }
@@ -78,11 +79,11 @@ pub(super) fn forget_owners(owner: &str, before: i64) -> Statement {
 }
 
 /// Also inserts the row if it was deleted meanwhile.
-pub(super) fn settle(batch: &Batch, now: i64) -> Option<Statement> {
+pub(super) fn settle(store: &Store, batch: &Batch, now: i64) -> Option<Statement> {
     if batch.settle.is_empty() {
         return None;
     }
-    let values = placeholders(1, batch.settle.len(), 6);
+    let values = store.placeholders(1, batch.settle.len(), 6);
     let mut sql = sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO effects (hash, consumer_group, message, created, settled, answer) VALUES {values} \
          ON CONFLICT (hash) DO UPDATE SET settled = excluded.settled, answer = excluded.answer"
@@ -95,11 +96,11 @@ pub(super) fn settle(batch: &Batch, now: i64) -> Option<Statement> {
 }
 
 /// Returns the hashes of new effects.
-pub(super) fn insert(batch: &Batch, now: i64, owner: &str) -> Option<Statement> {
+pub(super) fn insert(store: &Store, batch: &Batch, now: i64, owner: &str) -> Option<Statement> {
     if batch.begin.is_empty() {
         return None;
     }
-    let values = placeholders(1, batch.begin.len(), 5);
+    let values = store.placeholders(1, batch.begin.len(), 5);
     let mut sql = sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO effects (hash, consumer_group, message, created, owner) VALUES {values} \
          ON CONFLICT (hash) DO NOTHING RETURNING hash"
@@ -116,11 +117,11 @@ pub(super) fn insert(batch: &Batch, now: i64, owner: &str) -> Option<Statement> 
 }
 
 /// Selects the effects that are not new.
-pub(super) fn select_old(batch: &Batch, new: &HashSet<String>) -> Option<Statement> {
+pub(super) fn select_old(store: &Store, batch: &Batch, new: &HashSet<String>) -> Option<Statement> {
     let old: Vec<_> = batch.begin.keys().filter(|hash| !new.contains(*hash)).collect();
     let sql = "SELECT hash, created, answer, effects.owner, seen FROM effects \
                LEFT JOIN effect_owners ON effect_owners.owner = effects.owner WHERE hash IN";
-    (!old.is_empty()).then(|| list(sql, old))
+    (!old.is_empty()).then(|| list(store, sql, old))
 }
 
 pub(super) fn existing(row: &AnyRow) -> sqlx::Result<(String, Existing)> {
@@ -128,8 +129,8 @@ pub(super) fn existing(row: &AnyRow) -> sqlx::Result<(String, Existing)> {
     Ok((row.try_get(0)?, Existing { created, answer, owner: row.try_get(3)?, seen: row.try_get(4)? }))
 }
 
-fn list(sql: &str, hashes: Vec<&String>) -> Statement {
-    let sql = sqlx::query(AssertSqlSafe(format!("{sql} {}", placeholders(1, 1, hashes.len()))));
+fn list(store: &Store, sql: &str, hashes: Vec<&String>) -> Statement {
+    let sql = sqlx::query(AssertSqlSafe(format!("{sql} {}", store.placeholders(1, 1, hashes.len()))));
     hashes.into_iter().fold(sql, |sql, hash| sql.bind(hash.clone()))
 }
 
