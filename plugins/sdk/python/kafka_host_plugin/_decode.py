@@ -19,6 +19,10 @@ Decoder = Callable[[Any], Any]
 
 #: The maximum length of a key in the path of an error.
 _MAX_KEY = 64
+#: The maximum depth of lists and objects. The stack of a component ends before CPython's own bound.
+_MAX_DEPTH = 256
+#: Texts, and everything else that is no bracket.
+_NO_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+|"', re.DOTALL)
 
 
 class Invalid(ValueError):
@@ -50,19 +54,33 @@ def parse(value: bytes) -> Any:
     """The value of a JSON text. Raises `Invalid`."""
     try:
         text = value.decode()
-        parsed = _JSON.decode(text)
     except UnicodeDecodeError as error:
         raise Invalid(f"is not UTF-8: {error.reason} at byte {error.start}") from None
+    if _is_deep(text):
+        raise Invalid("is nested too deeply")
+    try:
+        parsed = _JSON.decode(text)
     except json.JSONDecodeError as error:
         raise Invalid(f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise Invalid("is nested too deeply") from None
     except ValueError as error:
         raise Invalid(f"is not JSON: {error}") from None
     # An escape may be half of a surrogate pair, which is no text: it could not leave the component.
     if "\\u" in text or "\\U" in text:
         _check_surrogates(parsed)
     return parsed
+
+
+def _is_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= _MAX_DEPTH:
+        return False
+    brackets = _NO_BRACKETS.sub("", text).replace("{", "[").replace("}", "]")
+    for _ in range(_MAX_DEPTH):
+        outer = brackets.replace("[]", "")
+        if len(outer) == len(brackets):
+            break
+        brackets = outer
+    # The rest is deeper, or is never closed.
+    return brackets.count("[") > (0 if "[]" in brackets else _MAX_DEPTH)
 
 
 def _no_constant(name: str) -> NoReturn:

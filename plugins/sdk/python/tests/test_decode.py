@@ -176,10 +176,20 @@ class Decoding(unittest.TestCase):
             (b'[1, {"a": "\\ud800"}]', "[1].a: has half of a surrogate pair"),
             (b'{"\\udc00": 1}', "has half of a surrogate pair"),
             (b"[" * 1_000_000, "is nested too deeply"),
+            (b"[" * 257 + b"]" * 257, "is nested too deeply"),
+            (b'{"a":' * 1_000 + b"1" + b"}" * 1_000, "is nested too deeply"),
         ]:
             self.assertEqual(problem(Any, value), expected)
         self.assertIn("is not JSON: Exceeds the limit", problem(Any, b"1" * 5000))
         self.assertEqual(decode(str, b'"\\ud83d\\udc4b"'), "\N{WAVING HAND SIGN}")
+
+    def test_what_is_long_but_not_deep_is_valid(self) -> None:
+        for value in [
+            b"[" * 256 + b"]" * 256,
+            b"[" + b",".join([b'{"a": [1, {"b": {}}], "c": "]}\\"[["}'] * 1_000) + b"]",
+            b'["' + b"[{" * 1_000 + b'"]',
+        ]:
+            self.assertEqual(decode(Any, value), json.loads(value))
 
     def test_a_type_may_contain_itself(self) -> None:
         self.assertEqual(decode(Tree, b'{"children": [{"children": []}]}'), Tree([Tree([])]))
