@@ -148,3 +148,30 @@ fn what_is_no_case_is_refused() {
     let schema: Value = serde_json::from_str(&stdout(&schema)).expect("JSON");
     assert_eq!(schema["required"], json!(["message"]));
 }
+
+/// The `cases/` of an example pass, with the built plugin beside a copy of its settings.
+fn example_passes(name: &str, settings: Option<&str>) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/examples").join(name);
+    let directory = cases(&format!("example-{name}"), &[]);
+    let component = directory.join(format!("{name}.wasm"));
+    fs::copy(plugin(name), &component).expect("copied");
+    let mut more = Vec::new();
+    let file = directory.join(settings.unwrap_or_default());
+    if let Some(settings) = settings {
+        fs::copy(source.join(settings), &file).expect("copied");
+        more = vec!["--config", text(&file)];
+    }
+    test(&component, &source.join("cases"), &more, 0);
+}
+
+#[test]
+fn the_cases_of_the_example_in_rust_pass() {
+    example_passes("order-enricher", None);
+}
+
+#[test]
+#[ignore = "needs make guests-js guests-py"]
+fn languages_the_cases_of_the_examples_pass() {
+    example_passes("webhook-forwarder", None);
+    example_passes("invoice-mail", Some("host.toml"));
+}

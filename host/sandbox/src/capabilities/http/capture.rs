@@ -177,8 +177,13 @@ impl TryFrom<Full> for Canned {
 }
 
 impl Canned {
-    /// The response. Its content type is JSON if the body is.
+    /// The response. Its content type is JSON if the body is. A status without content has none (RFC 9110, section 15).
     fn answer(&self) -> Answer {
+        if [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED]
+            .contains(&self.status)
+        {
+            return Answer { status: self.status, headers: self.headers.clone(), body: Some(Bytes::new()) };
+        }
         let mut headers = self.headers.clone();
         if !headers.contains_key(CONTENT_TYPE) && serde_json::from_slice::<IgnoredAny>(&self.body).is_ok() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -240,6 +245,8 @@ mod tests {
         assert_eq!((slow.status, slow.body), (StatusCode::TOO_MANY_REQUESTS, Some("slow: down".into())));
         assert!(slow.headers.is_empty());
         assert_eq!(canned("200:").expect("possible").answer().body, Some(Bytes::new()));
+        let empty = canned("204").expect("possible").answer();
+        assert_eq!((empty.body, empty.headers.len()), (Some(Bytes::new()), 0));
         assert_eq!(Canned::default().answer().headers["content-type"], "application/json");
         for wrong in ["", "20", "2000", "+20", "99", "100", "600", ":x", "ok"] {
             assert!(canned(wrong).is_err(), "{wrong}");

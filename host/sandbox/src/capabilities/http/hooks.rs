@@ -11,10 +11,11 @@ use wasmtime_wasi_http::{
 
 use super::HttpGrant;
 use super::client::Answer;
-use super::request::Failed;
+use super::request::{Failed, denied};
 use crate::call::{Call, Context};
 use crate::call_end::{CallEnd, EndSignal};
 use crate::limits::Exceeded;
+use crate::output::Output;
 
 /// The maximum size of a part of a request's body, in bytes.
 const CHUNK: usize = 16 << 10;
@@ -34,7 +35,8 @@ impl State {
     fn new(context: &Context) -> Self {
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(MAX_FIELDS);
-        Self { ctx, hooks: Hooks { session: Session::new(context), requests: 0 } }
+        let (session, output) = (Session::new(context), context.output.clone());
+        Self { ctx, hooks: Hooks { session, output, requests: 0 } }
     }
 }
 
@@ -49,6 +51,7 @@ impl WasiHttpView for Call {
 #[derive(Clone)]
 struct Hooks {
     session: Option<Session>,
+    output: Output,
     /// The number of requests of this call.
     requests: u32,
 }
@@ -109,9 +112,13 @@ impl WasiHttpHooks for Hooks {
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Worker), Error>> + Send> {
         self.requests = self.requests.saturating_add(1);
-        let (session, requests) = (self.session.clone(), self.requests);
+        let (session, output, requests) = (self.session.clone(), self.output.clone(), self.requests);
         Box::new(async move {
-            let session = session.ok_or(Error::HttpRequestDenied)?;
+            let Some(session) = session else {
+                let (parts, mut body) = request.into_parts();
+                while let Some(Ok(_)) = body.frame().await {}
+                return Err(denied(&output, &parts.uri));
+            };
             if requests > session.context.grants.limits.host_calls {
                 session.end(CallEnd::Exceeded(Exceeded::HostCalls)).await
             }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use effects::{Content, Digest, Key};
-use http::Method;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE, TRAILER};
+use http::{Method, Uri};
 use http_body_util::BodyExt;
+use tracing::Level;
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
@@ -21,6 +22,7 @@ use super::{CapturedRequest, MAX_REQUEST, MAX_RESPONSE, NAME, Responses};
 use crate::call::Outside;
 use crate::call_end::CallEnd;
 use crate::limits::Exceeded;
+use crate::output::Output;
 
 /// The header by which a server recognises a repeated request.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -31,6 +33,15 @@ pub(super) enum Failed {
     Answered(Error),
     /// The call ends.
     Ended(CallEnd),
+}
+
+/// The error of a request that is not granted. Not every guest can tell it from others, so it is logged too.
+pub(super) fn denied(output: &Output, uri: &Uri) -> Error {
+    let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    output
+        .line(Level::WARN, &format!("request denied: {scheme}://{host}{port} is not in the plugin's allow"));
+    Error::HttpRequestDenied
 }
 
 impl Session {
@@ -44,11 +55,12 @@ impl Session {
         options: RequestOptions,
     ) -> Result<Answer, Failed> {
         let (parts, body) = request.into_parts();
-        let denied = || Failed::Answered(Error::HttpRequestDenied);
-        let url = requested(&parts.uri).ok_or_else(denied)?;
-        if !self.grant.targets.iter().any(|target| target.covers(&url)) {
-            return Err(denied());
-        }
+        // A guest that gets its answer before it has written the body may end itself, as StarlingMonkey does.
+        let body = self.collect(body).await?;
+        let is_granted = |url: &Url| self.grant.targets.iter().any(|target| target.covers(url));
+        let Some(url) = requested(&parts.uri).filter(is_granted) else {
+            return Err(Failed::Answered(denied(&self.context.output, &parts.uri)));
+        };
         let name = parts.method.as_str();
         if name.eq_ignore_ascii_case("CONNECT") || name.eq_ignore_ascii_case("TRACE") {
             return Err(Failed::Answered(Error::HttpRequestMethodInvalid));
@@ -58,7 +70,6 @@ impl Session {
         for name in [HOST, CONTENT_LENGTH, TE, TRAILER, EXPECT, PROXY_AUTHORIZATION] {
             headers.remove(name);
         }
-        let body = self.collect(body).await?;
         let request = Request { method: parts.method, url, headers, body };
         // Never closed.
         let _slot = self.used.slots.acquire().await;
@@ -146,7 +157,7 @@ impl Session {
 }
 
 /// The URL of a request, for the check and for sending; None if it is ambiguous.
-pub fn requested(uri: &http::Uri) -> Option<Url> {
+pub fn requested(uri: &Uri) -> Option<Url> {
     let authority = uri.authority()?.as_str();
     if authority.contains(['@', '%']) {
         return None;
