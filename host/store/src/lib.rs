@@ -123,13 +123,14 @@ impl Store {
         }
     }
 
-    /// SQL for rows of parameters, `($1, $2), ($3, $4)`, numbered from `first`, behind all parameters with lower numbers.
+    /// SQL for rows of parameters, `($1, $2), ($3, $4)`, numbered from `first`. From 1, there are no others in the statement.
     ///
-    /// SQLite gets `?`: its driver asks for the name of each parameter, and SQLite goes through all names for each.
+    /// SQLite then gets `?`: its driver asks for the name of each parameter, and SQLite goes through all names for each.
+    /// The driver counts nameless ones apart from others.
     pub fn placeholders(&self, first: usize, rows: usize, width: usize) -> String {
         let parameter = |row: usize, column: usize| match self.url.0 {
-            Kind::Sqlite(_) => "?".to_owned(),
-            Kind::Postgres(_) => format!("${}", first + row * width + column),
+            Kind::Sqlite(_) if first == 1 => "?".to_owned(),
+            _ => format!("${}", first + row * width + column),
         };
         let row = |row| {
             format!("({})", (0..width).map(|column| parameter(row, column)).collect::<Vec<_>>().join(", "))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base::error::UserError;
 use rustix::fs::{Access, access};
 use sqlx::migrate::MigrateError;
-use sqlx::{AnyConnection, ConnectOptions as _};
+use sqlx::{AnyConnection, ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 
 use crate::patience::{refused, unusable};
@@ -71,7 +71,10 @@ async fn look_at_file(url: &StoreUrl, path: &Path) -> Result<Look, UserError> {
     let options = if Path::new(&log).exists() { "?mode=ro" } else { "?mode=ro&immutable=true" };
     let options = url.options_with(options).map_err(|error| refused(url, &error))?;
     let mut connection = options.connect().await.map_err(|error| refused(url, &error))?;
-    look_at_tables(url, &mut connection).await
+    let found = look_at_tables(url, &mut connection).await;
+    // One that is dropped is closed later, at the same time as another one perhaps: then SQLite keeps its log.
+    let _ = connection.close().await;
+    found
 }
 
 async fn look_at_database(url: &StoreUrl) -> Result<Look, UserError> {
@@ -122,7 +125,7 @@ mod tests {
     use std::fs;
     use std::time::{Duration, Instant};
 
-    use sqlx::{Connection as _, Executor as _};
+    use sqlx::Executor as _;
 
     use super::*;
     use crate::Store;
