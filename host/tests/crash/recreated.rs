@@ -31,6 +31,7 @@ fn a_source_topic_created_again_under_load_hides_no_message() {
                 &["--bootstrap-server", kafka.bootstrap(), "--delete", "--topic", FAST.source()],
             );
             kafka.create_topic(FAST.source(), 2, &[]);
+            eventually(BOUND, || kafka.is_empty(FAST.source()));
         }
         let ids = number * round..(number + 1) * round;
         let before = host.handled();

@@ -113,6 +113,12 @@ impl Kafka {
         self.watermarks(topic).into_iter().map(|(_, end)| end).collect()
     }
 
+    /// Whether the topic exists and its log is empty. After a topic was created again, that is the new log: the broker
+    /// acknowledges records for the old one for a while, and deletes them with it.
+    pub fn is_empty(&self, topic: &str) -> bool {
+        self.try_watermarks(topic).is_ok_and(|marks| marks.iter().all(|(_, end)| *end == 0))
+    }
+
     /// The committed offset of each partition, if any.
     #[track_caller]
     pub fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
