@@ -110,9 +110,10 @@ impl Partitions {
 }
 
 /// All conditions that have a reason.
-const CONDITIONS: [Condition; 6] = [
+const CONDITIONS: [Condition; 7] = [
     Condition::Blocked(Block::Commit),
     Condition::Blocked(Block::Publish),
+    Condition::Blocked(Block::Fetch),
     Condition::Resting(Limit::Unfinished),
     Condition::Resting(Limit::Memory),
     Condition::Resting(Limit::Keys),
@@ -130,6 +131,7 @@ fn reason(condition: Condition, texts: &Texts) -> Option<&'static str> {
         Condition::Reading | Condition::Draining => None,
         Condition::Blocked(Block::Commit) => Some(texts.commit_unknown),
         Condition::Blocked(Block::Publish) => Some(texts.publish_fails),
+        Condition::Blocked(Block::Fetch) => Some(texts.nothing_fetched),
         Condition::Resting(Limit::Unfinished) => Some(texts.too_many_unfinished),
         Condition::Resting(Limit::Memory) => Some(texts.too_much_memory),
         Condition::Resting(Limit::Keys) => Some(texts.too_many_keys),

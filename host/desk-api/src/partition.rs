@@ -11,7 +11,8 @@ pub enum PartitionState {
     Reading,
     /// Nothing is read: the messages that were read and are not finished have reached a limit.
     Resting,
-    /// Nothing is read: Kafka does not answer where reading begins, or a failed message cannot be published.
+    /// Nothing is read: Kafka does not answer where reading begins or does not deliver messages, or a failed message
+    /// cannot be published.
     Blocked,
     /// It is being handed over to another member: what is in progress ends, and nothing is read.
     Draining,

@@ -2,6 +2,7 @@
 //! the offsets of the stored ones.
 
 mod batch;
+mod log_watch;
 mod other_members;
 mod progress;
 
@@ -17,13 +18,15 @@ use base::text;
 use base::throttle::Throttle;
 use desk_api::DeadLetter;
 use kafka::broker_probe::BrokerProbe;
+use kafka::fetch_watch::FetchWatch;
 use kafka::{errors, raw};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use self::batch::Batch;
+use self::log_watch::LogWatch;
 pub use self::other_members::is_desk;
 use self::progress::Context;
 use crate::Desk;
@@ -83,11 +86,14 @@ impl Intake {
         config.set("auto.offset.reset", "earliest");
         config.set("enable.auto.commit", "false");
         config.set("enable.partition.eof", "false");
-        let consumer: BaseConsumer<Context> = config.create_with_context(Context::new(&source.group))?;
-        consumer.subscribe(&[&source.topic])?;
+        let consumer = connect(&config, &source)?;
         let group = source.group.clone();
         let member = Member {
             probe: BrokerProbe::new(&config, &source.topic),
+            log: LogWatch::default(),
+            fetches: FetchWatch::new(&config),
+            records: 0,
+            config,
             consumer,
             source,
             desk,
@@ -140,13 +146,26 @@ fn conflict(group: &str) -> String {
     )
 }
 
+/// Joins the group with a new client.
+fn connect(config: &ClientConfig, source: &Source) -> KafkaResult<BaseConsumer<Context>> {
+    let consumer: BaseConsumer<Context> = config.create_with_context(Context::new(&source.group))?;
+    consumer.subscribe(&[&source.topic])?;
+    Ok(consumer)
+}
+
 struct Member {
+    config: ClientConfig,
+    log: LogWatch,
+    fetches: FetchWatch,
+    /// After what holds requests of it.
     consumer: BaseConsumer<Context>,
     source: Source,
     desk: Desk,
     stop: Arc<AtomicBool>,
     runtime: Handle,
     probe: BrokerProbe,
+    /// The number of records that were read.
+    records: i64,
     next_check: Instant,
     /// Whether a member of the group uses another store.
     has_conflict: bool,
@@ -178,7 +197,7 @@ impl Default for Warnings {
 impl Member {
     fn run(mut self) {
         while !self.is_stopped() {
-            self.probe.run_if_due(&self.consumer);
+            self.watch_client();
             self.check_others();
             self.set_paused(self.has_conflict);
             let mut batch = Batch::default();
@@ -267,6 +286,7 @@ impl Member {
             None => {}
             Some(Ok(message)) => {
                 let record = batch::record(&message);
+                self.records += 1;
                 self.consumer.context().read(&record.location);
                 batch.add(record);
             }

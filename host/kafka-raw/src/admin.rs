@@ -48,7 +48,12 @@ pub enum LogEnd {
     First,
     /// The offset after the last record.
     Last,
+    /// The offset after the last record that no transaction withholds.
+    Stable,
 }
+
+/// Offsets by topic and partition.
+pub type Offsets = HashMap<(String, i32), i64>;
 
 /// The timeout of a request whose answer nobody waits for.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -153,18 +158,44 @@ pub fn list_offsets<C: ConsumerContext>(
     partitions: &[(&str, i32)],
     end: LogEnd,
     timeout: Duration,
-) -> Result<HashMap<(String, i32), i64>, RDKafkaErrorCode> {
+) -> Result<Offsets, RDKafkaErrorCode> {
     if partitions.is_empty() {
         return Ok(HashMap::new());
     }
-    let request = send_list_offsets(consumer, partitions, end, timeout);
-    let answer = request.answer(timeout).unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut))?;
-    // SAFETY: the event is of this type, and everything in it lives as long as `answer`.
-    unsafe {
-        let result = sys::rd_kafka_event_ListOffsets_result(answer.0.as_ptr());
-        let mut count = 0;
-        let all = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
-        Ok(elements(all, count).iter().filter_map(|info| listed_offset(*info)).collect())
+    let request = ListOffsets::send(consumer, partitions, end, timeout);
+    request.answer(timeout).unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut))
+}
+
+/// A request for the offsets at one end of logs. Must not outlive its consumer.
+pub struct ListOffsets(Request);
+
+impl ListOffsets {
+    /// Sends the request.
+    pub fn send<C: ConsumerContext>(
+        consumer: &BaseConsumer<C>,
+        partitions: &[(&str, i32)],
+        end: LogEnd,
+        timeout: Duration,
+    ) -> Self {
+        Self(send_list_offsets(consumer, partitions, end, timeout))
+    }
+
+    /// The answer, if it arrives within `wait`; see [`list_offsets`].
+    ///
+    /// # Errors
+    /// No broker has answered.
+    pub fn answer(&self, wait: Duration) -> Option<Result<Offsets, RDKafkaErrorCode>> {
+        let answer = match self.0.answer(wait)? {
+            Ok(answer) => answer,
+            Err(code) => return Some(Err(code)),
+        };
+        // SAFETY: the event is of this type, and everything in it lives as long as `answer`.
+        unsafe {
+            let result = sys::rd_kafka_event_ListOffsets_result(answer.0.as_ptr());
+            let mut count = 0;
+            let all = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
+            Some(Ok(elements(all, count).iter().filter_map(|info| listed_offset(*info)).collect()))
+        }
     }
 }
 
@@ -186,7 +217,7 @@ fn send_list_offsets<C: ConsumerContext>(
     }
     let spec = match end {
         LogEnd::First => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
-        LogEnd::Last => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
+        LogEnd::Last | LogEnd::Stable => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
     };
     let client = consumer.client().native_ptr();
     let request = Request::new(client);
@@ -197,6 +228,10 @@ fn send_list_offsets<C: ConsumerContext>(
             element.offset = spec as i64;
         }
         let options = options(client, op::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout);
+        if end == LogEnd::Stable {
+            let committed = sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED;
+            sys::rd_kafka_error_destroy(sys::rd_kafka_AdminOptions_set_isolation_level(options, committed));
+        }
         sys::rd_kafka_ListOffsets(client, list.ptr(), options, request.queue.as_ptr());
         sys::rd_kafka_AdminOptions_destroy(options);
     }

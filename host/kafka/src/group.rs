@@ -3,6 +3,7 @@
 mod commits;
 mod flow;
 mod log_watch;
+mod membership;
 mod opening;
 
 use std::collections::HashMap;
@@ -21,11 +22,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use settings::OffsetReset;
 
-use self::commits::{Commits, commit_at_once, is_too_large};
-use self::log_watch::LogWatch;
-use self::opening::REPORT_INTERVAL;
+use self::commits::{Commits, is_too_large};
+use self::membership::{CurrentClient, Membership};
 pub(crate) use self::opening::{describe, locate};
-use crate::broker_probe::{BrokerProbe, ConnectionErrors};
+use crate::broker_probe::ConnectionErrors;
+use crate::fetch_watch::FetchWatch;
 use crate::health::{Health, PartitionStatus};
 use crate::metrics::{self, PartitionGauges, Values};
 use crate::partition::{Partition, PartitionContext, Progress};
@@ -35,13 +36,8 @@ use crate::{errors, raw};
 
 /// The least time between two commits, and the time of the reaction to a stop.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
-/// The interval at which the gauges of the partitions are set.
-const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 /// The timeout of a poll during a stop, and while the memory of large headers must be bounded.
 const SHORT_POLL: Duration = Duration::from_millis(50);
-/// The maximum time for leaving the group after draining, and the timeout of a poll meanwhile.
-const LEAVE_BOUND: Duration = Duration::from_secs(2);
-const LEAVE_POLL_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// A member of a consumer group, with a thread of its own.
 pub struct GroupMember {
@@ -68,31 +64,22 @@ impl GroupMember {
     ) -> anyhow::Result<Self> {
         let health = Arc::clone(&partition_context.health);
         health.beat();
-        let context = MemberContext {
+        health.set_group(group);
+        let mut config = config.clone();
+        config.set("group.id", group);
+        let membership = Membership {
             group: group.to_owned(),
+            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            config,
             partition_context,
             reset,
             drain,
-            health: Arc::clone(&health),
             stop,
-            leave_by: OnceLock::new(),
-            consumer: OnceLock::new(),
-            partitions: Mutex::default(),
-            gauges: Mutex::new(PartitionGauges::of(group)),
-            commits: Mutex::new(Commits { in_flight: None, next: Instant::now() }),
-            unopened_report: Mutex::new(Throttle::new(REPORT_INTERVAL)),
-            errors: ConnectionErrors::default(),
+            current: CurrentClient::default(),
         };
-        context.health.set_group(group);
-        let mut config = config.clone();
-        config.set("group.id", group);
-        let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(config.create_with_context(context)?);
-        let _ = consumer.context().consumer.set(Arc::downgrade(&consumer));
-        let _ = consumer.context().partition_context.on_uncommitted.set(commit_at_once(&consumer));
-        consumer.subscribe(topics)?;
-        let probe = BrokerProbe::new(&config, topics.first().copied().unwrap_or_default());
-        let thread =
-            thread::Builder::new().name(format!("group {group}")).spawn(move || run(&consumer, probe))?;
+        let client = membership.connect()?;
+        let thread = thread::Builder::new().name(format!("group {group}"));
+        let thread = thread.spawn(move || membership.run(client))?;
         Ok(Self { name: group.to_owned(), health, thread })
     }
 
@@ -109,53 +96,12 @@ impl GroupMember {
     }
 }
 
-/// Serves rebalances and commits until the stop, then leaves the group.
-fn run(consumer: &Arc<BaseConsumer<MemberContext>>, mut probe: BrokerProbe) {
-    let context = consumer.context();
-    let mut logs = LogWatch::new();
-    let mut next_gauges = Instant::now();
-    let mut serve = || {
-        context.report(consumer.poll(context.poll_timeout()));
-        context.health.beat();
-        context.commit(consumer);
-        if Instant::now() >= next_gauges {
-            context.set_gauges(consumer);
-            next_gauges = Instant::now() + GAUGE_INTERVAL;
-        }
-        if context.errors.lost_all() && context.health.outage().is_none() {
-            probe.hurry();
-        }
-        if let Some(answer) = probe.run_if_due(consumer) {
-            context.errors.tell(&context.health, answer.is_some());
-            answer.iter().for_each(|broker| logs.ask(consumer, *broker));
-        }
-        logs.serve(consumer);
-        context.control_flow(consumer);
-    };
-    while !context.stop.load(Ordering::Relaxed) {
-        serve();
-    }
-    let until = context.begin_to_leave();
-    while Instant::now() < until && !context.is_idle() {
-        serve();
-    }
-    // Leaving is a rebalance: the partitions are revoked through `revoke`.
-    consumer.unsubscribe();
-    // librdkafka leaves the group when the partitions have stopped, which is after `revoke`. A client that is
-    // dropped before that does not leave (`rd_kafka_cgrp_incr_unassign_done`, terminating), and the other
-    // members wait until its session times out.
-    while Instant::now() < until + LEAVE_BOUND && raw::member_id(consumer).is_some() {
-        context.report(consumer.poll(LEAVE_POLL_TIMEOUT));
-    }
-}
-
 struct MemberContext {
     group: String,
     partition_context: Arc<PartitionContext>,
     reset: OffsetReset,
     drain: Duration,
     health: Arc<Health>,
-    stop: Arc<AtomicBool>,
     /// The end of the drain bound, set when the member begins to leave.
     leave_by: OnceLock<Instant>,
     consumer: OnceLock<Weak<BaseConsumer<Self>>>,
@@ -289,6 +235,23 @@ impl MemberContext {
         let next = self.commits.lock().next.checked_duration_since(Instant::now());
         // rdkafka would poll without a pause for what remains of a millisecond.
         next.map_or(max, |left| Duration::from_millis(clock::millis_u64(left) + 1).min(max))
+    }
+
+    /// Notes of which partitions the client fetches nothing. Returns whether it must be replaced.
+    fn watch_fetches(&self, consumer: &BaseConsumer<Self>, fetches: &mut FetchWatch) -> bool {
+        let partitions = self.those(|_| true);
+        let unread = fetches.look(consumer, partitions.iter().filter_map(|partition| partition.expected()));
+        for partition in &partitions {
+            partition.set_unfetched(fetches.unfetched(partition.topic(), partition.index()));
+        }
+        let Some((topic, partition)) = unread else { return false };
+        tracing::warn!(
+            group = self.group,
+            topic,
+            partition,
+            "Kafka has messages of the partition, but the client fetches none; the member joins with a new client"
+        );
+        true
     }
 
     /// Sets the gauges and the states of the assigned partitions.

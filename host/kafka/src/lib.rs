@@ -2,13 +2,11 @@
 
 pub mod assignment;
 pub mod broker_probe;
-pub mod client;
 pub mod commit_metadata;
 pub mod committed;
 pub mod compacted;
 pub mod decisions;
 pub mod delivery;
-pub mod errors;
 pub mod group;
 pub mod group_list;
 pub mod header_value;
@@ -28,4 +26,5 @@ pub mod waiting;
 mod waker;
 pub mod window;
 
+pub use kafka_client::{client, errors, fetch_watch};
 pub use kafka_raw as raw;

@@ -35,7 +35,7 @@ pub fn describe() {
     );
     describe_gauge!(
         CONDITION,
-        "1 for the state of a partition: reading, resting (waiting messages reach a limit), blocked (a failed message cannot be published) or draining."
+        "1 for the state of a partition: reading, resting (waiting messages reach a limit), blocked (Kafka does not deliver messages, or a failed message cannot be published) or draining."
     );
 }
 

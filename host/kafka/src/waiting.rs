@@ -156,7 +156,10 @@ impl Waiting {
             Some(((number(&name)?, partition), resume, end))
         });
         let behind = self.index.lock().follow(located);
-        reading::read(&consumer, self, behind)
+        if !reading::read(&consumer, self, behind)? {
+            *self.client.lock() = None;
+        }
+        Ok(())
     }
 
     fn client(&self) -> Result<Arc<BaseConsumer<Context>>, KafkaError> {

@@ -54,7 +54,7 @@ fn config(postfix: &Postfix) -> PathBuf {
     file("alerts.toml", text.as_bytes())
 }
 
-fn open_dead_letters(host: &Host) -> Option<u64> {
+pub fn open_dead_letters(host: &Host) -> Option<u64> {
     let answer = testkit::get(host.port, "/api/v1/dead-letters/count?state=open").expect("an answer");
     serde_json::from_slice::<Value>(&answer.body).expect("JSON")["dead_letters"].as_u64()
 }

@@ -8,7 +8,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use testkit::{Kafka, Record, eventually, get};
 
-use crate::support::{BOUND, Guest, Host, body, deliveries};
+use crate::alerts::open_dead_letters;
+use crate::support::{BOUND, Guest, Host, body, deliveries, fresh, sqlite};
 use crate::topics::{add_partitions, admin, block_on, delete};
 
 fn done(ids: impl Iterator<Item = usize>, name: &str) -> Vec<Record> {
@@ -68,6 +69,50 @@ fn a_topic_created_again_that_is_longer_than_before_is_read_from_its_beginning()
         wanted.iter().all(|id| handled.contains_key(id))
     });
     guest.settle(kafka);
+    host.stop();
+}
+
+/// The leader epochs of a new log begin anew, and librdkafka never takes a lower one than it knows.
+#[test]
+fn topics_created_again_after_leader_elections_hide_no_message() {
+    let (kafka, guest) = (Kafka::start(), Guest::fast("epochs"));
+    kafka.create_topic(&guest.topic, 1, &[]);
+    let store = sqlite(&fresh("epochs"));
+    let host = Host::start_with(&kafka, &[&guest.path], &["--store", &store]);
+    let publish = |ids: std::ops::Range<usize>, name: &str| {
+        kafka.produce(&guest.topic, done(ids.clone(), name));
+        kafka.produce(
+            &guest.topic,
+            ids.map(|id| Record::new(body(&format!("{name}-bad-{id}"), "reject", ""))),
+        );
+    };
+    let is_complete = |name: &str, count: usize, dead_letters: u64| {
+        eventually(3 * BOUND, || {
+            let handled = deliveries(&host.process.lines());
+            (0..count).all(|id| handled.contains_key(&format!("{name}-{id}")))
+                && open_dead_letters(&host) == Some(dead_letters)
+        });
+    };
+    publish(0..10, "old");
+    is_complete("old", 10, 10);
+    // Every start of the broker is an election, of which the client learns when it fetches.
+    for round in 1..=2 {
+        kafka.restart();
+        publish(0..10, &format!("old{round}"));
+        is_complete(&format!("old{round}"), 10, 10 * (round + 1));
+    }
+    for topic in [&guest.topic, &guest.dead] {
+        recreate(&kafka, topic);
+    }
+    publish(0..100, "new");
+    // Until the client is replaced, the host says that messages wait.
+    eventually(BOUND, || {
+        let health = get(host.port, "/readyz").expect("an answer").text();
+        health.contains("Kafka does not deliver its messages")
+    });
+    is_complete("new", 100, 30 + 100);
+    let replaced = host.process.lines().iter().filter(|line| line.contains("with a new client")).count();
+    assert!(replaced > 0, "the elections have made the client's epoch higher than that of the new log");
     host.stop();
 }
 

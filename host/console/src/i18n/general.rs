@@ -145,6 +145,7 @@ texts! {
     draining: "Draining", "인계 중";
     commit_unknown: "Its commit is unknown, and Kafka does not tell.", "커밋된 위치를 알 수 없고 Kafka가 응답하지 않습니다.";
     publish_fails: "A failed message cannot be published.", "실패한 메시지를 발행하지 못하고 있습니다.";
+    nothing_fetched: "Kafka does not deliver its messages.", "Kafka에서 메시지를 가져오지 못하고 있습니다.";
     too_many_unfinished: "Too many messages wait in front of others that are finished.", "먼저 읽은 메시지가 너무 많이 대기하고 있습니다.";
     too_much_memory: "The messages that wait take all the memory they may have.", "대기 중인 메시지가 허용된 메모리를 모두 쓰고 있습니다.";
     too_many_keys: "A commit has no room for more waiting messages of an order by key.", "대기 중인 메시지를 더 기록할 공간이 커밋에 없습니다.";

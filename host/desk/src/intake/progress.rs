@@ -99,6 +99,18 @@ impl Context {
         std::mem::replace(&mut self.progress.lock().paused, paused) != paused
     }
 
+    /// Whether all partitions are paused.
+    pub(super) fn is_paused(&self) -> bool {
+        self.progress.lock().paused
+    }
+
+    /// Forgets all positions: they are those of another log.
+    pub(super) fn forget(&self) {
+        let mut progress = self.progress.lock();
+        progress.read.clear();
+        progress.stored.clear();
+    }
+
     /// Commits the offsets of the stored records.
     pub(super) fn commit(&self, consumer: &BaseConsumer<Self>) {
         let mut list = TopicPartitionList::new();

@@ -1,6 +1,6 @@
 //! The commits of a group member.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::membership::CurrentClient;
 use super::{COMMIT_INTERVAL, MemberContext};
 use crate::committed::add_commit;
 use crate::partition::{OnUncommitted, Partition};
@@ -28,10 +29,11 @@ pub(super) struct Commits {
 }
 
 /// Commits in the worker's thread: the member's own may be asleep until the next commit is due.
-pub(super) fn commit_at_once(consumer: &Arc<BaseConsumer<MemberContext>>) -> OnUncommitted {
-    let consumer: Weak<BaseConsumer<MemberContext>> = Arc::downgrade(consumer);
+pub(super) fn commit_at_once(client: &CurrentClient) -> OnUncommitted {
+    let client = Arc::clone(client);
     Box::new(move || {
-        if let Some(consumer) = consumer.upgrade() {
+        let current = client.read().upgrade();
+        if let Some(consumer) = current {
             consumer.context().commit(&consumer);
         }
     })

@@ -6,6 +6,7 @@ use base::text;
 
 use super::Partition;
 use super::state::State;
+use crate::fetch_watch::Expected;
 
 /// The time for which nothing is read before a partition counts as resting. Under load, limits apply all the time, each
 /// for a moment.
@@ -31,6 +32,8 @@ pub enum Block {
     Commit,
     /// That it has stored a failed message.
     Publish,
+    /// The messages.
+    Fetch,
 }
 
 /// A limit for the messages of a partition that were read and are not finished.
@@ -67,6 +70,7 @@ impl Condition {
             Self::Resting(limit) => Some(limit.reason()),
             Self::Blocked(Block::Commit) => Some("Kafka does not answer where its reading begins"),
             Self::Blocked(Block::Publish) => Some("a failed message cannot be published"),
+            Self::Blocked(Block::Fetch) => Some("Kafka does not deliver its messages"),
         }
     }
 }
@@ -106,6 +110,9 @@ impl State {
         if let Some(since) = self.blocked_since {
             return (Condition::Blocked(Block::Publish), Some(since));
         }
+        if let Some(since) = self.unfetched_since.filter(|since| since.elapsed() >= RESTING) {
+            return (Condition::Blocked(Block::Fetch), Some(since));
+        }
         match self.limited.filter(|(_, since)| since.elapsed() >= RESTING) {
             Some((limit, since)) => (Condition::Resting(limit), Some(since)),
             None => (Condition::Reading, None),
@@ -120,25 +127,46 @@ impl Partition {
         (condition, since.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
-    /// Logs the beginning of a rest, unless it is usual, and its end.
+    /// What the client should fetch of it, unless something that it has fetched was not read.
+    pub fn expected(&self) -> Option<Expected<'_>> {
+        let state = self.state.lock();
+        let is_expected =
+            self.is_readable(&state) && !state.fetching.is_paused() && self.source.fetched() == 0;
+        let (topic, partition, next) = (&*self.topic, self.index, state.expected());
+        is_expected.then_some(Expected { topic, partition, progress: next, next: Some(next) })
+    }
+
+    /// Since when the client has fetched nothing, although something may be there.
+    pub fn set_unfetched(&self, since: Option<Instant>) {
+        self.state.lock().unfetched_since = since;
+    }
+
+    /// Logs when it ceases to be read, unless that is usual or logged elsewhere, and when it is read again.
     pub fn report_condition(&self) {
         let mut state = self.state.lock();
         let (condition, _) = state.condition();
-        let is_resting = matches!(condition, Condition::Resting(limit) if limit != Limit::Predecessor);
-        if std::mem::replace(&mut state.was_resting, is_resting) == is_resting {
+        let is_reported = match condition {
+            Condition::Resting(limit) => limit != Limit::Predecessor,
+            Condition::Blocked(block) => block == Block::Fetch,
+            Condition::Reading | Condition::Draining => false,
+        };
+        let reason = condition.reason().filter(|_| is_reported);
+        if std::mem::replace(&mut state.reported, reason) == reason {
             return;
         }
         let unfinished = text::counted(state.tracker.unfinished() as u64, "message");
         let (topic, partition, group) = (&*self.topic, self.index, &*self.context.group);
-        if let Some(reason) = condition.reason() {
-            tracing::warn!(
+        match (reason, condition) {
+            (Some(reason), Condition::Blocked(_)) => {
+                tracing::warn!(group, topic, partition, "nothing of the partition is read: {reason}");
+            }
+            (Some(reason), _) => tracing::warn!(
                 group,
                 topic,
                 partition,
                 "the partition rests, {unfinished} read and unfinished: {reason}"
-            );
-        } else {
-            tracing::info!(group, topic, partition, "the partition is read again");
+            ),
+            (None, _) => tracing::info!(group, topic, partition, "the partition is read again"),
         }
     }
 }

@@ -46,6 +46,11 @@ impl Fetching {
         size >= LARGE
     }
 
+    /// Whether nothing is fetched.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     /// Drops what was fetched.
     pub fn clear(&mut self) {
         self.ahead.clear();

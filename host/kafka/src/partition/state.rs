@@ -65,8 +65,10 @@ pub struct State {
     pub limited: Option<(Limit, Instant)>,
     /// What the client may fetch.
     pub fetching: Fetching,
-    /// Whether a rest was logged.
-    pub was_resting: bool,
+    /// Since when the client has fetched nothing, although something may be there.
+    pub unfetched_since: Option<Instant>,
+    /// The reason why nothing is read that was logged.
+    pub reported: Option<&'static str>,
     /// The number of failing publishes that are being retried, and since when there is one.
     pub failing_publishes: usize,
     pub blocked_since: Option<Instant>,
@@ -143,7 +145,8 @@ impl State {
             memory,
             limited: None,
             fetching: Fetching::default(),
-            was_resting: false,
+            unfetched_since: None,
+            reported: None,
             failing_publishes: 0,
             blocked_since: None,
             publish_report: Throttle::new(PUBLISH_REPORT_INTERVAL),

@@ -1,5 +1,6 @@
 //! Reading retry topics to their ends.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +22,8 @@ const MAX_SLEEP: Duration = Duration::from_millis(50);
 /// The number of events that are read at once.
 const BATCH: usize = 500;
 
-/// Reads these partitions from the given offsets to their ends, as far as time and memory allow.
+/// Reads these partitions from the given offsets to their ends, as far as time and memory allow. Returns whether the
+/// client may be used again: one that reads nothing of a partition may never do so (see [`crate::fetch_watch`]).
 ///
 /// # Errors
 /// The client does not know one of them, or refuses to read.
@@ -29,7 +31,7 @@ pub fn read(
     consumer: &Arc<BaseConsumer<Context>>,
     waiting: &Waiting,
     behind: Vec<(Place, i64)>,
-) -> Result<(), KafkaError> {
+) -> Result<bool, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(behind.len());
     let mut queues = Vec::with_capacity(behind.len());
     for ((topic, partition), next) in behind {
@@ -43,18 +45,20 @@ pub fn read(
         list.add_partition_offset(name, partition, Offset::Offset(next))?;
     }
     if queues.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     consumer.assign(&list)?;
-    read_queues(consumer, waiting, queues);
-    consumer.unassign()
+    let is_usable = read_queues(consumer, waiting, queues);
+    consumer.unassign()?;
+    Ok(is_usable)
 }
 
 fn read_queues(
     consumer: &BaseConsumer<Context>,
     waiting: &Waiting,
     mut queues: Vec<(Place, &str, Arc<Queue>)>,
-) {
+) -> bool {
+    let mut silent: HashSet<Place> = queues.iter().map(|(place, ..)| *place).collect();
     let until = Instant::now() + BOUND;
     let mut events = Vec::with_capacity(BATCH);
     while !queues.is_empty() && Instant::now() < until {
@@ -62,9 +66,13 @@ fn read_queues(
         while consumer.poll(Duration::ZERO).is_some() {}
         let mut count = 0;
         for (place, name, queue) in &queues {
-            count += queue.read(BATCH, &mut events, |error| {
+            let read = queue.read(BATCH, &mut events, |error| {
                 tracing::debug!(topic = name, %error, "waiting retries");
             });
+            count += read;
+            if read > 0 {
+                silent.remove(place);
+            }
             let mut index = waiting.index.lock();
             for event in events.drain(..) {
                 match event {
@@ -78,10 +86,11 @@ fn read_queues(
         let is_full = index.is_full();
         drop(index);
         if is_full {
-            return;
+            return true;
         }
         if count == 0 {
             thread::park_timeout(MAX_SLEEP);
         }
     }
+    silent.is_empty()
 }
