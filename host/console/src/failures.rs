@@ -97,7 +97,8 @@ pub async fn show(
         Filter { failure: Some(failure.id.clone()), state: Some(DeadLetterState::Open), ..Filter::default() };
     let dead_letters = desk.dead_letters(&open, &PageSelector::First, MAX_DEAD_LETTERS).await;
     let dead_letters = dead_letters.map_err(|error| ctx.store_unavailable(error))?.items;
-    let replays = desk.active_replays_of(&failure.id).await.map_err(|error| ctx.store_unavailable(error))?;
+    let replays =
+        desk.active_replays(Some(&failure.id)).await.map_err(|error| ctx.store_unavailable(error))?;
     Ok(page::render(&FailurePage { ctx, failure, bars, max_per_hour, replays, dead_letters }))
 }
 

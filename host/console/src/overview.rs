@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use desk_api::{
-    DeadLetterState, DestinationOverview, Failure, Filter, HeldKey, PageSelector, PluginOverview,
+    DeadLetterState, DestinationOverview, Failure, Filter, HeldKey, PageSelector, PluginOverview, Replay,
 };
 
 use self::charts::{Chart, Range};
@@ -28,6 +28,7 @@ const MAX_FAILURES: usize = 8;
 struct OverviewPage {
     ctx: PageContext,
     open: u64,
+    replays: Vec<Replay>,
     failures: Vec<Failure>,
     /// Whether more failures are open than are listed.
     has_more: bool,
@@ -73,6 +74,7 @@ pub async fn show(
     let snapshot = console.0.live.snapshot(&state).await.map_err(|error| ctx.store_unavailable(error))?;
     let failures = state.desk.failures(true, ctx.now_ms, &PageSelector::First, MAX_COMPARED).await;
     let failures = failures.map_err(|error| ctx.store_unavailable(error))?;
+    let replays = state.desk.active_replays(None).await.map_err(|error| ctx.store_unavailable(error))?;
     let range = Range::of(&params);
     let oldest_ms = failures.items.iter().filter_map(|failure| failure.oldest_open_ms).min();
     let has_more = failures.next.is_some() || failures.items.len() > MAX_FAILURES;
@@ -80,6 +82,7 @@ pub async fn show(
     Ok(page::render(&OverviewPage {
         open: snapshot.overview.open_dead_letters,
         oldest_ms,
+        replays,
         has_more,
         failures: growing_first(failures.items),
         is_unread: state.pauses.unread_since_ms().is_some(),

@@ -11,6 +11,7 @@ mod mouse;
 mod outage;
 mod pages;
 mod pictures;
+mod rooms;
 mod safety;
 mod selection;
 mod task;

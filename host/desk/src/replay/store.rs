@@ -81,17 +81,20 @@ impl Desk {
         }))
     }
 
-    /// The replays in progress that send dead letters of this failure, newest first.
+    /// The replays in progress, newest first: all of them, or those that send dead letters of this failure.
     ///
     /// # Errors
     /// The store is unavailable.
-    pub async fn active_replays_of(&self, failure: &str) -> sqlx::Result<Vec<Replay>> {
+    pub async fn active_replays(&self, failure: Option<&str>) -> sqlx::Result<Vec<Replay>> {
         let mut clause = WhereClause::default();
-        let failure = clause.bind(failure);
-        clause.add(format!(
-            "j.state IN ('running', 'paused', 'stopped') AND EXISTS (SELECT 1 FROM job_letters l \
-             JOIN letters v ON v.id = l.letter WHERE l.job = j.id AND v.failure_group = {failure})"
-        ));
+        clause.add("j.state IN ('running', 'paused', 'stopped')");
+        if let Some(failure) = failure {
+            let failure = clause.bind(failure);
+            clause.add(format!(
+                "EXISTS (SELECT 1 FROM job_letters l \
+                 JOIN letters v ON v.id = l.letter WHERE l.job = j.id AND v.failure_group = {failure})"
+            ));
+        }
         let sql = format!("{SELECT} {} ORDER BY j.created DESC, j.id DESC LIMIT {MAX_ACTIVE}", clause.sql());
         sql::fetch(&self.pool, sql, &clause, replay).await
     }
