@@ -76,7 +76,9 @@ impl Kafka {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
         SHARED.get_or_init(|| {
-            let kafka = Self::start();
+            // It is never killed. With the session of those that are, a machine that stalls for 2 s fences it: records are
+            // lost by whoever publishes them, and no topic can be created.
+            let kafka = Self::start_with(&[("broker.session.timeout.ms", "60000")]);
             let dir = kafka.dir.clone();
             // A static is never dropped, so a panic hook keeps its data.
             let hook = std::panic::take_hook();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
 use super::{Kafka, Record};
@@ -115,8 +115,12 @@ impl ProducerContext for Failures {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(error.clone());
-        }
+        let failure = match result {
+            Err((error, _)) => error.clone(),
+            // librdkafka concludes that it was accepted, which is wrong if the broker was fenced meanwhile.
+            Ok(record) if record.offset() < 0 => KafkaError::MessageProduction(RDKafkaErrorCode::Fail),
+            Ok(_) => return,
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     }
 }
