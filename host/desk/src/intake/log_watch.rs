@@ -28,21 +28,12 @@ impl LogWatch {
         }
     }
 
-    /// Whether the topic is another one than before.
-    fn is_another(&mut self, topic: &str) -> bool {
-        let Some(answer) = self.request.as_ref().and_then(|request| request.answer(Duration::ZERO)) else {
-            return false;
-        };
+    /// The topic's id, if it is another one than before. None if it is deleted, or Kafka gives no answer.
+    fn other(&mut self, topic: &str) -> Option<TopicId> {
+        let answer = self.request.as_ref()?.answer(Duration::ZERO)?;
         self.request = None;
-        let found = answer.ok().and_then(|found| found.get(topic)?.as_ref().ok()?.id);
-        match (found, self.id) {
-            (Some(found), before) => {
-                self.id = Some(found);
-                before.is_some_and(|before| before != found)
-            }
-            // It is deleted, or Kafka gives no answer.
-            (None, _) => false,
-        }
+        let found = answer.ok()?.get(topic)?.as_ref().ok()?.id?;
+        (*self.id.get_or_insert(found) != found).then_some(found)
     }
 }
 
@@ -50,13 +41,13 @@ impl Member {
     pub(super) fn watch_client(&mut self) {
         let Some(answer) = self.probe.run_if_due(&self.consumer) else { return };
         let (group, topic) = (&self.source.group, &self.source.topic);
-        if self.log.is_another(topic) {
+        if let Some(id) = self.log.other(topic) {
             tracing::warn!(
                 group,
                 topic,
                 "the topic was created again, and its dead letters are read from its beginning"
             );
-            return self.begin_again();
+            return self.begin_again(id);
         }
         if let Some(broker) = answer {
             self.log.ask(&self.consumer, broker, topic);
@@ -90,16 +81,25 @@ impl Member {
     }
 
     /// Reads the new log of the topic. A dead letter that was read from it already is known to the store.
-    fn begin_again(&mut self) {
+    fn begin_again(&mut self, id: TopicId) {
         self.consumer.context().forget();
         let result = self.consumer.assignment().and_then(|mut assigned| {
+            if assigned.count() == 0 {
+                return Ok(());
+            }
             assigned.set_all_offsets(Offset::Offset(0))?;
             self.consumer.commit(&assigned, CommitMode::Sync)
         });
-        if let Err(error) = result {
-            tracing::warn!(group = self.source.group, %error, "the first offsets cannot be committed");
+        match result {
+            Ok(()) => {
+                self.log.id = Some(id);
+                self.replace_client();
+            }
+            // The id stays the former one, so that the next check tries again.
+            Err(error) => {
+                tracing::warn!(group = self.source.group, %error, "the first offsets cannot be committed yet");
+            }
         }
-        self.replace_client();
     }
 
     fn replace_client(&mut self) {

@@ -47,14 +47,6 @@ pub(super) struct Membership {
     pub current: CurrentClient,
 }
 
-/// Why a client is served no longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Stopped,
-    /// It fetches nothing of a partition.
-    Stale,
-}
-
 impl Membership {
     /// Joins the group with a new client.
     pub fn connect(&self) -> KafkaResult<Client> {
@@ -86,13 +78,13 @@ impl Membership {
         let mut fetches = FetchWatch::new(&self.config);
         let mut client = Some(client);
         while let Some(served) = client {
-            let end = self.serve(&served, &mut fetches);
+            self.serve(&served, &mut fetches);
             drop(served);
-            client = (end == End::Stale).then(|| self.reconnect()).flatten();
+            client = self.reconnect();
         }
     }
 
-    /// A new client. None if the member is stopped before there is one.
+    /// A new client. None if the member is stopped.
     fn reconnect(&self) -> Option<Client> {
         while !self.is_stopped() {
             match self.connect() {
@@ -110,7 +102,7 @@ impl Membership {
     }
 
     /// Serves rebalances and commits until the stop or until the client is stale, then leaves the group.
-    fn serve(&self, client: &Client, fetches: &mut FetchWatch) -> End {
+    fn serve(&self, client: &Client, fetches: &mut FetchWatch) {
         let context = client.context();
         let mut probe = BrokerProbe::new(&self.config, self.topics.first().map_or("", String::as_str));
         let mut logs = LogWatch::new();
@@ -144,12 +136,8 @@ impl Membership {
         }
         leave(client, until + LEAVE_BOUND);
         fetches.forget();
-        if self.is_stopped() {
-            return End::Stopped;
-        }
-        // The next client may be assigned others.
+        // A next client may be assigned others.
         context.set_gauges(client);
-        End::Stale
     }
 }
 
