@@ -13,6 +13,9 @@ pub fn frequent_refresh() -> &'static [&'static str] {
     if long() { &[] } else { &["-X", "topic.metadata.refresh.interval.ms=1000"] }
 }
 
+/// The largest number of partitions of a topic that is deleted.
+const MAX_PARTITIONS: usize = 16;
+
 /// An admin client.
 pub fn admin(kafka: &Kafka) -> AdminClient<DefaultClientContext> {
     kafka.config("").create().expect("an admin client")
@@ -31,11 +34,13 @@ pub fn add_partitions(kafka: &Kafka, topic: &str, to: usize) {
     eventually(BOUND, || kafka.end_offsets(topic).len() == to);
 }
 
-/// Deletes a topic.
+/// Deletes a topic. Until its log is renamed, the broker acknowledges records that will be gone.
 pub fn delete(kafka: &Kafka, topic: &str) {
     let admin = admin(kafka);
     let results = block_on(admin.delete_topics(&[topic], &AdminOptions::new()));
     assert!(results.expect("an answer").iter().all(Result::is_ok), "{topic}");
+    let log = |partition: usize| kafka.dir().join(format!("data/{topic}-{partition}"));
+    eventually(BOUND, || (0..MAX_PARTITIONS).all(|partition| !log(partition).exists()));
 }
 
 fn failing(id: usize, partition: i32) -> Record {

@@ -1,6 +1,5 @@
 //! What it means that a record was not acknowledged.
 
-use kafka::errors;
 use kafka::publisher::Unacknowledged;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
@@ -41,11 +40,26 @@ impl Meaning {
             // The clock of this machine is wrong.
             | Code::InvalidTimestamp => Self::Waits,
             _ if error.may_be_there => Self::Doubt,
-            Code::Fatal | Code::MessageTimedOut => Self::Waits,
-            code if errors::is_connection(code) => Self::Waits,
+            Code::ReplicaNotAvailable
+            | Code::BrokerNotAvailable
+            | Code::RequestTimedOut
+            | Code::NetworkException
+            | Code::SaslAuthenticationFailed
+            | Code::LogDirNotFound
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::UnknownProducerId
+            | Code::InvalidProducerEpoch => Self::Waits,
+            code if is_local(code) => Self::Waits,
             _ => Self::Transient,
         }
     }
+}
+
+/// Whether it is one of librdkafka's own codes: no broker has seen the record. For example, librdkafka drops what waits
+/// for a partition that no longer exists, with `_DESTROY`.
+fn is_local(code: Code) -> bool {
+    (code as i32) < Code::Unknown as i32
 }
 
 #[cfg(test)]
@@ -67,8 +81,13 @@ mod tests {
             (Code::BrokerTransportFailure, Meaning::Waits, Meaning::Doubt),
             (Code::Fatal, Meaning::Waits, Meaning::Doubt),
             // A report without an offset.
-            (Code::Inconsistent, Meaning::Transient, Meaning::Doubt),
+            (Code::Inconsistent, Meaning::Waits, Meaning::Doubt),
             (Code::QueueFull, Meaning::Full, Meaning::Full),
+            // Its partition no longer exists.
+            (Code::BrokerDestroy, Meaning::Waits, Meaning::Doubt),
+            (Code::PurgeQueue, Meaning::Waits, Meaning::Doubt),
+            (Code::RequestTimedOut, Meaning::Waits, Meaning::Doubt),
+            (Code::Unknown, Meaning::Transient, Meaning::Doubt),
             (Code::UnsupportedVersion, Meaning::Transient, Meaning::Doubt),
         ] {
             assert_eq!((meaning(code, false), meaning(code, true)), (never_sent, sent), "{code:?}");
