@@ -119,6 +119,24 @@ async fn measure(name: &str, api: &Api, count: i64) {
         let took = shortest(&browser, &path, text).await;
         report(&format!("{name}, {count} dead letters: {path}"), took, limit);
     }
+    measure_large_replay(name, api, count).await;
+}
+
+/// Half of all dead letters are in a second replay in progress.
+async fn measure_large_replay(name: &str, api: &Api, count: i64) {
+    let most = Filter { code: Some("smtp-550".to_owned()), ..Filter::default() };
+    api.desk.start_replay(&most, None, &ReplayPlan::default(), ACTOR).await.expect("a replay");
+    let browser = Browser::new(api, "en");
+    let (inside, outside) = (usual(count / 2).failure, usual(5).failure);
+    for (path, text) in [
+        ("/".to_owned(), "Replays in progress"),
+        (format!("/failures/{inside}"), "Replays in progress"),
+        (format!("/failures/{outside}"), "per hour"),
+        ("/replays".to_owned(), "Running"),
+    ] {
+        let took = shortest(&browser, &path, text).await;
+        report(&format!("{name}, {count} dead letters, half in a replay: {path}"), took, PAGE);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
