@@ -21,6 +21,9 @@ const GRACE: Duration = Duration::from_secs(5);
 const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// The pause between two questions, and the timeout of one. It passes if a partition has no leader.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// So many answers in a row must say the same, each after another [`GRACE`]. After an outage of Kafka, the first answer
+/// may come before the first fetch; during one, there is none.
+const ANSWERS: u32 = 3;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after a replacement, which doubles with each.
 const MIN_PAUSE: Duration = Duration::from_secs(30);
@@ -46,8 +49,8 @@ struct Silent {
     progress: i64,
     /// Whether the client does not know the end of the log: a refused fetch makes it forget that.
     is_refused: bool,
-    /// The end of the log according to Kafka, and when it has answered, while the client is behind it.
-    missed: Option<(i64, Instant)>,
+    /// The end of the log according to Kafka, and how many answers in a row said that the client is behind it.
+    missed: Option<(i64, u32)>,
 }
 
 /// Watches the successive clients of one member.
@@ -81,11 +84,14 @@ impl FetchWatch {
         consumer: &BaseConsumer<C>,
         expected: impl IntoIterator<Item = Expected<'a>>,
     ) -> Option<(String, i32)> {
-        let ends = self.answer();
-        self.note(consumer, expected, &ends);
+        let answer = self.answer();
+        self.note(consumer, expected, answer.as_ref());
+        if answer.is_some() && self.silent.values().any(|silent| silent.missed.is_some()) {
+            self.next_request = Instant::now() + self.grace;
+        }
         self.ask(consumer);
         let now = Instant::now();
-        let is_left = |silent: &Silent| silent.missed.is_some_and(|(_, since)| now - since >= self.grace);
+        let is_left = |silent: &Silent| silent.missed.is_some_and(|(_, answers)| answers >= ANSWERS);
         let (key, _) = self.silent.iter().find(|(_, silent)| is_left(silent))?;
         if now < self.next_replacement {
             return None;
@@ -106,25 +112,30 @@ impl FetchWatch {
         (silent.is_refused || silent.missed.is_some()).then_some(silent.since)
     }
 
+    /// Counts Kafka's answers anew, after it was away. The client must still be there.
+    pub fn forget_answers(&mut self) {
+        self.request = None;
+        self.silent.values_mut().for_each(|silent| silent.missed = None);
+    }
+
     /// Forgets a client, which must still be there.
     pub fn forget(&mut self) {
         self.silent.clear();
         self.request = None;
     }
 
-    fn answer(&mut self) -> Offsets {
-        let Some(answer) = self.request.as_ref().and_then(|request| request.answer(Duration::ZERO)) else {
-            return Offsets::new();
-        };
+    /// The ends of the logs, if Kafka has answered; none of them if it did not in time.
+    fn answer(&mut self) -> Option<Offsets> {
+        let answer = self.request.as_ref().and_then(|request| request.answer(Duration::ZERO))?;
         self.request = None;
-        answer.unwrap_or_default()
+        Some(answer.unwrap_or_default())
     }
 
     fn note<'a, C: ConsumerContext>(
         &mut self,
         consumer: &BaseConsumer<C>,
         expected: impl IntoIterator<Item = Expected<'a>>,
-        ends: &Offsets,
+        answer: Option<&Offsets>,
     ) {
         let now = Instant::now();
         let mut silent = HashMap::new();
@@ -135,7 +146,10 @@ impl FetchWatch {
             let (since, missed) = before.map_or((now, None), |before| (before.since, before.missed));
             let is_behind =
                 |end: i64| known_end.is_none_or(|known| known < end) || next.is_some_and(|next| next < end);
-            let missed = missed.or_else(|| ends.get(&key).map(|end| (*end, now)));
+            let missed = match answer {
+                Some(ends) => ends.get(&key).map(|end| (*end, missed.map_or(1, |(_, answers)| answers + 1))),
+                None => missed,
+            };
             let missed = missed.filter(|(end, _)| is_behind(*end));
             silent.insert(key, Silent { since, progress, is_refused: known_end.is_none(), missed });
         }

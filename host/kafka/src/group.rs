@@ -239,6 +239,10 @@ impl MemberContext {
 
     /// Notes of which partitions the client fetches nothing. Returns whether it must be replaced.
     fn watch_fetches(&self, consumer: &BaseConsumer<Self>, fetches: &mut FetchWatch) -> bool {
+        if self.health.outage().is_some() {
+            // It could not commit what a client that leaves has done.
+            fetches.forget_answers();
+        }
         let partitions = self.those(|_| true);
         let unread = fetches.look(consumer, partitions.iter().filter_map(|partition| partition.expected()));
         for partition in &partitions {

@@ -13,7 +13,7 @@ const BROKERS: usize = 3;
 const BOUND: std::time::Duration = std::time::Duration::from_secs(60);
 /// Each topic is on every broker, and a record on two before it is acknowledged.
 const REPLICATION: &str = "offsets.topic.replication.factor=3\ndefault.replication.factor=3\nmin.insync.replicas=2\n\
-                           broker.session.timeout.ms=2000\nreplica.lag.time.max.ms=3000\n";
+                           broker.session.timeout.ms=6000\nreplica.lag.time.max.ms=3000\n";
 
 /// Three running brokers. The first is also the controller, and must not be killed.
 pub struct KafkaCluster(Vec<Kafka>);
