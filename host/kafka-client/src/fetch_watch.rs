@@ -21,10 +21,10 @@ const GRACE: Duration = Duration::from_secs(5);
 const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// The pause between two questions, and the timeout of one. It passes if a partition has no leader.
 const INTERVAL: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// So many answers in a row must say the same, each after another [`GRACE`]. After an outage of Kafka, the first answer
 /// may come before the first fetch; during one, there is none.
 const ANSWERS: u32 = 3;
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after a replacement, which doubles with each.
 const MIN_PAUSE: Duration = Duration::from_secs(30);
 const MAX_PAUSE: Duration = Duration::from_secs(600);
@@ -115,7 +115,11 @@ impl FetchWatch {
     /// Counts Kafka's answers anew, after it was away. The client must still be there.
     pub fn forget_answers(&mut self) {
         self.request = None;
-        self.silent.values_mut().for_each(|silent| silent.missed = None);
+        // Nothing was read meanwhile.
+        self.silent
+            .values_mut()
+            .filter_map(|silent| silent.missed.as_mut())
+            .for_each(|(_, answers)| *answers = 0);
     }
 
     /// Forgets a client, which must still be there.
@@ -147,7 +151,10 @@ impl FetchWatch {
             let is_behind =
                 |end: i64| known_end.is_none_or(|known| known < end) || next.is_some_and(|next| next < end);
             let missed = match answer {
-                Some(ends) => ends.get(&key).map(|end| (*end, missed.map_or(1, |(_, answers)| answers + 1))),
+                Some(ends) => match ends.get(&key) {
+                    Some(end) => Some((*end, missed.map_or(1, |(_, answers)| answers + 1))),
+                    None => missed.map(|(end, _)| (end, 0)),
+                },
                 None => missed,
             };
             let missed = missed.filter(|(end, _)| is_behind(*end));

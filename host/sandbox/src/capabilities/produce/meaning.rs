@@ -40,14 +40,11 @@ impl Meaning {
             // The clock of this machine is wrong.
             | Code::InvalidTimestamp => Self::Waits,
             _ if error.may_be_there => Self::Doubt,
-            Code::ReplicaNotAvailable
-            | Code::BrokerNotAvailable
+            // librdkafka cannot send it as it is.
+            Code::InvalidArgument | Code::BadMessage => Self::Transient,
+            Code::BrokerNotAvailable
             | Code::RequestTimedOut
             | Code::NetworkException
-            | Code::SaslAuthenticationFailed
-            | Code::LogDirNotFound
-            | Code::FencedLeaderEpoch
-            | Code::UnknownLeaderEpoch
             | Code::UnknownProducerId
             | Code::InvalidProducerEpoch => Self::Waits,
             code if is_local(code) => Self::Waits,
@@ -56,8 +53,8 @@ impl Meaning {
     }
 }
 
-/// Whether it is one of librdkafka's own codes: no broker has seen the record. For example, librdkafka drops what waits
-/// for a partition that no longer exists, with `_DESTROY`.
+/// Whether it is one of librdkafka's own codes, not a broker's. For example, librdkafka drops what waits for a partition
+/// that no longer exists, with `_DESTROY`.
 fn is_local(code: Code) -> bool {
     (code as i32) < Code::Unknown as i32
 }
@@ -86,6 +83,7 @@ mod tests {
             // Its partition no longer exists.
             (Code::BrokerDestroy, Meaning::Waits, Meaning::Doubt),
             (Code::PurgeQueue, Meaning::Waits, Meaning::Doubt),
+            (Code::InvalidArgument, Meaning::Transient, Meaning::Doubt),
             (Code::RequestTimedOut, Meaning::Waits, Meaning::Doubt),
             (Code::Unknown, Meaning::Transient, Meaning::Doubt),
             (Code::UnsupportedVersion, Meaning::Transient, Meaning::Doubt),
