@@ -19,10 +19,13 @@ fn own_settings(kafka: &Kafka, topic: &str) -> HashMap<String, String> {
     own.map(|entry| (entry.name, entry.value.unwrap_or_default())).collect()
 }
 
+/// Changes a setting of a topic. Returns once the broker has it: the controller answers before that.
 fn set(kafka: &Kafka, topic: &str, setting: &str) {
-    let topic = ["--entity-type", "topics", "--entity-name", topic];
+    let entity = ["--entity-type", "topics", "--entity-name", topic];
     let change = ["--bootstrap-server", kafka.bootstrap(), "--alter", "--add-config", setting];
-    kafka.cli("configs", &[&change[..], &topic].concat());
+    kafka.cli("configs", &[&change[..], &entity].concat());
+    let (name, value) = setting.split_once('=').expect("NAME=VALUE");
+    eventually(BOUND, || own_settings(kafka, topic).get(name).is_some_and(|seen| seen == value));
 }
 
 fn topics(kafka: &Kafka) -> BTreeSet<String> {
