@@ -73,7 +73,7 @@ guests-py: ## Build the guests and the example in Python (needs python 3.11 with
 	  $(PYTHON_ENV) $(CARGO_TARGET_DIR)/guests-py/bin/componentize-py -q -d wit -w kafka-host:plugin/handler-only \
 	    componentize $$guest -p host/tests/guests/python -o $(WASM)/$${guest}_py.wasm || exit 1; \
 	done
-	for guest in parse_sdk mailer hostile; do \
+	for guest in parse_sdk mailer webhook hostile; do \
 	  $(PYTHON_ENV) $(PYTHON) -m kafka_host_plugin build $$guest -p host/tests/guests/python -o $(WASM)/$${guest}_py.wasm \
 	    || exit 1; \
 	done

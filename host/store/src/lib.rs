@@ -37,6 +37,9 @@ const MIGRATION_BOUND: Duration = Duration::from_secs(3600);
 /// moved into the file: pages that change again and again are moved once.
 const SQLITE: &str = "PRAGMA busy_timeout = 3000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                       PRAGMA cache_size = -8000; PRAGMA wal_autocheckpoint = 4000";
+/// A migration that a loss of power takes back runs again, and the next commit makes all before it durable: a new store has
+/// no wait for the disk after each migration.
+const SQLITE_MIGRATES: &str = "PRAGMA synchronous = NORMAL";
 /// Compiling a query takes longer than the longest one runs: 0.4 s of 0.6 for the preview of a large replay.
 const POSTGRES: &str = "SET jit = off";
 
@@ -70,6 +73,9 @@ impl Store {
         // Without a second connection the start goes on; what fails later explains itself.
         if let (Kind::Postgres(_), Ok(mut other)) = (&store.url.0, store.connect().await) {
             pooler::refuse(&store.url, &mut connection, &mut other).await?;
+        }
+        if let Kind::Sqlite(_) = store.url.0 {
+            connection.execute(SQLITE_MIGRATES).await.map_err(|error| refused(&store.url, &error))?;
         }
         store.migrate(&mut connection, &mut patience).await?;
         // One that is dropped is closed later, at the same time as another one perhaps: then SQLite keeps its log.
@@ -158,6 +164,11 @@ impl Store {
             Kind::Sqlite(_) => format!("IN ({select})"),
             Kind::Postgres(_) => format!("= ANY (ARRAY({select}))"),
         }
+    }
+
+    /// Whether it can join two large tables by reading each once. SQLite looks up each row.
+    pub fn has_hash_joins(&self) -> bool {
+        matches!(self.url.0, Kind::Postgres(_))
     }
 
     /// Waits for the turn to write, ahead of all writers that wait with [`Self::turn`]. None for PostgreSQL.

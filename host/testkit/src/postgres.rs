@@ -37,6 +37,7 @@ pub struct Postgres {
     dir: PathBuf,
     programs: PathBuf,
     port: u16,
+    settings: &'static [&'static str],
     server: Option<Guarded>,
 }
 
@@ -47,7 +48,16 @@ impl Postgres {
     /// PostgreSQL is not installed, or does not start.
     #[track_caller]
     pub fn start() -> Self {
-        must(Self::try_start())
+        must(Self::try_start(&["fsync=off", "shared_buffers=16MB"]))
+    }
+
+    /// Starts a server with the settings of a new installation, which makes commits durable, on a free port.
+    ///
+    /// # Panics
+    /// PostgreSQL is not installed, or does not start.
+    #[track_caller]
+    pub fn start_with_defaults() -> Self {
+        must(Self::try_start(&[]))
     }
 
     /// The URL of its database, which is empty at first.
@@ -71,7 +81,7 @@ impl Postgres {
         must(self.launch());
     }
 
-    fn try_start() -> Result<Self> {
+    fn try_start(settings: &'static [&'static str]) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("testkit-postgres-{}-{count}", std::process::id());
@@ -82,7 +92,7 @@ impl Postgres {
             let given = Command::new("chown").arg(user).arg(&dir).status().context("starting chown")?;
             ensure!(given.success(), "{} cannot be given to {user}: {given}", dir.display());
         }
-        Self { dir, programs: programs()?, port: free_port(), server: None }.initialized()
+        Self { dir, programs: programs()?, port: free_port(), settings, server: None }.initialized()
     }
 
     fn initialized(mut self) -> Result<Self> {
@@ -112,8 +122,10 @@ impl Postgres {
         args.extend(["-D".to_owned(), self.data().display().to_string()]);
         let sockets = format!("unix_socket_directories={}", self.dir.display());
         let port = format!("port={}", self.port);
-        let settings = ["listen_addresses=127.0.0.1", "fsync=off", "shared_buffers=16MB", &sockets, &port];
-        args.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
+        let settings = ["listen_addresses=127.0.0.1", &sockets, &port];
+        args.extend(
+            settings.iter().chain(self.settings).flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]),
+        );
         let mut server = Guarded::spawn(OsStr::new("bash"), args, Some(&self.dir), |command| {
             command.current_dir(&self.dir).stdout(log).stderr(errors);
         })?;

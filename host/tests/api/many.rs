@@ -145,7 +145,7 @@ async fn pages_and_forms_of_many_dead_letters() {
     let kafka = Kafka::start();
     kafka.create_topic("email.send", 1, &[]);
     measure("SQLite", &Api::on(None, kafka.bootstrap()).await, count).await;
-    let postgres = Postgres::start();
+    let postgres = Postgres::start_with_defaults();
     measure("PostgreSQL", &Api::on(Some(&postgres.url()), kafka.bootstrap()).await, count).await;
 }
 

@@ -7,6 +7,7 @@ use effects::ledger::{Begun, Ledger};
 use effects::{Calls, Record};
 use rdkafka::mocking::MockCluster;
 use serde_json::{Value, json};
+use testkit::Postgres;
 
 use crate::fixture::{Api, dead_letter, dead_letters};
 
@@ -97,6 +98,14 @@ async fn invalid_plans_are_rejected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_counts_what_was_sent_and_what_the_ledger_cannot_know() {
+    let postgres = Postgres::start();
+    // They are counted in different ways.
+    for store in [None, Some(postgres.url())] {
+        preview_of_effects(&Api::on(store.as_deref(), "127.0.0.1:1").await).await;
+    }
+}
+
+async fn preview_of_effects(api: &Api) {
     const DAY: i64 = 86_400_000;
     let mut all = dead_letters(8);
     for (number, dead_letter) in all.iter_mut().enumerate() {
@@ -106,7 +115,7 @@ async fn a_preview_counts_what_was_sent_and_what_the_ledger_cannot_know() {
     all[6].first_failed_ms = Some(all[6].ingested_ms - 8 * DAY);
     all[7].first_failed_ms = all[6].first_failed_ms;
     all[7].edited_from = Some("0".repeat(32));
-    let api = Api::with(&all).await;
+    api.desk.ingest(&all).await.expect("ingested");
     let ledger = Ledger::new(api.store.clone(), Duration::from_secs(7 * 86_400));
     let key =
         |group: &str, number: usize, digest: u8| Calls::of(group, &format!("m{number}")).next([digest; 32]);

@@ -43,6 +43,8 @@ const CASES: &[(&str, &str, &str)] = &[
     ("http-get", "http://{open}/open/never", "timeout"),
     ("http-read", "http://{open}/open/drip", "timeout"),
     ("http-read", "http://{open}/open/endless", "http-response-too-large"),
+    // Handles of many requests, which are the host's once it has them.
+    ("http-options", "http://{closed}/open/ok", "denied"),
     ("http-flood", "http://{closed}/open/ok", "too-many-host-calls"),
 ];
 /// The number of harmless messages in flight meanwhile, and the duration of each in milliseconds.
@@ -152,7 +154,7 @@ fn start(kafka: &Kafka, topic: &str, isolation: &str, open: &HttpServer) -> Host
         "[[plugin]]\npath = {:?}\ntopic = \"{topic}\"\ngroup = \"{topic}-group\"\n\
          dead-letter-topic = \"{topic}.dlt\"\nisolation = \"{isolation}\"\n\
          allow = [\"http://{}/open/\", \"http://localhost:{}/named/\"]\nretry = {{ retries = 0 }}\n\
-         limits = {{ call-time = \"5s\", host-calls = 1000 }}\n",
+         limits = {{ call-time = \"5s\", host-calls = 2000 }}\n",
         plugin("hostile"),
         open.address,
         open.address.port(),

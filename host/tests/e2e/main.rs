@@ -32,6 +32,7 @@ mod isolation;
 mod javascript;
 mod languages;
 mod languages_python;
+mod languages_python_http;
 mod ledger;
 mod limits;
 mod logs;

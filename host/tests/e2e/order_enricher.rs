@@ -53,7 +53,7 @@ fn serve() -> HttpServer {
             "busy-once" if is_first => answer(stream, 429, &[("Retry-After", "1")], ""),
             "slow-once" if is_first => {
                 sleep(TOO_LONG);
-                respond(200, "{}");
+                respond(200, &json!({"name": customer, "tier": "gold"}).to_string());
             }
             "unknown" => respond(404, "{}"),
             "moved" => answer(stream, 302, &[("Location", "/customers/kim")], ""),

@@ -78,7 +78,10 @@ fn topics_created_again_after_leader_elections_hide_no_message() {
     let (kafka, guest) = (Kafka::start(), Guest::fast("epochs"));
     kafka.create_topic(&guest.topic, 1, &[]);
     let store = sqlite(&fresh("epochs"));
-    let host = Host::start_with(&kafka, &[&guest.path], &["--store", &store]);
+    // A broker that starts slowly may load a group twice and forget the sessions of its members: a rebalance then takes this
+    // long, 5 min by default.
+    let more = ["--store", &store, "-X", "max.poll.interval.ms=60000"];
+    let host = Host::start_with(&kafka, &[&guest.path], &more);
     let publish = |ids: std::ops::Range<usize>, name: &str| {
         kafka.produce(&guest.topic, done(ids.clone(), name));
         kafka.produce(

@@ -9,9 +9,9 @@ use wasip2::io::streams::{InputStream, StreamError};
 use crate::answer::Answer;
 
 /// The timeout of a connection, in nanoseconds.
-const CONNECT_TIMEOUT: u64 = 5_000_000_000;
-/// The timeout of a response, in nanoseconds; less than the time limit of a call.
-const RESPONSE_TIMEOUT: u64 = 8_000_000_000;
+const CONNECT_TIMEOUT: u64 = 3_000_000_000;
+/// The timeout of a response, in nanoseconds. The host adds both; together they are less than the time limit of a call.
+const RESPONSE_TIMEOUT: u64 = 5_000_000_000;
 /// The maximum size of a response that is read, in bytes.
 const MAX_BODY: usize = 32 << 10;
 /// The size of a read or write, in bytes.

@@ -181,13 +181,14 @@ impl Desk {
             let sql = format!(
                 "UPDATE job_letters SET state = $1, ended = $2 \
                  WHERE job = $3 AND COALESCE(state, '') IN ('sent', 'unknown') \
-                 AND position {}",
+                 AND position {} AND position BETWEEN $5 AND $6",
                 self.store.is_first_of(sql::NUMBER, "$4")
             );
             let sql = sqlx::query(AssertSqlSafe(sql)).bind(outcome(failed));
             let sql = sql.bind(now_ms).bind(replay.to_owned());
+            let (first, last) = range(&positions);
             let sql = sql.bind(sql::rows(positions.into_iter().map(|position| [position])));
-            sql.execute(&mut *transaction).await?;
+            sql.bind(first).bind(last).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(early)
@@ -201,8 +202,8 @@ impl Desk {
         }
         let (mut settled, mut early) = (Vec::new(), Vec::new());
         for (replay, indices) in replays {
-            let positions = indices.iter().map(|index| reports[*index].tag.position);
-            let items = self.sent_items(replay, positions).await?;
+            let positions: Vec<i64> = indices.iter().map(|index| reports[*index].tag.position).collect();
+            let items = self.sent_items(replay, &positions).await?;
             for index in indices {
                 let report = reports[index];
                 match items.get(&report.tag.position) {
@@ -223,20 +224,28 @@ impl Desk {
     async fn sent_items(
         &self,
         replay: &str,
-        positions: impl Iterator<Item = i64>,
+        positions: &[i64],
     ) -> sqlx::Result<BTreeMap<i64, (String, Option<SentItem>)>> {
         let sql = format!(
             "SELECT l.position, l.state, l.letter, l.topic, l.topic_partition, l.topic_offset, \
              COALESCE((SELECT consumer_group FROM letters v WHERE v.id = l.letter), '') \
              FROM job_letters l WHERE l.job = $1 \
-             AND l.position {}",
+             AND position {} AND position BETWEEN $3 AND $4",
             self.store.is_first_of(sql::NUMBER, "$2")
         );
         let sql = sqlx::query(AssertSqlSafe(sql)).bind(replay.to_owned());
-        let sql = sql.bind(sql::rows(positions.map(|position| [position])));
-        let rows = sql.fetch_all(&self.pool).await?;
+        let sql = sql.bind(sql::rows(positions.iter().map(|position| [position])));
+        let (first, last) = range(positions);
+        let rows = sql.bind(first).bind(last).fetch_all(&self.pool).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, sent_item(row)?)))).collect()
     }
+}
+
+/// The first and the last of these positions. PostgreSQL expects a new replay to be small, from the statistics of the ones
+/// before: without them, it would read all of its positions to find a few.
+fn range(positions: &[i64]) -> (i64, i64) {
+    let (first, last) = (positions.iter().min(), positions.iter().max());
+    (first.copied().unwrap_or_default(), last.copied().unwrap_or_default())
 }
 
 fn sent_item(row: &AnyRow) -> sqlx::Result<Option<SentItem>> {

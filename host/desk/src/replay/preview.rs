@@ -8,12 +8,12 @@ use base::error::UserError;
 use base::text::{self, counted};
 use consumer::gate::{Pause, Status};
 use consumer::subscription;
-use desk_api::{DeadLetterState, Filter, ReplayEffects, ReplayPlan, ReplayPreview, ReplayTarget, TopicShare};
+use desk_api::{DeadLetterState, Filter, ReplayPlan, ReplayPreview, ReplayTarget, TopicShare};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::route::Route;
-use super::store::{self, NO_SOURCE, VALUE_CUT};
+use super::store::{self, NO_SOURCE, Sendable, VALUE_CUT};
 use super::{Replayer, effects};
 use crate::sql::{self, WhereClause};
 use crate::{Desk, store_unavailable};
@@ -34,6 +34,14 @@ pub struct Source {
     pub dead_letters: u64,
 }
 
+impl Source {
+    /// Numbers of dead letters by topic and group.
+    pub(super) fn all(numbers: BTreeMap<(String, String), u64>) -> Vec<Self> {
+        let source = |((topic, group), dead_letters)| Self { topic, group, dead_letters };
+        numbers.into_iter().map(source).collect()
+    }
+}
+
 impl Replayer {
     /// Previews a replay with this filter and plan, restricted to `ids` if given.
     ///
@@ -47,6 +55,7 @@ impl Replayer {
     ) -> Result<ReplayPreview, UserError> {
         plan.check().map_err(UserError::usage)?;
         let desk = &self.0.desk;
+        let sendable = desk.sendable(filter, ids, plan).await.map_err(|error| store_unavailable(&error))?;
         let left_out = async {
             match ids {
                 // The trial that selected them has reported the others.
@@ -62,11 +71,8 @@ impl Replayer {
                 ReplayTarget::Retry => None,
             })
         };
-        let sources = async {
-            let kind = effects::kind(desk, self.0.keep_effects).await?;
-            desk.sources(filter, ids, plan, &kind).await
-        };
         // The others read all dead letters, and a person waits for the slowest.
+        let sources = desk.sources_and_effects(&sendable, self.0.keep_effects);
         let ((sources, effects), mut warnings, away) =
             tokio::try_join!(sources, left_out, kafka).map_err(|error| store_unavailable(&error))?;
         let topics = match plan.target {
@@ -94,7 +100,8 @@ impl Replayer {
         ids: Option<&[String]>,
         plan: &ReplayPlan,
     ) -> sqlx::Result<u64> {
-        let (sources, _) = self.0.desk.sources(filter, ids, plan, &effects::NONE.to_string()).await?;
+        let sendable = self.0.desk.sendable(filter, ids, plan).await?;
+        let sources = self.0.desk.sources(&sendable).await?;
         Ok(sources.iter().map(|source| source.dead_letters).sum())
     }
 
@@ -201,50 +208,20 @@ fn paused(routes: &[Route], sources: &[Source]) -> Vec<String> {
 }
 
 impl Desk {
-    /// Topics, groups and effects of the dead letters that a replay would send. `kind` is the SQL for the effects of one.
-    async fn sources(
-        &self,
-        filter: &Filter,
-        ids: Option<&[String]>,
-        plan: &ReplayPlan,
-        kind: &str,
-    ) -> sqlx::Result<(Vec<Source>, ReplayEffects)> {
-        let (mut all, mut effects) = (BTreeMap::new(), ReplayEffects::default());
-        if filter.state.is_some_and(|state| state != DeadLetterState::Open) {
-            return Ok((Vec::new(), effects));
-        }
-        for chunk in store::id_chunks(ids) {
-            for (source, kind, count) in self.chunk_sources(filter, chunk, plan, kind).await? {
+    /// Topics and groups of these dead letters.
+    pub(super) async fn sources(&self, sendable: &Sendable) -> sqlx::Result<Vec<Source>> {
+        let mut all = BTreeMap::new();
+        for clause in &sendable.clauses {
+            let sql = format!(
+                "SELECT source, consumer_group, COUNT(*) AS count FROM letters {} GROUP BY source, consumer_group",
+                clause.sql()
+            );
+            let counted = |row: &AnyRow| Ok(((row.try_get(0)?, row.try_get(1)?), sql::count(row, "count")?));
+            for (source, count) in sql::fetch(&self.pool, sql, clause, counted).await? {
                 *all.entry(source).or_default() += count;
-                effects::count(&mut effects, kind, count);
             }
         }
-        let source = |((topic, group), dead_letters)| Source { topic, group, dead_letters };
-        Ok((all.into_iter().map(source).collect(), effects))
-    }
-
-    async fn chunk_sources(
-        &self,
-        filter: &Filter,
-        ids: Option<&[String]>,
-        plan: &ReplayPlan,
-        kind: &str,
-    ) -> sqlx::Result<Vec<((String, String), i64, u64)>> {
-        let mut clause = WhereClause::default();
-        let active_ms = self.active_at(clock::now_ms()).await?;
-        store::sendable(&mut clause, &self.store, filter, ids, plan, active_ms);
-        // One pass for both: it reads all of them. In one statement with the counts, PostgreSQL would take their kinds for
-        // as many groups as there are dead letters, and sort them on its disk.
-        let sql = format!(
-            "WITH counted AS MATERIALIZED (SELECT source, consumer_group, {kind} AS kind FROM letters {}) \
-             SELECT source, consumer_group, kind, COUNT(*) AS count FROM counted \
-             GROUP BY source, consumer_group, kind",
-            clause.sql()
-        );
-        let counted = |row: &AnyRow| {
-            Ok(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?, sql::count(row, "count")?))
-        };
-        sql::fetch(&self.pool, sql, &clause, counted).await
+        Ok(Source::all(all))
     }
 
     /// Warnings about open dead letters that are left out.

@@ -1,5 +1,6 @@
 //! Replays in the store.
 
+use base::clock;
 use desk_api::{
     Cursor, DeadLetterState, Filter, Page, PageSelector, Replay, ReplayPlan, ReplayState, ReplayTarget,
 };
@@ -90,10 +91,20 @@ impl Desk {
         clause.add("j.state IN ('running', 'paused', 'stopped')");
         if let Some(failure) = failure {
             let failure = clause.bind(failure);
-            clause.add(format!(
-                "EXISTS (SELECT 1 FROM job_letters l \
-                 JOIN letters v ON v.id = l.letter WHERE l.job = j.id AND v.failure_group = {failure})"
-            ));
+            let sends = format!(
+                "EXISTS (SELECT 1 FROM job_letters l CROSS JOIN letters v \
+                 WHERE l.job = j.id AND v.id = l.letter AND v.failure_group = {failure})"
+            );
+            clause.add(if self.store.has_hash_joins() {
+                sends
+            } else {
+                // One of them may be small where the other one is large, and SQLite keeps the order of a CROSS JOIN.
+                format!(
+                    "CASE WHEN j.letters < (SELECT COUNT(*) FROM letters WHERE failure_group = {failure}) THEN {sends} \
+                     ELSE EXISTS (SELECT 1 FROM letters v CROSS JOIN job_letters l \
+                     WHERE v.failure_group = {failure} AND l.letter = v.id AND l.job = j.id) END"
+                )
+            });
         }
         let sql = format!("{SELECT} {} ORDER BY j.created DESC, j.id DESC LIMIT {MAX_ACTIVE}", clause.sql());
         sql::fetch(&self.pool, sql, &clause, replay).await
@@ -175,8 +186,38 @@ fn other_replays(now_ms: i64) -> String {
 }
 
 /// Ids in chunks for one statement each; a single chunk without a restriction.
-pub(super) fn id_chunks(ids: Option<&[String]>) -> Vec<Option<&[String]>> {
+fn id_chunks(ids: Option<&[String]>) -> Vec<Option<&[String]>> {
     ids.map_or_else(|| vec![None], |ids| ids.chunks(MAX_IDS).map(Some).collect())
+}
+
+/// The conditions of dead letters that a replay would send.
+pub(super) struct Sendable {
+    /// The conditions, for a statement each.
+    pub clauses: Vec<WhereClause>,
+    /// Whether ids select them.
+    pub by_id: bool,
+}
+
+impl Desk {
+    /// The dead letters that a replay with this filter and plan would send, restricted to `ids` if given.
+    pub(super) async fn sendable(
+        &self,
+        filter: &Filter,
+        ids: Option<&[String]>,
+        plan: &ReplayPlan,
+    ) -> sqlx::Result<Sendable> {
+        let mut all = Sendable { clauses: Vec::new(), by_id: ids.is_some() };
+        if filter.state.is_some_and(|state| state != DeadLetterState::Open) {
+            return Ok(all);
+        }
+        let active_ms = self.active_at(clock::now_ms()).await?;
+        for chunk in id_chunks(ids) {
+            let mut clause = WhereClause::default();
+            sendable(&mut clause, &self.store, filter, chunk, plan, active_ms);
+            all.clauses.push(clause);
+        }
+        Ok(all)
+    }
 }
 
 /// Adds the conditions of dead letters that a replay sends. `active_ms` is the time if other replays may still send any, as

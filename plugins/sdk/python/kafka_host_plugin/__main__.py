@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
         "build",
         help="make the component of a plugin",
         description="Makes the component of a plugin. It imports the capabilities whose modules the plugin imports:"
-        " kafka_host_plugin.mail, kafka_host_plugin.produce.",
+        " kafka_host_plugin.http, kafka_host_plugin.mail, kafka_host_plugin.produce.",
         epilog="example: python -m kafka_host_plugin build app -o orders.wasm",
     )
     command.add_argument("module", help="the module that declares the plugin, such as app for app.py")

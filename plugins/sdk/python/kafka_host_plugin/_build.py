@@ -20,6 +20,7 @@ world built {{ {includes} }}
 """
 #: Modules whose import needs a capability, and the world that has it.
 _CAPABILITIES = {
+    "kafka_host_plugin.http": ("http", "http-capability"),
     "kafka_host_plugin.mail": ("mail", "mail-capability"),
     "kafka_host_plugin.produce": ("produce", "produce-capability"),
 }

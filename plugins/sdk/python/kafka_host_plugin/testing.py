@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from . import _wire, _host, mail, produce
+from . import _http, _host, _wasi_http, _wire, http, mail, produce
 from ._message import Header, Message
 from ._outcomes import Outcome
 from ._plugin import Plugin
@@ -72,6 +72,8 @@ class Host:
     mail_results: list[mail.Receipt | mail.MailError] = field(default_factory=list)
     #: The results of the next records; further ones are published.
     produce_results: list[produce.Position | produce.ProduceError] = field(default_factory=list)
+    #: The results of the next HTTP requests; further ones are answered with 200 and `{}`.
+    http_results: list[http.Response | http.HttpError] = field(default_factory=list)
 
     #: The lines in the log.
     log: list[LogLine] = field(default_factory=list, init=False)
@@ -79,6 +81,8 @@ class Host:
     emails: list[mail.Email] = field(default_factory=list, init=False)
     #: The records, those that failed too.
     records: list[produce.Record] = field(default_factory=list, init=False)
+    #: The HTTP requests, those that failed too.
+    requests: list[http.Request] = field(default_factory=list, init=False)
     #: The number of calls of `effects.keep`.
     kept: int = field(default=0, init=False)
     _originals: list[tuple[Any, str, Any]] = field(default_factory=list, init=False, repr=False)
@@ -101,6 +105,7 @@ class Host:
         self._put(_log, "write", self._write)
         self._put(_mail, "send", lambda emails: [self._send(email) for email in emails])
         self._put(_produce, "publish", lambda records: [self._publish(record) for record in records])
+        self._put(_wasi_http, "send", self._request)
         _host.set_reachable(True)
         return self
 
@@ -150,6 +155,11 @@ class Host:
                 return Err(_produce.ProduceError_Permanent(detail))
             case produce.Denied(detail):
                 return Err(_produce.ProduceError_Denied(detail))
+
+    def _request(self, request: http.Request, _: _http.Target) -> http.Response | http.HttpError:
+        self.requests.append(request)
+        answered = http.Response(200, (("content-type", "application/json"),), b"{}")
+        return self.http_results.pop(0) if self.http_results else answered
 
 
 def _email(email: _mail.Email) -> mail.Email:

@@ -50,6 +50,7 @@ class Looking(unittest.TestCase):
         base, mail, produce = "handler-only", "mail-capability", "produce-capability"
         self.assertEqual(self.worlds(""), [base])
         self.assertEqual(self.worlds("from kafka_host_plugin import mail"), [base, mail])
+        self.assertEqual(self.worlds("from kafka_host_plugin import http"), [base, "http-capability"])
         self.assertEqual(self.worlds("import kafka_host_plugin.produce, kafka_host_plugin.mail"), [base, mail, produce])
 
     def test_what_was_built_is_printed(self) -> None:

@@ -158,6 +158,16 @@ fn split(url: &str) -> Option<(bool, &str, &str)> {
     is_url.then_some((is_https, authority, path))
 }
 
+/// A URL without its user and its query, which may be secrets.
+#[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "tests send nothing"))]
+fn shown(url: &str) -> String {
+    let url = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if scheme.is_empty() { format!("{host}{path}") } else { format!("{scheme}://{host}{path}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +183,13 @@ mod tests {
         {
             assert_eq!(split(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn users_and_queries_are_not_shown() {
+        assert_eq!(shown("https://kim:hush@a.de:1/b/c@d?token=hush#x"), "https://a.de:1/b/c@d");
+        assert_eq!(shown("kim:hush@a.de"), "a.de");
+        assert_eq!(shown(""), "");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod capture;
 pub mod client;
 mod credentials;
 mod grant;
+mod handler;
 mod hooks;
 pub mod no_answer;
 mod request;
@@ -91,7 +92,7 @@ impl Capability for Http {
     }
 
     fn link(&self, linker: &mut Linker<Call>) -> wasmtime::Result<()> {
-        wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+        handler::link(linker)
     }
 
     fn permits_reset(&self) -> bool {

@@ -49,7 +49,7 @@ struct Figures {
 /// A dead letter is missing.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.runs > 0 && args.messages > 0, "nothing to measure: --runs and --messages start at 1");
-    let postgres = (!args.sqlite).then(Postgres::start);
+    let postgres = (!args.sqlite).then(Postgres::start_with_defaults);
     let mut rows = Vec::new();
     rows.extend((!args.postgresql).then(|| ("SQLite", Vec::new())));
     rows.extend(postgres.is_some().then(|| ("PostgreSQL", Vec::new())));

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
+    ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
 };
 use wasip2::io::streams::StreamError;
 
@@ -15,6 +15,9 @@ use crate::{done, reject};
 
 /// Ends a line of the request if the host does not check it.
 const SMUGGLED: &str = "x\r\nX-Smuggled: yes\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// More requests than an instance may have handles.
+const MANY: usize = 1100;
 
 /// `at` is a URL.
 pub fn attempt(action: &str, at: &str) -> Outcome {
@@ -34,6 +37,10 @@ pub fn attempt(action: &str, at: &str) -> Outcome {
             let many: Vec<_> = (0..20_000).map(|number| (format!("x-{number}"), vec![b'x'; 64])).collect();
             get(at, &many).map(|response| response.status())
         }
+        "options" => {
+            let last = (0..MANY).map(|_| request(&Method::Get, at, &[], Some(RequestOptions::new()))).last();
+            last.expect("a request").map(|response| response.status())
+        }
         "flood" => loop {
             let _ = black_box(get(at, &[]));
         },
@@ -50,7 +57,7 @@ type Failed = (&'static str, String);
 /// Posts to `at`, the same on every attempt. The first attempt then requests a retry, after it has kept the request or
 /// has not.
 pub fn post(keeps: bool, at: &str, attempt: u32) -> Outcome {
-    if let Err((code, detail)) = request(&Method::Post, at, &[]) {
+    if let Err((code, detail)) = request(&Method::Post, at, &[], None) {
         return reject(code, &detail);
     }
     if keeps {
@@ -66,10 +73,15 @@ pub fn post(keeps: bool, at: &str, attempt: u32) -> Outcome {
 }
 
 fn get(url: &str, headers: &[(String, Vec<u8>)]) -> Result<IncomingResponse, Failed> {
-    request(&Method::Get, url, headers)
+    request(&Method::Get, url, headers, None)
 }
 
-fn request(method: &Method, url: &str, headers: &[(String, Vec<u8>)]) -> Result<IncomingResponse, Failed> {
+fn request(
+    method: &Method,
+    url: &str,
+    headers: &[(String, Vec<u8>)],
+    options: Option<RequestOptions>,
+) -> Result<IncomingResponse, Failed> {
     let refused = |what: &str| ("refused", what.to_owned());
     let rest = url.strip_prefix("http://").ok_or_else(|| refused("not http"))?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -80,7 +92,7 @@ fn request(method: &Method, url: &str, headers: &[(String, Vec<u8>)]) -> Result<
     request.set_authority(Some(authority)).map_err(|()| refused("authority"))?;
     request.set_path_with_query(Some(path)).map_err(|()| refused("path"))?;
     let body = request.body().map_err(|()| refused("body"))?;
-    let future = outgoing_handler::handle(request, None).map_err(failed)?;
+    let future = outgoing_handler::handle(request, options).map_err(failed)?;
     let _ = OutgoingBody::finish(body, None);
     future.subscribe().block();
     match future.get() {

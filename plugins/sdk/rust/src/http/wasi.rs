@@ -8,10 +8,8 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::{InputStream, StreamError};
 
-use super::{HttpError, Request, Response, split};
+use super::{HttpError, Request, Response, shown, split};
 
-/// The timeout of a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The size of a write, in bytes: the most that a stream takes at once.
 const WRITE: usize = 4 << 10;
 /// The size of a read, in bytes.
@@ -35,8 +33,8 @@ pub(crate) fn send(request: &Request) -> Result<Response, HttpError> {
 
 fn outgoing(request: &Request) -> Result<(OutgoingRequest, OutgoingBody), HttpError> {
     let invalid = |what: &str| HttpError::Invalid(format!("{what} is invalid"));
-    let (is_https, authority, path) =
-        split(&request.url).ok_or_else(|| invalid(&format!("the URL {:?}", request.url)))?;
+    let url = |()| invalid(&format!("the URL {:?}", shown(&request.url)));
+    let (is_https, authority, path) = split(&request.url).ok_or_else(|| url(()))?;
     let headers = request.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes()));
     let mut headers: Vec<_> = headers.collect();
     // A request without a body has no length, unless a body is usual.
@@ -47,7 +45,6 @@ fn outgoing(request: &Request) -> Result<(OutgoingRequest, OutgoingBody), HttpEr
     let outgoing = OutgoingRequest::new(headers);
     outgoing.set_method(&method(&request.method)).map_err(|()| invalid("the method"))?;
     let scheme = if is_https { Scheme::Https } else { Scheme::Http };
-    let url = |()| invalid(&format!("the URL {:?}", request.url));
     outgoing.set_scheme(Some(&scheme)).map_err(url)?;
     outgoing.set_authority(Some(authority)).map_err(url)?;
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
@@ -69,12 +66,12 @@ fn method(name: &str) -> Method {
     }
 }
 
-/// A host that does not support a timeout uses its own.
+/// A host that does not support a timeout uses its own. This one adds those of the connection and of the first byte.
 fn options(timeout: Duration) -> RequestOptions {
     let nanoseconds = |time: Duration| time.as_nanos().try_into().ok();
     let options = RequestOptions::new();
-    let _ = options.set_connect_timeout(nanoseconds(CONNECT_TIMEOUT.min(timeout)));
-    let _ = options.set_first_byte_timeout(nanoseconds(timeout));
+    let _ = options.set_connect_timeout(nanoseconds(timeout / 2));
+    let _ = options.set_first_byte_timeout(nanoseconds(timeout / 2));
     let _ = options.set_between_bytes_timeout(nanoseconds(timeout));
     options
 }
