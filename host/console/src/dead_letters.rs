@@ -60,9 +60,8 @@ pub async fn list(
         filter.state = Some(DeadLetterState::Open);
     }
     let selector = query.selector(&ctx)?;
-    let count = state.desk.count(&filter).await.map_err(|error| ctx.store_unavailable(error))?;
-    let page = state.desk.dead_letters(&filter, &selector, PAGE_SIZE).await;
-    let page = page.map_err(|error| ctx.store_unavailable(error))?;
+    let found = state.desk.counted_dead_letters(&filter, &selector, PAGE_SIZE).await;
+    let (count, page) = found.map_err(|error| ctx.store_unavailable(error))?;
     let query = query_string(&filter);
     let any_state = match (filter.state, query.is_empty()) {
         (Some(_), _) => query.clone(),

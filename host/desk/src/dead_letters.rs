@@ -108,7 +108,35 @@ impl Desk {
         selector: &PageSelector,
         limit: usize,
     ) -> sqlx::Result<Page<DeadLetterSummary>> {
-        let clause = self.conditions(filter).await?;
+        let (clause, _) = self.conditions(filter).await?;
+        self.page(clause, selector, limit).await
+    }
+
+    /// The number of the matching dead letters, and a page of them as [`Self::dead_letters`] has it. A text is searched for
+    /// once, if few have it.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn counted_dead_letters(
+        &self,
+        filter: &Filter,
+        selector: &PageSelector,
+        limit: usize,
+    ) -> sqlx::Result<(u64, Page<DeadLetterSummary>)> {
+        let (clause, is_rare) = self.conditions(filter).await?;
+        let count = match only_text(filter) {
+            Some(text) if !is_rare => self.count_words(text).await?,
+            _ => self.count_in("letters", &clause).await?,
+        };
+        Ok((count, self.page(clause, selector, limit).await?))
+    }
+
+    async fn page(
+        &self,
+        clause: WhereClause,
+        selector: &PageSelector,
+        limit: usize,
+    ) -> sqlx::Result<Page<DeadLetterSummary>> {
         let (sql, clause) = select(SUMMARY_COLUMNS, "letters", clause, selector, limit);
         let mut rows = sql::fetch(&self.pool, sql, &clause, summary).await?;
         let ids: Vec<&str> = rows.iter().map(|summary| &summary.id[..]).collect();
@@ -169,31 +197,33 @@ impl Desk {
     /// # Errors
     /// The store is unavailable.
     pub async fn count(&self, filter: &Filter) -> sqlx::Result<u64> {
-        match &filter.text {
-            // Nothing but the words has to be read.
-            Some(text) if Filter { text: None, ..filter.clone() } == Filter::default() => {
-                let mut search = WhereClause::default();
-                search.search(text);
-                self.count_in("letter_words", &search).await
-            }
-            _ => self.count_in("letters", &self.conditions(filter).await?).await,
+        match only_text(filter) {
+            Some(text) => self.count_words(text).await,
+            None => self.count_in("letters", &self.conditions(filter).await?.0).await,
         }
     }
 
-    /// The conditions of a filter. If few dead letters have its text, they are named by their ids: one pass through the
-    /// words alone finds them, where a list would go through all dead letters.
-    async fn conditions(&self, filter: &Filter) -> sqlx::Result<WhereClause> {
-        let Some(text) = &filter.text else { return Ok(WhereClause::from_filter(filter)) };
+    /// The conditions of a filter, and whether few dead letters have its text. These are named by their ids: one pass
+    /// through the words alone finds them, where a list would go through all dead letters.
+    async fn conditions(&self, filter: &Filter) -> sqlx::Result<(WhereClause, bool)> {
+        let Some(text) = &filter.text else { return Ok((WhereClause::from_filter(filter), false)) };
         let mut search = WhereClause::default();
         search.search(text);
         let sql = format!("SELECT id FROM letter_words {} LIMIT {}", search.sql(), MAX_RARE + 1);
         let ids: Vec<String> = sql::scalar(sql, &search).fetch_all(&self.pool).await?;
         if ids.len() > MAX_RARE {
-            return Ok(WhereClause::from_filter(filter));
+            return Ok((WhereClause::from_filter(filter), false));
         }
         let mut clause = WhereClause::from_filter(&Filter { text: None, ..filter.clone() });
         sql::has_id(&mut clause, &self.store, &ids);
-        Ok(clause)
+        Ok((clause, true))
+    }
+
+    /// The number of dead letters with a text: nothing but the words has to be read.
+    async fn count_words(&self, text: &str) -> sqlx::Result<u64> {
+        let mut search = WhereClause::default();
+        search.search(text);
+        self.count_in("letter_words", &search).await
     }
 
     async fn count_in(&self, table: &str, clause: &WhereClause) -> sqlx::Result<u64> {
@@ -201,6 +231,12 @@ impl Desk {
         let count: i64 = sql::scalar(sql, clause).fetch_one(&self.pool).await?;
         Ok(count.unsigned_abs())
     }
+}
+
+/// The text of a filter that has nothing else.
+fn only_text(filter: &Filter) -> Option<&str> {
+    let is_only = Filter { text: None, ..filter.clone() } == Filter::default();
+    filter.text.as_deref().filter(|_| is_only)
 }
 
 fn select(

@@ -25,9 +25,6 @@ pub fn config(kafka: &KafkaArgs, own: &[(&str, &str)]) -> ClientConfig {
     config.set("allow.auto.create.topics", "false");
     // The system's certificates: the default paths of the linked OpenSSL do not exist.
     config.set("ssl.ca.location", "probe");
-    // librdkafka waits for half of it (at least 11 ms) before it connects to a broker that it has learnt of, once for
-    // each client of a start; an outage doubles it up to its maximum (`rd_kafka_connect_any`).
-    config.set("reconnect.backoff.ms", "20");
     for (key, value) in own {
         config.set(*key, *value);
     }

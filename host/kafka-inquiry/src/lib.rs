@@ -141,8 +141,9 @@ impl<A: Clone + Send + 'static> Inquiry<A> {
 
 /// The last error of the client's connection.
 fn cause(consumer: &BaseConsumer<Context>) -> Option<String> {
-    // Errors are queued as events.
-    while let Some(Err(_)) = consumer.poll(EVENT_WAIT) {}
+    // Errors are queued as events, of which each attempt to connect makes new ones.
+    let until = Instant::now() + EVENT_WAIT;
+    while let Some(Err(_)) = consumer.poll(until.saturating_duration_since(Instant::now())) {}
     consumer.context().cause()
 }
 
