@@ -33,9 +33,8 @@ use tokio::sync::Notify;
 use tokio::task;
 
 use self::outcomes::Unmatched;
-pub use self::preview::Source;
 pub use self::route::Route;
-pub use self::store::ReplayError;
+pub use self::store::{ReplayError, Source};
 pub use self::tasks::ReplayTasks;
 use crate::{Desk, sortable_id};
 

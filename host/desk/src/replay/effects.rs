@@ -9,8 +9,7 @@ use desk_api::ReplayEffects;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::preview::Source;
-use super::store::Sendable;
+use super::store::{Sendable, Source};
 use crate::{Desk, sql};
 
 /// How much older than a message's first failure its effects may be.

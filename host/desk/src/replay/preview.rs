@@ -9,11 +9,9 @@ use base::text::{self, counted};
 use consumer::gate::{Pause, Status};
 use consumer::subscription;
 use desk_api::{DeadLetterState, Filter, ReplayPlan, ReplayPreview, ReplayTarget, TopicShare};
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
 
 use super::route::Route;
-use super::store::{self, NO_SOURCE, Sendable, VALUE_CUT};
+use super::store::{self, NO_SOURCE, Source, VALUE_CUT};
 use super::{Replayer, effects};
 use crate::sql::{self, WhereClause};
 use crate::{Desk, store_unavailable};
@@ -22,25 +20,6 @@ use crate::{Desk, store_unavailable};
 const IN_OTHER_REPLAY: &str = "in another replay that may still send them; cancel that replay first";
 /// The time that a preview waits for Kafka.
 const KAFKA_BOUND: Duration = Duration::from_millis(700);
-
-/// Dead letters of one topic and consumer group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// The original topic of the messages.
-    pub topic: String,
-    /// The consumer group in which they failed; empty if the records do not name one.
-    pub group: String,
-    /// Number of dead letters.
-    pub dead_letters: u64,
-}
-
-impl Source {
-    /// Numbers of dead letters by topic and group.
-    pub(super) fn all(numbers: BTreeMap<(String, String), u64>) -> Vec<Self> {
-        let source = |((topic, group), dead_letters)| Self { topic, group, dead_letters };
-        numbers.into_iter().map(source).collect()
-    }
-}
 
 impl Replayer {
     /// Previews a replay with this filter and plan, restricted to `ids` if given.
@@ -208,22 +187,6 @@ fn paused(routes: &[Route], sources: &[Source]) -> Vec<String> {
 }
 
 impl Desk {
-    /// Topics and groups of these dead letters.
-    pub(super) async fn sources(&self, sendable: &Sendable) -> sqlx::Result<Vec<Source>> {
-        let mut all = BTreeMap::new();
-        for clause in &sendable.clauses {
-            let sql = format!(
-                "SELECT source, consumer_group, COUNT(*) AS count FROM letters {} GROUP BY source, consumer_group",
-                clause.sql()
-            );
-            let counted = |row: &AnyRow| Ok(((row.try_get(0)?, row.try_get(1)?), sql::count(row, "count")?));
-            for (source, count) in sql::fetch(&self.pool, sql, clause, counted).await? {
-                *all.entry(source).or_default() += count;
-            }
-        }
-        Ok(Source::all(all))
-    }
-
     /// Warnings about open dead letters that are left out.
     async fn left_out(&self, filter: &Filter, plan: &ReplayPlan) -> sqlx::Result<Vec<String>> {
         let mut warnings = Vec::new();

@@ -1,5 +1,7 @@
 //! Replays in the store.
 
+use std::collections::BTreeMap;
+
 use base::clock;
 use desk_api::{
     Cursor, DeadLetterState, Filter, Page, PageSelector, Replay, ReplayPlan, ReplayState, ReplayTarget,
@@ -190,6 +192,25 @@ fn id_chunks(ids: Option<&[String]>) -> Vec<Option<&[String]>> {
     ids.map_or_else(|| vec![None], |ids| ids.chunks(MAX_IDS).map(Some).collect())
 }
 
+/// Dead letters of one topic and consumer group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The original topic of the messages.
+    pub topic: String,
+    /// The consumer group in which they failed; empty if the records do not name one.
+    pub group: String,
+    /// Number of dead letters.
+    pub dead_letters: u64,
+}
+
+impl Source {
+    /// Numbers of dead letters by topic and group.
+    pub(super) fn all(numbers: BTreeMap<(String, String), u64>) -> Vec<Self> {
+        let source = |((topic, group), dead_letters)| Self { topic, group, dead_letters };
+        numbers.into_iter().map(source).collect()
+    }
+}
+
 /// The conditions of dead letters that a replay would send.
 pub(super) struct Sendable {
     /// The conditions, for a statement each.
@@ -217,6 +238,22 @@ impl Desk {
             all.clauses.push(clause);
         }
         Ok(all)
+    }
+
+    /// Topics and groups of these dead letters.
+    pub(super) async fn sources(&self, sendable: &Sendable) -> sqlx::Result<Vec<Source>> {
+        let mut all = BTreeMap::new();
+        for clause in &sendable.clauses {
+            let sql = format!(
+                "SELECT source, consumer_group, COUNT(*) AS count FROM letters {} GROUP BY source, consumer_group",
+                clause.sql()
+            );
+            let counted = |row: &AnyRow| Ok(((row.try_get(0)?, row.try_get(1)?), sql::count(row, "count")?));
+            for (source, count) in sql::fetch(&self.pool, sql, clause, counted).await? {
+                *all.entry(source).or_default() += count;
+            }
+        }
+        Ok(Source::all(all))
     }
 }
 
