@@ -9,7 +9,7 @@ use desk_api::{
     Cursor, DeadLetter, DeadLetterState, DeadLetterSummary, Filter, Location, Page, PageSelector,
 };
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 pub(crate) use self::rows::{delete, ingest, insert};
 use crate::Desk;
@@ -108,8 +108,8 @@ impl Desk {
         selector: &PageSelector,
         limit: usize,
     ) -> sqlx::Result<Page<DeadLetterSummary>> {
-        let (clause, _) = self.conditions(filter).await?;
-        self.page(clause, selector, limit).await
+        let rare = self.rare(filter).await?;
+        self.page(self.listed(filter, rare.as_deref()), selector, limit).await
     }
 
     /// The number of the matching dead letters, and a page of them as [`Self::dead_letters`] has it. A text is searched for
@@ -123,12 +123,9 @@ impl Desk {
         selector: &PageSelector,
         limit: usize,
     ) -> sqlx::Result<(u64, Page<DeadLetterSummary>)> {
-        let (clause, is_rare) = self.conditions(filter).await?;
-        let count = match only_text(filter) {
-            Some(text) if !is_rare => self.count_words(text).await?,
-            _ => self.count_in("letters", &clause).await?,
-        };
-        Ok((count, self.page(clause, selector, limit).await?))
+        let rare = self.rare(filter).await?;
+        let count = self.counted(filter, rare.as_deref()).await?;
+        Ok((count, self.page(self.listed(filter, rare.as_deref()), selector, limit).await?))
     }
 
     async fn page(
@@ -197,39 +194,57 @@ impl Desk {
     /// # Errors
     /// The store is unavailable.
     pub async fn count(&self, filter: &Filter) -> sqlx::Result<u64> {
-        match only_text(filter) {
-            Some(text) => self.count_words(text).await,
-            None => self.count_in("letters", &self.conditions(filter).await?.0).await,
-        }
+        let rare = if only_text(filter).is_some() { None } else { self.rare(filter).await? };
+        self.counted(filter, rare.as_deref()).await
     }
 
-    /// The conditions of a filter, and whether few dead letters have its text. These are named by their ids: one pass
-    /// through the words alone finds them, where a list would go through all dead letters.
-    async fn conditions(&self, filter: &Filter) -> sqlx::Result<(WhereClause, bool)> {
-        let Some(text) = &filter.text else { return Ok((WhereClause::from_filter(filter), false)) };
-        let mut search = WhereClause::default();
-        search.search(text);
-        let sql = format!("SELECT id FROM letter_words {} LIMIT {}", search.sql(), MAX_RARE + 1);
-        let ids: Vec<String> = sql::scalar(sql, &search).fetch_all(&self.pool).await?;
-        if ids.len() > MAX_RARE {
-            return Ok((WhereClause::from_filter(filter), false));
-        }
-        let mut clause = WhereClause::from_filter(&Filter { text: None, ..filter.clone() });
-        sql::has_id(&mut clause, &self.store, &ids);
-        Ok((clause, true))
-    }
-
-    /// The number of dead letters with a text: nothing but the words has to be read.
-    async fn count_words(&self, text: &str) -> sqlx::Result<u64> {
-        let mut search = WhereClause::default();
-        search.search(text);
-        self.count_in("letter_words", &search).await
-    }
-
-    async fn count_in(&self, table: &str, clause: &WhereClause) -> sqlx::Result<u64> {
+    async fn counted(&self, filter: &Filter, rare: Option<&[String]>) -> sqlx::Result<u64> {
+        let (table, clause) = match (only_text(filter), rare) {
+            (_, Some(_)) => ("letters", self.listed(filter, rare)),
+            // Nothing but the words has to be read.
+            (Some(text), None) => ("letter_words", WhereClause::from_text(text)),
+            (None, None) => ("letters", WhereClause::from_filter(filter)),
+        };
         let sql = format!("SELECT COUNT(*) FROM {table} {}", clause.sql());
-        let count: i64 = sql::scalar(sql, clause).fetch_one(&self.pool).await?;
-        Ok(count.unsigned_abs())
+        let counts: Vec<i64> = self.scan(sql, &clause).await?;
+        Ok(counts.into_iter().map(i64::unsigned_abs).sum())
+    }
+
+    /// The conditions of a list. Few dead letters with the text are named by their ids.
+    fn listed(&self, filter: &Filter, rare: Option<&[String]>) -> WhereClause {
+        let Some(text) = &filter.text else { return WhereClause::from_filter(filter) };
+        let mut clause = WhereClause::from_filter(&Filter { text: None, ..filter.clone() });
+        match rare {
+            Some(ids) => sql::has_id(&mut clause, &self.store, ids),
+            None => clause.text_of_each(text),
+        }
+        clause
+    }
+
+    /// The ids of the dead letters with the text of a filter, if they are few. One pass through the words alone finds
+    /// them, where a list would go through all dead letters.
+    async fn rare(&self, filter: &Filter) -> sqlx::Result<Option<Vec<String>>> {
+        let Some(text) = &filter.text else { return Ok(None) };
+        let clause = WhereClause::from_text(text);
+        let sql = format!("SELECT id FROM letter_words {} LIMIT {}", clause.sql(), MAX_RARE + 1);
+        let ids = self.scan(sql, &clause).await?;
+        Ok(Some(ids).filter(|ids| ids.len() <= MAX_RARE))
+    }
+
+    /// The values that a query finds, which may read all dead letters.
+    async fn scan<T>(&self, sql: String, clause: &WhereClause) -> sqlx::Result<Vec<T>>
+    where
+        (T,): for<'r> sqlx::FromRow<'r, AnyRow>,
+        T: Send + Unpin,
+    {
+        let Some(setting) = self.store.setting_of_scans() else {
+            return sql::scalar(sql, clause).fetch_all(&self.pool).await;
+        };
+        let mut transaction = self.pool.begin().await?;
+        transaction.execute(setting).await?;
+        let found = sql::scalar(sql, clause).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(found)
     }
 }
 

@@ -12,6 +12,8 @@ use crate::record::without_nul;
 const MAX_OR: usize = 32;
 /// Length from which on a searched text may also be the beginning of an id.
 const MIN_SEARCHED_ID: usize = 4;
+/// The words of a row of `letters`.
+const WORDS_OF_IT: &str = "letter_words w WHERE w.failed = letters.failed AND w.id = letters.id";
 
 /// A conjunction of conditions and the values of their placeholders, in order.
 #[derive(Debug, Default)]
@@ -57,6 +59,14 @@ impl WhereClause {
         clause
     }
 
+    /// A search for a text among the rows of `letter_words`.
+    pub fn from_text(text: &str) -> Self {
+        let mut clause = Self::default();
+        let words = clause.has_words(text);
+        clause.add_or_id(words, text);
+        clause
+    }
+
     /// Adds the conditions of a filter.
     pub fn filter(&mut self, filter: &Filter) {
         self.ids(&filter.ids);
@@ -92,17 +102,15 @@ impl WhereClause {
         }
         if let Some(text) = &filter.text {
             let words = self.has_words(text);
-            let words = format!(
-                "EXISTS (SELECT 1 FROM letter_words w WHERE w.failed = letters.failed AND w.id = letters.id AND {words})"
-            );
-            self.add_or_id(words, text);
+            self.add_or_id(format!("EXISTS (SELECT 1 FROM {WORDS_OF_IT} AND {words})"), text);
         }
     }
 
-    /// Adds a search for a text among the rows of `letter_words`.
-    pub fn search(&mut self, text: &str) {
+    /// Adds a search for a text, for a list that soon has enough. PostgreSQL would join all rows of both tables for the
+    /// condition of [`Self::filter`], as it takes the two columns for independent and so expects next to no result.
+    pub fn text_of_each(&mut self, text: &str) {
         let words = self.has_words(text);
-        self.add_or_id(words, text);
+        self.add_or_id(format!("(SELECT {words} FROM {WORDS_OF_IT})"), text);
     }
 
     fn has_words(&mut self, text: &str) -> String {

@@ -171,6 +171,12 @@ impl Store {
         matches!(self.url.0, Kind::Postgres(_))
     }
 
+    /// The setting for a query that goes through the texts of a large table, for its transaction. PostgreSQL takes a
+    /// search in a text for as cheap as the comparison of two numbers, so that it would not divide it among cores.
+    pub fn setting_of_scans(&self) -> Option<&'static str> {
+        matches!(self.url.0, Kind::Postgres(_)).then_some("SET LOCAL parallel_setup_cost = 0")
+    }
+
     /// Waits for the turn to write, ahead of all writers that wait with [`Self::turn`]. None for PostgreSQL.
     pub async fn next_turn(&self) -> Option<Turn> {
         Some(self.turns.as_ref()?.next().await)
