@@ -135,6 +135,7 @@ impl MemberContext {
     fn assign(&self, list: &TopicPartitionList) {
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
         self.health.join(raw::member_id(&consumer));
+        self.commits.lock().is_first = true;
         let keys =
             list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
         let mut resumes = self.resumes(&consumer, keys);
@@ -330,6 +331,10 @@ impl ConsumerContext for MemberContext {
             Ok(()) => self.committed(offsets),
             Err(error) if is_too_large(&error) => self.committed(offsets),
             Err(error) => tracing::warn!(group = self.group, %error, "the commit failed and is retried"),
+        }
+        // For messages that finished meanwhile; the poll that calls this goes on until its timeout.
+        if let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) {
+            self.commit(&consumer);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::fixture::{Api, NOW, dead_letter};
 
 /// The longest that a page may take at the server.
 const PAGE: Duration = Duration::from_millis(100);
-/// The longest that a form with a preview, or a search for a text, may take.
+/// The longest that a form with a preview may take.
 const FORM: Duration = Duration::from_millis(300);
 /// The longest that a form may take while Kafka is away.
 const WITHOUT_KAFKA: Duration = Duration::from_secs(1);
@@ -109,9 +109,9 @@ async fn measure(name: &str, api: &Api, count: i64) {
         (format!("/discard?failure={failure}"), "dead letters", PAGE),
         ("/discard?state=open".to_owned(), "dead letters", PAGE),
         (format!("/try?failure={failure}"), "dead letters", PAGE),
-        ("/dead-letters?state=any&text=user4999%40".to_owned(), "1 dead letter", FORM),
-        ("/dead-letters?state=any&text=order".to_owned(), "dead letters", FORM),
-        ("/dead-letters?state=open&text=no+such+text".to_owned(), "No dead letters", FORM),
+        ("/dead-letters?state=any&text=user4999%40".to_owned(), "1 dead letter", PAGE),
+        ("/dead-letters?state=any&text=order".to_owned(), "dead letters", PAGE),
+        ("/dead-letters?state=open&text=no+such+text".to_owned(), "No dead letters", PAGE),
         (format!("/replay?failure={failure}"), "Step sizes", FORM),
         ("/replay?state=open".to_owned(), "Step sizes", FORM),
         ("/replay?code=smtp-550".to_owned(), "Step sizes", FORM),

@@ -26,6 +26,9 @@ pub(super) struct Commits {
     pub in_flight: Option<Instant>,
     /// The earliest time of the next one.
     pub next: Instant,
+    /// Whether the next one is the first of an assignment. It has the positions where reading starts, mostly, and the first
+    /// messages do not wait because of it.
+    pub is_first: bool,
 }
 
 /// Commits in the worker's thread: the member's own may be asleep until the next commit is due.
@@ -79,7 +82,8 @@ impl MemberContext {
         if list.count() == 0 {
             return;
         }
-        *commits = Commits { in_flight: Some(now), next: now + COMMIT_INTERVAL };
+        let pause = if commits.is_first { Duration::ZERO } else { COMMIT_INTERVAL };
+        *commits = Commits { in_flight: Some(now), next: now + pause, is_first: false };
         if let Err(error) = raw::commit(consumer, &list) {
             commits.in_flight = None;
             tracing::warn!(group = self.group, %error, "the commit failed and is retried");

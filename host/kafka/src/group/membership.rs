@@ -60,7 +60,7 @@ impl Membership {
             consumer: OnceLock::new(),
             partitions: Mutex::default(),
             gauges: Mutex::new(PartitionGauges::of(&self.group)),
-            commits: Mutex::new(Commits { in_flight: None, next: Instant::now() }),
+            commits: Mutex::new(Commits { in_flight: None, next: Instant::now(), is_first: true }),
             unopened_report: Mutex::new(Throttle::new(REPORT_INTERVAL)),
             errors: ConnectionErrors::default(),
         };
