@@ -104,6 +104,21 @@ impl Postfix {
         must(self.check_headers(""));
     }
 
+    /// Ends it; [`Self::start_again`] is possible. What it has delivered stays.
+    #[track_caller]
+    pub fn stop(&self) {
+        let mut master = self.master();
+        must(master.signal("TERM"));
+        let _ = master.wait(Duration::from_secs(10));
+    }
+
+    /// Starts a stopped one, on the same ports.
+    #[track_caller]
+    pub fn start_again(&self) {
+        *self.master() = must(launch(&self.dir));
+        must(self.wait());
+    }
+
     /// Replaces the rules, and has the services read them.
     fn check_headers(&self, rules: &str) -> Result<()> {
         fs::write(self.dir.join("etc/header_checks"), rules)?;

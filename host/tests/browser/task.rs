@@ -1,4 +1,4 @@
-//! The operator's task: a mail server refuses a template; at the end, nothing of it is left.
+//! A shop and its mail server. The operator's task: the server refuses a template; at the end, nothing of it is left.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const CLICKS: u32 = 12;
 
 /// A host that sends e-mail through a real Postfix, which refuses invoices.
 struct Shop {
-    _kafka: Kafka,
+    kafka: Kafka,
     postfix: Postfix,
     process: Process,
     url: String,
@@ -48,15 +48,8 @@ impl Shop {
         process.wait_for(|line| line.starts_with("Ready in"), BOUND);
         let line = process.wait_for(|line| line.contains("  console  http://"), BOUND);
         let url = line.split_whitespace().last().expect("a URL").trim_end_matches('/').to_owned();
-        let email = |number: usize| {
-            let subject = if number < REFUSED { "Invoice" } else { "Welcome" };
-            Record::new(format!(
-                r#"{{"from":"shop@example.com","to":"c{number}@example.com","subject":"{subject} {number}","body":"Hi"}}"#
-            ))
-            .with_key(format!("c{number}"))
-        };
         kafka.produce("email", (0..REFUSED + OTHERS).map(email));
-        let shop = Self { _kafka: kafka, postfix, process, url, directory };
+        let shop = Self { kafka, postfix, process, url, directory };
         eventually(BOUND, || shop.postfix.count() == OTHERS && shop.open() == REFUSED);
         shop
     }
@@ -67,13 +60,19 @@ impl Shop {
         count.matches("\"state\":").count()
     }
 
+    /// Host and port of the mail server.
+    fn server(&self) -> String {
+        let url = self.postfix.starttls();
+        url.rsplit('@').next().and_then(|rest| rest.split('?').next()).expect("host and port").to_owned()
+    }
+
     /// The server takes invoices again.
     fn mend(&self) {
         self.postfix.refuse_no_subjects();
     }
 
     /// Every e-mail was delivered once.
-    fn ends_well(mut self, way: &str, started: Instant, clicks: u32) {
+    fn ends_well(self, way: &str, started: Instant, clicks: u32) {
         let took = started.elapsed();
         eventually(BOUND, || self.postfix.count() == REFUSED + OTHERS);
         let mut recipients: Vec<String> = self.postfix.mails().iter().map(|mail| recipient(mail)).collect();
@@ -82,6 +81,10 @@ impl Shop {
         assert_eq!((self.postfix.count(), recipients.len()), (REFUSED + OTHERS, REFUSED + OTHERS));
         assert!(clicks <= CLICKS, "{clicks} clicks");
         println!("{way}: {clicks} clicks or commands, {:.1} s", took.as_secs_f64());
+        self.stops();
+    }
+
+    fn stops(mut self) {
         self.process.terminate();
         assert_eq!(self.process.wait(Duration::from_secs(40)).code(), Some(0));
         let _ = std::fs::remove_dir_all(&self.directory);
@@ -96,6 +99,15 @@ impl Shop {
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
     }
+}
+
+/// The first ones are refused.
+fn email(number: usize) -> Record {
+    let subject = if number < REFUSED { "Invoice" } else { "Welcome" };
+    Record::new(format!(
+        r#"{{"from":"shop@example.com","to":"c{number}@example.com","subject":"{subject} {number}","body":"Hi"}}"#
+    ))
+    .with_key(format!("c{number}"))
 }
 
 fn recipient(mail: &[u8]) -> String {
@@ -169,4 +181,43 @@ fn a_refused_template_is_mended_with_commands() {
     let failures = shop.host(&["dlt", "failures"], &count);
     assert!(!failures.contains("smtp-550"), "{failures}");
     shop.ends_well("commands", started, count.get());
+}
+
+#[test]
+fn a_trial_does_not_promise_what_the_server_decides() {
+    let shop = Shop::start("trial");
+    let browser = Browser::start(Options::default());
+    browser.goto(&format!("{}/try?code=smtp-550", shop.url));
+    browser.find("#build").send_keys(&plugin("email").display().to_string());
+    browser.click("Start trial");
+    browser.reads(&format!("Passed 0 / {REFUSED}"));
+    browser.reads(&format!("Would send; the destination decides {REFUSED}"));
+    browser.find("a.button[href^='/replay?trial=']");
+    assert!(!browser.text().contains("Replay what passed"), "{}", browser.text());
+    browser.close();
+    assert_eq!((shop.postfix.count(), shop.open()), (OTHERS, REFUSED), "a trial sends nothing");
+    shop.stops();
+}
+
+#[test]
+fn an_outage_of_the_mail_server_is_seen_while_its_messages_wait() {
+    const MORE: usize = 30;
+    let shop = Shop::start("outage");
+    let browser = Browser::start(Options::default());
+    browser.goto(&shop.url);
+    browser.reads("smtp-550");
+    shop.postfix.stop();
+    shop.kafka.produce("email", (REFUSED..REFUSED + MORE).map(email));
+    // The page is not reloaded: the server by name, its state, and the messages that wait.
+    let down = "return document.querySelector('#health .troubles li.down')?.innerText ?? ''";
+    eventually(BOUND, || {
+        let text = browser.run(down).as_str().unwrap_or_default().to_owned();
+        text.contains(&shop.server()) && text.contains("down") && text.contains(" waiting")
+    });
+    assert_eq!(shop.open(), REFUSED, "none of them fails");
+    shop.postfix.start_again();
+    eventually(BOUND, || shop.postfix.count() == OTHERS + MORE && browser.run(down) == "");
+    assert_eq!(shop.open(), REFUSED);
+    browser.close();
+    shop.stops();
 }
