@@ -88,7 +88,9 @@ fn a_long_compilation_is_announced_once() {
     let said = |output: Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let first = said(host(&["plugin", "inspect", text(&large)], &cache, 2));
     assert_eq!(first.matches("compiling large.wasm…").count(), 1, "{first}");
-    // From the cache it takes no time.
-    let second = said(host(&["plugin", "inspect", text(&large)], &cache, 2));
-    assert!(!second.contains("compiling"), "{second}");
+    // It is in the cache then. How long that takes to read is a matter of the machine.
+    let count = compiled(&cache);
+    assert!(count > 0);
+    host(&["plugin", "inspect", text(&large)], &cache, 2);
+    assert_eq!(compiled(&cache), count);
 }
