@@ -94,10 +94,9 @@ check: ## Format, lints and the unit tests of changed crates: for every few minu
 test: setup build guests ## Run every test, those on a real Kafka too (TEST_SEED=N repeats a seed, ARGS=name picks tests)
 	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS) $(SDK) $(EXAMPLES)) --all-features --lib -- $(ARGS)
 	scripts/quick-cargo test $(NATIVE) --exclude fuzz --lib --bins -- $(ARGS)
-	cargo test --release $(NATIVE) --doc
 	cargo test --release -p $(SDK) --all-features --doc
 	cargo test --release $(NATIVE) --test '*' $(TEST_RUNNER) -- $(ARGS)
-	TEST_THREADS=1 cargo test --release $(NATIVE) --test e2e $(TEST_RUNNER) -- --ignored in_rust
+	TEST_THREADS=2 cargo test --release $(NATIVE) --test e2e $(TEST_RUNNER) -- --ignored in_rust
 
 test-long: export LONG := 1
 test-long: FUZZ_TIME := 3600

@@ -194,6 +194,22 @@ fn is_function(line: &str) -> bool {
     words.next() == Some("fn")
 }
 
+/// `make test` runs the examples in the SDK's documentation: elsewhere there are none, and rustdoc would take seconds for
+/// each crate to find that out.
+#[test]
+fn only_the_sdk_has_examples_in_its_documentation() {
+    let mut sources = Vec::new();
+    for directory in ["host", "producer"] {
+        files(&root().join(directory), "rs", &mut sources);
+    }
+    assert!(sources.len() > 300, "{} files", sources.len());
+    let is_example = |line: &str| line.starts_with("//") && line.contains("```");
+    for path in sources {
+        let has_example = read(&path).lines().any(|line| is_example(line.trim_start()));
+        assert!(!has_example, "{}: `make test` would not run its example", path.display());
+    }
+}
+
 #[test]
 fn links_in_the_documents_resolve() {
     let mut pages = Vec::new();

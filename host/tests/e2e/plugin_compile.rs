@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::SystemTime;
 
 use testkit::{binary, plugin};
 
@@ -24,17 +25,23 @@ fn host(args: &[&str], cache: &Path, code: i32) -> Output {
     output
 }
 
-/// The compiled modules and components.
+/// The number of compiled modules and components.
 fn compiled(cache: &Path) -> usize {
-    let Ok(entries) = fs::read_dir(cache) else { return 0 };
+    written(cache).len()
+}
+
+/// When the compiled modules and components were written.
+fn written(cache: &Path) -> Vec<SystemTime> {
+    let Ok(entries) = fs::read_dir(cache) else { return Vec::new() };
     let paths = entries.flatten().map(|entry| entry.path());
     paths
-        .map(|path| match path.is_dir() {
-            true => compiled(&path),
+        .flat_map(|path| match (path.is_dir(), path.extension()) {
+            (true, _) => written(&path),
+            (false, None) => vec![fs::metadata(&path).and_then(|it| it.modified()).expect("its time")],
             // Statistics are kept beside what is compiled.
-            false => usize::from(path.extension().is_none()),
+            (false, Some(_)) => Vec::new(),
         })
-        .sum()
+        .collect()
 }
 
 #[test]
@@ -89,8 +96,13 @@ fn a_long_compilation_is_announced_once() {
     let first = said(host(&["plugin", "inspect", text(&large)], &cache, 2));
     assert_eq!(first.matches("compiling large.wasm…").count(), 1, "{first}");
     // It is in the cache then. How long that takes to read is a matter of the machine.
-    let count = compiled(&cache);
-    assert!(count > 0);
+    let times = || {
+        let mut times = written(&cache);
+        times.sort();
+        times
+    };
+    let before = times();
+    assert!(!before.is_empty());
     host(&["plugin", "inspect", text(&large)], &cache, 2);
-    assert_eq!(compiled(&cache), count);
+    assert_eq!(times(), before);
 }
