@@ -85,7 +85,7 @@ test-py: ## Type-check and test the SDK, the template and the example in Python,
 	$(PYTHON_ENV) plugins/sdk/python/check $(CARGO_TARGET_DIR)/guests-py/bin
 
 test-languages: build guests-js guests-py test-js test-py ## Run the tests of plugins in JavaScript and Python
-	TEST_THREADS=3 cargo test --release $(NATIVE) --test e2e $(TEST_RUNNER) -- --ignored languages javascript webhook_forwarder invoice_mail
+	TEST_THREADS=3 cargo test --release $(NATIVE) --test reset --test e2e $(TEST_RUNNER) -- --ignored languages javascript webhook_forwarder invoice_mail
 
 check: ## Format, lints and the unit tests of changed crates: for every few minutes of work (ARGS=name picks tests)
 	@scripts/setup build

@@ -81,8 +81,8 @@ fn component(module: &str) -> Vec<u8> {
     let (package, _) = contract.push_dir(wit).expect("the contract");
     let world = contract.select_world(&[package], Some("plugin")).expect("world `plugin`");
     embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");
-    let mut encoder = ComponentEncoder::default();
-    let encoder = encoder.module(&module).expect("a module of the contract");
+    let encoder = ComponentEncoder::default();
+    let mut encoder = encoder.module(&module).expect("a module of the contract");
     encoder.encode().expect("a component")
 }
 

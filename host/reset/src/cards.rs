@@ -2,8 +2,7 @@
 //!
 //! The memory is divided into cards. A card table, which is a memory of its own, has a byte for each of them. Code that
 //! writes sets the byte of the card in which the write begins; how far a write of fixed size may reach into the next
-//! card is [`REACH`]. The embedder writes, too: the results of what the module calls outside of itself. Such a call sets
-//! a flag, after which the whole memory counts as written.
+//! card is [`REACH`]. All modules that have the memory share its table. The embedder writes, too: see [`crate::results`].
 
 use wasm_encoder as enc;
 use wasm_encoder::reencode::{Reencode as _, RoundtripReencoder};
@@ -22,18 +21,6 @@ pub const REACH: u32 = 16;
 /// Cards beyond the largest memory count as others. They are in a memory that has grown, which is not restored.
 const MASK: u32 = (1 << (MAX_PAGES.ilog2() + CARDS_OF_PAGE)) - 1;
 const _: () = assert!(MAX_PAGES.is_power_of_two());
-
-/// The barriers of one module.
-pub struct Barriers {
-    /// The global that is set when something else may write to the memory.
-    pub flag: u32,
-    /// The card table and the function that marks a range; None if the module has no memory.
-    pub cards: Option<Cards>,
-    /// The number of functions that the module imports.
-    pub imported_functions: u32,
-    /// Whether a table may hold functions of others.
-    pub shares_tables: bool,
-}
 
 /// Where a module notes its writes.
 #[derive(Clone, Copy)]
@@ -77,43 +64,44 @@ impl Locals {
     }
 }
 
-impl Barriers {
-    /// A function with this number of parameters, with barriers.
-    pub fn body(&self, body: &FunctionBody<'_>, parameters: u32) -> Result<enc::Function, Reason> {
-        let mut kinds = Vec::new();
-        let mut count = Some(parameters);
-        for group in body.get_locals_reader()? {
-            let (more, kind) = group?;
-            count = count.and_then(|count| count.checked_add(more));
-            kinds.push((more, RoundtripReencoder.val_type(kind).map_err(of_encoder)?));
-        }
-        let locals = Locals(count.ok_or("a function has too many locals")?);
-        kinds.extend(Locals::KINDS);
-        let mut function = enc::Function::new(kinds);
-        for operator in body.get_operators_reader()? {
-            self.operator(operator?, &locals, &mut function)?;
-        }
-        Ok(function)
+/// A function with this number of parameters, with barriers.
+pub fn body(cards: Option<Cards>, body: &FunctionBody<'_>, parameters: u32) -> Result<enc::Function, Reason> {
+    let mut kinds = Vec::new();
+    let mut count = Some(parameters);
+    for group in body.get_locals_reader()? {
+        let (more, kind) = group?;
+        count = count.and_then(|count| count.checked_add(more));
+        kinds.push((more, RoundtripReencoder.val_type(kind).map_err(of_encoder)?));
     }
+    let locals = Locals(count.ok_or("a function has too many locals")?);
+    kinds.extend(Locals::KINDS);
+    let mut function = enc::Function::new(kinds);
+    for operator in body.get_operators_reader()? {
+        let operator = operator?;
+        match (write(&operator), cards) {
+            (Some(write), Some(cards)) => cards.barrier(operator, &write, &locals, &mut function)?,
+            (Some(_), None) => return Err("a module writes to a memory that it does not have".into()),
+            (None, _) => {
+                function.instruction(&RoundtripReencoder.instruction(operator).map_err(of_encoder)?);
+            }
+        }
+    }
+    Ok(function)
+}
 
-    fn operator(
-        &self,
+impl Cards {
+    /// An operator that writes, and what marks its cards.
+    fn barrier(
+        self,
         operator: Operator<'_>,
+        write: &Write,
         locals: &Locals,
         function: &mut enc::Function,
     ) -> Result<(), Reason> {
         let mut code = function.instructions();
-        if self.leaves_module(&operator) {
-            code.i32_const(1).global_set(self.flag);
-        }
-        let Some(write) = write(&operator) else {
-            function.instruction(&RoundtripReencoder.instruction(operator).map_err(of_encoder)?);
-            return Ok(());
-        };
-        let cards = self.cards.ok_or("a module writes to a memory that it does not have")?;
         let address = locals.address();
         let value = match write {
-            Write::Store { kind, .. } => locals.value(kind),
+            Write::Store { kind, .. } => locals.value(*kind),
             Write::Range => {
                 code.local_set(locals.length());
                 locals.value(enc::ValType::I32)
@@ -129,29 +117,16 @@ impl Barriers {
         code.local_get(address);
         match write {
             Write::Store { offset, .. } => {
-                if offset > 0 {
+                if *offset > 0 {
                     code.i32_const(offset.cast_signed()).i32_add();
                 }
-                set_card(&mut code, cards.table);
+                set_card(&mut code, self.table);
             }
-            Write::Range => _ = code.local_get(locals.length()).call(cards.mark),
+            Write::Range => _ = code.local_get(locals.length()).call(self.mark),
         }
         Ok(())
     }
 
-    /// Whether the operator may call a function of another module or of the embedder.
-    fn leaves_module(&self, operator: &Operator<'_>) -> bool {
-        match operator {
-            Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
-                *function_index < self.imported_functions
-            }
-            Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. } => self.shares_tables,
-            _ => false,
-        }
-    }
-}
-
-impl Cards {
     /// The function `mark`: marks the cards of a range that was written, given its address and its length.
     pub fn mark(self) -> enc::Function {
         const ADDRESS: u32 = 0;

@@ -15,9 +15,12 @@
 mod cards;
 mod component;
 mod image;
+mod layout;
 mod module;
 mod operators;
+mod output;
 mod reason;
+mod results;
 mod sections;
 mod undo;
 
@@ -29,7 +32,7 @@ pub const EXPORT: &str = "handle-reset";
 pub const HASH: &str = "hash";
 /// The maximum initial memory in pages of 64 KiB, all of which a reset writes. Where a new instance takes as long has not
 /// been measured.
-pub const MAX_PAGES: u64 = 8;
+pub const MAX_PAGES: u64 = 256;
 
 /// Variants for tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,6 @@ impl Default for Options {
 /// The reason why its instances cannot be reset, such as that it is not valid.
 pub fn rewrite(component: &[u8], options: Options) -> Result<Vec<u8>, Reason> {
     // What refers to nothing must not refer to what is added.
-    wasmparser::Validator::new().validate_all(component)?;
-    component::Component::read(component)?.with_reset(options)
+    let types = wasmparser::Validator::new().validate_all(component)?;
+    component::Component::read(component, types.as_ref())?.with_reset(options)
 }

@@ -3,16 +3,25 @@
 
 use wasm_encoder as enc;
 use wasmparser::{
-    CompositeInnerType, ConstExpr, DataKind, DataSectionReader, ElementItems, ElementSectionReader,
-    ExportSectionReader, ExternalKind, FunctionSectionReader, GlobalSectionReader, ImportSectionReader,
-    MemorySectionReader, MemoryType, Operator, Parser, Payload, TypeRef, TypeSectionReader, ValType,
+    CompositeInnerType, DataKind, DataSectionReader, ExportSectionReader, FunctionSectionReader,
+    GlobalSectionReader, ImportSectionReader, MemorySectionReader, MemoryType, Operator, Parser, Payload,
+    TypeRef, TypeSectionReader, ValType,
 };
 
 use crate::MAX_PAGES;
-use crate::cards::{Barriers, Cards};
+use crate::cards::Cards;
 use crate::operators::is_allowed;
 use crate::reason::Reason;
 use crate::sections::Sections;
+
+/// The names under which the module with the memory exports it, its card table, and the function that marks cards.
+pub const MEMORY: &str = "reset:memory";
+pub const CARDS: &str = "reset:cards";
+pub const MARK: &str = "reset:mark";
+/// The name under which other modules import the card table's owner.
+pub const OWNER: &str = "reset:owner";
+/// Names of others must not begin like these.
+const RESERVED: &str = "reset:";
 
 /// A mutable global.
 pub struct Global {
@@ -47,7 +56,6 @@ pub struct Module<'a> {
     imported_globals: u32,
     defined_globals: u32,
     imported_memories: u32,
-    shares_tables: bool,
 }
 
 const MEMORIES: &str = "it has more than one memory";
@@ -66,24 +74,17 @@ impl<'a> Module<'a> {
         Ok((module, encoded))
     }
 
-    /// The name under which the module exports a part of its state: `memory`, `flag`, `cards`, `mark` or the number of a
-    /// global.
-    pub fn name(&self, part: &str) -> String {
-        format!("reset:{}:{part}", self.number)
+    /// Whether its memory is another module's.
+    pub fn borrows_memory(&self) -> bool {
+        self.imported_memories > 0
     }
 
-    /// What is added to its code, if it has any.
-    pub fn barriers(&self) -> Option<Barriers> {
-        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        self.has_code.then(|| Barriers {
-            flag: self.imported_globals + self.defined_globals,
-            cards: self.has_memory.then(|| Cards {
-                table: 1,
-                mark: self.imported_functions.saturating_add(count(self.functions.len())),
-            }),
-            imported_functions: self.imported_functions,
-            shares_tables: self.shares_tables,
-        })
+    /// Where its code notes what it writes; None if it has no code or no memory.
+    pub fn cards(&self) -> Option<Cards> {
+        let functions = u32::try_from(self.functions.len()).unwrap_or(u32::MAX);
+        let mark = self.imported_functions.saturating_add(functions);
+        // Behind the memory, which is the only one.
+        (self.has_code && self.has_memory).then_some(Cards { table: 1, mark })
     }
 
     /// The number of parameters of a function that it defines.
@@ -103,14 +104,12 @@ impl<'a> Module<'a> {
         for global in &self.globals {
             exports.export(&global.name, enc::ExportKind::Global, self.imported_globals + global.number);
         }
-        if self.pages.is_some() {
-            exports.export(&self.name("memory"), enc::ExportKind::Memory, 0);
-        }
-        let Some(Barriers { flag, cards, .. }) = self.barriers() else { return };
-        exports.export(&self.name("flag"), enc::ExportKind::Global, flag);
-        if let Some(Cards { table, mark }) = cards {
-            exports.export(&self.name("cards"), enc::ExportKind::Memory, table);
-            exports.export(&self.name("mark"), enc::ExportKind::Func, mark);
+        if self.pages.is_some()
+            && let Some(Cards { table, mark }) = self.cards()
+        {
+            exports.export(MEMORY, enc::ExportKind::Memory, 0);
+            exports.export(CARDS, enc::ExportKind::Memory, table);
+            exports.export(MARK, enc::ExportKind::Func, mark);
         }
     }
 
@@ -122,8 +121,7 @@ impl<'a> Module<'a> {
             Payload::FunctionSection(functions) => self.functions(functions.clone()),
             Payload::MemorySection(memories) => self.memories(memories.clone()),
             Payload::GlobalSection(globals) => self.globals(globals.clone()),
-            Payload::ExportSection(exports) => self.exports(exports.clone()),
-            Payload::ElementSection(elements) => self.elements(elements.clone()),
+            Payload::ExportSection(exports) => exports_of(exports.clone()),
             Payload::DataSection(data) => self.data(data.clone()),
             Payload::StartSection { .. } => {
                 self.has_start = true;
@@ -132,28 +130,22 @@ impl<'a> Module<'a> {
             Payload::CodeSectionEntry(body) => {
                 self.has_code = true;
                 for operator in body.get_operators_reader()? {
-                    self.operator(&operator?)?;
+                    let operator = operator?;
+                    if !is_allowed(&operator) {
+                        return Err(format!("it uses the operator {}", name(&operator)).into());
+                    }
                 }
                 Ok(())
             }
             Payload::Version { .. }
             | Payload::TableSection(_)
+            | Payload::ElementSection(_)
             | Payload::DataCountSection { .. }
             | Payload::CodeSectionStart { .. }
             | Payload::CustomSection(_)
             | Payload::End(_) => Ok(()),
             _ => Err("a module has a section of an unknown kind".into()),
         }
-    }
-
-    fn operator(&mut self, operator: &Operator<'_>) -> Result<(), Reason> {
-        if !is_allowed(operator) {
-            return Err(format!("it uses the operator {}", name(operator)).into());
-        }
-        if let Operator::RefFunc { function_index } = operator {
-            self.shares_tables |= *function_index < self.imported_functions;
-        }
-        Ok(())
     }
 
     fn types_of(&mut self, types: TypeSectionReader<'a>) -> Result<(), Reason> {
@@ -179,9 +171,11 @@ impl<'a> Module<'a> {
 
     fn imports(&mut self, imports: ImportSectionReader<'a>) -> Result<(), Reason> {
         for import in imports.into_imports() {
-            match import?.ty {
+            let import = import?;
+            check_name(import.module)?;
+            match import.ty {
                 TypeRef::Func(_) => self.imported_functions += 1,
-                TypeRef::Table(_) => self.shares_tables = true,
+                TypeRef::Table(_) => {}
                 TypeRef::Global(_) => self.imported_globals += 1,
                 TypeRef::Memory(kind) => {
                     check_memory(kind)?;
@@ -211,53 +205,17 @@ impl<'a> Module<'a> {
     }
 
     fn globals(&mut self, globals: GlobalSectionReader<'a>) -> Result<(), Reason> {
-        for (number, global) in (0..).zip(globals) {
+        for (number, global) in (0_u32..).zip(globals) {
             let global = global?;
-            self.constant(&global.init_expr)?;
             let kind = global.ty;
             if kind.shared || (kind.mutable && matches!(kind.content_type, ValType::Ref(_))) {
                 return Err("a global is shared, or refers to a function or object".into());
             }
             if kind.mutable {
-                let name = self.name(&number.to_string());
+                let name = format!("{RESERVED}{}:{number}", self.number);
                 self.globals.push(Global { name, kind: kind.content_type, number });
             }
             self.defined_globals += 1;
-        }
-        Ok(())
-    }
-
-    fn exports(&mut self, exports: ExportSectionReader<'a>) -> Result<(), Reason> {
-        for export in exports {
-            self.shares_tables |= export?.kind == ExternalKind::Table;
-        }
-        Ok(())
-    }
-
-    fn elements(&mut self, elements: ElementSectionReader<'a>) -> Result<(), Reason> {
-        for element in elements {
-            match element?.items {
-                ElementItems::Functions(functions) => {
-                    for function in functions {
-                        self.shares_tables |= function? < self.imported_functions;
-                    }
-                }
-                ElementItems::Expressions(_, expressions) => {
-                    for expression in expressions {
-                        self.constant(&expression?)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A constant expression may refer to a function of another module.
-    fn constant(&mut self, expression: &ConstExpr<'a>) -> Result<(), Reason> {
-        for operator in expression.get_operators_reader() {
-            if let Operator::RefFunc { function_index } = operator? {
-                self.shares_tables |= function_index < self.imported_functions;
-            }
         }
         Ok(())
     }
@@ -277,6 +235,20 @@ impl<'a> Module<'a> {
             });
         }
         Ok(())
+    }
+}
+
+fn exports_of(exports: ExportSectionReader<'_>) -> Result<(), Reason> {
+    for export in exports {
+        check_name(export?.name)?;
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), Reason> {
+    match name.starts_with(RESERVED) {
+        true => Err(format!("a name within it begins with {RESERVED}").into()),
+        false => Ok(()),
     }
 }
 

@@ -4,12 +4,12 @@ use wasm_encoder as enc;
 use wasm_encoder::SectionId;
 use wasm_encoder::reencode::{Reencode as _, RoundtripReencoder};
 use wasmparser::{
-    ExportSectionReader, FunctionBody, FunctionSectionReader, GlobalSectionReader, MemorySectionReader,
+    ExportSectionReader, FunctionBody, FunctionSectionReader, ImportSectionReader, MemorySectionReader,
     Payload, TypeSectionReader,
 };
 
-use crate::cards::{Barriers, Cards};
-use crate::module::Module;
+use crate::cards::{self, Cards};
+use crate::module::{CARDS, Module, OWNER};
 use crate::reason::{Reason, of_encoder};
 
 /// The order of the specification.
@@ -34,9 +34,9 @@ const CUSTOM: [&str; 2] = ["name", "producers"];
 #[derive(Default)]
 pub struct Sections<'a> {
     types: Option<TypeSectionReader<'a>>,
+    imports: Option<ImportSectionReader<'a>>,
     functions: Option<FunctionSectionReader<'a>>,
     memories: Option<MemorySectionReader<'a>>,
-    globals: Option<GlobalSectionReader<'a>>,
     exports: Option<ExportSectionReader<'a>>,
     bodies: Vec<FunctionBody<'a>>,
     /// The others, encoded.
@@ -50,9 +50,9 @@ impl<'a> Sections<'a> {
         let section = payload.as_section();
         match payload {
             Payload::TypeSection(types) => self.types = Some(types),
+            Payload::ImportSection(imports) => self.imports = Some(imports),
             Payload::FunctionSection(functions) => self.functions = Some(functions),
             Payload::MemorySection(memories) => self.memories = Some(memories),
-            Payload::GlobalSection(globals) => self.globals = Some(globals),
             Payload::ExportSection(exports) => self.exports = Some(exports),
             Payload::CodeSectionEntry(body) => self.bodies.push(body),
             Payload::CodeSectionStart { .. } => {}
@@ -73,17 +73,16 @@ impl<'a> Sections<'a> {
 
     /// The module, with its state exported and barriers in its code.
     pub fn encode(self, module: &Module<'_>) -> Result<Vec<u8>, Reason> {
-        let barriers = module.barriers();
-        let cards = barriers.as_ref().and_then(|barriers| barriers.cards);
+        let cards = module.cards();
         let mut out = enc::Module::new();
         for id in ORDER {
             match id {
                 SectionId::Type => section(&mut out, &self.types(cards)?),
+                SectionId::Import => section(&mut out, &self.imports(module)?),
                 SectionId::Function => section(&mut out, &self.functions(module, cards)?),
-                SectionId::Memory => section(&mut out, &self.memories(cards)?),
-                SectionId::Global => section(&mut out, &self.globals(barriers.is_some())?),
+                SectionId::Memory => section(&mut out, &self.memories(module)?),
                 SectionId::Export => section(&mut out, &self.exports(module)?),
-                SectionId::Code => section(&mut out, &self.code(module, barriers.as_ref())?),
+                SectionId::Code => section(&mut out, &self.code(module, cards)?),
                 other => {
                     for (id, data) in self.others.iter().filter(|(id, _)| *id == other as u8) {
                         out.section(&enc::RawSection { id: *id, data });
@@ -119,24 +118,25 @@ impl<'a> Sections<'a> {
         Ok(section)
     }
 
-    fn memories(&self, cards: Option<Cards>) -> Result<enc::MemorySection, Reason> {
+    /// The module with the memory defines its card table; others that have the memory import it.
+    fn memories(&self, module: &Module<'_>) -> Result<enc::MemorySection, Reason> {
         let mut section = enc::MemorySection::new();
         if let Some(memories) = &self.memories {
             RoundtripReencoder.parse_memory_section(&mut section, memories.clone()).map_err(of_encoder)?;
         }
-        if cards.is_some() {
+        if module.cards().is_some() && !module.borrows_memory() {
             section.memory(CARD_TABLE);
         }
         Ok(section)
     }
 
-    fn globals(&self, has_flag: bool) -> Result<enc::GlobalSection, Reason> {
-        let mut section = enc::GlobalSection::new();
-        if let Some(globals) = &self.globals {
-            RoundtripReencoder.parse_global_section(&mut section, globals.clone()).map_err(of_encoder)?;
+    fn imports(&self, module: &Module<'_>) -> Result<enc::ImportSection, Reason> {
+        let mut section = enc::ImportSection::new();
+        if let Some(imports) = &self.imports {
+            RoundtripReencoder.parse_import_section(&mut section, imports.clone()).map_err(of_encoder)?;
         }
-        if has_flag {
-            section.global(FLAG, &enc::ConstExpr::i32_const(0));
+        if module.cards().is_some() && module.borrows_memory() {
+            section.import(OWNER, CARDS, CARD_TABLE);
         }
         Ok(section)
     }
@@ -150,13 +150,12 @@ impl<'a> Sections<'a> {
         Ok(section)
     }
 
-    fn code(&self, module: &Module<'_>, barriers: Option<&Barriers>) -> Result<enc::CodeSection, Reason> {
+    fn code(&self, module: &Module<'_>, cards: Option<Cards>) -> Result<enc::CodeSection, Reason> {
         let mut section = enc::CodeSection::new();
-        let Some(barriers) = barriers else { return Ok(section) };
         for (number, body) in self.bodies.iter().enumerate() {
-            section.function(&barriers.body(body, module.parameters(number)?)?);
+            section.function(&cards::body(cards, body, module.parameters(number)?)?);
         }
-        if let Some(cards) = barriers.cards {
+        if let Some(cards) = cards {
             section.function(&cards.mark());
         }
         Ok(section)
@@ -166,10 +165,6 @@ impl<'a> Sections<'a> {
 /// The type of a card table: one page, which has more bytes than there are cards.
 pub const CARD_TABLE: enc::MemoryType =
     enc::MemoryType { minimum: 1, maximum: Some(1), memory64: false, shared: false, page_size_log2: None };
-/// The type of a flag.
-pub const FLAG: enc::GlobalType =
-    enc::GlobalType { val_type: enc::ValType::I32, mutable: true, shared: false };
-
 /// Adds a section that is not empty.
 fn section<S: enc::Section + Counted>(out: &mut enc::Module, section: &S) {
     if section.count() > 0 {
@@ -192,4 +187,4 @@ macro_rules! counted {
     };
 }
 
-counted!(TypeSection FunctionSection MemorySection GlobalSection ExportSection CodeSection);
+counted!(TypeSection ImportSection FunctionSection MemorySection ExportSection CodeSection);

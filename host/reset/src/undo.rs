@@ -6,46 +6,37 @@ use wasmparser::ValType;
 
 use crate::Options;
 use crate::cards::{CARD, CARDS_OF_PAGE, REACH};
-use crate::component::{Export, Live, globals};
-use crate::image::{Image, image};
-use crate::module::Global;
+use crate::component::{Live, globals};
+use crate::image::image;
+use crate::module::{CARDS, Global, MEMORY as OWN_MEMORY};
 use crate::reason::Reason;
-use crate::sections::{CARD_TABLE, FLAG};
+use crate::sections::CARD_TABLE;
 
 /// Its types: `reset` gets the pointer that `handle` returns.
 const RESET: u32 = 0;
 const NOTHING: u32 = 1;
 const HASH: u32 = 2;
-const REALLOC: u32 = 3;
-const MARK: u32 = 4;
-/// The functions that it imports, and its first one.
-const GUEST_REALLOC: u32 = 0;
-const GUEST_MARK: u32 = 1;
-const FIRST: u32 = 2;
-/// The memory of the component. Behind it are the card tables, and then the copy of its first content.
+/// The memory of the component, its card table, and the copy of its first content.
 const MEMORY: u32 = 0;
+const TABLE: u32 = 1;
+const COPY: u32 = 2;
 /// Bits of a size of 64 KiB.
 const PAGE: u32 = 16;
 
 /// A module that imports the state of all instances.
 pub struct Undo<'m> {
-    memory: Export,
+    /// The instance with the memory.
+    owner: u32,
     pages: u64,
     globals: Vec<(u32, &'m Global)>,
-    flags: Vec<Export>,
-    tables: Vec<Export>,
-    /// Marks cards of the memory.
-    mark: Export,
-    /// The allocator for the arguments of `handle`.
-    realloc: Export,
     /// The first content of the memory; None if it is copied at the instantiation.
-    image: Option<Image>,
+    image: Option<Vec<u8>>,
     options: Options,
 }
 
 impl<'m> Undo<'m> {
     /// For these instances, in the order of their instantiation.
-    pub fn new(live: &[Live<'m, '_>], realloc: Export, options: Options) -> Result<Self, Reason> {
+    pub fn new(live: &[Live<'m, '_>], options: Options) -> Result<Self, Reason> {
         let mut owners =
             live.iter().filter_map(|(instance, module)| Some((*instance, module, module.pages?)));
         let (owner, module, pages) = owners.next().ok_or("it has no memory")?;
@@ -55,26 +46,7 @@ impl<'m> Undo<'m> {
         if !module.has_code {
             return Err("the module with the memory has no code".into());
         }
-        let exports = |part: &str, of: fn(&crate::module::Module<'_>) -> bool| -> Vec<Export> {
-            let live = live.iter().filter(|(_, module)| of(module));
-            live.map(|(instance, module)| (*instance, module.name(part))).collect()
-        };
-        Ok(Self {
-            memory: (owner, module.name("memory")),
-            pages,
-            globals: globals(live),
-            flags: exports("flag", |module| module.has_code),
-            tables: exports("cards", |module| module.has_code && module.has_memory),
-            mark: (owner, module.name("mark")),
-            realloc,
-            image: first_content(live, pages)?,
-            options,
-        })
-    }
-
-    /// The names of the functions that the component needs.
-    pub fn exports(&self) -> impl Iterator<Item = &'static str> {
-        ["reset", "realloc"].into_iter().chain(self.options.hash.then_some("hash"))
+        Ok(Self { owner, pages, globals: globals(live), image: first_content(live, pages)?, options })
     }
 
     /// The encoded module.
@@ -83,19 +55,18 @@ impl<'m> Undo<'m> {
         types.ty().function([enc::ValType::I32], []);
         types.ty().function([], []);
         types.ty().function([], [enc::ValType::I64]);
-        types.ty().function([enc::ValType::I32; 4], [enc::ValType::I32]);
-        types.ty().function([enc::ValType::I32; 2], []);
         let mut functions = enc::FunctionSection::new();
-        functions.function(NOTHING).function(RESET).function(REALLOC);
+        functions.function(NOTHING).function(RESET);
         let mut code = enc::CodeSection::new();
-        code.function(&self.save()).function(&self.reset()).function(&realloc());
+        code.function(&self.save()).function(&self.reset());
         if self.options.hash {
             functions.function(HASH);
             code.function(&self.hash());
         }
         let mut exports = enc::ExportSection::new();
-        for (index, name) in (FIRST + 1..).zip(self.exports()) {
-            exports.export(name, enc::ExportKind::Func, index);
+        exports.export("reset", enc::ExportKind::Func, 1);
+        if self.options.hash {
+            exports.export("hash", enc::ExportKind::Func, 2);
         }
         let mut module = enc::Module::new();
         module.section(&types).section(&self.imports()).section(&functions);
@@ -105,10 +76,10 @@ impl<'m> Undo<'m> {
             module.section(&memories);
         }
         module.section(&self.copies()).section(&exports);
-        module.section(&enc::StartSection { function_index: FIRST });
+        module.section(&enc::StartSection { function_index: 0 });
         let mut data = enc::DataSection::new();
         if let Some(image) = &self.image {
-            data.passive(image.bytes.iter().copied());
+            data.passive(image.iter().copied());
         }
         module.section(&enc::DataCountSection { count: data.len() }).section(&code).section(&data);
         module
@@ -120,17 +91,14 @@ impl<'m> Undo<'m> {
 
     fn imports(&self) -> enc::ImportSection {
         let mut imports = enc::ImportSection::new();
-        let mut import = |(instance, name): &Export, kind: enc::EntityType| {
+        let mut import = |instance: u32, name: &str, kind: enc::EntityType| {
             imports.import(&instance.to_string(), name, kind);
         };
-        import(&self.realloc, enc::EntityType::Function(REALLOC));
-        import(&self.mark, enc::EntityType::Function(MARK));
-        import(&self.memory, self.memory_type(None).into());
-        self.tables.iter().for_each(|table| import(table, CARD_TABLE.into()));
+        import(self.owner, OWN_MEMORY, self.memory_type(None).into());
+        import(self.owner, CARDS, CARD_TABLE.into());
         for (instance, global) in &self.globals {
-            import(&(*instance, global.name.clone()), kind(global).into());
+            import(*instance, &global.name, kind(global).into());
         }
-        self.flags.iter().for_each(|flag| import(flag, FLAG.into()));
         imports
     }
 
@@ -152,23 +120,10 @@ impl<'m> Undo<'m> {
         copies
     }
 
-    /// The globals of the component, and behind them and the flags their copies.
+    /// The globals of the component, and behind them their copies.
     fn pairs(&self) -> impl Iterator<Item = (u32, u32)> {
-        let copies = count(self.globals.len() + self.flags.len());
-        (0..count(self.globals.len())).map(move |number| (number, number.saturating_add(copies)))
-    }
-
-    fn flags(&self) -> impl Iterator<Item = u32> {
-        let first = count(self.globals.len());
-        first..first.saturating_add(count(self.flags.len()))
-    }
-
-    fn tables(&self) -> impl Iterator<Item = u32> {
-        1..=count(self.tables.len())
-    }
-
-    fn copy(&self) -> u32 {
-        count(self.tables.len()).saturating_add(1)
+        let copies = count(self.globals.len());
+        (0..copies).map(move |number| (number, number.saturating_add(copies)))
     }
 
     /// Saves the first state, at the instantiation.
@@ -176,7 +131,7 @@ impl<'m> Undo<'m> {
         let mut function = enc::Function::new([]);
         let mut code = function.instructions();
         if self.image.is_none() {
-            code.i32_const(0).i32_const(0).i32_const(self.size()).memory_copy(self.copy(), MEMORY);
+            code.i32_const(0).i32_const(0).i32_const(self.size()).memory_copy(COPY, MEMORY);
         }
         for (global, copy) in self.pairs() {
             code.global_get(global).global_set(copy);
@@ -185,22 +140,12 @@ impl<'m> Undo<'m> {
         function
     }
 
-    /// Restores the first state: all of the memory, or the cards that were written.
+    /// Restores the first state.
     fn reset(&self) -> enc::Function {
         let mut function = enc::Function::new(Local::ALL);
         let mut code = function.instructions();
         if self.options.resets {
-            code.i32_const(0);
-            self.flags().for_each(|flag| _ = code.global_get(flag).i32_or());
-            code.if_(enc::BlockType::Empty);
-            self.restore_memory(&mut code);
-            for table in self.tables() {
-                code.i32_const(0).i32_const(0).i32_const(self.cards()).memory_fill(table);
-            }
-            self.flags().for_each(|flag| _ = code.i32_const(0).global_set(flag));
-            code.else_();
             self.restore_cards(&mut code);
-            code.end();
             for (global, copy) in self.pairs() {
                 code.global_get(copy).global_set(global);
             }
@@ -209,39 +154,13 @@ impl<'m> Undo<'m> {
         function
     }
 
-    fn restore_memory(&self, code: &mut enc::InstructionSink<'_>) {
-        let Some(image) = &self.image else {
-            code.i32_const(0).i32_const(0).i32_const(self.size()).memory_copy(MEMORY, self.copy());
-            return;
-        };
-        let zero = |code: &mut enc::InstructionSink<'_>, from: u32, to: u32| {
-            if from < to {
-                code.i32_const(from.cast_signed()).i32_const(0).i32_const((to - from).cast_signed());
-                code.memory_fill(MEMORY);
-            }
-        };
-        let mut at = 0;
-        for run in &image.runs {
-            zero(code, at, run.start);
-            let start = run.start.cast_signed();
-            code.i32_const(start).i32_const(start).i32_const((run.end - run.start).cast_signed());
-            code.memory_init(MEMORY, 0);
-            at = run.end;
-        }
-        zero(code, at, self.size().cast_unsigned());
-    }
-
-    /// Restores the cards that were written, in runs within a word of the card tables, and clears the tables.
+    /// Restores the cards that were written, in runs within a word of the card table, and clears the table.
     fn restore_cards(&self, code: &mut enc::InstructionSink<'_>) {
-        let word = enc::MemArg { offset: 0, align: 3, memory_index: 0 };
-        let word = |table| enc::MemArg { memory_index: table, ..word };
+        let word = enc::MemArg { offset: 0, align: 3, memory_index: TABLE };
         code.i32_const(0).local_set(Local::AT).loop_(enc::BlockType::Empty);
-        code.i64_const(0);
-        self.tables().for_each(|table| _ = code.local_get(Local::AT).i64_load(word(table)).i64_or());
+        code.local_get(Local::AT).i64_load(word);
         code.local_tee(Local::WORD).i64_eqz().i32_eqz().if_(enc::BlockType::Empty);
-        for table in self.tables() {
-            code.local_get(Local::AT).i64_const(0).i64_store(word(table));
-        }
+        code.local_get(Local::AT).i64_const(0).i64_store(word);
         // Each byte becomes 0x00 or 0xff.
         code.local_get(Local::WORD).i64_const(0xff).i64_mul().local_set(Local::WORD);
         code.loop_(enc::BlockType::Empty);
@@ -258,7 +177,7 @@ impl<'m> Undo<'m> {
         code.local_get(Local::LENGTH).local_get(Local::REST).i32_lt_u().select();
         match self.image {
             Some(_) => code.memory_init(MEMORY, 0),
-            None => code.memory_copy(MEMORY, self.copy()),
+            None => code.memory_copy(MEMORY, COPY),
         };
         // The carry clears the run.
         code.local_get(Local::WORD).local_get(Local::WORD).i64_const(1).local_get(Local::FROM).i64_shl();
@@ -329,19 +248,8 @@ impl Local {
     const FROM: u32 = 6;
 }
 
-/// The guest's allocator. What it returns is written by the embedder.
-fn realloc() -> enc::Function {
-    const LENGTH: u32 = 3;
-    const RESULT: u32 = 4;
-    let mut function = enc::Function::new([(1, enc::ValType::I32)]);
-    let mut code = function.instructions();
-    (0..=LENGTH).for_each(|parameter| _ = code.local_get(parameter));
-    code.call(GUEST_REALLOC).local_tee(RESULT).local_get(LENGTH).call(GUEST_MARK).local_get(RESULT).end();
-    function
-}
-
 /// The first content of the memory; None if it is known at the instantiation only.
-fn first_content(live: &[Live<'_, '_>], pages: u64) -> Result<Option<Image>, Reason> {
+fn first_content(live: &[Live<'_, '_>], pages: u64) -> Result<Option<Vec<u8>>, Reason> {
     // A start function may have written to the memory, too.
     if live.iter().any(|(_, module)| module.data.is_none() || module.has_start) {
         return Ok(None);

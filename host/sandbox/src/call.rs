@@ -10,6 +10,7 @@ use http::Extensions;
 use parking_lot::Mutex;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::cli::WasiCliCtxView;
 use wasmtime_wasi::clocks::WasiClocksCtxView;
 use wasmtime_wasi::random::WasiRandomCtx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -282,6 +283,12 @@ impl Call {
     pub(crate) fn clocks(&mut self) -> WasiClocksCtxView<'_> {
         let (ctx, table) = self.wasi();
         WasiClocksCtxView { ctx: ctx.clocks(), table }
+    }
+
+    /// Environment and arguments, for which the guest needs no handle.
+    pub(crate) fn environment(&mut self) -> WasiCliCtxView<'_> {
+        let (ctx, table) = self.wasi();
+        WasiCliCtxView { ctx: ctx.cli(), table }
     }
 
     /// A capability's state in this call, and the table of the guest's resources.

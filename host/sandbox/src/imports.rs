@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use contract::{Imports, Level as GuestLevel};
 use tracing::Level;
 use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime_wasi::cli::WasiCli;
 use wasmtime_wasi::clocks::WasiClocks;
 use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::cli::environment;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::{self, Duration, Instant};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock;
 use wasmtime_wasi::p2::bindings::io::poll;
@@ -57,6 +59,7 @@ pub fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
     random::add_to_linker::<Call, WasiRandom>(linker, Call::random)?;
     insecure::add_to_linker::<Call, WasiRandom>(linker, Call::random)?;
     insecure_seed::add_to_linker::<Call, WasiRandom>(linker, Call::random)?;
+    environment::add_to_linker::<Call, WasiCli>(linker, Call::environment)?;
     wall_clock::add_to_linker::<Call, WasiClocks>(linker, Call::clocks)?;
     monotonic_clock::add_to_linker::<Call, Provided>(linker, |call| Timed(call))?;
     linker.allow_shadowing(false);

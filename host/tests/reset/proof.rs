@@ -9,6 +9,9 @@ use crate::subject::{Instance, Subject, read};
 /// The plugins and guests that qualify, and the minimum share of calls in percent after which the instance is kept.
 const GUESTS: [(&str, usize); 6] =
     [("parse", 100), ("email", 90), ("sms", 50), ("faulty", 40), ("faulty_fast", 40), ("hostile", 5)];
+/// Those with large memories.
+const LARGE: [(&str, usize); 4] =
+    [("parse_js", 100), ("mailer_js", 1), ("parse_py", 100), ("parse_sdk_py", 1)];
 /// Actions of `faulty` that end soon.
 const FAULTY: [&str; 15] = [
     "done",
@@ -108,8 +111,17 @@ async fn calls(guest: &str, subject: &Subject, count: usize) -> (usize, usize) {
 
 #[tokio::test]
 async fn a_reset_instance_equals_a_new_one() {
-    let count = scale(500, 10_000);
-    for (guest, least) in GUESTS {
+    equals_a_new_one(&GUESTS, scale(500, 10_000)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the guests of make guests-js guests-py"]
+async fn languages_a_reset_instance_equals_a_new_one() {
+    equals_a_new_one(&LARGE, scale(50, 1_000)).await;
+}
+
+async fn equals_a_new_one(guests: &[(&str, usize)], count: usize) {
+    for (guest, least) in guests {
         let subject = Subject::new(&read(&plugin(guest)), true);
         let (kept, equal) = calls(guest, &subject, count).await;
         println!("{guest}: {equal} of {kept} instances that are kept after {count} calls equal a new one");

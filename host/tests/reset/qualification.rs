@@ -40,8 +40,8 @@ fn component(module: &str) -> Vec<u8> {
     let (package, _) = contract.push_dir(root.join("../wit")).expect("the contract");
     let world = contract.select_world(&[package], Some("handler-only")).expect("a world");
     embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");
-    let mut encoder = ComponentEncoder::default();
-    let encoder = encoder.module(&module).expect("a module of the contract");
+    let encoder = ComponentEncoder::default();
+    let mut encoder = encoder.module(&module).expect("a module of the contract");
     encoder.encode().expect("a component")
 }
 
@@ -96,12 +96,13 @@ fn what_is_not_known_does_not_qualify() {
         ("", "(drop (i32.atomic.load (i32.const 0)))", "I32AtomicLoad"),
         ("(global $last (mut funcref) (ref.null func))", "", "refers to a function"),
         ("(memory $other 1)", "", "more than one memory"),
+        ("(global (export \"reset:mark\") i32 (i32.const 0))", "", "begins with reset:"),
     ] {
         let reason = reason(&module(more, handle));
         assert!(reason.contains(expected), "{reason}");
     }
-    let large = module("", "").replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 9)");
-    assert!(reason(&large).contains("576 KiB at first"), "{}", reason(&large));
+    let large = module("", "").replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 257)");
+    assert!(reason(&large).contains("16448 KiB at first"), "{}", reason(&large));
     let wide = module("", "").replace("i32.const 0x600", "i32.const 0xfffe");
     rewrite(&component(&wide), Options::default()).expect("its data fits");
     let beyond = module("", "").replace("i32.const 0x600", "i32.const 0x10000");

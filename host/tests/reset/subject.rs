@@ -36,7 +36,10 @@ impl Subject {
         let mut linker = Linker::new(&engines.pooled);
         imports::link(&mut linker).expect("imports");
         let component = linker.instantiate_pre(&component).expect("it is linked");
-        Self { engines, component, grants: Arc::default() }
+        // More than a card of the memory.
+        let mut grants = Grants::default();
+        grants.config.insert("y".to_owned(), "ü".repeat(2500));
+        Self { engines, component, grants: Arc::new(grants) }
     }
 
     pub async fn instantiate(&self) -> Instance {

@@ -113,3 +113,19 @@ async fn what_the_host_writes_is_restored() {
         counts_one_call(&whole).await;
     }
 }
+
+#[tokio::test]
+async fn a_text_of_the_host_is_restored_where_it_was_allocated_and_its_pointer_where_it_was_asked_for() {
+    // The value of `y` is longer than a card, and the pointer and the length are in two cards.
+    let key = r#"(data (i32.const 0x680) "y")"#;
+    for result in [20 * CARD, 20 * CARD + CARD - 8, 20 * CARD + CARD - 4] {
+        let call = format!("(call $get (i32.const 0x680) (i32.const 1) (i32.const {result}))");
+        let check = format!(
+            "(if (i32.ne (i32.load (i32.const {})) (i32.const 5000)) (then unreachable))",
+            result + 8
+        );
+        let whole = module(GET, &format!("{call} {check}"))
+            .replace("(data (i32.const 0x300)", &format!("{key}(data (i32.const 0x300)"));
+        counts_one_call(&whole).await;
+    }
+}

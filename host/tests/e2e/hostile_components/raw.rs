@@ -21,9 +21,8 @@ pub fn component_of(wat: &[u8], name: &str) -> PathBuf {
     let (package, _) = contract.push_dir(root.join("../wit")).expect("the contract");
     let world = contract.select_world(&[package], Some("plugin")).expect("world `plugin`");
     embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");
-    let mut encoder = ComponentEncoder::default();
-    let encoder = encoder.validate(true);
-    let encoder = encoder.module(&module).expect("a module of the contract");
+    let encoder = ComponentEncoder::default().validate(true);
+    let mut encoder = encoder.module(&module).expect("a module of the contract");
     let component = encoder.encode().expect("a component");
     file(&format!("{name}.wasm"), &component)
 }

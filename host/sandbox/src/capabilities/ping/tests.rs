@@ -29,8 +29,8 @@ fn component() -> Vec<u8> {
     let package = contract.push_str("ping.wit", WIT).expect("an interface");
     let world = contract.select_world(&[package], Some("plugin")).expect("a world");
     embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).expect("metadata");
-    let mut encoder = ComponentEncoder::default();
-    let encoder = encoder.module(&module).expect("a module of the contract");
+    let encoder = ComponentEncoder::default();
+    let mut encoder = encoder.module(&module).expect("a module of the contract");
     encoder.encode().expect("a component")
 }
 
