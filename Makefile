@@ -125,8 +125,9 @@ lint: ## Check format and lints
 	scripts/quick-cargo test $(addprefix -p ,$(PLUGINS) $(SDK) $(EXAMPLES)) --all-features --lib --no-run
 	scripts/quick-cargo build --target wasm32-wasip2 $(addprefix -p ,$(PLUGINS) $(EXAMPLES) $(GUESTS))
 
-# What ships and what is measured depends on no earlier build.
+# What ships and what is measured depends on no earlier build, and is compiled for speed.
 bench dist: export CARGO_INCREMENTAL := 0
+bench dist: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS := 1
 
 dist: build ## Pack stripped binaries and the plugins into dist/
 	scripts/dist

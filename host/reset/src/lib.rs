@@ -30,8 +30,7 @@ pub use self::reason::Reason;
 pub const EXPORT: &str = "handle-reset";
 /// The export that hashes the memory, its size and the mutable globals, as `func() -> s64` ([`Options::hash`]).
 pub const HASH: &str = "hash";
-/// The maximum initial memory in pages of 64 KiB, all of which a reset writes. Where a new instance takes as long has not
-/// been measured.
+/// The maximum initial memory in pages of 64 KiB. A rewritten component has a copy of it. Interpreters have up to 14 MiB.
 pub const MAX_PAGES: u64 = 256;
 
 /// Variants for tests.

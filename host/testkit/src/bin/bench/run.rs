@@ -32,7 +32,7 @@ with the defaults of the JVM; the listeners and the plugin read the four fields 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Number of messages
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 4_000_000)]
     messages: u64,
     /// Number of partitions
     #[arg(long, default_value_t = 4)]
