@@ -17,8 +17,9 @@ use sandbox::file::PluginFile;
 use sandbox::output::{At, Place};
 use tokio::runtime::{Builder, Runtime};
 
-/// The pooled memory of one instance. Larger memories are allocated on demand, up to the default limit.
-const MEMORY: usize = 1 << 20;
+/// The pooled memory of one instance, as large as one that is reset. Larger memories are allocated on demand, up to the
+/// default limit.
+const MEMORY: usize = 16 << 20;
 /// The real duration of a tick of 10 ms, so that an endless loop ends after 20 ms instead of 2 s.
 const TICK: Duration = Duration::from_micros(100);
 
