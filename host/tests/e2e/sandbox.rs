@@ -51,7 +51,8 @@ fn harm_fails_only_its_own_message() {
         assert_eq!(attempts(&all, action), [1, 2], "{action}");
     }
     let took = all["sleep"][1].at_us - all["sleep"][0].at_us;
-    assert!((10_000_000..30_000_000).contains(&took), "a call of {took} us, whose bound is 10 s");
+    // The bound begins before the plugin's own line, on a busy machine by some milliseconds.
+    assert!((9_000_000..30_000_000).contains(&took), "a call of {took} us, whose bound is 10 s");
     // The other messages were in flight during the harm.
     let began = |id: &str| all[id][0].at_us;
     let first = harmless_ids.iter().map(|id| began(id)).min().expect("some");
