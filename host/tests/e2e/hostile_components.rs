@@ -167,13 +167,15 @@ fn rounds() -> usize {
     testkit::scale(4, 12)
 }
 
+/// The maximum number of concurrent calls of a plugin.
+const CALLS: usize = 8;
 /// The number of harmless messages in flight meanwhile, and the duration of each in milliseconds.
-const HARMLESS: usize = 20;
+const HARMLESS: usize = 4;
 const HARMLESS_MS: u64 = 2000;
-/// The bound on the growth of the host's memory over all rounds, in bytes. It grows over the first few only: the pool
-/// keeps up to 8 MiB of each memory, and instances take the same ones again. In each round the messages that exhaust
-/// their memory use some 100 MiB.
-const MAX_GROWTH: u64 = 160 << 20;
+/// The bound on the growth of the host's memory over all rounds, in bytes. Each call of the two plugins has a memory in the
+/// pool, which keeps up to 8 MiB of it. Reused instances take these in turn, so that all of them are full after some rounds.
+/// In each round the messages that exhaust their memory use some 100 MiB.
+const MAX_GROWTH: u64 = (2 * CALLS as u64) * (8 << 20);
 /// The bound on a log line: at most 8 KiB of a plugin, and the fields that the host adds.
 const MAX_LINE: usize = 9 << 10;
 
@@ -305,7 +307,7 @@ fn start(kafka: &Kafka, outside: &Outside, isolation: &str, topics: &[String; 2]
     for (path, topic) in plugins.iter().zip(topics) {
         text += &format!(
             "[[plugin]]\npath = {path:?}\ntopic = \"{topic}\"\ngroup = \"{topic}-group\"\n\
-             dead-letter-topic = \"{topic}.dlt\"\nisolation = \"{isolation}\"\n\
+             dead-letter-topic = \"{topic}.dlt\"\nconcurrency = {CALLS}\nisolation = \"{isolation}\"\n\
              allow = [\"mail\", \"dir:{}\"]\nretry = {{ retries = 0 }}\n\
              limits = {{ memory = \"16MiB\", guest-time = \"300ms\", call-time = \"5s\", outcome = \"64KiB\", \
              log = \"64KiB\", mail = \"256KiB\", produce = \"256KiB\", host-calls = 1000 }}\n",

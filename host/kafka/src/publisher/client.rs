@@ -161,7 +161,10 @@ impl Client {
         if !Arc::ptr_eq(&current, broken) {
             return;
         }
-        tracing::warn!(fatal = ?broken.client().fatal_error(), "replacing the producer");
+        tracing::warn!(
+            fatal = ?broken.client().fatal_error(),
+            "replacing the producer; records that were in flight may be in their topics twice"
+        );
         match self.config.create_with_context(DeliveryReports { last_error: Arc::clone(&self.last_error) }) {
             Ok(producer) => *current = Arc::new(producer),
             Err(error) => tracing::error!(%error, "cannot replace the producer"),
