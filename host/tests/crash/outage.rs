@@ -26,6 +26,7 @@ fn a_broker_stopped_under_load_loses_no_message() {
     let Outages { report, number, lost_producers } = outages(Kafka::stop);
     report.print(&format!("the broker stopped {number} times, {lost_producers} producers lost"));
     // The one permitted cause: a broker that starts again without a replica knows only the last batch of a producer.
+    assert!(lost_producers <= number, "a producer was lost without a restart");
     if lost_producers == 0 {
         report.check_exactly_once();
     }
